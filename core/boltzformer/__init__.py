@@ -1,0 +1,81 @@
+"""BoltzFormer: type what you look for, get a mask. Research software, not for clinical use.
+
+Names are loaded when first used: `import boltzformer` alone stays fast and needs numpy only.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Cancelled": "types",
+    "Event": "types",
+    "Failed": "types",
+    "LabelMap": "types",
+    "LookTrace": "types",
+    "Prediction": "types",
+    "Progress": "types",
+    "Prompt": "types",
+    "SamplingTrace": "types",
+    "SliceResult": "types",
+    "Started": "types",
+    "Volume": "types",
+    "Grid": "geometry",
+    "Window": "intensity",
+    "SlicePlan": "slicing",
+    "BackendError": "errors",
+    "BoltzFormerError": "errors",
+    "CheckpointError": "errors",
+    "DatasetError": "errors",
+    "GeometryError": "errors",
+    "ImageError": "errors",
+    "OutOfMemory": "errors",
+    "Job": "client",
+    "Session": "client",
+    "Engine": "engine",
+    "load": "engine",
+    "io": "io",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from boltzformer import io as io
+    from boltzformer.client import Job as Job
+    from boltzformer.client import Session as Session
+    from boltzformer.engine import Engine as Engine
+    from boltzformer.engine import load as load
+    from boltzformer.errors import BackendError as BackendError
+    from boltzformer.errors import BoltzFormerError as BoltzFormerError
+    from boltzformer.errors import CheckpointError as CheckpointError
+    from boltzformer.errors import DatasetError as DatasetError
+    from boltzformer.errors import GeometryError as GeometryError
+    from boltzformer.errors import ImageError as ImageError
+    from boltzformer.errors import OutOfMemory as OutOfMemory
+    from boltzformer.geometry import Grid as Grid
+    from boltzformer.intensity import Window as Window
+    from boltzformer.slicing import SlicePlan as SlicePlan
+    from boltzformer.types import Cancelled as Cancelled
+    from boltzformer.types import Event as Event
+    from boltzformer.types import Failed as Failed
+    from boltzformer.types import LabelMap as LabelMap
+    from boltzformer.types import LookTrace as LookTrace
+    from boltzformer.types import Prediction as Prediction
+    from boltzformer.types import Progress as Progress
+    from boltzformer.types import Prompt as Prompt
+    from boltzformer.types import SamplingTrace as SamplingTrace
+    from boltzformer.types import SliceResult as SliceResult
+    from boltzformer.types import Started as Started
+    from boltzformer.types import Volume as Volume
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'boltzformer' has no attribute {name!r}")
+    module = import_module(f"boltzformer.{_HOME[name]}")
+    return module if name == "io" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,29 @@
+"""The errors a user can meet. Each message says what happened, with which file or prompt, and what to do now."""
+
+
+class BoltzFormerError(Exception):
+    """Everything we raise on purpose; `str(error)` is one sentence for the person who reads it."""
+
+
+class GeometryError(BoltzFormerError):
+    """Two things that should lie on the same grid don't, or a grid is impossible."""
+
+
+class ImageError(BoltzFormerError):
+    """An image or mask file can't be read or written."""
+
+
+class CheckpointError(BoltzFormerError):
+    """A model file is missing, broken, or does not fit the architecture that it names."""
+
+
+class DatasetError(BoltzFormerError):
+    """An annotation folder or a manifest is not what it should be."""
+
+
+class BackendError(BoltzFormerError):
+    """The backend process died, can't be reached, or refused a request."""
+
+
+class OutOfMemory(BoltzFormerError):
+    """The device has too little memory, even after everything that can shrink was shrunk."""

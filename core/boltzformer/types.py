@@ -1,0 +1,182 @@
+"""What travels between files, engine, backend and viewers. Frozen, numpy only, so that any host can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.errors import BoltzFormerError, GeometryError
+from boltzformer.geometry import Array, Grid
+from boltzformer.slicing import SlicePlan
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image and its place in the world."""
+
+    array: Array
+    """(Z, Y, X), or (Z, Y, X, 3) for colour; values as stored; a 2-D image has Z = 1."""
+    grid: Grid
+    modality: str = ""
+    name: str = ""
+    source: str = ""
+    """Path it was read from, if any."""
+
+    def __post_init__(self) -> None:
+        if self.array.shape[:3] != self.grid.shape or self.array.shape[3:] not in ((), (3,)):
+            raise GeometryError(
+                f"The image {self.name!r} has shape {self.array.shape}, its grid {self.grid.shape}: "
+                "give a (Z, Y, X) or (Z, Y, X, 3) array and the grid that belongs to it."
+            )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to look for."""
+
+    text: str
+    """What the model reads."""
+    label: str = ""
+    """The name its mask carries; the text, if empty."""
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise BoltzFormerError("The prompt is empty: type what to look for, e.g. 'MS lesion in brain MRI'.")
+
+    @property
+    def name(self) -> str:
+        """What the user sees beside the mask."""
+        return self.label or self.text
+
+
+@dataclass(frozen=True)
+class LookTrace:
+    """Where the queries looked in one decoder layer."""
+
+    scale: int
+    """Stride of the token grid in pixels of the network's input."""
+    temperature: float
+    guess: NDArray[np.float32]
+    """(h, w): the model's own mask probability before this look, mean over queries."""
+    probability: NDArray[np.float32]
+    """(h, w): chance of a token to be visited, mean over queries."""
+    visited: NDArray[np.float32]
+    """(h, w): share of queries and heads that did visit it."""
+
+
+@dataclass(frozen=True)
+class SamplingTrace:
+    """The sampling maps of all decoder layers for one slice and prompt."""
+
+    layers: tuple[LookTrace, ...]
+
+
+@dataclass(frozen=True)
+class Started:
+    """First event of a segmentation: what will be done."""
+
+    plan: SlicePlan
+    total: int
+    """Number of slices that will be looked at."""
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """The answer for one slice."""
+
+    index: int
+    """Along `plan.axis` of the stored array."""
+    logits: NDArray[np.int8]
+    """(P, h, w) at model resolution, in steps of 1/16."""
+    existence: NDArray[np.float32]
+    """(P,): probability that the prompt's object is in this slice (uncalibrated)."""
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Masks on a grid; overlapping structures lie on different layers."""
+
+    layers: NDArray[np.uint8]
+    """(L, Z, Y, X)."""
+    grid: Grid
+    names: Mapping[int, str]
+    """Label value (unique over all layers, 1…255) → name."""
+
+    def __post_init__(self) -> None:
+        if self.layers.ndim != 4 or self.layers.shape[1:] != self.grid.shape:
+            raise GeometryError(
+                f"The mask has shape {self.layers.shape[1:]}, its grid {self.grid.shape}: "
+                "a mask must lie on the grid of its image."
+            )
+
+    def mask(self, label: int) -> NDArray[np.bool_]:
+        """Where one label is."""
+        return (self.layers == label).any(axis=0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Last event of a segmentation that ran to its end."""
+
+    prompts: tuple[Prompt, ...]
+    slices: tuple[SliceResult, ...]
+    """By index. The masks are made from these on demand, so a threshold re-applies without running the model."""
+    plan: SlicePlan
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def grid(self) -> Grid:
+        """The stored grid of the image."""
+        return self.plan.grid
+
+    @property
+    def existence(self) -> NDArray[np.float32]:
+        """(P, number of slices that were looked at)."""
+        return np.stack([result.existence for result in self.slices], axis=1)
+
+    def labels(self, threshold: float = 0.5, existence: float = 0.5) -> LabelMap:
+        """One layer per prompt; a slice where the object's existence is below the gate stays empty."""
+        layers = np.stack([self._layer(p, threshold, existence) for p in range(len(self.prompts))])
+        return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
+
+    def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
+        found = [(s.index, s.logits[prompt]) for s in self.slices if s.existence[prompt] >= existence]
+        return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Last event of a job that was asked to stop; what was finished stays valid."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Last event of a job that could not go on."""
+
+    error: str
+    """One sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+
+
+Event = Started | SliceResult | Prediction | Cancelled | Failed
+
+
+def as_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Prompt, ...]:
+    """One prompt or several, as text or as `Prompt`, each only once."""
+    several = [prompts] if isinstance(prompts, str | Prompt) else prompts
+    made = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in several)
+    if not made:
+        raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+    return tuple(dict.fromkeys(made))
