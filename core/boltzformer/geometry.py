@@ -157,3 +157,13 @@ class Grid:
             order.append(stored)
             flips.append(bool(self.direction[world, 2 - stored] * sign < 0))
         return CanonicalView((order[0], order[1], order[2]), (flips[0], flips[1], flips[2]))
+
+    def canonical_scale_translate(self, axis: int | None = None) -> tuple[list[float], list[float]]:
+        """Spacing and position of the canonical view's first voxel, in mm along its own three axes."""
+        axis = self.acquisition_axis if axis is None else axis
+        view, first = self.canonical(axis), np.zeros(3)
+        for stored, flip in zip(view.order, view.flips, strict=True):
+            first[2 - stored] = self.shape[stored] - 1 if flip else 0
+        corner = self.world(first)
+        placed = [float(corner[world] * sign) for world, sign in _CANONICAL[self.world_axes[axis]]]
+        return [self.spacing_mm[2 - stored] for stored in view.order], placed

@@ -54,7 +54,9 @@ def looks_picture(picture: Picture, plan: SlicePlan, trace: SamplingTrace, mask:
         lit = (picture * (0.15 + 0.85 * share)[..., None]).astype(np.uint8)
         lit = outlined(lit, mask, WHITE) if number == len(trace.layers) - 1 else lit
         tiles.append(
-            captioned(lit, f"look {number + 1}, temperature {look.temperature:.2f}, grid {look.visited.shape[0]}", width=250)
+            captioned(
+                lit, f"look {number + 1}, temperature {look.temperature:.2f}, grid {look.visited.shape[0]}", width=250
+            )
         )
     columns = 3
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
