@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
@@ -59,6 +60,8 @@ class BoltzFormerDock(QWidget):
         self.viewer = napari_viewer
         self.session = session or Session.local()
         self._run: _Run | None = None
+        self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
+        self._background = ThreadPoolExecutor(1, "boltzformer-dock")
         self.provenance: dict[str, object] = {}
 
         self.engine = QLabel("Engine: this computer, starting…")
@@ -71,8 +74,8 @@ class BoltzFormerDock(QWidget):
         self.looks, self.export = QPushButton("How it looked"), QPushButton("Export…")
         self._lay_out()
 
-        self.this_slice.clicked.connect(lambda: self.start([self.current_slice()]))
-        self.all_slices.clicked.connect(lambda: self.start(None))
+        self.this_slice.clicked.connect(lambda: self.start(only_this=True))
+        self.all_slices.clicked.connect(lambda: self.start(only_this=False))
         self.cancel.clicked.connect(self._on_cancel)
         self.looks.clicked.connect(self._on_looks)
         self.export.clicked.connect(self._on_export)
@@ -82,23 +85,23 @@ class BoltzFormerDock(QWidget):
         events = self.viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self._list_images)
-        self.destroyed.connect(partial(_leave, self.session, events, self._list_images))
+        self.destroyed.connect(partial(_leave, self.session, self._background, events, self._list_images))
         self._list_images()
         self._running(False)
-        self._greet()
+        self._later(partial(_wait_until_ready, self.session), self.engine.setText)
 
     # --- what the user asks -------------------------------------------------------------------------------------
 
-    def start(self, slices: list[int] | None) -> None:
-        """Segments these slices of the chosen image, or all of them from the one on screen outwards."""
+    def start(self, *, only_this: bool) -> None:
+        """Segments the slice on screen, or all of the chosen image from there outwards."""
         layer = self.chosen_image()
         if layer is None:
             self.message.setText("Open an image first: File → Open, or File → Open Sample → BoltzFormer.")
             return
         try:
             prompts = as_prompts([line.strip() for line in self.prompt.toPlainText().splitlines() if line.strip()])
-            volume = volume_of(layer)
-            job = self.session.segment(volume, prompts, seed=SEED, start=self.current_slice(), slices=slices)
+            volume, here = volume_of(layer), self.current_slice()
+            job = self.session.segment(volume, prompts, seed=SEED, start=here, slices=[here] if only_this else None)
         except BoltzFormerError as error:
             self.message.setText(str(error))
             return
@@ -134,9 +137,15 @@ class BoltzFormerDock(QWidget):
     # --- while it works -----------------------------------------------------------------------------------------
 
     def _on_tick(self) -> None:
-        run = self._run
-        if run is None:
-            return
+        ready, self._waiting = ([pair for pair in self._waiting if pair[0].done() == done] for done in (True, False))
+        for future, then in ready:
+            then(future.result())
+        if self._run is not None:
+            self._follow(self._run)
+        if self._run is None and not self._waiting:
+            self._timer.stop()
+
+    def _follow(self, run: _Run) -> None:
         for event in run.job.poll():
             match event:
                 case Started(plan, total):
@@ -158,7 +167,7 @@ class BoltzFormerDock(QWidget):
         run.refresh()  # once per tick, however many slices came
 
     def _finish(self, sentence: str) -> None:
-        self._timer.stop()
+        self._run = None
         self.progress.setRange(0, max(self.progress.maximum(), 1))
         self.message.setText(sentence)
         self._running(False)
@@ -194,7 +203,7 @@ class BoltzFormerDock(QWidget):
                 return str(error)
             return looks_picture(picture, plan, trace, shown)
 
-        create_worker(look, _connect={"returned": self._show_looks})
+        self._later(look, self._show_looks)
 
     def _show_looks(self, answer: np.ndarray | str) -> None:
         self.looks.setEnabled(True)
@@ -232,8 +241,10 @@ class BoltzFormerDock(QWidget):
         elif names:
             self.image.setCurrentText(names[-1])
 
-    def _greet(self) -> None:
-        create_worker(partial(_wait_until_ready, self.session), _connect={"returned": self.engine.setText})
+    def _later(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Does something slow beside the viewer; `then` gets its result on the viewer's thread, if we still live."""
+        self._waiting.append((self._background.submit(work), then))
+        self._timer.start()
 
     def _lay_out(self) -> None:
         notice = QLabel("Research only, not for clinical use.")
@@ -326,8 +337,12 @@ class _Run:
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
         parts = [f"'{name}' in {count}" for name, count in self.found.items()]
-        edits = f" {len(self.kept_edits)} edited slices were left as they are." if self.kept_edits else ""
-        return f"Looked in {self.done} slices; found {', '.join(parts)}.{edits}"
+        edits = f" {_slices(self.kept_edits)} you edited stayed as painted." if self.kept_edits else ""
+        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}"
+
+
+def _slices(which: set[int]) -> str:
+    return "1 slice" if len(which) == 1 else f"{len(which)} slices"
 
 
 def _wait_until_ready(session: Session) -> str:
@@ -342,9 +357,10 @@ def _wait_until_ready(session: Session) -> str:
     return f"Engine: this computer, ready (CPU). Model: {health['model']}, {health['note']}."
 
 
-def _leave(session: Session, events: object, listener: object, *_: object) -> None:
-    """The dock is gone: end its engine, stop listening to the viewer."""
+def _leave(session: Session, background: ThreadPoolExecutor, events: object, listener: object, *_: object) -> None:
+    """The dock is gone: end its engine and its thread, stop listening to the viewer."""
     session.close()
+    background.shutdown(wait=False, cancel_futures=True)
     for event in ("inserted", "removed", "renamed"):
         with suppress(ValueError, RuntimeError):
             getattr(events, event).disconnect(listener)

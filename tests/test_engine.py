@@ -51,7 +51,7 @@ def test_lesions_are_found_by_their_own_prompt_only(engine: boltzformer.Engine, 
 
 def test_masks_lie_where_the_lesions_are_whatever_the_storage_order(engine: boltzformer.Engine, made: Phantom) -> None:
     flipped = np.diag([-1.0, -1.0, 2.5, 1.0])
-    z, y, x = made.volume.array.shape
+    _, y, x = made.volume.array.shape
     flipped[:3, 3] = (x - 1, y - 1, 0)
     grid = boltzformer.Grid.from_lps(made.volume.array.shape, flipped)
     stored = boltzformer.Volume(made.volume.array[:, ::-1, ::-1], grid)

@@ -13,10 +13,23 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer")
 TORCH_FREE = [
     ROOT / "core/boltzformer" / name
-    for name in (
-        "__init__.py errors.py types.py geometry.py intensity.py io slicing.py postprocess.py vocabulary.py dataset.py "
-        "protocol.py client.py phantom.py samples.py pictures.py"
-    ).split()
+    for name in [
+        "__init__.py",
+        "errors.py",
+        "types.py",
+        "geometry.py",
+        "intensity.py",
+        "io",
+        "slicing.py",
+        "postprocess.py",
+        "vocabulary.py",
+        "dataset.py",
+        "protocol.py",
+        "client.py",
+        "phantom.py",
+        "samples.py",
+        "pictures.py",
+    ]
 ]
 
 
@@ -45,7 +58,9 @@ def test_files_that_a_client_loads_import_neither_torch_nor_a_viewer(place: Path
 def test_the_plugin_never_imports_torch_or_the_engine(file: Path) -> None:
     text = file.read_text("utf-8")
     assert "torch" not in imported(file)
-    assert not any(f"boltzformer.{inner}" in text for inner in ("model", "engine", "train", "server", "cli", "checkpoint"))
+    assert not any(
+        f"boltzformer.{inner}" in text for inner in ("model", "engine", "train", "server", "cli", "checkpoint")
+    )
 
 
 def test_import_is_light_and_every_public_name_is_there() -> None:
@@ -60,8 +75,38 @@ def test_import_is_light_and_every_public_name_is_there() -> None:
 
 def test_public_names_change_only_on_purpose() -> None:
     assert boltzformer.__all__ == [
-        *("BackendError", "BoltzFormerError", "Cancelled", "CheckpointError", "DatasetError", "Engine", "Event", "Failed"),
-        *("GeometryError", "Grid", "ImageError", "Job", "LabelMap", "LookTrace", "OutOfMemory", "Prediction", "Progress"),
-        *("Prompt", "SamplingTrace", "Session", "SlicePlan", "SliceResult", "Started", "Volume", "Window", "io", "load"),
+        *(
+            "BackendError",
+            "BoltzFormerError",
+            "Cancelled",
+            "CheckpointError",
+            "DatasetError",
+            "Engine",
+            "Event",
+            "Failed",
+        ),
+        *(
+            "GeometryError",
+            "Grid",
+            "ImageError",
+            "Job",
+            "LabelMap",
+            "LookTrace",
+            "OutOfMemory",
+            "Prediction",
+            "Progress",
+        ),
+        *(
+            "Prompt",
+            "SamplingTrace",
+            "Session",
+            "SlicePlan",
+            "SliceResult",
+            "Started",
+            "Volume",
+            "Window",
+            "io",
+            "load",
+        ),
         "__version__",
     ]

@@ -8,11 +8,10 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
-from click.exceptions import Abort, ClickException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -23,6 +22,9 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.io import read, slug, suffix_of, write, write_json
 from boltzformer.io.files import refuse_existing
 from boltzformer.types import LabelMap, Prediction, SliceResult, Started, as_prompts
+
+CommandLineError: Any = typer.BadParameter.__mro__[2]
+"""click's ClickException, wherever this version of typer keeps it."""
 
 app = typer.Typer(
     name="boltzformer",
@@ -123,9 +125,9 @@ def run(arguments: Sequence[str]) -> int:
         app(list(arguments), prog_name="boltzformer", standalone_mode=False)
     except BoltzFormerError as error:
         return _refuse(str(error))
-    except ClickException as error:
+    except CommandLineError as error:
         return _refuse(f"{error.format_message().rstrip('.')}. See: boltzformer --help")
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("boltzformer: stopped; nothing was written.\n")
         return 130
     return 0

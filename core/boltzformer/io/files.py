@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,8 +43,9 @@ def read(path: str | Path) -> Volume:
         raise ImageError(f"{path} is of a kind that can't be read yet: give {READABLE}.")
     try:
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _refuse_truncated(path)
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise ImageError(
             f"{path} can't be read: it is damaged or not the {suffix_of(path)} file that its name says."
         ) from error
@@ -101,6 +104,14 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
         blocking = next((parent for parent in path.parents if parent.exists()), path)
         if not blocking.is_dir():
             raise ImageError(f"{path} can't be written, for {blocking} is a file: choose another folder.")
+
+
+def _refuse_truncated(path: Path) -> None:
+    """SimpleITK fills what a truncated .nii.gz lacks with zeros and says nothing; gzip's own check does not."""
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path) as file:
+            while file.read(1 << 22):
+                pass
 
 
 def _grid(image: Any, array: Array) -> Grid:
