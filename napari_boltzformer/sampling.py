@@ -20,6 +20,7 @@ class LooksView(QWidget):
         super().__init__()
         self.picture = QLabel()
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.picture.setMinimumWidth(300)  # narrower than the picture: a small window stays small
         caption = QLabel(CAPTION)
         caption.setWordWrap(True)
         layout = QVBoxLayout(self)

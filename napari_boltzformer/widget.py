@@ -63,6 +63,7 @@ class BoltzFormerDock(QWidget):
         self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
         self._background = ThreadPoolExecutor(1, "boltzformer-dock")
         self.provenance: dict[str, object] = {}
+        self.looks_view: LooksView | None = None
 
         self.engine = QLabel("Engine: this computer, starting…")
         self.image, self.prompt = QComboBox(), QPlainTextEdit()
@@ -201,7 +202,7 @@ class BoltzFormerDock(QWidget):
                 trace = self.session.trace(volume, mask.name, index, seed=SEED, window=window)
             except BoltzFormerError as error:
                 return str(error)
-            return looks_picture(picture, plan, trace, shown)
+            return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
 
         self._later(look, self._show_looks)
 
@@ -210,9 +211,10 @@ class BoltzFormerDock(QWidget):
         if isinstance(answer, str):
             self.message.setText(answer)
             return
-        self.looks_view = LooksView()
+        if self.looks_view is None:
+            self.looks_view = LooksView()
+            self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
         self.looks_view.show_picture(answer)
-        self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
 
     def _on_export(self) -> None:
         layer = self.chosen_image()

@@ -33,35 +33,32 @@ def outlined(picture: Picture, mask: Array, colour: tuple[int, int, int] = ORANG
     return drawn
 
 
-def captioned(picture: Picture, *lines: str, width: int = 420) -> Picture:
-    """Enlarged to whole pixels, with lines of text below."""
-    factor = max(1, width // picture.shape[1])
-    large = picture.repeat(factor, 0).repeat(factor, 1)
-    canvas = Image.new("RGB", (large.shape[1], large.shape[0] + 14 * len(lines) + 4 * bool(lines)))
-    canvas.paste(Image.fromarray(large))
+def captioned(picture: Picture, *lines: str, width: int = 400) -> Picture:
+    """The picture brought to a width, with lines of text below."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    how = Image.Resampling.NEAREST if width > picture.shape[1] else Image.Resampling.BOX
+    canvas = Image.new("RGB", (width, height + 14 * len(lines) + 4))
+    canvas.paste(Image.fromarray(picture).resize((width, height), how))
     draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
-        draw.text((4, large.shape[0] + 2 + 14 * number), line, WHITE)
+        draw.text((4, height + 2 + 14 * number), line, WHITE)
     return np.asarray(canvas)
 
 
-def looks_picture(picture: Picture, plan: SlicePlan, trace: SamplingTrace, mask: Array) -> Picture:
+def looks_picture(
+    picture: Picture, plan: SlicePlan, trace: SamplingTrace, mask: Array, *, columns: int = 3, width: int = 200
+) -> Picture:
     """All looks side by side: visited places lit, the rest at 15 %, one fixed scale; the answer in white at the end."""
-    tiles = []
+    tiles: list[Picture] = []
     brightest = max(float(look.visited.max()) for look in trace.layers)
-    for number, look in enumerate(trace.layers):
+    for number, look in enumerate(trace.layers, 1):
         share = _on_slice(look.visited / brightest, plan)
         lit = (picture * (0.15 + 0.85 * share)[..., None]).astype(np.uint8)
-        lit = outlined(lit, mask, WHITE) if number == len(trace.layers) - 1 else lit
-        tiles.append(
-            captioned(
-                lit, f"look {number + 1}, temperature {look.temperature:.2f}, grid {look.visited.shape[0]}", width=250
-            )
-        )
-    columns = 3
+        lit = outlined(lit, mask, WHITE) if number == len(trace.layers) else lit
+        facts = f"temperature {look.temperature:.2f}", f"{look.visited.shape[0]} x {look.visited.shape[1]} places"
+        tiles.append(captioned(lit, f"look {number}", *facts, width=width))
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    missing = rows[0].shape[1] - rows[-1].shape[1]
-    rows[-1] = np.pad(rows[-1], ((0, 0), (0, missing), (0, 0)))
     return np.concatenate(rows)
 
 
