@@ -81,7 +81,7 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
         ("segment", str(tmp_path / "lies.png"), "-p", "x", "-o", out): "can't be read",
         ("segment", good, "-p", "x", "-o", str(tmp_path / "file" / "out")): "is a file",
         ("segment", good, "-p", "x", "-o", str(tmp_path / "there.nii.gz")): "exists",
-        ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "does not fit into one .png",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "does not fit into mask.png",
         ("fly",): "No such command",
     }
     before = sorted(tmp_path.rglob("*"))

@@ -19,8 +19,7 @@ import boltzformer
 from boltzformer import checkpoint
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
-from boltzformer.io import read, slug, suffix_of, write, write_json
-from boltzformer.io.files import refuse_existing
+from boltzformer.io import check_targets, read, slug, suffix_of, write, write_json
 from boltzformer.types import LabelMap, Prediction, SliceResult, Started, as_prompts
 
 CommandLineError: Any = typer.BadParameter.__mro__[2]
@@ -52,9 +51,9 @@ def segment(
     case = output / volume.name
     targets = [case / f"{slug(one.name)}{suffix_of(image)}" for one in prompts]
     if not suffix_of(output):
-        refuse_existing([*targets, case / f"{volume.name}.provenance.json"], overwrite)
+        check_targets([*targets, case / f"{volume.name}.provenance.json"], overwrite)
     else:
-        refuse_existing([output], overwrite)
+        check_targets([output], overwrite, volume.grid)
     engine = load(model)
     console = Console(stderr=True, quiet=as_json)
     if engine.about.note:

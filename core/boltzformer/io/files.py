@@ -82,7 +82,7 @@ def write(
     else:
         files = {path: np.max([mask * np.uint8(n) for n, mask in layers.items()], axis=0)}
     notes = [path.with_name(f"{stem}.provenance.json")] if provenance is not None else []
-    refuse_existing([*files, *notes], overwrite)
+    check_targets([*files, *notes], overwrite, labels.grid)
     for file, array in files.items():
         atomically(file, suffix, partial(_write_image, array, labels.grid))
     return [*files, *(write_json(note, provenance, overwrite=overwrite) for note in notes)]
@@ -90,15 +90,17 @@ def write(
 
 def write_json(path: Path, content: object, *, overwrite: bool = False) -> Path:
     """A JSON file, whole or not at all."""
-    refuse_existing([path], overwrite)
+    check_targets([path], overwrite)
     text = json.dumps(content, indent=1, ensure_ascii=False)
     atomically(path, ".json", lambda temporary: temporary.write_text(text, "utf-8"))
     return path
 
 
-def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    """Before work is spent: nothing may stand where something will be written, nor a file where a folder must be."""
+def check_targets(paths: Sequence[Path], overwrite: bool, grid: Grid | None = None) -> None:
+    """Before work is spent: can these files be written, and may they?"""
     for path in paths:
+        if grid is not None and suffix_of(path) == ".png" and grid.shape[0] != 1:
+            raise ImageError(f"A mask of {grid.shape[0]} slices does not fit into {path.name}: write it as .nii.gz.")
         if path.exists() and not overwrite:
             raise ImageError(f"{path} exists: choose another name, or ask to overwrite it.")
         blocking = next((parent for parent in path.parents if parent.exists()), path)
@@ -123,8 +125,6 @@ def _grid(image: Any, array: Array) -> Grid:
 
 def _write_image(array: Array, grid: Grid, path: Path) -> None:
     if path.name.endswith(".png"):
-        if grid.shape[0] != 1:
-            raise ImageError(f"A mask of {grid.shape[0]} slices does not fit into one .png: write it as .nii.gz.")
         sitk.WriteImage(sitk.GetImageFromArray((array[0] > 0).astype(np.uint8) * 255), str(path))
         return
     image = sitk.GetImageFromArray(array)
