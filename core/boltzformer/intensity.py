@@ -136,7 +136,7 @@ class _Values:
     @cached_property
     def histogram(self) -> NDArray[np.int64] | None:
         """How many voxels have the value low, low + 1, …; None for decimals and integers that spread very far."""
-        exact = -(2**53) < self.low and self.high < 2**53
+        exact = max(-self.low, self.high) < 2**53
         if self.array.dtype.kind == "f" or not exact or self.high - self.low >= _WIDEST_HISTOGRAM:
             return None
         return _histogram(self.array, int(self.low), int(self.high))
@@ -183,7 +183,7 @@ def _histogram(array: Array, low: int, high: int) -> NDArray[np.int64]:
         buffersize=2**17,
     )
     for piece in pieces:
-        counts += np.bincount(piece - low, minlength=len(counts))
+        counts += np.bincount(np.asarray(piece) - low, minlength=len(counts))
     return counts
 
 
