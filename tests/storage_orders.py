@@ -3,7 +3,6 @@
 from itertools import permutations, product
 
 import numpy as np
-
 from boltzformer import Grid
 from boltzformer.geometry import Array
 
@@ -32,6 +31,9 @@ def rotation(*degrees_xyz: float) -> Array:
     return about_z @ about_y @ about_x
 
 
-def grid_of(shape_zyx, spacing_zyx, turned=np.eye(3), origin=(-31.0, 17.5, 250.0)) -> Grid:
+UNTURNED = np.eye(3)
+
+
+def grid_of(shape_zyx, spacing_zyx, turned: Array = UNTURNED, origin=(-31.0, 17.5, 250.0)) -> Grid:
     """i, j, k run along x, y, z before they are turned."""
     return Grid(shape_zyx, turned * np.array(spacing_zyx)[::-1], origin)

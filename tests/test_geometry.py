@@ -5,12 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from boltzformer import GeometryError, Grid
+from boltzformer.geometry import PLANES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_orders import ORDERS, grid_of, rotation, stored
-
-from boltzformer import GeometryError, Grid
-from boltzformer.geometry import PLANES
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")
@@ -143,6 +142,7 @@ READ_IN = {
     "isotropic brain, stored axially": ((182, 218, 182), (1, 1, 1), np.eye(3), "axial"),
     "isotropic brain, stored sagittally": ((176, 256, 256), (1, 1, 1), SAGITTAL, "axial"),
     "isotropic but for a rounded header": ((176, 256, 256), (1.0, 0.9995, 1.0004), SAGITTAL, "axial"),
+    "spacings that creep: neighbours alike, ends not": ((50, 60, 70), (1.016, 1.008, 1.0), SAGITTAL, "axial"),
     "no two spacings alike, none thick": ((90, 100, 110), (1.2, 1.0, 0.9), np.eye(3), "axial"),
     "one coronal slice": ((1, 512, 400), (1, 1, 1), CORONAL, "coronal"),
     "one sagittal slice, thin": ((1, 512, 400), (0.5, 0.5, 0.5), SAGITTAL, "sagittal"),

@@ -32,7 +32,7 @@ class Volume:
     def __post_init__(self) -> None:
         if self.stacking_axis not in (None, 0, 1, 2):
             raise GeometryError(
-                f"The image {self.name!r} has no axis {self.stacking_axis} to be stacked along: give 0, 1 or 2 (z, y, x)."
+                f"The image {self.name!r} can't be stacked along axis {self.stacking_axis}: give 0, 1 or 2 (z, y, x)."
             )
         if self.array.shape[:3] != self.grid.shape or self.array.shape[3:] not in ((), (3,)):
             raise GeometryError(
