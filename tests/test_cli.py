@@ -1,0 +1,110 @@
+"""The main job from a terminal, and one sentence for whatever goes wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boltzformer import io
+from boltzformer.cli import run
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+
+
+def test_segment_writes_a_mask_per_prompt_and_how_it_was_made(small: Phantom, small_file: Path, tmp_path: Path) -> None:
+    assert run(["segment", str(small_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "out")]) == 0
+    case = tmp_path / "out" / "small"
+    assert sorted(path.name for path in case.iterdir()) == [
+        "bright-blob.nii.gz",
+        "dark-blob.nii.gz",
+        "small.provenance.json",
+    ]
+    mask = io.read(case / "bright-blob.nii.gz")
+    assert mask.grid.same_as(small.volume.grid)
+    notes = json.loads((case / "small.provenance.json").read_text())
+    assert (notes["prompts"], notes["seed"], notes["plan"]["plane"]) == ([BRIGHT, DARK], 0, "axial")
+    assert "not trained on medical images" in notes["model"]["note"]
+
+
+def test_the_same_seed_gives_the_same_file_and_json_tells_each_slice(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        assert run(["segment", str(small_file), "-p", BRIGHT, "-o", str(tmp_path / name), "--seed", "5", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events[:18]] == ["started", *["slice"] * 16, "finished"]
+    assert events[:17] == events[18:35]
+    a, b = (io.read(tmp_path / name).array for name in ("a.nii.gz", "b.nii.gz"))
+    assert np.array_equal(a, b)
+
+
+def test_a_png_comes_back_as_a_png_of_its_size(tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = np.random.default_rng(0).integers(0, 255, (70, 50), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "scan.png")
+    assert run(["segment", str(tmp_path / "scan.png"), "-p", BRIGHT, "-o", str(tmp_path / "mask.png")]) == 0
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert mask.shape == (70, 50)
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert "not trained on medical images" in facts["model is"]
+    assert facts["notice"] == "Research only, not for clinical use."
+    assert run(["--version"]) == 0
+
+
+def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("I am a file")
+    (tmp_path / "broken.nii.gz").write_bytes(small_file.read_bytes()[:2000])
+    (tmp_path / "lies.png").write_text("no picture")
+    (tmp_path / "scan.dcm").write_text("later")
+    (tmp_path / "there.nii.gz").write_text("already here")
+    good, out = str(small_file), str(tmp_path / "out")
+    cases = {
+        ("segment", "nowhere.nii.gz", "-p", "x", "-o", out): "no file nowhere.nii.gz",
+        ("segment", good, "-p", "x", "-o", out, "--wings", "2"): "No such option: --wings",
+        ("segment", good, "-o", out): "Missing option '--prompt'",
+        ("segment", good, "-p", "", "-o", out): "prompt is empty",
+        ("segment", good, "-p", "x", "-o", out, "--model", "nowhere"): "no model 'nowhere'",
+        ("segment", good, "-p", "x", "-o", out, "--model", good): "no complete .safetensors",
+        ("segment", str(tmp_path / "scan.dcm"), "-p", "x", "-o", out): "can't be read yet",
+        ("segment", str(tmp_path), "-p", "x", "-o", out): "can't be read yet",
+        ("segment", str(tmp_path / "broken.nii.gz"), "-p", "x", "-o", out): "can't be read",
+        ("segment", str(tmp_path / "lies.png"), "-p", "x", "-o", out): "can't be read",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "file" / "out")): "is a file",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "there.nii.gz")): "exists",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "does not fit into one .png",
+        ("fly",): "No such command",
+    }
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, words in cases.items():
+        assert run(arguments) == 2, arguments
+        said = capsys.readouterr().err.strip()
+        assert words in said, arguments
+        assert said.startswith("boltzformer: ")
+        assert "\n" not in said
+        assert sorted(tmp_path.rglob("*")) == before, arguments
+
+
+def test_the_console_script_is_the_same_program(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-m", "boltzformer", "fly"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "boltzformer: No such command 'fly'. See: boltzformer --help\n"
+
+
+def test_overlapping_prompts_become_one_file_each(small: Phantom, tmp_path: Path) -> None:
+    layers = np.zeros((2, *small.volume.grid.shape), np.uint8)
+    layers[0, 3:6], layers[1, 5:8] = 1, 2
+    both = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "m.nii.gz")
+    assert [path.name for path in both] == ["m__a-b.nii.gz", "m__c.nii.gz"]
+    layers[1, 5] = 0
+    (one,) = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "n.nii.gz")
+    assert set(np.unique(io.read(one).array)) == {0, 1, 2}
