@@ -3,6 +3,7 @@
 from itertools import permutations, product
 
 import numpy as np
+
 from boltzformer import Grid
 from boltzformer.geometry import Array
 

@@ -5,11 +5,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from boltzformer import GeometryError, Grid
-from boltzformer.geometry import PLANES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_orders import ORDERS, grid_of, rotation, stored
+
+from boltzformer import GeometryError, Grid
+from boltzformer.geometry import PLANES
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from boltzformer import BoltzFormerError, ImageError, Window
-from boltzformer.intensity import PRESETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_orders import ORDERS, grid_of, stored
+
+from boltzformer import BoltzFormerError, ImageError, Window
+from boltzformer.intensity import PRESETS
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")

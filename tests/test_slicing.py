@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from boltzformer import BoltzFormerError, GeometryError, Grid, LabelMap, SlicePlan, Volume, Window
-from boltzformer.resampling import nearest, resize
-from boltzformer.slicing import axis_by_shape, to_int8
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from storage_orders import ORDERS, grid_of, rotation, stored
+
+from boltzformer import BoltzFormerError, GeometryError, Grid, LabelMap, SlicePlan, Volume, Window
+from boltzformer.resampling import nearest, resize
+from boltzformer.slicing import axis_by_shape, to_int8
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")
