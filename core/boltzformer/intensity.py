@@ -159,9 +159,9 @@ class _Values:
         if self.histogram is not None:
             upto = np.cumsum(self.histogram[first:])
             return _quantile(upto, self.low + first, 0.005), _quantile(upto, self.low + first, 0.995)
-        chosen = self.array[self.array > 0] if self.high > 0 else self.array.ravel()
+        chosen = self.array[self.array > (0 if self.high > 0 else -np.inf)]  # always a copy of its own
         chosen = chosen.astype(np.float32) if chosen.dtype == np.float16 else chosen
-        low, high = np.percentile(chosen, PERCENTILES)
+        low, high = np.percentile(chosen, PERCENTILES, overwrite_input=True)
         return float(low), float(high)
 
     def _share(self, low: int, high: int) -> float:
