@@ -58,7 +58,7 @@ def pictures_of(
     engine: Engine, volume: Volume, prediction: Prediction, prompt: int, index: int, path: Path, *lines: str
 ):
     plan, text = prediction.plan, prediction.prompts[prompt]
-    window = boltzformer.Window.guess(volume.array)
+    window = volume.window()
     plain = pictures.slice_picture(volume, plan, window, index)
     shown = plan.view.apply(prediction.labels().mask(prompt + 1))[plan.canonical_index(index)]
     trace = engine.trace(volume, text, index, seed=SEED)

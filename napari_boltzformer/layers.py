@@ -17,9 +17,9 @@ KEY = "boltzformer"
 
 def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
     """A `Volume` as napari layer data: transposed and flipped (no copy), with diagonal scale and translate only."""
-    view = volume.grid.canonical()
-    scale, translate = volume.grid.canonical_scale_translate()
-    facts = {"grid": volume.grid, "modality": volume.modality, "name": volume.name, "source": volume.source}
+    view = volume.grid.canonical(volume.slice_axis)
+    scale, translate = volume.grid.canonical_scale_translate(volume.slice_axis)
+    facts = {name: getattr(volume, name) for name in ("grid", "modality", "name", "source", "stacking_axis")}
     options = {
         "name": volume.name or "image",
         "scale": scale,
@@ -37,8 +37,8 @@ def volume_of(layer: Image) -> Volume:
         raise GeometryError(f"The layer '{layer.name}' has {data.ndim} dimensions: give a 2-D or 3-D image.")
     facts = layer.metadata.get(KEY)
     if facts is not None:
-        grid: Grid = facts["grid"]
-        return Volume(grid.canonical().undo(data), grid, facts["modality"], facts["name"], facts["source"])
+        axis = facts["stacking_axis"]
+        return Volume(facts["grid"].canonical(axis).undo(data), **facts)
     array = data[None] if data.ndim - bool(layer.rgb) == 2 else data
     return Volume(array, _own_grid(layer, array.shape[:3]), name=layer.name)
 
@@ -52,17 +52,11 @@ def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 def label_map(image: Image, masks: list[Labels]) -> LabelMap:
     """The masks on the stored grid of their image, one layer and one label each."""
-    grid = volume_of(image).grid
-    view = grid.canonical()
-    layers = [
-        view.undo(np.asarray(mask.data).reshape(_seen_shape(grid)) > 0) * np.uint8(n + 1)
-        for n, mask in enumerate(masks)
-    ]
-    return LabelMap(np.stack(layers), grid, {n + 1: mask.name for n, mask in enumerate(masks)})
-
-
-def _seen_shape(grid: Grid) -> tuple[int, ...]:
-    return tuple(grid.shape[axis] for axis in grid.canonical().order)
+    volume = volume_of(image)
+    view = volume.grid.canonical(volume.slice_axis)
+    seen = view.apply(volume.array).shape[:3]
+    layers = [view.undo(np.asarray(mask.data).reshape(seen) > 0) * np.uint8(n + 1) for n, mask in enumerate(masks)]
+    return LabelMap(np.stack(layers), volume.grid, {n + 1: mask.name for n, mask in enumerate(masks)})
 
 
 def _own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:

@@ -37,7 +37,6 @@ from boltzformer import (
     SlicePlan,
     SliceResult,
     Started,
-    Window,
     io,
 )
 from boltzformer.pictures import looks_picture, slice_picture
@@ -123,7 +122,8 @@ class BoltzFormerDock(QWidget):
         layer = self.chosen_image()
         if layer is None or layer.ndim == 2:
             return 0
-        plan = SlicePlan.of(volume_of(layer).grid, 1)
+        volume = volume_of(layer)
+        plan = SlicePlan.of(volume.grid, 1, volume.slice_axis)
         position = np.asarray(layer.world_to_data(self.viewer.dims.point))[-3]
         return plan.canonical_index(int(np.clip(np.rint(position), 0, plan.count - 1)))
 
@@ -192,7 +192,7 @@ class BoltzFormerDock(QWidget):
             self.message.setText("Run a prompt first, then see how the model looked.")
             return
         volume, index, mask = volume_of(layer), self.current_slice(), masks[-1]
-        plan, window = SlicePlan.of(volume.grid, 1), Window.guess(volume.array)
+        plan, window = SlicePlan.of(volume.grid, 1, volume.slice_axis), volume.window()
         shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[plan.canonical_index(index)]
         picture = slice_picture(volume, plan, window, index)
         self.looks.setEnabled(False)

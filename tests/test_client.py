@@ -42,7 +42,7 @@ def test_cancel_keeps_what_is_done_and_the_session_goes_on(session: Session, mad
     assert isinstance(events[0], Started)
     assert events[1].index == 10
     assert isinstance(events[-1], Cancelled)
-    assert 3 <= sum(isinstance(event, SliceResult) for event in events) < 64
+    assert sum(isinstance(event, SliceResult) for event in events) == 3
     assert isinstance(session.segment(made.volume, BRIGHT, slices=[3]).result(), Prediction)
 
 

@@ -21,6 +21,7 @@ TORCH_FREE = [
         "intensity.py",
         "io",
         "slicing.py",
+        "resampling.py",
         "postprocess.py",
         "vocabulary.py",
         "dataset.py",

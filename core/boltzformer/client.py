@@ -111,7 +111,10 @@ class _Backend:
 
 
 class Job:
-    """A running segmentation. Events are fetched by a thread of its own; `poll` never waits."""
+    """A running segmentation. Events are fetched by a thread of its own; `poll` never waits.
+
+    Once cancelled, the next event is `Cancelled`: what was handed out stays, what nobody has seen yet is dropped.
+    """
 
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -120,25 +123,29 @@ class Job:
         self._lock = threading.Lock()
         self._done = False
 
-    def poll(self) -> list[Event]:
-        """What has come since the last call."""
+    def poll(self, most: int = 8) -> list[Event]:
+        """The next events, if any have come; few at a time, so that a viewer's tick stays short."""
         events: list[Event] = []
         with suppress(queue.Empty):
-            while True:
-                events.append(self._events.get_nowait())
-        self._done |= any(isinstance(event, Prediction | Cancelled | Failed) for event in events)
+            while len(events) < most and not self._done:
+                events.append(self._take(wait=False))
         return events
 
     def cancel(self) -> None:
-        """Asks to stop after the slice in hand; returns at once. `Cancelled` follows as last event."""
+        """Asks the backend to stop after the slice in hand; returns at once."""
         self._stop.set()
+        self._events.put(Cancelled())  # whoever waits for an event wakes up
         threading.Thread(target=self._tell, daemon=True).start()
 
     def __iter__(self) -> Iterator[Event]:
         while not self._done:
-            event = self._events.get()
-            self._done = isinstance(event, Prediction | Cancelled | Failed)
-            yield event
+            yield self._take(wait=True)
+
+    def _take(self, *, wait: bool) -> Event:
+        event = self._events.get(wait)
+        event = Cancelled() if self._stop.is_set() else event
+        self._done = isinstance(event, Prediction | Cancelled | Failed)
+        return event
 
     def result(self) -> Prediction:
         """Waits for the end; raises if there is no prediction."""
@@ -167,7 +174,7 @@ class Job:
         """On the job's thread: start or find the backend, upload, ask, listen."""
         try:
             backend = session.backend()
-            request = SegmentRequest(backend.upload(volume), list(prompts), window or Window.guess(volume.array), **how)
+            request = SegmentRequest(backend.upload(volume), list(prompts), window or volume.window(), **how)
             name = backend.ask("POST", "/jobs", json=asdict(request)).json()["id"]
             with self._lock:
                 self._where = (backend, name)
@@ -247,7 +254,7 @@ class Session:
     ) -> SamplingTrace:
         """Where the model looked on one slice; waits for the answer."""
         (one,), backend = as_prompts(prompt), self.backend()
-        request = TraceRequest(backend.upload(volume), one, index, window or Window.guess(volume.array), seed)
+        request = TraceRequest(backend.upload(volume), one, index, window or volume.window(), seed)
         return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
 
     def close(self) -> None:

@@ -49,8 +49,8 @@ class Engine:
         window: Window | None = None,
     ) -> Iterator[Started | SliceResult | Prediction]:
         """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`."""
-        asked, window = as_prompts(prompts), window or Window.guess(volume.array)
-        plan = SlicePlan.of(volume.grid, self.model.config.image_size)
+        asked, window = as_prompts(prompts), window or volume.window()
+        plan = self.plan(volume)
         order = outwards(plan.count, start) if slices is None else check_slices(slices, plan.count)
         return self._run(volume, asked, plan, window, order, seed)
 
@@ -58,8 +58,8 @@ class Engine:
         self, volume: Volume, prompt: str | Prompt, index: int, *, seed: int = 0, window: Window | None = None
     ) -> SamplingTrace:
         """Where the model looked on one slice: exactly the looks that gave `segment` its answer."""
-        (one,), window = as_prompts(prompt), window or Window.guess(volume.array)
-        plan = SlicePlan.of(volume.grid, self.model.config.image_size)
+        (one,), window = as_prompts(prompt), window or volume.window()
+        plan = self.plan(volume)
         check_slices([index], plan.count)
         with torch.inference_mode():
             image = self._encode(volume, plan, window, index)
@@ -67,6 +67,10 @@ class Engine:
                 image, self.model.encode_text([one.text]), one, plan.canonical_index(index), seed, True
             )
         return SamplingTrace(tuple(self._look_trace(answer, number) for number in range(len(answer.looks))))
+
+    def plan(self, volume: Volume) -> SlicePlan:
+        """How this model would cut the volume."""
+        return SlicePlan.of(volume.grid, self.model.config.image_size, volume.slice_axis)
 
     def _run(
         self,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from boltzformer import losses
-from boltzformer.intensity import Window
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.phantom import KINDS, phantom
@@ -59,7 +58,7 @@ def phantom_batches(config: ModelConfig, *, seed: int, size: int = 8) -> Iterato
     shape = (24, config.image_size, config.image_size)
     for number in count():
         made = phantom(seed * 10**6 + number, shape, tuple(rng.choice(KINDS, 3)))
-        plan, window = SlicePlan.of(made.volume.grid, config.image_size), Window.guess(made.volume.array)
+        plan, window = SlicePlan.of(made.volume.grid, config.image_size), made.volume.window()
         centres = [lesion.centre[2] + int(rng.integers(-2, 3)) for lesion in made.lesions]
         indices = np.array([*centres, *rng.choice(plan.count, size - len(centres), replace=False)])
         images = [plan.network_slice(made.volume.array, window, int(i)) for i in indices]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import Array, Grid
+from boltzformer.intensity import Window
 from boltzformer.slicing import SlicePlan
 
 
@@ -44,6 +45,10 @@ class Volume:
     def slice_axis(self) -> int:
         """Array axis along which to look at the image: the stacking axis where known, else judged from the grid."""
         return self.grid.acquisition_axis if self.stacking_axis is None else self.stacking_axis
+
+    def window(self) -> Window:
+        """What the model is shown of it unless the user says otherwise."""
+        return Window.guess(self.array, self.modality)
 
 
 @dataclass(frozen=True)
