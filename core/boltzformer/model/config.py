@@ -8,121 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from boltzformer.errors import BoltzFormerError
+from boltzformer.model.encoder_config import (
+    ENCODERS,
+    ConfigError,
+    EncoderConfig,
+    FocalConfig,
+    HieraConfig,
+    PlainConfig,
+    require,
+)
+
+__all__ = [
+    "ConfigError",
+    "DecoderConfig",
+    "EncoderConfig",
+    "FocalConfig",
+    "HieraConfig",
+    "ModelConfig",
+    "PixelDecoderConfig",
+    "PlainConfig",
+    "TextConfig",
+    "biomedparse_v2",
+    "default",
+    "focal_l",
+    "hiera_bp",
+    "hiera_s",
+    "tiny",
+]
 
 GRAY_MEAN, GRAY_STD = 114.49500274658203, 57.630001068115234
 """Mean over the three colours of the ImageNet statistics, as BiomedParse v2 stores them."""
-
-
-class ConfigError(BoltzFormerError):
-    """Values of a model's configuration that can't work together."""
-
-
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise ConfigError(sentence)
-
-
-@dataclass(frozen=True)
-class FocalConfig:
-    """FocalNet: convolutional focal modulation, post-norm with layer scale."""
-
-    kind: Literal["focal"] = "focal"
-    width: int = 192
-    """Channels at stride 4; each further stage doubles them."""
-    depths: tuple[int, ...] = (2, 2, 18, 2)
-    focal_levels: tuple[int, ...] = (4, 4, 4, 4)
-    focal_windows: tuple[int, ...] = (3, 3, 3, 3)
-    """Kernel of the first focal level in each stage; every further level adds 2."""
-    mlp_ratio: float = 4.0
-
-    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
-
-    def __post_init__(self) -> None:
-        same = len(self.depths) == len(self.focal_levels) == len(self.focal_windows) == len(self.strides)
-        _require(same, "FocalNet has four stages: give four depths, four focal levels and four focal windows.")
-        _require(all(w % 2 == 1 for w in self.focal_windows), "Focal windows must be odd, so that they have a centre.")
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of the outputs, fine to coarse."""
-        return tuple(self.width * 2**stage for stage in range(len(self.depths)))
-
-
-@dataclass(frozen=True)
-class HieraConfig:
-    """Hiera (the image encoder of SAM 2) with its feature pyramid."""
-
-    kind: Literal["hiera"] = "hiera"
-    width: int = 96
-    heads: int = 1
-    stages: tuple[int, ...] = (1, 2, 11, 2)
-    global_blocks: tuple[int, ...] = (7, 10, 13)
-    """Blocks, counted over all stages, that attend over the whole image."""
-    windows: tuple[int, ...] = (8, 4, 14, 7)
-    background: tuple[int, ...] = (7, 7)
-    """Size of the learned position map that is stretched over the image."""
-    mlp_ratio: float = 4.0
-    neck: int = 256
-    """Channels of every output."""
-
-    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
-
-    def __post_init__(self) -> None:
-        _require(len(self.stages) == len(self.windows) == 4, "Hiera has four stages: give four depths and windows.")
-        clash = sorted(set(self.global_blocks) & set(self.pooling_blocks))
-        _require(not clash, f"Hiera's block {clash} opens a stage and pools, so it can't attend globally: move it.")
-        inside = all(0 <= block < sum(self.stages) for block in self.global_blocks)
-        _require(inside, f"Hiera has blocks 0…{sum(self.stages) - 1}; global_blocks names others.")
-        _require(self.width % self.heads == 0, "Hiera's width must be a multiple of its number of heads.")
-
-    @property
-    def stage_ends(self) -> tuple[int, ...]:
-        """Index of the last block of each stage."""
-        return tuple(sum(self.stages[: stage + 1]) - 1 for stage in range(len(self.stages)))
-
-    @property
-    def pooling_blocks(self) -> tuple[int, ...]:
-        """The first block of stages 2, 3 and 4: twice the width, half the side."""
-        return tuple(end + 1 for end in self.stage_ends[:-1])
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of the outputs, fine to coarse."""
-        return (self.neck,) * len(self.stages)
-
-
-@dataclass(frozen=True)
-class PlainConfig:
-    """Residual 3×3 convolutions with group norm: the small encoder of the models that we train ourselves."""
-
-    kind: Literal["plain"] = "plain"
-    channels: tuple[int, ...] = (48, 96, 160, 256)
-    """Per stage, fine to coarse, at strides 4, 8, 16, …"""
-    blocks: tuple[int, ...] = (2, 2, 3, 2)
-    groups: int = 8
-
-    def __post_init__(self) -> None:
-        _require(len(self.channels) == len(self.blocks) >= 2, "The plain encoder needs blocks for each of ≥ 2 stages.")
-        _require(
-            all(c % (2 * self.groups) == 0 for c in self.channels),
-            f"The plain encoder's channels {self.channels} must be multiples of 2 × groups = {2 * self.groups}.",
-        )
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Strides of the outputs, fine to coarse."""
-        return tuple(4 * 2**stage for stage in range(len(self.channels)))
-
-
-EncoderConfig = FocalConfig | HieraConfig | PlainConfig
-_ENCODERS: dict[str, type[FocalConfig | HieraConfig | PlainConfig]] = {
-    "focal": FocalConfig,
-    "hiera": HieraConfig,
-    "plain": PlainConfig,
-}
 
 
 @dataclass(frozen=True)
@@ -138,9 +55,9 @@ class PixelDecoderConfig:
     """Of every group norm."""
 
     def __post_init__(self) -> None:
-        _require(self.channels % self.heads == 0, "The pixel decoder's channels must be a multiple of its heads.")
-        _require(self.channels % self.groups == 0, "The pixel decoder's channels must be a multiple of its groups.")
-        _require(self.channels % 4 == 0, "The pixel decoder's channels must be a multiple of 4 (sine positions).")
+        require(self.channels % self.heads == 0, "The pixel decoder's channels must be a multiple of its heads.")
+        require(self.channels % self.groups == 0, "The pixel decoder's channels must be a multiple of its groups.")
+        require(self.channels % 4 == 0, "The pixel decoder's channels must be a multiple of 4 (sine positions).")
 
 
 @dataclass(frozen=True)
@@ -160,10 +77,10 @@ class TextConfig:
     """Released weights read left to right."""
 
     def __post_init__(self) -> None:
-        _require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
-        _require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
+        require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
+        require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
         enough = self.tokenizer != "bytes" or self.vocabulary >= 258
-        _require(enough, "The byte tokenizer needs a vocabulary of at least 258: 256 bytes, start and end.")
+        require(enough, "The byte tokenizer needs a vocabulary of at least 258: 256 bytes, start and end.")
 
 
 @dataclass(frozen=True)
@@ -203,28 +120,28 @@ class DecoderConfig:
     """Whether queries first read the prompt, before they look at the image."""
 
     def __post_init__(self) -> None:
-        _require(self.version in (1, 2), f"Decoder version {self.version!r} is unknown: use 1 or 2.")
-        _require(self.hidden % self.heads == 0, f"hidden = {self.hidden} must be a multiple of heads = {self.heads}.")
-        _require(self.hidden % 4 == 0, "hidden must be a multiple of 4 (sine positions).")
-        _require(self.layers >= 1 and self.queries >= 1, "The decoder needs at least one layer and one query.")
-        _require(0 <= self.edge_queries < self.queries, "edge_queries must leave at least one query for the mask.")
-        _require(self.version == 2 or not self.existence, "Only version 2 has an existence classifier: set version=2.")
-        _require(self.version == 2 or self.edge_queries == 0, "Only version 2 has edge queries: set version=2.")
-        _require(
+        require(self.version in (1, 2), f"Decoder version {self.version!r} is unknown: use 1 or 2.")
+        require(self.hidden % self.heads == 0, f"hidden = {self.hidden} must be a multiple of heads = {self.heads}.")
+        require(self.hidden % 4 == 0, "hidden must be a multiple of 4 (sine positions).")
+        require(self.layers >= 1 and self.queries >= 1, "The decoder needs at least one layer and one query.")
+        require(0 <= self.edge_queries < self.queries, "edge_queries must leave at least one query for the mask.")
+        require(self.version == 2 or not self.existence, "Only version 2 has an existence classifier: set version=2.")
+        require(self.version == 2 or self.edge_queries == 0, "Only version 2 has edge queries: set version=2.")
+        require(
             self.text_channels == self.hidden,
-            f"Queries and text share one attention, so text_channels = {self.text_channels} must be hidden = {self.hidden}.",
+            f"Queries and text share one attention: text_channels = {self.text_channels} must be hidden = {self.hidden}.",
         )
         descending = all(a > b for a, b in zip(self.strides, self.strides[1:], strict=False))
-        _require(bool(self.strides) and descending, f"strides {self.strides} must run from coarse to fine.")
+        require(bool(self.strides) and descending, f"strides {self.strides} must run from coarse to fine.")
         for name, allowed in (
             ("attention", ("boltzmann", "masked", "full")),
             ("law", ("per_head", "per_query")),
             ("draw", ("bernoulli", "multinomial")),
         ):
             value = getattr(self, name)
-            _require(value in allowed, f"{name} = {value!r} is unknown: use one of {', '.join(allowed)}.")
-        _require(0 < self.sample_ratio <= 1, f"sample_ratio = {self.sample_ratio} must lie in (0, 1].")
-        _require(self.base_temperature > 0, "base_temperature must be positive.")
+            require(value in allowed, f"{name} = {value!r} is unknown: use one of {', '.join(allowed)}.")
+        require(0 < self.sample_ratio <= 1, f"sample_ratio = {self.sample_ratio} must lie in (0, 1].")
+        require(self.base_temperature > 0, "base_temperature must be positive.")
 
     @property
     def input_projections(self) -> bool:
@@ -254,45 +171,45 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         encoder, pixels, decoder = self.encoder, self.pixel_decoder, self.decoder
-        _require(
+        require(
             decoder.in_channels == pixels.channels,
             f"The decoder reads maps of {decoder.in_channels} channels, the pixel decoder makes {pixels.channels}.",
         )
-        _require(
+        require(
             decoder.mask_channels == pixels.mask_channels,
-            f"The decoder's mask_channels = {decoder.mask_channels} must be the pixel decoder's {pixels.mask_channels}.",
+            f"The decoder has mask_channels = {decoder.mask_channels}, the pixel decoder {pixels.mask_channels}: make them equal.",
         )
-        _require(
+        require(
             self.text.projection == decoder.text_channels,
             f"The text encoder gives {self.text.projection} channels, the decoder expects {decoder.text_channels}.",
         )
         missing = [stride for stride in decoder.strides if stride not in encoder.strides]
-        _require(not missing, f"The encoder has maps at strides {encoder.strides}, so none at {missing}.")
-        _require(self.pigma in (None, "v1", "v2"), f"pigma = {self.pigma!r} is unknown: use 'v1', 'v2' or None.")
-        _require(
+        require(not missing, f"The encoder has maps at strides {encoder.strides}, so none at {missing}.")
+        require(self.pigma in (None, "v1", "v2"), f"pigma = {self.pigma!r} is unknown: use 'v1', 'v2' or None.")
+        require(
             self.pigma is None or decoder.edge_queries == 0,
             "The up-scaling head reads all queries as masks: set edge_queries = 0, or pigma = None.",
         )
-        _require(
+        require(
             self.pigma != "v1" or -(-self.image_size // 4) == 256,
             f"The v1 up-scaling head is fixed to images of 1024², not {self.image_size}²: use pigma = 'v2'.",
         )
-        _require(
+        require(
             self.pigma != "v2" or self.image_size % 4 == 0,
             f"The v2 up-scaling head needs a side that is a multiple of 4, not {self.image_size}.",
         )
         coarsest = encoder.strides[-1]
-        _require(
-            encoder.kind == "focal" or self.image_size % coarsest == 0,
-            f"This encoder needs a side that is a multiple of {coarsest}, not {self.image_size}.",
+        require(
+            encoder.kind != "hiera" or self.image_size % coarsest == 0,
+            f"Hiera needs a side that is a multiple of {coarsest}, not {self.image_size}.",
         )
-        _require(len(self.pixel_mean) == len(self.pixel_std) == 3, "pixel_mean and pixel_std have three values each.")
-        _require(all(value > 0 for value in self.pixel_std), "pixel_std must be positive.")
-        _require(
+        require(len(self.pixel_mean) == len(self.pixel_std) == 3, "pixel_mean and pixel_std have three values each.")
+        require(all(value > 0 for value in self.pixel_std), "pixel_std must be positive.")
+        require(
             self.channels in ("neighbours", "repeat", "rgb"),
             f"channels = {self.channels!r} is unknown: use 'neighbours', 'repeat' or 'rgb'.",
         )
-        _require(
+        require(
             self.resampler in ("bicubic", "bicubic-antialias"),
             f"resampler = {self.resampler!r} is unknown: use 'bicubic' or 'bicubic-antialias'.",
         )
@@ -310,8 +227,8 @@ class ModelConfig:
         }
         if "encoder" in data:
             kind = data["encoder"].get("kind") if isinstance(data["encoder"], Mapping) else None
-            _require(kind in _ENCODERS, f"The encoder kind {kind!r} is unknown: use one of {', '.join(_ENCODERS)}.")
-            parts["encoder"] = _build(_ENCODERS[str(kind)], data["encoder"], "encoder.")
+            require(kind in ENCODERS, f"The encoder kind {kind!r} is unknown: use one of {', '.join(ENCODERS)}.")
+            parts["encoder"] = _build(ENCODERS[str(kind)], data["encoder"], "encoder.")
         made: ModelConfig = _build(ModelConfig, {**known, **parts}, "")
         return made
 
@@ -321,10 +238,10 @@ _PARTS: dict[str, type[Any]] = {"pixel_decoder": PixelDecoderConfig, "text": Tex
 
 def _build(kind: type[Any], data: Any, where: str) -> Any:
     """A config dataclass from plain values."""
-    _require(isinstance(data, Mapping), f"The configuration of {where or 'the model'} must be a table of names.")
+    require(isinstance(data, Mapping), f"The configuration of {where or 'the model'} must be a table of names.")
     pattern = kind()
     unknown = [f"{where}{name}" for name in data if name not in {f.name for f in fields(kind)}]
-    _require(
+    require(
         not unknown,
         f"The configuration names {', '.join(unknown)}, which this version does not know: update napari-boltzformer.",
     )
@@ -333,7 +250,7 @@ def _build(kind: type[Any], data: Any, where: str) -> Any:
         wanted = type(getattr(pattern, name))
         fits = isinstance(value, wanted) or (wanted is float and type(value) is int) or name in ("encoder", "pigma")
         fits = fits and not (wanted is int and isinstance(value, bool))
-        _require(fits, f"The configuration's {where}{name} is {value!r}, but should be of type {wanted.__name__}.")
+        require(fits, f"The configuration's {where}{name} is {value!r}, but should be of type {wanted.__name__}.")
     return kind(**values)
 
 
