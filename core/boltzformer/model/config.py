@@ -129,7 +129,7 @@ class DecoderConfig:
         require(self.version == 2 or self.edge_queries == 0, "Only version 2 has edge queries: set version=2.")
         require(
             self.text_channels == self.hidden,
-            f"Queries and text share an attention: text_channels = {self.text_channels} must be hidden = {self.hidden}.",
+            f"Queries and text attend jointly: text_channels = {self.text_channels} must be hidden = {self.hidden}.",
         )
         descending = all(a > b for a, b in zip(self.strides, self.strides[1:], strict=False))
         require(bool(self.strides) and descending, f"strides {self.strides} must run from coarse to fine.")
@@ -177,7 +177,7 @@ class ModelConfig:
         )
         require(
             decoder.mask_channels == pixels.mask_channels,
-            f"The decoder has {decoder.mask_channels} mask_channels, the pixel decoder {pixels.mask_channels}: equal them.",
+            f"The decoder has {decoder.mask_channels} mask_channels, the pixel decoder {pixels.mask_channels}.",
         )
         require(
             self.text.projection == decoder.text_channels,
