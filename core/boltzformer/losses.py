@@ -87,7 +87,7 @@ def gated_loss(
     positive = torch.tensor(positive_weight, dtype=existence.dtype, device=existence.device)
     claimed = F.binary_cross_entropy_with_logits(existence, present, pos_weight=positive, reduction="none")
     per_item, edge = existence_weight * claimed + present * mask, None
-    if edges is not None and edge_weight > 0:
+    if edges is not None:
         edges, outline = resize_logits(edges, labels.shape[-2], labels.shape[-1]), edge_target(labels).to(logits.dtype)
         edge = dice(edges, outline) + cross_entropy(edges, outline)
         per_item = per_item + edge_weight * present * edge
