@@ -149,7 +149,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> N
             f"{source} does not fit the model that it names: it {'; it '.join(found)}. "
             "Download or convert it again; if you changed the configuration, train from a model with the same one."
         )
-    wanted = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
+    # Copied, so that the numbers lie aligned as in the model that was saved: some CPU kernels round differently
+    # otherwise, and a loaded model shall answer bit for bit as before. It also lets go of the file.
+    wanted = {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in state.items()}
     model.load_state_dict(wanted, strict=True, assign=True)
 
 

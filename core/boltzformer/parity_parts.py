@@ -85,11 +85,11 @@ def text_config(config: Config) -> TextConfig:
 
 
 @contextmanager
-def recorded(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def recorded(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Any]]:
     """While it is open, the last output of each module is kept under its name."""
-    kept: dict[str, Tensor] = {}
+    kept: dict[str, Any] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         return lambda _module, _inputs, output: kept.__setitem__(name, output)
 
     handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]

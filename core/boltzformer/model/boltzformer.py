@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, ModelConfig
-from boltzformer.model.decoder import Decoder, Noise, SliceTokens, Trace
+from boltzformer.model.decoder import Decoder, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
 from boltzformer.model.pigma import PigmaV1, PigmaV2
@@ -38,8 +38,8 @@ class Answer:
     """(B, P) logits; None for models without an existence classifier."""
     edges: Tensor | None
     """(B, P, h, w) logits of the outline; None without edge queries."""
-    trace: Trace | None
-    """Where the queries looked, if asked for."""
+    trace: Trace
+    """Where the queries looked, one look per layer; empty unless asked for."""
 
 
 PIGMA: dict[str, type[PigmaV1 | PigmaV2]] = {"v1": PigmaV1, "v2": PigmaV2}
@@ -54,6 +54,9 @@ def make_encoder(config: EncoderConfig) -> FocalNet | Hiera | PlainEncoder:
 
 class BoltzFormer(nn.Module):
     """The whole model. Its parameters carry the published names, so that published weights fit as they are."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer | None = None) -> None:
         super().__init__()
@@ -70,8 +73,10 @@ class BoltzFormer(nn.Module):
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixels, "predictor": predictor})
         # Published weights keep the up-scaling layers at the top, so they are registered here one by one, and the
         # module that owns them hides in a tuple.
-        self._pigma = (PIGMA[config.pigma](decoder.queries, config.pigma_channels),) if config.pigma else ()
-        for pigma in self._pigma:
+        self._pigma: tuple[PigmaV1 | PigmaV2, ...] = ()
+        if config.pigma is not None:
+            pigma = PIGMA[config.pigma](decoder.queries, config.pigma_channels)
+            self._pigma = (pigma,)
             for name, layer in pigma.named_children():
                 self.add_module(name, layer)
 
@@ -97,19 +102,43 @@ class BoltzFormer(nn.Module):
         state: TextState = self.text(prompts)
         return state
 
-    def decode(self, image: ImageState, text: TextState, noise: Noise, trace: bool = False) -> Answer:
+    def decode(
+        self,
+        image: ImageState,
+        text: TextState,
+        noise: Noise | None,
+        trace: bool = False,
+        *,
+        masks: Masks | None = None,
+        way: Way | None = None,
+        watch: Watch = nobody,
+    ) -> Answer:
         """The answers to P prompts about B images; every image gets the same prompts, or (tokens (B, P, T, C)) its own.
 
-        `noise(layer)` gives the uniform numbers (or the recorded masks) that layer draws with.
+        `noise(layer)` gives the uniform numbers that a layer draws with, (B, P, heads or 1, Q, L); `masks` replaces the
+        draws by recorded ones. `way` and `watch` are for comparisons: see `Decoder.forward`.
         """
-        seen = self.decoder(image.tokens, text.tokens, text.mask, noise, trace=trace)
-        return Answer(seen.logits, seen.existence, seen.edges, seen.trace)
+        seen = self.decoder(
+            image.tokens,
+            text.tokens,
+            text.mask,
+            noise=noise,
+            masks=masks,
+            mean=not self._pigma,
+            trace=trace,
+            way=way,
+            watch=watch,
+        )
+        logits = seen.masks
+        if image.pyramid is not None:
+            logits = self._pigma[0](image.pyramid, logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
+        return Answer(logits[:, :, 0], seen.existence, seen.edges, seen.trace)
 
     def forward(
         self,
         images: Tensor,
         prompts: TextState | Sequence[str] | Sequence[Sequence[int]],
-        noise: Noise,
+        noise: Noise | None,
         trace: bool = False,
     ) -> Answer:
         """All three steps."""

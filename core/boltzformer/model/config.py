@@ -16,7 +16,9 @@ from boltzformer.model.encoder_config import (
     EncoderConfig,
     FocalConfig,
     HieraConfig,
+    PixelDecoderConfig,
     PlainConfig,
+    TextConfig,
     require,
 )
 
@@ -40,47 +42,6 @@ __all__ = [
 
 GRAY_MEAN, GRAY_STD = 114.49500274658203, 57.630001068115234
 """Mean over the three colours of the ImageNet statistics, as BiomedParse v2 stores them."""
-
-
-@dataclass(frozen=True)
-class PixelDecoderConfig:
-    """Transformer on the coarsest map, then a feature pyramid down to the finest."""
-
-    channels: int = 512
-    mask_channels: int = 512
-    heads: int = 8
-    ffn: int = 2048
-    layers: int = 6
-    groups: int = 32
-    """Of every group norm."""
-
-    def __post_init__(self) -> None:
-        require(self.channels % self.heads == 0, "The pixel decoder's channels must be a multiple of its heads.")
-        require(self.channels % self.groups == 0, "The pixel decoder's channels must be a multiple of its groups.")
-        require(self.channels % 4 == 0, "The pixel decoder's channels must be a multiple of 4 (sine positions).")
-
-
-@dataclass(frozen=True)
-class TextConfig:
-    """CLIP-style text transformer."""
-
-    tokenizer: Literal["clip", "bytes"] = "clip"
-    vocabulary: int = 49408
-    context: int = 77
-    """Longest prompt in tokens, start and end included; a longer one is cut."""
-    width: int = 512
-    layers: int = 12
-    heads: int = 8
-    projection: int = 512
-    """Channels of the tokens that leave the encoder."""
-    causal: bool = True
-    """Released weights read left to right."""
-
-    def __post_init__(self) -> None:
-        require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
-        require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
-        enough = self.tokenizer != "bytes" or self.vocabulary >= 258
-        require(enough, "The byte tokenizer needs a vocabulary of at least 258: 256 bytes, start and end.")
 
 
 @dataclass(frozen=True)
@@ -221,6 +182,7 @@ class ModelConfig:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> ModelConfig:
         """From `to_dict` (also after a trip through JSON); an unknown name or a wrong kind of value is refused."""
+        require(isinstance(data, Mapping), "The configuration of the model must be a table of names.")
         known = {name: value for name, value in data.items() if name not in _PARTS and name != "encoder"}
         parts: dict[str, Any] = {
             name: _build(part, data[name], f"{name}.") for name, part in _PARTS.items() if name in data
@@ -238,7 +200,7 @@ _PARTS: dict[str, type[Any]] = {"pixel_decoder": PixelDecoderConfig, "text": Tex
 
 def _build(kind: type[Any], data: Any, where: str) -> Any:
     """A config dataclass from plain values."""
-    require(isinstance(data, Mapping), f"The configuration of {where or 'the model'} must be a table of names.")
+    require(isinstance(data, Mapping), f"The configuration of {where.rstrip('.')} must be a table of names.")
     pattern = kind()
     unknown = [f"{where}{name}" for name in data if name not in {f.name for f in fields(kind)}]
     require(
@@ -317,7 +279,7 @@ def _ours(
 
 def tiny() -> ModelConfig:
     """For tests: a few hundred thousand parameters, milliseconds per slice."""
-    encoder = PlainConfig(channels=(16, 32, 48, 64), blocks=(1, 1, 1, 1))
+    encoder = PlainConfig(channels=(16, 32, 48, 48), blocks=(1, 1, 1, 1))
     text = TextConfig("bytes", vocabulary=258, context=128, width=32, layers=2, heads=4, projection=32)
     return _ours(32, 4, 9, 64, 12, encoder, text, side=96)
 

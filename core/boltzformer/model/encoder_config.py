@@ -1,4 +1,4 @@
-"""Configurations of the three image encoders, and the error that every configuration raises."""
+"""Configurations of what surrounds the decoder (image encoders, pixel decoder, text), and the error that all raise."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PlainConfig:
     """Residual 3×3 convolutions with group norm: the small encoder of the models that we train ourselves."""
 
     kind: Literal["plain"] = "plain"
-    channels: tuple[int, ...] = (48, 96, 160, 256)
+    channels: tuple[int, ...] = (48, 96, 144, 192)
     """Per stage, fine to coarse, at strides 4, 8, 16, …"""
     blocks: tuple[int, ...] = (2, 2, 3, 2)
     groups: int = 8
@@ -116,3 +116,44 @@ ENCODERS: dict[str, type[FocalConfig | HieraConfig | PlainConfig]] = {
     "hiera": HieraConfig,
     "plain": PlainConfig,
 }
+
+
+@dataclass(frozen=True)
+class PixelDecoderConfig:
+    """Transformer on the coarsest map, then a feature pyramid down to the finest."""
+
+    channels: int = 512
+    mask_channels: int = 512
+    heads: int = 8
+    ffn: int = 2048
+    layers: int = 6
+    groups: int = 32
+    """Of every group norm."""
+
+    def __post_init__(self) -> None:
+        require(self.channels % self.heads == 0, "The pixel decoder's channels must be a multiple of its heads.")
+        require(self.channels % self.groups == 0, "The pixel decoder's channels must be a multiple of its groups.")
+        require(self.channels % 4 == 0, "The pixel decoder's channels must be a multiple of 4 (sine positions).")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """CLIP-style text transformer."""
+
+    tokenizer: Literal["clip", "bytes"] = "clip"
+    vocabulary: int = 49408
+    context: int = 77
+    """Longest prompt in tokens, start and end included; a longer one is cut."""
+    width: int = 512
+    layers: int = 12
+    heads: int = 8
+    projection: int = 512
+    """Channels of the tokens that leave the encoder."""
+    causal: bool = True
+    """Released weights read left to right."""
+
+    def __post_init__(self) -> None:
+        require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
+        require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
+        enough = self.tokenizer != "bytes" or self.vocabulary >= 258
+        require(enough, "The byte tokenizer needs a vocabulary of at least 258: 256 bytes, start and end.")
