@@ -56,6 +56,13 @@ def test_the_answer_has_the_shape_that_the_engine_expects(model):
 
 
 @torch.no_grad()
+def test_a_cache_can_know_what_an_image_costs(model):
+    one, two = (model.encode_image(images(count)).nbytes for count in (1, 2))
+    assert two == 2 * one
+    assert 0 < one < 1_000_000
+
+
+@torch.no_grad()
 def test_forward_is_encode_and_decode(model):
     whole = model(images(), PROMPTS, noise(model, 1, 3))
     apart = model.decode(model.encode_image(images()), model.encode_text(PROMPTS), noise(model, 1, 3))

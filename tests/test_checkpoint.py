@@ -1,5 +1,6 @@
 """A model file is whole, fits key for key, and is never executed; or it is refused with a sentence."""
 
+import contextlib
 import json
 import pickle
 import struct
@@ -14,6 +15,8 @@ from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from boltzformer.model.text import TableTokenizer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 
@@ -21,6 +24,12 @@ from safetensors.torch import load_file, save_file
 def model() -> BoltzFormer:
     torch.manual_seed(0)
     return BoltzFormer(tiny()).eval()
+
+
+@pytest.fixture(scope="module")
+def whole(model: BoltzFormer, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("whole") / "tiny.safetensors"
+    return checkpoint.save(path, model, History(name="tiny")).path.read_bytes()
 
 
 @pytest.fixture
@@ -78,6 +87,14 @@ def test_a_loaded_model_can_be_trained(path):
     loaded, _ = checkpoint.load(path)
     assert any(parameter.requires_grad for parameter in loaded.parameters())
     assert all(not tensor.is_meta for tensor in [*loaded.parameters(), *loaded.buffers()])
+
+
+def test_statistics_that_version_1_does_not_store_come_from_its_configuration(tmp_path):
+    decoder = replace(tiny().decoder, version=1, existence=False)
+    model = BoltzFormer(replace(tiny(), decoder=decoder, pixel_mean=(1.0, 2.0, 3.0)))
+    loaded, _ = checkpoint.load(checkpoint.save(tmp_path / "m.safetensors", model, History()).path)
+    assert loaded.pixel_mean.flatten().tolist() == [1, 2, 3]
+    assert "pixel_mean" not in loaded.state_dict()
 
 
 def test_half_precision_weights_are_widened(path):
@@ -184,6 +201,16 @@ def test_a_wrong_description_is_refused(path, config):
         checkpoint.load(with_header(path, config=config))
 
 
+def test_a_wrong_history_is_refused(path):
+    with pytest.raises(CheckpointError, match="describes its model wrongly"):
+        checkpoint.read(with_header(path, history="[1]"))
+
+
+def test_a_damaged_token_table_is_refused(path):
+    with pytest.raises(CheckpointError, match="can't be built"):
+        checkpoint.load(with_header(path, tokenizer='{"model": 3}'))
+
+
 def test_a_header_of_garbage_is_refused(path):
     path.write_bytes(struct.pack("<Q", 10) + b"{not json}" + bytes(100))
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
@@ -201,3 +228,17 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_crumbs(model, path, mon
         checkpoint.save(path, model, History(name="second"))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_description_is_refused_or_harmless(whole, tmp_path, data):
+    """Whichever byte changes, the only error is ours."""
+    (length,) = struct.unpack("<Q", whole[:8])
+    position = data.draw(st.integers(0, length + 7))
+    damaged = bytearray(whole)
+    damaged[position] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(damaged)
+    with contextlib.suppress(CheckpointError):
+        checkpoint.load(path)

@@ -53,3 +53,10 @@ def test_dice_lies_between_0_and_1(seed, share):
     logits = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64) * 5
     target = (torch.rand(2, 3, 8, 8, generator=generator) < share).double()
     assert ((dice(logits, target) >= 0) & (dice(logits, target) <= 1)).all()
+
+
+def test_half_precision_answers_are_summed_in_full():
+    logits, existence = perfect().bfloat16(), torch.zeros(1, 2, dtype=torch.bfloat16)
+    loss = gated_loss(logits, existence, logits, LABELS)
+    assert loss.total.dtype == torch.float32
+    assert overlap_loss(logits, LABELS > 0).total.dtype == torch.float32

@@ -107,7 +107,7 @@ def read(path: str | Path) -> Checkpoint:
         config = ModelConfig.from_dict(json.loads(header["config"]))
         known = {f.name for f in fields(History)}
         history = History(**{name: value for name, value in json.loads(header["history"]).items() if name in known})
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source} describes its model wrongly: {error}") from error
     return Checkpoint(source, config, history, header.get("tokenizer", ""), parameters)
 
@@ -118,8 +118,12 @@ def load(path: str | Path) -> tuple[BoltzFormer, Checkpoint]:
     with _opened(checkpoint.path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = checkpoint.tokenizer
-    with torch.device("meta"):  # nothing is initialised only to be overwritten
-        model = BoltzFormer(checkpoint.config, TableTokenizer(table) if table else None)
+    try:
+        tokenizer = TableTokenizer(table) if table else None
+        with torch.device("meta"):  # nothing is initialised only to be overwritten
+            model = BoltzFormer(checkpoint.config, tokenizer)
+    except Exception as error:  # the tokenizer library raises nothing more precise
+        raise CheckpointError(f"{checkpoint.path} describes a model that can't be built: {error}") from error
     fill(model, state, checkpoint.path)
     return model.eval(), checkpoint
 

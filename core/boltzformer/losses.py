@@ -36,7 +36,11 @@ class GatedLoss:
 
 
 def resize_logits(logits: Tensor, height: int, width: int) -> Tensor:
-    """(B, P, h, w) → (B, P, height, width): bicubic with antialias, in logits, as the reference scales its answers."""
+    """(B, P, h, w) → (B, P, height, width): bicubic with antialias, in logits, as the reference scales its answers.
+
+    At least in fp32: sums over all pixels come next.
+    """
+    logits = logits.float() if logits.dtype.itemsize < 4 else logits
     if logits.shape[-2:] == (height, width):
         return logits
     return F.interpolate(logits, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
@@ -57,8 +61,8 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def overlap_loss(logits: Tensor, target: Tensor) -> OverlapLoss:
     """From logits (B, P, h, w) and 0/1 masks (B, P, H, W)."""
-    target = target.to(logits.dtype)
     logits = resize_logits(logits, target.shape[-2], target.shape[-1])
+    target = target.to(logits.dtype)
     overlap, entropy = dice(logits, target).mean(), cross_entropy(logits, target).mean()
     return OverlapLoss(overlap + entropy, overlap, entropy)
 
@@ -80,12 +84,14 @@ def gated_loss(
     edge_weight: float = 1.0,
 ) -> GatedLoss:
     """From logits and edges (B, P, h, w), existence logits (B, P) and integer labels (B, P, H, W), 0 = background."""
+    logits = resize_logits(logits, labels.shape[-2], labels.shape[-1])
     target = (labels > 0).to(logits.dtype)
     present = target.amax((-2, -1))
-    logits = resize_logits(logits, labels.shape[-2], labels.shape[-1])
     mask = dice(logits, target) + cross_entropy(logits, target)
-    positive = torch.tensor(positive_weight, dtype=existence.dtype, device=existence.device)
-    claimed = F.binary_cross_entropy_with_logits(existence, present, pos_weight=positive, reduction="none")
+    positive = torch.tensor(positive_weight, dtype=present.dtype, device=present.device)
+    claimed = F.binary_cross_entropy_with_logits(
+        existence.to(present.dtype), present, pos_weight=positive, reduction="none"
+    )
     per_item, edge = existence_weight * claimed + present * mask, None
     if edges is not None:
         edges, outline = resize_logits(edges, labels.shape[-2], labels.shape[-1]), edge_target(labels).to(logits.dtype)

@@ -27,6 +27,12 @@ class ImageState:
     pyramid: tuple[Tensor, Tensor] | None
     """The normalised image at the two sizes that up-scaling reads; None without up-scaling."""
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds, for caches with a budget."""
+        tensors = (*self.tokens.tokens, self.tokens.semantic, *self.tokens.semantic_tokens, *(self.pyramid or ()))
+        return sum(tensor.nbytes for tensor in tensors)
+
 
 @dataclass(frozen=True)
 class Answer:

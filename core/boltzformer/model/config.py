@@ -20,6 +20,7 @@ from boltzformer.model.encoder_config import (
     PlainConfig,
     TextConfig,
     require,
+    require_positive,
 )
 
 __all__ = [
@@ -81,10 +82,10 @@ class DecoderConfig:
     """Whether queries first read the prompt, before they look at the image."""
 
     def __post_init__(self) -> None:
+        require_positive(self, but=("edge_queries",))
         require(self.version in (1, 2), f"Decoder version {self.version!r} is unknown: use 1 or 2.")
         require(self.hidden % self.heads == 0, f"hidden = {self.hidden} must be a multiple of heads = {self.heads}.")
         require(self.hidden % 4 == 0, "hidden must be a multiple of 4 (sine positions).")
-        require(self.layers >= 1 and self.queries >= 1, "The decoder needs at least one layer and one query.")
         require(0 <= self.edge_queries < self.queries, "edge_queries must leave at least one query for the mask.")
         require(self.version == 2 or not self.existence, "Only version 2 has an existence classifier: set version=2.")
         require(self.version == 2 or self.edge_queries == 0, "Only version 2 has edge queries: set version=2.")
@@ -101,8 +102,7 @@ class DecoderConfig:
         ):
             value = getattr(self, name)
             require(value in allowed, f"{name} = {value!r} is unknown: use one of {', '.join(allowed)}.")
-        require(0 < self.sample_ratio <= 1, f"sample_ratio = {self.sample_ratio} must lie in (0, 1].")
-        require(self.base_temperature > 0, "base_temperature must be positive.")
+        require(self.sample_ratio <= 1, f"sample_ratio = {self.sample_ratio} must not exceed 1.")
 
     @property
     def input_projections(self) -> bool:
@@ -131,6 +131,7 @@ class ModelConfig:
     pixel_std: tuple[float, ...] = (58.395, 57.12, 57.375)
 
     def __post_init__(self) -> None:
+        require_positive(self, but=("pixel_mean",))
         encoder, pixels, decoder = self.encoder, self.pixel_decoder, self.decoder
         require(
             decoder.in_channels == pixels.channels,
@@ -165,7 +166,6 @@ class ModelConfig:
             f"Hiera needs a side that is a multiple of {coarsest}, not {self.image_size}.",
         )
         require(len(self.pixel_mean) == len(self.pixel_std) == 3, "pixel_mean and pixel_std have three values each.")
-        require(all(value > 0 for value in self.pixel_std), "pixel_std must be positive.")
         require(
             self.channels in ("neighbours", "repeat", "rgb"),
             f"channels = {self.channels!r} is unknown: use 'neighbours', 'repeat' or 'rgb'.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
 
 from boltzformer.errors import BoltzFormerError
 
@@ -16,6 +16,15 @@ def require(holds: bool, sentence: str) -> None:
     """Refuse with a sentence what does not hold."""
     if not holds:
         raise ConfigError(sentence)
+
+
+def require_positive(config: Any, but: tuple[str, ...] = ()) -> None:
+    """Sizes and counts must be above zero, other than these fields."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        good = all(isinstance(n, bool) or not isinstance(n, int | float) or n > 0 for n in numbers)
+        require(f.name in but or good, f"{f.name} = {value} must be positive.")
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class FocalConfig:
     strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
 
     def __post_init__(self) -> None:
+        require_positive(self)
         same = len(self.depths) == len(self.focal_levels) == len(self.focal_windows) == len(self.strides)
         require(same, "FocalNet has four stages: give four depths, four focal levels and four focal windows.")
         require(all(w % 2 == 1 for w in self.focal_windows), "Focal windows must be odd, so that they have a centre.")
@@ -64,6 +74,7 @@ class HieraConfig:
     strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
 
     def __post_init__(self) -> None:
+        require_positive(self, but=("global_blocks",))
         require(len(self.stages) == len(self.windows) == 4, "Hiera has four stages: give four depths and windows.")
         clash = sorted(set(self.global_blocks) & set(self.pooling_blocks))
         require(not clash, f"Hiera's block {clash} opens a stage and pools, so it can't attend globally: move it.")
@@ -98,6 +109,7 @@ class PlainConfig:
     groups: int = 8
 
     def __post_init__(self) -> None:
+        require_positive(self)
         require(len(self.channels) == len(self.blocks) >= 2, "The plain encoder needs blocks for each of ≥ 2 stages.")
         require(
             all(c % (2 * self.groups) == 0 for c in self.channels),
@@ -131,6 +143,7 @@ class PixelDecoderConfig:
     """Of every group norm."""
 
     def __post_init__(self) -> None:
+        require_positive(self)
         require(self.channels % self.heads == 0, "The pixel decoder's channels must be a multiple of its heads.")
         require(self.channels % self.groups == 0, "The pixel decoder's channels must be a multiple of its groups.")
         require(self.channels % 4 == 0, "The pixel decoder's channels must be a multiple of 4 (sine positions).")
@@ -153,6 +166,7 @@ class TextConfig:
     """Released weights read left to right."""
 
     def __post_init__(self) -> None:
+        require_positive(self)
         require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
         require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
         enough = self.tokenizer != "bytes" or self.vocabulary >= 258
