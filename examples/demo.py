@@ -37,7 +37,8 @@ def teach(path: Path) -> None:
     ):
         pass
     print(f"Taught in {time.perf_counter() - began:.0f} s ({STEPS} steps of 8 slices).")
-    checkpoint.save(model, path, name="tiny phantom model", note=f"{checkpoint.UNTRAINED}, only on generated phantoms")
+    data = f"{checkpoint.UNTRAINED}, only on generated phantoms"
+    checkpoint.save(path, model, checkpoint.History("tiny phantom model", data=data))
 
 
 def found(mask: np.ndarray, lesion: Lesion) -> bool:
@@ -74,6 +75,7 @@ def main() -> int:
     teach(model)
 
     engine, unseen = boltzformer.load(model), phantom(UNSEEN)
+    history = engine.about.history
     *_, prediction = engine.segment(unseen.volume, KINDS, seed=SEED)
     labels = prediction.labels()
     written = io.write(labels, out / "phantom-mask.nii.gz", provenance=prediction.provenance, overwrite=True)
@@ -89,7 +91,13 @@ def main() -> int:
     lesion = unseen.lesions[0]
     picture = out / "phantom.png"
     pictures_of(
-        engine, unseen.volume, prediction, KINDS.index(lesion.kind), lesion.centre[2], picture, engine.about.note
+        engine,
+        unseen.volume,
+        prediction,
+        KINDS.index(lesion.kind),
+        lesion.centre[2],
+        picture,
+        history.data,
     )
 
     case, default = sample(), boltzformer.load("default")
@@ -101,7 +109,7 @@ def main() -> int:
     print(f"""
 What happened: a tiny BoltzFormer was taught two kinds of object on generated volumes, then shown one it had never
 seen and asked for both kinds by name. It looked at {len(prediction.slices)} slices; {verdict}.
-Model: {engine.about.name} ({engine.about.note}).
+Model: {history.name} ({history.data}).
 Masks: {", ".join(str(path) for path in written)}
 Picture of the answer and of the nine looks of the sampler: {picture}
 Picture of a real brain MRI: {real}. It only shows the way: the model was not trained on this kind of image.

@@ -25,7 +25,7 @@ def test_segment_writes_a_mask_per_prompt_and_how_it_was_made(small: Phantom, sm
     assert mask.grid.same_as(small.volume.grid)
     notes = json.loads((case / "small.provenance.json").read_text())
     assert (notes["prompts"], notes["seed"], notes["plan"]["plane"]) == ([BRIGHT, DARK], 0, "axial")
-    assert "not trained on medical images" in notes["model"]["note"]
+    assert "not trained on medical images" in notes["model"]["trained on"]
 
 
 def test_the_same_seed_gives_the_same_file_and_json_tells_each_slice(
@@ -54,7 +54,7 @@ def test_a_png_comes_back_as_a_png_of_its_size(tmp_path: Path) -> None:
 def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert "not trained on medical images" in facts["model is"]
+    assert "not trained on medical images" in facts["trained on"]
     assert facts["notice"] == "Research only, not for clinical use."
     assert run(["--version"]) == 0
 
@@ -73,8 +73,8 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
         ("segment", good, "-p", "x", "-o", out, "--wings", "2"): "No such option: --wings",
         ("segment", good, "-o", out): "Missing option '--prompt'",
         ("segment", good, "-p", "", "-o", out): "prompt is empty",
-        ("segment", good, "-p", "x", "-o", out, "--model", "nowhere"): "no model 'nowhere'",
-        ("segment", good, "-p", "x", "-o", out, "--model", good): "no complete .safetensors",
+        ("segment", good, "-p", "x", "-o", out, "--model", "nowhere"): "no model at nowhere",
+        ("segment", good, "-p", "x", "-o", out, "--model", good): "not a whole safetensors file",
         ("segment", str(tmp_path / "scan.dcm"), "-p", "x", "-o", out): "can't be read yet",
         ("segment", str(tmp_path), "-p", "x", "-o", out): "can't be read yet",
         ("segment", str(tmp_path / "broken.nii.gz"), "-p", "x", "-o", out): "can't be read",

@@ -96,7 +96,10 @@ def test_what_the_server_refuses_is_said(session: Session, small: Phantom) -> No
 
 
 def test_a_model_that_is_not_there_is_said_by_the_job(small: Phantom) -> None:
-    with Session.local(model="nowhere.safetensors") as session, pytest.raises(BackendError, match=r"no model 'nowhere"):
+    with (
+        Session.local(model="nowhere.safetensors") as session,
+        pytest.raises(BackendError, match=r"no model at nowhere"),
+    ):
         session.segment(small.volume, BRIGHT).result()
 
 

@@ -56,8 +56,7 @@ def segment(
         check_targets([output], overwrite, volume.grid)
     engine = load(model)
     console = Console(stderr=True, quiet=as_json)
-    if engine.about.note:
-        console.print(f"Model '{engine.about.name}': {engine.about.note}.")
+    console.print(f"Model '{engine.about.history.name}': {engine.about.history.data}.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     prediction: Prediction | None = None
     with Progress(*columns, console=console, transient=True) as bar:
@@ -96,14 +95,15 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """What runs here: versions, device, model."""
-    _, about = checkpoint.load(model)
+    about = checkpoint.read(checkpoint.resolve(model))
     facts = {
         "boltzformer": boltzformer.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": f"cpu, {os.cpu_count()} cores",
-        "model": about.name,
-        "model is": about.note,
+        "model": about.history.name,
+        "trained on": about.history.data,
+        "parameters": about.parameters,
         "model file": str(about.path),
         "model sha256": about.sha256,
         "notice": "Research only, not for clinical use.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,9 @@ from boltzformer import __version__, checkpoint
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError
 from boltzformer.intensity import Window
-from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
-from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import TextState
+from boltzformer.model.trace import Look
 from boltzformer.slicing import SlicePlan, to_int8
 from boltzformer.types import LookTrace, Prediction, Prompt, SamplingTrace, SliceResult, Started, Volume, as_prompts
 
@@ -66,11 +65,14 @@ class Engine:
             answer = self._decode(
                 image, self.model.encode_text([one.text]), one, plan.canonical_index(index), seed, True
             )
-        return SamplingTrace(tuple(self._look_trace(answer, number) for number in range(len(answer.looks))))
+        return SamplingTrace(tuple(_look_trace(look) for look in answer.trace))
 
     def plan(self, volume: Volume) -> SlicePlan:
         """How this model would cut the volume."""
-        return SlicePlan.of(volume.grid, self.model.config.image_size, volume.slice_axis)
+        config = self.model.config
+        return SlicePlan.of(
+            volume.grid, config.image_size, volume.slice_axis, channels=config.channels, resampler=config.resampler
+        )
 
     def _run(
         self,
@@ -92,12 +94,17 @@ class Engine:
                     self._decode(image, text, prompt, middle, seed) for text, prompt in zip(texts, prompts, strict=True)
                 ]
             logits = to_int8(torch.stack([answer.logits[0, 0] for answer in answers]).numpy())
-            existence = torch.stack([answer.existence[0, 0] for answer in answers]).sigmoid().numpy()
+            existence = np.array([_existence(answer) for answer in answers], np.float32)
             done.append(SliceResult(index, logits, existence))
             yield done[-1]
+        history = self.about.history
         facts = {
             "software": f"napari-boltzformer {__version__}, torch {torch.__version__}",
-            "model": {"name": self.about.name, "sha256": self.about.sha256, "note": self.about.note},
+            "model": {
+                "name": history.name,
+                "sha256": self.about.sha256,
+                "trained on": history.data,
+            },
             "image": {
                 "name": volume.name,
                 "sha256": hashlib.sha256(np.ascontiguousarray(volume.array).data).hexdigest(),
@@ -119,30 +126,30 @@ class Engine:
         self, image: ImageState, text: TextState, prompt: Prompt, middle: int, seed: int, trace: bool = False
     ) -> Answer:
         """One slice and one prompt at one fixed shape, whatever runs beside it."""
-        return self.model.decode(image, text, noise_of(self.model.config, seed, middle, prompt.text), trace)
 
-    def _look_trace(self, answer: Answer, number: int) -> LookTrace:
-        look, config = answer.looks[number], self.model.config
-        side = config.grid(number)
-        guess, probability, visited = (
-            x[0, 0].float().mean(0).unflatten(0, (side, side)).numpy()
-            for x in (look.guess, look.probability, look.visited)
-        )
-        cooled = boltzmann.temperature(number, config.base_temperature)
-        return LookTrace(config.image_size // side, cooled, guess, probability, visited)
+        def noise(layer: int) -> Tensor:
+            shape = self.model.decoder.noise_shape(image.tokens, 1, layer)
+            return torch.rand(shape, generator=noise_source(seed, middle, prompt.text, layer))
+
+        return self.model.decode(image, text, noise, trace)
 
 
-def noise_of(config: ModelConfig, seed: int, middle: int, prompt: str, sample: int = 0) -> Callable[[int], Tensor]:
+def noise_source(seed: int, middle: int, prompt: str, layer: int, sample: int = 0) -> torch.Generator:
     """Noise belongs to (seed, canonical slice, prompt, sample, layer): not to a batch, an order or a run."""
+    identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode()
+    number = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest()) >> 1
+    return torch.Generator().manual_seed(number)
 
-    def noise(layer: int) -> Tensor:
-        identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode()
-        generator = torch.Generator().manual_seed(
-            int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest()) >> 1
-        )
-        return torch.rand(1, 1, config.queries, config.grid(layer) ** 2, generator=generator)
 
-    return noise
+def _existence(answer: Answer) -> float:
+    """Probability that the object is in the slice; without a classifier, the surest pixel's (uncalibrated both)."""
+    logit = answer.logits.amax() if answer.existence is None else answer.existence[0, 0]
+    return float(logit.sigmoid())
+
+
+def _look_trace(look: Look) -> LookTrace:
+    guess, probability, visited = (x[0, 0].float().numpy() for x in (look.guess, look.probability, look.visited))
+    return LookTrace(look.scale, look.temperature, guess, probability, visited)
 
 
 def outwards(count: int, start: int | None) -> list[int]:

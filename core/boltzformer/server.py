@@ -90,7 +90,7 @@ def create_app(model: str, token: str) -> FastAPI:
         if error is not None:
             return {"state": "failed", "version": __version__, "error": str(error)}
         about = engine.result().about
-        return {"state": "ready", "version": __version__, "model": about.name, "note": about.note}
+        return {"state": "ready", "version": __version__, "model": about.history.name, "note": about.history.data}
 
     @app.post("/v1/volumes")
     async def upload(request: Request) -> dict[str, str]:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzformer import losses
-from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.losses import gated_loss
+from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.config import ModelConfig
+from boltzformer.model.decoder import Noise
 from boltzformer.phantom import KINDS, phantom
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import Progress
@@ -37,19 +38,22 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     model.train()
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
-        b, p, c = len(batch.images), len(batch.texts), model.config
-
-        def noise(layer: int, b: int = b, p: int = p, c: ModelConfig = c) -> Tensor:
-            return torch.rand(b, p, c.queries, c.grid(layer) ** 2, generator=generator)
-
-        terms = losses.prompted(model(batch.images, model.encode_text(batch.texts), noise), batch.target)
+        image, text = model.encode_image(batch.images), model.encode_text(batch.texts)
+        answer = model.decode(image, text, _noise(model, image, len(batch.texts), generator))
+        assert answer.existence is not None
+        loss = gated_loss(answer.logits, answer.existence, None, batch.target, positive_weight=1.0)
         optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        loss.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        yield Progress(step, steps, {name: float(term.detach()) for name, term in terms.items()})
+        shown = (loss.mask.detach() * loss.present).sum() / loss.present.sum().clamp(min=1)
+        yield Progress(step, steps, {"mask": float(shown), "existence": float(loss.existence.detach().mean())})
     model.eval()
+
+
+def _noise(model: BoltzFormer, image: ImageState, prompts: int, generator: torch.Generator) -> Noise:
+    return lambda layer: torch.rand(model.decoder.noise_shape(image.tokens, prompts, layer), generator=generator)
 
 
 def phantom_batches(config: ModelConfig, *, seed: int, size: int = 8) -> Iterator[Batch]:
@@ -58,7 +62,7 @@ def phantom_batches(config: ModelConfig, *, seed: int, size: int = 8) -> Iterato
     shape = (24, config.image_size, config.image_size)
     for number in count():
         made = phantom(seed * 10**6 + number, shape, tuple(rng.choice(KINDS, 3)))
-        plan, window = SlicePlan.of(made.volume.grid, config.image_size), made.volume.window()
+        plan, window = SlicePlan.of(made.volume.grid, config.image_size, channels=config.channels), made.volume.window()
         centres = [lesion.centre[2] + int(rng.integers(-2, 3)) for lesion in made.lesions]
         indices = np.array([*centres, *rng.choice(plan.count, size - len(centres), replace=False)])
         images = [plan.network_slice(made.volume.array, window, int(i)) for i in indices]

@@ -1,1 +1,1 @@
-"""The model: tensors in, tensors out; no device, file, log or global randomness."""
+"""The network: tensors in, tensors out. No device, file, log or global randomness."""

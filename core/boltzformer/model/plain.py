@@ -1,37 +1,61 @@
-"""The plain encoder: residual 3×3 convolutions at strides 2, 4, 8, 16."""
+"""A plain residual encoder: 3×3 convolutions with group norm, small and quick on a CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn import functional as F
+
+from boltzformer.model.encoder_config import PlainConfig
 
 
-class Block(nn.Module):
-    """One residual step; the first of a stage halves the resolution."""
+class Residual(nn.Module):
+    """Two convolutions around a skip."""
 
-    def __init__(self, source: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(source, width, 3, stride, 1)
-        self.norm = nn.GroupNorm(1, width)
-        self.second = nn.Conv2d(width, width, 3, 1, 1)
-        self.shortcut = nn.Conv2d(source, width, 1, stride)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(groups, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(groups, channels)
+        nn.init.zeros_(self.norm2.weight)  # a new block passes its input through, which keeps early training calm
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.second(gelu(self.norm(self.first(x))))
+        inner = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(x + self.norm2(self.conv2(inner)))
+
+
+class Down(nn.Module):
+    """Half the side, more channels."""
+
+    def __init__(self, channels: int, out: int, groups: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3, 2, 1, bias=False)
+        self.norm = nn.GroupNorm(groups, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
 
 
 class PlainEncoder(nn.Module):
-    """(B, 3, S, S) normalised → maps at strides 2, 4, 8, 16."""
+    """Image (B, 3, H, W), already normalised → maps at strides 4, 8, 16, …"""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, config: PlainConfig) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(Block(a, b, 2) for a, b in zip((3, *channels), channels, strict=False))
+        first = config.channels[0]
+        self.stem = Down(3, first // 2, config.groups)
+        self.stages = nn.ModuleList()
+        before = first // 2
+        for channels, blocks in zip(config.channels, config.blocks, strict=True):
+            residuals = [Residual(channels, config.groups) for _ in range(blocks)]
+            self.stages.append(nn.Sequential(Down(before, channels, config.groups), *residuals))
+            before = channels
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = []
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Fine to coarse, each (B, C, H, W)."""
+        # Channels last: a third faster on a CPU, and the decoder then reads the rows of a map without copying them.
+        x, maps = self.stem(image.contiguous(memory_format=torch.channels_last)), []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return maps
+        return tuple(maps)
