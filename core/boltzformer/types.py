@@ -25,6 +25,8 @@ class Volume:
     name: str = ""
     source: str = ""
     """Path it was read from, if any."""
+    stacked: int | None = None
+    """Array axis along which the scanner stacked its slices, where the file says so (DICOM)."""
 
     def __post_init__(self) -> None:
         if self.array.shape[:3] != self.grid.shape or self.array.shape[3:] not in ((), (3,)):

@@ -1,0 +1,220 @@
+"""DICOM headers: which series lie in a folder, and where each slice is. No patient's name or number is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boltzformer.errors import ImageError
+from boltzformer.io.checks import truncated
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+_NOT_IMAGES = {"SEG", "RTSTRUCT", "SR", "PR", "KO", "REG"}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One frame of one DICOM file."""
+
+    path: Path
+    frame: int
+    """0-based place in its file."""
+    number: int
+    """Instance number: the order in which the scanner counted, which is not always the order in space."""
+    instance: str
+    size: tuple[int, int]
+    """Rows and columns."""
+    spacing: tuple[float, float]
+    """Millimetres between rows, and between columns."""
+    thickness: float
+    """Distance to a next slice if there were one."""
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    """Direction of the columns' index (along a row), then of the rows' index."""
+    rescale: tuple[float, ...] | None
+    """Slope and intercept of this frame, where a file states them per frame."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Slices that belong together, in no order yet."""
+
+    uid: str
+    number: int
+    description: str
+    modality: str
+    slices: tuple[Slice, ...]
+
+    @property
+    def in_words(self) -> str:
+        """For a list from which the user chooses."""
+        first = self.slices[0]
+        rows, columns = first.size
+        apart = f"{first.spacing[0]:g}×{first.spacing[1]:g}×{first.thickness:g} mm"
+        count = f"{len(self.slices)} slice{'s' if len(self.slices) > 1 else ''} of {columns}×{rows}"
+        return f"{self.modality} '{self.description or 'without description'}', {count}, {apart}"
+
+
+def series_in(folder: Path) -> list[Series]:
+    """All image series in a folder and below it, by series number."""
+    return _grouped(_headers(sorted(_files_below(folder))))
+
+
+def series_of(path: Path) -> Series:
+    """The series that one file belongs to, with those of its neighbours in the folder that belong to it too."""
+    own = _header(path)
+    if own is None:
+        raise ImageError(f"{path} is no DICOM image in spite of its name: rename it, or export it again.")
+    if own.get("Modality") in _NOT_IMAGES or "Rows" not in own:
+        raise ImageError(
+            f"{path} is a DICOM file of the kind {own.get('Modality', '?')} and holds no image: "
+            "open the image series itself."
+        )
+    uid = own.get("SeriesInstanceUID", "")
+    neighbours = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file.name != path.name]
+    headers = [(path, own)]
+    headers += [(file, header) for file, header in _headers(neighbours) if header.get("SeriesInstanceUID", "") == uid]
+    return _grouped(headers)[0]
+
+
+def choose(path: Path, found: Sequence[Series], series: int | str | None) -> Series:
+    """The series that the user asked for by its place in the list (from 1) or its UID; the only one needs no asking."""
+    if series is None:
+        if len(found) == 1:
+            return found[0]
+        raise ImageError(f"{path} holds {len(found)} series: choose one with --series N. {listing(found)}")
+    for place, one in enumerate(found, 1):
+        if str(series) in (str(place), one.uid):
+            return one
+    raise ImageError(f"{path} has no series {series}: choose one of these. {listing(found)}")
+
+
+def listing(found: Sequence[Series]) -> str:
+    """The series as a numbered list in one line."""
+    return "; ".join(f"{place}: {one.in_words}" for place, one in enumerate(found, 1)) + "."
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where) / name for name in files if not name.startswith("."))
+
+
+def _headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
+    headers = []
+    for path in files:
+        header = _header(path)
+        if header is not None and "Rows" in header and header.get("Modality") not in _NOT_IMAGES:
+            headers.append((path, header))
+    return headers
+
+
+def _header(path: Path) -> Dataset | None:
+    """The tags that matter, or None if the file is no DICOM file. Very old files lack the preamble."""
+    import pydicom
+
+    with path.open("rb") as file:
+        start = file.read(132)
+    old = start[:2] == b"\x08\0" and path.suffix.lower() in ("", ".dcm", ".ima")
+    if start[128:] != b"DICM" and not old:
+        return None
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
+    except Exception as error:  # pydicom raises many kinds on damaged files
+        raise truncated(path) from error
+
+
+def _grouped(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:
+    by_uid: dict[str, list[tuple[Path, Dataset]]] = {}
+    for path, header in headers:
+        by_uid.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
+    found = []
+    for uid, members in by_uid.items():
+        slices: dict[tuple[str, int], Slice] = {}
+        for path, header in members:
+            try:
+                for one in _slices(path, header):
+                    slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
+            except (ValueError, TypeError, IndexError, AttributeError) as error:
+                raise ImageError(
+                    f"{path} has a damaged DICOM header ({type(error).__name__}): export it again."
+                ) from error
+        first = members[0][1]
+        number = first.get("SeriesNumber")
+        found.append(
+            Series(
+                uid=uid,
+                number=int(number) if number is not None else 0,
+                description=str(first.get("SeriesDescription", "") or ""),
+                modality=str(first.get("Modality", "") or ""),
+                slices=tuple(slices.values()),
+            )
+        )
+    return sorted(found, key=lambda one: (one.number, one.uid))
+
+
+def _slices(path: Path, header: Dataset) -> Iterator[Slice]:
+    shared = _first(header, "SharedFunctionalGroupsSequence")
+    per_frame: Any = header.get("PerFrameFunctionalGroupsSequence") or []
+    for frame in range(int(header.get("NumberOfFrames") or 1)):
+        places = [header, shared, per_frame[frame] if frame < len(per_frame) else None]
+        spacing = _numbers(places, "PixelSpacing", "PixelMeasuresSequence") or _numbers(places, "ImagerPixelSpacing")
+        thickness = _numbers(places, "SpacingBetweenSlices", "PixelMeasuresSequence") or _numbers(
+            places, "SliceThickness", "PixelMeasuresSequence"
+        )
+        slope = _numbers(places[1:], "RescaleSlope", "PixelValueTransformationSequence")
+        intercept = _numbers(places[1:], "RescaleIntercept", "PixelValueTransformationSequence")
+        position = _numbers(places, "ImagePositionPatient", "PlanePositionSequence")
+        orientation = _numbers(places, "ImageOrientationPatient", "PlaneOrientationSequence")
+        yield Slice(
+            path=path,
+            frame=frame,
+            number=int(header.get("InstanceNumber") or 0),
+            instance=str(header.get("SOPInstanceUID", "")),
+            size=(int(header.Rows), int(header.Columns)),
+            spacing=(spacing[0], spacing[1]) if spacing else (1.0, 1.0),
+            thickness=abs(thickness[0]) if thickness and thickness[0] else 1.0,
+            position=position if position and len(position) == 3 else None,
+            orientation=orientation if orientation and len(orientation) == 6 else None,
+            rescale=(*slope, *intercept) if slope and intercept else None,
+        )
+
+
+def _numbers(places: Sequence[Dataset | None], name: str, within: str = "") -> tuple[float, ...] | None:
+    """A value from the first place that has it: the file itself, what its frames share, the frame."""
+    for place in places:
+        holder = place if place is None or name in place else _first(place, within)
+        value = None if holder is None else holder.get(name)
+        if value is not None:
+            return tuple(float(v) for v in (value if hasattr(value, "__len__") else [value]))
+    return None
+
+
+def _first(holder: Dataset, sequence: str) -> Dataset | None:
+    items: Any = holder.get(sequence) if sequence else None
+    return items[0] if items else None
