@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
+from boltzformer.geometry import Array, Grid
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
-from boltzformer.geometry import Array, Grid
 
 SPACINGS = {"isotropic": (1.0, 1.0, 1.0), "anisotropic": (0.7, 0.9, 3.3), "oblique": (0.7, 0.9, 3.3)}
 

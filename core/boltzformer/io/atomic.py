@@ -15,14 +15,14 @@ from boltzformer.errors import ImageError
 @contextmanager
 def new_files(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[list[BinaryIO]]:
     """Open files to write into; they get their names together at the end, and only if nothing went wrong."""
-    for path in paths:
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder: choose a file name for the mask.")
-        if path.exists() and not overwrite:
-            raise ImageError(f"{path} exists already: choose another name, or allow it to be overwritten.")
     # A short name of its own, so that neither a crash nor a long target name can touch a file of the user.
     parts = [path.with_name(f".{secrets.token_hex(8)}.part") for path in paths]
     try:
+        for path in paths:
+            if path.is_dir():
+                raise ImageError(f"{path} is a folder: choose a file name for the mask.")
+            if path.exists() and not overwrite:
+                raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(part.open("xb")) for part in parts]
             yield files
@@ -34,7 +34,8 @@ def new_files(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[lis
     except OSError as error:
         reason = error.strerror or str(error)
         raise ImageError(
-            f"{paths[0]} could not be written ({reason}): choose a folder that you may write to and that has space left."
+            f"{paths[0]} could not be written ({reason}): "
+            "choose a folder that you may write to and that has space left."
         ) from error
     finally:
         for part in parts:

@@ -46,10 +46,15 @@ def grid_of(path: Path, shape: Sequence[int], lps: ArrayLike) -> Grid:
     try:
         return Grid.from_lps(shape, lps)
     except GeometryError as error:
-        raise GeometryError(
-            f"{path} has a zero spacing or an impossible direction in its header: repair the header, "
-            "or export the image again from where it came from."
-        ) from error
+        raise impossible(path) from error
+
+
+def impossible(path: Path) -> GeometryError:
+    """The error for a header whose voxels span no volume."""
+    return GeometryError(
+        f"{path} has a zero spacing or an impossible direction in its header: repair the header, "
+        "or export the image again from where it came from."
+    )
 
 
 def demand_finite(path: Path, array: Array) -> None:

@@ -144,9 +144,13 @@ def _header(path: Path) -> Dataset | None:
     if start[128:] != b"DICM" and not old:
         return None
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
+        kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
     except Exception as error:  # pydicom raises many kinds on damaged files
         raise truncated(path) from error
+    if "Rows" not in header and kind and kind.keyword.endswith("ImageStorage"):
+        raise truncated(path)  # pydicom takes a file that ends in its header for a short header
+    return header
 
 
 def _grouped(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:

@@ -137,7 +137,8 @@ class _Inflated:
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
-    start = path.open("rb").read(_HEADER_LIMIT)
+    with path.open("rb") as file:
+        start = file.read(_HEADER_LIMIT)
     if not looks_like_metaimage(start):
         raise ImageError(f"{path} is no MetaImage file in spite of its name: rename it, or export it again.")
     fields: dict[str, str] = {}

@@ -72,6 +72,8 @@ class _Header:
     shape: tuple[int, int, int]  # z, y, x
     frames: int
     channels: int
+    planar: bool
+    """Colours one after the other, as ITK writes them, and not voxel by voxel."""
     dtype: np.dtype[np.generic]
     offset: int
     slope: float
@@ -86,19 +88,24 @@ def looks_like_nifti(start: bytes) -> bool:
 
 def read(path: Path, frame: int | None = None) -> Volume:
     """A .nii or .nii.gz file; whole-numbered scaling keeps integers."""
-    packed = path.open("rb").read(2) == b"\x1f\x8b"
     try:
-        with cast(BinaryIO, gzip.open(path) if packed else path.open("rb")) as file:
+        packed, opened = _open(path)
+        with opened as file:
             header = _header(path, file.read(540))
             chosen = pick_frame(path, header.frames, frame)
             shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
             size = int(np.prod(shape, dtype=object)) * header.dtype.itemsize
             demand_room(path, header.offset + (chosen + 1) * size, packed=packed)
             file.seek(header.offset + chosen * size)
-            array = read_into(path, file, shape, header.dtype)
+            if header.planar:
+                array = np.moveaxis(read_into(path, file, (header.channels, *header.shape), header.dtype), 0, -1)
+            else:
+                array = read_into(path, file, shape, header.dtype)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise truncated(path) from error
-    return Volume(_scaled(array[..., :3] if header.channels == 4 else array, header), header.grid)
+    if header.channels > 1:
+        return Volume(np.ascontiguousarray(array[..., :3]), header.grid)
+    return Volume(_scaled(array, header), header.grid)
 
 
 def grid_in(path: Path) -> Grid:
@@ -107,9 +114,15 @@ def grid_in(path: Path) -> Grid:
 
 
 def _start(path: Path) -> bytes:
-    packed = path.open("rb").read(2) == b"\x1f\x8b"
-    with cast(BinaryIO, gzip.open(path) if packed else path.open("rb")) as file:
+    with _open(path)[1] as file:
         return file.read(540)
+
+
+def _open(path: Path) -> tuple[bool, BinaryIO]:
+    """Whether the file is packed, and its unpacked bytes; the content decides, not the name."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return packed, cast(BinaryIO, gzip.open(path) if packed else path.open("rb"))
 
 
 def _header(path: Path, raw: bytes, *, warn: bool = True) -> _Header:
@@ -125,7 +138,7 @@ def _header(path: Path, raw: bytes, *, warn: bool = True) -> _Header:
     if not 1 <= count <= 7 or min(sizes[:count]) < 1:
         raise ImageError(f"{path} has the impossible size {sizes[: max(count, 1)]} in its header: export it again.")
     sizes = sizes[:count] + [1] * (7 - count)
-    if max(sizes[4:]) > 1:
+    if max(sizes[5:]) > 1 or min(sizes[3:5]) > 1:
         raise ImageError(f"{path} has {count} dimensions: save one 3-D volume of it as a file of its own.")
     code = int(field("datatype")[0])
     if code not in _TYPES and code not in _COLOURS:
@@ -133,11 +146,13 @@ def _header(path: Path, raw: bytes, *, warn: bool = True) -> _Header:
             f"{path} has values of an unusual kind (NIfTI type {code}): save it as integers or 32-bit float."
         )
     shape = (sizes[2], sizes[1], sizes[0])
+    planar = sizes[4] in (3, 4) and code == 2
     slope, intercept = field("scaling")
     return _Header(
         shape=shape,
-        frames=sizes[3],
-        channels=_COLOURS.get(code, 1),
+        frames=1 if planar else max(sizes[3:5]),
+        channels=sizes[4] if planar else _COLOURS.get(code, 1),
+        planar=planar,
         dtype=np.dtype(order + _TYPES.get(code, "u1")),
         offset=int(field("offset")[0]),
         slope=slope,
@@ -165,7 +180,7 @@ def _grid(path: Path, shape: tuple[int, int, int], field: _Field, *, warn: bool)
         if warn:
             message = f"{path} does not say how it lies in the patient: left and right may be swapped."
             warnings.warn(message, ImageWarning, stacklevel=5)
-        candidates.append(np.diag([*np.abs(pixdim[1:4]), 1.0]))
+        candidates.append(LPS_FROM_RAS @ np.diag([*np.abs(pixdim[1:4]), 1.0]))
     grids = []
     for ras in candidates:
         try:
@@ -210,7 +225,7 @@ def _qform(
 def _scaled(array: Array, header: _Header) -> Array:
     slope, intercept = header.slope, header.intercept
     plain = slope == 0 or not np.isfinite([slope, intercept]).all() or (slope, intercept) == (1, 0)
-    if plain or header.channels > 1:
+    if plain:
         return array
     if array.dtype.kind in "iu" and float(slope).is_integer() and float(intercept).is_integer():
         low, high = (int(v) * int(slope) + int(intercept) for v in (array.min(), array.max()))

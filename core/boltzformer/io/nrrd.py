@@ -11,7 +11,7 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
-from boltzformer.io.checks import grid_of, is_colour, pick_frame, truncated
+from boltzformer.io.checks import grid_of, impossible, is_colour, pick_frame, truncated
 from boltzformer.types import Volume
 
 _TYPES = {
@@ -30,14 +30,17 @@ _TYPES = {
 
 def read(path: Path, frame: int | None = None) -> Volume:
     """A .nrrd file, or a .nhdr header with its data file."""
-    array, grid, _ = load(path)
+    array, grid, words = load(path)
+    if any(key.startswith("Segment0_") for key in words) and array.shape[-1] > 1:
+        raise ImageError(f"{path} holds overlapping masks and no image: open it as masks (boltzformer.io.read_labels).")
+    colour = is_colour(array.shape[-1], array.dtype)
+    channels = 1 if colour else array.shape[-1]
+    if array.ndim == 5 and channels > 1:
+        raise ImageError(f"{path} has more than four dimensions: save one 3-D volume of it as a file of its own.")
     if array.ndim == 5:  # (t, z, y, x, channels)
         array = array[pick_frame(path, len(array), frame)]
-    if is_colour(array.shape[-1], array.dtype):
-        pick_frame(path, 1, frame)
-        array = array[..., :3]
-    else:
-        array = array[..., pick_frame(path, array.shape[-1], frame)]
+        frame = None
+    array = array[..., :3] if colour else array[..., pick_frame(path, channels, frame)]
     return Volume(np.ascontiguousarray(array), grid)
 
 
@@ -52,6 +55,8 @@ def load(path: Path) -> tuple[Array, Grid, dict[str, str]]:
         image = SimpleITK.ReadImage(str(path), imageIO="NrrdImageIO")
     except RuntimeError as error:
         reason = str(error)
+        if "Zero-valued spacing" in reason or "Bad direction" in reason:
+            raise impossible(path) from error
         if "fread got only" in reason or "expected" in reason or "trouble" not in reason:
             raise truncated(path) from error
         raise ImageError(f"{path} has a damaged NRRD header or no data file beside it: export it again.") from error

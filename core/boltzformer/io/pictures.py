@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,14 +65,11 @@ def read_tiff(path: Path, frame: int | None = None) -> Volume:
     """TIFF: gray or RGB, any number type, one page or a stack of equal pages (slices)."""
     import tifffile
 
+    _demand_all_pages(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
-            axes, pages = str(series.axes), len(tiff.pages)
-            expected = int(np.prod(series.shape[: max(len(series.shape) - 2, 0)]))
-            array = np.asarray(series.asarray())
-            if pages < expected and not tiff.is_imagej:
-                raise truncated(path)
+            axes, array = str(series.axes), np.asarray(series.asarray())
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise truncated(path) from error
@@ -80,6 +78,28 @@ def read_tiff(path: Path, frame: int | None = None) -> Volume:
         raise truncated(path) from error
     array = _as_stack(path, array, axes, frame)
     return Volume(array, Grid.pixels(array.shape[:3]))
+
+
+def _demand_all_pages(path: Path) -> None:
+    """Follow the chain of pages to its end: tifffile and ITK take a broken chain for a shorter stack."""
+    with path.open("rb") as file:
+        start = file.read(16)
+        order = "<" if start[:1] == b"I" else ">"
+        big = start[2:4] in (b"+\0", b"\0+")
+        count_form, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
+        seen: set[int] = set()
+        try:
+            (offset,) = struct.unpack_from(order + link, start, 8 if big else 4)
+            while offset:
+                if offset in seen:
+                    raise truncated(path)
+                seen.add(offset)
+                file.seek(offset)
+                (count,) = struct.unpack(order + count_form, file.read(struct.calcsize(count_form)))
+                file.seek(count * entry, 1)
+                (offset,) = struct.unpack(order + link, file.read(struct.calcsize(link)))
+        except struct.error as error:
+            raise truncated(path) from error
 
 
 def _pages_by_pillow(path: Path) -> tuple[Array, str]:
@@ -99,14 +119,20 @@ def _pages_by_pillow(path: Path) -> tuple[Array, str]:
 def _as_stack(path: Path, array: Array, axes: str, frame: int | None) -> Array:
     """To (z, y, x) or (z, y, x, 3), whatever axes the file names."""
     order = sorted(range(len(axes)), key=lambda n: "TZYXS".find(axes[n]) if axes[n] in "TZYXS" else 0.5)
-    array, axes = array.transpose(order), "".join(axes[n] for n in order)
-    if "S" in axes:  # samples: red, green, blue, or gray with transparency
-        array = array[..., :3] if is_colour(array.shape[-1], array.dtype) else array[..., 0]
-    planes = 3 if "S" in axes and array.shape[-1] == 3 and array.ndim == len(axes) else 2
-    stack = array.reshape(-1, *array.shape[-planes:]) if array.ndim > planes else array[np.newaxis]
-    times = array.shape[0] if array.ndim == planes + 2 else 1
-    chosen = pick_frame(path, times, frame)
-    depth = len(stack) // times
+    array, samples = array.transpose(order), array.shape[axes.index("S")] if "S" in axes else 1
+    colour = is_colour(samples, array.dtype)
+    if samples == 2:  # gray with transparency
+        array = array[..., 0]
+    elif colour:
+        array = array[..., :3]
+    elif "S" in axes:  # any other number of samples: as many images
+        array = np.moveaxis(array, -1, 0)
+    planes = 3 if colour else 2
+    if array.ndim > planes + 2:
+        raise ImageError(f"{path} has {len(axes)} dimensions ({axes}): save one stack of it as a file of its own.")
+    frames = len(array) if array.ndim == planes + 2 or (not colour and samples > 2) else 1
+    stack = array.reshape(-1, *array.shape[-planes:])
+    chosen, depth = pick_frame(path, frames, frame), len(stack) // frames
     return stack[chosen * depth : (chosen + 1) * depth]
 
 
