@@ -1,5 +1,6 @@
 """What is written comes back: voxels equal, and every corner in its place, for us and for other programs."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import highdicom
@@ -114,7 +115,9 @@ def in_order(points: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("extension", [*FORMATS, ".seg.nrrd"])
 def test_a_tilted_gantry_keeps_its_shear(tmp_path: Path, extension: str) -> None:
     labels = labels_on(sheared())
-    (path,) = io.write(labels, tmp_path / f"tilted{extension}")
+    says_so = extension.startswith(".nii")  # ITK would straighten it there
+    with pytest.warns(io.ImageWarning, match="programs built on ITK") if says_so else nullcontext():
+        (path,) = io.write(labels, tmp_path / f"tilted{extension}")
     demand_same_place(io.read_labels(path).grid, labels.grid)
 
 

@@ -3,6 +3,17 @@
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.describe import describe, in_words
 from boltzformer.io.reading import read, read_labels
+from boltzformer.io.resample import resample, straightened
 from boltzformer.io.writing import write, write_volume
 
-__all__ = ["ImageWarning", "describe", "in_words", "read", "read_labels", "write", "write_volume"]
+__all__ = [
+    "ImageWarning",
+    "describe",
+    "in_words",
+    "read",
+    "read_labels",
+    "resample",
+    "straightened",
+    "write",
+    "write_volume",
+]

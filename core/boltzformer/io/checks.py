@@ -49,6 +49,11 @@ def grid_of(path: Path, shape: Sequence[int], lps: ArrayLike) -> Grid:
         raise impossible(path) from error
 
 
+def is_sheared(grid: Grid) -> bool:
+    """Whether the axes are not at right angles, as with a tilted gantry."""
+    return bool(np.abs(grid.direction.T @ grid.direction - np.eye(3)).max() > 1e-4)
+
+
 def impossible(path: Path) -> GeometryError:
     """The error for a header whose voxels span no volume."""
     return GeometryError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from boltzformer.geometry import PLANES, Grid
 from boltzformer.intensity import Window
+from boltzformer.io.checks import is_sheared
 from boltzformer.io.dicom_headers import series_in
 from boltzformer.io.reading import read
 from boltzformer.types import Volume
@@ -67,7 +68,6 @@ def _facts(volume: Volume) -> dict[str, Any]:
     grid = volume.grid
     axis = grid.acquisition_axis if volume.stacked is None else volume.stacked
     window = Window.guess(volume.array)
-    gram = grid.direction.T @ grid.direction
     cosines = [abs(float(grid.direction[world, 2 - a])) for a, world in enumerate(grid.world_axes)]
     return {
         "name": volume.name,
@@ -82,7 +82,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "affine_ras": grid.ras.tolist(),
         "runs_to": _runs_to(grid),
         "oblique_degrees": float(np.degrees(np.arccos(min(1.0, min(cosines))))),
-        "sheared": bool(np.abs(gram - np.eye(3)).max() > 1e-4),
+        "sheared": is_sheared(grid),
         "acquisition_axis": "kji"[axis],
         "plane": PLANES[grid.world_axes[axis]],
         "slices": grid.shape[axis],

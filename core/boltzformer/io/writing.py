@@ -16,7 +16,7 @@ from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.atomic import new_files
-from boltzformer.io.checks import ImageWarning
+from boltzformer.io.checks import ImageWarning, is_sheared
 from boltzformer.io.kinds import EXTENSIONS, split_name
 from boltzformer.types import LabelMap, Volume
 
@@ -60,6 +60,13 @@ def write(
 
     masks = _per_file(labels, path, stem, extension)
     like = _nifti_like(source, labels.grid) if extension in (".nii", ".nii.gz") else None
+    if extension in (".nii", ".nii.gz") and like is None and is_sheared(labels.grid):
+        warnings.warn(
+            f"{path.name} keeps the tilt of the slices, but programs built on ITK (3D Slicer, ITK-SNAP) straighten "
+            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe.",
+            ImageWarning,
+            stacklevel=2,
+        )
     with new_files([*masks, *story], overwrite=overwrite) as files:
         for file, array in zip(files, masks.values(), strict=False):
             if extension == ".png":
