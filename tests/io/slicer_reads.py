@@ -25,7 +25,7 @@ def seen(segmentation, segment_id):
     ras = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     stored = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
-    marked = np.argwhere(stored == segment.GetLabelValue()) + [k0, j0, i0]
+    marked = np.argwhere(stored == segment.GetLabelValue()) + np.array([k0, j0, i0])
     return {
         "name": segment.GetName(),
         "colour": segment.GetColor(),

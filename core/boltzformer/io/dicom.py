@@ -186,42 +186,42 @@ def _pixels(stack: Stack) -> Array:
     for k, one in enumerate(stack.slices):
         if one is not None:
             wanted.setdefault(one.path, []).append((k, one))
-    array: Array | None = None
-    darkest = np.inf
+    (first, places), *others = wanted.items()
+    pages = _decode(first, stack)
+    array: Array = np.zeros((len(stack.slices), *pages.shape[1:]), _narrow(pages))
+
+    def place(path: Path, places: list[tuple[int, Slice]], pages: Array | None = None) -> tuple[Path, Array] | None:
+        """Put a file's pages where they belong, unless they need a wider type."""
+        pages = _decode(path, stack) if pages is None else pages
+        if np.result_type(array, _narrow(pages)) != array.dtype:
+            return path, pages
+        for k, one in places:
+            array[k] = pages[one.frame]
+        return None
+
+    place(first, places, pages)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        paths = list(wanted)
-        for start in range(0, len(paths), 32):  # few at a time: decoded slices that wait cost memory
-            for path, pages in zip(paths[start:], pool.map(_decode, paths[start : start + 32]), strict=False):
-                for k, one in wanted[path]:
-                    page = pages[one.frame]
-                    if page.shape[:2] != stack.grid.shape[1:]:
-                        raise ImageError(
-                            f"{path} holds a picture of another size than its header says: export it again."
-                        )
-                    kind = _narrow(page)
-                    if array is None:
-                        array = np.zeros((len(stack.slices), *page.shape), kind)
-                    elif np.result_type(array, kind) != array.dtype:
-                        array = array.astype(np.result_type(array, kind))
-                    array[k] = page
-                    darkest = min(darkest, page.min())
-    assert array is not None
-    for k, one in enumerate(stack.slices):
-        if one is None:  # a missing slice shows nothing: the darkest value, such as air
-            array[k] = darkest
+        wider = [left for left in pool.map(lambda item: place(*item), others) if left is not None]
+    for path, pages in wider:
+        array = array.astype(np.result_type(array, _narrow(pages)), copy=False)
+        for k, one in wanted[path]:
+            array[k] = pages[one.frame]
+    missing = [k for k, one in enumerate(stack.slices) if one is None]
+    if missing:  # a missing slice shows nothing: the darkest value, such as air
+        array[missing] = min(array[k].min() for k, one in enumerate(stack.slices) if one is not None)
     return array
 
 
-def _narrow(page: Array) -> np.dtype[np.generic]:
+def _narrow(pages: Array) -> np.dtype[np.generic]:
     """ITK widens rescaled numbers to whatever the header's bits could hold; nearly all CT fits 16 bit."""
-    if page.dtype.kind == "f":
+    if pages.dtype.kind == "f":
         return np.dtype(np.float32)
-    if page.dtype.itemsize > 2 and page.min() >= -32768 and page.max() <= 32767:
+    if pages.dtype.itemsize > 2 and pages.min() >= -32768 and pages.max() <= 32767:
         return np.dtype(np.int16)
-    return page.dtype
+    return pages.dtype
 
 
-def _decode(path: Path) -> Array:
+def _decode(path: Path, stack: Stack) -> Array:
     """(frames, rows, columns) or (frames, rows, columns, 3), rescaled; MONOCHROME1 turned so that more is brighter."""
     import SimpleITK
 
@@ -229,10 +229,12 @@ def _decode(path: Path) -> Array:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:
-        array: Array = SimpleITK.GetArrayFromImage(reader.Execute())
+        pages: Array = SimpleITK.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise ImageError(
             f"{path} can't be decoded: it is damaged, or packed in a way that we don't know. "
             "Copy it again, or export the series uncompressed."
         ) from error
-    return array
+    if pages.shape[1:3] != stack.grid.shape[1:]:
+        raise ImageError(f"{path} holds a picture of another size than its header says: export it again.")
+    return pages

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
-from boltzformer.io.checks import demand_room, grid_of, is_colour, pick_frame, read_into, truncated
+from boltzformer.io.checks import Inflated, demand_room, grid_of, is_colour, pick_frame, read_into, truncated
 from boltzformer.types import Volume
 
 _TYPES = {
@@ -72,9 +72,10 @@ def read(path: Path, frame: int | None = None) -> Volume:
             skip = max(data.stat().st_size - size * frames, 0)
         start = 0 if many else chosen * size
         demand_room(data, start + size + (0 if packed else skip), packed=packed)
-        raw.seek(skip)
-        file = cast(BinaryIO, _Inflated(data, raw)) if packed else raw
-        file.seek(start if packed else start + skip)
+        raw.seek(skip if packed else skip + start)
+        file = Inflated(data, raw, gzip=False) if packed else raw
+        if isinstance(file, Inflated):
+            file.skip(start)
         array = read_into(data, file, shape, dtype)
     if channels > 1:
         array = np.ascontiguousarray(array[..., chosen]) if many else array[..., :3]
@@ -106,34 +107,6 @@ def write(file: BinaryIO, array: Array, grid: Grid) -> None:
     }
     file.write("".join(f"{name} = {value}\n" for name, value in fields.items()).encode())
     file.write(raw)
-
-
-class _Inflated:
-    """Reads a zlib stream forward, as far as somebody asks."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._file, self._unpack = path, file, zlib.decompressobj()
-
-    def seek(self, position: int) -> None:
-        while position:
-            got = self.readinto(memoryview(bytearray(min(position, 1 << 20))))
-            if not got:
-                raise truncated(self._path)
-            position -= got
-
-    def readinto(self, target: memoryview) -> int:
-        try:
-            while not self._unpack.eof:
-                packed = self._unpack.unconsumed_tail or self._file.read(1 << 20)
-                got = self._unpack.decompress(packed, len(target))
-                if got:
-                    target[: len(got)] = got
-                    return len(got)
-                if not packed:
-                    break
-        except zlib.error as error:
-            raise truncated(self._path) from error
-        return 0
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import LPS_FROM_RAS, Array, Grid
-from boltzformer.io.checks import ImageWarning, demand_room, grid_of, pick_frame, read_into, truncated
+from boltzformer.io.checks import ImageWarning, Inflated, demand_room, grid_of, pick_frame, read_into, truncated
 from boltzformer.types import Volume
 
 # Datatype code → element type. 128 and 2304 are colours (three or four bytes a voxel).
@@ -88,21 +88,24 @@ def looks_like_nifti(start: bytes) -> bool:
 
 def read(path: Path, frame: int | None = None) -> Volume:
     """A .nii or .nii.gz file; whole-numbered scaling keeps integers."""
-    try:
-        packed, opened = _open(path)
-        with opened as file:
-            header = _header(path, file.read(540))
-            chosen = pick_frame(path, header.frames, frame)
-            shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
-            size = int(np.prod(shape, dtype=object)) * header.dtype.itemsize
-            demand_room(path, header.offset + (chosen + 1) * size, packed=packed)
-            file.seek(header.offset + chosen * size)
-            if header.planar:
-                array = np.moveaxis(read_into(path, file, (header.channels, *header.shape), header.dtype), 0, -1)
-            else:
-                array = read_into(path, file, shape, header.dtype)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise truncated(path) from error
+    packed, start = _start(path)
+    header = _header(path, start)
+    chosen = pick_frame(path, header.frames, frame)
+    colours = (header.channels,) if header.channels > 1 else ()
+    shape = (*colours, *header.shape) if header.planar else (*header.shape, *colours)
+    size = int(np.prod(shape, dtype=object)) * header.dtype.itemsize
+    begin = header.offset + chosen * size
+    demand_room(path, begin + size, packed=packed)
+    with path.open("rb") as raw:
+        raw.seek(0 if packed else begin)
+        file = Inflated(path, raw, gzip=True) if packed else raw
+        if isinstance(file, Inflated):
+            file.skip(begin)
+        array = read_into(path, file, shape, header.dtype)
+        if chosen == header.frames - 1:
+            file.readinto(memoryview(bytearray(8)))  # reaching the end makes zlib compare the checksum
+    if header.planar:
+        array = np.moveaxis(array, 0, -1)
     if header.channels > 1:
         return Volume(np.ascontiguousarray(array[..., :3]), header.grid)
     return Volume(_scaled(array, header), header.grid)
@@ -110,19 +113,18 @@ def read(path: Path, frame: int | None = None) -> Volume:
 
 def grid_in(path: Path) -> Grid:
     """The grid alone, without a word about what is odd in it."""
-    return _header(path, _start(path), warn=False).grid
+    return _header(path, _start(path)[1], warn=False).grid
 
 
-def _start(path: Path) -> bytes:
-    with _open(path)[1] as file:
-        return file.read(540)
-
-
-def _open(path: Path) -> tuple[bool, BinaryIO]:
-    """Whether the file is packed, and its unpacked bytes; the content decides, not the name."""
+def _start(path: Path) -> tuple[bool, bytes]:
+    """Whether the file is packed (the content decides, not the name), and its first unpacked bytes."""
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return packed, cast(BinaryIO, gzip.open(path) if packed else path.open("rb"))
+        start = file.read(65536)
+    packed = start[:2] == b"\x1f\x8b"
+    try:
+        return packed, zlib.decompressobj(31).decompress(start, 540) if packed else start[:540]
+    except zlib.error as error:
+        raise truncated(path) from error
 
 
 def _header(path: Path, raw: bytes, *, warn: bool = True) -> _Header:
@@ -306,7 +308,7 @@ def _quaternion(turn: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def _orientation_like(path: Path) -> dict[str, tuple[float, ...]]:
-    raw = _start(path)
+    raw = _start(path)[1]
     version = 2 if raw[4:7] == b"n+2" else 1
     order = "<" if struct.unpack("<i", raw[:4])[0] in (348, 540) else ">"
     names = ("pixdim", "units", "codes", "quaternion", "shift", "rows")
