@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from pathlib import Path
 
 from boltzformer.errors import ImageError
 from boltzformer.io.metaimage import looks_like_metaimage
-from boltzformer.io.nifti import looks_like_nifti
+from boltzformer.io.nifti_header import looks_like_nifti
 
 EXTENSIONS = {
     ".seg.nrrd": "NRRD",
@@ -56,12 +55,11 @@ def kind_of(path: Path) -> str:
 
 def _by_content(path: Path) -> str:
     with path.open("rb") as file:
-        start = file.read(540)
+        start = file.read(4096)
     if start[:2] == b"\x1f\x8b":
         try:
-            with gzip.open(path) as packed:
-                start = packed.read(540)
-        except (OSError, EOFError, zlib.error):
+            start = zlib.decompressobj(31).decompress(start, 540)
+        except zlib.error:
             return "NIfTI" if split_name(path)[1] == ".nii.gz" else ""  # its reader says what is wrong
     if looks_like_nifti(start):
         return "NIfTI"
