@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.types import LabelMap
-from image_files import demand_same_place, phantom, stored, write_series
+from image_files import demand_same_place, phantom, sheared, stored, write_series
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -211,6 +211,74 @@ def test_an_enhanced_file_holds_a_whole_volume_in_any_frame_order(tmp_path: Path
     back = io.read_labels(seg, grid=volume.grid)
     for label in labels.names:
         np.testing.assert_array_equal(back.mask(label), labels.mask(label))
+
+
+def test_frames_that_are_scaled_alike_are_rescaled_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "all.dcm"
+    enhanced(path, phantom(GRID.shape), GRID, [0, 1, 2, 3, 4])
+    for slopes in ([1] * 5, [1, 1, 2, 1, 1]):
+        header = pydicom.dcmread(path)
+        for frame, slope in zip(header.PerFrameFunctionalGroupsSequence, slopes, strict=True):
+            values = Dataset()
+            values.RescaleSlope, values.RescaleIntercept, values.RescaleType = str(slope), "-1024", "HU"
+            frame.PixelValueTransformationSequence = [values]
+        header.save_as(path)
+        if slopes[2] == 1:
+            np.testing.assert_array_equal(io.read(path).array, phantom(GRID.shape) - 1024)
+    with pytest.raises(ImageError, match="scales the values of its frames in different ways"):
+        io.read(path)
+
+
+def test_masks_on_tilted_slices_come_back_from_dicom_seg(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(sheared().shape), sheared())
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    back = io.read_labels(seg, grid=volume.grid)
+    np.testing.assert_array_equal(back.layers, labels.layers)
+    alone = io.read_labels(seg)
+    assert alone.grid.shape == (3, 6, 7)  # only the slices where something is marked
+    np.testing.assert_allclose(alone.grid.axes, volume.grid.axes, atol=1e-6)
+    np.testing.assert_array_equal(alone.layers, labels.layers[:, 1:4])
+
+
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+def test_other_kinds_of_dicom_seg_are_read(tmp_path: Path, kind: str) -> None:
+    paths = write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    labels.layers[1][labels.layers[0] > 0] = 0
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    described = [highdicom.seg.segread(seg).get_segment_description(n) for n in (1, 2)]
+    flat = labels.layers.max(axis=0)
+    chances = np.stack([flat == 1, flat == 2], -1) * 0.75
+    other = highdicom.seg.Segmentation(
+        [pydicom.dcmread(path) for path in paths],
+        flat if kind == "LABELMAP" else chances,
+        kind,
+        described,
+        generate_uid(),
+        9,
+        generate_uid(),
+        1,
+        "m",
+        "n",
+        "1",
+        "0",
+    )
+    other.save_as(tmp_path / "other.dcm")
+    back = io.read_labels(tmp_path / "other.dcm", grid=volume.grid)
+    for label in labels.names:
+        np.testing.assert_array_equal(back.mask(label), labels.mask(label))
+
+
+def test_a_dicom_seg_on_another_image_is_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    (seg,) = io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    for other in (stored((0, 1, 2), (1, 1, 1), "anisotropic"), stored((0, 1, 2), (1, 1, 1), "oblique", (3, 6, 7))):
+        with pytest.raises(GeometryError, match="does not lie on the grid of its image"):
+            io.read_labels(seg, grid=other)
 
 
 def test_a_film_without_places_needs_a_frame_and_is_two_dimensional(tmp_path: Path) -> None:

@@ -238,6 +238,25 @@ def test_a_tiff_film_needs_a_frame_and_a_packed_tiff_is_unpacked(tmp_path: Path)
     np.testing.assert_array_equal(io.read(tmp_path / "lzw.tif").array, film[0])
 
 
+@pytest.mark.parametrize(("space", "signs"), [("right-anterior-superior", (-1, -1, 1)), ("LAS", (1, -1, 1))])
+def test_nrrd_worlds_other_than_ours_are_turned(tmp_path: Path, space: str, signs: tuple[int, int, int]) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(
+        f"NRRD0004\ntype: uchar\ndimension: 3\nspace: {space}\nsizes: 7 6 5\n"
+        "space directions: (2,0,0) (0,3,0) (0,0,4)\nencoding: raw\nspace origin: (10,20,30)\n\n".encode()
+        + bytes(210)
+    )
+    lps = np.diag([*signs, 1]) @ np.array([[2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1.0]])
+    demand_same_place(io.read(path).grid, Grid.from_lps((5, 6, 7), lps))
+
+
+def test_joined_gzip_streams_are_read_to_their_end(tmp_path: Path) -> None:
+    raw = bytes(nifti_bytes())
+    pieces = (raw[:400], raw[400:500], raw[500:])  # as bgzip writes them
+    (tmp_path / "a.nii.gz").write_bytes(b"".join(map(gzip.compress, pieces)))
+    np.testing.assert_array_equal(io.read(tmp_path / "a.nii.gz").array, phantom(GRID.shape))
+
+
 def test_a_detached_header_finds_its_data(tmp_path: Path) -> None:
     sitk.WriteImage(itk_image(phantom(GRID.shape), GRID), str(tmp_path / "a.mhd"))
     sitk.WriteImage(itk_image(phantom(GRID.shape), GRID), str(tmp_path / "b.nhdr"))

@@ -13,7 +13,7 @@ from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Grid
 from boltzformer.io.atomic import new_files
-from boltzformer.types import LabelMap
+from boltzformer.types import LabelMap, Volume
 from image_files import demand_same_place, phantom, stored, write_series
 
 GRID = stored((2, 0, 1), (1, -1, 1), "oblique")
@@ -119,6 +119,26 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path: Path) -> None:
         assert all(path.read_bytes() != b"precious" for path in paths)
         for path in paths:
             path.unlink()
+
+
+def test_the_image_itself_is_never_overwritten_by_its_mask(tmp_path: Path) -> None:
+    path = io.write_volume(Volume(phantom(GRID.shape), GRID), tmp_path / "scan.nii.gz")
+    before = everything_in(tmp_path)
+    with pytest.raises(ImageError, match=r"scan\.nii\.gz is the image itself: choose another name for the mask"):
+        io.write(two_masks(overlap=False), path, source=path, overwrite=True)
+    assert everything_in(tmp_path) == before
+    slices = write_series(tmp_path / "ct", phantom(GRID.shape), stored((0, 1, 2), (1, 1, 1), "oblique"))
+    volume, before = io.read(tmp_path / "ct"), everything_in(tmp_path)
+    for one in slices:
+        with pytest.raises(ImageError, match=r"is (a slice of )?the image itself: choose another name"):
+            io.write(two_masks(overlap=False, grid=volume.grid), one, source=volume, overwrite=True)
+    assert everything_in(tmp_path) == before
+
+
+def test_labels_without_a_name_are_not_lost(tmp_path: Path) -> None:
+    labels = LabelMap(two_masks(overlap=False).layers, GRID, {1: "MS lesion"})
+    (path,) = io.write(labels, tmp_path / "a.seg.nrrd")
+    assert io.read_labels(path).names == {1: "MS lesion", 2: "label 2"}
 
 
 def test_a_written_file_has_the_rights_that_any_new_file_gets(tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def read(path: Path, *, series: int | str | None = None, frame: int | None = Non
         found = series_in(path)
         if not found:
             raise ImageError(f"{path} holds no image: choose a folder of DICOM slices, or an image file.")
-        chosen = choose(path, found, series)
     else:
-        chosen = series_of(path)
+        found = [series_of(path)]
+    chosen = choose(path, found, series)
     stack = stack_slices(path, chosen, frame=frame, allow_gaps=allow_gaps)
     first = next(one for one in stack.slices if one is not None)
     return Volume(
@@ -134,6 +134,10 @@ def _stacked(path: Path, slices: list[Slice], series: Series, allow_gaps: bool) 
         raise GeometryError(
             f"{path}: {slices[int(astray.argmax())].path.name} lies {astray.max():.2f} mm beside the line of the other "
             "slices: keep one acquisition in the folder."
+        )
+    if len({(one.path, one.rescale) for one in slices}) > len({one.path for one in slices}):
+        raise ImageError(
+            f"{path} scales the values of its frames in different ways: export it as single-frame DICOM, or as NIfTI."
         )
     places: list[Slice | None] = [None] * int(index[-1] + 1)
     for k, one in zip(index, slices, strict=True):

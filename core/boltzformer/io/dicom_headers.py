@@ -82,7 +82,7 @@ class Series:
 
 def series_in(folder: Path) -> list[Series]:
     """All image series in a folder and below it, by series number."""
-    return _grouped(_headers(sorted(_files_below(folder))))
+    return series_from(_headers(sorted(_files_below(folder))))
 
 
 def series_of(path: Path) -> Series:
@@ -99,7 +99,7 @@ def series_of(path: Path) -> Series:
     neighbours = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file.name != path.name]
     headers = [(path, own)]
     headers += [(file, header) for file, header in _headers(neighbours) if header.get("SeriesInstanceUID", "") == uid]
-    return _grouped(headers)[0]
+    return series_from(headers)[0]
 
 
 def choose(path: Path, found: Sequence[Series], series: int | str | None) -> Series:
@@ -153,7 +153,8 @@ def _header(path: Path) -> Dataset | None:
     return header
 
 
-def _grouped(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:
+def series_from(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:
+    """The series that these headers belong to, by series number."""
     by_uid: dict[str, list[tuple[Path, Dataset]]] = {}
     for path, header in headers:
         by_uid.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 
 import boltzformer
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Grid
+from boltzformer.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
-from boltzformer.io.dicom_headers import series_in
+from boltzformer.io.dicom_headers import Series, Slice, series_from, series_in
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import Code, label_colour, terms_of
 
 _LABEL_LENGTH = 64  # what DICOM allows for a segment's label
+OFF_GRID = 0.05
+"""Part of a voxel by which a frame may miss the grid: headers round."""
 
 
 def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
@@ -33,6 +36,8 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
     stack = _stack(source, labels.grid, path)
     slices = [(k, one) for k, one in enumerate(stack.slices) if one is not None]
     datasets = {one.path: pydicom.dcmread(one.path, stop_before_pixels=True) for _, one in slices}
+    if any(path.exists() and path.samefile(one) for one in datasets):
+        raise ImageError(f"{path} is a slice of the image itself: choose another name for the mask.")
     order = sorted(labels.names)
     masks = np.stack([labels.mask(label)[[k for k, _ in slices]] for label in order], axis=-1)  # (n, y, x, S)
     if len(datasets) < len(slices):  # an enhanced file holds its frames in its own order
@@ -60,42 +65,59 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
 
 
 def read(path: Path, grid: Grid | None) -> LabelMap:
-    """One layer per segment. With the grid of the image, every slice is back in its place, marked or not."""
+    """One layer per segment, every frame at its own place: also from tilted slices, and where most frames are absent.
+
+    Without the grid of the image, the masks lie on the smallest one that holds all frames.
+    """
     import highdicom
 
     try:
         seg = highdicom.seg.segread(path)
-        volume = seg.get_volume(combine_segments=False)
+        pages = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)  # (frames, rows, columns)
+        frames = series_from([(path, seg)])[0].slices
+        if seg.segmentation_type.value == "FRACTIONAL":
+            pages = pages >= seg.MaximumFractionalValue / 2
+        numbers = [int(n) for n in seg.segment_numbers]
+        names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
+        one_layer = seg.segmentation_type.value == "LABELMAP"
+        of_frame = [0 if one_layer else _segment_number(seg, n) for n in range(len(pages))]
     except Exception as error:  # highdicom and pydicom raise many kinds on files that are none
         raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from error
-    numbers = [int(n) for n in seg.segment_numbers]
     if max(numbers) > 255:
         raise ImageError(f"{path} holds segment numbers up to {max(numbers)}, more than 255: split it.")
-    names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
-    layers = np.moveaxis(np.asarray(volume.array), -1, 0).astype(np.uint8)  # (S, z, y, x)
-    layers *= np.array(numbers, np.uint8)[:, None, None, None]
-    to_lps = np.asarray(volume.affine) @ np.eye(4)[[2, 1, 0, 3]]  # highdicom counts (slice, row, column)
-    found = LabelMap(layers, Grid.from_lps(layers.shape[1:], to_lps), names)
-    return found if grid is None else _placed(path, found, grid)
+    if grid is None:
+        grid = _own_grid(path, frames)
+    layers = np.zeros((1 if one_layer else len(numbers), *grid.shape), np.uint8)
+    for one, page, number in zip(frames, pages, of_frame, strict=True):
+        rows, columns = np.nonzero(page)
+        k, j, i = _places(path, one, rows, columns, grid)
+        layers[0 if one_layer else numbers.index(number), k, j, i] = page[rows, columns] if one_layer else number
+    return LabelMap(layers, grid, names)
 
 
-def _placed(path: Path, labels: LabelMap, grid: Grid) -> LabelMap:
-    """The same voxels on the whole grid; only whole steps and flips are allowed, nothing is resampled."""
-    corner = grid.voxel(labels.grid.origin)
-    steps = np.linalg.solve(np.array(grid.axes), np.array(labels.grid.axes))  # found steps in the grid's steps
-    whole = np.rint(steps)
-    far = labels.grid.shape[::-1]
-    off = np.abs(steps - whole) @ far + np.abs(corner - np.rint(corner))
-    if off.max() > 0.05 or sorted(np.abs(whole).ravel()) != [0, 0, 0, 0, 0, 0, 1, 1, 1]:
+def _segment_number(seg: Any, frame: int) -> int:
+    groups = (seg.PerFrameFunctionalGroupsSequence[frame], seg.SharedFunctionalGroupsSequence[0])
+    holder = next(group for group in groups if "SegmentIdentificationSequence" in group)
+    return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+
+
+def _own_grid(path: Path, frames: Sequence[Slice]) -> Grid:
+    once = {tuple(np.round(one.position or (), 3)): one for one in frames}
+    return stack_slices(path, Series("", 0, "", "SEG", tuple(once.values())), allow_gaps=True).grid
+
+
+def _places(path: Path, one: Slice, rows: Array, columns: Array, grid: Grid) -> tuple[Array, Array, Array]:
+    """k, j, i of a frame's pixels; only whole steps and flips are allowed, nothing is resampled."""
+    orientation = np.array(one.orientation or (0,) * 6)
+    corner = grid.voxel(one.position or (np.nan,) * 3)
+    steps = np.linalg.solve(np.array(grid.axes), np.array([orientation[:3], orientation[3:]]).T * one.spacing[::-1])
+    whole, start = np.rint(steps), np.rint(corner)  # (3, 2) steps along columns and rows, (3,)
+    off = np.abs(steps - whole) @ one.size[::-1] + np.abs(corner - start)
+    ijk = (start[:, None] + whole @ np.stack([columns, rows])).astype(int)  # (3, n)
+    inside = (ijk >= 0).all() and (grid.shape[::-1] > ijk.T).all()
+    if not off.max() <= OFF_GRID or (np.abs(whole).sum(axis=0) != 1).any() or not inside:
         raise GeometryError(f"{path} does not lie on the grid of its image: give the series it was drawn on.")
-    placed = np.zeros((len(labels.layers), *grid.shape), np.uint8)
-    _, k, j, i = np.nonzero(labels.layers)
-    values = labels.layers[np.nonzero(labels.layers)]
-    to = np.rint(np.stack([i, j, k], axis=-1) @ whole.T + np.rint(corner)).astype(int)  # (n, 3) as i, j, k
-    if len(to) and (to.min() < 0 or (to.max(axis=0) >= grid.shape[::-1]).any()):
-        raise GeometryError(f"{path} reaches beyond the grid of its image: give the series it was drawn on.")
-    placed[np.nonzero(labels.layers)[0], to[:, 2], to[:, 1], to[:, 0]] = values
-    return LabelMap(placed, grid, labels.names)
+    return ijk[2], ijk[1], ijk[0]
 
 
 def _stack(source: Path, grid: Grid, path: Path) -> Stack:

@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,6 +45,9 @@ def write(
     source = Path(source) if isinstance(source, str) else source
     if isinstance(source, Volume):
         source = None  # it was never a file
+    if isinstance(source, Path) and source.is_file() and path.exists() and path.samefile(source):
+        raise ImageError(f"{path} is the image itself: choose another name for the mask.")
+    labels = _all_named(labels)
     story = [path.with_name(f"{stem}.provenance.json")] if provenance is not None else []
 
     if extension == ".seg.nrrd":
@@ -123,6 +127,15 @@ def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> dict[P
         path.with_name(f"{stem}__{names[label]}{path.name[len(stem) :]}"): labels.mask(label).view(np.uint8)
         for label in sorted(labels.names)
     }
+
+
+def _all_named(labels: LabelMap) -> LabelMap:
+    """Every value that occurs gets a name, so that no format that goes by names loses it."""
+    counts = sum(
+        (np.bincount(plane.ravel(), minlength=256) for layer in labels.layers for plane in layer), np.zeros(256)
+    )
+    names = {int(label): labels.names.get(int(label), f"label {label}") for label in np.flatnonzero(counts) if label}
+    return replace(labels, names={**names, **labels.names})
 
 
 def _overlap(layers: NDArray[np.uint8]) -> bool:
