@@ -366,7 +366,7 @@ def dicom_with_an_impossible_direction(folder: Path) -> Path:
     return folder
 
 
-@broken(ImageError, "has a damaged DICOM header (")
+@broken(ImageError, "has a damaged DICOM header: export it again.")
 def dicom_with_an_empty_position(folder: Path) -> Path:
     write_series(folder, phantom(GRID.shape), GRID, PixelSpacing=["0.7"])
     return folder

@@ -343,6 +343,44 @@ def test_a_dicom_seg_without_marks_and_with_a_long_prompt_is_written(tmp_path: P
     assert not io.read_labels(seg, grid=volume.grid).layers.any()
 
 
+ANONYMISED = dict.fromkeys(
+    ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "StudyDate",
+     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer", "SliceThickness"]
+)  # fmt: skip
+
+
+def test_a_dicom_seg_is_written_for_an_anonymised_series_too(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, **ANONYMISED)
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    np.testing.assert_array_equal(io.read_labels(seg, grid=volume.grid).layers, labels.layers)
+    assert pydicom.dcmread(seg).PatientID == ""
+
+
+def test_a_series_that_nothing_can_refer_to_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, FrameOfReferenceUID=None)
+    volume = io.read(tmp_path / "ct")
+    with pytest.raises(ImageError, match=r"nothing can refer to it: write \.seg\.nrrd or \.nii\.gz instead"):
+        io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_odd_patient_data_is_not_quoted_by_anybody(tmp_path: Path, recwarn, caplog) -> None:
+    with pytest.warns(UserWarning, match="Invalid value for VR DA"):  # pydicom on what the test itself writes
+        write_series(
+            tmp_path / "ct", phantom(GRID.shape), GRID, PatientName="Doe" * 40, PatientID="SECRET" * 20,
+            PatientBirthDate="1970-13-77",
+        )  # fmt: skip
+    recwarn.clear()
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        volume = io.read(tmp_path / "ct")
+        io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    assert [str(warning.message) for warning in recwarn] == []
+    assert not any(secret in caplog.text for secret in ("Doe", "SECRET", "1970"))
+
+
 def test_no_patient_data_in_messages_logs_or_facts(tmp_path: Path, caplog) -> None:
     paths = write_series(tmp_path, phantom(GRID.shape), GRID)
     said = [repr(io.describe(tmp_path)), io.in_words(io.describe(tmp_path)), repr(io.read(tmp_path).name)]

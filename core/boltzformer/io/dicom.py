@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io.checks import pick_frame
-from boltzformer.io.dicom_headers import Series, Slice, choose, series_in, series_of
+from boltzformer.io.dicom_headers import Series, Slice, choose, discreet, series_in, series_of
 from boltzformer.types import Volume
 
 SAME_PLACE_MM = 0.01
@@ -37,12 +37,10 @@ class Stack:
 
 def read(path: Path, *, series: int | str | None = None, frame: int | None = None, allow_gaps: bool = False) -> Volume:
     """A folder, or one file together with its neighbours of the same series."""
-    if path.is_dir():
-        found = series_in(path)
-        if not found:
-            raise ImageError(f"{path} holds no image: choose a folder of DICOM slices, or an image file.")
-    else:
-        found = [series_of(path)]
+    with discreet():
+        found = series_in(path) if path.is_dir() else [series_of(path)]
+    if not found:
+        raise ImageError(f"{path} holds no image: choose a folder of DICOM slices, or an image file.")
     chosen = choose(path, found, series)
     stack = stack_slices(path, chosen, frame=frame, allow_gaps=allow_gaps)
     first = next(one for one in stack.slices if one is not None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +82,15 @@ class Series:
         return f"{self.modality} '{self.description or 'without description'}', {count}, {apart}"
 
 
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Keeps pydicom from quoting header values, patient data among them, in warnings and logs."""
+    import pydicom
+
+    with pydicom.config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
+        yield
+
+
 def series_in(folder: Path) -> list[Series]:
     """All image series in a folder and below it, by series number."""
     return series_from(_headers(sorted(_files_below(folder))))
@@ -90,7 +101,7 @@ def series_of(path: Path) -> Series:
     own = _header(path)
     if own is None:
         raise ImageError(f"{path} is no DICOM image in spite of its name: rename it, or export it again.")
-    if own.get("Modality") in _NOT_IMAGES or "Rows" not in own:
+    if not _is_image(own):
         raise ImageError(
             f"{path} is a DICOM file of the kind {own.get('Modality', '?')} and holds no image: "
             "open the image series itself."
@@ -129,9 +140,13 @@ def _headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
     headers = []
     for path in files:
         header = _header(path)
-        if header is not None and "Rows" in header and header.get("Modality") not in _NOT_IMAGES:
+        if header is not None and _is_image(header):
             headers.append((path, header))
     return headers
+
+
+def _is_image(header: Dataset) -> bool:
+    return "Rows" in header and header.get("Modality") not in _NOT_IMAGES
 
 
 def _header(path: Path) -> Dataset | None:
@@ -145,10 +160,11 @@ def _header(path: Path) -> Dataset | None:
         return None
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
-        kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
-    except Exception as error:  # pydicom raises many kinds on damaged files
-        raise truncated(path) from error
-    if "Rows" not in header and kind and kind.keyword.endswith("ImageStorage"):
+        header.get("Modality"), header.get("SeriesInstanceUID")  # decoded here, so that damage shows here
+        kind = pydicom.uid.UID(str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", "")))
+    except Exception:  # pydicom raises many kinds on damaged files, some with what stands in them
+        raise truncated(path) from None
+    if "Rows" not in header and kind.keyword.endswith("ImageStorage"):
         raise truncated(path)  # pydicom takes a file that ends in its header for a short header
     return header
 
@@ -158,29 +174,21 @@ def series_from(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:
     by_uid: dict[str, list[tuple[Path, Dataset]]] = {}
     for path, header in headers:
         by_uid.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
-    found = []
-    for uid, members in by_uid.items():
-        slices: dict[tuple[str, int], Slice] = {}
-        for path, header in members:
-            try:
-                for one in _slices(path, header):
-                    slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
-            except (ValueError, TypeError, IndexError, AttributeError) as error:
-                raise ImageError(
-                    f"{path} has a damaged DICOM header ({type(error).__name__}): export it again."
-                ) from error
-        first = members[0][1]
-        number = first.get("SeriesNumber")
-        found.append(
-            Series(
-                uid=uid,
-                number=int(number) if number is not None else 0,
-                description=str(first.get("SeriesDescription", "") or ""),
-                modality=str(first.get("Modality", "") or ""),
-                slices=tuple(slices.values()),
-            )
-        )
-    return sorted(found, key=lambda one: (one.number, one.uid))
+    return sorted((_series(uid, members) for uid, members in by_uid.items()), key=lambda one: (one.number, one.uid))
+
+
+def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Series:
+    slices: dict[tuple[str, int], Slice] = {}
+    for path, header in members:
+        try:
+            for one in _slices(path, header):
+                slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
+            description = str(header.get("SeriesDescription", "") or "")
+            modality = str(header.get("Modality", "") or "")
+            number = int(header.get("SeriesNumber") or 0)
+        except Exception:  # pydicom decodes values late, and raises many kinds on damaged ones, values included
+            raise ImageError(f"{path} has a damaged DICOM header: export it again.") from None
+    return Series(uid, number, description, modality, tuple(slices.values()))
 
 
 def _slices(path: Path, header: Dataset) -> Iterator[Slice]:

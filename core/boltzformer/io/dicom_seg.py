@@ -12,20 +12,28 @@ import boltzformer
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
-from boltzformer.io.dicom_headers import Series, Slice, series_from, series_in
+from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import Code, label_colour, terms_of
 
 _LABEL_LENGTH = 64  # what DICOM allows for a segment's label
+_REPEATED = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 OFF_GRID = 0.05
 """Part of a voxel by which a frame may miss the grid: headers round."""
 
 
 def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
     """The DICOM-SEG object (highdicom's `Segmentation`), to be saved under `path`."""
-    import highdicom
-    import pydicom
-
     if source is None:
         raise ImageError(
             f"{path}: a DICOM-SEG refers to the slices it was drawn on: give the DICOM series as source, "
@@ -33,17 +41,31 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
         )
     if not labels.names:
         raise ImageError(f"{path}: a DICOM-SEG needs at least one named mask, and there is none.")
-    stack = _stack(source, labels.grid, path)
+    with discreet():
+        stack = _stack(source, labels.grid, path)
+        try:
+            return _segmentation(labels, path, stack)
+        except (ImageError, GeometryError):
+            raise
+        except Exception:  # what the libraries say may quote the header too: not passed on
+            raise ImageError(
+                f"{path}: the slices of {source} lack something that a DICOM-SEG has to repeat: "
+                "write .seg.nrrd or .nii.gz instead."
+            ) from None
+
+
+def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
+    import highdicom
+
     slices = [(k, one) for k, one in enumerate(stack.slices) if one is not None]
-    datasets = {one.path: pydicom.dcmread(one.path, stop_before_pixels=True) for _, one in slices}
+    datasets = {one.path: _completed(one.path, stack) for _, one in slices}
     if any(path.exists() and path.samefile(one) for one in datasets):
         raise ImageError(f"{path} is a slice of the image itself: choose another name for the mask.")
     order = sorted(labels.names)
     masks = np.stack([labels.mask(label)[[k for k, _ in slices]] for label in order], axis=-1)  # (n, y, x, S)
     if len(datasets) < len(slices):  # an enhanced file holds its frames in its own order
-        (_,) = datasets
-        frames = next(iter(datasets.values())).NumberOfFrames
-        in_file = np.zeros((int(frames), *masks.shape[1:]), masks.dtype)
+        (dataset,) = datasets.values()
+        in_file = np.zeros((int(dataset.NumberOfFrames), *masks.shape[1:]), masks.dtype)
         in_file[[one.frame for _, one in slices]] = masks
         masks = in_file
     return highdicom.seg.Segmentation(
@@ -64,6 +86,28 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
     )
 
 
+def _completed(path: Path, stack: Stack) -> Any:
+    """A slice's header, with empty fields where anonymising removed or damaged what a DICOM-SEG has to repeat."""
+    import pydicom
+    from pydicom.valuerep import DA, TM
+
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    if "FrameOfReferenceUID" not in header or "StudyInstanceUID" not in header:
+        raise ImageError(
+            f"{path} does not say to which study or frame of reference it belongs, so nothing can refer to it: "
+            "write .seg.nrrd or .nii.gz instead."
+        )
+    for name in _REPEATED:
+        try:
+            value = getattr(header, name)
+            {"Date": DA, "Time": TM}.get(name[-4:], str)(value)
+        except (AttributeError, ValueError):
+            setattr(header, name, "")
+    if "SliceThickness" not in header and "SharedFunctionalGroupsSequence" not in header:
+        header.SliceThickness = f"{stack.grid.spacing_mm[2]:.10g}"
+    return header
+
+
 def read(path: Path, grid: Grid | None) -> LabelMap:
     """One layer per segment, every frame at its own place: also from tilted slices, and where most frames are absent.
 
@@ -72,7 +116,8 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
     import highdicom
 
     try:
-        seg = highdicom.seg.segread(path)
+        with discreet():
+            seg = highdicom.seg.segread(path)
         pages = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)  # (frames, rows, columns)
         frames = series_from([(path, seg)])[0].slices
         if seg.segmentation_type.value == "FRACTIONAL":
@@ -80,7 +125,7 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
         numbers = [int(n) for n in seg.segment_numbers]
         names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
         one_layer = seg.segmentation_type.value == "LABELMAP"
-        of_frame = [0 if one_layer else _segment_number(seg, n) for n in range(len(pages))]
+        layer_of = [0 if one_layer else numbers.index(_segment_number(seg, n)) for n in range(len(pages))]
     except Exception as error:  # highdicom and pydicom raise many kinds on files that are none
         raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from error
     if max(numbers) > 255:
@@ -88,10 +133,10 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
     if grid is None:
         grid = _own_grid(path, frames)
     layers = np.zeros((1 if one_layer else len(numbers), *grid.shape), np.uint8)
-    for one, page, number in zip(frames, pages, of_frame, strict=True):
+    for one, page, layer in zip(frames, pages, layer_of, strict=True):
         rows, columns = np.nonzero(page)
         k, j, i = _places(path, one, rows, columns, grid)
-        layers[0 if one_layer else numbers.index(number), k, j, i] = page[rows, columns] if one_layer else number
+        layers[layer, k, j, i] = page[rows, columns] if one_layer else numbers[layer]
     return LabelMap(layers, grid, names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,7 +74,10 @@ def load(path: Path) -> tuple[Array, Grid, dict[str, str]]:
     direction = np.array(image.GetDirection()).reshape(n, n)
     lps[:used, :used] = (direction * image.GetSpacing())[:used, :used]
     lps[:used, 3] = image.GetOrigin()[:used]
-    words = {key: str(image.GetMetaData(key)) for key in image.GetMetaDataKeys()}
+    words: dict[str, str] = {}
+    for key in image.GetMetaDataKeys():
+        with suppress(TypeError, UnicodeError):  # SimpleITK gives up on words that are not UTF-8
+            words[key] = str(image.GetMetaData(key))
     return array, grid_of(path, array.shape[-4:-1], lps), words
 
 

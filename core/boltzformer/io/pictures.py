@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,8 @@ from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io.checks import is_colour, pick_frame, truncated
 from boltzformer.types import Volume
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # or its complaints go past us to the terminal
 
 
 def read_picture(path: Path, frame: int | None = None) -> Volume:
@@ -74,7 +77,7 @@ def read_tiff(path: Path, frame: int | None = None) -> Volume:
         if "imagecodecs" not in str(error):
             raise truncated(path) from error
         array, axes = _pages_by_pillow(path)
-    except (OSError, RuntimeError, IndexError, KeyError, TypeError, tifffile.TiffFileError) as error:
+    except Exception as error:  # tifffile raises many kinds on damaged files
         raise truncated(path) from error
     array = _as_stack(path, array, axes, frame)
     return Volume(array, Grid.pixels(array.shape[:3]))
@@ -118,6 +121,8 @@ def _pages_by_pillow(path: Path) -> tuple[Array, str]:
 
 def _as_stack(path: Path, array: Array, axes: str, frame: int | None) -> Array:
     """To (z, y, x) or (z, y, x, 3), whatever axes the file names."""
+    if array.ndim != len(axes) or not array.size:
+        raise truncated(path)
     order = sorted(range(len(axes)), key=lambda n: "TZYXS".find(axes[n]) if axes[n] in "TZYXS" else 0.5)
     array, samples = array.transpose(order), array.shape[axes.index("S")] if "S" in axes else 1
     colour = is_colour(samples, array.dtype)

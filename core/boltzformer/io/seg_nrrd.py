@@ -14,6 +14,9 @@ from boltzformer.io.checks import pick_frame
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import label_colour, slicer_terminology
 
+_PLACE = (("Layer", "0"), ("LabelValue", "1"))
+"""Words that say where a segment is in the array, and what Slicer means without them."""
+
 
 def write(file: BinaryIO, labels: LabelMap) -> None:
     """As 3D Slicer itself writes it; one list axis for the layers, if there are several."""
@@ -58,9 +61,12 @@ def read(path: Path) -> LabelMap:
         return LabelMap(np.ascontiguousarray(stored, np.uint8), grid, {})
     if len(segments) > 255:
         raise ImageError(f"{path} holds {len(segments)} segments, more than 255: save fewer of them in one file.")
-    where = [
-        (int(words.get(f"Segment{n}_Layer", "0")), int(words.get(f"Segment{n}_LabelValue", "1"))) for n in segments
-    ]
+    try:
+        where = [tuple(int(words.get(f"Segment{n}_{key}", usual)) for key, usual in _PLACE) for n in segments]
+        if max(layer for layer, _ in where) >= len(stored):
+            raise ValueError
+    except ValueError as error:
+        raise ImageError(f"{path} describes its segments in a damaged header: export it again.") from error
     values = [value for _, value in where]
     if len(set(values)) == len(values) and min(values) > 0 and max(values) <= 255:
         new = values
