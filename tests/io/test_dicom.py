@@ -125,6 +125,29 @@ def test_packed_slices_are_unpacked(tmp_path: Path, packing: str) -> None:
     demand_same_place(volume.grid, grid)
 
 
+def test_what_gdcm_would_decode_wrongly_is_refused(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, phantom((1, 6, 7, 3), np.uint16), GRID)
+    header = pydicom.dcmread(path)
+    header.compress(RLELossless)
+    header.save_as(path)
+    with pytest.raises(
+        ImageError, match="in a way that the decoder \\(GDCM\\) gets wrong: export the series uncompressed"
+    ):
+        io.read(path)
+
+
+def test_codecs_that_talk_are_not_heard(tmp_path: Path, capfd) -> None:
+    (path,) = write_series(tmp_path, phantom((1, 32, 32), np.uint8), GRID)
+    header = pydicom.dcmread(path)
+    header.compress(JPEGLSLossless)
+    header.PixelData = encapsulate([b"\xff\xd8\xff\xc1\x00\x0b\x0c" + bytes(40)])  # JPEG with 12 bits, and no more
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    header.save_as(path)
+    with pytest.raises(ImageError, match="can't be decoded"):
+        io.read(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_missing_slices_are_named_and_may_be_allowed(tmp_path: Path) -> None:
     grid = stored((0, 1, 2), (1, 1, 1), "oblique", (8, 6, 7))
     paths = write_series(tmp_path, phantom(grid.shape), grid)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -184,12 +186,20 @@ def _normal(path: Path, one: Slice) -> NDArray[np.float64]:
 
 def _pixels(stack: Stack) -> Array:
     """Every file is decoded once, several at a time; whole numbers stay whole in the narrowest type that holds them."""
+    misread = next((one for one in stack.slices if one is not None and one.misread), None)
+    if misread:
+        raise ImageError(
+            f"{misread.path} stores its numbers in a way that the decoder (GDCM) gets wrong: "
+            "export the series uncompressed in little endian."
+        )
     wanted: dict[Path, list[tuple[int, Slice]]] = {}
     for k, one in enumerate(stack.slices):
         if one is not None:
             wanted.setdefault(one.path, []).append((k, one))
     (first, places), *others = wanted.items()
-    pages = _decode(first, stack)
+    silence = _silence if any(one is not None and one.packed for one in stack.slices) else nullcontext
+    with silence():
+        pages = _decode(first, stack)
     array: Array = np.zeros((len(stack.slices), *pages.shape[1:]), _narrow(pages))
 
     def place(path: Path, places: list[tuple[int, Slice]], pages: Array | None = None) -> tuple[Path, Array] | None:
@@ -202,7 +212,7 @@ def _pixels(stack: Stack) -> Array:
         return None
 
     place(first, places, pages)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with silence(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         wider = [left for left in pool.map(lambda item: place(*item), others) if left is not None]
     for path, pages in wider:
         array = array.astype(np.result_type(array, _narrow(pages)), copy=False)
@@ -212,6 +222,24 @@ def _pixels(stack: Stack) -> Array:
     if missing:  # a missing slice shows nothing: the darkest value, such as air
         array[missing] = min(array[k].min() for k, one in enumerate(stack.slices) if one is not None)
     return array
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Codecs inside GDCM write to the terminal themselves, even when all is well (12-bit JPEG)."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no terminal, no noise
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _narrow(pages: Array) -> np.dtype[np.generic]:

@@ -26,6 +26,8 @@ _TAGS = [
     "InstanceNumber",
     "Rows",
     "Columns",
+    "BitsAllocated",
+    "SamplesPerPixel",
     "NumberOfFrames",
     "PixelSpacing",
     "ImagerPixelSpacing",
@@ -60,6 +62,10 @@ class Slice:
     """Direction of the columns' index (along a row), then of the rows' index."""
     rescale: tuple[float, ...] | None
     """Slope and intercept of this frame, where a file states them per frame."""
+    packed: bool
+    """Whether its pixels are compressed."""
+    misread: bool
+    """Whether GDCM is known to decode it wrongly: RLE colours of 16 bits, and big-endian numbers of 32."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +198,13 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Series:
 
 
 def _slices(path: Path, header: Dataset) -> Iterator[Slice]:
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
+
     shared = _first(header, "SharedFunctionalGroupsSequence")
     per_frame: Any = header.get("PerFrameFunctionalGroupsSequence") or []
+    syntax = header.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
+    bits, colour = int(header.get("BitsAllocated") or 16), int(header.get("SamplesPerPixel") or 1) > 1
+    misread = (syntax == RLELossless and bits > 8 and colour) or (syntax == ExplicitVRBigEndian and bits > 16)
     for frame in range(int(header.get("NumberOfFrames") or 1)):
         places = [header, shared, per_frame[frame] if frame < len(per_frame) else None]
         spacing = _numbers(places, "PixelSpacing", "PixelMeasuresSequence") or _numbers(places, "ImagerPixelSpacing")
@@ -215,6 +226,8 @@ def _slices(path: Path, header: Dataset) -> Iterator[Slice]:
             position=position if position and len(position) == 3 else None,
             orientation=orientation if orientation and len(orientation) == 6 else None,
             rescale=(*slope, *intercept) if slope and intercept else None,
+            packed=bool(syntax.is_compressed),
+            misread=misread,
         )
 
 
