@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from boltzformer import io
@@ -12,7 +13,7 @@ from napari_boltzformer.layers import image_layer
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
     """napari asks: can you read this?"""
     paths = [path] if isinstance(path, str) else path
-    if all(one.lower().endswith(io.SUFFIXES) for one in paths):
+    if all(io.split_name(Path(one))[1] or Path(one).is_dir() for one in paths):
         return _read
     return None
 

@@ -219,7 +219,7 @@ class BoltzFormerDock(QWidget):
     def _on_export(self) -> None:
         layer = self.chosen_image()
         suggested = f"{layer.name if layer is not None else 'image'}-mask.nii.gz"
-        kinds = "NIfTI (*.nii.gz *.nii);;PNG, for 2-D images (*.png)"
+        kinds = "NIfTI (*.nii.gz *.nii);;NRRD (*.seg.nrrd *.nrrd);;MetaImage (*.mha);;PNG, for 2-D images (*.png)"
         path, _ = QFileDialog.getSaveFileName(
             self, "Export masks", suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
         )

@@ -1,5 +1,26 @@
-"""Image files ↔ `Volume` and `LabelMap`. Nobody else opens images."""
+"""Image files ↔ `Volume` and `LabelMap`. Nobody else in the project opens an image."""
 
-from boltzformer.io.files import READABLE, SUFFIXES, check_targets, read, slug, suffix_of, write, write_json
+from boltzformer.io.checks import ImageWarning
+from boltzformer.io.describe import describe, in_words
+from boltzformer.io.kinds import EXTENSIONS, READABLE, split_name
+from boltzformer.io.reading import read, read_labels
+from boltzformer.io.resample import resample, straightened
+from boltzformer.io.writing import WRITABLE, check_targets, write, write_json, write_volume
 
-__all__ = ["READABLE", "SUFFIXES", "check_targets", "read", "slug", "suffix_of", "write", "write_json"]
+__all__ = [
+    "EXTENSIONS",
+    "READABLE",
+    "WRITABLE",
+    "ImageWarning",
+    "check_targets",
+    "describe",
+    "in_words",
+    "read",
+    "read_labels",
+    "resample",
+    "split_name",
+    "straightened",
+    "write",
+    "write_json",
+    "write_volume",
+]

@@ -1,0 +1,270 @@
+"""DICOM series → one volume: slices sorted by place, never by name; tilted gantries keep their shear."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.errors import GeometryError, ImageError
+from boltzformer.geometry import Array, Grid
+from boltzformer.io.checks import pick_frame
+from boltzformer.io.dicom_headers import Series, Slice, choose, discreet, series_in, series_of
+from boltzformer.types import Volume
+
+SAME_PLACE_MM = 0.01
+"""Slices nearer than this lie at the same place: they are frames (echoes, time points), not neighbours."""
+UNEVEN = 0.1
+"""A slice may lie this part of the slice distance beside its place; scanners round their positions."""
+_PARALLEL = 1e-3
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The slices of one volume in the order of its array."""
+
+    slices: tuple[Slice | None, ...]
+    """Per k index; None where a slice is missing."""
+    grid: Grid
+    series: Series
+
+
+def read(path: Path, *, series: int | str | None = None, frame: int | None = None, allow_gaps: bool = False) -> Volume:
+    """A folder, or one file together with its neighbours of the same series."""
+    with discreet():
+        found = series_in(path) if path.is_dir() else [series_of(path)]
+    if not found:
+        raise ImageError(f"{path} holds no image: choose a folder of DICOM slices, or an image file.")
+    chosen = choose(path, found, series)
+    stack = stack_slices(path, chosen, frame=frame, allow_gaps=allow_gaps)
+    first = next(one for one in stack.slices if one is not None)
+    return Volume(
+        _pixels(stack),
+        stack.grid,
+        modality=chosen.modality,
+        name=chosen.description or (path.name if path.is_dir() else path.parent.name),
+        source=str(first.path),
+        stacking_axis=0,
+    )
+
+
+def stack_of(path: Path) -> Stack:
+    """The volume that a file belongs to, headers only; of several frames at one place, the one this file is of."""
+    series = series_of(path)
+    own = next(one for one in series.slices if one.path == path)
+    levels = _levels(path, series) if own.position else []
+    level = next((one for one in levels if own in one), [own])
+    return stack_slices(path, series, frame=None if len(level) == 1 else level.index(own) + 1, allow_gaps=True)
+
+
+def stack_slices(path: Path, series: Series, *, frame: int | None = None, allow_gaps: bool = False) -> Stack:
+    """Sort the slices by place, and refuse what is no regular stack."""
+    first = series.slices[0]
+    if first.position is None or first.orientation is None:
+        ordered = sorted(series.slices, key=lambda one: (one.number, one.frame))
+        only = ordered[pick_frame(path, len(ordered), frame)]
+        return Stack((only,), _one_slice_grid(path, only), series)
+    levels = _levels(path, series)
+    frames = len(levels[0])
+    odd = next((level for level in levels if len(level) != frames), None)
+    if odd is not None:
+        raise GeometryError(
+            f"{path} has {len(odd)} slices at one place (such as {odd[0].path.name}) and {frames} at another: "
+            "keep one acquisition in the folder."
+        )
+    chosen = pick_frame(path, frames, frame)
+    slices = [level[chosen] for level in levels]
+    if len(slices) == 1:
+        return Stack(tuple(slices), _one_slice_grid(path, slices[0]), series)
+    return _stacked(path, slices, series, allow_gaps)
+
+
+def _levels(path: Path, series: Series) -> list[list[Slice]]:
+    """The slices grouped by place along the normal; in a group, by the scanner's own count."""
+    first = series.slices[0]
+    normal = _normal(path, first)
+    for one in series.slices:
+        if (
+            one.position is None
+            or one.orientation is None
+            or np.abs(np.subtract(one.orientation, first.orientation or ())).max() > _PARALLEL
+        ):
+            raise GeometryError(
+                f"{path}: {one.path.name} does not lie in the same direction as {first.path.name} (a scout image?): "
+                "keep the slices of one direction in the folder."
+            )
+        if one.size != first.size or not np.allclose(one.spacing, first.spacing, rtol=1e-3):
+            raise GeometryError(
+                f"{path}: {one.path.name} has another size or pixel spacing than {first.path.name}: "
+                "keep slices of one size in the folder."
+            )
+    by_place = sorted(series.slices, key=lambda one: float(normal @ np.array(one.position)))
+    levels = [[by_place[0]]]
+    for before, one in pairwise(by_place):
+        if normal @ np.subtract(one.position or (), before.position or ()) > SAME_PLACE_MM:
+            levels.append([])
+        levels[-1].append(one)
+    return [sorted(level, key=lambda one: (one.number, one.frame, one.path)) for level in levels]
+
+
+def _stacked(path: Path, slices: list[Slice], series: Series, allow_gaps: bool) -> Stack:
+    positions = np.array([one.position for one in slices])  # (n, 3)
+    apart = np.diff(positions @ _normal(path, slices[0]))  # (n − 1,)
+    step = float(np.median(apart[apart < 1.5 * apart.min()]))
+    steps = np.maximum(np.rint(apart / step), 1)
+    if np.abs(apart - steps * step).max() > UNEVEN * step:
+        raise GeometryError(
+            f"{path}: the slices lie unevenly, {apart.min():.3f} to {apart.max():.3f} mm apart: "
+            "use an evenly spaced reconstruction, or resample the series first."
+        )
+    if steps.max() > 1 and not allow_gaps:
+        raise GeometryError(f"{path}: {_missing(slices, steps)}: copy the series again, or read it with --allow-gaps.")
+    index = np.concatenate([[0], np.cumsum(steps)]).astype(int)
+    step_lps = (positions[-1] - positions[0]) / index[-1]
+    astray = np.linalg.norm(positions - (positions[0] + index[:, None] * step_lps), axis=1)
+    if astray.max() > max(UNEVEN * step, 2 * SAME_PLACE_MM):
+        raise GeometryError(
+            f"{path}: {slices[int(astray.argmax())].path.name} lies {astray.max():.2f} mm beside the line of the other "
+            "slices: keep one acquisition in the folder."
+        )
+    if len({(one.path, one.rescale) for one in slices}) > len({one.path for one in slices}):
+        raise ImageError(
+            f"{path} scales the values of its frames in different ways: export it as single-frame DICOM, or as NIfTI."
+        )
+    places: list[Slice | None] = [None] * int(index[-1] + 1)
+    for k, one in zip(index, slices, strict=True):
+        places[k] = one
+    return Stack(tuple(places), _grid(path, slices[0], step_lps, len(places)), series)
+
+
+def _missing(slices: Sequence[Slice], steps: NDArray[np.float64]) -> str:
+    gaps = [n for n, count in enumerate(steps) if count > 1]
+    total = int(steps.sum() - len(steps))
+    place = int(steps[: gaps[0]].sum()) + 2  # counted from 1
+    which = f"slice {place}" if steps[gaps[0]] == 2 else f"slices {place} to {place + int(steps[gaps[0]]) - 2}"
+    between = f"between {slices[gaps[0]].path.name} and {slices[gaps[0] + 1].path.name}"
+    if len(gaps) == 1:
+        return f"{which} {between} {'is' if total == 1 else 'are'} missing"
+    return f"{total} slices are missing in {len(gaps)} places, first {which} {between}"
+
+
+def _one_slice_grid(path: Path, only: Slice) -> Grid:
+    return _grid(path, only, _normal(path, only) * only.thickness, 1)
+
+
+def _grid(path: Path, first: Slice, step_lps: NDArray[np.float64], depth: int) -> Grid:
+    orientation = np.array(first.orientation or (1, 0, 0, 0, 1, 0), dtype=float)
+    lps = np.eye(4)
+    lps[:3, 0] = orientation[:3] * first.spacing[1]
+    lps[:3, 1] = orientation[3:] * first.spacing[0]
+    lps[:3, 2] = step_lps
+    lps[:3, 3] = first.position or (0, 0, 0)
+    if min(first.spacing) <= 0:
+        raise GeometryError(f"{first.path} has a pixel spacing of zero: repair the header, or export the series again.")
+    return Grid.from_lps((depth, *first.size), lps)
+
+
+def _normal(path: Path, one: Slice) -> NDArray[np.float64]:
+    orientation = np.array(one.orientation or (1, 0, 0, 0, 1, 0), dtype=float)
+    row, column = orientation[:3], orientation[3:]
+    if not np.abs([row @ row - 1, column @ column - 1, row @ column]).max() <= 1e-2:
+        raise GeometryError(
+            f"{one.path} has an impossible direction (its rows and columns are not at right angles): "
+            "export the series again."
+        )
+    normal = np.cross(row, column)
+    return normal / np.linalg.norm(normal)
+
+
+def _pixels(stack: Stack) -> Array:
+    """Every file is decoded once, several at a time; whole numbers stay whole in the narrowest type that holds them."""
+    misread = next((one for one in stack.slices if one is not None and one.misread), None)
+    if misread:
+        raise ImageError(
+            f"{misread.path} stores its numbers in a way that the decoder (GDCM) gets wrong: "
+            "export the series uncompressed in little endian."
+        )
+    wanted: dict[Path, list[tuple[int, Slice]]] = {}
+    for k, one in enumerate(stack.slices):
+        if one is not None:
+            wanted.setdefault(one.path, []).append((k, one))
+    (first, places), *others = wanted.items()
+    silence = _silence if any(one is not None and one.packed for one in stack.slices) else nullcontext
+    with silence():
+        pages = _decode(first, stack)
+    array: Array = np.zeros((len(stack.slices), *pages.shape[1:]), _narrow(pages))
+
+    def place(path: Path, places: list[tuple[int, Slice]], pages: Array | None = None) -> tuple[Path, Array] | None:
+        """Put a file's pages where they belong, unless they need a wider type."""
+        pages = _decode(path, stack) if pages is None else pages
+        if np.result_type(array, _narrow(pages)) != array.dtype:
+            return path, pages
+        for k, one in places:
+            array[k] = pages[one.frame]
+        return None
+
+    place(first, places, pages)
+    with silence(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        wider = [left for left in pool.map(lambda item: place(*item), others) if left is not None]
+    for path, pages in wider:
+        array = array.astype(np.result_type(array, _narrow(pages)), copy=False)
+        for k, one in wanted[path]:
+            array[k] = pages[one.frame]
+    missing = [k for k, one in enumerate(stack.slices) if one is None]
+    if missing:  # a missing slice shows nothing: the darkest value, such as air
+        array[missing] = min(array[k].min() for k, one in enumerate(stack.slices) if one is not None)
+    return array
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Codecs inside GDCM write to the terminal themselves, even when all is well (12-bit JPEG)."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no terminal, no noise
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _narrow(pages: Array) -> np.dtype[np.generic]:
+    """ITK widens rescaled numbers to whatever the header's bits could hold; nearly all CT fits 16 bit."""
+    if pages.dtype.kind == "f":
+        return np.dtype(np.float32)
+    if pages.dtype.itemsize > 2 and pages.min() >= -32768 and pages.max() <= 32767:
+        return np.dtype(np.int16)
+    return pages.dtype
+
+
+def _decode(path: Path, stack: Stack) -> Array:
+    """(frames, rows, columns) or (frames, rows, columns, 3), rescaled; MONOCHROME1 turned so that more is brighter."""
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        pages: Array = SimpleITK.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise ImageError(
+            f"{path} can't be decoded: it is damaged, or packed in a way that we don't know. "
+            "Copy it again, or export the series uncompressed."
+        ) from error
+    if pages.shape[1:3] != stack.grid.shape[1:]:
+        raise ImageError(f"{path} holds a picture of another size than its header says: export it again.")
+    return pages

@@ -1,0 +1,76 @@
+"""Which kind of file is this: what its name says, what its first bytes say, and that both agree."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from boltzformer.errors import ImageError
+from boltzformer.io.metaimage import looks_like_metaimage
+from boltzformer.io.nifti_header import looks_like_nifti
+
+EXTENSIONS = {
+    ".seg.nrrd": "NRRD",
+    ".nii.gz": "NIfTI",
+    ".nii": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".dcm": "DICOM",
+    ".ima": "DICOM",
+}
+READABLE = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .png, .jpg, .tif, or DICOM"
+
+
+def split_name(path: Path) -> tuple[str, str]:
+    """File name → stem and known extension ('' if unknown): scan.v2.nii.gz → scan.v2, .nii.gz."""
+    for extension in EXTENSIONS:  # the longer ones come first
+        if path.name.lower().endswith(extension) and len(path.name) > len(extension):
+            return path.name[: -len(extension)], extension
+    return path.name, ""
+
+
+def kind_of(path: Path) -> str:
+    """The kind of a file that exists; the name and the content must agree."""
+    if not path.exists():
+        raise ImageError(f"{path} does not exist: check the path.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path} is empty (0 bytes): copy or export it again.")
+    named = EXTENSIONS.get(split_name(path)[1], "")
+    found = _by_content(path)
+    if named and found and named != found:
+        raise ImageError(f"{path} is named like a {named} file but holds {found}: give it the right extension.")
+    if named and not found and named not in ("DICOM",):
+        raise ImageError(f"{path} is no readable {named} file: it is damaged or something else under this name.")
+    if not named and not found:
+        raise ImageError(f"{path} is no image that can be read here: give a {READABLE} file.")
+    return found or named
+
+
+def _by_content(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start[:2] == b"\x1f\x8b":
+        try:
+            start = zlib.decompressobj(31).decompress(start, 540)
+        except zlib.error:
+            return "NIfTI" if split_name(path)[1] == ".nii.gz" else ""  # its reader says what is wrong
+    if looks_like_nifti(start):
+        return "NIfTI"
+    if start[:5] == b"NRRD0":
+        return "NRRD"
+    if start[128:132] == b"DICM" or start[:4] == b"\x08\0\x05\0":
+        return "DICOM"
+    if start[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if start[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    return "MetaImage" if looks_like_metaimage(start) else ""

@@ -1,0 +1,150 @@
+"""MetaImage files (.mha, .mhd). Read here because ITK's reader writes its complaints past us, to the terminal."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from boltzformer.errors import ImageError
+from boltzformer.geometry import Array, Grid
+from boltzformer.io.checks import Inflated, demand_room, grid_of, is_colour, pick_frame, read_into, truncated
+from boltzformer.types import Volume
+
+_TYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+_NAMES = {np.dtype(code): name for name, code in _TYPES.items() if name not in ("MET_LONG", "MET_ULONG")}
+_MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_US": "US"}
+_HEADER_LIMIT = 65536
+
+
+def looks_like_metaimage(start: bytes) -> bool:
+    """Whether bytes begin a MetaImage header."""
+    return start[:200].lstrip().startswith((b"ObjectType", b"NDims", b"Comment"))
+
+
+def read(path: Path, frame: int | None = None) -> Volume:
+    """One .mha file, or a .mhd header with its data file."""
+    fields, header_length = _header(path)
+    try:
+        sizes = [int(n) for n in fields["DimSize"].split()]
+        dtype = np.dtype(_TYPES[fields["ElementType"]])
+        data_name = fields["ElementDataFile"]
+        channels = int(fields.get("ElementNumberOfChannels", "1"))
+        skip = int(fields.get("HeaderSize", "0"))
+        lps = _lps(fields, len(sizes))
+    except (KeyError, ValueError) as error:
+        raise ImageError(f"{path} has a damaged or unusual MetaImage header ({error}): export it again.") from error
+    if not 2 <= len(sizes) <= 4 or min(sizes) < 1:
+        raise ImageError(f"{path} has the impossible size {sizes} in its header: export it again.")
+    if not _yes(fields, "BinaryData", default=True):
+        raise ImageError(f"{path} holds its values as text: save it in the binary form.")
+    data, skip = (path, header_length) if data_name == "LOCAL" else (path.parent / data_name, skip)
+    if not data.is_file():
+        raise ImageError(f"{path} names the data file {data_name!r}, which is not beside it: put both in one folder.")
+    if _yes(fields, "BinaryDataByteOrderMSB") or _yes(fields, "ElementByteOrderMSB"):
+        dtype = dtype.newbyteorder(">")
+
+    x, y, z, frames = (*sizes, 1, 1)[:4]
+    many = channels > 1 and not is_colour(channels, dtype)  # more values per voxel than a colour: as many images
+    if many and frames > 1:
+        raise ImageError(f"{path} has more than four dimensions: save one 3-D volume of it as a file of its own.")
+    chosen = pick_frame(path, channels if many else frames, frame)
+    shape = (z, y, x) if channels == 1 else (z, y, x, channels)
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    packed = _yes(fields, "CompressedData")
+    with data.open("rb") as raw:
+        if skip == -1:
+            skip = max(data.stat().st_size - size * frames, 0)
+        start = 0 if many else chosen * size
+        demand_room(data, start + size + (0 if packed else skip), packed=packed)
+        raw.seek(skip if packed else skip + start)
+        file = Inflated(data, raw, gzip=False) if packed else raw
+        if isinstance(file, Inflated):
+            file.skip(start)
+        array = read_into(data, file, shape, dtype)
+    if channels > 1:
+        array = np.ascontiguousarray(array[..., chosen]) if many else array[..., :3]
+    modality = _MODALITIES.get(fields.get("Modality", ""), "")
+    return Volume(array, grid_of(path, (z, y, x), lps), modality)
+
+
+def write(file: BinaryIO, array: Array, grid: Grid) -> None:
+    """One packed .mha. Its matrix may be sheared, and ITK reads it so."""
+    raw = zlib.compress(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data, level=1)
+    kind = array.dtype.newbyteorder("=")
+    if kind not in _NAMES:
+        raise ImageError(f"MetaImage can't hold values of type {kind}: convert them to integers or 32-bit float.")
+    fields = {
+        "ObjectType": "Image",
+        "NDims": 3,
+        "BinaryData": True,
+        "BinaryDataByteOrderMSB": False,
+        "CompressedData": True,
+        "CompressedDataSize": len(raw),
+        "TransformMatrix": _numbers(grid.direction.T.ravel()),
+        "Offset": _numbers(grid.origin),
+        "CenterOfRotation": "0 0 0",
+        "ElementSpacing": _numbers(grid.spacing_mm),
+        "DimSize": _numbers(grid.shape[::-1]),
+        **({"ElementNumberOfChannels": 3} if array.ndim == 4 else {}),
+        "ElementType": _NAMES[kind],
+        "ElementDataFile": "LOCAL",
+    }
+    file.write("".join(f"{name} = {value}\n" for name, value in fields.items()).encode())
+    file.write(raw)
+
+
+def _header(path: Path) -> tuple[dict[str, str], int]:
+    with path.open("rb") as file:
+        start = file.read(_HEADER_LIMIT)
+    if not looks_like_metaimage(start):
+        raise ImageError(f"{path} is no MetaImage file in spite of its name: rename it, or export it again.")
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(start):
+        end = start.find(b"\n", position)
+        end = len(start) if end < 0 else end
+        name, _, value = start[position:end].decode("latin-1").partition("=")
+        fields[name.strip()] = value.strip()
+        position = end + 1
+        if name.strip() == "ElementDataFile":  # the last field; data may follow
+            return fields, position
+    raise truncated(path)
+
+
+def _lps(fields: dict[str, str], dimensions: int) -> Any:
+    def numbers(*names: str, default: list[float]) -> list[float]:
+        return next(([float(v) for v in fields[name].split()] for name in names if name in fields), default)
+
+    n = dimensions
+    turn = np.array(numbers("TransformMatrix", "Rotation", "Orientation", default=list(np.eye(n).ravel())))
+    origin = numbers("Offset", "Position", "Origin", default=[0.0] * n)
+    spacing = numbers("ElementSpacing", "ElementSize", default=[1.0] * n)
+    lps = np.eye(4)
+    used = min(n, 3)
+    lps[:used, :used] = (turn.reshape(n, n).T * spacing)[:used, :used]
+    lps[:used, 3] = origin[:used]
+    return lps
+
+
+def _yes(fields: dict[str, str], name: str, *, default: bool = False) -> bool:
+    return fields[name].lower() in ("true", "1") if name in fields else default
+
+
+def _numbers(values: Any) -> str:
+    return " ".join(f"{value:.17g}" for value in values)

@@ -1,0 +1,191 @@
+"""`write`: masks on the stored grid of their image → files that other programs open in the right place."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.errors import GeometryError, ImageError
+from boltzformer.geometry import Array, Grid
+from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
+from boltzformer.io.atomic import new_files
+from boltzformer.io.checks import ImageWarning
+from boltzformer.io.kinds import EXTENSIONS, split_name
+from boltzformer.types import LabelMap, Volume
+
+WRITABLE = ".nii.gz, .nii, .nrrd, .mha, .png (2-D), .seg.nrrd or .dcm (DICOM-SEG)"
+_PLAIN = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+def write(
+    labels: LabelMap,
+    path: str | Path,
+    *,
+    source: str | Path | Volume | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the masks, all files or none, and say which.
+
+    Where masks overlap and the format has no layers, each label gets a file of its own, `STEM__NAME.EXT`.
+    `source` is the image that the masks belong to: DICOM-SEG needs its series, NIfTI keeps its words on orientation.
+    `provenance` goes beside it as `STEM.provenance.json`.
+    """
+    path = Path(path)
+    stem, extension = split_name(path)
+    source = Path(source.source) if isinstance(source, Volume) and source.source else source
+    source = Path(source) if isinstance(source, str) else source
+    if isinstance(source, Volume):
+        source = None  # it was never a file
+    if isinstance(source, Path) and source.is_file() and path.exists() and path.samefile(source):
+        raise ImageError(f"{path} is the image itself: choose another name for the mask.")
+    labels = _all_named(labels)
+    story = [path.with_name(f"{stem}.provenance.json")] if provenance is not None else []
+
+    if extension == ".seg.nrrd":
+        with new_files([path, *story], overwrite=overwrite) as files:
+            seg_nrrd.write(files[0], labels)
+            _tell(files[1:], provenance)
+        return [path, *story]
+    if extension == ".dcm":
+        content = dicom_seg.made(labels, path, source)
+        with new_files([path, *story], overwrite=overwrite) as files:
+            content.save_as(files[0])
+            _tell(files[1:], provenance)
+        return [path, *story]
+
+    masks = _per_file(labels, path, stem, extension)
+    like = _nifti_like(source, labels.grid) if extension in (".nii", ".nii.gz") else None
+    if extension in (".nii", ".nii.gz") and like is None and labels.grid.sheared:
+        warnings.warn(
+            f"{path.name} keeps the tilt of the slices, but programs built on ITK (3D Slicer, ITK-SNAP) straighten "
+            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe.",
+            ImageWarning,
+            stacklevel=2,
+        )
+    with new_files([*masks, *story], overwrite=overwrite) as files:
+        for file, array in zip(files, masks.values(), strict=False):
+            if extension == ".png":
+                pictures.write_png(file, array[0] > 0)
+            else:
+                _write_array(file, array, labels.grid, extension, like)
+        _tell(files[len(masks) :], provenance)
+    return [*masks, *story]
+
+
+def check_targets(paths: Sequence[Path], grid: Grid, *, overwrite: bool = False) -> None:
+    """Before work is spent: can masks on this grid be written there, and may they?"""
+    for path in paths:
+        extension = split_name(path)[1]
+        if extension not in (*_PLAIN, ".png", ".seg.nrrd", ".dcm"):
+            raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
+        if extension == ".png" and grid.shape[0] != 1:
+            raise GeometryError(f"{path} can't hold a volume of {grid.shape[0]} slices: choose .nii.gz or .seg.nrrd.")
+        if path.exists() and not overwrite:
+            raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
+        nearest = next((parent for parent in path.parents if parent.exists()), path)
+        if not nearest.is_dir():
+            raise ImageError(f"{path} can't be written, for {nearest} is a file: choose another folder.")
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+    """How masks were made, whole or not at all."""
+    with new_files([path], overwrite=overwrite) as files:
+        _tell(files, content)
+    return path
+
+
+def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Keep an image in a project's own folder (.nii, .nii.gz, .nrrd, .mha), voxels and place unchanged."""
+    path = Path(path)
+    extension = split_name(path)[1]
+    if extension not in _PLAIN:
+        raise ImageError(f"{path} can't hold an image with its place: choose one of {', '.join(_PLAIN)}.")
+    like = _nifti_like(Path(volume.source) if volume.source else None, volume.grid)
+    with new_files([path], overwrite=overwrite) as files:
+        _write_array(files[0], volume.array, volume.grid, extension, like)
+    return path
+
+
+def _write_array(file: BinaryIO, array: Array, grid: Grid, extension: str, like: Path | None) -> None:
+    array = array.view(np.uint8) if array.dtype == np.bool_ else array
+    if extension == ".nrrd":
+        nrrd.write(file, array, grid)
+    elif extension == ".mha":
+        metaimage.write(file, array, grid)
+    else:
+        nifti.write(file, array, grid, packed=extension == ".nii.gz", like=like)
+
+
+def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> dict[Path, NDArray[np.uint8]]:
+    """One label file where that says everything; else one mask per label."""
+    if extension not in (*_PLAIN, ".png"):
+        problem = f"masks can't be written as {EXTENSIONS[extension]}" if extension else "its extension is unknown"
+        raise ImageError(f"{path} can't be written ({problem}): choose {WRITABLE}.")
+    if extension == ".png" and labels.grid.shape[0] != 1:
+        raise GeometryError(
+            f"{path} can't hold a volume of {labels.grid.shape[0]} slices: choose .nii.gz or .seg.nrrd."
+        )
+    overlap = _overlap(labels.layers)
+    if not overlap and (extension != ".png" or len(labels.names) <= 1):
+        flat = labels.layers[0] if len(labels.layers) == 1 else labels.layers.max(axis=0, initial=0)
+        return {path: flat}
+    why = "the masks overlap" if overlap else "a PNG holds one mask"
+    warnings.warn(
+        f"{path.name}: {why}, so each is written into a file of its own; .seg.nrrd keeps them in one.",
+        ImageWarning,
+        stacklevel=4,
+    )
+    names = _file_names(labels.names)
+    return {
+        path.with_name(f"{stem}__{names[label]}{path.name[len(stem) :]}"): labels.mask(label).view(np.uint8)
+        for label in sorted(labels.names)
+    }
+
+
+def _all_named(labels: LabelMap) -> LabelMap:
+    """Every value that occurs gets a name, so that no format that goes by names loses it."""
+    counts = sum(
+        (np.bincount(plane.ravel(), minlength=256) for layer in labels.layers for plane in layer), np.zeros(256)
+    )
+    names = {int(label): labels.names.get(int(label), f"label {label}") for label in np.flatnonzero(counts) if label}
+    return replace(labels, names={**names, **labels.names})
+
+
+def _overlap(layers: NDArray[np.uint8]) -> bool:
+    if len(layers) == 1:
+        return False
+    seen = layers[0] > 0
+    for layer in layers[1:]:
+        marked = layer > 0
+        if bool((seen & marked).any()):
+            return True
+        seen |= marked
+    return False
+
+
+def _file_names(names: Mapping[int, str]) -> dict[int, str]:
+    """Names that every file system takes; where two would be the same, the label's number is added."""
+    plain = {label: re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "mask" for label, name in names.items()}
+    folded = [name.casefold() for name in plain.values()]
+    return {label: name if folded.count(name.casefold()) == 1 else f"{name}_{label}" for label, name in plain.items()}
+
+
+def _nifti_like(source: Path | None, grid: Grid) -> Path | None:
+    """The source, if it is a NIfTI file on this very grid: its two ways of saying where it lies are then kept."""
+    if source is None or not source.is_file() or EXTENSIONS.get(split_name(source)[1]) != "NIfTI":
+        return None
+    return source if nifti.grid_in(source) == grid else None
+
+
+def _tell(files: list[BinaryIO], provenance: Mapping[str, Any] | None) -> None:
+    for file in files:
+        file.write(json.dumps(dict(provenance or {}), indent=1, ensure_ascii=False, default=str).encode())

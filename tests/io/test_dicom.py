@@ -1,0 +1,419 @@
+"""DICOM in and DICOM-SEG out: places, values, packings, several series, frames, gaps."""
+
+import io as stdlib_io
+import logging
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from image_files import demand_same_place, phantom, sheared, stored, write_series
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
+
+from boltzformer import io
+from boltzformer.errors import GeometryError, ImageError
+from boltzformer.types import LabelMap
+
+GRID = stored((0, 1, 2), (1, 1, 1), "oblique")
+
+
+def labels_on(volume) -> LabelMap:
+    layers = np.zeros((2, *volume.grid.shape), np.uint8)
+    layers[0, 1:3, 2:4, 1:5] = 1
+    layers[1, 2:4, 2:5, 3:6] = 2
+    return LabelMap(layers, volume.grid, {1: "left kidney", 2: "lung nodule in chest CT"})
+
+
+def test_one_file_finds_its_neighbours_and_only_those_of_its_series(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, phantom(GRID.shape), GRID)
+    write_series(tmp_path / "other", phantom(GRID.shape), GRID)
+    for other in (tmp_path / "other").iterdir():
+        other.rename(tmp_path / f"other{other.name}")
+    volume = io.read(paths[2])
+    np.testing.assert_array_equal(volume.array, phantom(GRID.shape))
+    demand_same_place(volume.grid, GRID)
+    assert (volume.modality, volume.stacking_axis, volume.name) == ("CT", 0, "phantom")
+
+
+def test_of_several_series_the_user_picks_one_by_number_or_uid(tmp_path: Path) -> None:
+    first = write_series(tmp_path / "a", phantom(GRID.shape), GRID, SeriesNumber=1, SeriesDescription="thin")
+    write_series(
+        tmp_path / "b", phantom(GRID.shape)[:3], GRID, SeriesNumber=2, SeriesDescription="thick", Modality="MR"
+    )
+    with pytest.raises(ImageError) as caught:
+        io.read(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds 2 series: choose one with --series N. "
+        "1: CT 'thin', 5 slices of 7×6, 0.9×0.7×3.3 mm; 2: MR 'thick', 3 slices of 7×6, 0.9×0.7×3.3 mm."
+    )
+    assert io.read(tmp_path, series=2).grid.shape == (3, 6, 7)
+    assert io.read(tmp_path, series=pydicom.dcmread(first[0]).SeriesInstanceUID).grid.shape == GRID.shape
+    with pytest.raises(ImageError, match=r"has no series 3: choose one of these\. 1: CT"):
+        io.read(tmp_path, series=3)
+    facts = io.describe(tmp_path)
+    assert [one["slices"] for one in facts["series"]] == [5, 3]
+    assert "2: MR 'thick'" in io.in_words(facts)
+
+
+def test_values_are_rescaled_and_stay_whole_where_they_can(tmp_path: Path) -> None:
+    array = phantom(GRID.shape)
+    write_series(tmp_path / "ct", array, GRID, RescaleSlope="1", RescaleIntercept="-1024")
+    ct = io.read(tmp_path / "ct").array
+    assert ct.dtype == np.int16
+    np.testing.assert_array_equal(ct, array - 1024)
+    write_series(tmp_path / "pet", array, GRID, RescaleSlope=lambda k: f"{0.5 + k}", RescaleIntercept="0")
+    pet = io.read(tmp_path / "pet").array
+    assert pet.dtype == np.float32
+    np.testing.assert_array_equal(pet, array * (0.5 + np.arange(5))[:, None, None].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_stored_types_are_kept(tmp_path: Path, dtype: str) -> None:
+    write_series(tmp_path, phantom(GRID.shape, dtype), GRID)
+    np.testing.assert_array_equal(io.read(tmp_path).array, phantom(GRID.shape, dtype))
+
+
+def test_a_slice_with_larger_numbers_than_the_first_is_not_cut(tmp_path: Path) -> None:
+    array = phantom(GRID.shape, np.uint16)
+    array[3] = 65535
+    write_series(tmp_path, array, GRID, RescaleSlope="1", RescaleIntercept="10")
+    np.testing.assert_array_equal(io.read(tmp_path).array, array.astype(int) + 10)
+
+
+def test_monochrome1_is_turned_so_that_more_is_brighter(tmp_path: Path) -> None:
+    array = phantom(GRID.shape, np.uint8)
+    write_series(tmp_path, array, GRID, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(io.read(tmp_path).array, 255 - array)
+
+
+def test_colour_slices_make_a_colour_volume(tmp_path: Path) -> None:
+    colours = phantom((*GRID.shape, 3), np.uint8)
+    write_series(tmp_path, colours, GRID)
+    np.testing.assert_array_equal(io.read(tmp_path).array, colours)
+
+
+@pytest.mark.parametrize("packing", ["RLE", "JPEG-LS", "JPEG lossless", "JPEG 2000", "JPEG baseline"])
+def test_packed_slices_are_unpacked(tmp_path: Path, packing: str) -> None:
+    smooth = (np.add.outer(np.add.outer(np.arange(5), np.arange(32) * 2), np.arange(32) * 4)).astype(np.uint8)
+    grid = stored((0, 1, 2), (1, 1, 1), "anisotropic", smooth.shape)
+    for k, path in enumerate(write_series(tmp_path, smooth, grid)):
+        header = pydicom.dcmread(path)
+        if packing in ("RLE", "JPEG-LS"):
+            header.compress(RLELossless if packing == "RLE" else JPEGLSLossless, generate_instance_uid=False)
+            header.save_as(path)
+        elif packing == "JPEG baseline":
+            buffer = stdlib_io.BytesIO()
+            Image.fromarray(smooth[k]).save(buffer, "JPEG", quality=98)
+            header.PixelData = encapsulate([buffer.getvalue()])
+            header["PixelData"].is_undefined_length = True
+            header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+            header.save_as(path)
+        else:  # ITK packs, and keeps the tags
+            writer = sitk.ImageFileWriter()
+            writer.KeepOriginalImageUIDOn()
+            writer.SetFileName(str(path))
+            writer.SetCompressor("JPEG2000" if packing == "JPEG 2000" else "JPEG")
+            writer.UseCompressionOn()
+            writer.Execute(sitk.ReadImage(str(path)))
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
+    volume = io.read(tmp_path)
+    assert np.abs(volume.array.astype(int) - smooth).max() <= (2 if packing == "JPEG baseline" else 0)
+    demand_same_place(volume.grid, grid)
+
+
+def test_what_gdcm_would_decode_wrongly_is_refused(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, phantom((1, 6, 7, 3), np.uint16), GRID)
+    header = pydicom.dcmread(path)
+    header.compress(RLELossless)
+    header.save_as(path)
+    with pytest.raises(
+        ImageError, match="in a way that the decoder \\(GDCM\\) gets wrong: export the series uncompressed"
+    ):
+        io.read(path)
+
+
+def test_codecs_that_talk_are_not_heard(tmp_path: Path, capfd) -> None:
+    (path,) = write_series(tmp_path, phantom((1, 32, 32), np.uint8), GRID)
+    header = pydicom.dcmread(path)
+    header.compress(JPEGLSLossless)
+    header.PixelData = encapsulate([b"\xff\xd8\xff\xc1\x00\x0b\x0c" + bytes(40)])  # JPEG with 12 bits, and no more
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    header.save_as(path)
+    with pytest.raises(ImageError, match="can't be decoded"):
+        io.read(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_missing_slices_are_named_and_may_be_allowed(tmp_path: Path) -> None:
+    grid = stored((0, 1, 2), (1, 1, 1), "oblique", (8, 6, 7))
+    paths = write_series(tmp_path, phantom(grid.shape), grid)
+    paths[4].unlink()
+    with pytest.raises(GeometryError) as caught:
+        io.read(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: slice 5 between {paths[3].name} and {paths[5].name} is missing: "
+        "copy the series again, or read it with --allow-gaps."
+    )
+    volume = io.read(tmp_path, allow_gaps=True)
+    expected = phantom(grid.shape)
+    expected[4] = np.delete(expected, 4, axis=0).min()
+    np.testing.assert_array_equal(volume.array, expected)
+    demand_same_place(volume.grid, grid)
+    layers = np.ones((1, *grid.shape), np.uint8)
+    (seg,) = io.write(LabelMap(layers, volume.grid, {1: "liver"}), tmp_path / "out.dcm", source=volume)
+    assert highdicom.seg.segread(seg).NumberOfFrames == 7
+    paths[5].unlink()
+    paths[1].unlink()
+    with pytest.raises(GeometryError, match=f"3 slices are missing in 2 places, first slice 2 between {paths[0].name}"):
+        io.read(tmp_path)
+
+
+def test_frames_at_one_place_are_picked_and_masks_go_back_to_the_picked_ones(tmp_path: Path) -> None:
+    early, late = phantom(GRID.shape), phantom(GRID.shape) + 1000
+    uid = generate_uid()
+    for name, array, start in (("a", early, 1), ("b", late, 101)):
+        series = write_series(
+            tmp_path / name, array, GRID, SeriesInstanceUID=uid, InstanceNumber=lambda k, s=start: s + k
+        )
+        for path in series:
+            path.rename(tmp_path / f"{name}{path.name}")
+    with pytest.raises(ImageError, match="holds 2 frames"):
+        io.read(tmp_path)
+    volume = io.read(tmp_path, frame=2)
+    np.testing.assert_array_equal(volume.array, late)
+    (seg,) = io.write(labels_on(volume), tmp_path / "out.dcm", source=volume)
+    referenced = {
+        one.ReferencedSOPInstanceUID
+        for one in highdicom.seg.segread(seg).ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    numbers = {
+        int(pydicom.dcmread(path).InstanceNumber)
+        for path in tmp_path.glob("bIM*")
+        if pydicom.dcmread(path).SOPInstanceUID in referenced
+    }
+    assert numbers == {101, 102, 103, 104, 105}
+
+
+def enhanced(path: Path, array: np.ndarray, grid, order: list[int]) -> None:
+    """All slices in one file, its frames in this order, every frame with its own place."""
+    (one,) = write_series(path.parent / "one", array[:1], grid)
+    header = pydicom.dcmread(one)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(header, name)
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedCTImageStorage
+    header.NumberOfFrames = len(array)
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [f"{grid.spacing_mm[1]:.12g}", f"{grid.spacing_mm[0]:.12g}"]
+    measures.SliceThickness = f"{grid.spacing_mm[2]:.12g}"
+    orientation.ImageOrientationPatient = [f"{v:.12g}" for v in grid.direction[:, :2].T.ravel()]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    header.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for k in order:
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [f"{v:.12g}" for v in grid.world((0, 0, k))]
+        frame.PlanePositionSequence = [place]
+        frames.append(frame)
+    header.PerFrameFunctionalGroupsSequence = frames
+    header.PixelData = array[order].tobytes()
+    header.save_as(path, enforce_file_format=True)
+    one.unlink()
+
+
+def test_an_enhanced_file_holds_a_whole_volume_in_any_frame_order(tmp_path: Path) -> None:
+    enhanced(tmp_path / "all.dcm", phantom(GRID.shape), GRID, [3, 0, 4, 1, 2])
+    volume = io.read(tmp_path / "all.dcm")
+    np.testing.assert_array_equal(volume.array, phantom(GRID.shape))
+    demand_same_place(volume.grid, GRID)
+    labels = labels_on(volume)
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    back = io.read_labels(seg, grid=volume.grid)
+    for label in labels.names:
+        np.testing.assert_array_equal(back.mask(label), labels.mask(label))
+
+
+def test_frames_that_are_scaled_alike_are_rescaled_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "all.dcm"
+    enhanced(path, phantom(GRID.shape), GRID, [0, 1, 2, 3, 4])
+    for slopes in ([1] * 5, [1, 1, 2, 1, 1]):
+        header = pydicom.dcmread(path)
+        for frame, slope in zip(header.PerFrameFunctionalGroupsSequence, slopes, strict=True):
+            values = Dataset()
+            values.RescaleSlope, values.RescaleIntercept, values.RescaleType = str(slope), "-1024", "HU"
+            frame.PixelValueTransformationSequence = [values]
+        header.save_as(path)
+        if slopes[2] == 1:
+            np.testing.assert_array_equal(io.read(path).array, phantom(GRID.shape) - 1024)
+    with pytest.raises(ImageError, match="scales the values of its frames in different ways"):
+        io.read(path)
+
+
+def test_masks_on_tilted_slices_come_back_from_dicom_seg(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(sheared().shape), sheared())
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    back = io.read_labels(seg, grid=volume.grid)
+    np.testing.assert_array_equal(back.layers, labels.layers)
+    alone = io.read_labels(seg)
+    assert alone.grid.shape == (3, 6, 7)  # only the slices where something is marked
+    np.testing.assert_allclose(alone.grid.axes, volume.grid.axes, atol=1e-6)
+    np.testing.assert_array_equal(alone.layers, labels.layers[:, 1:4])
+
+
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+def test_other_kinds_of_dicom_seg_are_read(tmp_path: Path, kind: str) -> None:
+    paths = write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    labels.layers[1][labels.layers[0] > 0] = 0
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    described = [highdicom.seg.segread(seg).get_segment_description(n) for n in (1, 2)]
+    flat = labels.layers.max(axis=0)
+    chances = np.stack([flat == 1, flat == 2], -1) * 0.75
+    other = highdicom.seg.Segmentation(
+        [pydicom.dcmread(path) for path in paths],
+        flat if kind == "LABELMAP" else chances,
+        kind,
+        described,
+        generate_uid(),
+        9,
+        generate_uid(),
+        1,
+        "m",
+        "n",
+        "1",
+        "0",
+    )
+    other.save_as(tmp_path / "other.dcm")
+    back = io.read_labels(tmp_path / "other.dcm", grid=volume.grid)
+    for label in labels.names:
+        np.testing.assert_array_equal(back.mask(label), labels.mask(label))
+
+
+def test_a_dicom_seg_on_another_image_is_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    (seg,) = io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    for other in (stored((0, 1, 2), (1, 1, 1), "anisotropic"), stored((0, 1, 2), (1, 1, 1), "oblique", (3, 6, 7))):
+        with pytest.raises(GeometryError, match="does not lie on the grid of its image"):
+            io.read_labels(seg, grid=other)
+
+
+def test_a_film_without_places_needs_a_frame_and_is_two_dimensional(tmp_path: Path) -> None:
+    film = phantom(GRID.shape, np.uint8)
+    (path,) = write_series(
+        tmp_path,
+        film[:1],
+        GRID,
+        ImagePositionPatient=None,
+        ImageOrientationPatient=None,
+        NumberOfFrames=5,
+        PixelData=film.tobytes(),
+        Modality="US",
+    )
+    with pytest.raises(ImageError, match="holds 5 frames"):
+        io.read(path)
+    np.testing.assert_array_equal(io.read(path, frame=4).array, film[3:4])
+
+
+def test_a_single_radiograph_has_its_pixel_spacing(tmp_path: Path) -> None:
+    (path,) = write_series(
+        tmp_path,
+        phantom((1, 6, 7), np.uint16),
+        GRID,
+        ImagePositionPatient=None,
+        ImageOrientationPatient=None,
+        PixelSpacing=None,
+        ImagerPixelSpacing=["0.2", "0.1"],
+        Modality="DX",
+    )
+    volume = io.read(path)
+    assert (volume.grid.shape, volume.grid.spacing_mm[:2], volume.modality) == ((1, 6, 7), (0.1, 0.2), "DX")
+
+
+def test_a_dicom_seg_says_what_it_shows_and_where_it_comes_from(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    (seg,) = io.write(labels_on(volume), tmp_path / "seg.dcm", source=tmp_path / "ct")
+    found = highdicom.seg.segread(seg)
+    assert found.segmentation_type.value == "BINARY"
+    kidney, nodule = (found.get_segment_description(n) for n in (1, 2))
+    assert (kidney.segment_label, kidney.segmented_property_type.value) == ("left kidney", "64033007")
+    assert (
+        kidney.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Left"
+    )
+    assert (nodule.segmented_property_type.value, nodule.anatomic_regions[0].value) == ("27925004", "39607008")
+    series = found.ReferencedSeriesSequence[0]
+    assert series.SeriesInstanceUID == pydicom.dcmread(paths[0]).SeriesInstanceUID
+    assert found.PatientID == "SECRET-42"  # in the file it belongs; see below for where it doesn't
+    with pytest.raises(ImageError, match="kind SEG and holds no image"):
+        io.read(seg)
+
+
+def test_a_dicom_seg_without_marks_and_with_a_long_prompt_is_written(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    prompt = "the small bright round thing near the upper end of the left adrenal gland, if there is one"
+    empty = LabelMap(np.zeros((1, *volume.grid.shape), np.uint8), volume.grid, {1: prompt})
+    (seg,) = io.write(empty, tmp_path / "seg.dcm", source=volume)
+    found = highdicom.seg.segread(seg).get_segment_description(1)
+    assert (found.segment_label, found.SegmentDescription) == (prompt[:64], prompt)
+    assert not io.read_labels(seg, grid=volume.grid).layers.any()
+
+
+ANONYMISED = dict.fromkeys(
+    ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "StudyDate",
+     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer", "SliceThickness"]
+)  # fmt: skip
+
+
+def test_a_dicom_seg_is_written_for_an_anonymised_series_too(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, **ANONYMISED)
+    volume = io.read(tmp_path / "ct")
+    labels = labels_on(volume)
+    (seg,) = io.write(labels, tmp_path / "seg.dcm", source=volume)
+    np.testing.assert_array_equal(io.read_labels(seg, grid=volume.grid).layers, labels.layers)
+    assert pydicom.dcmread(seg).PatientID == ""
+
+
+def test_a_series_that_nothing_can_refer_to_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, FrameOfReferenceUID=None)
+    volume = io.read(tmp_path / "ct")
+    with pytest.raises(ImageError, match=r"nothing can refer to it: write \.seg\.nrrd or \.nii\.gz instead"):
+        io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_odd_patient_data_is_not_quoted_by_anybody(tmp_path: Path, recwarn, caplog) -> None:
+    with pytest.warns(UserWarning, match="Invalid value for VR DA"):  # pydicom on what the test itself writes
+        write_series(
+            tmp_path / "ct", phantom(GRID.shape), GRID, PatientName="Doe" * 40, PatientID="SECRET" * 20,
+            PatientBirthDate="1970-13-77",
+        )  # fmt: skip
+    recwarn.clear()
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        volume = io.read(tmp_path / "ct")
+        io.write(labels_on(volume), tmp_path / "seg.dcm", source=volume)
+    assert [str(warning.message) for warning in recwarn] == []
+    assert not any(secret in caplog.text for secret in ("Doe", "SECRET", "1970"))
+
+
+def test_no_patient_data_in_messages_logs_or_facts(tmp_path: Path, caplog) -> None:
+    paths = write_series(tmp_path, phantom(GRID.shape), GRID)
+    said = [repr(io.describe(tmp_path)), io.in_words(io.describe(tmp_path)), repr(io.read(tmp_path).name)]
+    paths[2].unlink()
+    with caplog.at_level(logging.DEBUG):
+        for damage in (lambda: None, lambda: paths[1].write_bytes(paths[1].read_bytes()[:-40])):
+            damage()
+            try:
+                io.read(tmp_path, allow_gaps=damage is not None)
+            except (ImageError, GeometryError) as error:
+                said.append(str(error))
+    assert not any(secret in text for text in [*said, caplog.text] for secret in ("Doe", "SECRET", "1970"))
