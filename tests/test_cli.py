@@ -1,12 +1,14 @@
 """The main job from a terminal, and one sentence for whatever goes wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from boltzformer import io
 from boltzformer.cli import run
@@ -59,6 +61,35 @@ def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str])
     assert run(["--version"]) == 0
 
 
+def test_info_says_where_an_image_lies(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", str(small_file), "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["shape"], facts["plane"], facts["slices"]) == ([16, 72, 80], "axial", 16)
+    assert run(["info", str(small_file)]) == 0
+    assert "slices    axial, 16 along k" in capsys.readouterr().out
+
+
+def test_window_and_axis_are_the_users_to_choose(small_file: Path, tmp_path: Path) -> None:
+    how = ["--window", "400/100", "--axis", "sagittal"]
+    assert run(["segment", str(small_file), "-p", BRIGHT, "-o", str(tmp_path / "m.nrrd"), *how]) == 0
+    notes = json.loads((tmp_path / "m.provenance.json").read_text())
+    assert notes["plan"]["plane"] == "sagittal"
+    assert notes["window"]["kind"] == "custom 400/100"
+
+
+def test_parity_compares_every_recorded_tensor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    goldens = Path(__file__).parent / "goldens"
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(goldens / f"v2_pigma{suffix}", tmp_path)
+    assert run(["parity", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 of 1 files")
+    recorded = load_file(tmp_path / "v2_pigma.safetensors")
+    name = next(name for name in recorded if name.startswith("outputs/"))
+    save_file({**recorded, name: recorded[name] + 1}, tmp_path / "v2_pigma.safetensors")
+    assert run(["parity", str(tmp_path)]) == 1
+    assert "MISS" in capsys.readouterr().out
+
+
 def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
     small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,21 +100,28 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
     (tmp_path / "there.nii.gz").write_text("already here")
     good, out = str(small_file), str(tmp_path / "out")
     cases = {
-        ("segment", "nowhere.nii.gz", "-p", "x", "-o", out): "no file nowhere.nii.gz",
+        ("segment", "nowhere.nii.gz", "-p", "x", "-o", out): "nowhere.nii.gz does not exist",
         ("segment", good, "-p", "x", "-o", out, "--wings", "2"): "No such option: --wings",
         ("segment", good, "-o", out): "Missing option '--prompt'",
         ("segment", good, "-p", "", "-o", out): "prompt is empty",
         ("segment", good, "-p", "x", "-o", out, "--model", "nowhere"): "no model at nowhere",
         ("segment", good, "-p", "x", "-o", out, "--model", good): "not a whole safetensors file",
-        ("segment", str(tmp_path / "scan.dcm"), "-p", "x", "-o", out): "can't be read yet",
-        ("segment", str(tmp_path), "-p", "x", "-o", out): "can't be read yet",
-        ("segment", str(tmp_path / "broken.nii.gz"), "-p", "x", "-o", out): "can't be read",
-        ("segment", str(tmp_path / "lies.png"), "-p", "x", "-o", out): "can't be read",
-        ("segment", good, "-p", "x", "-o", str(tmp_path / "file" / "out")): "is a file",
-        ("segment", good, "-p", "x", "-o", str(tmp_path / "there.nii.gz")): "exists",
-        ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "does not fit into mask.png",
+        ("segment", str(tmp_path / "scan.dcm"), "-p", "x", "-o", out): "scan.dcm",
+        ("segment", str(tmp_path / "empty"), "-p", "x", "-o", out): "empty",
+        ("segment", str(tmp_path / "broken.nii.gz"), "-p", "x", "-o", out): "is damaged or ends too early",
+        ("segment", str(tmp_path / "lies.png"), "-p", "x", "-o", out): "is no readable PNG file",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "file" / "out")): "it is a file",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "there.nii.gz")): "exists already",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "can't hold a volume of 16 slices",
+        ("segment", good, "-p", "x", "-o", out, "--window", "liver"): "no window 'liver'",
+        ("segment", good, "-p", "x", "-o", out, "--axis", "up"): "no plane 'up'",
+        ("segment", good, "-p", "x", "-o", out, "--series", "2"): "holds no series",
+        ("segment", good, "-p", "x", "-o", out, "--frame", "2"): "has no frame 2",
+        ("info", "nowhere.png"): "nowhere.png does not exist",
+        ("parity", str(tmp_path / "empty")): "empty",
         ("fly",): "No such command",
     }
+    (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
     for arguments, words in cases.items():
         assert run(arguments) == 2, arguments
@@ -103,8 +141,9 @@ def test_the_console_script_is_the_same_program(tmp_path: Path) -> None:
 def test_overlapping_prompts_become_one_file_each(small: Phantom, tmp_path: Path) -> None:
     layers = np.zeros((2, *small.volume.grid.shape), np.uint8)
     layers[0, 3:6], layers[1, 5:8] = 1, 2
-    both = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "m.nii.gz")
-    assert [path.name for path in both] == ["m__a-b.nii.gz", "m__c.nii.gz"]
+    with pytest.warns(io.ImageWarning, match="file of its own"):
+        both = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "m.nii.gz")
+    assert [path.name for path in both] == ["m__a_b.nii.gz", "m__c.nii.gz"]
     layers[1, 5] = 0
     (one,) = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "n.nii.gz")
     assert set(np.unique(io.read(one).array)) == {0, 1, 2}

@@ -20,7 +20,7 @@ def test_the_loss_falls_and_a_second_run_is_the_same() -> None:
     _, again = fit(30)
     assert losses == again
     first, last = (sum(one["mask"] for one in part) for part in (losses[:5], losses[-5:]))
-    assert last < 0.5 * first
+    assert last < 0.75 * first
     assert not model.training
 
 

@@ -120,7 +120,7 @@ def read(path: str | Path) -> Checkpoint:
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{source} holds weights but does not say of which model: "
-            "if they are BoltzFormer's or BiomedParse's, run `boltzformer convert` on it first."
+            "give a file that this program saved; published weights can't be converted yet."
         )
     try:
         config = ModelConfig.from_dict(json.loads(header["config"]))
@@ -170,7 +170,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> N
     if found:
         raise CheckpointError(
             f"{source} does not fit the model that it names: it {'; it '.join(found)}. "
-            "Download or convert it again; if you changed the configuration, train from a model with the same one."
+            "Get it again; if you changed the configuration, train from a model with the same one."
         )
     # Copied, so that the numbers lie aligned as in the model that was saved: some CPU kernels round differently
     # otherwise, and a loaded model shall answer bit for bit as before. It also lets go of the file.
@@ -208,7 +208,7 @@ def _refuse_foreign(path: Path) -> None:
     if start.startswith((b"PK\x03\x04", b"\x80")) and not _is_header(start):
         raise CheckpointError(
             f"{path} is a pickle, which could run any code on this computer, so it is not opened: "
-            "run `boltzformer convert` on it, which reads the numbers only."
+            "ask for the same weights as a .safetensors file."
         )
 
 

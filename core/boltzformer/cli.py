@@ -87,6 +87,7 @@ def segment(
     console.print(f"Model '{engine.about.history.name}': {engine.about.history.data}.")
     prediction = _watched(engine, volume, prompts, chosen, seed, console, as_json)
     labels = io.resample(prediction.labels(), grid)
+    targets[0].parent.mkdir(parents=True, exist_ok=True)
     source = image if volume.modality else None
     if targets == [output]:
         written = io.write(labels, output, source=source, provenance=prediction.provenance, overwrite=overwrite)

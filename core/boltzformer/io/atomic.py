@@ -23,7 +23,6 @@ def new_files(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[lis
                 raise ImageError(f"{path} is a folder: choose a file name for the mask.")
             if path.exists() and not overwrite:
                 raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
-            path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(part.open("xb")) for part in parts]
             yield files

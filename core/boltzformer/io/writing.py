@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -92,8 +93,9 @@ def check_targets(paths: Sequence[Path], grid: Grid, *, overwrite: bool = False)
         if path.exists() and not overwrite:
             raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
         nearest = next((parent for parent in path.parents if parent.exists()), path)
-        if not nearest.is_dir():
-            raise ImageError(f"{path} can't be written, for {nearest} is a file: choose another folder.")
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            why = "you may not write there" if nearest.is_dir() else "it is a file"
+            raise ImageError(f"{path} can't be written below {nearest} ({why}): choose another folder.")
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, overwrite: bool = False) -> Path:
