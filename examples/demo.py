@@ -21,7 +21,7 @@ from boltzformer.phantom import KINDS, Lesion, phantom
 from boltzformer.samples import sample
 from boltzformer.types import Prediction
 
-STEPS, SEED, UNSEEN = 500, 0, 4242
+STEPS, SEED, UNSEEN = 450, 0, 4242
 
 
 def teach(path: Path) -> None:

@@ -34,7 +34,7 @@ def fit(
 ) -> Iterator[Progress]:
     """Trains in place: AdamW, short warm-up, cosine. Every number it draws comes from `seed`."""
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     model.train()
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
