@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from boltzformer.geometry import Array, Grid
+from boltzformer.types import LabelMap, Volume
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -145,3 +146,11 @@ def write_series(folder: Path, array: Array, grid: Grid, **tags: Any) -> list[Pa
 def _decimal(value: float) -> str:
     """As precise as the 16 characters of a DICOM decimal allow."""
     return next(text for digits in range(15, 5, -1) if len(text := f"{value:.{digits}g}") <= 16)
+
+
+def two_labels(volume: Volume) -> LabelMap:
+    """Two boxes that overlap."""
+    layers = np.zeros((2, *volume.grid.shape), np.uint8)
+    layers[0, 1:3, 2:4, 1:5] = 1
+    layers[1, 2:4, 2:5, 3:6] = 2
+    return LabelMap(layers, volume.grid, {1: "left kidney", 2: "lung nodule in chest CT"})
