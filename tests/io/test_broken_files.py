@@ -131,14 +131,14 @@ def nifti_with_an_impossible_quaternion(folder: Path) -> Path:
     return bent(folder / "a.nii", codes=(252, "2h", 1, 0), quaternion=(256, "3f", 1, 1, 1))
 
 
-@broken(ImageError, "has 3 voxels that are not numbers (NaN or infinite): replace them")
+@broken(ImageError, "has 3 voxels without a number (NaN or infinite): replace them")
 def nifti_with_nan(folder: Path) -> Path:
     array = phantom(GRID.shape, np.float32)
     array[0, 0, :2], array[4, 5, 6] = np.nan, np.inf
     return saved(folder / "a.nii.gz", array)
 
 
-@broken(ImageError, "has 1 voxels that are not numbers (NaN or infinite): replace them")
+@broken(ImageError, "has 1 voxel without a number (NaN or infinite): replace them")
 def nrrd_with_infinity(folder: Path) -> Path:
     array = phantom(GRID.shape, np.float64)
     array[2, 2, 2] = -np.inf

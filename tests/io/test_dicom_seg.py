@@ -148,3 +148,13 @@ def test_no_patient_data_in_messages_logs_or_facts(tmp_path: Path, caplog) -> No
             except (ImageError, GeometryError) as error:
                 said.append(str(error))
     assert not any(secret in text for text in [*said, caplog.text] for secret in ("Doe", "SECRET", "1970"))
+
+
+def test_only_to_dicom_a_dicom_seg_can_refer(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    nifti = io.write_volume(volume, tmp_path / "scan.nii.gz")
+    with pytest.raises(ImageError, match=r"scan\.nii\.gz is no DICOM series, .* write \.seg\.nrrd"):
+        io.write(two_labels(volume), tmp_path / "seg.dcm", source=nifti)
+    with pytest.raises(ImageError, match=r"gone\.dcm does not exist"):
+        io.write(two_labels(volume), tmp_path / "seg.dcm", source=tmp_path / "gone.dcm")

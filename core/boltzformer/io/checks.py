@@ -74,7 +74,7 @@ def demand_finite(path: Path, array: Array) -> None:
     broken = sum(int(np.size(plane) - np.isfinite(plane).sum()) for plane in array)
     if broken:
         raise ImageError(
-            f"{path} has {broken} voxels that are not numbers (NaN or infinite): "
+            f"{path} has {broken} voxel{'s' if broken > 1 else ''} without a number (NaN or infinite): "
             "replace them, for instance by the background value, and read it again."
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Grid
-from boltzformer.io.checks import pick_frame
+from boltzformer.io.checks import grid_of, pick_frame
 from boltzformer.io.dicom_headers import Series, Slice, choose, discreet, series_in, series_of
 from boltzformer.io.dicom_pixels import read_pixels
 from boltzformer.types import Volume
@@ -166,7 +166,7 @@ def _grid(path: Path, first: Slice, step_lps: NDArray[np.float64], depth: int) -
     lps[:3, 3] = first.position or (0, 0, 0)
     if min(first.spacing) <= 0:
         raise GeometryError(f"{first.path} has a pixel spacing of zero: repair the header, or export the series again.")
-    return Grid.from_lps((depth, *first.size), lps)
+    return grid_of(first.path, (depth, *first.size), lps)
 
 
 def _normal(path: Path, one: Slice) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
 from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
+from boltzformer.io.kinds import kind_of
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import Code, label_colour, terms_of
 
@@ -169,8 +170,12 @@ def _stack(source: Path, grid: Grid, path: Path) -> Stack:
     """The slices of the source that lie on the masks' grid."""
     if source.is_dir():
         stacks = [stack_slices(source, series, allow_gaps=True) for series in series_in(source)]
-    else:
+    elif kind_of(source) == "DICOM":
         stacks = [stack_of(source)]
+    else:
+        raise ImageError(
+            f"{path}: {source} is no DICOM series, and only to one a DICOM-SEG can refer: write .seg.nrrd."
+        )
     stack = next((one for one in stacks if one.grid.same_as(grid)), None)
     if stack is None:
         raise GeometryError(
