@@ -12,8 +12,9 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
-from boltzformer.io.checks import Inflated, demand_room, pick_frame, read_into
+from boltzformer.io.checks import pick_frame
 from boltzformer.io.nifti_header import FIELDS, PLACE, RawHeader, place_fields, place_of
+from boltzformer.io.stream import Inflated, demand_room, read_into
 from boltzformer.types import Volume
 
 # Datatype code → element type. 128 and 2304 are colours (three or four bytes a voxel).
