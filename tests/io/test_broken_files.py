@@ -89,6 +89,11 @@ def nifti_that_promises_terabytes(folder: Path) -> Path:
     return bent(folder / "a.nii", dim=(40, "8h", 3, 30000, 30000, 30000, 1, 1, 1, 1))
 
 
+@broken(ImageError, DAMAGED)
+def nifti_whose_data_begin_nowhere(folder: Path) -> Path:
+    return bent(folder / "a.nii", offset=(108, "f", np.nan))
+
+
 @broken(ImageError, "has the impossible size [7, -6, 5] in its header")
 def nifti_of_negative_size(folder: Path) -> Path:
     return bent(folder / "a.nii", dim=(40, "8h", 3, 7, -6, 5, 1, 1, 1, 1))

@@ -1,6 +1,7 @@
 """DICOM in: places, values, packings, several series, frames, gaps."""
 
 import io as stdlib_io
+import warnings
 from pathlib import Path
 
 import highdicom
@@ -11,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.types import LabelMap
-from image_files import demand_same_place, phantom, stored, two_labels, write_series
+from image_files import corners, demand_same_place, phantom, stored, two_labels, write_series
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -274,3 +275,13 @@ def test_a_single_radiograph_has_its_pixel_spacing(tmp_path: Path) -> None:
     )
     volume = io.read(path)
     assert (volume.grid.shape, volume.grid.spacing_mm[:2], volume.modality) == ((1, 6, 7), (0.1, 0.2), "DX")
+
+
+def test_positions_that_a_scanner_rounded_are_no_tilted_gantry(tmp_path: Path) -> None:
+    rounded = lambda k: [f"{v:.2f}" for v in GRID.world((0, 0, k))]  # noqa: E731
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, ImagePositionPatient=rounded)
+    volume = io.read(tmp_path / "ct")
+    assert not io.describe(volume)["sheared"]
+    with warnings.catch_warnings(action="error"):
+        io.write(LabelMap(two_labels(volume).layers[:1], volume.grid, {1: "a"}), tmp_path / "m.nii")
+    assert np.abs(corners(volume.grid) - corners(GRID)).max() < 0.011

@@ -133,6 +133,17 @@ def test_whole_numbers_stay_whole_when_nifti_scales_them(tmp_path: Path) -> None
     np.testing.assert_array_equal(halved.array, stored_values / 2)
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [(20, -40000), (-3, 7), (70000, 1), (1, 40000)])
+def test_scaling_never_wraps_around(tmp_path: Path, slope: int, intercept: int) -> None:
+    scaled = io.read(bent(tmp_path / "a.nii", scaling=(112, "2f", slope, intercept))).array
+    assert scaled.dtype.kind == "i"
+    np.testing.assert_array_equal(scaled, phantom(GRID.shape).astype(np.int64) * slope + intercept)
+
+
+def test_a_nifti_that_leaves_its_offset_zero_is_read(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(io.read(bent(tmp_path / "a.nii", offset=(108, "f", 0))).array, phantom(GRID.shape))
+
+
 def test_where_sform_and_qform_disagree_the_sform_counts_and_the_user_is_told(tmp_path: Path) -> None:
     path = bent(tmp_path / "two.nii", shift=(268, "3f", 0, 0, 0))
     with pytest.warns(io.ImageWarning, match=r"two\.nii says in two ways .* the sform is used"):

@@ -44,8 +44,9 @@ def grid_of(path: Path, shape: Sequence[int], lps: ArrayLike) -> Grid:
 
 
 def is_sheared(grid: Grid) -> bool:
-    """Whether the axes are not at right angles, as with a tilted gantry."""
-    return bool(np.abs(grid.direction.T @ grid.direction - np.eye(3)).max() > 1e-4)
+    """Whether the axes miss their right angles by more than headers round: a tenth of a voxel at the far end."""
+    off = np.abs(grid.direction.T @ grid.direction - np.eye(3)).max()
+    return bool(off * np.multiply(grid.spacing_mm, grid.shape[::-1]).max() > 0.1 * min(grid.spacing_mm))
 
 
 def impossible(path: Path) -> GeometryError:
