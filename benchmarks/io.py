@@ -14,9 +14,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "io"))
+from image_files import itk_image, stored, write_series
+
 from boltzformer import io
 from boltzformer.types import LabelMap, Volume
-from image_files import itk_image, stored, write_series
 
 SLICES, SIDE, REPEATS = 600, 512, 3
 

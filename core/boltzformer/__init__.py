@@ -38,7 +38,7 @@ _HOME = {
     "io": "io",
 }
 
-__all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*sorted(_HOME), "__version__"]
 
 if TYPE_CHECKING:
     from boltzformer import io as io

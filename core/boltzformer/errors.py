@@ -17,6 +17,10 @@ class CheckpointError(BoltzFormerError):
     """A model file is missing, broken, or does not fit the architecture that it names."""
 
 
+class ConfigError(BoltzFormerError):
+    """A model's configuration holds a combination that can't work."""
+
+
 class DatasetError(BoltzFormerError):
     """An annotation folder or a manifest is not what it should be."""
 

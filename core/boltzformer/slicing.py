@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import PLANES, Array, CanonicalView, Grid
 from boltzformer.intensity import Window
+from boltzformer.resampling import Resampler, nearest, resize
+
+Channels = Literal["neighbours", "repeat", "rgb"]
 
 LOGIT_STEP = 1 / 16
 """Logits travel as int8 in steps of 1/16, so they reach ±8 (probability 0.0003…0.9997)."""
@@ -23,23 +28,54 @@ def to_int8(logits: Array) -> NDArray[np.int8]:
 
 @dataclass(frozen=True)
 class SlicePlan:
-    """Slices of `grid` along one array axis, seen canonically, padded to a square and resized to `size`."""
+    """Slices of `grid` along one array axis, seen canonically, padded to a square with black and resized to `size`."""
 
     grid: Grid
     axis: int
     """Array axis (z, y, x) along which the volume is sliced."""
     size: int
     """Side of the network's input in pixels."""
+    channels: Channels = "neighbours"
+    """What the network's three channels hold: this slice, the one before and the one after it; this slice three times;
+    or the three colours. A colour image becomes gray (its luma) unless the model wants rgb; there, gray is repeated."""
+    resampler: Resampler = "antialiased"
+    """How slices are resized; the public model was fed by plain 'bicubic'."""
+    orient: bool = True
+    """False leaves slices as they are stored, for comparison with the reference, which knows no orientation."""
+
+    def __post_init__(self) -> None:
+        if self.axis not in (0, 1, 2) or self.size < 1:
+            raise GeometryError(
+                f"Slices of {self.size} pixels along axis {self.axis} can't be cut: "
+                "choose axis 0, 1 or 2 of the array (z, y, x) and a size of at least 1."
+            )
+        for name, known in (("channels", get_args(Channels)), ("resampler", get_args(Resampler))):
+            if getattr(self, name) not in known:
+                raise BoltzFormerError(
+                    f"The model asks for {name} '{getattr(self, name)}', which this version does not know "
+                    f"({', '.join(known)}): update napari-boltzformer."
+                )
 
     @staticmethod
-    def of(grid: Grid, size: int, axis: int | None = None) -> SlicePlan:
-        """The plan for a grid; slices along the acquisition axis unless told otherwise."""
-        return SlicePlan(grid, grid.acquisition_axis if axis is None else axis, size)
+    def of(
+        grid: Grid,
+        size: int,
+        axis: int | None = None,
+        *,
+        channels: Channels = "neighbours",
+        resampler: Resampler = "antialiased",
+        orient: bool = True,
+    ) -> SlicePlan:
+        """The plan for a grid; slices along the acquisition axis unless told otherwise (`Volume.slice_axis` knows)."""
+        return SlicePlan(grid, grid.acquisition_axis if axis is None else axis, size, channels, resampler, orient)
 
     @cached_property
     def view(self) -> CanonicalView:
         """From the stored array to (slice, row, column)."""
-        return self.grid.canonical(self.axis)
+        if self.orient:
+            return self.grid.canonical(self.axis)
+        row, column = (other for other in range(3) if other != self.axis)
+        return CanonicalView((self.axis, row, column), (False, False, False))
 
     @property
     def count(self) -> int:
@@ -61,22 +97,43 @@ class SlicePlan:
         return self.count - 1 - index if self.view.flips[0] else index
 
     def network_slice(self, array: Array, window: Window, index: int) -> NDArray[np.float32]:
-        """(3, size, size) in 0…255: this slice and its two neighbours as channels, or the colours of an RGB image."""
+        """(3, size, size) in 0…255: what the network is shown of the stored slice `index`."""
+        if array.shape[:3] != self.grid.shape:
+            raise GeometryError(
+                f"The image has shape {array.shape[:3]}, the plan was made for {self.grid.shape}: "
+                "make a plan for the grid of this image."
+            )
         seen, middle = self.view.apply(array), self.canonical_index(index)
-        if array.ndim == 4:
-            planes = [seen[middle, ..., channel] for channel in range(3)]
-        else:
-            before, after = middle - 1, middle + 1
-            before = min(after, self.count - 1) if before < 0 else before  # the edge mirrors, as in the reference
-            after = max(self.count - 2, 0) if after >= self.count else after
-            planes = [seen[middle], seen[before], seen[after]]
-        return np.stack([self._to_network(window.apply(np.ascontiguousarray(plane))) for plane in planes])
+        if self.channels == "rgb" and array.ndim == 4:
+            colours = window.apply(seen[middle])
+            return np.stack([self.to_network(colours[..., channel]) for channel in range(3)]).astype(np.float32)
+        numbers = self.neighbours(middle) if self.channels == "neighbours" else (middle,) * 3
+        planes = {number: self.to_network(_gray(window.apply(seen[number]))) for number in set(numbers)}
+        return np.stack([planes[number] for number in numbers]).astype(np.float32)
+
+    def neighbours(self, middle: int) -> tuple[int, int, int]:
+        """Canonical numbers of a slice, the one before and the one after; the ends mirror, a single slice repeats."""
+        before, after = middle - 1, middle + 1
+        if before < 0:
+            before = min(after, self.count - 1)
+        if after >= self.count:
+            after = max(self.count - 2, 0)
+        return middle, before, after
+
+    def to_network(self, plane: Array) -> Array:
+        """One canonical slice, padded and resized: uint8 stays uint8, decimals may overshoot."""
+        square = np.zeros((max(plane.shape),) * 2, plane.dtype)
+        square[self._inside] = plane
+        return resize(square, (self.size, self.size), self.resampler)
 
     def expand(self, logits: NDArray[np.int8]) -> NDArray[np.float32]:
         """Logits (h, w) at model resolution → logits on the rows and columns of the canonical slice."""
         side = max(self.slice_shape)
-        full = resize(logits.astype(np.float32) * LOGIT_STEP, (side, side), a=-0.5, antialias=True)
-        return full[self._inside]
+        return resize(logits.astype(np.float32) * LOGIT_STEP, (side, side), "antialiased", self._inside)
+
+    def mask(self, logits: NDArray[np.int8], threshold: float = 0.5) -> NDArray[np.bool_]:
+        """One slice's mask in the canonical view. Logits are resized first and compared after: borders stay put."""
+        return self.expand(logits) >= _logit(threshold)
 
     def masks(self, slices: Iterable[tuple[int, NDArray[np.int8]]], threshold: float = 0.5) -> NDArray[np.uint8]:
         """(stored index, logits of one prompt) of every slice → a 0/1 array (z, y, x) on the stored grid."""
@@ -86,51 +143,37 @@ class SlicePlan:
             seen[self.canonical_index(index)] = self.mask(logits, threshold)
         return stored
 
-    def mask(self, logits: NDArray[np.int8], threshold: float = 0.5) -> NDArray[np.bool_]:
-        """One slice's mask in the canonical view. Logits are resized first and compared after: borders stay put."""
-        return self.expand(logits) >= np.float32(np.log(threshold / (1 - threshold)))
+    def restore(self, labels: Array) -> Array:
+        """Finished label slices (count, size, size) in canonical order → stored axes, the way the reference goes back.
+
+        Ours is `masks`: it resizes logits, not labels, and keeps small objects' borders.
+        """
+        side = max(self.slice_shape)
+        return self.view.undo(nearest(labels, (side, side))[(slice(None), *self._inside)])
 
     @cached_property
     def _inside(self) -> tuple[slice, slice]:
-        """Where the slice lies in its padded square."""
-        side, starts = max(self.slice_shape), [(max(self.slice_shape) - n) // 2 for n in self.slice_shape]
-        assert side >= max(starts)
-        return slice(starts[0], starts[0] + self.slice_shape[0]), slice(starts[1], starts[1] + self.slice_shape[1])
-
-    def _to_network(self, plane: NDArray[np.uint8]) -> NDArray[np.float32]:
-        square = np.zeros((max(plane.shape),) * 2, np.float32)
-        square[self._inside] = plane
-        return np.clip(resize(square, (self.size, self.size), a=-0.5, antialias=True), 0, 255)
+        """Where the slice lies in its padded square; an odd pixel goes behind."""
+        side = max(self.slice_shape)
+        rows, columns = (slice((side - n) // 2, (side - n) // 2 + n) for n in self.slice_shape)
+        return rows, columns
 
 
-def resize(plane: NDArray[np.float32], shape: tuple[int, int], *, a: float, antialias: bool) -> NDArray[np.float32]:
-    """Separable bicubic resize. a = -0.5 with antialias is the reference's way with logits."""
-    if plane.shape == shape:
+def axis_by_shape(shape: Sequence[int]) -> int:
+    """The axis that the public model's scripts slice along: for comparison only, for it guesses and a `Grid` knows."""
+    z, y, x = shape
+    return 0 if 2 * abs(y - x) / (y + x) < 0.5 else int(np.argmin((z, y, x)))
+
+
+def _gray(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma (ITU-R BT.601) of a colour plane (rows, columns, 3), in whole numbers so that it is the same everywhere."""
+    if plane.ndim == 2:
         return plane
-    rows = _weights(plane.shape[0], shape[0], a, antialias)
-    columns = _weights(plane.shape[1], shape[1], a, antialias)
-    return rows @ np.ascontiguousarray(plane) @ columns.T
+    return ((plane @ np.array((19595, 38470, 7471)) + 0x8000) >> 16).astype(np.uint8)
 
 
-@lru_cache(maxsize=64)
-def _weights(source: int, target: int, a: float, antialias: bool) -> NDArray[np.float32]:
-    """(target, source) weights of a bicubic resize, pixel centres aligned as areas."""
-    scale = source / target
-    support = max(scale, 1.0) if antialias else 1.0
-    matrix = np.zeros((target, source))
-    for row in range(target):
-        centre = scale * (row + 0.5) - 0.5
-        taps = np.arange(int(np.floor(centre - 2 * support)), int(np.ceil(centre + 2 * support)) + 1)
-        weights = _cubic((taps - centre) / support, a)
-        if antialias:  # taps outside are dropped and the rest re-normalised
-            inside = (taps >= 0) & (taps < source)
-            taps, weights = taps[inside], weights[inside]
-        np.add.at(matrix[row], np.clip(taps, 0, source - 1), weights / weights.sum())
-    return matrix.astype(np.float32)
-
-
-def _cubic(x: Array, a: float) -> Array:
-    x = np.abs(x)
-    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+def _logit(probability: float) -> np.float32:
+    if not 0 <= probability <= 1:
+        raise BoltzFormerError(f"The threshold {probability} is no probability: give a number from 0 to 1.")
+    with np.errstate(divide="ignore"):  # at 0 everything is inside, at 1 nothing
+        return np.float32(np.log(np.float64(probability)) - np.log1p(-np.float64(probability)))

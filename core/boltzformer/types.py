@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import Array, Grid
+from boltzformer.intensity import Window
 from boltzformer.slicing import SlicePlan
 
 
@@ -25,15 +26,29 @@ class Volume:
     name: str = ""
     source: str = ""
     """Path it was read from, if any."""
-    stacked: int | None = None
-    """Array axis along which the scanner stacked its slices, where the file says so (DICOM)."""
+    stacking_axis: int | None = None
+    """Array axis along which the slices were acquired, where the file says so (DICOM). Not part of the grid: two
+    images may lie on the same voxels however they were acquired."""
 
     def __post_init__(self) -> None:
+        if self.stacking_axis not in (None, 0, 1, 2):
+            raise GeometryError(
+                f"The image {self.name!r} can't be stacked along axis {self.stacking_axis}: give 0, 1 or 2 (z, y, x)."
+            )
         if self.array.shape[:3] != self.grid.shape or self.array.shape[3:] not in ((), (3,)):
             raise GeometryError(
                 f"The image {self.name!r} has shape {self.array.shape}, its grid {self.grid.shape}: "
                 "give a (Z, Y, X) or (Z, Y, X, 3) array and the grid that belongs to it."
             )
+
+    @property
+    def slice_axis(self) -> int:
+        """Array axis along which to look at the image: the stacking axis where known, else judged from the grid."""
+        return self.grid.acquisition_axis if self.stacking_axis is None else self.stacking_axis
+
+    def window(self) -> Window:
+        """What the model is shown of it unless the user says otherwise."""
+        return Window.guess(self.array, self.modality)
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,11 @@ class LabelMap:
     """Label value (unique over all layers, 1…255) → name."""
 
     def __post_init__(self) -> None:
+        if self.layers.dtype != np.uint8 or not all(1 <= label <= 255 for label in self.names):
+            raise GeometryError(
+                f"The mask has voxels of type {self.layers.dtype} and labels {sorted(self.names)}: "
+                "give uint8 voxels and labels from 1 to 255."
+            )
         if self.layers.ndim != 4 or self.layers.shape[1:] != self.grid.shape:
             raise GeometryError(
                 f"The mask has shape {self.layers.shape[1:]}, its grid {self.grid.shape}: "

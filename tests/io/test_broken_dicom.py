@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Grid
 from corpus import DAMAGED, Corpus, all_of, collected, cut, demand_refusal
 from image_files import phantom, stored, write_series
+
+from boltzformer.errors import GeometryError, ImageError
+from boltzformer.geometry import Grid
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 CORPUS: Corpus = []

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
-from boltzformer import io
-from boltzformer.errors import GeometryError, ImageError
 from corpus import DAMAGED, HEADER, Corpus, all_of, collected, cut, demand_refusal
 from image_files import itk_image, phantom, stored
 from PIL import Image
 from test_formats import bent, nifti_bytes
+
+from boltzformer import io
+from boltzformer.errors import GeometryError, ImageError
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 

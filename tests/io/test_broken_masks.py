@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import phantom, stored, write_series
+
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.types import LabelMap, Volume
-from image_files import phantom, stored, write_series
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from image_files import phantom, sheared, write_series
+
 from boltzformer import io
 from boltzformer.geometry import Grid
 from boltzformer.types import LabelMap, Volume
-from image_files import phantom, sheared, write_series
 
 
 def test_a_volume_is_described_in_words_and_as_plain_data(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from boltzformer import io
-from boltzformer.errors import GeometryError, ImageError
-from boltzformer.types import LabelMap
 from image_files import corners, demand_same_place, phantom, stored, two_labels, write_series
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
+
+from boltzformer import io
+from boltzformer.errors import GeometryError, ImageError
+from boltzformer.types import LabelMap
 
 GRID = stored((0, 1, 2), (1, 1, 1), "oblique")
 
@@ -29,7 +30,7 @@ def test_one_file_finds_its_neighbours_and_only_those_of_its_series(tmp_path: Pa
     volume = io.read(paths[2])
     np.testing.assert_array_equal(volume.array, phantom(GRID.shape))
     demand_same_place(volume.grid, GRID)
-    assert (volume.modality, volume.stacked, volume.name) == ("CT", 0, "phantom")
+    assert (volume.modality, volume.stacking_axis, volume.name) == ("CT", 0, "phantom")
 
 
 def test_of_several_series_the_user_picks_one_by_number_or_uid(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from image_files import phantom, sheared, stored, two_labels, write_series
+from pydicom.uid import generate_uid
+
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.types import LabelMap
-from image_files import phantom, sheared, stored, two_labels, write_series
-from pydicom.uid import generate_uid
 
 GRID = stored((0, 1, 2), (1, 1, 1), "oblique")
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
+from image_files import corners, demand_same_place, itk_grid, itk_image, phantom, sheared, stored
+from PIL import Image
+
 from boltzformer import io
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Grid
 from boltzformer.types import LabelMap, Volume
-from image_files import corners, demand_same_place, itk_grid, itk_image, phantom, sheared, stored
-from PIL import Image
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from image_files import demand_same_place, phantom, stored, write_series
+
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Grid
 from boltzformer.io.atomic import new_files
 from boltzformer.types import LabelMap, Volume
-from image_files import demand_same_place, phantom, stored, write_series
 
 GRID = stored((2, 0, 1), (1, -1, 1), "oblique")
 

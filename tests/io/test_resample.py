@@ -1,10 +1,11 @@
 """Masks on another grid, when asked."""
 
 import numpy as np
+from image_files import corners, demand_same_place, phantom, rotation, sheared, stored
+
 from boltzformer import io
 from boltzformer.geometry import Grid
 from boltzformer.types import LabelMap
-from image_files import corners, demand_same_place, phantom, rotation, sheared, stored
 
 
 def test_another_storage_order_of_the_same_voxels_is_exact() -> None:

@@ -7,9 +7,6 @@ import highdicom
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from boltzformer import io
-from boltzformer.geometry import Grid
-from boltzformer.types import LabelMap, Volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import (
@@ -24,6 +21,10 @@ from image_files import (
     stored,
     write_series,
 )
+
+from boltzformer import io
+from boltzformer.geometry import Grid
+from boltzformer.types import LabelMap, Volume
 
 FORMATS = (".nii", ".nii.gz", ".nrrd", ".mha")
 RIGHT_HANDED = [one for one in ORDERS if is_right_handed(*one)]

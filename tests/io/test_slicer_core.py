@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import ORDERS, sheared, stored
+
 from boltzformer import io
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import label_colour, slicer_terminology
-from image_files import ORDERS, sheared, stored
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-slicer"
 PACKAGE = "slicer-core==5.12.4.0"

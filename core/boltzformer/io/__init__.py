@@ -2,18 +2,25 @@
 
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.describe import describe, in_words
+from boltzformer.io.kinds import EXTENSIONS, READABLE, split_name
 from boltzformer.io.reading import read, read_labels
 from boltzformer.io.resample import resample, straightened
-from boltzformer.io.writing import write, write_volume
+from boltzformer.io.writing import WRITABLE, check_targets, write, write_json, write_volume
 
 __all__ = [
+    "EXTENSIONS",
+    "READABLE",
+    "WRITABLE",
     "ImageWarning",
+    "check_targets",
     "describe",
     "in_words",
     "read",
     "read_labels",
     "resample",
+    "split_name",
     "straightened",
     "write",
+    "write_json",
     "write_volume",
 ]

@@ -43,12 +43,6 @@ def grid_of(path: Path, shape: Sequence[int], lps: ArrayLike) -> Grid:
         raise impossible(path) from error
 
 
-def is_sheared(grid: Grid) -> bool:
-    """Whether the axes miss their right angles by more than headers round: a tenth of a voxel at the far end."""
-    off = np.abs(grid.direction.T @ grid.direction - np.eye(3)).max()
-    return bool(off * np.multiply(grid.spacing_mm, grid.shape[::-1]).max() > 0.1 * min(grid.spacing_mm))
-
-
 def impossible(path: Path) -> GeometryError:
     """The error for a header whose voxels span no volume."""
     return GeometryError(

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from boltzformer.geometry import PLANES, Grid
-from boltzformer.intensity import Window
-from boltzformer.io.checks import is_sheared
 from boltzformer.io.dicom_headers import discreet, series_in
 from boltzformer.io.reading import read, read_labels
 from boltzformer.types import LabelMap, Volume
@@ -76,24 +74,23 @@ def _place_in_words(facts: dict[str, Any]) -> list[str]:
 
 
 def _facts(volume: Volume) -> dict[str, Any]:
-    window = Window.guess(volume.array)
+    window = volume.window()
     return {
         "name": volume.name,
         "modality": volume.modality,
         "dtype": str(volume.array.dtype),
         "colour": volume.array.ndim == 4,
-        **_place(volume.grid, volume.stacked),
+        **_place(volume.grid, volume.slice_axis),
         "window": {"low": window.low, "high": window.high, "kind": window.kind},
     }
 
 
 def _mask_facts(labels: LabelMap) -> dict[str, Any]:
     masks = [{"label": n, "name": text, "voxels": int(labels.mask(n).sum())} for n, text in labels.names.items()]
-    return {"masks": masks, "layers": len(labels.layers), **_place(labels.grid, None)}
+    return {"masks": masks, "layers": len(labels.layers), **_place(labels.grid, labels.grid.acquisition_axis)}
 
 
-def _place(grid: Grid, stacked: int | None) -> dict[str, Any]:
-    axis = grid.acquisition_axis if stacked is None else stacked
+def _place(grid: Grid, axis: int) -> dict[str, Any]:
     cosines = [abs(float(grid.direction[world, 2 - a])) for a, world in enumerate(grid.world_axes)]
     return {
         "shape": list(grid.shape),
@@ -104,7 +101,7 @@ def _place(grid: Grid, stacked: int | None) -> dict[str, Any]:
         "affine_ras": grid.ras.tolist(),
         "runs_to": _runs_to(grid),
         "oblique_degrees": float(np.degrees(np.arccos(min(1.0, *cosines)))),
-        "sheared": is_sheared(grid),
+        "sheared": grid.sheared,
         "acquisition_axis": "kji"[axis],
         "plane": PLANES[grid.world_axes[axis]],
         "slices": grid.shape[axis],

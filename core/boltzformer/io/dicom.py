@@ -49,7 +49,7 @@ def read(path: Path, *, series: int | str | None = None, frame: int | None = Non
         modality=chosen.modality,
         name=chosen.description or (path.name if path.is_dir() else path.parent.name),
         source=str(first.path),
-        stacked=0,
+        stacking_axis=0,
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import LPS_FROM_RAS, Grid
-from boltzformer.io.checks import ImageWarning, grid_of, is_sheared, truncated
+from boltzformer.io.checks import ImageWarning, grid_of, truncated
 
 PLACE = ("pixdim", "units", "codes", "quaternion", "shift", "rows")
 """The fields that say where the image lies."""
@@ -163,7 +163,7 @@ def place_fields(grid: Grid) -> dict[str, tuple[float, ...]]:
     spacing = grid.spacing_mm
     handed = float(np.sign(np.linalg.det(grid.ras[:3, :3])))
     turn = grid.ras[:3, :3] / spacing * [1, 1, handed]
-    rigid = not is_sheared(grid)
+    rigid = not grid.sheared
     return {
         "pixdim": (handed, *spacing, 0, 0, 0, 0),
         "units": (2,),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +18,7 @@ from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.atomic import new_files
-from boltzformer.io.checks import ImageWarning, is_sheared
+from boltzformer.io.checks import ImageWarning
 from boltzformer.io.kinds import EXTENSIONS, split_name
 from boltzformer.types import LabelMap, Volume
 
@@ -64,7 +65,7 @@ def write(
 
     masks = _per_file(labels, path, stem, extension)
     like = _nifti_like(source, labels.grid) if extension in (".nii", ".nii.gz") else None
-    if extension in (".nii", ".nii.gz") and like is None and is_sheared(labels.grid):
+    if extension in (".nii", ".nii.gz") and like is None and labels.grid.sheared:
         warnings.warn(
             f"{path.name} keeps the tilt of the slices, but programs built on ITK (3D Slicer, ITK-SNAP) straighten "
             "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe.",
@@ -79,6 +80,29 @@ def write(
                 _write_array(file, array, labels.grid, extension, like)
         _tell(files[len(masks) :], provenance)
     return [*masks, *story]
+
+
+def check_targets(paths: Sequence[Path], grid: Grid, *, overwrite: bool = False) -> None:
+    """Before work is spent: can masks on this grid be written there, and may they?"""
+    for path in paths:
+        extension = split_name(path)[1]
+        if extension not in (*_PLAIN, ".png", ".seg.nrrd", ".dcm"):
+            raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
+        if extension == ".png" and grid.shape[0] != 1:
+            raise GeometryError(f"{path} can't hold a volume of {grid.shape[0]} slices: choose .nii.gz or .seg.nrrd.")
+        if path.exists() and not overwrite:
+            raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
+        nearest = next((parent for parent in path.parents if parent.exists()), path)
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            why = "you may not write there" if nearest.is_dir() else "it is a file"
+            raise ImageError(f"{path} can't be written below {nearest} ({why}): choose another folder.")
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+    """How masks were made, whole or not at all."""
+    with new_files([path], overwrite=overwrite) as files:
+        _tell(files, content)
+    return path
 
 
 def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> Path:

@@ -1,0 +1,50 @@
+# Everything sets itself up: `make demo` and `make test` work from a fresh clone, twice in a row, offline the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# What a window without a screen needs on Debian: found by removing packages until it broke.
+APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
+  libxcb-keysyms1 libxcb-shape0
+
+.PHONY: demo test test-slow lint napari system python
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: $(READY) system
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/npe2 validate napari-boltzformer
+	$(BIN)/python -m pytest -q tests
+
+test-slow: $(READY) system
+	$(BIN)/python -m pytest -q -m slow tests
+
+lint: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+napari: $(READY)
+	$(BIN)/napari -w napari-boltzformer
+
+$(READY): pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch -e '.[all,test]'
+	touch $@
+
+# Debian ships Python without venv; as root we fetch it, else we say what to run.
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory system APT=python3-venv
+
+system:
+	@missing=""; for name in $(APT); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
+	test -z "$$missing" && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 $$missing; \
+	else \
+	  echo "Please run once, then again what you ran: sudo apt-get install -y --no-install-recommends$$missing"; exit 1; \
+	fi

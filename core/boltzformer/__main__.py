@@ -1,0 +1,22 @@
+"""The console script's door: says which install is missing, and turns every known error into one sentence."""
+
+import sys
+from importlib.util import find_spec
+
+
+def main() -> None:
+    """`boltzformer …`"""
+    missing = [name for name in ("torch", "SimpleITK", "safetensors", "typer", "rich") if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"boltzformer: the engine is not installed (missing: {', '.join(missing)}). "
+            "Install it with: pip install 'napari-boltzformer[engine]'\n"
+        )
+        sys.exit(2)
+    from boltzformer.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The queries' attention to image tokens: the plain way, and three cheaper ways that give the same numbers.
+
+The plain way projects every token to keys and values, N·C² twice per layer, which is nine tenths of the released
+decoder's work. With few queries it is cheaper to move the projections to the other side (per head h, softmax over the
+tokens x that are not blocked, e(x) the position of a token, g the embedding of its grid):
+
+    score(x) = q_h·(W_K (x + g + e(x)) + b_K) = (W_Kᵀ q_h)·(x + e(x)) + constant over tokens, which softmax ignores
+    answer   = Σ a(x) (W_V (x + g) + b_V)     = W_V (Σ a(x) x + g) + b_V, because Σ a(x) = 1
+
+So keys and values are never made (`absorbed`), and tokens that a query does not visit need not be read (`gathered`).
+Sine positions are separable, one half of the channels codes the row and one the column, so x + e(x) is never built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from boltzformer.model import boltzmann
+from boltzformer.model.config import DecoderConfig
+from boltzformer.model.layers import Attention
+
+Way = Literal["dense", "sdpa", "projected", "absorbed", "gathered"]
+
+GATHER_OVERHEAD = 3.0
+"""A picked token costs as much as three that stream by (break-even at 30 % density, measured on AVX-512)."""
+GATHER_START = 4e6
+"""What picking costs whatever the number of tokens, in multiply-adds: a dozen small calls."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tokens of one grid, as the attention of a layer needs them."""
+
+    tokens: Tensor
+    """(B, L, C)."""
+    rows: Tensor
+    """(h, C/2): sine code of each row, the first half of a token's position."""
+    columns: Tensor
+    """(w, C/2): sine code of each column, the second half."""
+    level: Tensor
+    """(C,): the learned embedding of this grid, part of keys and values."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w), h·w = L."""
+        return len(self.rows), len(self.columns)
+
+    def positions(self) -> Tensor:
+        """(L, C): row and column of every token."""
+        (height, width), half = self.size, self.rows.shape[1]
+        rows, columns = self.rows[:, None].expand(-1, width, half), self.columns.expand(height, -1, half)
+        return torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
+def cheapest(config: DecoderConfig, queries: int, tokens: int, heads_share: bool, picks: bool) -> Way:
+    """The way for `queries` rows (all prompts together) on a grid, from configuration and shapes, never from timing.
+
+    `picks`: whether picking tokens pays on this device at all (see `picks_tokens`).
+    """
+    width, heads = config.hidden, config.heads
+    streamed = 2 * queries * heads * width * tokens  # scores and averages, in multiply-adds
+    costs: dict[Way, float] = {
+        "absorbed": streamed,
+        "projected": 2 * width * width * tokens + 2 * queries * width * tokens,
+    }
+    if heads_share and picks:
+        share = min(1.0, GATHER_OVERHEAD * boltzmann.expected_density(config))
+        costs["gathered"] = share * streamed + queries * GATHER_START
+    return min(costs, key=lambda way: costs[way])
+
+
+def picks_tokens(config: DecoderConfig, like: Tensor) -> bool:
+    """Whether single tokens may be picked: few of them, on a CPU, in full precision.
+
+    A GPU would start thousands of tiny kernels, and in bf16 the streaming product is 2.6 times faster, picking is not.
+    """
+    few = config.law == "per_query" and boltzmann.expected_density(config) < 0.3
+    return few and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+
+
+def attend(way: Way, attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | None) -> Tensor:
+    """(B, P, Q, C) from queries with their position; `blocked` (B, P, heads or 1, Q, L) has no row that is all True."""
+    if way == "absorbed":
+        return _absorbed(attention, query, grid, blocked)
+    if way == "gathered":
+        if blocked is None:
+            raise ValueError("Nothing to pick from: all tokens are visited.")
+        return _gathered(attention, query, grid, blocked)
+    if way == "projected":
+        return _projected(attention, query, grid, blocked)
+    return _dense(attention, query, grid, blocked, fused=way == "sdpa")
+
+
+def _dense(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | None, fused: bool) -> Tensor:
+    """The definition: keys and values of all tokens, scores, softmax, average."""
+    to_query, to_key, to_value = _projections(attention)
+    memory = grid.tokens + grid.level  # (B, L, C)
+    q = _by_heads(to_query(query), attention.heads)  # (B, heads, P·Q, C / heads)
+    k = _by_heads(to_key(memory + grid.positions())[:, None], attention.heads)  # (B, heads, L, C / heads)
+    v = _by_heads(to_value(memory)[:, None], attention.heads)
+    mask = None if blocked is None else blocked.transpose(1, 2).flatten(2, 3)  # (B, heads or 1, P·Q, L)
+    if fused:
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else ~mask)
+    else:
+        score = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+        if mask is not None:
+            score = score.masked_fill(mask, -torch.inf)
+        seen = torch.softmax(score, dim=-1) @ v
+    return _joined(attention, seen, query)
+
+
+def _projected(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | None) -> Tensor:
+    """Keys and values once for all prompts, for many queries; positions are projected per axis, not per token."""
+    width, half = query.shape[-1], query.shape[-1] // 2
+    weight = attention.in_proj_weight
+    k, v = F.linear(grid.tokens, weight[width:]).chunk(2, dim=-1)  # (B, L, C) each
+    key_weight = weight[width : 2 * width]
+    along_rows, along_columns = F.linear(grid.rows, key_weight[:, :half]), F.linear(grid.columns, key_weight[:, half:])
+    k = k + (along_rows[:, None] + along_columns[None]).flatten(0, 1)
+    to_query, _, to_value = _projections(attention)
+    mask = None if blocked is None else ~blocked.transpose(1, 2).flatten(2, 3)
+    q, k, v = (_by_heads(x, attention.heads) for x in (to_query(query), k[:, None], v[:, None]))
+    seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    constant = to_value(grid.level).unflatten(0, (attention.heads, 1, -1))  # Σ a = 1: added after averaging
+    return _joined(attention, seen + constant, query)
+
+
+def _absorbed(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | None) -> Tensor:
+    """Scores and averages of the raw tokens; every token is read, none is projected."""
+    b, p, q, _ = query.shape
+    asked = _asked(attention, query)  # (B, P, heads, Q, C)
+    flat = asked.flatten(1, 3)  # (B, P·heads·Q, C)
+    score = flat @ grid.tokens.transpose(1, 2)  # (B, P·heads·Q, L)
+    along_rows, along_columns = _axis_scores(flat, grid)
+    # In place, because the scores are the largest thing here and memory's first touch is slower than the arithmetic.
+    score.unflatten(-1, grid.size).add_(along_rows[..., :, None]).add_(along_columns[..., None, :])
+    score = score.unflatten(1, (p, -1, q))  # (B, P, heads, Q, L)
+    if blocked is not None:
+        score.masked_fill_(blocked, -torch.inf)
+    average = torch.softmax(score, dim=-1).flatten(1, 3) @ grid.tokens  # (B, P·heads·Q, C)
+    return _answered(attention, average.view(b, p, attention.heads, q, -1), grid.level)
+
+
+def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) -> Tensor:
+    """As `_absorbed`, but a query's heads read only the tokens that it visits: one shared set per query."""
+    b, p, q, c = query.shape
+    asked = _asked(attention, query).transpose(2, 3).reshape(b * p * q, attention.heads, c)
+    row, token = (~blocked).expand(b, p, 1, q, -1).reshape(b * p * q, -1).nonzero().unbind(1)  # sorted by row
+    along_rows, along_columns = _axis_scores(asked, grid)  # (B·P·Q, heads, h or w)
+    placed = along_rows[row, :, token // grid.size[1]] + along_columns[row, :, token % grid.size[1]]  # (visits, heads)
+    counts = row.bincount(minlength=b * p * q).tolist()
+    images = [tokens for tokens in grid.tokens for _ in range(p * q)]
+    averages = []
+    for tokens, ask, visits, place in zip(images, asked, token.split(counts), placed.split(counts), strict=True):
+        x = tokens.index_select(0, visits)  # (n, C)
+        averages.append(torch.softmax(torch.addmm(place.T, ask, x.T), dim=-1) @ x)  # (heads, C)
+    average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
+    return _answered(attention, average, grid.level)
+
+
+def _asked(attention: Attention, query: Tensor) -> Tensor:
+    """(B, P, heads, Q, C): what each head asks of the raw tokens, W_Kᵀ (W_Q x + b_Q) / √d."""
+    c, heads = query.shape[-1], attention.heads
+    to_query, _, _ = _projections(attention)
+    q = to_query(query).unflatten(-1, (heads, -1)).transpose(2, 3) * (c // heads) ** -0.5  # (B, P, heads, Q, C / heads)
+    return q @ attention.in_proj_weight[c : 2 * c].unflatten(0, (heads, -1))
+
+
+def _axis_scores(asked: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """(…, h) and (…, w): what the position adds to the score, by row and by column."""
+    half = asked.shape[-1] // 2
+    return asked[..., :half] @ grid.rows.T, asked[..., half:] @ grid.columns.T
+
+
+def _answered(attention: Attention, average: Tensor, level: Tensor) -> Tensor:
+    """(B, P, Q, C) from the heads' averages of raw tokens (B, P, heads, Q, C)."""
+    c, heads = average.shape[-1], attention.heads
+    value_weight = attention.in_proj_weight[2 * c :].unflatten(0, (heads, -1))  # (heads, C / heads, C)
+    value_bias = attention.in_proj_bias[2 * c :].unflatten(0, (heads, 1, -1))
+    seen = (average + level) @ value_weight.transpose(-1, -2) + value_bias
+    return _out(attention, seen.transpose(2, 3).flatten(3))
+
+
+def _projections(attention: Attention) -> tuple[_Linear, _Linear, _Linear]:
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    q, k, v = (_Linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+    return q, k, v
+
+
+@dataclass(frozen=True)
+class _Linear:
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+def _by_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, heads, P·N, C / heads) from (B, P, N, C)."""
+    return x.flatten(1, 2).unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _joined(attention: Attention, seen: Tensor, query: Tensor) -> Tensor:
+    """(B, P, Q, C) from (B, heads, P·Q, C / heads)."""
+    return _out(attention, seen.transpose(1, 2).flatten(2).view(query.shape))
+
+
+def _out(attention: Attention, x: Tensor) -> Tensor:
+    answer: Tensor = attention.out_proj(x)
+    return answer

@@ -1,0 +1,152 @@
+"""`BoltzFormer`: encode_image → encode_text → decode. One forward for training and use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, ModelConfig
+from boltzformer.model.decoder import Decoder, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
+from boltzformer.model.focal import FocalNet
+from boltzformer.model.hiera import Hiera
+from boltzformer.model.pigma import PigmaV1, PigmaV2
+from boltzformer.model.pixel_decoder import PixelDecoder
+from boltzformer.model.plain import PlainEncoder
+from boltzformer.model.text import TextEncoder, TextState, Tokenizer
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """All that prompts need of a batch of images: computed once, shared by every prompt, never copied for one."""
+
+    tokens: SliceTokens
+    pyramid: tuple[Tensor, Tensor] | None
+    """The normalised image at the two sizes that up-scaling reads; None without up-scaling."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds, for caches with a budget."""
+        tensors = (*self.tokens.tokens, self.tokens.semantic, *self.tokens.semantic_tokens, *(self.pyramid or ()))
+        return sum(tensor.nbytes for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about B images and P prompts."""
+
+    logits: Tensor
+    """(B, P, h, w)."""
+    existence: Tensor | None
+    """(B, P) logits; None for models without an existence classifier."""
+    edges: Tensor | None
+    """(B, P, h, w) logits of the outline; None without edge queries."""
+    trace: Trace
+    """Where the queries looked, one look per layer; empty unless asked for."""
+
+
+PIGMA: dict[str, type[PigmaV1 | PigmaV2]] = {"v1": PigmaV1, "v2": PigmaV2}
+
+
+def make_encoder(config: EncoderConfig) -> FocalNet | Hiera | PlainEncoder:
+    """The image encoder that a configuration describes."""
+    if isinstance(config, FocalConfig):
+        return FocalNet(config)
+    return Hiera(config) if isinstance(config, HieraConfig) else PlainEncoder(config)
+
+
+class BoltzFormer(nn.Module):
+    """The whole model. Its parameters carry the published names, so that published weights fit as they are."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, config: ModelConfig, tokenizer: Tokenizer | None = None) -> None:
+        super().__init__()
+        self.config = config
+        encoder, decoder = config.encoder, config.decoder
+        for name, values in (("pixel_mean", config.pixel_mean), ("pixel_std", config.pixel_std)):
+            # On the CPU even when the model is laid out on the meta device: version 1 does not store them.
+            buffer = torch.tensor(values, dtype=torch.float32, device="cpu")[None, :, None, None]
+            self.register_buffer(name, buffer, persistent=decoder.version == 2)
+        self.backbone = make_encoder(encoder)
+        pixels = PixelDecoder(config.pixel_decoder, encoder.channels, encoder.strides, decoder.strides)
+        predictor = Decoder(decoder)
+        predictor.add_module("language_encoder", TextEncoder(config.text, tokenizer))  # where published weights have it
+        self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixels, "predictor": predictor})
+        # Published weights keep the up-scaling layers at the top, so they are registered here one by one, and the
+        # module that owns them hides in a tuple.
+        self._pigma: tuple[PigmaV1 | PigmaV2, ...] = ()
+        if config.pigma is not None:
+            pigma = PIGMA[config.pigma](decoder.queries, config.pigma_channels)
+            self._pigma = (pigma,)
+            for name, layer in pigma.named_children():
+                self.add_module(name, layer)
+
+    @property
+    def decoder(self) -> Decoder:
+        """The part that does a prompt's work."""
+        return cast(Decoder, self.sem_seg_head["predictor"])
+
+    @property
+    def text(self) -> TextEncoder:
+        """The part that reads prompts."""
+        return cast(TextEncoder, self.decoder.get_submodule("language_encoder"))
+
+    def encode_image(self, images: Tensor) -> ImageState:
+        """From images (B, 3, H, W) in 0…255."""
+        normalised = (images - self.pixel_mean) / self.pixel_std
+        features = self.sem_seg_head["pixel_decoder"](self.backbone(normalised))
+        pyramid = self._pigma[0].pyramid(normalised) if self._pigma else None
+        return ImageState(self.decoder.prepare(features.maps, features.mask), pyramid)
+
+    def encode_text(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> TextState:
+        """From P prompts, each as text or as token ids with start and end."""
+        state: TextState = self.text(prompts)
+        return state
+
+    def decode(
+        self,
+        image: ImageState,
+        text: TextState,
+        noise: Noise | None,
+        trace: bool = False,
+        *,
+        masks: Masks | None = None,
+        way: Way | None = None,
+        watch: Watch = nobody,
+    ) -> Answer:
+        """The answers to P prompts about B images; every image gets the same prompts, or (tokens (B, P, T, C)) its own.
+
+        `noise(layer)` gives the uniform numbers that a layer draws with, (B, P, heads or 1, Q, L); `masks` replaces the
+        draws by recorded ones. `way` and `watch` are for comparisons: see `Decoder.forward`.
+        """
+        seen = self.decoder(
+            image.tokens,
+            text.tokens,
+            text.mask,
+            noise=noise,
+            masks=masks,
+            mean=not self._pigma,
+            trace=trace,
+            way=way,
+            watch=watch,
+        )
+        logits = seen.masks
+        if image.pyramid is not None:
+            logits = self._pigma[0](image.pyramid, logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
+        return Answer(logits[:, :, 0], seen.existence, seen.edges, seen.trace)
+
+    def forward(
+        self,
+        images: Tensor,
+        prompts: TextState | Sequence[str] | Sequence[Sequence[int]],
+        noise: Noise | None,
+        trace: bool = False,
+    ) -> Answer:
+        """All three steps."""
+        text = prompts if isinstance(prompts, TextState) else self.encode_text(prompts)
+        return self.decode(self.encode_image(images), text, noise, trace)

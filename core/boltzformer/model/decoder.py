@@ -1,0 +1,240 @@
+"""The Boltzmann decoder: queries × text × the image tokens that they visit → masks, existence, trace.
+
+Versions 1 (BoltzFormer) and 2 (BiomedParse v2) differ in parameter names, the existence classifier and the edge
+queries. Two computations give the same numbers: the fast one, and the readable one (`way="dense"`), which projects
+every token, makes full-size masks in every layer, and is what tests hold the fast one to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from boltzformer.model import boltzmann
+from boltzformer.model.attention import Grid, Way, cheapest, picks_tokens
+from boltzformer.model.config import DecoderConfig
+from boltzformer.model.decoder_layers import (
+    ClassifierAttentionLayer,
+    FeedForwardLayer,
+    ImageAttentionLayer,
+    MaskEmbed,
+    SelfAttentionLayer,
+    resized_guess,
+    semantic_product,
+)
+from boltzformer.model.slice_tokens import SliceTokens, at_tokens, axes_of, rows, sizes_of
+from boltzformer.model.trace import Look, Trace
+
+__all__ = ["Decoded", "Decoder", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
+
+Noise = Callable[[int], Tensor]
+"""layer → uniform numbers in [0, 1) of `Decoder.noise_shape`; leading 1s allowed. The decoder's only randomness."""
+
+Masks = Sequence[Tensor] | Mapping[int, Tensor]
+"""layer → recorded mask (B, P, heads or 1, Q, L), True = blocked, before the rule for empty rows."""
+
+Watch = Callable[[str, Tensor], None]
+"""Is told intermediate tensors, by the name and in the layout that recordings of the released code have."""
+
+
+def nobody(name: str, value: Tensor) -> None:
+    """Watches nothing."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder says about B images and P prompts each. All logits."""
+
+    masks: Tensor
+    """(B, P, Q, H, W), edge queries included; or (B, P, 1, H, W), the mean over the mask queries."""
+    edges: Tensor | None
+    """(B, P, H, W): mean of the edge queries, if there are any."""
+    existence: Tensor | None
+    """(B, P), if there is a classifier."""
+    captions: Tensor
+    """(B, P, Q, text channels): each query in the space of the text."""
+    trace: Trace
+
+
+class Decoder(nn.Module):
+    """All layers."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, heads, layers = config.hidden, config.heads, range(config.layers)
+        if config.text_prior:
+            self.initial_self_attention_layer = SelfAttentionLayer(c, heads)
+            self.initial_ffn_layer = FeedForwardLayer(c, config.ffn)
+        self.transformer_cross_attention_layers = nn.ModuleList([ImageAttentionLayer(c, heads) for _ in layers])
+        self.transformer_self_attention_layers = nn.ModuleList([SelfAttentionLayer(c, heads) for _ in layers])
+        self.transformer_ffn_layers = nn.ModuleList([FeedForwardLayer(c, config.ffn) for _ in layers])
+        self.decoder_norm = nn.LayerNorm(c)
+        suffix = "_" if config.version == 2 else ""
+        self._content, self._place = f"query_feat{suffix}", f"query_embed{suffix}"
+        self.add_module(self._content, nn.Embedding(config.queries, c))
+        self.add_module(self._place, nn.Embedding(config.queries, c))
+        self.level_embed = nn.Embedding(len(config.strides), c)
+        if config.input_projections:
+            self.input_proj = nn.ModuleList([nn.Conv2d(config.in_channels, c, 1) for _ in config.strides])
+        self.mask_embed = MaskEmbed(c, config.mask_channels)
+        # No loss reads the captions: frozen, so that it can't upset distributed training.
+        self.class_embed = nn.Parameter(torch.randn(c, config.text_channels) * c**-0.5, requires_grad=False)
+        if config.existence:
+            self.classifier_query = nn.Embedding(1, c)
+            reads = [ClassifierAttentionLayer(c, heads) for _ in layers]
+            self.classifier_cross_attention_layers = nn.ModuleList(reads)
+            self.classifier_ffn_layers = nn.ModuleList([FeedForwardLayer(c, config.ffn) for _ in layers])
+            self.classifier = nn.Linear(c, 1)
+
+    def prepare(self, maps: Sequence[Tensor], semantic: Tensor, *, dense: bool = False) -> SliceTokens:
+        """From the token maps (B, C, h, w), coarse to fine, and the semantic map (B, M, H, W).
+
+        `dense`: only what the readable computation needs.
+        """
+        if self.config.input_projections:
+            maps = [project(grid) for project, grid in zip(self.input_proj, maps, strict=True)]
+        sizes, pick = sizes_of(maps), not dense and picks_tokens(self.config, semantic)
+        small = () if dense else tuple(at_tokens(semantic, size) for size in sizes)
+        tokens = tuple(rows(grid, contiguous=pick) for grid in maps)
+        axes = tuple(axes_of(semantic, size, self.config.hidden) for size in sizes)
+        return SliceTokens(tokens, sizes, axes, semantic, small)
+
+    def noise_shape(self, image: SliceTokens, prompts: int, layer: int) -> tuple[int, int, int, int, int]:
+        """(B, P, heads or 1, Q, L): the uniform numbers that a layer reads."""
+        height, width = image.sizes[layer % len(image.sizes)]
+        heads = self.config.heads if self.config.law == "per_head" else 1
+        return len(image.semantic), prompts, heads, self.config.queries, height * width
+
+    def forward(
+        self,
+        image: SliceTokens,
+        text: Tensor,
+        text_mask: Tensor | None = None,
+        *,
+        noise: Noise | None = None,
+        masks: Masks | None = None,
+        mean: bool = False,
+        trace: bool = False,
+        way: Way | None = None,
+        watch: Watch = nobody,
+    ) -> Decoded:
+        """What P prompts find in B images.
+
+        text: (P, T, C), or (B, P, T, C) where images have prompts of their own; `text_mask` (…, T) is False for
+        padding, which nothing reads (None: all of it is text). `masks` replaces sampling. `mean`: only the mean of
+        the mask queries is wanted. `way`: None is the cheapest; 'dense' the readable computation; tests name others.
+        """
+        b = len(image.semantic)
+        words = text.expand(b, *text.shape[-3:])
+        p, q = words.shape[1], self.config.queries
+        words = words.flatten(0, 1)  # (B·P, T, C)
+        readable = self._readable(text_mask, b, p)
+        place: Tensor = self.get_parameter(f"{self._place}.weight")
+        position = torch.cat([place.expand(b * p, -1, -1), words.detach()], 1)  # (B·P, Q + T, C)
+        x = self.get_parameter(f"{self._content}.weight").expand(b * p, -1, -1)  # (B·P, Q, C)
+        if self.config.text_prior:
+            joint = self.initial_self_attention_layer(torch.cat([x, words], 1), position, readable)
+            x, words = self.initial_ffn_layer(joint[:, :q]), joint[:, q:]
+            watch("initial/after_self_attention_queries_and_text", joint.transpose(0, 1))
+            watch("initial/after_ffn", x.transpose(0, 1))
+        token = self.classifier_query.weight.expand(b * p, -1, -1) if self.config.existence else None
+        looks: list[Look] = []
+        for i in range(self.config.layers):
+            seen = x.unflatten(0, (b, p))
+            guess = self._guess(i, seen, image, way, watch)
+            blocked = self._blocked(i, guess, noise, masks, watch)
+            if trace:
+                looks.append(Look(i, image.sizes[i % len(image.sizes)], self.config, guess, blocked))
+            x = self._look(i, seen, place, image, blocked, way).flatten(0, 1)
+            watch(f"layer{i}/after_cross_attention", x.transpose(0, 1))
+            joint = self.transformer_self_attention_layers[i](torch.cat([x, words], 1), position, readable)
+            watch(f"layer{i}/after_self_attention_queries_and_text", joint.transpose(0, 1))
+            x, words = self.transformer_ffn_layers[i](joint[:, :q]), joint[:, q:]
+            watch(f"layer{i}/after_ffn", x.transpose(0, 1))
+            if token is not None:  # it reads, and never teaches: what it reads is detached
+                token = self.classifier_cross_attention_layers[i](token, joint.detach(), position.detach(), readable)
+                token = self.classifier_ffn_layers[i](token)
+                watch(f"layer{i}/existence_token", token.transpose(0, 1))
+        if watch is not nobody:  # the guess after the last layer is recorded, but no layer needs it
+            self._guess(self.config.layers, x.unflatten(0, (b, p)), image, way, watch)
+        existence = None if token is None else self.classifier(token)[:, 0, 0].unflatten(0, (b, p))
+        return self._answer(x.unflatten(0, (b, p)), image, existence, mean, tuple(looks), watch)
+
+    def _readable(self, text_mask: Tensor | None, b: int, p: int) -> Tensor | None:
+        """(B·P, 1, 1, Q + T): which rows of queries and words are no padding."""
+        if text_mask is None:
+            return None
+        known = text_mask.expand(b, p, -1).flatten(0, 1)
+        return torch.cat([known.new_ones(b * p, self.config.queries), known], 1)[:, None, None]
+
+    @torch.no_grad()
+    def _guess(self, layer: int, x: Tensor, image: SliceTokens, way: Way | None, watch: Watch) -> Tensor:
+        """(B, P, Q, L): the queries' mask probabilities on the grid of a layer. No gradients, at least fp32."""
+        level = layer % len(image.sizes)
+        embedded = self.mask_embed(self.decoder_norm(x))
+        full = None
+        if way in ("dense", "sdpa") or watch is not nobody:
+            full = semantic_product(embedded, image.semantic)
+            watch(f"head{layer}/mask_logits", full.flatten(0, 1))
+        if way in ("dense", "sdpa") and full is not None:
+            guess = resized_guess(full, image.sizes[level])
+        else:
+            small = embedded.flatten(1, 2) @ image.semantic_tokens[level]
+            guess = torch.sigmoid(small.float() if small.dtype.itemsize < 4 else small).view(*x.shape[:3], -1)
+        watch(f"head{layer}/p_sigmoid_at_level", guess.flatten(0, 1))
+        if watch is not nobody and self.config.attention == "boltzmann":
+            chance = boltzmann.chance_to_miss(guess, layer, self.config)
+            watch(f"head{layer}/masked_prob", chance.flatten(0, 1))
+        return guess
+
+    def _blocked(
+        self, layer: int, guess: Tensor, noise: Noise | None, masks: Masks | None, watch: Watch
+    ) -> Tensor | None:
+        """(B, P, heads or 1, Q, L): what the queries may not see in a layer; no row is all True."""
+        if masks is not None:
+            blocked: Tensor | None = masks[layer]
+        else:
+            uniform = noise(layer) if noise is not None else None
+            blocked = boltzmann.blocked(guess, layer, self.config, uniform)
+        if blocked is None:
+            return None
+        heads = (-1, -1, self.config.heads, -1, -1)
+        watch(f"replay/mask_{layer}", blocked.expand(heads).flatten(0, 1))
+        blocked = boltzmann.open_empty_rows(blocked)
+        watch(f"replay/applied_mask_{layer}", blocked.expand(heads).flatten(0, 2))
+        return blocked
+
+    def _look(
+        self, layer: int, x: Tensor, place: Tensor, image: SliceTokens, blocked: Tensor | None, way: Way | None
+    ) -> Tensor:
+        """The queries after they have read the tokens that they visit."""
+        level = layer % len(image.sizes)
+        grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level])
+        if way is None:
+            share = blocked is not None and blocked.shape[2] == 1
+            rows_per_image = x.shape[1] * x.shape[2]
+            picks = picks_tokens(self.config, grid.tokens)
+            way = cheapest(self.config, rows_per_image, grid.tokens.shape[1], share, picks)
+        out: Tensor = self.transformer_cross_attention_layers[layer](x, place, grid, blocked, way)
+        return out
+
+    def _answer(
+        self, x: Tensor, image: SliceTokens, existence: Tensor | None, mean: bool, looks: Trace, watch: Watch
+    ) -> Decoded:
+        normed = self.decoder_norm(x)
+        embedded = self.mask_embed(normed)  # (B, P, Q, M)
+        watch("head_last/decoder_norm_queries", normed.flatten(0, 1))
+        watch("head_last/mask_embed", embedded.flatten(0, 1))
+        edge = self.config.edge_queries
+        parts = embedded.split([embedded.shape[2] - edge, edge], dim=2)
+        if mean:  # the mean of the masks is the mask of the mean, at a Q-th of the work
+            masks = semantic_product(parts[0].mean(2, keepdim=True), image.semantic)
+            edges = semantic_product(parts[1].mean(2, keepdim=True), image.semantic)[:, :, 0] if edge else None
+        else:
+            masks = semantic_product(embedded, image.semantic)
+            edges = masks[:, :, -edge:].mean(2) if edge else None
+        return Decoded(masks, edges, existence, normed @ self.class_embed, looks)

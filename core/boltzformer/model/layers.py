@@ -1,0 +1,53 @@
+"""Parts that several modules share: attention with torch's parameter names, and sine positions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head attention, batch first, with the parameters of `nn.MultiheadAttention`."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
+        self.out_proj = nn.Linear(channels, channels)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor | None = None) -> Tensor:
+        """(B, N, C) from queries (B, N, C), keys and values (B, L, C); `attend` (…, N, L): True where one may look."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (
+            self._split(F.linear(x, weight, bias))
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        )
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)  # (B, heads, N, C / heads)
+        joined: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
+        return joined
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def sine_axis(length: int, channels: int, device: torch.device | None = None) -> Tensor:
+    """(length, channels) fp32: the sine code of one image axis; positions run from just above 0 to 2π."""
+    position = torch.arange(1, length + 1, dtype=torch.float32, device=device) / (length + 1e-6) * (2 * math.pi)
+    pair = torch.arange(channels, dtype=torch.float32, device=device).div(2, rounding_mode="floor")
+    angle = position[:, None] / 10000 ** (2 * pair / channels)
+    even = torch.arange(channels, device=device) % 2 == 0
+    return torch.where(even, angle.sin(), angle.cos())
+
+
+def sine_positions(height: int, width: int, channels: int, device: torch.device | None = None) -> Tensor:
+    """(channels, height, width) fp32: the first half of the channels codes the row, the second the column."""
+    half = channels // 2
+    rows = sine_axis(height, half, device).T[:, :, None].expand(half, height, width)
+    columns = sine_axis(width, half, device).T[:, None, :].expand(half, height, width)
+    return torch.cat([rows, columns])

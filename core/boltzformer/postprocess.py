@@ -1,0 +1,66 @@
+"""From the logits of several prompts to one label map, as BiomedParse v2 does it. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.geometry import Array
+from boltzformer.resampling import resize
+
+Float = NDArray[np.float32]
+
+
+def sigmoid(logits: Array) -> Array:
+    """1 / (1 + e^-x), without overflow."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+def upsample(logits: Float, size: int) -> Float:
+    """(P, D, h, w) → (P, D, size, size): logits are resized before the sigmoid; borders of small objects need that."""
+    planes = [resize(plane, (size, size), "antialiased") for plane in logits.reshape(-1, *logits.shape[-2:])]
+    return np.stack(planes).reshape(*logits.shape[:2], size, size)
+
+
+def suppress(probability: Float, existence: Float, overlap: float = 0.5) -> list[int]:
+    """Which prompts keep their mask in one slice, surest first: (P, h, w) and (P,) → indices.
+
+    A prompt that is less likely than not, an empty mask, and a mask whose IoU with a surer one is above `overlap` go.
+    """
+    masks = probability > 0.5
+    kept: list[int] = []
+    for prompt in np.argsort(-existence, kind="stable"):
+        if existence[prompt] < 0.5:
+            break
+        if masks[prompt].any() and all(_iou(masks[prompt], masks[other]) <= overlap for other in kept):
+            kept.append(int(prompt))
+    return kept
+
+
+def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def gate(logits: Float, existence_logits: Float) -> Float:
+    """(P, D, H, W) logits and (P, D) existence logits → probabilities, 0 where a prompt is dropped from a slice.
+
+    One prompt is kept where it exists at all; several compete in each slice.
+    """
+    probability, existence = sigmoid(logits).astype(np.float32), sigmoid(existence_logits)
+    keep = np.zeros(existence.shape, bool)
+    if len(existence) == 1:
+        keep = existence > 0.5
+    else:
+        for depth in range(existence.shape[1]):
+            keep[suppress(probability[:, depth], existence[:, depth]), depth] = True
+    return probability * keep[..., None, None]
+
+
+def merge(probability: Float, ids: Sequence[int]) -> NDArray[np.int64]:
+    """(P, D, H, W) → (D, H, W) label values: the surest prompt wins where it is above 0.5, the first one in a tie."""
+    background = np.full_like(probability[:1], 0.5)
+    winner = np.concatenate([background, probability]).argmax(axis=0)
+    return np.array([0, *ids], np.int64)[winner]

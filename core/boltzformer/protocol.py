@@ -1,0 +1,130 @@
+"""What client and server say to each other: requests as data classes (JSON), events as frames (header + raw arrays)."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from boltzformer.errors import BackendError
+from boltzformer.geometry import Grid
+from boltzformer.intensity import Window
+from boltzformer.slicing import SlicePlan
+from boltzformer.types import (
+    Cancelled,
+    Failed,
+    LookTrace,
+    Prediction,
+    Prompt,
+    SamplingTrace,
+    SliceResult,
+    Started,
+    Volume,
+)
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """POST /v1/jobs"""
+
+    volume: str
+    """The id that the upload returned."""
+    prompts: list[Prompt]
+    window: Window
+    seed: int = 0
+    start: int | None = None
+    slices: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """POST /v1/traces"""
+
+    volume: str
+    prompt: Prompt
+    index: int
+    window: Window
+    seed: int = 0
+
+
+_CARRIED = (
+    Cancelled,
+    Failed,
+    Grid,
+    LookTrace,
+    Prediction,
+    Prompt,
+    SamplingTrace,
+    SliceResult,
+    SlicePlan,
+    Started,
+    Volume,
+)
+_CLASSES: Mapping[str, type[Any]] = {cls.__name__: cls for cls in _CARRIED}
+_PREFIX = struct.Struct("<IQ")  # bytes of the header, bytes of the arrays
+
+
+def encode(value: object) -> bytes:
+    """One of our types → a frame: two lengths, a JSON header, the arrays' raw bytes."""
+    arrays: list[bytes] = []
+    header = json.dumps(_flatten(value, arrays)).encode()
+    body = b"".join(arrays)
+    return _PREFIX.pack(len(header), len(body)) + header + body
+
+
+def decode(frame: bytes) -> Any:
+    """A whole frame → the value."""
+    try:
+        head, body = _PREFIX.unpack_from(frame)
+        start = _PREFIX.size + head
+        if len(frame) != start + body:
+            raise ValueError(f"{len(frame)} bytes instead of {start + body}")
+        return _build(json.loads(frame[_PREFIX.size : start]), memoryview(frame)[start:])
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise BackendError(f"A message between viewer and engine is damaged ({error}): run again.") from error
+
+
+def frames(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cuts a byte stream into frames, however it was chopped on the way."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= _PREFIX.size:
+            end = _PREFIX.size + sum(_PREFIX.unpack_from(held))
+            if len(held) < end:
+                break
+            yield bytes(held[:end])
+            del held[:end]
+
+
+def _flatten(value: object, arrays: list[bytes]) -> Any:
+    if isinstance(value, np.ndarray):
+        start = sum(map(len, arrays))
+        arrays.append(np.ascontiguousarray(value).tobytes())
+        return {"#": "array", "dtype": value.dtype.str, "shape": value.shape, "at": start}
+    if is_dataclass(value) and not isinstance(value, type):
+        content = {field.name: _flatten(getattr(value, field.name), arrays) for field in fields(value)}
+        return {"#": type(value).__name__, **content}
+    if isinstance(value, Mapping):
+        return {str(key): _flatten(item, arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_flatten(item, arrays) for item in value]
+    return value
+
+
+def _build(value: Any, body: memoryview) -> Any:
+    if isinstance(value, list):
+        return tuple(_build(item, body) for item in value)
+    if not isinstance(value, dict):
+        return value
+    kind = value.pop("#", "")
+    if kind == "array":
+        count = int(np.prod(value["shape"], dtype=np.int64))
+        flat = np.frombuffer(body, np.dtype(value["dtype"]), count, value["at"])
+        return flat.reshape(value["shape"])
+    content = {key: _build(item, body) for key, item in value.items()}
+    return _CLASSES[kind](**content) if kind else content

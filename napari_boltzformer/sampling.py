@@ -1,0 +1,34 @@
+"""How it looked: the nine looks of the sampler on the slice on screen, as one plain picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+CAPTION = (
+    "The model takes nine looks; each may visit about one place in ten (lit). The first is almost random; later looks "
+    "favour places where its own guess was stronger. Lit means looked at, not lesion; the white outline is the answer."
+)
+
+
+class LooksView(QWidget):
+    """A picture and its caption."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture = QLabel()
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.picture.setMinimumWidth(300)  # narrower than the picture: a small window stays small
+        caption = QLabel(CAPTION)
+        caption.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.picture)
+        layout.addWidget(caption)
+
+    def show_picture(self, picture: np.ndarray) -> None:
+        """(rows, columns, 3) uint8."""
+        rows, columns, _ = picture.shape
+        image = QImage(picture.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+        self.picture.setPixmap(QPixmap.fromImage(image))

@@ -1,0 +1,368 @@
+"""The dock: type a prompt, watch masks arrive slice by slice, look at the sampler, export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from boltzformer import (
+    BackendError,
+    BoltzFormerError,
+    Cancelled,
+    Failed,
+    Job,
+    Prediction,
+    Session,
+    SlicePlan,
+    SliceResult,
+    Started,
+    io,
+)
+from boltzformer.pictures import looks_picture, slice_picture
+from boltzformer.types import as_prompts
+from napari_boltzformer.layers import empty_labels, label_map, volume_of
+from napari_boltzformer.sampling import LooksView
+
+if TYPE_CHECKING:
+    import napari
+
+POLL_MS = 40
+SEED = 0
+
+
+class BoltzFormerDock(QWidget):
+    """Image · Prompt · This slice · All slices · Cancel · progress · How it looked · Export."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = session or Session.local()
+        self._run: _Run | None = None
+        self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
+        self._background = ThreadPoolExecutor(1, "boltzformer-dock")
+        self.provenance: dict[str, object] = {}
+        self.looks_view: LooksView | None = None
+
+        self.engine = QLabel("Engine: this computer, starting…")
+        self.image, self.prompt = QComboBox(), QPlainTextEdit()
+        self.prompt.setPlaceholderText("One prompt per line, e.g. bright blob")
+        self.prompt.setFixedHeight(64)
+        self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
+        self.cancel, self.progress = QPushButton("Cancel"), QProgressBar()
+        self.message = QLabel()
+        self.looks, self.export = QPushButton("How it looked"), QPushButton("Export…")
+        self._lay_out()
+
+        self.this_slice.clicked.connect(lambda: self.start(only_this=True))
+        self.all_slices.clicked.connect(lambda: self.start(only_this=False))
+        self.cancel.clicked.connect(self._on_cancel)
+        self.looks.clicked.connect(self._on_looks)
+        self.export.clicked.connect(self._on_export)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._on_tick)
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self._list_images)
+        self.destroyed.connect(partial(_leave, self.session, self._background, events, self._list_images))
+        self._list_images()
+        self._running(False)
+        self._later(partial(_wait_until_ready, self.session), self.engine.setText)
+
+    # --- what the user asks -------------------------------------------------------------------------------------
+
+    def start(self, *, only_this: bool) -> None:
+        """Segments the slice on screen, or all of the chosen image from there outwards."""
+        layer = self.chosen_image()
+        if layer is None:
+            self.message.setText("Open an image first: File → Open, or File → Open Sample → BoltzFormer.")
+            return
+        try:
+            prompts = as_prompts([line.strip() for line in self.prompt.toPlainText().splitlines() if line.strip()])
+            volume, here = volume_of(layer), self.current_slice()
+            job = self.session.segment(volume, prompts, seed=SEED, start=here, slices=[here] if only_this else None)
+        except BoltzFormerError as error:
+            self.message.setText(str(error))
+            return
+        self._run = _Run(self.viewer, layer, [prompt.name for prompt in prompts], job)
+        self.provenance = {"prompts": [prompt.text for prompt in prompts], "seed": SEED, "state": "not finished"}
+        self.progress.setRange(0, 0)
+        self.message.setText("Starting…")
+        self._running(True)
+        self._timer.start()
+
+    def chosen_image(self) -> Image | None:
+        """The image layer in the Image box."""
+        name = self.image.currentText()
+        return self.viewer.layers[name] if name in self.viewer.layers else None
+
+    def current_slice(self) -> int:
+        """Index of the slice on screen along the plan's axis of the stored array."""
+        layer = self.chosen_image()
+        if layer is None or layer.ndim == 2:
+            return 0
+        volume = volume_of(layer)
+        plan = SlicePlan.of(volume.grid, 1, volume.slice_axis)
+        position = np.asarray(layer.world_to_data(self.viewer.dims.point))[-3]
+        return plan.canonical_index(int(np.clip(np.rint(position), 0, plan.count - 1)))
+
+    def export_to(self, path: Path) -> list[Path]:
+        """Writes the masks of the chosen image on its stored grid, what is known of their making beside them."""
+        layer = self.chosen_image()
+        masks = [] if layer is None else self._masks_of(layer)
+        if layer is None or not masks:
+            raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
+        return io.write(label_map(layer, masks), path, provenance=self.provenance, overwrite=True)
+
+    # --- while it works -----------------------------------------------------------------------------------------
+
+    def _on_tick(self) -> None:
+        ready, self._waiting = ([pair for pair in self._waiting if pair[0].done() == done] for done in (True, False))
+        for future, then in ready:
+            then(future.result())
+        if self._run is not None:
+            self._follow(self._run)
+        if self._run is None and not self._waiting:
+            self._timer.stop()
+
+    def _follow(self, run: _Run) -> None:
+        for event in run.job.poll():
+            match event:
+                case Started(plan, total):
+                    run.begin(plan)
+                    self.progress.setRange(0, total)
+                    self.progress.setValue(0)
+                case SliceResult():
+                    run.write(event)
+                    self.progress.setValue(run.done)
+                    self.message.setText(run.eta(self.progress.maximum()))
+                case Prediction():
+                    self.provenance = {**event.provenance, "slices": [s.index for s in event.slices]}
+                    self._finish(run.summary())
+                case Cancelled():
+                    self.provenance["slices"] = sorted(run.looked)
+                    self._finish(f"Cancelled; what was finished is kept. {run.summary()}")
+                case Failed(error):
+                    self._finish(error)
+        run.refresh()  # once per tick, however many slices came
+
+    def _finish(self, sentence: str) -> None:
+        self._run = None
+        self.progress.setRange(0, max(self.progress.maximum(), 1))
+        self.message.setText(sentence)
+        self._running(False)
+
+    def _running(self, running: bool) -> None:
+        for button in (self.this_slice, self.all_slices, self.looks, self.export):
+            button.setEnabled(not running)
+        self.cancel.setEnabled(running)
+
+    def _on_cancel(self) -> None:
+        if self._run is not None:
+            self._run.job.cancel()
+            self.message.setText("Stopping after the slice in hand…")
+
+    # --- the rest -----------------------------------------------------------------------------------------------
+
+    def _on_looks(self) -> None:
+        layer = self.chosen_image()
+        masks = [] if layer is None else self._masks_of(layer)
+        if layer is None or not masks:
+            self.message.setText("Run a prompt first, then see how the model looked.")
+            return
+        volume, index, mask = volume_of(layer), self.current_slice(), masks[-1]
+        plan, window = SlicePlan.of(volume.grid, 1, volume.slice_axis), volume.window()
+        shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[plan.canonical_index(index)]
+        picture = slice_picture(volume, plan, window, index)
+        self.looks.setEnabled(False)
+
+        def look() -> np.ndarray | str:
+            try:
+                trace = self.session.trace(volume, mask.name, index, seed=SEED, window=window)
+            except BoltzFormerError as error:
+                return str(error)
+            return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
+
+        self._later(look, self._show_looks)
+
+    def _show_looks(self, answer: np.ndarray | str) -> None:
+        self.looks.setEnabled(True)
+        if isinstance(answer, str):
+            self.message.setText(answer)
+            return
+        if self.looks_view is None:
+            self.looks_view = LooksView()
+            self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
+        self.looks_view.show_picture(answer)
+
+    def _on_export(self) -> None:
+        layer = self.chosen_image()
+        suggested = f"{layer.name if layer is not None else 'image'}-mask.nii.gz"
+        kinds = "NIfTI (*.nii.gz *.nii);;NRRD (*.seg.nrrd *.nrrd);;MetaImage (*.mha);;PNG, for 2-D images (*.png)"
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export masks", suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
+        )
+        if path:
+            try:
+                self.message.setText("Wrote " + ", ".join(str(written) for written in self.export_to(Path(path))))
+            except BoltzFormerError as error:
+                self.message.setText(str(error))
+
+    def _masks_of(self, layer: Image) -> list[Labels]:
+        mine = (other for other in self.viewer.layers if isinstance(other, Labels))
+        return [mask for mask in mine if mask.metadata.get("source image") == layer.name]
+
+    def _list_images(self, event: object = None) -> None:
+        names = [layer.name for layer in self.viewer.layers if isinstance(layer, Image)]
+        before = self.image.currentText()
+        self.image.clear()
+        self.image.addItems(names)
+        if before in names:
+            self.image.setCurrentText(before)
+        elif names:
+            self.image.setCurrentText(names[-1])
+
+    def _later(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Does something slow beside the viewer; `then` gets its result on the viewer's thread, if we still live."""
+        self._waiting.append((self._background.submit(work), then))
+        self._timer.start()
+
+    def _lay_out(self) -> None:
+        notice = QLabel("Research only, not for clinical use.")
+        for label in (self.engine, self.message):
+            label.setWordWrap(True)
+        form = QFormLayout()
+        form.addRow("Image", self.image)
+        form.addRow("Prompt", self.prompt)
+        layout = QVBoxLayout(self)
+        layout.addWidget(notice)
+        layout.addWidget(self.engine)
+        layout.addLayout(form)
+        for row in ((self.this_slice, self.all_slices, self.cancel), (self.progress,), (self.looks, self.export)):
+            line = QHBoxLayout()
+            for widget in row:
+                line.addWidget(widget)
+            layout.addLayout(line)
+        layout.addWidget(self.message)
+        layout.addStretch()
+
+
+class _Run:
+    """One run: which layers it writes to, and what it wrote there."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, image: Image, names: list[str], job: Job) -> None:
+        self.viewer, self.image, self.names, self.job = viewer, image, names, job
+        self.masks: list[Labels] = []
+        self.looked: set[int] = set()
+        self.found: dict[str, int] = dict.fromkeys(names, 0)
+        self.kept_edits: set[int] = set()
+        self._plan: SlicePlan | None = None
+        self._dirty = False
+        self._began = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        return len(self.looked)
+
+    def begin(self, plan: SlicePlan) -> None:
+        """Finds or makes one Labels layer per prompt."""
+        self._plan, self._began = plan, time.monotonic()
+        for name in self.names:
+            known = [
+                layer
+                for layer in self.viewer.layers
+                if isinstance(layer, Labels)
+                and layer.metadata.get("source image") == self.image.name
+                and layer.metadata.get("prompt") == name
+            ]
+            if not known:
+                active = self.viewer.layers.selection.active
+                data, options = empty_labels(self.image, name)
+                facts = {"source image": self.image.name, "prompt": name, "written": {}}
+                known = [self.viewer.add_labels(data, metadata=facts, **options)]
+                self.viewer.layers.selection.active = active  # running steals neither the active layer nor its tool
+            self.masks.append(known[0])
+
+    def write(self, result: SliceResult) -> None:
+        """One slice into each layer, outside the undo history; slices that a person changed are left alone."""
+        assert self._plan is not None
+        row = self._plan.canonical_index(result.index)
+        self.looked.add(result.index)
+        for number, (name, layer) in enumerate(zip(self.names, self.masks, strict=True)):
+            shown = self._plan.mask(result.logits[number]) & (result.existence[number] >= 0.5)
+            target = layer.data if layer.ndim == 2 else layer.data[row]
+            ours = layer.metadata["written"].get(row)
+            if not np.array_equal(target, np.zeros_like(target) if ours is None else ours):
+                self.kept_edits.add(result.index)
+                continue
+            target[...] = shown
+            layer.metadata["written"][row] = shown
+            self.found[name] += bool(shown.any())
+        visible = self.image.ndim == 2 or row == int(np.rint(self.image.world_to_data(self.viewer.dims.point)[-3]))
+        self._dirty |= visible or self.viewer.dims.ndisplay == 3
+
+    def refresh(self) -> None:
+        """Draws what is on screen again, if it changed."""
+        if self._dirty:
+            for layer in self.masks:
+                layer.refresh()
+            self._dirty = False
+
+    def eta(self, total: int) -> str:
+        """'12 of 64 slices, about 3 s left', once three slices tell."""
+        if self.done < 3:
+            return f"{self.done} of {total} slices"
+        left = (time.monotonic() - self._began) / self.done * (total - self.done)
+        return f"{self.done} of {total} slices, about {left:.0f} s left"
+
+    def summary(self) -> str:
+        """What was looked at and in how many slices each prompt was found."""
+        parts = [f"'{name}' in {count}" for name, count in self.found.items()]
+        edits = f" {_slices(self.kept_edits)} you edited stayed as painted." if self.kept_edits else ""
+        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}"
+
+
+def _slices(which: set[int]) -> str:
+    return "1 slice" if len(which) == 1 else f"{len(which)} slices"
+
+
+def _wait_until_ready(session: Session) -> str:
+    """Starts the engine; the line that the dock shows then."""
+    try:
+        while (health := session.health())["state"] == "starting":
+            time.sleep(0.1)
+    except BackendError as error:
+        return f"Engine: {error}"
+    if health["state"] == "failed":
+        return f"Engine: {health['error']}"
+    return f"Engine: this computer, ready (CPU). Model: {health['model']}, {health['note']}."
+
+
+def _leave(session: Session, background: ThreadPoolExecutor, events: object, listener: object, *_: object) -> None:
+    """The dock is gone: end its engine and its thread, stop listening to the viewer."""
+    session.close()
+    background.shutdown(wait=False, cancel_futures=True)
+    for event in ("inserted", "removed", "renamed"):
+        with suppress(ValueError, RuntimeError):
+            getattr(events, event).disconnect(listener)

@@ -1,0 +1,125 @@
+"""A real backend process on loopback: events arrive, work stops, deaths are survived."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+
+import boltzformer
+from boltzformer import BackendError, Cancelled, Failed, Prediction, Session, SliceResult, Started
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.protocol import decode, encode, frames
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    with Session.local() as one:
+        yield one
+
+
+def test_the_client_gets_what_the_engine_gives(session: Session, engine: boltzformer.Engine, small: Phantom) -> None:
+    far = session.segment(small.volume, [BRIGHT, DARK], seed=2).result()
+    *_, near = engine.segment(small.volume, [BRIGHT, DARK], seed=2)
+    assert np.array_equal(far.labels().layers, near.labels().layers)
+    assert np.array_equal(far.existence, near.existence)
+    assert far.provenance["model"] == near.provenance["model"]
+    seen = session.trace(small.volume, BRIGHT, 8, seed=2)
+    same = engine.trace(small.volume, BRIGHT, 8, seed=2)
+    assert all(np.array_equal(a.visited, b.visited) for a, b in zip(seen.layers, same.layers, strict=True))
+
+
+def test_cancel_keeps_what_is_done_and_the_session_goes_on(session: Session, made: Phantom) -> None:
+    job, events = session.segment(made.volume, BRIGHT, start=10), []
+    for event in job:
+        events.append(event)
+        if isinstance(event, SliceResult) and len(events) == 4:
+            job.cancel()
+    assert isinstance(events[0], Started)
+    assert events[1].index == 10
+    assert isinstance(events[-1], Cancelled)
+    assert sum(isinstance(event, SliceResult) for event in events) == 3
+    assert isinstance(session.segment(made.volume, BRIGHT, slices=[3]).result(), Prediction)
+
+
+def test_a_killed_backend_is_one_sentence_and_the_next_call_starts_a_fresh_one(made: Phantom) -> None:
+    with Session.local() as session:
+        job, events = session.segment(made.volume, [BRIGHT, DARK]), []
+        for event in job:
+            events.append(event)
+            if isinstance(event, SliceResult) and session.backend().alive:
+                session.backend().process.kill()
+                session.backend().process.wait()
+                break
+        *_, last = [*events, *job]
+        assert isinstance(last, Failed)
+        assert "run again, and a fresh engine starts" in last.error
+        assert isinstance(session.segment(made.volume, BRIGHT, slices=[1]).result(), Prediction)
+
+
+def test_a_backend_dies_with_its_owner() -> None:
+    code = (
+        "import sys; from boltzformer import Session; s = Session.local(); s.health();"
+        "print(s.backend().process.pid, flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    backend = int(owner.stdout.readline())
+    watch = os.pidfd_open(backend) if hasattr(os, "pidfd_open") else None
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    if watch is not None:  # readable as soon as the process has ended: nothing to poll or to sleep for
+        import select
+
+        assert select.select([watch], [], [], 5)[0], "the backend outlived its owner by 5 s"
+
+
+def test_only_the_owner_is_served(session: Session) -> None:
+    http = session.backend().http
+    assert http.get("/health").status_code == 200
+    with httpx.Client(base_url=http.base_url, trust_env=False) as stranger:
+        assert stranger.get("/health").status_code == 401
+        assert stranger.get("/health", headers={"Authorization": "Bearer guess"}).status_code == 401
+    assert http.get("/health", headers={"Origin": "http://evil.example"}).status_code == 403
+    assert http.get("/health", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_what_the_server_refuses_is_said(session: Session, small: Phantom) -> None:
+    assert session.backend().http.post("/volumes", content=b"junk").status_code == 400
+    assert session.backend().http.get("/jobs/none/events").status_code == 404
+    with pytest.raises(BackendError, match="0 to 15"):
+        session.segment(small.volume, BRIGHT, slices=[77]).result()
+
+
+def test_a_model_that_is_not_there_is_said_by_the_job(small: Phantom) -> None:
+    with (
+        Session.local(model="nowhere.safetensors") as session,
+        pytest.raises(BackendError, match=r"no model at nowhere"),
+    ):
+        session.segment(small.volume, BRIGHT).result()
+
+
+def test_a_python_without_the_engine_says_what_to_install(small: Phantom, tmp_path: object) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
+    python = os.path.join(str(tmp_path), "Scripts" if os.name == "nt" else "bin", "python")
+    with Session.local(python=python) as session, pytest.raises(BackendError, match="did not start"):
+        session.segment(small.volume, BRIGHT).result()
+
+
+@pytest.mark.parametrize("cut", [1, 7, 10_000])
+def test_frames_survive_any_chopping(cut: int, small: Phantom) -> None:
+    result = SliceResult(3, np.arange(8, dtype=np.int8).reshape(2, 2, 2), np.array([0.25, 0.5], np.float32))
+    stream = encode(result) + encode(Cancelled()) + encode(small.volume)
+    chunks = [stream[start : start + cut] for start in range(0, len(stream), cut)] if cut > 1 else [stream]
+    back, end, volume = (decode(frame) for frame in frames(chunks))
+    assert back.index == 3
+    assert np.array_equal(back.logits, result.logits)
+    assert end == Cancelled()
+    assert volume.grid == small.volume.grid
+    assert np.array_equal(volume.array, small.volume.array)
+    with pytest.raises(BackendError, match="damaged"):
+        decode(stream[:20])

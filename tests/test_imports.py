@@ -1,0 +1,113 @@
+"""Imports point one way, and what a viewer loads stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import boltzformer
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer")
+TORCH_FREE = [
+    ROOT / "core/boltzformer" / name
+    for name in [
+        "__init__.py",
+        "errors.py",
+        "types.py",
+        "geometry.py",
+        "intensity.py",
+        "io",
+        "slicing.py",
+        "resampling.py",
+        "postprocess.py",
+        "vocabulary.py",
+        "dataset.py",
+        "protocol.py",
+        "client.py",
+        "phantom.py",
+        "samples.py",
+        "pictures.py",
+    ]
+]
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, wherever it does so."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def files_of(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+@pytest.mark.parametrize("place", [place for place in TORCH_FREE if place.exists()], ids=lambda p: p.name)
+def test_files_that_a_client_loads_import_neither_torch_nor_a_viewer(place: Path) -> None:
+    for file in files_of(place):
+        assert not imported(file) & set(HEAVY), file
+
+
+@pytest.mark.parametrize("file", files_of(ROOT / "napari_boltzformer"), ids=lambda p: p.name)
+def test_the_plugin_never_imports_torch_or_the_engine(file: Path) -> None:
+    text = file.read_text("utf-8")
+    assert "torch" not in imported(file)
+    assert not any(
+        f"boltzformer.{inner}" in text for inner in ("model", "engine", "train", "server", "cli", "checkpoint")
+    )
+
+
+def test_import_is_light_and_every_public_name_is_there() -> None:
+    heavy = (*HEAVY, "SimpleITK", "PIL", "fastapi", "scipy", "skimage", "pydicom")
+    code = f"import sys, boltzformer; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    code = f"import sys; from boltzformer import Session, Volume, Grid; print([n for n in {heavy} if n in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    for name in boltzformer.__all__:
+        assert getattr(boltzformer, name) is not None
+
+
+def test_public_names_change_only_on_purpose() -> None:
+    assert boltzformer.__all__ == [
+        *(
+            "BackendError",
+            "BoltzFormerError",
+            "Cancelled",
+            "CheckpointError",
+            "DatasetError",
+            "Engine",
+            "Event",
+            "Failed",
+        ),
+        *(
+            "GeometryError",
+            "Grid",
+            "ImageError",
+            "Job",
+            "LabelMap",
+            "LookTrace",
+            "OutOfMemory",
+            "Prediction",
+            "Progress",
+        ),
+        *(
+            "Prompt",
+            "SamplingTrace",
+            "Session",
+            "SlicePlan",
+            "SliceResult",
+            "Started",
+            "Volume",
+            "Window",
+            "io",
+            "load",
+        ),
+        "__version__",
+    ]

@@ -1,0 +1,60 @@
+"""What a user installs is what we mean to ship."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    manifest = (ROOT / "napari_boltzformer/napari.yaml").read_text("utf-8")
+    assert f"name: {project['name']}" in manifest.splitlines()
+    assert sorted(project["dependencies"]) == ["httpx", "numpy"]
+    extras = project["optional-dependencies"]
+    assert not any(re.match(r"(?i)(pyqt|pyside|torch)", name) for name in [*extras["io"], *project["dependencies"]])
+    assert not any(name.startswith("torch") for name in extras["napari"])
+    assert "PyQt6" in extras["napari"]
+
+
+@pytest.mark.slow
+def test_the_wheel_installs_bare_and_says_what_is_missing(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "boltzformer",
+        "napari_boltzformer",
+        wheel.name.split("-py3")[0] + ".dist-info",
+    }
+    for needed in ("boltzformer/py.typed", "boltzformer/assets/default.safetensors", "napari_boltzformer/napari.yaml"):
+        assert needed in names
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    binaries = venv / ("Scripts" if sys.platform == "win32" else "bin")
+    subprocess.run([binaries / "python", "-m", "pip", "install", "-q", str(wheel)], check=True)
+    said = subprocess.run([binaries / "boltzformer", "info"], capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "pip install 'napari-boltzformer[engine]'" in said.stderr
+    assert "Traceback" not in said.stderr
+    code = "import boltzformer; print(boltzformer.Session.local, boltzformer.Grid.pixels((1, 2, 3)).spacing_mm)"
+    assert subprocess.run([binaries / "python", "-c", code], check=False).returncode == 0
+    shutil.rmtree(venv)
+
+
+@pytest.mark.slow
+def test_the_demonstration_finds_all_three_lesions(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "examples/demo.py"), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("found ") >= 3
+    assert {path.name for path in tmp_path.iterdir()} >= {"phantom-mask.nii.gz", "phantom.png", "sample.png"}

@@ -1,0 +1,191 @@
+"""The whole way in real napari with the real backend: open, type, click, watch, cancel, run again, export."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
+
+import boltzformer
+from boltzformer import Session, io
+from boltzformer.cli import run
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+from napari_boltzformer.widget import BoltzFormerDock
+
+DIST = "napari-boltzformer"
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+    return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture
+def dock(viewer: Any) -> Iterator[BoltzFormerDock]:
+    _, widget = viewer.window.add_plugin_dock_widget(DIST, "Segment by text")
+    yield widget
+    widget.session.close()
+
+
+def click(qtbot: Any, button: QPushButton) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def wait_until_done(qtbot: Any, dock: BoltzFormerDock) -> None:
+    qtbot.waitUntil(lambda: not dock.cancel.isEnabled(), timeout=30_000)
+
+
+def masks(viewer: Any) -> list[Labels]:
+    return [layer for layer in viewer.layers if isinstance(layer, Labels)]
+
+
+def answer_file_dialog(path: Path) -> None:
+    """Types the path into the open dialog and presses its Save button, as a person would."""
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QFileDialog):
+            QTimer.singleShot(50, answer)
+            return
+        name = dialog.findChild(QLineEdit, "fileNameEdit")
+        name.setText(str(path))
+        QTest.keyClick(name, Qt.Key.Key_Return)
+
+    QTimer.singleShot(50, answer)
+
+
+def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, made_file: Path, tmp_path: Path
+) -> None:
+    viewer.open(str(made_file), plugin=DIST)
+    assert dock.image.currentText() == "phantom"
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    assert "not trained on medical images" in dock.engine.text()
+    assert not dock.cancel.isEnabled()
+
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    qtbot.keyClick(dock.prompt, Qt.Key.Key_Return)
+    qtbot.keyClicks(dock.prompt, DARK)
+    lesion = next(one for one in made.lesions if one.kind == DARK)
+    viewer.dims.set_current_step(0, lesion.centre[2])
+    progress = dock.progress
+    progress.valueChanged.connect(lambda value: value == 3 and click(qtbot, dock.cancel))
+    click(qtbot, dock.all_slices)
+    assert not dock.all_slices.isEnabled()
+    wait_until_done(qtbot, dock)
+    assert dock.message.text().startswith("Cancelled; what was finished is kept.")
+    progress.valueChanged.disconnect()
+    looked = progress.value()
+    assert 3 <= looked < 64
+    dark = next(layer for layer in masks(viewer) if layer.name == DARK)
+    assert dark.data[lesion.centre[2]].any()  # the visible slice came first
+    assert len(masks(viewer)) == 2
+
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    assert dock.message.text().startswith("Looked in 64 slices; found 'bright blob' in ")
+    assert len(masks(viewer)) == 2  # the second run wrote into the same layers
+
+    answer_file_dialog(tmp_path / "mask.nii.gz")
+    click(qtbot, dock.export)
+    assert "Wrote" in dock.message.text()
+    back = io.read(tmp_path / "mask.nii.gz")
+    assert back.grid.same_as(made.volume.grid)
+    bright = next(layer for layer in masks(viewer) if layer.name == BRIGHT)
+    assert np.array_equal(back.array == 1, bright.data > 0)
+    assert np.array_equal(back.array == 2, dark.data > 0)
+    assert (tmp_path / "mask.provenance.json").is_file()
+
+    assert run(["segment", str(made_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "cli.nii.gz")]) == 0
+    *_, prediction = boltzformer.load("default").segment(made.volume, [BRIGHT, DARK])
+    assert np.array_equal(io.read(tmp_path / "cli.nii.gz").array, back.array)
+    assert np.array_equal(prediction.labels().layers.max(axis=0), back.array)
+
+    click(qtbot, dock.looks)
+    qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=10_000)
+    assert dock.looks_view.picture.pixmap().width() == 9 * 140
+    viewer.dims.set_current_step(0, lesion.centre[2])
+    shots = Path(__file__).parents[1] / "screenshots"
+    shots.mkdir(exist_ok=True)
+    picture = viewer.screenshot(path=str(shots / "thread.png"), canvas_only=False, flash=False)
+    assert picture.std() > 20
+
+
+def test_this_slice_runs_one_slice_and_edits_are_never_overwritten(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    viewer.open_sample(DIST, "phantom")
+    viewer.dims.set_current_step(0, 37)
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    (mask,) = masks(viewer)
+    assert dock.message.text() == "Looked in 1 slice; found 'bright blob' in 1."
+    assert [k for k in range(64) if mask.data[k].any()] == [37]
+    mask.data_setitem((np.array([37]), np.array([5]), np.array([5])), 1)
+    edited = mask.data[37].copy()
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    assert "1 slice you edited stayed as painted" in dock.message.text()
+    assert np.array_equal(mask.data[37], edited)
+    mask.undo()
+    assert mask.data[37, 5, 5] == 0
+
+
+def test_a_killed_engine_is_one_sentence_and_the_next_click_starts_a_fresh_one(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    viewer.open_sample(DIST, "phantom")
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    dock.progress.valueChanged.connect(lambda value: value == 2 and dock.session.backend().process.kill())
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    assert dock.message.text() == (
+        "The engine stopped unexpectedly. Finished slices are kept; run again, and a fresh engine starts."
+    )
+    dock.progress.valueChanged.disconnect()
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    assert dock.message.text().startswith("Looked in 1 slice")
+
+
+def test_what_is_missing_is_said_in_the_dock(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    click(qtbot, dock.this_slice)
+    assert dock.message.text().startswith("Open an image first")
+    viewer.add_image(np.zeros((2, 3, 8, 8), np.uint8), name="four")
+    click(qtbot, dock.this_slice)
+    assert "no prompt" in dock.message.text()
+    qtbot.keyClicks(dock.prompt, "x")
+    click(qtbot, dock.this_slice)
+    assert "give a 2-D or 3-D image" in dock.message.text()
+    click(qtbot, dock.looks)
+    assert "Run a prompt first" in dock.message.text()
+    answer_file_dialog(Path("nowhere.nii.gz"))
+    click(qtbot, dock.export)
+    assert "no mask of this image yet" in dock.message.text()
+
+
+def test_layers_of_other_origin_and_flat_images_work(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    layer = viewer.add_image(np.zeros((40, 30), np.uint8), name="flat", scale=(0.5, 0.5))
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    assert dock.message.text().startswith("Looked in 1 slice")
+    assert masks(viewer)[0].data.shape == layer.data.shape
+    assert tuple(masks(viewer)[0].scale) == (0.5, 0.5)
+
+
+def test_closing_the_dock_ends_its_engine(qtbot: Any, viewer: Any) -> None:
+    session = Session.local()
+    dock = BoltzFormerDock(viewer, session)
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    process = session.backend().process
+    with qtbot.waitSignal(dock.destroyed):
+        dock.deleteLater()
+    process.wait(5)
+    assert process.returncode is not None
