@@ -278,10 +278,20 @@ def test_a_detached_header_finds_its_data(tmp_path: Path) -> None:
         demand_same_place(back.grid, GRID)
 
 
-@pytest.mark.parametrize("volume", sorted((Path(__file__).parents[2] / "../shared/data/volumes").glob("*[!l].nii.gz")))
-def test_real_volumes_lie_where_itk_sees_them(volume: Path) -> None:
-    seen = sitk.ReadImage(str(volume))
-    with warnings.catch_warnings(action="ignore", category=io.ImageWarning):
-        found = io.read(volume)
-    np.testing.assert_array_equal(found.array, sitk.GetArrayFromImage(seen))
-    demand_same_place(found.grid, itk_grid(seen))
+SHARED = Path(__file__).parents[2] / "../shared/data/volumes"
+REAL = sorted(path for path in SHARED.glob("*.nii.gz") if not path.name.endswith("__label.nii.gz"))
+ABSENT = [pytest.param(SHARED, marks=pytest.mark.skip(reason="the real volumes are not beside the repository"))]
+
+
+@pytest.mark.parametrize("path", REAL or ABSENT, ids=lambda path: path.name)
+def test_real_volumes_and_their_masks_lie_where_itk_sees_them(tmp_path: Path, path: Path) -> None:
+    seen, volume = sitk.ReadImage(str(path)), io.read(path)
+    np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(seen))
+    demand_same_place(volume.grid, itk_grid(seen))
+    labels = io.read_labels(path.with_name(path.name.replace(".nii.gz", "__label.nii.gz")), grid=volume.grid)
+    assert labels.layers.any()
+    for extension in (".nii.gz", ".seg.nrrd"):
+        (written,) = io.write(labels, tmp_path / f"mask{extension}", source=volume)
+        back = sitk.ReadImage(str(written))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(back), labels.layers[0])
+        demand_same_place(itk_grid(back), itk_grid(seen))
