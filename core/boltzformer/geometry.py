@@ -134,8 +134,9 @@ class Grid:
 
     @cached_property
     def sheared(self) -> bool:
-        """Whether two steps are off the right angle by more than 0.006°: more than a rounded header explains."""
-        return bool(np.abs(self.direction.T @ self.direction - np.eye(3)).max() > 1e-4)
+        """Whether the steps miss their right angles by a tenth of a voxel at the far end: more than headers round."""
+        off = np.abs(self.direction.T @ self.direction - np.eye(3)).max()
+        return bool(off * np.multiply(self.spacing_mm, self.shape[::-1]).max() > 0.1 * min(self.spacing_mm))
 
     @cached_property
     def corners_lps(self) -> NDArray[np.float64]:

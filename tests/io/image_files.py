@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from boltzformer.geometry import Array, Grid
+from boltzformer.types import LabelMap, Volume
 
 SPACINGS = {"isotropic": (1.0, 1.0, 1.0), "anisotropic": (0.7, 0.9, 3.3), "oblique": (0.7, 0.9, 3.3)}
 
@@ -146,3 +147,11 @@ def write_series(folder: Path, array: Array, grid: Grid, **tags: Any) -> list[Pa
 def _decimal(value: float) -> str:
     """As precise as the 16 characters of a DICOM decimal allow."""
     return next(text for digits in range(15, 5, -1) if len(text := f"{value:.{digits}g}") <= 16)
+
+
+def two_labels(volume: Volume) -> LabelMap:
+    """Two boxes that overlap."""
+    layers = np.zeros((2, *volume.grid.shape), np.uint8)
+    layers[0, 1:3, 2:4, 1:5] = 1
+    layers[1, 2:4, 2:5, 3:6] = 2
+    return LabelMap(layers, volume.grid, {1: "left kidney", 2: "lung nodule in chest CT"})

@@ -3,47 +3,28 @@
 import gzip
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
-from image_files import itk_image, phantom, stored, write_series
+from corpus import DAMAGED, HEADER, Corpus, all_of, collected, cut, demand_refusal
+from image_files import itk_image, phantom, stored
 from PIL import Image
 from test_formats import bent, nifti_bytes
 
 from boltzformer import io
-from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
-from boltzformer.geometry import Grid
-from boltzformer.types import LabelMap, Volume
+from boltzformer.errors import GeometryError, ImageError
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
-DAMAGED = "is damaged or ends too early: copy or download it again."
-HEADER = "has a zero spacing or an impossible direction in its header: repair the header, or export the image again"
 
-Maker = Callable[[Path], Path]
-CORPUS: list[tuple[Maker, type[BoltzFormerError], str]] = []
-
-
-def broken(error: type[BoltzFormerError], sentence: str) -> Callable[[Maker], Maker]:
-    """Adds the maker of a broken file, with the beginning of what must be said after its name."""
-
-    def add(maker: Maker) -> Maker:
-        CORPUS.append((maker, error, sentence))
-        return maker
-
-    return add
+CORPUS: Corpus = []
+broken = collected(CORPUS)
 
 
 def saved(path: Path, array: np.ndarray | None = None, packed: bool = False) -> Path:
     sitk.WriteImage(itk_image(phantom(GRID.shape) if array is None else array, GRID), str(path), packed)
-    return path
-
-
-def cut(path: Path, share: float = 0.6) -> Path:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     return path
 
 
@@ -109,6 +90,11 @@ def nifti_that_promises_terabytes(folder: Path) -> Path:
     return bent(folder / "a.nii", dim=(40, "8h", 3, 30000, 30000, 30000, 1, 1, 1, 1))
 
 
+@broken(ImageError, DAMAGED)
+def nifti_whose_data_begin_nowhere(folder: Path) -> Path:
+    return bent(folder / "a.nii", offset=(108, "f", np.nan))
+
+
 @broken(ImageError, "has the impossible size [7, -6, 5] in its header")
 def nifti_of_negative_size(folder: Path) -> Path:
     return bent(folder / "a.nii", dim=(40, "8h", 3, 7, -6, 5, 1, 1, 1, 1))
@@ -151,14 +137,14 @@ def nifti_with_an_impossible_quaternion(folder: Path) -> Path:
     return bent(folder / "a.nii", codes=(252, "2h", 1, 0), quaternion=(256, "3f", 1, 1, 1))
 
 
-@broken(ImageError, "has 3 voxels that are not numbers (NaN or infinite): replace them")
+@broken(ImageError, "has 3 voxels without a number (NaN or infinite): replace them")
 def nifti_with_nan(folder: Path) -> Path:
     array = phantom(GRID.shape, np.float32)
     array[0, 0, :2], array[4, 5, 6] = np.nan, np.inf
     return saved(folder / "a.nii.gz", array)
 
 
-@broken(ImageError, "has 1 voxels that are not numbers (NaN or infinite): replace them")
+@broken(ImageError, "has 1 voxel without a number (NaN or infinite): replace them")
 def nrrd_with_infinity(folder: Path) -> Path:
     array = phantom(GRID.shape, np.float64)
     array[2, 2, 2] = -np.inf
@@ -287,161 +273,13 @@ def tiff_stack_that_lost_its_last_pages(folder: Path) -> Path:
     return cut(folder / "a.tif")
 
 
-@broken(ImageError, "can't be decoded: it is damaged, or packed in a way that we don't know.")
-def dicom_slice_cut_in_its_pixels(folder: Path) -> Path:
-    return cut(write_series(folder, phantom((1, 60, 70)), GRID)[0], 0.9)
-
-
-@broken(ImageError, DAMAGED)
-def dicom_slice_cut_in_its_header(folder: Path) -> Path:
-    return cut(write_series(folder, phantom((1, 6, 7)), GRID)[0], 0.45)
-
-
-@broken(ImageError, "is no DICOM image in spite of its name: rename it, or export it again.")
-def text_named_dicom(folder: Path) -> Path:
-    (folder / "a.dcm").write_text("no DICOM")
-    return folder / "a.dcm"
-
-
-@broken(ImageError, "holds 2 series: choose one with --series N. 1: CT 'phantom', 5 slices of 7×6")
-def two_series(folder: Path) -> Path:
-    write_series(folder / "a", phantom(GRID.shape), GRID)
-    write_series(folder / "b", phantom(GRID.shape), GRID)
-    return folder
-
-
-@broken(GeometryError, ": slices 3 to 4 between")
-def two_missing_slices(folder: Path) -> Path:
-    grid = stored((0, 1, 2), (1, 1, 1), "oblique", (9, 6, 7))
-    for path in write_series(folder, phantom(grid.shape), grid)[2:4]:
-        path.unlink()
-    return folder
-
-
-def shifted(grid: Grid, slices: dict[int, float]) -> Callable[[int], list[float]]:
-    """Positions where some slices lie beside their place along z."""
-    return lambda k: [float(v) for v in grid.world((0, 0, k)) + np.array([0, 0, slices.get(k, 0)])]
-
-
-@broken(GeometryError, ": the slices lie unevenly, 1.300 to 5.300 mm apart: use an evenly spaced reconstruction")
-def uneven_slices(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, ImagePositionPatient=shifted(GRID, {2: -2.0}))
-    return folder
-
-
-@broken(GeometryError, "does not lie in the same direction as")
-def slices_in_two_directions(folder: Path) -> Path:
-    other = lambda k: ["1", "0", "0", "0", "0", "-1"] if k == 3 else ["1", "0", "0", "0", "1", "0"]  # noqa: E731
-    write_series(folder, phantom(GRID.shape), GRID, ImageOrientationPatient=other)
-    return folder
-
-
-@broken(GeometryError, "has another size or pixel spacing than")
-def slices_of_two_spacings(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, PixelSpacing=lambda k: ["1", "1"] if k == 3 else ["0.9", "0.7"])
-    return folder
-
-
-@broken(GeometryError, "mm beside the line of the other slices: keep one acquisition in the folder.")
-def a_slice_beside_the_others(folder: Path) -> Path:
-    place = lambda k: [float(v) for v in GRID.world((0, 0, k)) + np.array([30.0 * (k == 2), 0, 0])]  # noqa: E731
-    write_series(folder, phantom(GRID.shape), GRID, ImagePositionPatient=place)
-    return folder
-
-
-@broken(GeometryError, "slices at one place (such as")
-def one_place_with_two_slices(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, ImagePositionPatient=shifted(GRID, {2: 3.3}))
-    return folder
-
-
-@broken(GeometryError, "has a pixel spacing of zero: repair the header")
-def dicom_of_zero_spacing(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, PixelSpacing=["0", "0.7"])
-    return folder
-
-
-@broken(GeometryError, "has an impossible direction (its rows and columns are not at right angles)")
-def dicom_with_an_impossible_direction(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, ImageOrientationPatient=["1", "0", "0", "1", "0", "0"])
-    return folder
-
-
-@broken(ImageError, "has a damaged DICOM header: export it again.")
-def dicom_with_an_empty_position(folder: Path) -> Path:
-    write_series(folder, phantom(GRID.shape), GRID, PixelSpacing=["0.7"])
-    return folder
-
-
-@broken(ImageError, "is a DICOM file of the kind SR and holds no image: open the image series itself.")
-def dicom_report(folder: Path) -> Path:
-    return write_series(folder, phantom((1, 6, 7)), GRID, Modality="SR")[0]
-
-
 def test_the_corpus_is_large() -> None:
     assert len(CORPUS) >= 25
 
 
-@pytest.mark.parametrize(("maker", "error", "sentence"), CORPUS, ids=[maker.__name__ for maker, *_ in CORPUS])
+@all_of(CORPUS)
 def test_a_broken_file_is_refused_with_one_sentence(tmp_path: Path, capfd, maker, error, sentence) -> None:
-    path = maker(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    capfd.readouterr()
-    with pytest.raises(BoltzFormerError) as caught:
-        io.read(path)
-    said = str(caught.value)
-    assert type(caught.value) is error, said
-    assert sentence in said
-    assert str(path) in said
-    assert said.endswith(".")
-    assert "\n" not in said
-    assert capfd.readouterr() == ("", "")  # no library talks to the terminal past us
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def mask_of_another_size(folder: Path) -> Path:
-    grid = stored((0, 1, 2), (1, 1, 1), "anisotropic", (4, 6, 7))
-    return io.write_volume(Volume(np.zeros(grid.shape, np.uint8), grid), folder / "m.nii.gz")
-
-
-def mask_elsewhere(folder: Path) -> Path:
-    grid = stored((0, 1, 2), (-1, 1, 1), "anisotropic")
-    return io.write_volume(Volume(np.zeros(grid.shape, np.uint8), grid), folder / "m.nii.gz")
-
-
-def image_as_mask(folder: Path) -> Path:
-    return io.write_volume(Volume(phantom(GRID.shape), GRID), folder / "m.mha")
-
-
-def colours_as_mask(folder: Path) -> Path:
-    return io.write_volume(Volume(phantom((*GRID.shape, 3), np.uint8), GRID), folder / "m.mha")
-
-
-def numbers_as_mask(folder: Path) -> Path:
-    return io.write_volume(Volume(phantom(GRID.shape, np.float32) / 7, GRID), folder / "m.nrrd")
-
-
-def image_as_dicom_seg(folder: Path) -> Path:
-    return write_series(folder, phantom((1, 6, 7)), GRID)[0]
-
-
-@pytest.mark.parametrize(
-    ("maker", "error", "sentence"),
-    [
-        (mask_of_another_size, GeometryError, "does not lie on the grid of its image (mask 7×6×4 voxels of"),
-        (mask_elsewhere, GeometryError, "does not lie on the grid of its image"),
-        (image_as_mask, ImageError, "is no mask (its values go from -20 to 189): use whole numbers 0 to 255."),
-        (colours_as_mask, ImageError, "is a colour image and no mask"),
-        (numbers_as_mask, ImageError, "is no mask (it holds values that are not labels): use whole numbers 0 to 255."),
-        (image_as_dicom_seg, ImageError, "is no DICOM-SEG that can be read here, or it is damaged: export it again."),
-    ],
-)
-def test_a_mask_that_does_not_fit_is_refused(tmp_path: Path, maker, error, sentence) -> None:
-    path = maker(tmp_path)
-    with pytest.raises(error) as caught:
-        io.read_labels(path, grid=GRID)
-    assert sentence in str(caught.value)
-    assert str(path) in str(caught.value)
+    demand_refusal(tmp_path, capfd, maker, error, sentence)
 
 
 def test_a_series_is_only_asked_of_dicom(tmp_path: Path) -> None:
@@ -467,11 +305,6 @@ except ImageError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == f"{path} could not be read (Permission denied): check the file and your rights.\n"
-
-
-def test_labels_and_grid_that_differ_never_reach_a_file() -> None:
-    with pytest.raises(GeometryError, match="a mask must lie on the grid of its image"):
-        LabelMap(np.zeros((1, 4, 6, 7), np.uint8), GRID, {})
 
 
 @pytest.mark.filterwarnings("ignore::boltzformer.io.ImageWarning")

@@ -134,6 +134,17 @@ def test_whole_numbers_stay_whole_when_nifti_scales_them(tmp_path: Path) -> None
     np.testing.assert_array_equal(halved.array, stored_values / 2)
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [(20, -40000), (-3, 7), (70000, 1), (1, 40000)])
+def test_scaling_never_wraps_around(tmp_path: Path, slope: int, intercept: int) -> None:
+    scaled = io.read(bent(tmp_path / "a.nii", scaling=(112, "2f", slope, intercept))).array
+    assert scaled.dtype.kind == "i"
+    np.testing.assert_array_equal(scaled, phantom(GRID.shape).astype(np.int64) * slope + intercept)
+
+
+def test_a_nifti_that_leaves_its_offset_zero_is_read(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(io.read(bent(tmp_path / "a.nii", offset=(108, "f", 0))).array, phantom(GRID.shape))
+
+
 def test_where_sform_and_qform_disagree_the_sform_counts_and_the_user_is_told(tmp_path: Path) -> None:
     path = bent(tmp_path / "two.nii", shift=(268, "3f", 0, 0, 0))
     with pytest.warns(io.ImageWarning, match=r"two\.nii says in two ways .* the sform is used"):
@@ -267,10 +278,20 @@ def test_a_detached_header_finds_its_data(tmp_path: Path) -> None:
         demand_same_place(back.grid, GRID)
 
 
-@pytest.mark.parametrize("volume", sorted((Path(__file__).parents[2] / "../shared/data/volumes").glob("*[!l].nii.gz")))
-def test_real_volumes_lie_where_itk_sees_them(volume: Path) -> None:
-    seen = sitk.ReadImage(str(volume))
-    with warnings.catch_warnings(action="ignore", category=io.ImageWarning):
-        found = io.read(volume)
-    np.testing.assert_array_equal(found.array, sitk.GetArrayFromImage(seen))
-    demand_same_place(found.grid, itk_grid(seen))
+SHARED = Path(__file__).parents[2] / "../shared/data/volumes"
+REAL = sorted(path for path in SHARED.glob("*.nii.gz") if not path.name.endswith("__label.nii.gz"))
+ABSENT = [pytest.param(SHARED, marks=pytest.mark.skip(reason="the real volumes are not beside the repository"))]
+
+
+@pytest.mark.parametrize("path", REAL or ABSENT, ids=lambda path: path.name)
+def test_real_volumes_and_their_masks_lie_where_itk_sees_them(tmp_path: Path, path: Path) -> None:
+    seen, volume = sitk.ReadImage(str(path)), io.read(path)
+    np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(seen))
+    demand_same_place(volume.grid, itk_grid(seen))
+    labels = io.read_labels(path.with_name(path.name.replace(".nii.gz", "__label.nii.gz")), grid=volume.grid)
+    assert labels.layers.any()
+    for extension in (".nii.gz", ".seg.nrrd"):
+        (written,) = io.write(labels, tmp_path / f"mask{extension}", source=volume)
+        back = sitk.ReadImage(str(written))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(back), labels.layers[0])
+        demand_same_place(itk_grid(back), itk_grid(seen))

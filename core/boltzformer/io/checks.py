@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Sequence
-from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,13 +14,6 @@ from boltzformer.geometry import Array, Grid
 
 class ImageWarning(UserWarning):
     """The file was read or written, but the user should know something about it."""
-
-
-DEFLATE_LIMIT = 1032
-"""No deflate stream grows more than this when it is unpacked, so a header that promises more is damaged."""
-
-
-CHUNK = 1 << 20
 
 
 def pick_frame(path: Path, frames: int, frame: int | None) -> int:
@@ -69,7 +58,7 @@ def demand_finite(path: Path, array: Array) -> None:
     broken = sum(int(np.size(plane) - np.isfinite(plane).sum()) for plane in array)
     if broken:
         raise ImageError(
-            f"{path} has {broken} voxels that are not numbers (NaN or infinite): "
+            f"{path} has {broken} voxel{'s' if broken > 1 else ''} without a number (NaN or infinite): "
             "replace them, for instance by the background value, and read it again."
         )
 
@@ -77,58 +66,3 @@ def demand_finite(path: Path, array: Array) -> None:
 def truncated(path: Path) -> ImageError:
     """The error for a file that ends too early or whose compressed data is damaged."""
     return ImageError(f"{path} is damaged or ends too early: copy or download it again.")
-
-
-def read_into(path: Path, file: BufferedReader | Inflated, shape: Sequence[int], dtype: np.dtype[np.generic]) -> Array:
-    """An array filled straight from the (unpacked) file, in the machine's byte order: one copy in memory."""
-    array: Array = np.empty(shape, dtype)
-    rest = array.reshape(-1).view(np.uint8).data
-    while rest:
-        got = file.readinto(rest)
-        if not got:
-            raise truncated(path)
-        rest = rest[got:]
-    if not array.dtype.isnative:
-        array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
-    return array
-
-
-class Inflated:
-    """Reads a packed stream forward; several times faster than Python's gzip module on large volumes."""
-
-    def __init__(self, path: Path, file: BinaryIO, *, gzip: bool) -> None:
-        self._path, self._file, self._kind = path, file, 31 if gzip else 15  # zlib's window bits
-        self._unpack = zlib.decompressobj(self._kind)
-
-    def skip(self, count: int) -> None:
-        """Go forward."""
-        while count:
-            got = self.readinto(memoryview(bytearray(min(count, CHUNK))))
-            if not got:
-                raise truncated(self._path)
-            count -= got
-
-    def readinto(self, target: memoryview) -> int:
-        """Fill the beginning of the target; 0 at the end of the stream."""
-        try:
-            while True:
-                packed = self._unpack.unconsumed_tail or self._unpack.unused_data or self._file.read(CHUNK)
-                if self._unpack.eof:
-                    if not packed.rstrip(b"\0"):
-                        return 0
-                    self._unpack = zlib.decompressobj(self._kind)  # gzip files may be joined (bgzip)
-                got = self._unpack.decompress(packed, min(len(target), CHUNK))
-                if got:
-                    target[: len(got)] = got
-                    return len(got)
-                if not packed and not self._unpack.eof:
-                    raise truncated(self._path)
-        except zlib.error as error:
-            raise truncated(self._path) from error
-
-
-def demand_room(path: Path, needed: int, *, packed: bool) -> None:
-    """Refuse a header that promises more data than the file can hold, before memory is taken for it."""
-    size = os.path.getsize(path)
-    if needed > size * (DEFLATE_LIMIT if packed else 1):
-        raise truncated(path)

@@ -38,6 +38,7 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+_LISTED = 20
 _NOT_IMAGES = {"SEG", "RTSTRUCT", "SR", "PR", "KO", "REG"}
 
 
@@ -132,8 +133,10 @@ def choose(path: Path, found: Sequence[Series], series: int | str | None) -> Ser
 
 
 def listing(found: Sequence[Series]) -> str:
-    """The series as a numbered list in one line."""
-    return "; ".join(f"{place}: {one.in_words}" for place, one in enumerate(found, 1)) + "."
+    """The series as a numbered list in one line; of very many only the first."""
+    named = [f"{place}: {one.in_words}" for place, one in enumerate(found[:_LISTED], 1)]
+    more = [f"and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
+    return "; ".join(named + more) + "."
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
 from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
+from boltzformer.io.kinds import kind_of
 from boltzformer.types import LabelMap
 from boltzformer.vocabulary import Code, label_colour, terms_of
 
@@ -118,16 +119,16 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
     try:
         with discreet():
             seg = highdicom.seg.segread(path)
-        pages = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)  # (frames, rows, columns)
-        frames = series_from([(path, seg)])[0].slices
+            pages = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)  # (frames, rows, columns)
+            frames = series_from([(path, seg)])[0].slices
+            numbers = [int(n) for n in seg.segment_numbers]
+            names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
+            one_layer = seg.segmentation_type.value == "LABELMAP"
+            layer_of = [0 if one_layer else numbers.index(_segment_number(seg, n)) for n in range(len(pages))]
         if seg.segmentation_type.value == "FRACTIONAL":
             pages = pages >= seg.MaximumFractionalValue / 2
-        numbers = [int(n) for n in seg.segment_numbers]
-        names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
-        one_layer = seg.segmentation_type.value == "LABELMAP"
-        layer_of = [0 if one_layer else numbers.index(_segment_number(seg, n)) for n in range(len(pages))]
-    except Exception as error:  # highdicom and pydicom raise many kinds on files that are none
-        raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from error
+    except Exception:  # highdicom and pydicom raise many kinds on files that are none, and may quote them
+        raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from None
     if max(numbers) > 255:
         raise ImageError(f"{path} holds segment numbers up to {max(numbers)}, more than 255: split it.")
     if grid is None:
@@ -169,8 +170,12 @@ def _stack(source: Path, grid: Grid, path: Path) -> Stack:
     """The slices of the source that lie on the masks' grid."""
     if source.is_dir():
         stacks = [stack_slices(source, series, allow_gaps=True) for series in series_in(source)]
-    else:
+    elif kind_of(source) == "DICOM":
         stacks = [stack_of(source)]
+    else:
+        raise ImageError(
+            f"{path}: {source} is no DICOM series, and a DICOM-SEG can refer to nothing else: write .seg.nrrd."
+        )
     stack = next((one for one in stacks if one.grid.same_as(grid)), None)
     if stack is None:
         raise GeometryError(

@@ -10,7 +10,8 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
-from boltzformer.io.checks import Inflated, demand_room, grid_of, is_colour, pick_frame, read_into, truncated
+from boltzformer.io.checks import grid_of, is_colour, pick_frame, truncated
+from boltzformer.io.stream import Inflated, demand_room, read_into
 from boltzformer.types import Volume
 
 _TYPES = {

@@ -12,8 +12,9 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.geometry import Array, Grid
-from boltzformer.io.checks import Inflated, demand_room, pick_frame, read_into
+from boltzformer.io.checks import pick_frame, truncated
 from boltzformer.io.nifti_header import FIELDS, PLACE, RawHeader, place_fields, place_of
+from boltzformer.io.stream import Inflated, demand_room, read_into
 from boltzformer.types import Volume
 
 # Datatype code → element type. 128 and 2304 are colours (three or four bytes a voxel).
@@ -85,13 +86,16 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
     shape = (sizes[2], sizes[1], sizes[0])
     planar = sizes[4] in (3, 4) and code == 2
     slope, intercept = raw["scaling"]
+    (offset,) = raw["offset"]
+    if not 0 <= offset < 1 << 40:
+        raise truncated(path)
     return _Header(
         shape=shape,
         frames=1 if planar else max(sizes[3:5]),
         channels=sizes[4] if planar else _COLOURS.get(code, 1),
         planar=planar,
         dtype=np.dtype(raw.order + _TYPES.get(code, "u1")),
-        offset=int(raw["offset"][0]),
+        offset=max(int(offset), (352, 544)[raw.version - 1]),  # some leave it zero
         slope=slope,
         intercept=intercept,
         grid=place_of(raw, shape, warn=warn),
@@ -104,13 +108,15 @@ def _scaled(array: Array, header: _Header) -> Array:
     if plain:
         return array
     if array.dtype.kind in "iu" and float(slope).is_integer() and float(intercept).is_integer():
-        low, high = (int(v) * int(slope) + int(intercept) for v in (array.min(), array.max()))
-        kind = np.result_type(np.min_scalar_type(min(low, high)), np.min_scalar_type(max(low, high)))
+        factor, shift = int(slope), int(intercept)
+        turned = [int(v) * factor for v in (array.min(), array.max())]
+        kind = array.dtype  # wide enough for every number on the way
+        for number in (factor, shift, *turned, *(v + shift for v in turned)):
+            kind = np.result_type(kind, np.min_scalar_type(number))
         if kind.kind in "iu":
-            kind = np.result_type(kind, array.dtype) if array.dtype.kind == "i" else kind
             scaled = array.astype(kind)
-            scaled *= kind.type(int(slope))
-            scaled += kind.type(int(intercept))
+            scaled *= kind.type(factor)
+            scaled += kind.type(shift)
             return scaled
     wide = array.dtype.itemsize > 2 and array.dtype != np.float32
     scaled = array.astype(np.float64 if wide else np.float32)

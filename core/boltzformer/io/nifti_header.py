@@ -163,7 +163,7 @@ def place_fields(grid: Grid) -> dict[str, tuple[float, ...]]:
     spacing = grid.spacing_mm
     handed = float(np.sign(np.linalg.det(grid.ras[:3, :3])))
     turn = grid.ras[:3, :3] / spacing * [1, 1, handed]
-    rigid = np.allclose(turn.T @ turn, np.eye(3), atol=1e-5)
+    rigid = not grid.sheared
     return {
         "pixdim": (handed, *spacing, 0, 0, 0, 0),
         "units": (2,),

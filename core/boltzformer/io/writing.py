@@ -163,10 +163,8 @@ def _all_named(labels: LabelMap) -> LabelMap:
 
 
 def _overlap(layers: NDArray[np.uint8]) -> bool:
-    if len(layers) == 1:
-        return False
-    seen = layers[0] > 0
-    for layer in layers[1:]:
+    seen = np.zeros(layers.shape[1:], bool)
+    for layer in layers if len(layers) > 1 else ():
         marked = layer > 0
         if bool((seen & marked).any()):
             return True
