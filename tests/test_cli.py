@@ -25,7 +25,7 @@ def test_segment_writes_a_mask_per_prompt_and_how_it_was_made(small: Phantom, sm
     ]
     mask = io.read(case / "bright-blob.nii.gz")
     assert mask.grid.same_as(small.volume.grid)
-    notes = json.loads((case / "small.provenance.json").read_text())
+    notes = json.loads((case / "small.provenance.json").read_text("utf-8"))
     assert (notes["prompts"], notes["seed"], notes["plan"]["plane"]) == ([BRIGHT, DARK], 0, "axial")
     assert "not trained on medical images" in notes["model"]["trained on"]
 
@@ -72,7 +72,7 @@ def test_info_says_where_an_image_lies(small_file: Path, capsys: pytest.CaptureF
 def test_window_and_axis_are_the_users_to_choose(small_file: Path, tmp_path: Path) -> None:
     how = ["--window", "400/100", "--axis", "sagittal"]
     assert run(["segment", str(small_file), "-p", BRIGHT, "-o", str(tmp_path / "m.nrrd"), *how]) == 0
-    notes = json.loads((tmp_path / "m.provenance.json").read_text())
+    notes = json.loads((tmp_path / "m.provenance.json").read_text("utf-8"))
     assert notes["plan"]["plane"] == "sagittal"
     assert notes["window"]["kind"] == "custom 400/100"
 
