@@ -169,12 +169,19 @@ def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) 
     placed = along_rows[row, :, token // grid.size[1]] + along_columns[row, :, token % grid.size[1]]  # (visits, heads)
     counts = row.bincount(minlength=b * p * q).tolist()
     images = [tokens for tokens in grid.tokens for _ in range(p * q)]
-    averages = []
-    for tokens, ask, visits, place in zip(images, asked, token.split(counts), placed.split(counts), strict=True):
-        x = tokens.index_select(0, visits)  # (n, C)
-        averages.append(torch.softmax(torch.addmm(place.T, ask, x.T), dim=-1) @ x)  # (heads, C)
+    averages = list(map(_gathered_average, images, asked, token.split(counts), placed.split(counts)))
     average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
     return _answered(attention, average, grid.level)
+
+
+def _gathered_average(tokens: Tensor, asked: Tensor, visited: Tensor, place: Tensor) -> Tensor:
+    """(heads, C) for one query: tokens (L, C), asked (heads, C), its n visited tokens, their place scores (n, heads).
+
+    A function of its own, so that the picked rows are freed before the next query's are made: one piece of memory,
+    still in the cache, serves all queries.
+    """
+    x = tokens.index_select(0, visited)  # (n, C)
+    return torch.softmax(torch.addmm(place.T, asked, x.T), dim=-1) @ x
 
 
 def _sparse(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) -> Tensor:
