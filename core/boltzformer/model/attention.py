@@ -166,12 +166,18 @@ def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) 
     asked = _asked(attention, query).transpose(2, 3).reshape(b * p * q, attention.heads, c)
     row, token = (~blocked).expand(b, p, 1, q, -1).reshape(b * p * q, -1).nonzero().unbind(1)  # sorted by row
     along_rows, along_columns = _axis_scores(asked, grid)  # (B·P·Q, heads, h or w)
-    placed = along_rows[row, :, token // grid.size[1]] + along_columns[row, :, token % grid.size[1]]  # (visits, heads)
+    height, width = grid.size
+    placed = _picked(along_rows, row * height + token // width) + _picked(along_columns, row * width + token % width)
     counts = row.bincount(minlength=b * p * q).tolist()
     images = [tokens for tokens in grid.tokens for _ in range(p * q)]
     averages = list(map(_gathered_average, images, asked, token.split(counts), placed.split(counts)))
     average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
     return _answered(attention, average, grid.level)
+
+
+def _picked(scores: Tensor, place: Tensor) -> Tensor:
+    """(visits, heads) from axis scores (R, heads, n) and places on the rows and axis as one, row·n + number."""
+    return scores.transpose(1, 2).flatten(0, 1).index_select(0, place)
 
 
 def _gathered_average(tokens: Tensor, asked: Tensor, visited: Tensor, place: Tensor) -> Tensor:
