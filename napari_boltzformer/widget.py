@@ -133,7 +133,8 @@ class BoltzFormerDock(QWidget):
         masks = [] if layer is None else self._masks_of(layer)
         if layer is None or not masks:
             raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-        return io.write(label_map(layer, masks), path, provenance=self.provenance, overwrite=True)
+        labels, volume = label_map(layer, masks), volume_of(layer)
+        return io.write(labels, path, source=volume, provenance=self.provenance, overwrite=True)
 
     # --- while it works -----------------------------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ class BoltzFormerDock(QWidget):
     def _on_export(self) -> None:
         layer = self.chosen_image()
         suggested = f"{layer.name if layer is not None else 'image'}-mask.nii.gz"
-        kinds = "NIfTI (*.nii.gz *.nii);;NRRD (*.seg.nrrd *.nrrd);;MetaImage (*.mha);;PNG, for 2-D images (*.png)"
+        kinds = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
         path, _ = QFileDialog.getSaveFileName(
             self, "Export masks", suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
         )
