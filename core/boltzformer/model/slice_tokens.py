@@ -37,8 +37,8 @@ def rows(grid: Tensor, contiguous: bool) -> Tensor:
     if not contiguous or flat.stride(1) == 1:  # a channels_last map has its rows already
         return flat.transpose(1, 2)
     made = flat.new_empty(len(flat), flat.shape[2], flat.shape[1])
-    for image, out in zip(flat, made, strict=True):
-        out.copy_(image.T)  # one matrix at a time: torch copies those in blocks, twice as fast as a batch of them
+    for number, image in enumerate(flat):
+        made[number] = image.T  # one matrix at a time: torch copies those in blocks, twice as fast as a batch of them
     return made
 
 
