@@ -221,7 +221,7 @@ class Decoder(nn.Module):
                 tokens=grid.tokens.shape[1],
                 heads_share=blocked is not None and blocked.shape[2] == 1,
                 picks=picks_tokens(self.config, grid.tokens),
-                learns=torch.is_grad_enabled() and x.requires_grad,
+                learns=torch.is_grad_enabled(),
             )
         out: Tensor = self.transformer_cross_attention_layers[layer](x, place, grid, blocked, way)
         return out
