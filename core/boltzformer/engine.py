@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
 from boltzformer.noise import noise_for
 from boltzformer.region import Region
+from boltzformer.run import Run, Slices, check_slices, one_after_another, outwards
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
     Adjusted,
@@ -36,8 +35,6 @@ from boltzformer.types import (
     as_prompts,
 )
 
-Slices = Iterable[int] | Callable[[], int | None]
-"""Which slices: their stored numbers in the order wanted, or what to call for the next one (None: no more)."""
 Happening = Started | Adjusted | SliceResult | Prediction
 KEPT_PROMPTS = 256
 """Embeddings of so many prompts are kept; each is a few kB."""
@@ -70,34 +67,6 @@ def segment(
     return last
 
 
-@dataclass
-class _Run:
-    """One call of `segment`: what was asked, and how far it is."""
-
-    volume: Volume
-    plan: SlicePlan
-    window: Window
-    region: Region | None
-    question: Question
-    next_index: Callable[[], int | None]
-    focus: int | None
-    """The slice that the user looks at; None: the one that was asked for last."""
-    effort: Effort
-    waiting: deque[int] = field(default_factory=deque[int])
-    encoded: dict[int, ImageState] = field(default_factory=dict[int, ImageState])
-    done: dict[int, SliceResult] = field(default_factory=dict[int, SliceResult])
-    adjusted: list[Adjusted] = field(default_factory=list[Adjusted])
-
-    def look_ahead(self, count: int) -> bool:
-        """Asks for slices until `count` wait; False if none is left. Never more than needed: the user may move."""
-        while len(self.waiting) < count:
-            index = self.next_index()
-            if index is None:
-                break
-            self.waiting.append(check_slices([index], self.plan)[0])
-        return bool(self.waiting)
-
-
 class Engine:
     """A model, ready to segment."""
 
@@ -105,11 +74,11 @@ class Engine:
         self, model: BoltzFormer, about: Checkpoint, place: Place | None = None, features: FeatureCache | None = None
     ) -> None:
         self.model, self.about = model, about
-        self.features = features or FeatureCache(CACHE_BYTES)
-        self._asked = self._now = Place(torch.device("cpu"), torch.float32, "")
+        self.features = FeatureCache(CACHE_BYTES) if features is None else features
+        self._asked = place or choose("cpu")
+        self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
         self._texts: dict[str, TextState] = {}
-        self._asked = place or choose("cpu")
 
     @property
     def device(self) -> str:
@@ -165,12 +134,12 @@ class Engine:
             ask, total, focus = slices, len(plan.indices), start
         else:
             order = outwards(plan.indices, start) if slices is None else check_slices(slices, plan)
-            ask, total, focus = _one_after_another(order), len(order), order[0] if start is None else start
+            ask, total, focus = one_after_another(order), len(order), order[0] if start is None else start
         question = Question(asked, int(seed), int(samples))
         gpu = self._asked.device.type != "cpu"
         effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
-        return self._events(_Run(volume, plan, shown, region, question, ask, focus, effort), total)
+        return self._events(Run(volume, plan, shown, region, question, ask, focus, effort), total)
 
     def trace(
         self,
@@ -186,7 +155,7 @@ class Engine:
         """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0)."""
         (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region)
         check_slices([index], plan)
-        run = _Run(
+        run = Run(
             volume, plan, shown, region, Question((one,), seed, 1), lambda: None, index, Effort(self._asked, 1, 1)
         )
         with torch.inference_mode():
@@ -198,7 +167,7 @@ class Engine:
 
     # --- one run -------------------------------------------------------------------------------------------------
 
-    def _events(self, run: _Run, total: int) -> Iterator[Happening]:
+    def _events(self, run: Run, total: int) -> Iterator[Happening]:
         yield Started(run.plan, total)
         voxels = provenance.hash_of_voxels(run.volume.array)
         while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
@@ -226,7 +195,7 @@ class Engine:
         )
         yield Prediction(run.question.prompts, slices, run.plan, facts)
 
-    def _attempt(self, run: _Run, voxels: str, index: int) -> SliceResult | Adjusted:
+    def _attempt(self, run: Run, voxels: str, index: int) -> SliceResult | Adjusted:
         """One slice's answer; or, if the device is full, what will be done otherwise from now on."""
         try:
             with torch.inference_mode():
@@ -257,7 +226,7 @@ class Engine:
             torch.cuda.empty_cache()
         return adjusted
 
-    def _image(self, run: _Run, scope: Scope, index: int) -> ImageState:
+    def _image(self, run: Run, scope: Scope, index: int) -> ImageState:
         """The features of a slice: kept ones, or the encoder's, which sees those that wait next as well."""
         self.features.focus(scope, index if run.focus is None else run.focus)
         known = run.encoded.pop(index, None) or self.features.get(scope, index)
@@ -280,7 +249,7 @@ class Engine:
             self._texts[text] = self.model.encode_text([text])
         return self._texts[text]
 
-    def _scope(self, run: _Run, voxels: str) -> Scope:
+    def _scope(self, run: Run, voxels: str) -> Scope:
         array = run.volume.array
         content = f"{voxels} {array.dtype.str} {array.shape}"
         self._encoder_hash = self._encoder_hash or checkpoint.image_side(self.model, self.about.config)
@@ -295,29 +264,6 @@ class Engine:
             self.model = checkpoint.load(self.about.path)[0]
         self.model.to(place.device, place.dtype)
         self._now = place
-
-
-def outwards(indices: Sequence[int], start: int | None) -> list[int]:
-    """All slices, the visible one first, then its neighbours on both sides."""
-    middle = indices[len(indices) // 2] if start is None else min(max(start, indices[0]), indices[-1])
-    return sorted(indices, key=lambda index: (abs(index - middle), index))
-
-
-def check_slices(slices: Iterable[int], plan: SlicePlan) -> list[int]:
-    """Each asked slice once, in the order asked."""
-    order, known = list(dict.fromkeys(int(index) for index in slices)), plan.indices
-    outside = [index for index in order if index not in known]
-    if outside or not order:
-        where = "volume" if plan.box is None else "region"
-        raise BoltzFormerError(
-            f"Slices {outside or order} don't exist: the {where} has slices {known[0]} to {known[-1]}."
-        )
-    return order
-
-
-def _one_after_another(order: Sequence[int]) -> Callable[[], int | None]:
-    left = iter(order)
-    return lambda: next(left, None)
 
 
 def _shown(volume: Volume, window: Window | None) -> Window:
