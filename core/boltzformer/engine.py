@@ -86,6 +86,11 @@ class Engine:
         return self._asked.device.type
 
     @property
+    def precision(self) -> str:
+        """Of its numbers: 'float32', 'bfloat16' or 'float16'."""
+        return self._asked.precision
+
+    @property
     def why(self) -> str:
         """Why there, in a sentence."""
         return self._asked.why
