@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 KEY = "boltzformer"
-"""Where a layer's metadata holds the true grid."""
+"""Where an image layer's metadata holds the true grid."""
+MASK = "boltzformer mask"
+"""Where a mask layer's metadata holds its image, prompt, what the model wrote, and how."""
 
 
 def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
@@ -50,13 +52,33 @@ def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     return np.zeros(shape, np.uint8), {**same, "name": name, "opacity": 0.5}
 
 
+def masks_of(viewer: Any, image: Image) -> list[Labels]:
+    """The mask layers that were made for an image, whatever either is called by now."""
+    marked = [layer for layer in viewer.layers if MASK in layer.metadata]
+    return [layer for layer in marked if layer.metadata[MASK]["image"] == image.unique_id]
+
+
+def shown_name(mask: Labels) -> str:
+    """The prompt, unless the user renamed the layer (napari itself numbers layers of one name)."""
+    facts = mask.metadata[MASK]
+    return facts["prompt"] if mask.name == facts["first name"] else mask.name
+
+
+def how_made(mask: Labels) -> dict[str, Any]:
+    """The runs that wrote into a mask, and the slices that differ from what they wrote."""
+    facts = mask.metadata[MASK]
+    rows = mask.data[None] if mask.ndim == 2 else mask.data
+    edited = [row for row, seen in enumerate(rows) if not np.array_equal(seen, facts["written"].get(row, 0 * seen))]
+    return {"prompt": facts["prompt"], "runs": facts["runs"], "slices edited, as shown": edited}
+
+
 def label_map(image: Image, masks: list[Labels]) -> LabelMap:
     """The masks on the stored grid of their image, one layer and one label each."""
     volume = volume_of(image)
     view = volume.grid.canonical(volume.slice_axis)
     seen = view.apply(volume.array).shape[:3]
     layers = [view.undo(np.asarray(mask.data).reshape(seen) > 0) * np.uint8(n + 1) for n, mask in enumerate(masks)]
-    return LabelMap(np.stack(layers), volume.grid, {n + 1: mask.name for n, mask in enumerate(masks)})
+    return LabelMap(np.stack(layers), volume.grid, {n + 1: shown_name(mask) for n, mask in enumerate(masks)})
 
 
 def _own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 
 from boltzformer import Job, SlicePlan, SliceResult
-from napari_boltzformer.layers import empty_labels
+from napari_boltzformer.layers import MASK, empty_labels, masks_of
 
 if TYPE_CHECKING:
     import napari
@@ -24,6 +25,8 @@ class Run:
         self.looked: set[int] = set()
         self.found: dict[str, int] = dict.fromkeys(names, 0)
         self.kept_edits: set[int] = set()
+        self.lost: set[str] = set()
+        self._made: Mapping[str, Any] = {}
         self._plan: SlicePlan | None = None
         self._dirty = False
         self._began = time.monotonic()
@@ -32,42 +35,54 @@ class Run:
     def done(self) -> int:
         return len(self.looked)
 
-    def begin(self, plan: SlicePlan) -> None:
-        """Finds or makes one Labels layer per prompt."""
-        self._plan, self._began = plan, time.monotonic()
-        for name in self.names:
-            known = [
-                layer
-                for layer in self.viewer.layers
-                if isinstance(layer, Labels)
-                and layer.metadata.get("source image") == self.image.name
-                and layer.metadata.get("prompt") == name
-            ]
-            if not known:
-                active = self.viewer.layers.selection.active
-                data, options = empty_labels(self.image, name)
-                facts = {"source image": self.image.name, "prompt": name, "written": {}}
-                known = [self.viewer.add_labels(data, metadata=facts, **options)]
-                self.viewer.layers.selection.active = active  # running steals neither the active layer nor its tool
-            self.masks.append(known[0])
+    def begin(self, plan: SlicePlan, made: Mapping[str, Any]) -> None:
+        """Finds or makes one Labels layer per prompt; `made` is what is known of the answers' making so far."""
+        self._plan, self._began, self._made = plan, time.monotonic(), made
+        known = {mask.metadata[MASK]["prompt"]: mask for mask in masks_of(self.viewer, self.image)}
+        self.masks = [known[name] if name in known else self._new_mask(name) for name in self.names]
 
     def write(self, result: SliceResult) -> None:
         """One slice into each layer, outside the undo history; slices that a person changed are left alone."""
         assert self._plan is not None
-        row = self._plan.canonical_index(result.index)
+        row, gate = self._plan.canonical_index(result.index), self._made["thresholds"]["existence"]
         self.looked.add(result.index)
         for number, (name, layer) in enumerate(zip(self.names, self.masks, strict=True)):
-            shown = self._plan.mask(result.logits[number]) & (result.existence[number] >= 0.5)
+            shown = self._plan.mask(result.plane(number)) & (result.existence[number] >= gate)
+            shape = shown.shape if layer.ndim == 2 else (self._plan.count, *shown.shape)
+            if layer not in self.viewer.layers or layer.data.shape != shape:
+                self.lost.add(name)
+                continue
             target = layer.data if layer.ndim == 2 else layer.data[row]
-            ours = layer.metadata["written"].get(row)
-            if not np.array_equal(target, np.zeros_like(target) if ours is None else ours):
+            written = layer.metadata[MASK]["written"]
+            if not np.array_equal(target, written.get(row, np.zeros_like(target))):
                 self.kept_edits.add(result.index)
                 continue
             target[...] = shown
-            layer.metadata["written"][row] = shown
+            written[row] = shown
             self.found[name] += bool(shown.any())
-        visible = self.image.ndim == 2 or row == int(np.rint(self.image.world_to_data(self.viewer.dims.point)[-3]))
-        self._dirty |= visible or self.viewer.dims.ndisplay == 3
+        on_screen = self.image.ndim == 2 or row == round(float(self.image.world_to_data(self.viewer.dims.point)[-3]))
+        self._dirty |= on_screen or self.viewer.dims.ndisplay == 3
+
+    def end(self, state: str, made: Mapping[str, Any] | None = None) -> None:
+        """Notes in every mask how it was made, for the file beside its export."""
+        self._dirty = self._dirty or self.viewer.dims.ndisplay == 3
+        for layer in self.masks:
+            story = {**(made or self._made), "state": state, "slices": sorted(self.looked)}
+            layer.metadata[MASK]["runs"].append(story)
+
+    def _new_mask(self, prompt: str) -> Labels:
+        active = self.viewer.layers.selection.active
+        data, options = empty_labels(self.image, prompt)
+        layer = self.viewer.add_labels(data, **options)
+        layer.metadata[MASK] = {
+            "image": self.image.unique_id,
+            "prompt": prompt,
+            "first name": layer.name,
+            "written": {},
+            "runs": [],
+        }
+        self.viewer.layers.selection.active = active  # running steals neither the active layer nor its tool
+        return layer
 
     def refresh(self) -> None:
         """Draws what is on screen again, if it changed."""
@@ -87,7 +102,9 @@ class Run:
         """What was looked at and in how many slices each prompt was found."""
         parts = [f"'{name}' in {count}" for name, count in self.found.items()]
         edits = f" {_slices(self.kept_edits)} you edited stayed as painted." if self.kept_edits else ""
-        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}"
+        names = ", ".join(sorted(self.lost))
+        lost = f" The layer of '{names}' was removed or changed, so it got no masks." if names else ""
+        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}{lost}"
 
 
 def _slices(which: set[int]) -> str:

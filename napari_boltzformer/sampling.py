@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 CAPTION = (
@@ -18,6 +18,7 @@ class LooksView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._whole = QPixmap()
         self.picture = QLabel()
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.picture.setMinimumWidth(300)  # narrower than the picture: a small window stays small
@@ -31,4 +32,15 @@ class LooksView(QWidget):
         """(rows, columns, 3) uint8."""
         rows, columns, _ = picture.shape
         image = QImage(picture.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
-        self.picture.setPixmap(QPixmap.fromImage(image))
+        self._whole = QPixmap.fromImage(image)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """All nine looks are seen, however narrow the window."""
+        if not self._whole.isNull():
+            width = min(self._whole.width(), max(self.width() - 24, 300))
+            self.picture.setPixmap(self._whole.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
-from qtpy.QtCore import QTimer
+from napari.layers import Image
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -41,7 +41,7 @@ from boltzformer import (
 )
 from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.types import as_prompts
-from napari_boltzformer.layers import label_map, volume_of
+from napari_boltzformer.layers import MASK, how_made, label_map, masks_of, shown_name, volume_of
 from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
 
@@ -62,7 +62,6 @@ class BoltzFormerDock(QWidget):
         self._run: Run | None = None
         self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
         self._background = ThreadPoolExecutor(1, "boltzformer-dock")
-        self.provenance: dict[str, object] = {}
         self.looks_view: LooksView | None = None
 
         self.engine = QLabel("Engine: this computer, starting…")
@@ -87,6 +86,7 @@ class BoltzFormerDock(QWidget):
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self._list_images)
         self.destroyed.connect(partial(_leave, self.session, self._background, events, self._list_images))
+        events.removed.connect(self._on_removed)
         self._list_images()
         self._running(False)
         self._later(partial(_wait_until_ready, self.session), self.engine.setText)
@@ -106,8 +106,7 @@ class BoltzFormerDock(QWidget):
         except BoltzFormerError as error:
             self.message.setText(str(error))
             return
-        self._run = Run(self.viewer, layer, [prompt.name for prompt in prompts], job)
-        self.provenance = {"prompts": [prompt.text for prompt in prompts], "seed": SEED, "state": "not finished"}
+        self._run = Run(self.viewer, layer, [prompt.text for prompt in prompts], job)
         self.progress.setRange(0, 0)
         self.message.setText("Starting…")
         self._running(True)
@@ -115,8 +114,7 @@ class BoltzFormerDock(QWidget):
 
     def chosen_image(self) -> Image | None:
         """The image layer in the Image box."""
-        name = self.image.currentText()
-        return self.viewer.layers[name] if name in self.viewer.layers else None
+        return self.image.currentData()
 
     def current_slice(self) -> int:
         """Index of the slice on screen along the plan's axis of the stored array."""
@@ -131,11 +129,15 @@ class BoltzFormerDock(QWidget):
     def export_to(self, path: Path) -> list[Path]:
         """Writes the masks of the chosen image on its stored grid, what is known of their making beside them."""
         layer = self.chosen_image()
-        masks = [] if layer is None else self._masks_of(layer)
+        masks = [] if layer is None else masks_of(self.viewer, layer)
         if layer is None or not masks:
             raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-        labels, volume = label_map(layer, masks), volume_of(layer)
-        return io.write(labels, path, source=volume, provenance=self.provenance, overwrite=True)
+        made = {shown_name(mask): how_made(mask) for mask in masks}
+        # The file dialog asked about the file itself; nothing else is replaced without a question.
+        overwrite = path.exists()
+        return io.write(
+            label_map(layer, masks), path, source=volume_of(layer), provenance={"masks": made}, overwrite=overwrite
+        )
 
     # --- while it works -----------------------------------------------------------------------------------------
 
@@ -151,8 +153,8 @@ class BoltzFormerDock(QWidget):
     def _follow(self, run: Run) -> None:
         for event in run.job.poll():
             match event:
-                case Started(plan, total):
-                    run.begin(plan)
+                case Started(plan, total, made):
+                    run.begin(plan, made)
                     self.progress.setRange(0, total)
                     self.progress.setValue(0)
                 case SliceResult():
@@ -162,12 +164,13 @@ class BoltzFormerDock(QWidget):
                 case Adjusted(what, why):
                     self.message.setText(f"{what}. {why}")
                 case Prediction():
-                    self.provenance = {**event.provenance, "slices": [s.index for s in event.slices]}
+                    run.end("finished", event.provenance)
                     self._finish(run.summary())
                 case Cancelled():
-                    self.provenance["slices"] = sorted(run.looked)
+                    run.end("cancelled")
                     self._finish(f"Cancelled; what was finished is kept. {run.summary()}")
                 case Failed(error):
+                    run.end("failed")
                     self._finish(error)
         run.refresh()  # once per tick, however many slices came
 
@@ -191,11 +194,13 @@ class BoltzFormerDock(QWidget):
 
     def _on_looks(self) -> None:
         layer = self.chosen_image()
-        masks = [] if layer is None else self._masks_of(layer)
+        masks = [] if layer is None else masks_of(self.viewer, layer)
         if layer is None or not masks:
             self.message.setText("Run a prompt first, then see how the model looked.")
             return
-        volume, index, mask = volume_of(layer), self.current_slice(), masks[-1]
+        active = self.viewer.layers.selection.active
+        mask = active if active in masks else masks[-1]
+        volume, index, prompt = volume_of(layer), self.current_slice(), mask.metadata[MASK]["prompt"]
         plan, window = SlicePlan.of(volume.grid, 1, volume.slice_axis), volume.window()
         shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[plan.canonical_index(index)]
         picture = slice_picture(volume, plan, window, index)
@@ -203,7 +208,7 @@ class BoltzFormerDock(QWidget):
 
         def look() -> np.ndarray | str:
             try:
-                trace = self.session.trace(volume, mask.name, index, seed=SEED, window=window)
+                trace = self.session.trace(volume, prompt, index, seed=SEED, window=window)
             except BoltzFormerError as error:
                 return str(error)
             return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
@@ -233,19 +238,29 @@ class BoltzFormerDock(QWidget):
             except BoltzFormerError as error:
                 self.message.setText(str(error))
 
-    def _masks_of(self, layer: Image) -> list[Labels]:
-        mine = (other for other in self.viewer.layers if isinstance(other, Labels))
-        return [mask for mask in mine if mask.metadata.get("source image") == layer.name]
+    def _on_removed(self, event: Any) -> None:
+        if self._run is not None and event.value is self._run.image:
+            self._on_cancel()
 
-    def _list_images(self, event: object = None) -> None:
-        names = [layer.name for layer in self.viewer.layers if isinstance(layer, Image)]
-        before = self.image.currentText()
+    def _list_images(self, event: Any = None) -> None:
+        """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
+        before = opened if isinstance(opened, Image) else self.image.currentData()
         self.image.clear()
-        self.image.addItems(names)
-        if before in names:
-            self.image.setCurrentText(before)
-        elif names:
-            self.image.setCurrentText(names[-1])
+        for layer in images:
+            self.image.addItem(layer.name, layer)
+        if images:
+            self.image.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
+
+    def event(self, event: QEvent) -> bool:
+        """napari takes a dock that is closed out of its window: then its engine ends, too."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            if self._run is not None:
+                self._on_cancel()
+            self.session.close()
+            self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
+        return super().event(event)
 
     def _later(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Does something slow beside the viewer; `then` gets its result on the viewer's thread, if we still live."""

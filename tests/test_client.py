@@ -103,6 +103,13 @@ def test_a_model_that_is_not_there_is_said_by_the_job(small: Phantom) -> None:
         session.segment(small.volume, BRIGHT).result()
 
 
+def test_a_python_that_is_not_there_is_said(small: Phantom) -> None:
+    with Session.local(python="nowhere/python") as session, pytest.raises(BackendError, match="nowhere/python"):
+        session.health()
+    with pytest.raises(BackendError, match="session is closed"):
+        session.health()
+
+
 def test_a_python_without_the_engine_says_what_to_install(small: Phantom, tmp_path: object) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
     python = os.path.join(str(tmp_path), "Scripts" if os.name == "nt" else "bin", "python")

@@ -1,5 +1,6 @@
 """The whole way in real napari with the real backend: open, type, click, watch, cancel, run again, export."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,11 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
     bright = next(layer for layer in masks(viewer) if layer.name == BRIGHT)
     assert np.array_equal(back.array == 1, bright.data > 0)
     assert np.array_equal(back.array == 2, dark.data > 0)
-    assert (tmp_path / "mask.provenance.json").is_file()
+    made_of = json.loads((tmp_path / "mask.provenance.json").read_text("utf-8"))["masks"][DARK]
+    assert [one["state"] for one in made_of["runs"]] == ["cancelled", "finished"]
+    assert made_of["runs"][0]["model"] == made_of["runs"][1]["model"]
+    assert len(made_of["runs"][0]["slices"]) == looked
+    assert made_of["slices edited, as shown"] == []
 
     assert run(["segment", str(made_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "cli.nii.gz")]) == 0
     *_, prediction = boltzformer.load("default").segment(made.volume, [BRIGHT, DARK])
@@ -109,7 +114,7 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
 
     click(qtbot, dock.looks)
     qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=10_000)
-    assert dock.looks_view.picture.pixmap().width() == 9 * 140
+    assert 600 < dock.looks_view.picture.pixmap().width() < dock.looks_view.width()
     viewer.dims.set_current_step(0, lesion.centre[2])
     shots = Path(__file__).parents[1] / "screenshots"
     shots.mkdir(exist_ok=True)
@@ -179,6 +184,60 @@ def test_layers_of_other_origin_and_flat_images_work(qtbot: Any, viewer: Any, do
     assert dock.message.text().startswith("Looked in 1 slice")
     assert masks(viewer)[0].data.shape == layer.data.shape
     assert tuple(masks(viewer)[0].scale) == (0.5, 0.5)
+
+
+def test_masks_belong_to_their_image_and_prompt_whatever_the_layers_are_called(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
+) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    viewer.open_sample(DIST, "phantom")
+    assert dock.image.currentText() == "phantom 4242"  # what was opened last is chosen
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    first, second = masks(viewer)
+    assert (first.name, second.name) == (BRIGHT, f"{BRIGHT} [1]")
+
+    viewer.layers["small"].name = "renamed"
+    dock.image.setCurrentText("renamed")
+    click(qtbot, dock.this_slice)
+    wait_until_done(qtbot, dock)
+    assert len(masks(viewer)) == 2  # the renamed image keeps its mask
+    first.name = "my lesion"
+    dock.export_to(tmp_path / "renamed.nrrd")
+    made_of = json.loads((tmp_path / "renamed.provenance.json").read_text("utf-8"))["masks"]
+    assert [one["image"]["name"] for one in made_of["my lesion"]["runs"]] == ["small", "small"]
+    dock.image.setCurrentText("phantom 4242")
+    (other,) = dock.export_to(tmp_path / "other.seg.nrrd")[:1]
+    assert list(io.read_labels(other).names.values()) == [BRIGHT]
+
+
+def test_layers_that_go_in_the_middle_of_a_run_end_it_in_a_sentence(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    viewer.open_sample(DIST, "phantom")
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    dock.progress.valueChanged.connect(lambda value: value == 2 and viewer.layers.remove(masks(viewer)[0]))
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    dock.progress.valueChanged.disconnect()
+    assert "The layer of 'bright blob' was removed or changed" in dock.message.text()
+    dock.progress.valueChanged.connect(lambda value: value == 2 and viewer.layers.remove("phantom 4242"))
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    assert dock.message.text().startswith("Cancelled")
+    assert dock.image.count() == 0
+
+
+def test_a_dock_closed_by_its_own_cross_ends_its_engine(qtbot: Any, viewer: Any) -> None:
+    outer, dock = viewer.window.add_plugin_dock_widget(DIST, "Segment by text")
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    process = dock.session.backend().process
+    outer.close_button.click() if hasattr(outer, "close_button") else outer.title.close_button.click()
+    process.wait(5)
+    assert process.returncode is not None
 
 
 def test_a_dicom_folder_opens_and_its_mask_goes_back_as_dicom_seg(

@@ -13,9 +13,12 @@ def main() -> None:
             "Install it with: pip install 'napari-boltzformer[engine]'\n"
         )
         sys.exit(2)
-    from boltzformer.cli import run
+    try:
+        from boltzformer.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while the libraries load
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ from boltzformer.types import (
     as_prompts,
 )
 
+KEPT_VOLUMES = 4
+"""So many uploaded volumes stay in the backend."""
+CLOSED = "This session is closed: open a new one with Session.local()."
 DIED = "The engine stopped unexpectedly. Finished slices are kept; run again, and a fresh engine starts."
 
 
@@ -43,9 +46,15 @@ class _Backend:
     def __init__(self, model: str, python: str) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [python, "-m", "boltzformer.server", model]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            )
+        except OSError as error:
+            raise BackendError(
+                f"The engine can't be started with {python} ({error.strerror}): give the path of a Python "
+                "that has 'napari-boltzformer[engine]' installed."
+            ) from error
         token = secrets.token_urlsafe(32)
         try:
             assert self.process.stdin is not None
@@ -63,6 +72,7 @@ class _Backend:
             trust_env=False,  # a proxy must never stand between two processes of one computer
         )
         self.uploaded: dict[str, str] = {}
+        self._uploading = threading.Lock()
 
     @property
     def alive(self) -> bool:
@@ -78,16 +88,18 @@ class _Backend:
         return response
 
     def upload(self, volume: Volume) -> str:
-        """Once per content; an earlier volume makes room."""
+        """Once per content; the earliest makes room."""
         array = np.ascontiguousarray(volume.array)
         content = hashlib.blake2b(array.data, digest_size=16)
         content.update(repr((array.shape, array.dtype.str, volume.grid)).encode())
         key = content.hexdigest()
-        if key not in self.uploaded:
-            for other in list(self.uploaded):
-                self.ask("DELETE", f"/volumes/{self.uploaded.pop(other)}")
-            self.uploaded[key] = self.ask("POST", "/volumes", content=encode(replace(volume, array=array))).json()["id"]
-        return self.uploaded[key]
+        with self._uploading:
+            if key not in self.uploaded:
+                while len(self.uploaded) >= KEPT_VOLUMES:
+                    self.ask("DELETE", f"/volumes/{self.uploaded.pop(next(iter(self.uploaded)))}")
+                frame = encode(replace(volume, array=array))
+                self.uploaded[key] = self.ask("POST", "/volumes", content=frame).json()["id"]
+            return self.uploaded[key]
 
     def close(self) -> None:
         with suppress(OSError):
@@ -213,6 +225,7 @@ class Session:
         self.model, self._python = model, python
         self._lock = threading.Lock()
         self._backend: _Backend | None = None
+        self._closed = False
 
     @staticmethod
     def local(model: str = "default", python: str = sys.executable) -> Session:
@@ -222,6 +235,8 @@ class Session:
     def backend(self) -> _Backend:
         """The living backend; a dead one is replaced."""
         with self._lock:
+            if self._closed:
+                raise BackendError(CLOSED)
             if self._backend is None or not self._backend.alive:
                 self._backend = None
                 self._backend = _Backend(self.model, self._python)
@@ -258,8 +273,9 @@ class Session:
         return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
 
     def close(self) -> None:
-        """Ends the backend."""
+        """Ends the backend, for good."""
         with self._lock:
+            self._closed = True
             if self._backend is not None:
                 self._backend.close()
                 self._backend = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +173,8 @@ class Engine:
     # --- one run -------------------------------------------------------------------------------------------------
 
     def _events(self, run: Run, total: int) -> Iterator[Happening]:
-        yield Started(run.plan, total)
         voxels = provenance.hash_of_voxels(run.volume.array)
+        yield Started(run.plan, total, self._made(run, voxels, ()))
         while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
             index = run.waiting[0]
             result = self._attempt(run, voxels, index)
@@ -186,7 +186,10 @@ class Engine:
             run.done[index] = result
             yield result
         slices = tuple(run.done[index] for index in sorted(run.done))
-        facts = provenance.describe(
+        yield Prediction(run.question.prompts, slices, run.plan, self._made(run, voxels, slices))
+
+    def _made(self, run: Run, voxels: str, slices: Sequence[SliceResult]) -> Mapping[str, Any]:
+        return provenance.describe(
             self.about,
             run.effort.place,
             run.volume,
@@ -198,7 +201,6 @@ class Engine:
             slices,
             run.adjusted,
         )
-        yield Prediction(run.question.prompts, slices, run.plan, facts)
 
     def _attempt(self, run: Run, voxels: str, index: int) -> SliceResult | Adjusted:
         """One slice's answer; or, if the device is full, what will be done otherwise from now on."""

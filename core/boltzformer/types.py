@@ -105,6 +105,8 @@ class Started:
     plan: SlicePlan
     total: int
     """Number of slices that will be looked at."""
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What is known of the making before the first slice, for masks of a run that is cancelled."""
 
 
 @dataclass(frozen=True)
