@@ -218,7 +218,7 @@ class Engine:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            full = str(error).splitlines()[0]
+            full = (str(error).splitlines() or [type(error).__name__])[0]
         # Only now, for the error held on to what the slice needed.
         run.encoded.clear()
         easier = run.effort.easier()
