@@ -41,7 +41,7 @@ def distribution(guess: Tensor, temperature: float, threshold: float) -> Tensor:
 
 def missed(probability: Tensor, count: int) -> Tensor:
     """Chance of each token not to be among `count` draws."""
-    return (1 - probability) ** count
+    return (1 - probability).pow_(count)
 
 
 def chance_to_miss(guess: Tensor, layer: int, config: DecoderConfig) -> Tensor:
