@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from boltzformer.model import boltzmann
 from boltzformer.model.config import DecoderConfig
-from boltzformer.model.layers import Attention
+from boltzformer.model.layers import Attention, linear
 
 Way = Literal["dense", "sdpa", "projected", "absorbed", "gathered", "sparse"]
 
@@ -170,7 +170,12 @@ def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) 
     placed = _picked(along_rows, row * height + token // width) + _picked(along_columns, row * width + token % width)
     counts = row.bincount(minlength=b * p * q).tolist()
     images = [tokens for tokens in grid.tokens for _ in range(p * q)]
-    averages = list(map(_gathered_average, images, asked, token.split(counts), placed.split(counts)))
+    # One piece of memory serves all queries and stays in the cache; what gradients need can't be overwritten.
+    room = None if torch.is_grad_enabled() else grid.tokens.new_empty(max(counts), c)
+    averages = [
+        _gathered_average(*one, room)
+        for one in zip(images, asked, token.split(counts), placed.split(counts), strict=True)
+    ]
     average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
     return _answered(attention, average, grid.level)
 
@@ -180,13 +185,9 @@ def _picked(scores: Tensor, place: Tensor) -> Tensor:
     return scores.transpose(1, 2).flatten(0, 1).index_select(0, place)
 
 
-def _gathered_average(tokens: Tensor, asked: Tensor, visited: Tensor, place: Tensor) -> Tensor:
-    """(heads, C) for one query: tokens (L, C), asked (heads, C), its n visited tokens, their place scores (n, heads).
-
-    A function of its own, so that the picked rows are freed before the next query's are made: one piece of memory,
-    still in the cache, serves all queries.
-    """
-    x = tokens.index_select(0, visited)  # (n, C)
+def _gathered_average(tokens: Tensor, asked: Tensor, visited: Tensor, place: Tensor, room: Tensor | None) -> Tensor:
+    """(heads, C) for one query: tokens (L, C), asked (heads, C), n visited tokens, their place scores (n, heads)."""
+    x = torch.index_select(tokens, 0, visited, out=None if room is None else room[: len(visited)])  # (n, C)
     return torch.softmax(torch.addmm(place.T, asked, x.T), dim=-1) @ x
 
 
@@ -231,8 +232,8 @@ def _sparse_average(
 def _asked(attention: Attention, query: Tensor) -> Tensor:
     """(B, P, heads, Q, C): what each head asks of the raw tokens, W_Kᵀ (W_Q x + b_Q) / √d."""
     c, heads = query.shape[-1], attention.heads
-    to_query, _, _ = _projections(attention)
-    q = to_query(query).unflatten(-1, (heads, -1)).transpose(2, 3) * (c // heads) ** -0.5  # (B, P, heads, Q, C / heads)
+    q = linear(query, attention.in_proj_weight[:c], attention.in_proj_bias[:c]) * (c // heads) ** -0.5
+    q = q.unflatten(-1, (heads, -1)).transpose(2, 3)  # (B, P, heads, Q, C / heads)
     return q @ attention.in_proj_weight[c : 2 * c].unflatten(0, (heads, -1))
 
 

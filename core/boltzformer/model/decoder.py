@@ -25,6 +25,7 @@ from boltzformer.model.decoder_layers import (
     resized_guess,
     semantic_product,
 )
+from boltzformer.model.layers import product
 from boltzformer.model.slice_tokens import SliceTokens, at_tokens, axes_of, rows, sizes_of
 from boltzformer.model.trace import Look, Trace
 
@@ -162,7 +163,7 @@ class Decoder(nn.Module):
         if watch is not nobody:  # the guess after the last layer is recorded, but no layer needs it
             self._guess(self.config.layers, x.unflatten(0, (b, p)), image, way, watch)
         existence = None if token is None else self.classifier(token)[:, 0, 0].unflatten(0, (b, p))
-        return self._answer(x.unflatten(0, (b, p)), image, existence, mean, tuple(looks), watch)
+        return self._answer(x.unflatten(0, (b, p)), image, existence, mean, tuple(looks), way, watch)
 
     def _readable(self, text_mask: Tensor | None, b: int, p: int) -> Tensor | None:
         """(B·P, 1, 1, Q + T): which rows of queries and words are no padding."""
@@ -178,13 +179,13 @@ class Decoder(nn.Module):
         embedded = self.mask_embed(self.decoder_norm(x))
         full = None
         if way in ("dense", "sdpa") or watch is not nobody:
-            full = semantic_product(embedded, image.semantic)
+            full = semantic_product(embedded, image.semantic, way)
             watch(f"head{layer}/mask_logits", full.flatten(0, 1))
         if way in ("dense", "sdpa") and full is not None:
             guess = resized_guess(full, image.sizes[level])
         else:
-            small = embedded.flatten(1, 2) @ image.semantic_tokens[level]
-            guess = torch.sigmoid(small.float() if small.dtype.itemsize < 4 else small).view(*x.shape[:3], -1)
+            small = product(embedded.flatten(1, 2), image.semantic_tokens[level])
+            guess = (small.float() if small.dtype.itemsize < 4 else small).sigmoid_().view(*x.shape[:3], -1)
         watch(f"head{layer}/p_sigmoid_at_level", guess.flatten(0, 1))
         if watch is not nobody and self.config.attention == "boltzmann":
             chance = boltzmann.chance_to_miss(guess, layer, self.config)
@@ -227,7 +228,14 @@ class Decoder(nn.Module):
         return out
 
     def _answer(
-        self, x: Tensor, image: SliceTokens, existence: Tensor | None, mean: bool, looks: Trace, watch: Watch
+        self,
+        x: Tensor,
+        image: SliceTokens,
+        existence: Tensor | None,
+        mean: bool,
+        looks: Trace,
+        way: Way | None,
+        watch: Watch,
     ) -> Decoded:
         normed = self.decoder_norm(x)
         embedded = self.mask_embed(normed)  # (B, P, Q, M)
@@ -236,9 +244,9 @@ class Decoder(nn.Module):
         edge = self.config.edge_queries
         parts = embedded.split([embedded.shape[2] - edge, edge], dim=2)
         if mean:  # the mean of the masks is the mask of the mean, at a Q-th of the work
-            masks = semantic_product(parts[0].mean(2, keepdim=True), image.semantic)
-            edges = semantic_product(parts[1].mean(2, keepdim=True), image.semantic)[:, :, 0] if edge else None
+            masks = semantic_product(parts[0].mean(2, keepdim=True), image.semantic, way)
+            edges = semantic_product(parts[1].mean(2, keepdim=True), image.semantic, way)[:, :, 0] if edge else None
         else:
-            masks = semantic_product(embedded, image.semantic)
+            masks = semantic_product(embedded, image.semantic, way)
             edges = masks[:, :, -edge:].mean(2) if edge else None
         return Decoded(masks, edges, existence, normed @ self.class_embed, looks)

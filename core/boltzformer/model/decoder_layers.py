@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer.model.attention import Grid, Way, attend
-from boltzformer.model.layers import Attention
+from boltzformer.model.layers import Attention, Linear, product
 
 
 class SelfAttentionLayer(nn.Module):
@@ -58,7 +58,7 @@ class FeedForwardLayer(nn.Module):
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.linear1, self.linear2 = nn.Linear(channels, inner), nn.Linear(inner, channels)
+        self.linear1, self.linear2 = Linear(channels, inner), Linear(inner, channels)
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class MaskEmbed(nn.Module):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(channels, size) for size in (channels, channels, out)])
+        self.layers = nn.ModuleList([Linear(channels, size) for size in (channels, channels, out)])
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, out)."""
@@ -81,9 +81,10 @@ class MaskEmbed(nn.Module):
         return out
 
 
-def semantic_product(embedded: Tensor, semantic: Tensor) -> Tensor:
+def semantic_product(embedded: Tensor, semantic: Tensor, way: Way | None) -> Tensor:
     """(B, P, Q, H, W) from embedded queries (B, P, Q, M) and a semantic map (B, M, H, W)."""
-    logits = embedded.flatten(1, 2) @ semantic.flatten(2)
+    few, many = embedded.flatten(1, 2), semantic.flatten(2)
+    logits = few @ many if way in ("dense", "sdpa") else product(few, many)
     return logits.view(*embedded.shape[:3], *semantic.shape[-2:])
 
 

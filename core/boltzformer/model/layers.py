@@ -1,4 +1,4 @@
-"""Parts that several modules share: attention with torch's parameter names, and sine positions."""
+"""Parts that several modules share: products, attention with torch's parameter names, and sine positions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,47 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+COLUMNS, INNER = 16384, 16
+"""Block of `product`: how many columns, and how many channels summed at a time."""
+
+
+def streams(x: Tensor) -> bool:
+    """Whether products go block by block or to oneDNN: fp32 on a CPU, for an answer and not for a gradient."""
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, by oneDNN where it can: on ten rows 1.5 times as fast as torch's default library, on a hundred 2."""
+    if not (streams(x) and torch.backends.mkldnn.is_available()):
+        return F.linear(x, weight, bias)
+    made = F.linear(x.reshape(-1, x.shape[-1]).to_mkldnn(), weight, bias).to_dense()
+    return made.view(*x.shape[:-1], -1)
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, computed by `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, out) from (…, in)."""
+        return linear(x, self.weight, self.bias)
+
+
+def product(few: Tensor, many: Tensor) -> Tensor:
+    """(B, R, L) = (B, R, M) @ (B, M, L) for few rows and many columns.
+
+    In blocks, because the rows of `many` lie a power of two apart: 512 of them fall into the same few places of the
+    cache. 10 × 512 × 65 536 takes 12 ms and not 25.
+    """
+    if not streams(few):
+        return few @ many
+    out = few.new_zeros(*few.shape[:2], many.shape[2])
+    for a, b, whole in zip(few, many, out, strict=True):
+        for columns, made in zip(b.split(COLUMNS, 1), whole.split(COLUMNS, 1), strict=True):
+            for left, right in zip(a.split(INNER, 1), columns.split(INNER), strict=True):
+                made.addmm_(left, right)
+    return out
 
 
 class Attention(nn.Module):
@@ -17,7 +58,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
-        self.out_proj = nn.Linear(channels, channels)
+        self.out_proj = Linear(channels, channels)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -25,7 +66,7 @@ class Attention(nn.Module):
         """(B, N, C) from queries (B, N, C), keys and values (B, L, C); `attend` (…, N, L): True where one may look."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
-            self._split(F.linear(x, weight, bias))
+            self._split(linear(x, weight, bias))
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)  # (B, heads, N, C / heads)
