@@ -88,7 +88,8 @@ class Run:
         """Draws what is on screen again, if it changed."""
         if self._dirty:
             for layer in self.masks:
-                layer.refresh()
+                if layer in self.viewer.layers:  # drawing what is gone could crash the viewer
+                    layer.refresh()
             self._dirty = False
 
     def eta(self, total: int) -> str:

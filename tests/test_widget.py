@@ -219,12 +219,17 @@ def test_layers_that_go_in_the_middle_of_a_run_end_it_in_a_sentence(
 ) -> None:
     viewer.open_sample(DIST, "phantom")
     qtbot.keyClicks(dock.prompt, BRIGHT)
-    dock.progress.valueChanged.connect(lambda value: value == 2 and viewer.layers.remove(masks(viewer)[0]))
+
+    def remove_at_two(which: Callable[[], Any]) -> Callable[[int], None]:
+        """As a user would: between two events of the viewer, not within one."""
+        return lambda value: QTimer.singleShot(0, lambda: viewer.layers.remove(which())) if value == 2 else None
+
+    dock.progress.valueChanged.connect(remove_at_two(lambda: masks(viewer)[0]))
     click(qtbot, dock.all_slices)
     wait_until_done(qtbot, dock)
     dock.progress.valueChanged.disconnect()
     assert "The layer of 'bright blob' was removed or changed" in dock.message.text()
-    dock.progress.valueChanged.connect(lambda value: value == 2 and viewer.layers.remove("phantom 4242"))
+    dock.progress.valueChanged.connect(remove_at_two(lambda: viewer.layers["phantom 4242"]))
     click(qtbot, dock.all_slices)
     wait_until_done(qtbot, dock)
     assert dock.message.text().startswith("Cancelled")
