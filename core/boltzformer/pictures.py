@@ -18,7 +18,7 @@ WHITE = (255, 255, 255)
 CYAN = (0, 255, 255)
 DIM = 0.15
 """What is left of the light where nobody looked."""
-FULL = 0.5
+FULL = 0.25
 """A place that this share of queries and heads visited is fully lit."""
 Picture = NDArray[np.uint8]
 """(rows, columns, 3)."""
@@ -64,8 +64,8 @@ def looks_picture(
 ) -> Picture:
     """The contact sheet of one slice and prompt: a flashlight, not a heat map. One equal tile per look.
 
-    A place that nobody visited is dim, one that half of the queries and heads visited is fully lit; the scale is the
-    same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White, last tile: the mask.
+    A place that nobody visited is dim, one that a quarter of the queries and heads visited is fully lit; the scale is
+    the same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White: the mask.
     """
     big = _resized(picture, width)
     tiles = [
