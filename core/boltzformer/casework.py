@@ -52,12 +52,13 @@ class Casework:
             show.event("skipped", case=case.name, reason="finished before")
             show.say(f"{case.name}: finished before, skipped.")
             return None
+        wanted = request.wanted(volume.grid.shape[volume.slice_axis])
         engine = self.engine()
         fits = _fits(engine)
         for sentence in suggestions.doubts([one.text for one in request.asked], volume.modality, fits):
             show.note(f"{case.name}: {sentence}")
         window = self._window(volume)
-        prediction = self._watched(case, engine, volume, window)
+        prediction = self._watched(case, engine, volume, window, wanted)
         labels = self._masks(prediction)
         with written_whole(place, overwrite=self.overwrite) as part:
             masks = self._write_masks(part, place, io.resample(labels, grid), case.path)
@@ -86,9 +87,8 @@ class Casework:
             return Window(told["low"], told["high"], told["kind"], told.get("zero", False))
         return Window.choose(self.request.window, volume.array, volume.modality)
 
-    def _watched(self, case: Case, engine: Engine, volume: Volume, window: Window) -> Prediction:
+    def _watched(self, case: Case, engine: Engine, volume: Volume, window: Window, wanted: range | None) -> Prediction:
         """Runs to the end and shows each step."""
-        wanted = self.request.wanted(volume.grid.shape[volume.slice_axis])
         for event in engine.segment(volume, self.request.asked, seed=self.request.seed, window=window, slices=wanted):
             match event:
                 case Started():
