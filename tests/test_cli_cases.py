@@ -148,18 +148,20 @@ def test_a_run_can_be_reproduced_from_its_provenance(
     assert call(small_file, "-p", BRIGHT, "-p", DARK, "-o", tmp_path / "a", *how) == 0
     story = tmp_path / "a" / "small" / f"small{STORY}"
     assert call(small_file, "--reproduce", story, "-o", tmp_path / "b") == 0
-    assert "the same masks, bit for bit" in capsys.readouterr().err
+    assert "reproduced: the same answers, bit for bit" in capsys.readouterr().err
     for name in ("bright-blob.nii.gz", "dark-blob.nii.gz"):
         a, b = (io.read(tmp_path / place / "small" / name).array for place in ("a", "b"))
         assert np.array_equal(a, b)
     told = json.loads(story.read_text("utf-8"))
-    told["masks"][BRIGHT], told["software"] = "0" * 64, "napari-boltzformer 0.0.1"
+    told["logits sha256"], told["software"] = "0" * 64, "napari-boltzformer 0.0.1"
     story.write_text(json.dumps(told), "utf-8")
     assert call(small_file, "--reproduce", story, "-o", tmp_path / "c") == 1
-    assert "not the same here: software was napari-boltzformer 0.0.1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "software: napari-boltzformer 0.0.1 then" in said
+    assert "NOT reproduced bit for bit" in said
     other = save(phantom(3, (4, 40, 40), (BRIGHT,)).volume, tmp_path / "other.nii.gz")
     assert call(other, "--reproduce", story, "-o", tmp_path / "d") == 2
-    assert "made of another image" in capsys.readouterr().err
+    assert "The image differs" in capsys.readouterr().err
 
 
 def test_what_a_viewer_exported_can_be_reproduced_too(
@@ -168,8 +170,45 @@ def test_what_a_viewer_exported_can_be_reproduced_too(
     *_, prediction = engine.segment(io.read(small_file), [BRIGHT], seed=2)
     io.write(prediction.labels(), tmp_path / "m.nii.gz", provenance=prediction.provenance)
     assert call(small_file, "--reproduce", tmp_path / f"m{STORY}", "-o", tmp_path / "again.nii.gz") == 0
-    assert "no hash of its masks" in capsys.readouterr().err
+    assert "the same answers, bit for bit" in capsys.readouterr().err
     assert np.array_equal(io.read(tmp_path / "again.nii.gz").array, io.read(tmp_path / "m.nii.gz").array)
+
+
+def test_a_region_is_looked_at_enlarged_and_nothing_is_marked_outside_it(
+    made: Phantom, made_file: Path, tmp_path: Path
+) -> None:
+    lesion = made.lesions[0]
+    i, j, k = lesion.centre
+    # a square, as the model sees it, and not much enlarged, for the tiny model knows one size only
+    low = min(max(i - 34, 0), 27), min(max(j - 34, 0), 27), k - 3
+    high = low[0] + 68, low[1] + 68, k + 3
+    box = ":".join(",".join(map(str, corner)) for corner in (low, high))
+    assert call(made_file, "-p", lesion.kind, "-o", tmp_path / "a.nii.gz", "--region", box) == 0
+    mask = io.read(tmp_path / "a.nii.gz").array > 0
+    found = np.argwhere(mask)[:, ::-1]
+    assert (found >= low).all()
+    assert (found <= high).all()
+    assert mask[k, j, i]
+    world = ":".join(",".join(f"{mm:g}" for mm in made.volume.grid.world(corner)) for corner in (low, high))
+    assert call(made_file, "-p", lesion.kind, "-o", tmp_path / "b.nii.gz", "--region", world, "--mm") == 0
+    assert np.array_equal(io.read(tmp_path / "b.nii.gz").array > 0, mask)
+    out = tmp_path / "c"
+    how = ["--region", "found", "--sampling-maps", "--slices", f"{k}:{k + 1}"]
+    assert call(made_file, "-p", lesion.kind, "-o", out, *how) == 0
+    assert json.loads((out / "phantom" / f"phantom{STORY}").read_text("utf-8"))["region"] is not None
+    story = out / "phantom" / f"phantom{STORY}"
+    assert call(made_file, "--reproduce", story, "-o", tmp_path / "d") == 0
+
+
+def test_several_samples_tell_where_they_disagree(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ["--samples", 3, "--probabilities", "--slices", "4:9"]
+    assert call(small_file, "-p", BRIGHT, "-o", tmp_path, *how) == 0
+    spread = io.read(tmp_path / "small" / "bright-blob.spread.nii.gz").array
+    assert 0 < spread.max() <= 0.5
+    assert not spread[:4].any()
+    assert "the seeds disagree most in slices" in capsys.readouterr().err
 
 
 def test_a_killed_run_leaves_whole_cases_only_and_the_same_command_finishes_them(tmp_path: Path) -> None:

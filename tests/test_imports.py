@@ -21,6 +21,8 @@ TORCH_FREE = [
         "intensity.py",
         "io",
         "slicing.py",
+        "region.py",
+        "packing.py",
         "resampling.py",
         "postprocess.py",
         "vocabulary.py",
@@ -81,6 +83,7 @@ def test_import_is_light_and_every_public_name_is_there() -> None:
 def test_public_names_change_only_on_purpose() -> None:
     assert boltzformer.__all__ == [
         *(
+            "Adjusted",
             "BackendError",
             "BoltzFormerError",
             "Cancelled",
@@ -103,6 +106,7 @@ def test_public_names_change_only_on_purpose() -> None:
         ),
         *(
             "Prompt",
+            "Region",
             "SamplingTrace",
             "Session",
             "SlicePlan",
@@ -112,6 +116,7 @@ def test_public_names_change_only_on_purpose() -> None:
             "Window",
             "io",
             "load",
+            "segment",
         ),
         "__version__",
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Adjusted": "types",
     "Cancelled": "types",
     "Event": "types",
     "Failed": "types",
@@ -22,6 +23,7 @@ _HOME = {
     "Started": "types",
     "Volume": "types",
     "Grid": "geometry",
+    "Region": "region",
     "Window": "intensity",
     "SlicePlan": "slicing",
     "BackendError": "errors",
@@ -35,6 +37,7 @@ _HOME = {
     "Session": "client",
     "Engine": "engine",
     "load": "engine",
+    "segment": "engine",
     "io": "io",
 }
 
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from boltzformer.client import Session as Session
     from boltzformer.engine import Engine as Engine
     from boltzformer.engine import load as load
+    from boltzformer.engine import segment as segment
     from boltzformer.errors import BackendError as BackendError
     from boltzformer.errors import BoltzFormerError as BoltzFormerError
     from boltzformer.errors import CheckpointError as CheckpointError
@@ -55,7 +59,9 @@ if TYPE_CHECKING:
     from boltzformer.errors import OutOfMemory as OutOfMemory
     from boltzformer.geometry import Grid as Grid
     from boltzformer.intensity import Window as Window
+    from boltzformer.region import Region as Region
     from boltzformer.slicing import SlicePlan as SlicePlan
+    from boltzformer.types import Adjusted as Adjusted
     from boltzformer.types import Cancelled as Cancelled
     from boltzformer.types import Event as Event
     from boltzformer.types import Failed as Failed

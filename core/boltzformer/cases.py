@@ -37,7 +37,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where the results of one case go."""
 
     folder: Path
@@ -66,12 +66,12 @@ def find_cases(inputs: Sequence[Path], output: Path) -> list[Case]:
     return _named(list(found))
 
 
-def place_of(case: Case, output: Path, image: Volume, prompts: Sequence[Prompt], chosen: str | None) -> Place:
+def place_of(case: Case, output: Path, image: Volume, prompts: Sequence[Prompt], chosen: str | None) -> Target:
     """`OUT/CASE/PROMPT-SLUG.EXT`, or just OUT where that is a file's name."""
     if io.split_name(output)[1]:
-        return Place(output.parent, io.split_name(output)[0], (output.name,), own_folder=False)
+        return Target(output.parent, io.split_name(output)[0], (output.name,), own_folder=False)
     extension = FORMATS[chosen] if chosen else _like(case.path, image)
-    return Place(output / case.name, case.name, tuple(f"{s}{extension}" for s in slugs(prompts)), own_folder=True)
+    return Target(output / case.name, case.name, tuple(f"{s}{extension}" for s in slugs(prompts)), own_folder=True)
 
 
 def slugs(prompts: Sequence[Prompt]) -> list[str]:
@@ -80,7 +80,7 @@ def slugs(prompts: Sequence[Prompt]) -> list[str]:
     return [slug if slug not in plain[:n] else f"{slug}-{n + 1}" for n, slug in enumerate(plain)]
 
 
-def is_finished(place: Place, request: Mapping[str, Any]) -> bool:
+def is_finished(place: Target, request: Mapping[str, Any]) -> bool:
     """Whether the same call has been here before. Another call's results, or foreign files, are refused."""
     story = _story(place)
     if story is None:
@@ -102,7 +102,7 @@ def is_finished(place: Place, request: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def written_whole(place: Place, *, overwrite: bool) -> Iterator[Path]:
+def written_whole(place: Target, *, overwrite: bool) -> Iterator[Path]:
     """A folder to write into; what it holds then gets its place at once, the provenance last."""
     part = (
         place.folder.parent / f".{place.folder.name}.part" if place.own_folder else place.folder / f".{place.stem}.part"
@@ -133,7 +133,7 @@ def written_whole(place: Place, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def checked_place(place: Place, case: Case, check: Callable[[list[Path]], None]) -> None:
+def checked_place(place: Target, case: Case, check: Callable[[list[Path]], None]) -> None:
     """Before work is spent: can these files be written, and is none of them the image itself?"""
     targets = [place.folder / name for name in place.masks]
     for target in targets:
@@ -204,7 +204,7 @@ def _like(path: Path, image: Volume) -> str:
     return same.get(extension, extension)
 
 
-def _story(place: Place) -> dict[str, Any] | None:
+def _story(place: Target) -> dict[str, Any] | None:
     """What an earlier run wrote; nothing if there is none or it is not ours."""
     try:
         story = json.loads(place.story.read_text("utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io, lesions, objects, pictures, suggestions
-from boltzformer.cases import Case, Place, checked_place, is_finished, place_of, slugs, written_whole
+from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
-from boltzformer.engine import Engine
-from boltzformer.errors import BoltzFormerError
+from boltzformer.devices import Place
+from boltzformer.engine import Engine, Happening
 from boltzformer.intensity import Window
 from boltzformer.postprocess import sigmoid, smoothed
-from boltzformer.request import Request
+from boltzformer.region import Region
+from boltzformer.reproduce import reproduce
+from boltzformer.request import FOUND, Request
 from boltzformer.show import Show
-from boltzformer.types import LabelMap, Prediction, SliceResult, Started, Volume
+from boltzformer.slicing import LOGIT_STEP
+from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,12 @@ class Casework:
     request: Request
     output: Path
     about: Checkpoint
+    place: Place
     engine: Callable[[], Engine]
     """Loaded when the first case needs it."""
     show: Show
     overwrite: bool = False
+    batch_size: int | None = None
     expected: Mapping[str, Any] | None = None
     """The provenance that this run shall reproduce."""
 
@@ -45,24 +50,21 @@ class Casework:
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
         checked_place(place, case, lambda targets: io.check_targets(targets, grid, overwrite=True))
-        facts = request.facts(volume, self.about)
-        if self.expected is not None:
-            _demand_same(self.expected, facts)
+        facts = request.facts(volume, self.about, self.place)
         if not self.overwrite and is_finished(place, facts):
             show.event("skipped", case=case.name, reason="finished before")
             show.say(f"{case.name}: finished before, skipped.")
             return None
-        wanted = request.wanted(volume.grid.shape[volume.slice_axis])
+        wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.box(volume.grid)
         engine = self.engine()
         fits = _fits(engine)
         for sentence in suggestions.doubts([one.text for one in request.asked], volume.modality, fits):
             show.note(f"{case.name}: {sentence}")
-        window = self._window(volume)
-        prediction = self._watched(case, engine, volume, window, wanted)
+        prediction, region = self._answered(case, engine, volume, wanted, region)
         labels = self._masks(prediction)
         with written_whole(place, overwrite=self.overwrite) as part:
             masks = self._write_masks(part, place, io.resample(labels, grid), case.path)
-            self._write_extras(part, place, case, engine, volume, window, prediction, labels)
+            self._write_extras(part, place, engine, volume, region, prediction, labels)
             story = {
                 **prediction.provenance,
                 "request": facts,
@@ -76,23 +78,43 @@ class Casework:
         for name, count in voxels.items():
             what = f"{count} voxels" if count else "nothing was found; the mask is empty."
             show.say(f"{case.name}: {name}: {what}")
+        if prediction.doubt:
+            show.say(f"{case.name}: the seeds disagree most in slices {', '.join(map(str, prediction.doubt[:5]))}.")
         for name in written:
             show.say(f"wrote {place.folder / name}")
         return story
 
-    def _window(self, volume: Volume) -> Window:
-        """As asked; a provenance from a viewer holds the very numbers instead."""
+    def _answered(
+        self, case: Case, engine: Engine, volume: Volume, wanted: range | None, region: Region | None
+    ) -> tuple[Prediction, Region | None]:
+        """What the model says, and the region it looked at enlarged."""
+        request = self.request
         if self.expected is not None:
-            told = self.expected["window"]
-            return Window(told["low"], told["high"], told["kind"], told.get("zero", False))
-        return Window.choose(self.request.window, volume.array, volume.modality)
+            prediction = self._watched(case, reproduce(self.expected, volume, engine))
+            box = self.expected["region"]
+            return prediction, None if box is None else Region(box["low_lps_mm"], box["high_lps_mm"])
+        how: dict[str, Any] = {
+            "seed": request.seed,
+            "samples": request.samples,
+            "window": Window.choose(request.window, volume.array, volume.modality),
+            "slices": wanted,
+            "batch_size": self.batch_size,
+        }
+        if request.region == FOUND:
+            first = self._watched(case, engine.segment(volume, request.asked, **how))
+            region = Region.around(volume.grid, first.labels().layers.max(axis=0))
+            box = engine.plan(volume, region=region).indices
+            how["slices"] = None if wanted is None else [index for index in wanted if index in box]
+        return self._watched(case, engine.segment(volume, request.asked, region=region, **how)), region
 
-    def _watched(self, case: Case, engine: Engine, volume: Volume, window: Window, wanted: range | None) -> Prediction:
+    def _watched(self, case: Case, events: Iterator[Happening]) -> Prediction:
         """Runs to the end and shows each step."""
-        for event in engine.segment(volume, self.request.asked, seed=self.request.seed, window=window, slices=wanted):
+        for event in events:
             match event:
                 case Started():
-                    self.show.started(case.name, event, window.kind)
+                    self.show.started(case.name, event)
+                case Adjusted(what, why):
+                    self.show.adjusted(case.name, what, why)
                 case SliceResult():
                     self.show.slice(case.name, event)
                 case Prediction():
@@ -106,15 +128,14 @@ class Casework:
             steady = smoothed(prediction.existence, request.smooth)
             slices = [replace(one, existence=steady[:, n]) for n, one in enumerate(prediction.slices)]
             prediction = replace(prediction, slices=tuple(slices))
-        gate = 0.5 if request.existence is None else request.existence
-        labels = prediction.labels(request.threshold, gate)
+        labels = prediction.labels(request.threshold, request.existence)
         if request.suppress:
             labels = objects.without_doubles(labels, prediction)
         if request.smallest_mm3 or request.largest is not None:
             labels = objects.kept(labels, smallest_mm3=request.smallest_mm3, largest=request.largest)
         return labels
 
-    def _write_masks(self, part: Path, place: Place, labels: LabelMap, source: Path) -> list[str]:
+    def _write_masks(self, part: Path, place: Target, labels: LabelMap, source: Path) -> list[str]:
         """One file for all, or one per prompt; an empty mask is a file too."""
         if not place.own_folder:
             return [path.name for path in io.write(labels, part / place.masks[0], source=source)]
@@ -126,28 +147,32 @@ class Casework:
     def _write_extras(
         self,
         part: Path,
-        place: Place,
-        case: Case,
+        place: Target,
         engine: Engine,
         volume: Volume,
-        window: Window,
+        region: Region | None,
         prediction: Prediction,
         labels: LabelMap,
     ) -> None:
         request = self.request
+        told = prediction.provenance["window"]
+        window = Window(told["low"], told["high"], told["kind"], told["zero"])
         prefix = "" if place.own_folder else f"{place.stem}."
         if request.lesions:
-            rows = lesions.table(labels, prediction)
+            rows = lesions.table(labels, prediction, lesions.edges_of(prediction))
             (part / f"{place.stem}.lesions.csv").write_text(lesions.to_csv(rows), "utf-8")
             (part / f"{place.stem}.lesions.json").write_text(json.dumps(lesions.to_facts(rows), indent=1), "utf-8")
         for number, (slug, prompt) in enumerate(zip(slugs(request.asked), request.asked, strict=True)):
             if request.probabilities:
                 extension = io.split_name(Path(place.masks[0]))[1]
                 extension = extension if extension in (".nrrd", ".mha") else ".nii.gz"
-                shown = Volume(probabilities(prediction, number), volume.grid, source=volume.source)
-                io.write_volume(shown, part / f"{prefix}{slug}.probability{extension}")
+                maps = {"probability": probabilities(prediction, number), "spread": spread(prediction, number)}
+                for name, values in maps.items():
+                    if values is not None:
+                        shown = Volume(values, volume.grid, source=volume.source)
+                        io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
             for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
-                trace = engine.trace(volume, prompt, index, seed=request.seed, window=window)
+                trace = engine.trace(volume, prompt, index, seed=request.seed, window=window, region=region)
                 plan = prediction.plan
                 mask = plan.view.apply(labels.mask(number + 1))[plan.canonical_index(index)]
                 plain = pictures.slice_picture(volume, plan, window, index)
@@ -169,27 +194,21 @@ def probabilities(prediction: Prediction, prompt: int) -> NDArray[np.float32]:
     stored = np.zeros(plan.grid.shape, np.float32)
     seen = plan.view.apply(stored)
     for one in prediction.slices:
-        seen[plan.canonical_index(one.index)] = sigmoid(plan.expand(one.logits[prompt]))
+        seen[plan.canonical_index(one.index)] = sigmoid(plan.expand(one.plane(prompt)))
     return stored
 
 
-def differences(told: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Which recorded parts of two provenances are not the same; none where the masks are equal bit for bit."""
-    if told.get("masks") == here["masks"]:
-        return []
-    parts = ("software", "device", "dtype", "threads", "model", "image", "plan", "window", "masks")
-    return [part for part in parts if part in told and told[part] != here.get(part)]
-
-
-def _demand_same(told: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Without the same image and model there is nothing to reproduce."""
-    for part, here in (("image", facts["image"]["sha256"]), ("model", facts["model"])):
-        there = told[part]["sha256"]
-        if there != here:
-            raise BoltzFormerError(
-                f"The mask was made of another {part} (sha256 {there[:12]}…, here {here[:12]}…): "
-                f"give the {part} '{told[part]['name']}' that it was made of."
-            )
+def spread(prediction: Prediction, prompt: int) -> NDArray[np.float32] | None:
+    """(z, y, x): standard deviation of each voxel's probability over the samples; None for a single one."""
+    plan = prediction.plan
+    stored = np.zeros(plan.grid.shape, np.float32)
+    seen = plan.view.apply(stored)
+    for one in prediction.slices:
+        if one.spread is None:
+            return None
+        levels = (one.spread[prompt] // 2).astype(np.int8)  # 127 is the largest there is, 0.5
+        seen[plan.canonical_index(one.index)] = np.clip(plan.expand(levels) / LOGIT_STEP / 254, 0, 0.5)
+    return stored
 
 
 def _fits(engine: Engine) -> Callable[[str], bool]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from boltzformer.errors import CheckpointError
 from boltzformer.home import model_file
+from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ConfigError, ModelConfig
 from boltzformer.model.text import TableTokenizer
@@ -28,6 +29,8 @@ FORMAT = "boltzformer 1"
 """Written into every file; a file without it holds weights only."""
 UNTRAINED = "not trained on medical images"
 """What every place that names the default model says until one is trained on real images."""
+IMAGE_SIDE = ("backbone.", "sem_seg_head.pixel_decoder.", "sem_seg_head.predictor.input_proj.")
+"""Beginnings of the names of all weights that see the image alone."""
 SHOWN = 5
 """So many offending names are spelled out in an error."""
 
@@ -179,6 +182,20 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> N
     # otherwise, and a loaded model shall answer bit for bit as before. It also lets go of the file.
     wanted = {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in state.items()}
     model.load_state_dict(wanted, strict=True, assign=True)
+
+
+def image_side(model: nn.Module, config: ModelConfig) -> str:
+    """Hash of everything that an image meets before a prompt does: features belong to it, not to the whole model."""
+    described = {name: value for name, value in config.to_dict().items() if name not in ("text", "decoder")}
+    decoder = config.decoder
+    # The sampling law decides how tokens lie in memory, and some kernels round differently then.
+    described["tokens"] = [decoder.strides, decoder.hidden, boltzmann.expected_density(decoder), decoder.law]
+    found = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith(IMAGE_SIDE):
+            found.update(f"{name} {tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _complaint(what: str, names: list[str]) -> str:

@@ -19,10 +19,11 @@ import boltzformer
 from boltzformer import checkpoint, io, machine, manage, suggestions
 from boltzformer.cases import FORMATS
 from boltzformer.casework import Casework
+from boltzformer.devices import choose
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.request import Request, repeated, series_number
-from boltzformer.runs import engine_of, run_all
+from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
 
 NOTICE = "Research only, not for clinical use."
@@ -58,6 +59,8 @@ def segment(
         list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
     ] = None,
     model: Model = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Slices at once on a GPU; a CPU takes one by one.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same mask.")] = 0,
     window: Annotated[
         str, typer.Option(help="auto, soft tissue, lung, brain, bone, percentiles, stored, or WIDTH/LEVEL.")
@@ -78,6 +81,12 @@ def segment(
     smallest: Annotated[float, typer.Option(help="Drop objects below this many mm³.")] = 0.0,
     largest: Annotated[int | None, typer.Option(help="Keep only so many of the largest objects per prompt.")] = None,
     smooth: Annotated[int, typer.Option(help="Average the existence over so many slices (odd).")] = 1,
+    samples: Annotated[int, typer.Option(help="So many seeds: their mean, and where they disagree.")] = 1,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Look only at this box, enlarged: corners I,J,K:I,J,K; or 'found', around a first pass."),
+    ] = None,
+    mm: Annotated[bool, typer.Option("--mm", help="The corners of --region are LPS millimetres X,Y,Z.")] = False,
     series: Series = None,
     frame: Frame = None,
     allow_gaps: AllowGaps = False,
@@ -118,6 +127,9 @@ def segment(
             smallest_mm3=smallest,
             largest=largest,
             smooth=smooth,
+            samples=samples,
+            region=region,
+            mm=mm,
             series=series,
             frame=frame,
             allow_gaps=allow_gaps,
@@ -131,9 +143,12 @@ def segment(
         told, request = repeated(reproduce, format)
         if prompt:
             raise BoltzFormerError("--reproduce takes the prompts from its file: leave -p out.")
+    if batch_size is not None and batch_size < 1:
+        raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
+    place = choose(device) if told is None or device != "auto" else place_like(told)
     about = checkpoint.read(checkpoint.resolve(model))
     with Show(as_json) as show:
-        work = Casework(request, output, about, engine_of(about, show), show, overwrite, told)
+        work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
         code = run_all(work, images)
     if code:
         raise typer.Exit(code)
@@ -164,7 +179,7 @@ def info(
             "boltzformer": boltzformer.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "device": machine.device_in_words(),
+            "device": machine.device_in_words(engine),
             "per slice": f"{cost.seconds:.3f} s for one prompt (measured just now){peak}",
             **manage.card(engine.about),
             **{f"{name} folder": f"{at['path']} ({at['mb']:.1f} MB)" for name, at in manage.kept().items()},

@@ -2,40 +2,109 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from boltzformer import __version__, checkpoint
+from boltzformer import checkpoint, provenance
+from boltzformer.answering import Question, answer
 from boltzformer.checkpoint import Checkpoint
-from boltzformer.errors import BoltzFormerError
+from boltzformer.devices import Place, choose, use_cores
+from boltzformer.errors import BoltzFormerError, OutOfMemory
+from boltzformer.features import FeatureCache, Scope, one_by_one
 from boltzformer.intensity import Window
-from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
+from boltzformer.memory import CACHE_BYTES, Effort, is_out_of_memory
+from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
-from boltzformer.slicing import SlicePlan, to_int8
-from boltzformer.types import LookTrace, Prediction, Prompt, SamplingTrace, SliceResult, Started, Volume, as_prompts
+from boltzformer.noise import noise_for
+from boltzformer.region import Region
+from boltzformer.run import Run, Slices, check_slices, one_after_another, outwards
+from boltzformer.slicing import SlicePlan
+from boltzformer.types import (
+    Adjusted,
+    LookTrace,
+    Prediction,
+    Prompt,
+    SamplingTrace,
+    SliceResult,
+    Started,
+    Volume,
+    as_prompts,
+)
+
+Happening = Started | Adjusted | SliceResult | Prediction
+KEPT_PROMPTS = 256
+"""Embeddings of so many prompts are kept; each is a few kB."""
 
 
-def load(model: str | Path = "default") -> Engine:
+def load(
+    model: str | Path = "default", *, device: str = "auto", dtype: str = "auto", features: FeatureCache | None = None
+) -> Engine:
     """An engine with this model: 'default' or a .safetensors file.
 
-    The same number of threads everywhere, so that scripts and viewers get the same bits; one core stays free.
+    Pass another engine's `features`, and slices that one has seen need not be encoded again if the image encoders are
+    the same, as after training only the decoder.
     """
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
-    return Engine(*checkpoint.load(model))
+    place = choose(device, dtype)
+    use_cores()
+    return Engine(*checkpoint.load(model), place, features)
+
+
+def segment(
+    volume: Volume,
+    prompts: str | Prompt | Sequence[str | Prompt],
+    *,
+    model: str | Path | Engine = "default",
+    **how: Any,
+) -> Prediction:
+    """Runs to the end; `how` is what `Engine.segment` understands."""
+    engine = model if isinstance(model, Engine) else load(model)
+    *_, last = engine.segment(volume, prompts, **how)
+    assert isinstance(last, Prediction)
+    return last
 
 
 class Engine:
-    """A model, ready to segment. Runs on the CPU in fp32."""
+    """A model, ready to segment."""
 
-    def __init__(self, model: BoltzFormer, about: Checkpoint) -> None:
+    def __init__(
+        self, model: BoltzFormer, about: Checkpoint, place: Place | None = None, features: FeatureCache | None = None
+    ) -> None:
         self.model, self.about = model, about
+        self.features = FeatureCache(CACHE_BYTES) if features is None else features
+        self._asked = place or choose("cpu")
+        self._now = Place(torch.device("cpu"), torch.float32, "")
+        self._encoder_hash = ""
+        self._texts: dict[str, TextState] = {}
+
+    @property
+    def device(self) -> str:
+        """Where it runs: 'cpu', 'cuda' or 'mps'."""
+        return self._asked.device.type
+
+    @property
+    def precision(self) -> str:
+        """Of its numbers: 'float32', 'bfloat16' or 'float16'."""
+        return self._asked.precision
+
+    @property
+    def why(self) -> str:
+        """Why there, in a sentence."""
+        return self._asked.why
+
+    def plan(self, volume: Volume, axis: int | None = None, region: Region | None = None) -> SlicePlan:
+        """How this model would cut the volume: along an array axis (None: the acquisition axis), whole or in a box."""
+        if axis not in (None, 0, 1, 2):
+            raise BoltzFormerError(f"There is no array axis {axis}: give 0, 1 or 2 (z, y, x).")
+        config = self.model.config
+        along = volume.slice_axis if axis is None else axis
+        box = None if region is None else region.box(volume.grid, along)
+        return SlicePlan.of(
+            volume.grid, config.image_size, along, channels=config.channels, resampler=config.resampler, box=box
+        )
 
     def segment(
         self,
@@ -44,124 +113,171 @@ class Engine:
         *,
         seed: int = 0,
         start: int | None = None,
-        slices: Iterable[int] | None = None,
+        slices: Slices | None = None,
         window: Window | None = None,
-    ) -> Iterator[Started | SliceResult | Prediction]:
-        """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`."""
-        asked, window = as_prompts(prompts), window or volume.window()
-        plan = self.plan(volume)
-        order = outwards(plan.count, start) if slices is None else check_slices(slices, plan.count)
-        return self._run(volume, asked, plan, window, order, seed)
+        axis: int | None = None,
+        samples: int = 1,
+        region: Region | None = None,
+        batch_size: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> Iterator[Happening]:
+        """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`.
+
+        `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
+        CPU takes one at a time, so that each has the same bits whatever runs beside it.
+        """
+        asked = as_prompts(prompts)
+        for name, value, least in (
+            ("samples", samples, 1),
+            ("batch_size", batch_size, 1),
+            ("cache_bytes", cache_bytes, 0),
+        ):
+            if value is not None and value < least:
+                raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
+        plan, shown = self.plan(volume, axis, region), _shown(volume, window)
+        if callable(slices):
+            ask, total, focus = slices, len(plan.indices), start
+        else:
+            order = outwards(plan.indices, start) if slices is None else check_slices(slices, plan)
+            ask, total, focus = one_after_another(order), len(order), order[0] if start is None else start
+        question = Question(asked, int(seed), int(samples))
+        gpu = self._asked.device.type != "cpu"
+        effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
+        self.features.budget = cache_bytes
+        return self._events(Run(volume, plan, shown, region, question, ask, focus, effort), total)
 
     def trace(
-        self, volume: Volume, prompt: str | Prompt, index: int, *, seed: int = 0, window: Window | None = None
-    ) -> SamplingTrace:
-        """Where the model looked on one slice: exactly the looks that gave `segment` its answer."""
-        (one,), window = as_prompts(prompt), window or volume.window()
-        plan = self.plan(volume)
-        check_slices([index], plan.count)
-        with torch.inference_mode():
-            image = self._encode(volume, plan, window, index)
-            answer = self._decode(
-                image, self.model.encode_text([one.text]), one, plan.canonical_index(index), seed, True
-            )
-        return SamplingTrace(tuple(_look_trace(look) for look in answer.trace))
-
-    def plan(self, volume: Volume) -> SlicePlan:
-        """How this model would cut the volume."""
-        config = self.model.config
-        return SlicePlan.of(
-            volume.grid, config.image_size, volume.slice_axis, channels=config.channels, resampler=config.resampler
-        )
-
-    def _run(
         self,
         volume: Volume,
-        prompts: tuple[Prompt, ...],
-        plan: SlicePlan,
-        window: Window,
-        order: Sequence[int],
-        seed: int,
-    ) -> Iterator[Started | SliceResult | Prediction]:
-        yield Started(plan, len(order))
-        with torch.inference_mode():  # unpadded, so that an answer never depends on the prompts beside it
-            texts = [self.model.encode_text([prompt.text]) for prompt in prompts]
-        done: list[SliceResult] = []
-        for index in order:
+        prompt: str | Prompt,
+        index: int,
+        *,
+        seed: int = 0,
+        window: Window | None = None,
+        axis: int | None = None,
+        region: Region | None = None,
+    ) -> SamplingTrace:
+        """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0)."""
+        (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region)
+        check_slices([index], plan)
+        run = Run(
+            volume, plan, shown, region, Question((one,), seed, 1), lambda: None, index, Effort(self._asked, 1, 1)
+        )
+        with torch.inference_mode():
+            self._move(self._asked)
+            image = self._image(run, self._scope(run, provenance.hash_of_voxels(volume.array)), index)
+            noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
+            looks = self.model.decode(image, self._text(one.text), noise, True).trace
+        return SamplingTrace(tuple(_look_trace(look) for look in looks))
+
+    # --- one run -------------------------------------------------------------------------------------------------
+
+    def _events(self, run: Run, total: int) -> Iterator[Happening]:
+        yield Started(run.plan, total)
+        voxels = provenance.hash_of_voxels(run.volume.array)
+        while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
+            index = run.waiting[0]
+            result = self._attempt(run, voxels, index)
+            if isinstance(result, Adjusted):
+                run.adjusted.append(result)
+                yield result
+                continue
+            run.waiting.popleft()
+            run.done[index] = result
+            yield result
+        slices = tuple(run.done[index] for index in sorted(run.done))
+        facts = provenance.describe(
+            self.about,
+            run.effort.place,
+            run.volume,
+            voxels,
+            run.plan,
+            run.window,
+            run.region,
+            run.question,
+            slices,
+            run.adjusted,
+        )
+        yield Prediction(run.question.prompts, slices, run.plan, facts)
+
+    def _attempt(self, run: Run, voxels: str, index: int) -> SliceResult | Adjusted:
+        """One slice's answer; or, if the device is full, what will be done otherwise from now on."""
+        try:
             with torch.inference_mode():
-                image, middle = self._encode(volume, plan, window, index), plan.canonical_index(index)
-                answers = [
-                    self._decode(image, text, prompt, middle, seed) for text, prompt in zip(texts, prompts, strict=True)
-                ]
-            logits = to_int8(torch.stack([answer.logits[0, 0] for answer in answers]).numpy())
-            existence = np.array([_existence(answer) for answer in answers], np.float32)
-            done.append(SliceResult(index, logits, existence))
-            yield done[-1]
-        history = self.about.history
-        facts = {
-            "software": f"napari-boltzformer {__version__}, torch {torch.__version__}",
-            "model": {
-                "name": history.name,
-                "sha256": self.about.sha256,
-                "trained on": history.data,
-            },
-            "image": {
-                "name": volume.name,
-                "sha256": hashlib.sha256(np.ascontiguousarray(volume.array).data).hexdigest(),
-            },
-            "prompts": [prompt.text for prompt in prompts],
-            "seed": seed,
-            "window": {"low": window.low, "high": window.high, "kind": window.kind, "zero": window.zero_is_background},
-            "plan": {"plane": plan.plane, "axis": plan.axis, "size": plan.size},
-            "device": "cpu",
-            "dtype": "float32",
-            "notice": "Research only, not for clinical use.",
-        }
-        yield Prediction(prompts, tuple(sorted(done, key=lambda result: result.index)), plan, facts)
+                self._move(run.effort.place)
+                image = self._image(run, self._scope(run, voxels), index)
+                texts = [self._text(prompt.text) for prompt in run.question.prompts]
+                middle = run.plan.canonical_index(index)
+                return answer(self.model, image, texts, run.question, index, middle, run.effort.together)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            full = str(error).splitlines()[0]
+        # Only now, for the error held on to what the slice needed.
+        run.encoded.clear()
+        easier = run.effort.easier()
+        if easier is None:
+            raise OutOfMemory(
+                f"The computer has too little memory for the model '{self.about.history.name}' ({full}): "
+                "close other programs, use a smaller model, or run it on a computer with more."
+            )
+        before, (run.effort, adjusted) = run.effort, easier
+        if not run.effort.keep:
+            self.features.budget = 0
+        if run.effort.place != before.place:  # one run, one precision: what is done is done again
+            run.waiting.extendleft(reversed([one for one in run.done if one != index]))
+            run.done.clear()
+        if before.place.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return adjusted
 
-    def _encode(self, volume: Volume, plan: SlicePlan, window: Window, index: int) -> ImageState:
-        return self.model.encode_image(torch.from_numpy(plan.network_slice(volume.array, window, index))[None])
+    def _image(self, run: Run, scope: Scope, index: int) -> ImageState:
+        """The features of a slice: kept ones, or the encoder's, which sees those that wait next as well."""
+        self.features.focus(scope, index if run.focus is None else run.focus)
+        known = run.encoded.pop(index, None) or self.features.get(scope, index)
+        if known is not None:
+            return known
+        ahead = [one for one in run.waiting if one != index and one not in run.encoded]
+        batch = [index, *(one for one in ahead if self.features.get(scope, one) is None)][: run.effort.batch]
+        cut = [torch.from_numpy(run.plan.network_slice(run.volume.array, run.window, one)) for one in batch]
+        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.dtype)))
+        for one, state in zip(batch, states, strict=True):
+            run.encoded[one] = state
+            self.features.put(scope, one, state)
+        return run.encoded.pop(index)
 
-    def _decode(
-        self, image: ImageState, text: TextState, prompt: Prompt, middle: int, seed: int, trace: bool = False
-    ) -> Answer:
-        """One slice and one prompt at one fixed shape, whatever runs beside it."""
+    def _text(self, text: str) -> TextState:
+        """Each prompt is encoded alone, unpadded, so that its answer never depends on the prompts beside it."""
+        if text not in self._texts:
+            while len(self._texts) >= KEPT_PROMPTS:
+                del self._texts[next(iter(self._texts))]
+            self._texts[text] = self.model.encode_text([text])
+        return self._texts[text]
 
-        def noise(layer: int) -> Tensor:
-            shape = self.model.decoder.noise_shape(image.tokens, 1, layer)
-            return torch.rand(shape, generator=noise_source(seed, middle, prompt.text, layer))
+    def _scope(self, run: Run, voxels: str) -> Scope:
+        array = run.volume.array
+        content = f"{voxels} {array.dtype.str} {array.shape}"
+        self._encoder_hash = self._encoder_hash or checkpoint.image_side(self.model, self.about.config)
+        return Scope(content, run.plan, run.window, self._encoder_hash, self._now.device.type, self._now.precision)
 
-        return self.model.decode(image, text, noise, trace)
+    def _move(self, place: Place) -> None:
+        """Puts the model where a run wants it; its weights are read again when they were rounded before."""
+        if (place.device, place.dtype) == (self._now.device, self._now.dtype):
+            return
+        self._texts.clear()
+        if self._now.dtype != place.dtype and self._now.dtype != torch.float32:
+            self.model = checkpoint.load(self.about.path)[0]
+        self.model.to(place.device, place.dtype)
+        self._now = place
 
 
-def noise_source(seed: int, middle: int, prompt: str, layer: int, sample: int = 0) -> torch.Generator:
-    """Noise belongs to (seed, canonical slice, prompt, sample, layer): not to a batch, an order or a run."""
-    identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode()
-    number = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest()) >> 1
-    return torch.Generator().manual_seed(number)
-
-
-def _existence(answer: Answer) -> float:
-    """Probability that the object is in the slice; without a classifier, the surest pixel's (uncalibrated both)."""
-    logit = answer.logits.amax() if answer.existence is None else answer.existence[0, 0]
-    return float(logit.sigmoid())
+def _shown(volume: Volume, window: Window | None) -> Window:
+    """The window, and no surprise about voxels later."""
+    if volume.array.dtype.kind not in "biuf":
+        raise BoltzFormerError(f"Voxels of type {volume.array.dtype} can't be shown: give real numbers.")
+    return window or volume.window()
 
 
 def _look_trace(look: Look) -> LookTrace:
-    guess, probability, visited = (x[0, 0].float().numpy() for x in (look.guess, look.probability, look.visited))
+    guess, probability, visited = (x[0, 0].float().cpu().numpy() for x in (look.guess, look.probability, look.visited))
     return LookTrace(look.scale, look.temperature, guess, probability, visited)
-
-
-def outwards(count: int, start: int | None) -> list[int]:
-    """All slices, the visible one first, then its neighbours on both sides."""
-    middle = count // 2 if start is None else min(max(start, 0), count - 1)
-    return sorted(range(count), key=lambda index: (abs(index - middle), index))
-
-
-def check_slices(slices: Iterable[int], count: int) -> list[int]:
-    """Each asked slice once, in the order asked."""
-    order = list(dict.fromkeys(int(index) for index in slices))
-    outside = [index for index in order if not 0 <= index < count]
-    if outside or not order:
-        raise BoltzFormerError(f"Slices {outside or order} don't exist: the volume has slices 0 to {count - 1}.")
-    return order

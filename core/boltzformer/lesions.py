@@ -55,6 +55,19 @@ def table(labels: LabelMap, prediction: Prediction, edges: LabelMap | None = Non
     return rows
 
 
+def edges_of(prediction: Prediction) -> LabelMap | None:
+    """The outlines that the model drew, where it draws any: label p + 1 belongs to prompt p."""
+    if not prediction.slices or any(one.edges is None for one in prediction.slices):
+        return None
+    layers = [
+        prediction.plan.masks([(s.index, s.edges[p]) for s in prediction.slices if s.edges is not None])
+        * np.uint8(p + 1)
+        for p in range(len(prediction.prompts))
+    ]
+    names = {p + 1: prompt.name for p, prompt in enumerate(prediction.prompts)}
+    return LabelMap(np.stack(layers), prediction.grid, names)
+
+
 def to_csv(rows: Sequence[Finding]) -> str:
     """One line per object, below a line of names."""
     text = io.StringIO(newline="")
@@ -120,7 +133,7 @@ def _along_slices(found: Array, prompt: int, prediction: Prediction) -> tuple[ND
     for result in prediction.slices:
         here = seen[plan.canonical_index(result.index)]
         if here.any():
-            probability = sigmoid(plan.expand(result.logits[prompt]))
+            probability = sigmoid(plan.expand(result.plane(prompt)))
             sums += np.bincount(here.ravel(), probability.ravel(), count)
             present = np.unique(here)
             best[present] = np.maximum(best[present], result.existence[prompt])

@@ -39,10 +39,11 @@ def measured(engine: Engine) -> Cost:
     return Cost(seconds, _peak_mb(), weights / 1e6)
 
 
-def device_in_words() -> str:
-    """Which device the model runs on."""
-    cpu = platform.processor() or platform.machine()
-    return f"cpu, {os.cpu_count()} cores ({cpu}), {torch.get_num_threads()} used"
+def device_in_words(engine: Engine) -> str:
+    """Which device the model runs on, and why."""
+    cpu = f"{os.cpu_count()} cores ({platform.processor() or platform.machine()}), {torch.get_num_threads()} used"
+    where = f"{engine.device}, {cpu}" if engine.device == "cpu" else engine.device
+    return f"{where}, {engine.precision}. {engine.why}"
 
 
 def _peak_mb() -> float | None:

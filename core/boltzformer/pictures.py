@@ -67,6 +67,7 @@ def looks_picture(
     A place that nobody visited is dim, one that a quarter of the queries and heads visited is fully lit; the scale is
     the same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White: the mask.
     """
+    picture, mask = picture[plan.crop], mask[plan.crop]
     big = _resized(picture, width)
     tiles = [
         _tile(big, plan, look, number, mask if number == len(trace.layers) else None)
@@ -160,7 +161,7 @@ def _smooth_on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) ->
 
 def _in_square(plan: SlicePlan, axis: int, count: int) -> NDArray[np.float64]:
     """Middles of `count` rows or columns of a slice's picture, as shares 0…1 of the padded square."""
-    side, length = max(plan.slice_shape), plan.slice_shape[axis]
+    side, length = max(plan.crop_shape), plan.crop_shape[axis]
     return ((side - length) // 2 + (np.arange(count) + 0.5) * length / count) / side
 
 

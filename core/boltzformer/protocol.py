@@ -13,8 +13,10 @@ import numpy as np
 from boltzformer.errors import BackendError
 from boltzformer.geometry import Grid
 from boltzformer.intensity import Window
+from boltzformer.packing import Packed
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
+    Adjusted,
     Cancelled,
     Failed,
     LookTrace,
@@ -52,10 +54,12 @@ class TraceRequest:
 
 
 _CARRIED = (
+    Adjusted,
     Cancelled,
     Failed,
     Grid,
     LookTrace,
+    Packed,
     Prediction,
     Prompt,
     SamplingTrace,
@@ -102,12 +106,15 @@ def frames(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _flatten(value: object, arrays: list[bytes]) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | bytes):
         start = sum(map(len, arrays))
-        arrays.append(np.ascontiguousarray(value).tobytes())
+        arrays.append(value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes())
+        if isinstance(value, bytes):
+            return {"#": "bytes", "size": len(value), "at": start}
         return {"#": "array", "dtype": value.dtype.str, "shape": value.shape, "at": start}
     if is_dataclass(value) and not isinstance(value, type):
-        content = {field.name: _flatten(getattr(value, field.name), arrays) for field in fields(value)}
+        kept = vars(value)  # not by attribute: what is packed travels packed
+        content = {field.name: _flatten(kept[field.name], arrays) for field in fields(value)}
         return {"#": type(value).__name__, **content}
     if isinstance(value, Mapping):
         return {str(key): _flatten(item, arrays) for key, item in value.items()}
@@ -122,6 +129,8 @@ def _build(value: Any, body: memoryview) -> Any:
     if not isinstance(value, dict):
         return value
     kind = value.pop("#", "")
+    if kind == "bytes":
+        return bytes(body[value["at"] : value["at"] + value["size"]])
     if kind == "array":
         count = int(np.prod(value["shape"], dtype=np.int64))
         flat = np.frombuffer(body, np.dtype(value["dtype"]), count, value["at"])

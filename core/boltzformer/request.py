@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from boltzformer import io
 from boltzformer.cases import FORMATS
 from boltzformer.checkpoint import Checkpoint
+from boltzformer.devices import Place
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import PLANES
+from boltzformer.geometry import PLANES, Grid
 from boltzformer.intensity import Window
+from boltzformer.provenance import hash_of_voxels
+from boltzformer.region import Point, Region
 from boltzformer.types import Prompt, Volume, as_prompts
+
+FOUND = "found"
+"""Asks for a first pass, and a second one around what it found."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Request:
     largest: int | None = None
     smooth: int = 1
     """Slices over which the existence is averaged."""
+    samples: int = 1
+    region: str | None = None
+    """Two corners I,J,K:I,J,K, or 'found'."""
+    mm: bool = False
+    """Whether the corners are LPS millimetres."""
     series: str | None = None
     frame: int | None = None
     allow_gaps: bool = False
@@ -61,8 +69,11 @@ class Request:
             raise BoltzFormerError("--smallest needs a volume of 0 mm³ or more, and --largest a number from 1.")
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise BoltzFormerError(f"--smooth {self.smooth} has no middle slice: give 1, 3, 5 or another odd number.")
+        if self.samples < 1:
+            raise BoltzFormerError(f"--samples {self.samples} is none: give a number from 1.")
         as_prompts(self.prompts)
         _range(self.slices)
+        _corners(self.region)
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
@@ -87,16 +98,35 @@ class Request:
             )
         return range(first, end)
 
-    def facts(self, volume: Volume, model: Checkpoint) -> dict[str, Any]:
+    def box(self, grid: Grid) -> Region | None:
+        """The region to look at enlarged; None for the whole image, or for one still to be found."""
+        corners = _corners(self.region)
+        if corners is None:
+            return None
+        low, high = corners
+        if self.mm:
+            return Region(low, high)
+        inside = [0 <= a <= b < n for a, b, n in zip(low, high, grid.shape[::-1], strict=True)]
+        whole = [value == int(value) for value in (*low, *high)]
+        if not all(inside) or not all(whole):
+            raise BoltzFormerError(
+                f"--region {self.region} is no box of voxels in this image ({'×'.join(map(str, grid.shape[::-1]))}): "
+                "give two corners I,J,K:I,J,K, 0-based, the lower one first, or add --mm for LPS millimetres."
+            )
+        first, last = (tuple(int(value) for value in corner) for corner in corners)
+        return Region.of_voxels(grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
+
+    def facts(self, volume: Volume, model: Checkpoint, place: Place) -> dict[str, Any]:
         """What the masks of this image depend on, as JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         image = {
-            "sha256": hashlib.sha256(np.ascontiguousarray(volume.array).data).hexdigest(),
+            "sha256": hash_of_voxels(volume.array),
             "dtype": str(volume.array.dtype),
             "shape": list(volume.array.shape),
             "affine_lps": volume.grid.lps.tolist(),
         }
-        return {**own, "prompts": list(self.prompts), "image": image, "model": model.sha256}
+        where = {"device": place.device.type, "dtype": place.precision}
+        return {**own, "prompts": list(self.prompts), "image": image, "model": model.sha256, **where}
 
 
 def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
@@ -107,20 +137,25 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}
         request = Request(**{**asked, "prompts": tuple(told["prompts"]), "format": chosen or asked.get("format")})
-        needed = [
-            told["image"]["sha256"],
-            told["model"]["sha256"],
-            *(told["window"][k] for k in ("low", "high", "kind")),
-        ]
     except OSError as error:
         raise BoltzFormerError(f"{file} could not be read ({error.strerror or error}): check the path.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BoltzFormerError(
             f"{file} does not tell how masks were made: give a provenance.json that this program wrote."
         ) from error
-    if not all(value is not None for value in needed):
-        raise BoltzFormerError(f"{file} is incomplete: give a provenance.json that this program wrote.")
     return told, request
+
+
+def _corners(text: str | None) -> tuple[Point, Point] | None:
+    if text is None or text == FOUND:
+        return None
+    try:
+        (a, b, c), (d, e, f) = (map(float, corner.split(",")) for corner in text.split(":"))
+    except ValueError:
+        raise BoltzFormerError(
+            f"--region {text} can't be understood: give two corners I,J,K:I,J,K such as 10,20,3:60,70,9, or '{FOUND}'."
+        ) from None
+    return (a, b, c), (d, e, f)
 
 
 def series_number(series: str | None) -> int | str | None:

@@ -38,11 +38,13 @@ class Show:
         if total > 1:
             self._cases = self._bar.add_task("cases", total=total)
 
-    def started(self, case: str, event: Started, window: str) -> None:
+    def started(self, case: str, event: Started) -> None:
         """A case begins."""
+        if self._slices is not None:  # a second pass, over a region
+            self._bar.remove_task(self._slices)
         plane = event.plan.plane
         self._slices = self._bar.add_task(f"{case}: {plane} slices", total=event.total)
-        self.event("started", case=case, plane=plane, slices=event.total, window=window)
+        self.event("started", case=case, plane=plane, slices=event.total)
 
     def slice(self, case: str, event: SliceResult) -> None:
         """A slice is done."""
@@ -50,6 +52,11 @@ class Show:
             self._bar.advance(self._slices)
         existence = [round(float(e), 4) for e in event.existence]
         self.event("slice", case=case, index=event.index, existence=existence)
+
+    def adjusted(self, case: str, what: str, why: str) -> None:
+        """Something is done otherwise than asked."""
+        self.event("adjusted", case=case, what=what, why=why)
+        self.say(f"{case}: {what}. {why}")
 
     def case_done(self) -> None:
         """Well or not."""

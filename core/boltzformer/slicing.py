@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import PLANES, Array, CanonicalView, Grid
 from boltzformer.intensity import Window
+from boltzformer.region import Box
 from boltzformer.resampling import Resampler, nearest, resize
 
 Channels = Literal["neighbours", "repeat", "rgb"]
@@ -42,6 +43,8 @@ class SlicePlan:
     """How slices are resized; the public model was fed by plain 'bicubic'."""
     orient: bool = True
     """False leaves slices as they are stored, for comparison with the reference, which knows no orientation."""
+    box: Box | None = None
+    """Only these voxels are looked at, enlarged to the network's size; None is all of them."""
 
     def __post_init__(self) -> None:
         if self.axis not in (0, 1, 2) or self.size < 1:
@@ -65,9 +68,10 @@ class SlicePlan:
         channels: Channels = "neighbours",
         resampler: Resampler = "antialiased",
         orient: bool = True,
+        box: Box | None = None,
     ) -> SlicePlan:
         """The plan for a grid; slices along the acquisition axis unless told otherwise (`Volume.slice_axis` knows)."""
-        return SlicePlan(grid, grid.acquisition_axis if axis is None else axis, size, channels, resampler, orient)
+        return SlicePlan(grid, grid.acquisition_axis if axis is None else axis, size, channels, resampler, orient, box)
 
     @cached_property
     def view(self) -> CanonicalView:
@@ -81,6 +85,29 @@ class SlicePlan:
     def count(self) -> int:
         """Number of slices."""
         return self.grid.shape[self.axis]
+
+    @property
+    def indices(self) -> range:
+        """Stored numbers of the slices that can be looked at: all, or those in the box."""
+        return range(self.count) if self.box is None else range(*self.box[self.axis])
+
+    @cached_property
+    def crop(self) -> tuple[slice, slice]:
+        """Rows and columns of the canonical slice that the network sees: all, or those in the box."""
+        if self.box is None:
+            return slice(0, self.slice_shape[0]), slice(0, self.slice_shape[1])
+        parts: list[slice] = []
+        for stored, flip in zip(self.view.order[1:], self.view.flips[1:], strict=True):
+            low, high = self.box[stored]
+            n = self.grid.shape[stored]
+            parts.append(slice(n - high, n - low) if flip else slice(low, high))
+        return parts[0], parts[1]
+
+    @cached_property
+    def crop_shape(self) -> tuple[int, int]:
+        """Number of rows and columns that the network sees."""
+        rows, columns = self.crop
+        return rows.stop - rows.start, columns.stop - columns.start
 
     @property
     def plane(self) -> str:
@@ -105,10 +132,10 @@ class SlicePlan:
             )
         seen, middle = self.view.apply(array), self.canonical_index(index)
         if self.channels == "rgb" and array.ndim == 4:
-            colours = window.apply(seen[middle])
+            colours = window.apply(seen[middle][self.crop])
             return np.stack([self.to_network(colours[..., channel]) for channel in range(3)]).astype(np.float32)
         numbers = self.neighbours(middle) if self.channels == "neighbours" else (middle,) * 3
-        planes = {number: self.to_network(_gray(window.apply(seen[number]))) for number in set(numbers)}
+        planes = {number: self.to_network(_gray(window.apply(seen[number][self.crop]))) for number in set(numbers)}
         return np.stack([planes[number] for number in numbers]).astype(np.float32)
 
     def neighbours(self, middle: int) -> tuple[int, int, int]:
@@ -127,9 +154,16 @@ class SlicePlan:
         return resize(square, (self.size, self.size), self.resampler)
 
     def expand(self, logits: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Logits (h, w) at model resolution → logits on the rows and columns of the canonical slice."""
-        side = max(self.slice_shape)
-        return resize(logits.astype(np.float32) * LOGIT_STEP, (side, side), "antialiased", self._inside)
+        """Logits (h, w) at model resolution → logits on the rows and columns of the canonical slice; −∞ off the box."""
+        side = max(self.crop_shape)
+        seen: NDArray[np.float32] = resize(
+            logits.astype(np.float32) * LOGIT_STEP, (side, side), "antialiased", self._inside
+        )
+        if self.box is None:
+            return seen
+        whole = np.full(self.slice_shape, -np.inf, np.float32)
+        whole[self.crop] = seen
+        return whole
 
     def mask(self, logits: NDArray[np.int8], threshold: float = 0.5) -> NDArray[np.bool_]:
         """One slice's mask in the canonical view. Logits are resized first and compared after: borders stay put."""
@@ -154,8 +188,8 @@ class SlicePlan:
     @cached_property
     def _inside(self) -> tuple[slice, slice]:
         """Where the slice lies in its padded square; an odd pixel goes behind."""
-        side = max(self.slice_shape)
-        rows, columns = (slice((side - n) // 2, (side - n) // 2 + n) for n in self.slice_shape)
+        side = max(self.crop_shape)
+        rows, columns = (slice((side - n) // 2, (side - n) // 2 + n) for n in self.crop_shape)
         return rows, columns
 
 

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import Array, Grid
 from boltzformer.intensity import Window
+from boltzformer.packing import Packed, compressed
 from boltzformer.slicing import SlicePlan
+
+GATE = 0.5
+"""Least existence for a slice to have a mask, where the checkpoint names none of its own."""
+FLOOR = 0.001
+"""Where existence is below this, logits are not kept: no lower gate brings them back."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +108,34 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Adjusted:
+    """Something could not be done as asked, so it is done otherwise."""
+
+    what: str
+    """What is different from now on."""
+    why: str
+
+
+@compressed("logits", "spread", "edges")
+@dataclass(frozen=True)
 class SliceResult:
-    """The answer for one slice."""
+    """The answer for one slice. Its maps are kept compressed and unpacked when read."""
 
     index: int
     """Along `plan.axis` of the stored array."""
     logits: NDArray[np.int8]
-    """(P, h, w) at model resolution, in steps of 1/16."""
+    """(P, h, w) at model resolution, in steps of 1/16; −8 throughout where existence is below `FLOOR`."""
     existence: NDArray[np.float32]
-    """(P,): probability that the prompt's object is in this slice (uncalibrated)."""
+    """(P,): probability that the prompt's object is in this slice; `provenance["existence kind"]` says whose."""
+    spread: NDArray[np.uint8] | None = None
+    """(P, h, w): standard deviation of the samples' probabilities, 255 = 0.5, the largest there is; None for one."""
+    edges: NDArray[np.int8] | None = None
+    """(P, h, w) logits of the outline, for models that draw one."""
+
+    def plane(self, prompt: int) -> NDArray[np.int8]:
+        """One prompt's logits, the others left packed."""
+        packed: Packed = vars(self)["logits"]
+        return packed.plane(prompt)
 
 
 @dataclass(frozen=True)
@@ -160,13 +185,30 @@ class Prediction:
         """(P, number of slices that were looked at)."""
         return np.stack([result.existence for result in self.slices], axis=1)
 
-    def labels(self, threshold: float = 0.5, existence: float = 0.5) -> LabelMap:
-        """One layer per prompt; a slice where the object's existence is below the gate stays empty."""
-        layers = np.stack([self._layer(p, threshold, existence) for p in range(len(self.prompts))])
+    @property
+    def gate(self) -> float:
+        """The existence that the checkpoint asks for, else 0.5."""
+        return float(self.provenance.get("thresholds", {}).get("existence", GATE))
+
+    @property
+    def doubt(self) -> tuple[int, ...]:
+        """Slices where the seeds disagree about the largest area, worst first: what a review would have to settle.
+
+        Empty for a single sample.
+        """
+        area = {s.index: int(s.spread.sum(dtype=np.int64)) for s in self.slices if s.spread is not None}
+        return tuple(sorted(area, key=lambda index: (-area[index], index)))
+
+    def labels(self, threshold: float = 0.5, existence: float | None = None) -> LabelMap:
+        """One layer per prompt; a slice where the object's existence is below the gate (None: `gate`) stays empty."""
+        gate = self.gate if existence is None else existence
+        if not 0 <= gate <= 1:
+            raise BoltzFormerError(f"The existence {gate} is no probability: give a number from 0 to 1.")
+        layers = np.stack([self._layer(p, threshold, gate) for p in range(len(self.prompts))])
         return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
 
     def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
-        found = [(s.index, s.logits[prompt]) for s in self.slices if s.existence[prompt] >= existence]
+        found = [(s.index, s.plane(prompt)) for s in self.slices if s.existence[prompt] >= existence]
         return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
 
 
@@ -192,7 +234,7 @@ class Progress:
     losses: Mapping[str, float]
 
 
-Event = Started | SliceResult | Prediction | Cancelled | Failed
+Event = Started | Adjusted | SliceResult | Prediction | Cancelled | Failed
 
 
 def as_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Prompt, ...]:
@@ -201,4 +243,6 @@ def as_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Prompt, 
     made = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in several)
     if not made:
         raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+    if len(made) > 255:
+        raise BoltzFormerError(f"There are {len(made)} prompts, but masks hold 255 labels: ask in several runs.")
     return tuple(dict.fromkeys(made))

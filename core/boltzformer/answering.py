@@ -1,0 +1,126 @@
+"""From the features of one slice to the answers of all prompts: samples, their mean and their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
+from boltzformer.model.text import TextState
+from boltzformer.noise import Draw, noise_for
+from boltzformer.slicing import to_int8
+from boltzformer.types import FLOOR, Prompt, SliceResult
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about every slice of a run."""
+
+    prompts: tuple[Prompt, ...]
+    seed: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One draw's answer to one prompt about one slice, in float32 on the CPU."""
+
+    logits: Tensor
+    """(h, w)."""
+    existence: float
+    edges: Tensor | None
+    """(h, w)."""
+
+
+def answer(
+    model: BoltzFormer,
+    image: ImageState,
+    texts: Sequence[TextState],
+    question: Question,
+    index: int,
+    middle: int,
+    together: int = 1,
+) -> SliceResult:
+    """The answer for the slice with stored number `index` and canonical number `middle`."""
+    drawn = sample(model, image, texts, question, middle, together)
+    logits: list[NDArray[np.int8]] = []
+    spreads: list[NDArray[np.uint8]] = []
+    edges: list[NDArray[np.int8]] = []
+    existence: list[float] = []
+    for _ in question.prompts:
+        some = [next(drawn) for _ in range(question.samples)]
+        existence.append(sum(one.existence for one in some) / len(some))
+        mean, spread = _mean_and_spread([one.logits for one in some])
+        found = existence[-1] >= FLOOR
+        logits.append(to_int8(mean.numpy()) if found else np.full(mean.shape, -128, np.int8))
+        spreads.append(spread * np.uint8(found))
+        outlines = [one.edges for one in some if one.edges is not None]
+        if outlines:
+            outline = to_int8(_mean_and_spread(outlines)[0].numpy())
+            edges.append(outline if found else np.full(outline.shape, -128, np.int8))
+    return SliceResult(
+        index,
+        np.stack(logits),
+        np.array(existence, np.float32),
+        np.stack(spreads) if question.samples > 1 else None,
+        np.stack(edges) if edges else None,
+    )
+
+
+def sample(
+    model: BoltzFormer,
+    image: ImageState,
+    texts: Sequence[TextState],
+    question: Question,
+    middle: int,
+    together: int = 1,
+) -> Iterator[Sample]:
+    """Prompt by prompt, the samples of each; `together` of them go through the decoder at once.
+
+    At one by one every draw has the same shape, so a CPU gives it the same bits whatever is asked beside it.
+    """
+    draws: list[tuple[TextState, Draw]] = [
+        (text, (prompt.text, k))
+        for text, prompt in zip(texts, question.prompts, strict=True)
+        for k in range(question.samples)
+    ]
+    for start in range(0, len(draws), together):
+        some = draws[start : start + together]
+        noise = noise_for(model, image, [draw for _, draw in some], middle, question.seed)
+        given = model.decode(image, beside([text for text, _ in some]), noise)
+        logits = given.logits[0].float().cpu()  # (P, h, w)
+        edges = None if given.edges is None else given.edges[0].float().cpu()
+        for p, existence in enumerate(_existence(given)):
+            yield Sample(logits[p], existence, None if edges is None else edges[p])
+
+
+def beside(texts: Sequence[TextState]) -> TextState:
+    """Prompts that were encoded one by one, padded to the longest for a common batch."""
+    if len(texts) == 1:
+        return texts[0]
+    longest = max(text.mask.shape[1] for text in texts)
+    tokens = [F.pad(text.tokens, (0, 0, 0, longest - text.mask.shape[1])) for text in texts]
+    masks = [F.pad(text.mask, (0, longest - text.mask.shape[1])) for text in texts]
+    return TextState(torch.cat(tokens), torch.cat(masks))
+
+
+def _existence(given: Answer) -> list[float]:
+    """Probability that the object is in the slice; without a classifier, the surest pixel's (uncalibrated)."""
+    logits = given.logits[0].flatten(1).amax(1) if given.existence is None else given.existence[0]
+    chances: list[float] = logits.float().cpu().sigmoid().tolist()
+    return chances
+
+
+def _mean_and_spread(logits: Sequence[Tensor]) -> tuple[Tensor, NDArray[np.uint8]]:
+    """Logits of the mean probability, and the probabilities' standard deviation, 255 = 0.5; one sample is itself."""
+    if len(logits) == 1:
+        return logits[0], np.zeros(logits[0].shape, np.uint8)
+    chance = torch.stack(list(logits)).sigmoid()  # (K, h, w)
+    spread = chance.std(0, correction=0) * 510
+    return chance.mean(0).logit(1e-6), spread.round().to(torch.uint8).numpy()

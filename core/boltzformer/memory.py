@@ -1,0 +1,118 @@
+"""Memory: how much a run takes, and what is given up, step by step, where a device has less.
+
+    peak ≈ weights + one slice's work + min(cache budget, slices × features) + volume + slices × prompts × logits
+
+The first two do not grow with slices or prompts, the third is bounded by its budget, the last are one byte per pixel
+of the model's answer before compression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from boltzformer.devices import Place
+from boltzformer.model.config import ModelConfig
+from boltzformer.types import Adjusted
+
+CACHE_BYTES = 2_000_000_000
+"""Default budget for features."""
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a run takes at its peak, by purpose."""
+
+    weights: int
+    work: int
+    """Of the slice in hand; measured, see `Engine.need`."""
+    cache: int
+    volume: int
+    answers: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.work + self.cache + self.volume + self.answers
+
+
+def need(
+    config: ModelConfig,
+    *,
+    weights: int,
+    work: int,
+    volume: int,
+    slices: int,
+    prompts: int,
+    cache_bytes: int = CACHE_BYTES,
+    item: int = 4,
+) -> Need:
+    """The formula above; `item` is the number of bytes of one number (4 for float32)."""
+    side = answer_side(config)
+    cache = min(cache_bytes, slices * feature_bytes(config, item))
+    return Need(weights, work, cache, volume, slices * prompts * side * side)
+
+
+def answer_side(config: ModelConfig) -> int:
+    """Side of the model's logits in pixels."""
+    if config.pigma == "v1":
+        return 512
+    return -(-config.image_size // (4 if config.pigma is None else 2))
+
+
+def feature_bytes(config: ModelConfig, item: int = 4) -> int:
+    """Of the features of one slice, as `ImageState.nbytes` counts them."""
+    side, decoder = config.image_size, config.decoder
+    fine = (-(-side // 4)) ** 2
+    tokens = sum((-(-side // stride)) ** 2 for stride in decoder.strides)
+    sizes = {None: 0, "v1": 256**2 + 512**2, "v2": (side // 4) ** 2 + (side // 2) ** 2}
+    return item * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + 3 * sizes[config.pigma])
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done at once, and where."""
+
+    place: Place
+    batch: int
+    """Slices that the encoder sees together."""
+    together: int
+    """Prompts (times samples) that are decoded together."""
+    keep: bool = True
+    """Whether features are kept for later."""
+
+    def easier(self) -> tuple[Effort, Adjusted] | None:
+        """The next thing to give up when the device is full; None when nothing is left."""
+        device = self.place.device.type
+        full = f"The memory of the device '{device}' was full"
+        if self.batch > 1:
+            less = replace(self, batch=self.batch // 2)
+            return less, Adjusted(f"{less.batch} slices at once instead of {self.batch}", f"{full}.")
+        if self.together > 1:
+            less = replace(self, together=self.together // 2)
+            return less, Adjusted(f"{less.together} prompts at once instead of {self.together}", f"{full}.")
+        if self.keep:
+            return replace(self, keep=False), Adjusted("No features are kept for later prompts", f"{full}.")
+        if device == "cpu":
+            return None
+        if self.place.dtype == torch.float32 and _has_bfloat16(self.place.device):
+            place = replace(self.place, dtype=torch.bfloat16, why=f"{full} in float32.")
+            return replace(self, place=place), Adjusted(
+                "bfloat16 instead of float32; finished slices are done again", f"{full}, and one run has one precision."
+            )
+        place = Place(torch.device("cpu"), torch.float32, f"{full}.")
+        return Effort(place, 1, 1), Adjusted(
+            "The CPU does the work, in float32; finished slices are done again", f"{full}, and one run has one device."
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device was full; every library says so in its own way."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return device.type == "mps" or torch.cuda.is_bf16_supported(including_emulation=False)

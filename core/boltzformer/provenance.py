@@ -1,0 +1,92 @@
+"""What is written beside every result: enough to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from boltzformer import __version__
+from boltzformer.answering import Question
+from boltzformer.checkpoint import Checkpoint
+from boltzformer.devices import Place
+from boltzformer.geometry import Array
+from boltzformer.intensity import Window
+from boltzformer.region import Region
+from boltzformer.slicing import SlicePlan
+from boltzformer.types import GATE, Adjusted, SliceResult, Volume
+
+
+def describe(
+    about: Checkpoint,
+    place: Place,
+    volume: Volume,
+    voxels: str,
+    plan: SlicePlan,
+    window: Window,
+    region: Region | None,
+    question: Question,
+    slices: Sequence[SliceResult],
+    adjusted: Sequence[Adjusted],
+) -> Mapping[str, Any]:
+    """As plain JSON values; `voxels` is the volume's hash."""
+    decoder = about.config.decoder
+    return {
+        "software": software(),
+        "model": {"name": about.history.name, "sha256": about.sha256, "trained on": about.history.data},
+        "image": {"name": volume.name, "sha256": voxels},
+        "prompts": [prompt.text for prompt in question.prompts],
+        "names": [prompt.name for prompt in question.prompts],
+        "seed": question.seed,
+        "samples": question.samples,
+        "window": {"low": window.low, "high": window.high, "kind": window.kind, "zero": window.zero_is_background},
+        "plan": {
+            "plane": plan.plane,
+            "axis": plan.axis,
+            "size": plan.size,
+            "channels": plan.channels,
+            "resampler": plan.resampler,
+        },
+        "region": None if region is None else {"low_lps_mm": region.low_lps_mm, "high_lps_mm": region.high_lps_mm},
+        "slices": [one.index for one in slices],
+        "law": decoder.law,
+        "temperature": decoder.base_temperature,
+        "ratio": decoder.sample_ratio,
+        "device": place.device.type,
+        "dtype": place.precision,
+        "threads": torch.get_num_threads(),
+        "thresholds": {"mask": 0.5, "existence": own_gate(about)},
+        "existence kind": "classifier" if decoder.existence else "largest mask probability, uncalibrated",
+        "adjusted": [{"what": one.what, "why": one.why} for one in adjusted],
+        "logits sha256": hash_of_logits(slices),
+        "notice": "Research only, not for clinical use.",
+    }
+
+
+def software() -> str:
+    """What computed."""
+    return f"napari-boltzformer {__version__}, torch {torch.__version__}, numpy {np.__version__}"
+
+
+def own_gate(about: Checkpoint) -> float:
+    """The least existence for a mask, by the checkpoint's note 'existence threshold', else the same for all."""
+    return float(about.history.notes.get("existence threshold", GATE))
+
+
+def hash_of_voxels(array: Array) -> str:
+    """SHA-256 of the stored values in array order, plane by plane: a flipped view is not copied as a whole."""
+    found = hashlib.sha256()
+    for plane in array:
+        found.update(np.ascontiguousarray(plane).data)
+    return found.hexdigest()
+
+
+def hash_of_logits(slices: Iterable[SliceResult]) -> str:
+    """Of all answers: equal hashes are equal masks at every threshold and gate."""
+    found = hashlib.sha256()
+    for one in slices:
+        found.update(f"{one.index}".encode() + one.logits.tobytes() + one.existence.tobytes())
+    return found.hexdigest()

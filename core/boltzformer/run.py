@@ -1,0 +1,70 @@
+"""`Run`: one segmentation as it was asked, which slice comes next, and how far it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from boltzformer.answering import Question
+from boltzformer.errors import BoltzFormerError
+from boltzformer.intensity import Window
+from boltzformer.memory import Effort
+from boltzformer.model.boltzformer import ImageState
+from boltzformer.region import Region
+from boltzformer.slicing import SlicePlan
+from boltzformer.types import Adjusted, SliceResult, Volume
+
+Slices = Iterable[int] | Callable[[], int | None]
+"""Which slices: their stored numbers in the order wanted, or what to call for the next one (None: no more)."""
+
+
+@dataclass
+class Run:
+    """One call of `segment`: what was asked, and how far it is."""
+
+    volume: Volume
+    plan: SlicePlan
+    window: Window
+    region: Region | None
+    question: Question
+    next_index: Callable[[], int | None]
+    focus: int | None
+    """The slice that the user looks at; None: the one that was asked for last."""
+    effort: Effort
+    waiting: deque[int] = field(default_factory=deque[int])
+    encoded: dict[int, ImageState] = field(default_factory=dict[int, ImageState])
+    done: dict[int, SliceResult] = field(default_factory=dict[int, SliceResult])
+    adjusted: list[Adjusted] = field(default_factory=list[Adjusted])
+
+    def look_ahead(self, count: int) -> bool:
+        """Asks for slices until `count` wait; False if none is left. Never more than needed: the user may move."""
+        while len(self.waiting) < count:
+            index = self.next_index()
+            if index is None:
+                break
+            self.waiting.append(check_slices([index], self.plan)[0])
+        return bool(self.waiting)
+
+
+def outwards(indices: Sequence[int], start: int | None) -> list[int]:
+    """All slices, the visible one first, then its neighbours on both sides."""
+    middle = indices[len(indices) // 2] if start is None else min(max(start, indices[0]), indices[-1])
+    return sorted(indices, key=lambda index: (abs(index - middle), index))
+
+
+def check_slices(slices: Iterable[int], plan: SlicePlan) -> list[int]:
+    """Each asked slice once, in the order asked."""
+    order, known = list(dict.fromkeys(int(index) for index in slices)), plan.indices
+    outside = [index for index in order if index not in known]
+    if outside or not order:
+        where = "volume" if plan.box is None else "region"
+        raise BoltzFormerError(
+            f"Slices {outside or order} don't exist: the {where} has slices {known[0]} to {known[-1]}."
+        )
+    return order
+
+
+def one_after_another(order: Sequence[int]) -> Callable[[], int | None]:
+    left = iter(order)
+    return lambda: next(left, None)
