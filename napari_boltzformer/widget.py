@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer import (
+    Adjusted,
     BackendError,
     BoltzFormerError,
     Cancelled,
@@ -157,6 +158,8 @@ class BoltzFormerDock(QWidget):
                     run.write(event)
                     self.progress.setValue(run.done)
                     self.message.setText(run.eta(self.progress.maximum()))
+                case Adjusted(what, why):
+                    self.message.setText(f"{what}. {why}")
                 case Prediction():
                     self.provenance = {**event.provenance, "slices": [s.index for s in event.slices]}
                     self._finish(run.summary())

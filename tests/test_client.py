@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import boltzformer
-from boltzformer import BackendError, Cancelled, Failed, Prediction, Session, SliceResult, Started
+from boltzformer import Adjusted, BackendError, Cancelled, Failed, Prediction, Session, SliceResult, Started
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import decode, encode, frames
 
@@ -119,6 +119,7 @@ def test_frames_survive_any_chopping(cut: int, small: Phantom) -> None:
     assert back.index == 3
     assert np.array_equal(back.logits, result.logits)
     assert end == Cancelled()
+    assert decode(encode(Adjusted("less", "it was full"))) == Adjusted("less", "it was full")
     assert volume.grid == small.volume.grid
     assert np.array_equal(volume.array, small.volume.array)
     with pytest.raises(BackendError, match="damaged"):

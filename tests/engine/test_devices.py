@@ -1,5 +1,9 @@
 """Where a model runs, and what is given up when memory is full."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -65,3 +69,36 @@ def test_a_full_machine_is_known_by_its_words() -> None:
     assert is_out_of_memory(failure.value)
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes can't be multiplied"))
+
+
+FULL = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np, torch
+import boltzformer
+from boltzformer import checkpoint
+from boltzformer.checkpoint import History
+from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.model.config import tiny
+
+checkpoint.save(sys.argv[1], BoltzFormer(replace(tiny(), image_size=1536)), History("greedy"))
+engine = boltzformer.load(sys.argv[1], device="cpu")
+volume = boltzformer.Volume(np.zeros((2, 64, 64), np.uint8), boltzformer.Grid.pixels((2, 64, 64)))
+in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 64_000_000,) * 2)
+try:
+    for event in engine.segment(volume, "anything"):
+        print(type(event).__name__, getattr(event, "what", ""))
+except boltzformer.OutOfMemory as error:
+    print("OutOfMemory", error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a process's memory for a test")
+def test_a_full_machine_is_a_sentence_not_a_crash(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "greedy.safetensors")]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["Started", "Adjusted", "OutOfMemory"]
+    assert "No features are kept" in lines[1]
+    assert "too little memory for the model 'greedy'" in lines[2]
