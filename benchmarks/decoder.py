@@ -208,7 +208,7 @@ def main(full: bool = False, as_json: bool = False) -> int:
             raise SystemExit(f"The dense baseline has {flops[m]:.1f} GFLOP at m = {m}, the released one {reference}.")
     rows: list[dict[str, Any]] = []
     try:
-        with torch.no_grad():
+        with torch.inference_mode():
             for case in FULL if full else SHORT:
                 for row in measure(case, rounds=7 if full else 3):
                     rows.append(row)

@@ -13,7 +13,7 @@ from napari_boltzformer.layers import image_layer
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
     """napari asks: can you read this?"""
     paths = [path] if isinstance(path, str) else path
-    if all(io.split_name(Path(one))[1] or Path(one).is_dir() for one in paths):
+    if all(io.can_read(Path(one)) for one in paths):
         return _read
     return None
 

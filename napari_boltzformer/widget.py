@@ -32,7 +32,6 @@ from boltzformer import (
     BoltzFormerError,
     Cancelled,
     Failed,
-    Job,
     Prediction,
     Session,
     SlicePlan,
@@ -42,7 +41,8 @@ from boltzformer import (
 )
 from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.types import as_prompts
-from napari_boltzformer.layers import empty_labels, label_map, volume_of
+from napari_boltzformer.layers import label_map, volume_of
+from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class BoltzFormerDock(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session or Session.local()
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
         self._background = ThreadPoolExecutor(1, "boltzformer-dock")
         self.provenance: dict[str, object] = {}
@@ -106,7 +106,7 @@ class BoltzFormerDock(QWidget):
         except BoltzFormerError as error:
             self.message.setText(str(error))
             return
-        self._run = _Run(self.viewer, layer, [prompt.name for prompt in prompts], job)
+        self._run = Run(self.viewer, layer, [prompt.name for prompt in prompts], job)
         self.provenance = {"prompts": [prompt.text for prompt in prompts], "seed": SEED, "state": "not finished"}
         self.progress.setRange(0, 0)
         self.message.setText("Starting…")
@@ -134,7 +134,8 @@ class BoltzFormerDock(QWidget):
         masks = [] if layer is None else self._masks_of(layer)
         if layer is None or not masks:
             raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-        return io.write(label_map(layer, masks), path, provenance=self.provenance, overwrite=True)
+        labels, volume = label_map(layer, masks), volume_of(layer)
+        return io.write(labels, path, source=volume, provenance=self.provenance, overwrite=True)
 
     # --- while it works -----------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class BoltzFormerDock(QWidget):
         if self._run is None and not self._waiting:
             self._timer.stop()
 
-    def _follow(self, run: _Run) -> None:
+    def _follow(self, run: Run) -> None:
         for event in run.job.poll():
             match event:
                 case Started(plan, total):
@@ -222,7 +223,7 @@ class BoltzFormerDock(QWidget):
     def _on_export(self) -> None:
         layer = self.chosen_image()
         suggested = f"{layer.name if layer is not None else 'image'}-mask.nii.gz"
-        kinds = "NIfTI (*.nii.gz *.nii);;NRRD (*.seg.nrrd *.nrrd);;MetaImage (*.mha);;PNG, for 2-D images (*.png)"
+        kinds = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
         path, _ = QFileDialog.getSaveFileName(
             self, "Export masks", suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
         )
@@ -269,85 +270,6 @@ class BoltzFormerDock(QWidget):
             layout.addLayout(line)
         layout.addWidget(self.message)
         layout.addStretch()
-
-
-class _Run:
-    """One run: which layers it writes to, and what it wrote there."""
-
-    def __init__(self, viewer: napari.viewer.Viewer, image: Image, names: list[str], job: Job) -> None:
-        self.viewer, self.image, self.names, self.job = viewer, image, names, job
-        self.masks: list[Labels] = []
-        self.looked: set[int] = set()
-        self.found: dict[str, int] = dict.fromkeys(names, 0)
-        self.kept_edits: set[int] = set()
-        self._plan: SlicePlan | None = None
-        self._dirty = False
-        self._began = time.monotonic()
-
-    @property
-    def done(self) -> int:
-        return len(self.looked)
-
-    def begin(self, plan: SlicePlan) -> None:
-        """Finds or makes one Labels layer per prompt."""
-        self._plan, self._began = plan, time.monotonic()
-        for name in self.names:
-            known = [
-                layer
-                for layer in self.viewer.layers
-                if isinstance(layer, Labels)
-                and layer.metadata.get("source image") == self.image.name
-                and layer.metadata.get("prompt") == name
-            ]
-            if not known:
-                active = self.viewer.layers.selection.active
-                data, options = empty_labels(self.image, name)
-                facts = {"source image": self.image.name, "prompt": name, "written": {}}
-                known = [self.viewer.add_labels(data, metadata=facts, **options)]
-                self.viewer.layers.selection.active = active  # running steals neither the active layer nor its tool
-            self.masks.append(known[0])
-
-    def write(self, result: SliceResult) -> None:
-        """One slice into each layer, outside the undo history; slices that a person changed are left alone."""
-        assert self._plan is not None
-        row = self._plan.canonical_index(result.index)
-        self.looked.add(result.index)
-        for number, (name, layer) in enumerate(zip(self.names, self.masks, strict=True)):
-            shown = self._plan.mask(result.logits[number]) & (result.existence[number] >= 0.5)
-            target = layer.data if layer.ndim == 2 else layer.data[row]
-            ours = layer.metadata["written"].get(row)
-            if not np.array_equal(target, np.zeros_like(target) if ours is None else ours):
-                self.kept_edits.add(result.index)
-                continue
-            target[...] = shown
-            layer.metadata["written"][row] = shown
-            self.found[name] += bool(shown.any())
-        visible = self.image.ndim == 2 or row == int(np.rint(self.image.world_to_data(self.viewer.dims.point)[-3]))
-        self._dirty |= visible or self.viewer.dims.ndisplay == 3
-
-    def refresh(self) -> None:
-        """Draws what is on screen again, if it changed."""
-        if self._dirty:
-            for layer in self.masks:
-                layer.refresh()
-            self._dirty = False
-
-    def eta(self, total: int) -> str:
-        """'12 of 64 slices, about 3 s left', once three slices tell."""
-        if self.done < 3:
-            return f"{self.done} of {total} slices"
-        left = (time.monotonic() - self._began) / self.done * (total - self.done)
-        return f"{self.done} of {total} slices, about {left:.0f} s left"
-
-    def summary(self) -> str:
-        """What was looked at and in how many slices each prompt was found."""
-        parts = [f"'{name}' in {count}" for name, count in self.found.items()]
-        edits = f" {_slices(self.kept_edits)} you edited stayed as painted." if self.kept_edits else ""
-        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}"
-
-
-def _slices(which: set[int]) -> str:
-    return "1 slice" if len(which) == 1 else f"{len(which)} slices"
 
 
 def _wait_until_ready(session: Session) -> str:

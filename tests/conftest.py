@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import boltzformer
-from boltzformer.phantom import KINDS, Phantom, phantom
+from boltzformer import io
+from boltzformer.phantom import Phantom, phantom
 
 APT_LINE = "apt-get install -y --no-install-recommends xvfb xauth (or `make test`, which does it for you)"
 
@@ -39,25 +40,10 @@ def engine() -> boltzformer.Engine:
 @pytest.fixture(scope="session")
 def small_file(small: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small phantom as NIfTI."""
-    return save(small.volume, tmp_path_factory.mktemp("images") / "small.nii.gz")
+    return io.write_volume(small.volume, tmp_path_factory.mktemp("images") / "small.nii.gz")
 
 
 @pytest.fixture(scope="session")
 def made_file(made: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The large phantom as NIfTI."""
-    return save(made.volume, tmp_path_factory.mktemp("images") / "phantom.nii.gz")
-
-
-def save(volume: boltzformer.Volume, path: Path) -> Path:
-    """Writes an image as a scanner's export would; the product itself converts no images."""
-    import SimpleITK as sitk  # noqa: N813
-
-    image = sitk.GetImageFromArray(volume.array)
-    image.SetSpacing(volume.grid.spacing_mm)
-    image.SetOrigin(volume.grid.origin)
-    image.SetDirection(volume.grid.direction.flatten().tolist())
-    sitk.WriteImage(image, str(path))
-    return path
-
-
-__all__ = ["KINDS", "save"]
+    return io.write_volume(made.volume, tmp_path_factory.mktemp("images") / "phantom.nii.gz")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import write_series
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
@@ -178,6 +179,23 @@ def test_layers_of_other_origin_and_flat_images_work(qtbot: Any, viewer: Any, do
     assert dock.message.text().startswith("Looked in 1 slice")
     assert masks(viewer)[0].data.shape == layer.data.shape
     assert tuple(masks(viewer)[0].scale) == (0.5, 0.5)
+
+
+def test_a_dicom_folder_opens_and_its_mask_goes_back_as_dicom_seg(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "ct", small.volume.array, small.volume.grid)
+    viewer.open(str(tmp_path / "ct"), plugin=DIST)
+    qtbot.keyClicks(dock.prompt, BRIGHT)
+    click(qtbot, dock.all_slices)
+    wait_until_done(qtbot, dock)
+    (mask,) = masks(viewer)
+    mask.data[3, 20:30, 20:25] = 1
+    answer_file_dialog(tmp_path / "mask.dcm")
+    click(qtbot, dock.export)
+    assert "Wrote" in dock.message.text()
+    back = io.read_labels(tmp_path / "mask.dcm", grid=small.volume.grid)
+    assert np.array_equal(back.layers.max(axis=0) > 0, mask.data > 0)
 
 
 def test_closing_the_dock_ends_its_engine(qtbot: Any, viewer: Any) -> None:

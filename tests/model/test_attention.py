@@ -16,7 +16,7 @@ from boltzformer.model.config import DecoderConfig, default, focal_l, tiny
 from boltzformer.model.layers import Attention, sine_positions
 from boltzformer.model.slice_tokens import axes_of
 
-CHEAP: tuple[Way, ...] = ("sdpa", "projected", "absorbed", "gathered")
+CHEAP: tuple[Way, ...] = ("sdpa", "projected", "absorbed", "gathered", "sparse")
 
 
 def scene(
@@ -68,13 +68,19 @@ def test_every_way_gives_the_same_answer_in_fp32(way: Way, seed: int) -> None:
     assert (attend(way, attention, query, grid, blocked) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("way", ["sdpa", "projected", "absorbed"])
+@pytest.mark.parametrize("way", ["sdpa", "projected", "absorbed", "sparse"])
 def test_heads_may_have_masks_of_their_own_or_none_at_all(way: Way) -> None:
     attention, query, grid, _ = scene(torch.float64, (2, 2, 3, 4, 5), 0.3, 0)
     own = open_empty_rows(torch.rand(2, 2, 4, 3, 20, generator=torch.Generator().manual_seed(1)) > 0.2)
-    for blocked in (own, None):
+    for blocked in (own, None)[: 1 if way == "sparse" else 2]:
         wanted = attend("dense", attention, query, grid, blocked)
         torch.testing.assert_close(attend(way, attention, query, grid, blocked), wanted, rtol=0, atol=1e-10)
+
+
+def test_a_grid_larger_than_a_tile_gives_the_same_answer() -> None:
+    attention, query, grid, blocked = scene(torch.float64, (2, 2, 3, 50, 60), 0.1, 0)
+    wanted = attend("dense", attention, query, grid, blocked)
+    torch.testing.assert_close(attend("sparse", attention, query, grid, blocked), wanted, rtol=0, atol=1e-10)
 
 
 def test_positions_are_the_sine_code_of_row_and_column() -> None:
@@ -86,9 +92,12 @@ def test_the_path_follows_from_configuration_and_shapes() -> None:
     released, ours = focal_l().decoder, replace(focal_l().decoder, law="per_query")
     assert cheapest(released, 10, 16384, heads_share=False, picks=False) == "absorbed"
     assert cheapest(released, 101, 16384, heads_share=False, picks=False) == "projected"
+    assert cheapest(released, 10, 16384, heads_share=False, picks=True) == "sparse"
+    assert cheapest(released, 10, 16384, heads_share=False, picks=True, learns=True) == "absorbed"
+    assert cheapest(released, 101, 16384, heads_share=False, picks=True) == "sparse"
     assert cheapest(ours, 10, 16384, heads_share=True, picks=True) == "gathered"
     assert cheapest(ours, 101, 16384, heads_share=True, picks=True) == "gathered"
-    assert cheapest(ours, 10, 16384, heads_share=False, picks=True) == "absorbed"  # recorded masks per head
+    assert cheapest(ours, 10, 16384, heads_share=False, picks=True) == "sparse"  # recorded masks per head
     # On a small grid one product is cheaper than a dozen calls per query.
     assert cheapest(tiny().decoder, 12, 576, heads_share=True, picks=True) == "projected"
     assert cheapest(default().decoder, 12, 4096, heads_share=True, picks=True) == "absorbed"
@@ -100,7 +109,6 @@ def test_tokens_are_picked_only_where_few_are_visited_on_a_cpu_in_full_precision
     assert picks_tokens(ours, cpu)
     assert not picks_tokens(ours, half)
     assert not picks_tokens(ours, torch.zeros(1, device="meta"))
-    assert not picks_tokens(DecoderConfig(law="per_head"), cpu)
     assert not picks_tokens(replace(ours, mask_threshold=0.5), cpu)
     assert not picks_tokens(replace(ours, sample_ratio=0.5), cpu)
     assert not picks_tokens(replace(ours, attention="full"), cpu)

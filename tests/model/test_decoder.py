@@ -16,7 +16,7 @@ from boltzformer.parity import replay
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SHARED = Path(__file__).parents[2] / "../shared/parity/goldens"
-FAST: tuple[Way | None, ...] = (None, "sdpa", "projected", "absorbed", "gathered")
+FAST: tuple[Way | None, ...] = (None, "sdpa", "projected", "absorbed", "gathered", "sparse")
 SMALL = DecoderConfig(
     version=2,
     hidden=32,
@@ -102,10 +102,9 @@ VARIANTS = {
 
 
 def suits(way: Way | None, config: DecoderConfig) -> bool:
-    """Picking needs one mask for all heads."""
-    return way != "gathered" or (
-        config.attention != "full" and (config.attention == "masked" or config.law == "per_query")
-    )
+    """Picking needs something to leave out, `gathered` one mask for all heads."""
+    shared = config.attention == "masked" or config.law == "per_query"
+    return (way != "gathered" or shared) and (way not in ("gathered", "sparse") or config.attention != "full")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

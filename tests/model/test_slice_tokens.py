@@ -49,3 +49,10 @@ def test_axes_carry_half_of_the_channels_each() -> None:
     assert along_rows.shape == (3, 4)
     assert along_columns.shape == (5, 4)
     assert along_rows.dtype == torch.float64
+
+
+def test_a_map_at_token_resolution_is_not_copied_and_no_guess_teaches_it() -> None:
+    semantic = torch.randn(1, 4, 6, 6, requires_grad=True)
+    for size in ((6, 6), (3, 3), (2, 2)):
+        assert not at_tokens(semantic, size).requires_grad
+    assert at_tokens(semantic, (6, 6)).data_ptr() == semantic.data_ptr()

@@ -2,7 +2,7 @@
 
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.describe import describe, in_words
-from boltzformer.io.kinds import EXTENSIONS, READABLE, split_name
+from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
 from boltzformer.io.reading import read, read_labels
 from boltzformer.io.resample import resample, straightened
 from boltzformer.io.writing import WRITABLE, check_targets, write, write_json, write_volume
@@ -12,6 +12,7 @@ __all__ = [
     "READABLE",
     "WRITABLE",
     "ImageWarning",
+    "can_read",
     "check_targets",
     "describe",
     "in_words",

@@ -84,6 +84,7 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
         device_serial_number="0",
         series_description="BoltzFormer segmentation (research use)",
         content_label="SEGMENTATION",
+        omit_empty_frames=bool(masks.any()),  # a mask without a voxel is written, too: "looked, and found nothing"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import islice
 from pathlib import Path
 
 from boltzformer.errors import ImageError
@@ -34,6 +35,14 @@ def split_name(path: Path) -> tuple[str, str]:
         if path.name.lower().endswith(extension) and len(path.name) > len(extension):
             return path.name[: -len(extension)], extension
     return path.name, ""
+
+
+def can_read(path: Path) -> bool:
+    """Quick, for a viewer that asks before it opens: a name that is known, or a folder with DICOM files."""
+    if not path.is_dir():
+        return bool(split_name(path)[1])
+    first = islice((file for file in sorted(path.iterdir()) if file.is_file()), 20)
+    return any(_by_content(file) == "DICOM" for file in first)
 
 
 def kind_of(path: Path) -> str:

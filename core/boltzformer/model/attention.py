@@ -1,4 +1,4 @@
-"""The queries' attention to image tokens: the plain way, and three cheaper ways that give the same numbers.
+"""The queries' attention to image tokens: the plain way, and cheaper ways that give the same numbers.
 
 The plain way projects every token to keys and values, N·C² twice per layer, which is nine tenths of the released
 decoder's work. With few queries it is cheaper to move the projections to the other side (per head h, softmax over the
@@ -7,12 +7,14 @@ tokens x that are not blocked, e(x) the position of a token, g the embedding of 
     score(x) = q_h·(W_K (x + g + e(x)) + b_K) = (W_Kᵀ q_h)·(x + e(x)) + constant over tokens, which softmax ignores
     answer   = Σ a(x) (W_V (x + g) + b_V)     = W_V (Σ a(x) x + g) + b_V, because Σ a(x) = 1
 
-So keys and values are never made (`absorbed`), and tokens that a query does not visit need not be read (`gathered`).
+So keys and values are never made (`absorbed`), and tokens that are not visited need not be read: `gathered` picks the
+tokens of a query once for all its heads, `sparse` works pair by pair where each head has a set of its own.
 Sine positions are separable, one half of the channels codes the row and one the column, so x + e(x) is never built.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,12 +26,19 @@ from boltzformer.model import boltzmann
 from boltzformer.model.config import DecoderConfig
 from boltzformer.model.layers import Attention
 
-Way = Literal["dense", "sdpa", "projected", "absorbed", "gathered"]
+Way = Literal["dense", "sdpa", "projected", "absorbed", "gathered", "sparse"]
 
-GATHER_OVERHEAD = 3.0
+PICKED = 3.0
 """A picked token costs as much as three that stream by (break-even at 30 % density, measured on AVX-512)."""
 GATHER_START = 4e6
-"""What picking costs whatever the number of tokens, in multiply-adds: a dozen small calls."""
+"""What a query's gather costs whatever its number of tokens, in multiply-adds: a handful of small calls."""
+SPARSE_START = 3e7
+"""What a sparse product costs whatever its size, in multiply-adds: some thirty small calls."""
+TILE = 2048
+"""Tokens that `sparse` treats at a time: 4 MB at 512 channels stay in the cache while all pairs read them."""
+
+# The pattern of pairs is a CSR tensor; torch says once per process that their API may change.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 @dataclass(frozen=True)
@@ -57,20 +66,25 @@ class Grid:
         return torch.cat([rows, columns], dim=-1).flatten(0, 1)
 
 
-def cheapest(config: DecoderConfig, queries: int, tokens: int, heads_share: bool, picks: bool) -> Way:
+def cheapest(
+    config: DecoderConfig, queries: int, tokens: int, *, heads_share: bool, picks: bool, learns: bool = False
+) -> Way:
     """The way for `queries` rows (all prompts together) on a grid, from configuration and shapes, never from timing.
 
-    `picks`: whether picking tokens pays on this device at all (see `picks_tokens`).
+    `heads_share`: the heads of a query visit the same tokens. `picks`: see `picks_tokens`. `learns`: gradients are
+    wanted, which not every build of torch has for sparse products.
     """
     width, heads = config.hidden, config.heads
     streamed = 2 * queries * heads * width * tokens  # scores and averages, in multiply-adds
+    picked = min(1.0, PICKED * boltzmann.expected_density(config)) * streamed
     costs: dict[Way, float] = {
         "absorbed": streamed,
         "projected": 2 * width * width * tokens + 2 * queries * width * tokens,
     }
-    if heads_share and picks:
-        share = min(1.0, GATHER_OVERHEAD * boltzmann.expected_density(config))
-        costs["gathered"] = share * streamed + queries * GATHER_START
+    if picks and heads_share:
+        costs["gathered"] = picked + queries * GATHER_START
+    elif picks and not learns:
+        costs["sparse"] = picked + SPARSE_START
     return min(costs, key=lambda way: costs[way])
 
 
@@ -79,7 +93,7 @@ def picks_tokens(config: DecoderConfig, like: Tensor) -> bool:
 
     A GPU would start thousands of tiny kernels, and in bf16 the streaming product is 2.6 times faster, picking is not.
     """
-    few = config.law == "per_query" and boltzmann.expected_density(config) < 0.3
+    few = boltzmann.expected_density(config) < 0.3
     return few and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
 
 
@@ -87,12 +101,12 @@ def attend(way: Way, attention: Attention, query: Tensor, grid: Grid, blocked: T
     """(B, P, Q, C) from queries with their position; `blocked` (B, P, heads or 1, Q, L) has no row that is all True."""
     if way == "absorbed":
         return _absorbed(attention, query, grid, blocked)
-    if way == "gathered":
-        if blocked is None:
-            raise ValueError("Nothing to pick from: all tokens are visited.")
-        return _gathered(attention, query, grid, blocked)
     if way == "projected":
         return _projected(attention, query, grid, blocked)
+    if way in ("gathered", "sparse"):
+        if blocked is None:
+            raise ValueError("Nothing to pick from: all tokens are visited.")
+        return (_gathered if way == "gathered" else _sparse)(attention, query, grid, blocked)
     return _dense(attention, query, grid, blocked, fused=way == "sdpa")
 
 
@@ -152,15 +166,66 @@ def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) 
     asked = _asked(attention, query).transpose(2, 3).reshape(b * p * q, attention.heads, c)
     row, token = (~blocked).expand(b, p, 1, q, -1).reshape(b * p * q, -1).nonzero().unbind(1)  # sorted by row
     along_rows, along_columns = _axis_scores(asked, grid)  # (B·P·Q, heads, h or w)
-    placed = along_rows[row, :, token // grid.size[1]] + along_columns[row, :, token % grid.size[1]]  # (visits, heads)
+    height, width = grid.size
+    placed = _picked(along_rows, row * height + token // width) + _picked(along_columns, row * width + token % width)
     counts = row.bincount(minlength=b * p * q).tolist()
     images = [tokens for tokens in grid.tokens for _ in range(p * q)]
-    averages = []
-    for tokens, ask, visits, place in zip(images, asked, token.split(counts), placed.split(counts), strict=True):
-        x = tokens.index_select(0, visits)  # (n, C)
-        averages.append(torch.softmax(torch.addmm(place.T, ask, x.T), dim=-1) @ x)  # (heads, C)
+    averages = list(map(_gathered_average, images, asked, token.split(counts), placed.split(counts)))
     average = torch.stack(averages).view(b, p, q, attention.heads, c).transpose(2, 3)
     return _answered(attention, average, grid.level)
+
+
+def _picked(scores: Tensor, place: Tensor) -> Tensor:
+    """(visits, heads) from axis scores (R, heads, n) and places on the rows and axis as one, row·n + number."""
+    return scores.transpose(1, 2).flatten(0, 1).index_select(0, place)
+
+
+def _gathered_average(tokens: Tensor, asked: Tensor, visited: Tensor, place: Tensor) -> Tensor:
+    """(heads, C) for one query: tokens (L, C), asked (heads, C), its n visited tokens, their place scores (n, heads).
+
+    A function of its own, so that the picked rows are freed before the next query's are made: one piece of memory,
+    still in the cache, serves all queries.
+    """
+    x = tokens.index_select(0, visited)  # (n, C)
+    return torch.softmax(torch.addmm(place.T, asked, x.T), dim=-1) @ x
+
+
+def _sparse(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) -> Tensor:
+    """As `_absorbed`, but only for the pairs of head and token that are visited."""
+    b, p, q, c = query.shape
+    heads = attention.heads
+    asked = _asked(attention, query).flatten(1, 3)  # (B, P·heads·Q, C)
+    along_rows, along_columns = _axis_scores(asked, grid)
+    visited = (~blocked).expand(b, p, heads, q, -1).flatten(1, 3)  # (B, P·heads·Q, L)
+    average = torch.stack(list(map(_sparse_average, grid.tokens, asked, along_rows, along_columns, visited)))
+    return _answered(attention, average.view(b, p, heads, q, c), grid.level)
+
+
+def _sparse_average(
+    tokens: Tensor, asked: Tensor, along_rows: Tensor, along_columns: Tensor, visited: Tensor
+) -> Tensor:
+    """(R, C) for one image: tokens (L, C), asked (R, C), axis scores (R, h) and (R, w), visited (R, L)."""
+    asking, height, width = len(asked), along_rows.shape[1], along_columns.shape[1]
+    tiles = []
+    peak = asked.new_full((asking,), -torch.inf)
+    for start in range(0, len(tokens), TILE):
+        x = tokens[start : start + TILE]
+        row, token = visited[:, start : start + TILE].nonzero().unbind(1)  # sorted by row
+        first = F.pad(row.bincount(minlength=asking).cumsum(0), (1, 0))  # (R + 1,): where each row's pairs begin
+        position = token + start
+        place = along_rows.take(row * height + position // width) + along_columns.take(row * width + position % width)
+        pairs = torch.sparse_csr_tensor(first, token, place, (asking, len(x)), check_invariants=False)
+        score = torch.sparse.sampled_addmm(pairs, asked, x.T).values()  # asked · x + place
+        peak = peak.scatter_reduce(0, row, score.detach(), "amax")
+        tiles.append((x, row, token, first, score))
+    total, average = torch.zeros_like(peak), torch.zeros_like(asked)
+    for x, row, token, first, score in tiles:
+        weight = (score - peak[row]).exp()
+        total = total.index_add(0, row, weight)
+        average = average + F.embedding_bag(
+            token, x, first, mode="sum", per_sample_weights=weight, include_last_offset=True
+        )
+    return average / total[:, None]
 
 
 def _asked(attention: Attention, query: Tensor) -> Tensor:

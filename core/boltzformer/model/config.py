@@ -65,6 +65,7 @@ class DecoderConfig:
     force_input_projection: bool = False
     mask_channels: int = 512
     text_channels: int = 512
+    """Of the space that `class_embed` maps queries to; in a whole model the words' own, which is `hidden`."""
     strides: tuple[int, ...] = (32, 16, 8)
     """Of the token grids that the layers visit in turn, coarse to fine."""
     attention: Literal["boltzmann", "masked", "full"] = "boltzmann"
@@ -89,10 +90,6 @@ class DecoderConfig:
         require(0 <= self.edge_queries < self.queries, "edge_queries must leave at least one query for the mask.")
         require(self.version == 2 or not self.existence, "Only version 2 has an existence classifier: set version=2.")
         require(self.version == 2 or self.edge_queries == 0, "Only version 2 has edge queries: set version=2.")
-        require(
-            self.text_channels == self.hidden,
-            f"Queries and text attend jointly: text_channels = {self.text_channels} must be hidden = {self.hidden}.",
-        )
         descending = all(a > b for a, b in zip(self.strides, self.strides[1:], strict=False))
         require(bool(self.strides) and descending, f"strides {self.strides} must run from coarse to fine.")
         for name, allowed in (
@@ -140,6 +137,11 @@ class ModelConfig:
         require(
             decoder.mask_channels == pixels.mask_channels,
             f"The decoder has {decoder.mask_channels} mask_channels, the pixel decoder {pixels.mask_channels}.",
+        )
+        require(
+            decoder.text_channels == decoder.hidden,
+            f"Queries and text attend jointly: text_channels = {decoder.text_channels} must be "
+            f"hidden = {decoder.hidden}.",
         )
         require(
             self.text.projection == decoder.text_channels,

@@ -215,10 +215,14 @@ class Decoder(nn.Module):
         level = layer % len(image.sizes)
         grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level])
         if way is None:
-            share = blocked is not None and blocked.shape[2] == 1
-            rows_per_image = x.shape[1] * x.shape[2]
-            picks = picks_tokens(self.config, grid.tokens)
-            way = cheapest(self.config, rows_per_image, grid.tokens.shape[1], share, picks)
+            way = cheapest(
+                self.config,
+                queries=x.shape[1] * x.shape[2],
+                tokens=grid.tokens.shape[1],
+                heads_share=blocked is not None and blocked.shape[2] == 1,
+                picks=picks_tokens(self.config, grid.tokens),
+                learns=torch.is_grad_enabled(),
+            )
         out: Tensor = self.transformer_cross_attention_layers[layer](x, place, grid, blocked, way)
         return out
 

@@ -36,8 +36,10 @@ def rows(grid: Tensor, contiguous: bool) -> Tensor:
     flat = grid.flatten(2)
     if not contiguous or flat.stride(1) == 1:  # a channels_last map has its rows already
         return flat.transpose(1, 2)
-    # One matrix at a time: torch transposes those in blocks, twice as fast as a batch of them.
-    return torch.stack([image.T.contiguous() for image in flat]) if len(flat) > 1 else flat[0].T.contiguous()[None]
+    made = flat.new_empty(len(flat), flat.shape[2], flat.shape[1])
+    for number, image in enumerate(flat):
+        made[number] = image.T  # one matrix at a time: torch copies those in blocks, twice as fast as a batch of them
+    return made
 
 
 @torch.no_grad()
@@ -46,6 +48,8 @@ def at_tokens(semantic: Tensor, size: Size) -> Tensor:
 
     Resizing is linear, so doing it before the product with the queries gives the same guesses.
     """
+    if semantic.shape[-2:] == size:
+        return semantic.detach().flatten(2)
     scale = semantic.shape[-2] // size[0]
     if scale % 2 or semantic.shape[-2:] != (scale * size[0], scale * size[1]):
         return F.interpolate(semantic, size=size, mode="bilinear", align_corners=False).flatten(2)

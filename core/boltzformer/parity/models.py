@@ -14,16 +14,16 @@ from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.config import DecoderConfig, ModelConfig
 from boltzformer.model.decoder import Decoded, Decoder, Way
 from boltzformer.model.text import TextState, reference_padding
-from boltzformer.parity import Golden, Made
-from boltzformer.parity_parts import (
+from boltzformer.parity.golden import Golden, Made
+from boltzformer.parity.parts import (
     class_embedding,
     focal_config,
     hiera_config,
-    packed_slices,
     pixel_config,
     recorded,
     text_config,
 )
+from boltzformer.parity.steps import packed_slices
 
 WAYS: tuple[tuple[str, Way | None], ...] = (("dense", "dense"), ("fast", None))
 

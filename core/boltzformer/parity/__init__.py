@@ -6,29 +6,18 @@ Nothing here depends on particular shapes: every model is built from the configu
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from boltzformer.errors import CheckpointError
-
-
-class Made(NamedTuple):
-    """One tensor of ours, to be held against the recorded one of the same name."""
-
-    name: str
-    """With `outputs/` or `replay/`."""
-    value: Tensor
-    way: str = "dense"
-    """'dense' for the readable computation, 'fast' for the one that is used."""
+from boltzformer.parity.golden import Golden, Made
+from boltzformer.parity.models import MODELS
+from boltzformer.parity.parts import PARTS
+from boltzformer.parity.steps import STEPS
 
 
 @dataclass(frozen=True)
@@ -62,48 +51,6 @@ class Summary:
 
     def __str__(self) -> str:
         return f"{self.tensors_passed} of {self.tensors} tensors, {self.files_passed} of {self.files} files"
-
-
-class Golden:
-    """One recorded file."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.stem
-        self.info: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        self.tensors: dict[str, Tensor] = load_file(path)
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The reference's own configuration."""
-        config: dict[str, Any] = self.info.get("config", {})
-        return config
-
-    @cached_property
-    def state(self) -> dict[str, Tensor]:
-        """Weights by the reference's names."""
-        return {n.removeprefix("state/"): t for n, t in self.tensors.items() if n.startswith("state/")}
-
-    def input(self, name: str) -> Tensor:
-        """A recorded input."""
-        return self.tensors[f"inputs/{name}"]
-
-    def cases(self) -> list[str]:
-        """Prefixes such as 'case0/' for files with several cases, else one empty prefix."""
-        found = {n.split("/")[1] for n in self.tensors if n.startswith("inputs/") and n.count("/") > 1}
-        return [f"{case}/" for case in sorted(found)] or [""]
-
-    def tolerance(self, name: str) -> tuple[float, float]:
-        """Absolute and relative."""
-        suggested = self.info["tolerance"]["suggested"]
-        rtol = float(suggested.get("rtol", 0))
-        if "atol_all" in suggested:
-            return float(suggested.get("atol_per_output", {}).get(name, suggested["atol_all"])), rtol
-        kind = name.rsplit("/", 1)[-1]
-        dtype = str(self.tensors[name].dtype).removeprefix("torch.")
-        for key in (f"{kind}_{dtype}_atol", f"{kind}_atol"):
-            if key in suggested:
-                return float(suggested[key]), rtol
-        return 0.0, 0.0  # labels, masks, bytes: exactly
 
 
 def replay(directory: str | Path) -> Iterator[Row]:
@@ -161,10 +108,7 @@ def _compare(golden: Golden, made: Made) -> Row:
 
 def _computation(name: str) -> Callable[[Golden], Iterator[Made]]:
     """Which replay a file needs, by the beginning of its name."""
-    from boltzformer.parity_models import MODELS  # here, because these modules need the types above
-    from boltzformer.parity_parts import PARTS
-
-    known = {**PARTS, **MODELS}
+    known = {**PARTS, **STEPS, **MODELS}
     for prefix in sorted(known, key=len, reverse=True):
         if name.startswith(prefix):
             return known[prefix]
