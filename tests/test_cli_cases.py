@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import save
 
 from boltzformer import io
 from boltzformer.cases import STORY, find_cases, slugs
 from boltzformer.cli import run
 from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
-from boltzformer.types import Prompt
+from boltzformer.types import Prompt, Volume
+
+
+def save(volume: Volume, path: Path) -> Path:
+    return io.write_volume(volume, path, overwrite=True)
 
 
 def call(*arguments: object) -> int:
