@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import write_series
 
 from boltzformer import io
 from boltzformer.cases import STORY, find_cases, slugs
@@ -212,6 +213,22 @@ def test_several_samples_tell_where_they_disagree(
     assert 0 < spread.max() <= 0.5
     assert not spread[:4].any()
     assert "the seeds disagree most in slices" in capsys.readouterr().err
+
+
+def test_dicom_folders_become_dicom_segs_and_a_prompt_for_another_modality_is_doubted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = phantom(5, (6, 48, 48), (BRIGHT,))
+    for patient in ("anna", "bert"):
+        write_series(tmp_path / "in" / patient / "ct", made.volume.array, made.volume.grid)
+    assert call(tmp_path / "in", "-p", BRIGHT, "-p", "MS lesion in brain MRI", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert "note: anna_ct: 'MS lesion in brain MRI' speaks of MR, but the image is CT." in said
+    assert "MS lesion in brain MRI: nothing was found; the mask is empty." in said
+    for case in ("anna_ct", "bert_ct"):
+        names = {path.name for path in (tmp_path / "out" / case).iterdir()}
+        assert names == {"bright-blob.dcm", "ms-lesion-in-brain-mri.dcm", f"{case}{STORY}"}
+        assert io.read_labels(tmp_path / "out" / case / "bright-blob.dcm", grid=made.volume.grid).names
 
 
 def test_a_killed_run_leaves_whole_cases_only_and_the_same_command_finishes_them(tmp_path: Path) -> None:

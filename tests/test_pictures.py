@@ -33,9 +33,9 @@ def test_nine_equal_tiles_with_the_image_lit_only_where_it_was_visited():
     plan = SlicePlan.of(Grid.pixels((1, 64, 64)), 64)
     picture, mask = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), bool)
     mask[40:50, 40:50] = True
-    sheet = looks_picture(picture, plan, made_up(), mask, width=128)
+    sheet = looks_picture(picture, plan, made_up(), mask, width=132)
     tile_width = sheet.shape[1] // 3
-    assert sheet.shape[1] == 3 * tile_width
+    assert sheet.shape[1] == 3 * tile_width == 3 * 132
     height = 128 + 14 * 2 + 4 + 4
     for number, tile in enumerate(tiles_of(sheet, tile_width, height)):
         image = tile[:128, 2:130]
@@ -67,7 +67,7 @@ def test_a_slice_that_is_not_square_is_lit_where_its_tokens_lie():
     visited[1, 0] = 1  # rows 16…31 of the padded square: the upper half of the slice, at the left
     look = LookTrace(16, 1.0, np.zeros((4, 4), np.float32), visited, visited)
     sheet = looks_picture(
-        np.full((32, 64, 3), 100, np.uint8), plan, SamplingTrace((look,)), np.zeros((32, 64), bool), columns=1, width=64
+        np.full((32, 64, 3), 100, np.uint8), plan, SamplingTrace((look,)), np.zeros((32, 64), bool), columns=1, width=68
     )
     lit = sheet[:32, 2:66, 0] == 100
     assert lit[:16, :16].all()

@@ -16,6 +16,8 @@ from boltzformer.types import LookTrace, SamplingTrace, Volume
 ORANGE = (230, 159, 0)
 WHITE = (255, 255, 255)
 CYAN = (0, 255, 255)
+GAP = 2
+"""Black pixels beside every tile."""
 DIM = 0.15
 """What is left of the light where nobody looked."""
 FULL = 0.25
@@ -68,7 +70,7 @@ def looks_picture(
     the same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White: the mask.
     """
     picture, mask = picture[plan.crop], mask[plan.crop]
-    big = _resized(picture, width)
+    big = _resized(picture, width - 2 * GAP)
     tiles = [
         _tile(big, plan, look, number, mask if number == len(trace.layers) else None)
         for number, look in enumerate(trace.layers, 1)
@@ -99,7 +101,7 @@ def _tile(big: Picture, plan: SlicePlan, look: LookTrace, number: int, mask: Arr
         lit = outlined(lit, mask[np.ix_(_nearest(rows, mask.shape[0]), _nearest(columns, mask.shape[1]))], WHITE)
     tokens = f"{look.visited.shape[0]} x {look.visited.shape[1]} places of {look.scale} px"
     lines = f"look {number}, temperature {look.temperature:.2f}", tokens
-    return np.pad(captioned(lit, *lines, width=columns), ((0, 4), (2, 2), (0, 0)))
+    return np.pad(captioned(lit, *lines, width=columns), ((0, 2 * GAP), (GAP, GAP), (0, 0)))
 
 
 def _legend(width: int, chance: float) -> Picture:
