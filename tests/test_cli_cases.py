@@ -15,6 +15,7 @@ from image_files import write_series
 from boltzformer import io
 from boltzformer.cases import STORY, find_cases, slugs
 from boltzformer.cli import run
+from boltzformer.objects import pieces
 from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.types import Prompt, Volume
 
@@ -136,6 +137,18 @@ def test_the_gate_and_the_threshold_are_the_users(
         counts[name] = int((io.read(tmp_path / f"{name}.nii.gz").array > 0).sum())
     assert 0 == counts["gated"] < counts["sure"] < counts["plain"]
     assert "nothing was found; the mask is empty" in capsys.readouterr().err
+
+
+def test_masks_are_tidied_only_when_asked(small_file: Path, tmp_path: Path) -> None:
+    both = ["-p", BRIGHT, "-p", "bright  Blob"]
+    tidy = ["--suppress", "--largest", 1, "--smooth", 3]
+    for name, how in {"plain": [], "tidy": tidy}.items():
+        assert call(small_file, *both, "-o", tmp_path / f"{name}.seg.nrrd", *how) == 0
+    plain, tidied = (io.read_labels(tmp_path / f"{name}.seg.nrrd") for name in ("plain", "tidy"))
+    assert all(plain.mask(label).any() for label in (1, 2))
+    assert sum(bool(tidied.mask(label).any()) for label in (1, 2)) == 1
+    labels = next(tidied.mask(label) for label in (1, 2) if tidied.mask(label).any())
+    assert pieces(labels).max() == 1
 
 
 def test_only_the_asked_slices_are_looked_at(small_file: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops
 
 from boltzformer import Engine, LabelMap
 from boltzformer.geometry import Grid
-from boltzformer.lesions import longest_in_plane, table, to_csv
+from boltzformer.lesions import edges_of, longest_in_plane, table, to_csv
 from boltzformer.objects import kept, pieces, without_doubles
 from boltzformer.phantom import KINDS, Phantom
 from boltzformer.postprocess import smoothed
@@ -79,6 +79,21 @@ def test_edges_part_objects_that_touch_and_lose_no_voxel():
     assert np.array_equal(parted > 0, mask)
     assert parted[2, 6, 5] != parted[2, 6, 18]
     assert np.array_equal(pieces(mask, mask) > 0, mask)  # nothing but edge is still an object
+
+
+def test_the_models_outlines_part_the_objects_of_the_table():
+    labels = layers((slice(2, 3), slice(5, 12), slice(4, 20)))
+    logits, edges = np.full((1, 30, 30), 32, np.int8), np.full((1, 30, 30), -64, np.int8)
+    edges[:, :, 11:13] = 64
+    plan = SlicePlan.of(GRID, 30, 0)
+    slices = tuple(SliceResult(k, logits, np.ones(1, np.float32), edges=edges) for k in range(SHAPE[0]))
+    prediction = Prediction((Prompt("thing"),), slices, plan)
+    outlines = edges_of(prediction)
+    assert outlines is not None
+    assert len(table(labels, prediction)) == 1
+    parted = table(labels, prediction, outlines)
+    assert sorted(row.voxels for row in parted) == [56, 56]
+    assert edges_of(sure_of(np.ones((1, 6), np.float32))) is None
 
 
 def test_small_objects_go_by_volume_and_only_the_largest_stay_when_asked():
