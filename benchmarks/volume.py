@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import boltzformer
-from boltzformer import checkpoint, memory
+from boltzformer import checkpoint
 from boltzformer.checkpoint import History
 from boltzformer.engine import Engine
 from boltzformer.model import config as presets
@@ -116,16 +116,7 @@ def peak(name: str, file: str, slices: str, prompts: str, budget: str) -> None:
     engine, volume = engine_of(file), volume_of(name, int(slices))
     prediction = boltzformer.segment(volume, PROMPTS[: int(prompts)], model=engine, cache_bytes=int(budget))
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    weights = sum(p.nbytes for p in engine.model.parameters())
-    needed = memory.need(
-        engine.about.config,
-        weights=weights,
-        work=0,
-        volume=volume.array.nbytes,
-        slices=int(slices),
-        prompts=int(prompts),
-        cache_bytes=int(budget),
-    )
+    needed = engine.need(volume, int(prompts), int(budget))
     say(
         measured="peak",
         model=name,
@@ -133,10 +124,9 @@ def peak(name: str, file: str, slices: str, prompts: str, budget: str) -> None:
         prompts=int(prompts),
         cache_budget_mb=int(budget) // 10**6,
         cache_used_mb=engine.features.used // 10**6,
-        weights_mb=weights // 10**6,
+        weights_mb=needed.weights // 10**6,
         peak_mb=highest // 10**6,
-        formula_without_work_mb=needed.total // 10**6,
-        work_mb=(highest - needed.total) // 10**6,
+        formula_mb=needed.peak // 10**6,
         answer_bytes_per_prompt_and_slice=sum(len(vars(one)["logits"].planes[0]) for one in prediction.slices)
         // int(slices),
     )

@@ -84,7 +84,12 @@ def test_a_single_image_and_a_colour_image_pass_through(engine: boltzformer.Engi
 
 
 def test_what_can_not_be_asked_is_said(engine: boltzformer.Engine, small: Phantom) -> None:
-    for prompts, slices, words in (("  ", None, "prompt is empty"), ([], None, "no prompt"), ("a", [99], "0 to 15")):
+    for prompts, slices, words in (
+        ("  ", None, "prompt is empty"),
+        ("lung \udce9", None, "not valid text"),
+        ([], None, "no prompt"),
+        ("a", [99], "0 to 15"),
+    ):
         with pytest.raises(BoltzFormerError, match=words):
             engine.segment(small.volume, prompts, slices=slices)
 

@@ -15,7 +15,7 @@ from boltzformer.devices import Place, choose, use_cores
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.features import FeatureCache, Scope, one_by_one
 from boltzformer.intensity import Window
-from boltzformer.memory import CACHE_BYTES, Effort, is_out_of_memory
+from boltzformer.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
@@ -105,6 +105,12 @@ class Engine:
         return SlicePlan.of(
             volume.grid, config.image_size, along, channels=config.channels, resampler=config.resampler, box=box
         )
+
+    def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES) -> Need:
+        """Memory that segmenting a whole volume takes."""
+        slices, parameters = self.plan(volume).count, self.about.parameters
+        size = volume.array.nbytes
+        return need(self.about.config, parameters, volume=size, slices=slices, prompts=prompts, cache_bytes=cache_bytes)
 
     def segment(
         self,
@@ -212,7 +218,7 @@ class Engine:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            full = str(error).splitlines()[0]
+            full = (str(error).splitlines() or [type(error).__name__])[0]
         # Only now, for the error held on to what the slice needed.
         run.encoded.clear()
         easier = run.effort.easier()

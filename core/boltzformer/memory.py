@@ -1,9 +1,9 @@
 """Memory: how much a run takes, and what is given up, step by step, where a device has less.
 
-    peak ≈ weights + one slice's work + min(cache budget, slices × features) + volume + slices × prompts × logits
+    peak ≈ weights + program + one slice's work + min(cache budget, slices × features) + volume + answers
 
-The first two do not grow with slices or prompts, the third is bounded by its budget, the last are one byte per pixel
-of the model's answer before compression.
+Only the cache, which is bounded, and the answers (at most one byte per pixel of the model's answer, prompt and slice)
+grow with slices and prompts. While a model is loaded its weights lie in memory twice.
 """
 
 from __future__ import annotations
@@ -18,40 +18,39 @@ from boltzformer.types import Adjusted
 
 CACHE_BYTES = 2_000_000_000
 """Default budget for features."""
+PROGRAM_BYTES = 350_000_000
+"""Of Python and its libraries on a CPU: measured (benchmarks/RESULTS.md)."""
+WORK_PER_FEATURES = 6
+"""What encoding a slice takes, as a multiple of its features: measured, FocalNet-L at 512²."""
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a run takes at its peak, by purpose."""
+    """Bytes that a run takes, by purpose."""
 
     weights: int
+    program: int
     work: int
-    """Of the slice in hand; measured, see `Engine.need`."""
+    """Of the slice in hand."""
     cache: int
     volume: int
     answers: int
 
     @property
-    def total(self) -> int:
-        return self.weights + self.work + self.cache + self.volume + self.answers
+    def peak(self) -> int:
+        """All of it together, or the weights twice while they are loaded."""
+        running = self.weights + self.program + self.work + self.cache + self.volume + self.answers
+        return max(running, 2 * self.weights + self.program + self.volume)
 
 
 def need(
-    config: ModelConfig,
-    *,
-    weights: int,
-    work: int,
-    volume: int,
-    slices: int,
-    prompts: int,
-    cache_bytes: int = CACHE_BYTES,
-    item: int = 4,
+    config: ModelConfig, parameters: int, *, volume: int, slices: int, prompts: int, cache_bytes: int = CACHE_BYTES
 ) -> Need:
-    """The formula above; `item` is the number of bytes of one number (4 for float32)."""
-    side = answer_side(config)
-    cache = min(cache_bytes, slices * feature_bytes(config, item))
-    return Need(weights, work, cache, volume, slices * prompts * side * side)
+    """The formula above, on a CPU in float32; `volume` is the size of its array in bytes."""
+    features, side = feature_bytes(config), answer_side(config)
+    cache, answers = min(cache_bytes, slices * features), slices * prompts * side * side
+    return Need(4 * parameters, PROGRAM_BYTES, WORK_PER_FEATURES * features, cache, volume, answers)
 
 
 def answer_side(config: ModelConfig) -> int:
@@ -61,13 +60,13 @@ def answer_side(config: ModelConfig) -> int:
     return -(-config.image_size // (4 if config.pigma is None else 2))
 
 
-def feature_bytes(config: ModelConfig, item: int = 4) -> int:
-    """Of the features of one slice, as `ImageState.nbytes` counts them."""
+def feature_bytes(config: ModelConfig) -> int:
+    """Of the features of one slice in float32, as `ImageState.nbytes` counts them."""
     side, decoder = config.image_size, config.decoder
     fine = (-(-side // 4)) ** 2
     tokens = sum((-(-side // stride)) ** 2 for stride in decoder.strides)
     sizes = {None: 0, "v1": 256**2 + 512**2, "v2": (side // 4) ** 2 + (side // 2) ** 2}
-    return item * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + 3 * sizes[config.pigma])
+    return 4 * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + 3 * sizes[config.pigma])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Draw = tuple[str, int]
 
 def noise_source(seed: int, middle: int, prompt: str, layer: int, sample: int = 0) -> torch.Generator:
     """Always the CPU's generator, so that a GPU draws with the same numbers."""
-    identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode("utf-8", "surrogatepass")
+    identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode()
     number = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest()) >> 1
     return torch.Generator().manual_seed(number)
 

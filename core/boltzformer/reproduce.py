@@ -67,8 +67,8 @@ class _Asked:
 
 def _again(asked: _Asked, volume: Volume, engine: Engine) -> Iterator[Happening]:
     here = {"software": software(), "device": engine.device, "dtype": engine.precision}
-    different = [f"{name}: {asked.circumstances[name]} then, {value} here" for name, value in here.items()]
-    different = [line for line, name in zip(different, here, strict=True) if asked.circumstances[name] != here[name]]
+    then = asked.circumstances
+    different = [f"{name}: {then[name]} then, {now} here" for name, now in here.items() if now != then[name]]
     for line in different:
         yield Adjusted(line, "Single voxels may change.")
     before = torch.get_num_threads()

@@ -69,6 +69,10 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise BoltzFormerError("The prompt is empty: type what to look for, e.g. 'MS lesion in brain MRI'.")
+        try:
+            (self.text + self.label).encode()
+        except UnicodeEncodeError as error:  # half a character, e.g. from a terminal that does not speak UTF-8
+            raise BoltzFormerError(f"The prompt {self.text!a} is not valid text: type it again in UTF-8.") from error
 
     @property
     def name(self) -> str:

@@ -8,7 +8,9 @@ import torch
 import boltzformer
 from boltzformer import checkpoint
 from boltzformer.features import FeatureCache, Scope, one_by_one
+from boltzformer.memory import answer_side, feature_bytes, need
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
+from boltzformer.model.config import biomedparse_v2
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 
 
@@ -54,14 +56,19 @@ def test_a_tuned_decoder_keeps_the_features_and_a_tuned_encoder_does_not(small: 
 
 
 def test_memory_says_what_the_formula_says(small: Phantom) -> None:
-    from boltzformer.memory import answer_side, feature_bytes
-
     engine = boltzformer.load()
     run(engine, small)
     config = engine.about.config
     assert engine.features.used == 3 * feature_bytes(config)
     last = boltzformer.segment(small.volume, BRIGHT, model=engine, slices=[3])
     assert last.slices[0].logits.shape == (1, answer_side(config), answer_side(config))
+
+
+def test_a_large_model_and_a_long_volume_fit_into_six_gigabytes(engine: boltzformer.Engine, small: Phantom) -> None:
+    shape = need(biomedparse_v2(), 371_800_000, volume=512 * 512 * 300 * 2, slices=300, prompts=10)
+    assert shape.cache == 2_000_000_000
+    assert shape.peak < 6_000_000_000
+    assert engine.need(small.volume, 2).answers == 16 * 2 * 48 * 48
 
 
 def kept(cache: FeatureCache, scope: Scope) -> list[int]:
