@@ -98,6 +98,9 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
     (tmp_path / "lies.png").write_text("no picture")
     (tmp_path / "scan.dcm").write_text("later")
     (tmp_path / "there.nii.gz").write_text("already here")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "zero.nii").touch()
+    (tmp_path / "wrong.nrrd").write_bytes(small_file.read_bytes())
     good, out = str(small_file), str(tmp_path / "out")
     cases = {
         ("segment", "nowhere.nii.gz", "-p", "x", "-o", out): "nowhere.nii.gz does not exist",
@@ -115,6 +118,37 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
         ("segment", good, "-p", "x", "-o", str(tmp_path / "mask.png")): "can't hold a volume of 16 slices",
         ("segment", good, "-p", "x", "-o", out, "--window", "liver"): "no window 'liver'",
         ("segment", good, "-p", "x", "-o", out, "--axis", "up"): "no plane 'up'",
+        ("segment", good, "-p", "x", "-o", out, "--threshold", "1.5"): "--threshold 1.5 is no probability",
+        ("segment", good, "-p", "x", "-o", out, "--threshold", "nan"): "--threshold nan is no probability",
+        ("segment", good, "-p", "x", "-o", out, "--existence", "-0.1"): "--existence -0.1 is no probability",
+        ("segment", good, "-p", "x", "-o", out, "--device", "abacus"): "no device 'abacus'",
+        ("segment", good, "-p", "x", "-o", out, "--batch-size", "0"): "--batch-size 0 is none",
+        ("segment", good, "-p", "x", "-o", out, "--samples", "0"): "--samples 0 is none",
+        ("segment", good, "-p", "x", "-o", out, "--region", "1,2"): "can't be understood",
+        (
+            "segment",
+            good,
+            "-p",
+            "x",
+            "-o",
+            out,
+            "--region",
+            "0,0,0:80,9,9",
+        ): "no box of voxels in this image (80×72×16)",
+        ("segment", good, "-p", "x", "-o", out, "--format", "gif"): "no format 'gif'",
+        ("segment", good, "-p", "x", "-o", out, "--format", "dcm-seg"): "a DICOM-SEG refers to DICOM slices",
+        ("segment", good, "-p", "x", "-o", out, "--format", "png"): "can't hold a volume of 16 slices",
+        ("segment", good, "-p", "x", "-o", out, "--slices", "9:3"): "--slices 9:3 lies outside",
+        ("segment", good, "-p", "x", "-o", out, "--slices", "a:b"): "can't be understood",
+        ("segment", good, "-p", "x", "-o", out, "--smallest", "-1"): "--smallest needs",
+        ("segment", good, "-p", "x", "-o", out, "--smooth", "2"): "no middle slice",
+        ("segment", good, "-p", "x", "-p", "  ", "-o", out): "prompt is empty",
+        ("segment", good, good, "-p", "x", "-o", good): "is the image itself",
+        ("segment", good, str(tmp_path / "lies.png"), "-p", "x", "-o", str(tmp_path / "m.nii.gz")): "is one file",
+        ("segment", good, "--reproduce", "nowhere.json", "-o", out): "nowhere.json could not be read",
+        ("segment", good, "--reproduce", str(tmp_path / "list.json"), "-o", out): "does not tell how masks were made",
+        ("segment", str(tmp_path / "zero.nii"), "-p", "x", "-o", out): "is empty (0 bytes)",
+        ("segment", str(tmp_path / "wrong.nrrd"), "-p", "x", "-o", out): "is named like a NRRD file but holds NIfTI",
         ("segment", good, "-p", "x", "-o", out, "--series", "2"): "holds no series",
         ("segment", good, "-p", "x", "-o", out, "--frame", "2"): "has no frame 2",
         ("info", "nowhere.png"): "nowhere.png does not exist",

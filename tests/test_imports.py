@@ -32,6 +32,10 @@ TORCH_FREE = [
         "phantom.py",
         "samples.py",
         "pictures.py",
+        "home.py",
+        "objects.py",
+        "lesions.py",
+        "suggestions.py",
     ]
 ]
 

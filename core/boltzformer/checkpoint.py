@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from boltzformer.errors import CheckpointError
+from boltzformer.home import model_file
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ConfigError, ModelConfig
@@ -68,9 +69,11 @@ class Checkpoint:
 
 
 def resolve(model: str | Path) -> Path:
-    """'default', the model that the package carries, or the path of a file."""
+    """'default', the model that the package carries, the name of a registered one, or the path of a file."""
     if str(model) == "default":
         return Path(str(files("boltzformer") / "assets" / "default.safetensors"))
+    if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
+        return model_file(model)
     return Path(model)
 
 
@@ -214,7 +217,10 @@ def _opened(path: Path) -> Any:
 def _refuse_foreign(path: Path) -> None:
     """Tell the usual wrong files apart by their first bytes. Nothing in them is interpreted."""
     if not path.is_file():
-        raise CheckpointError(f"There is no model at {path}: give 'default' or the path of a .safetensors file.")
+        raise CheckpointError(
+            f"There is no model at {path}: give 'default', a name from `boltzformer models list`, "
+            "or the path of a .safetensors file."
+        )
     try:
         with path.open("rb") as file:
             start = file.read(64)

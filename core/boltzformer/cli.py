@@ -1,12 +1,10 @@
-"""`boltzformer segment | info | parity | bench`: the main job from a terminal."""
+"""`boltzformer …`: every command's options, and the door that turns errors into one sentence and an exit code."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import platform
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,16 +14,19 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import boltzformer
-from boltzformer import checkpoint, io
-from boltzformer.engine import Engine, load
+from boltzformer import checkpoint, io, machine, manage, suggestions
+from boltzformer.cases import FORMATS
+from boltzformer.casework import Casework
+from boltzformer.devices import choose
+from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
-from boltzformer.intensity import Window
-from boltzformer.types import LabelMap, Prediction, Prompt, SliceResult, Started, Volume, as_prompts
+from boltzformer.request import Request, repeated, series_number
+from boltzformer.runs import engine_of, place_like, run_all
+from boltzformer.show import Show
 
+NOTICE = "Research only, not for clinical use."
 CommandLineError: Any = typer.BadParameter.__mro__[2]
 """click's ClickException, wherever this version of typer keeps it."""
 
@@ -37,21 +38,29 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Measure this project's claims on this machine (in a source checkout).", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.add_typer(manage.models, name="models")
+app.add_typer(manage.cache, name="cache")
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]
 AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Read a series although slices are missing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+Model = Annotated[str, typer.Option(help="'default', a name from `boltzformer models list`, or a .safetensors file.")]
 
 
 @app.command()
 def segment(
-    image: Annotated[Path, typer.Argument(help=f"{io.READABLE}: a file, or a folder with a series.")],
-    prompt: Annotated[list[str], typer.Option("--prompt", "-p", help="What to look for; may be given several times.")],
+    images: Annotated[list[Path], typer.Argument(help=f"Files or folders: {io.READABLE}.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help=f"A folder (made when absent), or a file: {io.WRITABLE}.")
+        Path,
+        typer.Option("--output", "-o", help=f"A folder (made when absent), or for one image a file: {io.WRITABLE}."),
     ],
-    model: Annotated[str, typer.Option(help="'default' or a .safetensors file.")] = "default",
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
+    ] = None,
+    model: Model = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Slices at once on a GPU; a CPU takes one by one.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same mask.")] = 0,
     window: Annotated[
         str, typer.Option(help="auto, soft tissue, lung, brain, bone, percentiles, stored, or WIDTH/LEVEL.")
@@ -59,81 +68,145 @@ def segment(
     axis: Annotated[
         str | None, typer.Option(help="Slice it axial, coronal or sagittal, whatever its grid says.")
     ] = None,
+    slices: Annotated[str | None, typer.Option(help="A:B, 0-based, without B; or one slice.")] = None,
+    threshold: Annotated[float, typer.Option(help="Probability from which a voxel belongs to the mask.")] = 0.5,
+    existence: Annotated[
+        float | None,
+        typer.Option(help="Slices less likely than this to hold the object stay empty; else the model's own."),
+    ] = None,
+    suppress: Annotated[
+        bool,
+        typer.Option("--suppress", help="Where prompts mark the same object keep the surer one; nested ones stay."),
+    ] = False,
+    smallest: Annotated[float, typer.Option(help="Drop objects below this many mm³.")] = 0.0,
+    largest: Annotated[int | None, typer.Option(help="Keep only so many of the largest objects per prompt.")] = None,
+    smooth: Annotated[int, typer.Option(help="Average the existence over so many slices (odd).")] = 1,
+    samples: Annotated[int, typer.Option(help="So many seeds: their mean, and where they disagree.")] = 1,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Look only at this box, enlarged: corners I,J,K:I,J,K; or 'found', around a first pass."),
+    ] = None,
+    mm: Annotated[bool, typer.Option("--mm", help="The corners of --region are LPS millimetres X,Y,Z.")] = False,
     series: Series = None,
     frame: Frame = None,
     allow_gaps: AllowGaps = False,
     resample: Annotated[
         bool, typer.Option("--resample", help="Straighten the masks of a tilted series, for formats without shear.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    format: Annotated[str | None, typer.Option(help=f"{', '.join(FORMATS)}; else as the image.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write each voxel's probability too, before threshold and gate.")
+    ] = False,
+    sampling_maps: Annotated[
+        bool,
+        typer.Option(
+            "--sampling-maps", help="Write where the model looked: in each of --slices, else in the slice with most."
+        ),
+    ] = False,
+    lesions: Annotated[bool, typer.Option("--lesions", help="Write a table of all objects, CSV and JSON.")] = False,
+    reproduce: Annotated[
+        Path | None, typer.Option(help="Repeat what this provenance.json tells; all but the places comes from it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that were made differently.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what the prompt names, slice by slice, and write masks on the image's own grid."""
-    prompts = as_prompts(prompt)
-    volume = io.read(image, series=_number(series), frame=frame, allow_gaps=allow_gaps)
-    if axis is not None:
-        volume = Volume(**{**vars(volume), "stacking_axis": volume.grid.axis_of(axis)})
-    chosen = Window.choose(window, volume.array, volume.modality)
-    grid = io.straightened(volume.grid) if resample and volume.grid.sheared else volume.grid
-    story = output / volume.name / f"{volume.name}.provenance.json"
-    if io.split_name(output)[1]:
-        targets = [output]
-        io.check_targets(targets, grid, overwrite=overwrite)
+    """Find what the prompts name, slice by slice, and write masks on the images' own grids."""
+    if reproduce is None:
+        if not prompt:
+            raise BoltzFormerError("Missing option '--prompt' / '-p': say what to look for, e.g. -p \"lung nodule\".")
+        told = None
+        request = Request(
+            tuple(prompt),
+            seed=seed,
+            window=window,
+            axis=axis,
+            slices=slices,
+            threshold=threshold,
+            existence=existence,
+            suppress=suppress,
+            smallest_mm3=smallest,
+            largest=largest,
+            smooth=smooth,
+            samples=samples,
+            region=region,
+            mm=mm,
+            series=series,
+            frame=frame,
+            allow_gaps=allow_gaps,
+            resample=resample,
+            format=format,
+            probabilities=probabilities,
+            sampling_maps=sampling_maps,
+            lesions=lesions,
+        )
     else:
-        targets = [story.parent / f"{_slug(one.name)}{_extension(image, volume)}" for one in prompts]
-        io.check_targets(targets, grid, overwrite=overwrite)
-    engine = load(model)
-    console = Console(stderr=True, quiet=as_json)
-    console.print(f"Model '{engine.about.history.name}': {engine.about.history.data}.")
-    prediction = _watched(engine, volume, prompts, chosen, seed, console, as_json)
-    labels = io.resample(prediction.labels(), grid)
-    targets[0].parent.mkdir(parents=True, exist_ok=True)
-    source = image if volume.modality else None
-    if targets == [output]:
-        written = io.write(labels, output, source=source, provenance=prediction.provenance, overwrite=overwrite)
-    else:
-        written = []
-        for layer, target, one in zip(labels.layers, targets, prompts, strict=True):
-            single = LabelMap((layer[None] > 0).astype("uint8"), labels.grid, {1: one.name})
-            written += io.write(single, target, source=source, overwrite=overwrite)
-        written.append(io.write_json(story, prediction.provenance, overwrite=overwrite))
-    voxels = {name: int(labels.mask(label).sum()) for label, name in labels.names.items()}
-    _say(as_json, event="finished", voxels=voxels, written=[str(path) for path in written])
-    for name, count in voxels.items():
-        console.print(f"{name}: {count} voxels" if count else f"{name}: nothing was found; the mask is empty.")
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        told, request = repeated(reproduce, format)
+        if prompt:
+            raise BoltzFormerError("--reproduce takes the prompts from its file: leave -p out.")
+    if batch_size is not None and batch_size < 1:
+        raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
+    place = choose(device) if told is None or device != "auto" else place_like(told)
+    about = checkpoint.read(checkpoint.resolve(model))
+    with Show(as_json) as show:
+        work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
+        code = run_all(work, images)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
 def info(
     images: Annotated[list[Path] | None, typer.Argument(help="Images to describe; without any: this machine.")] = None,
-    model: Annotated[str, typer.Option(help="'default' or a .safetensors file.")] = "default",
+    model: Annotated[str | None, typer.Option(help="Show this model's card: 'default', a name, or a file.")] = None,
     series: Series = None,
     frame: Frame = None,
     allow_gaps: AllowGaps = False,
     as_json: AsJson = False,
 ) -> None:
-    """Where an image lies, what it shows, how it will be sliced; or what runs here: versions, device, model."""
+    """Where an image lies and how it will be sliced; a model's card; or what this machine is and how fast."""
     if images:
-        how: dict[str, Any] = {"series": _number(series), "frame": frame, "allow_gaps": allow_gaps}
+        how: dict[str, Any] = {"series": series_number(series), "frame": frame, "allow_gaps": allow_gaps}
         described = [io.describe(image, **how) for image in images]
         print(json.dumps(described) if as_json else "\n\n".join(io.in_words(facts) for facts in described))
         return
-    about = checkpoint.read(checkpoint.resolve(model))
-    facts = {
-        "boltzformer": boltzformer.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": f"cpu, {os.cpu_count()} cores",
-        "model": about.history.name,
-        "trained on": about.history.data,
-        "parameters": about.parameters,
-        "model file": str(about.path),
-        "model sha256": about.sha256,
-        "notice": "Research only, not for clinical use.",
-    }
-    print(json.dumps(facts) if as_json else "\n".join(f"{key:14}{value}" for key, value in facts.items()))
+    if model is not None:
+        facts = {**manage.card(checkpoint.read(checkpoint.resolve(model))), "notice": NOTICE}
+    else:
+        engine = load("default")
+        cost = machine.measured(engine)
+        peak = "" if cost.peak_mb is None else f", {cost.peak_mb:.0f} MB at most for the whole process"
+        facts = {
+            "boltzformer": boltzformer.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": machine.device_in_words(engine),
+            "per slice": f"{cost.seconds:.3f} s for one prompt (measured just now){peak}",
+            **manage.card(engine.about),
+            **{f"{name} folder": f"{at['path']} ({at['mb']:.1f} MB)" for name, at in manage.kept().items()},
+            "notice": NOTICE,
+        }
+        if as_json:
+            facts |= {"seconds_per_slice": cost.seconds, "peak_mb": cost.peak_mb, "weights_mb": cost.weights_mb}
+            facts |= {"folders": manage.kept()}
+    print(json.dumps(facts) if as_json else manage.lines(facts))
+
+
+@app.command()
+def prompts(
+    words: Annotated[list[str] | None, typer.Argument(help="What to look for, e.g. liver; all if left out.")] = None,
+    modality: Annotated[str, typer.Option(help="Only for CT, MR, US, X-ray, …")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Search phrasings that segmentation data use. Free text is always allowed."""
+    if modality and not suggestions.modality_named(modality):
+        known = ", ".join(suggestions.MODALITIES)
+        raise BoltzFormerError(f"There is no modality '{modality}': choose one of {known}.")
+    found = suggestions.search(" ".join(words or ()), modality)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found]))
+        return
+    for one in found:
+        print(f"{one.prompt:56} {one.modality}, {one.anatomy}")
 
 
 @app.command()
@@ -196,50 +269,6 @@ def run(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _watched(
-    engine: Engine,
-    volume: Volume,
-    prompts: tuple[Prompt, ...],
-    window: Window,
-    seed: int,
-    console: Console,
-    as_json: bool,
-) -> Prediction:
-    """Runs to the end under a progress bar, or a line of JSON per event."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("slices")
-        for event in engine.segment(volume, prompts, seed=seed, window=window):
-            match event:
-                case Started(plan, total):
-                    bar.update(task, total=total, description=f"{plan.plane} slices")
-                    _say(as_json, event="started", plane=plan.plane, slices=total, window=window.kind)
-                case SliceResult(index, _, existence):
-                    bar.advance(task)
-                    _say(as_json, event="slice", index=index, existence=[round(float(e), 4) for e in existence])
-                case Prediction():
-                    return event
-    raise AssertionError("the engine ended without a prediction")
-
-
-def _extension(image: Path, volume: Volume) -> str:
-    """Masks are written in the format of the image; pictures with several slices and unknown kinds as .nii.gz."""
-    extension = ".dcm" if image.is_dir() else io.split_name(image)[1]
-    if extension in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
-        return ".png" if volume.grid.shape[0] == 1 else ".nii.gz"
-    same = {".nhdr": ".nrrd", ".mhd": ".mha", ".ima": ".dcm", "": ".dcm" if volume.modality else ".nii.gz"}
-    return same.get(extension, extension)
-
-
-def _slug(name: str) -> str:
-    """A prompt as a file's name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "mask"
-
-
-def _number(series: str | None) -> int | str | None:
-    return int(series) if series is not None and series.isdigit() else series
-
-
 def _note(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Our own warnings are one line; those of libraries are not for the user."""
     if issubclass(category, io.ImageWarning):
@@ -249,8 +278,3 @@ def _note(message: Warning | str, category: type[Warning], *_: object, **__: obj
 def _refuse(sentence: str) -> int:
     sys.stderr.write(f"boltzformer: {sentence}\n")
     return 2
-
-
-def _say(as_json: bool, **event: object) -> None:
-    if as_json:
-        print(json.dumps(event), flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -9,10 +11,17 @@ from PIL import Image, ImageDraw
 from boltzformer.geometry import Array
 from boltzformer.intensity import Window
 from boltzformer.slicing import SlicePlan
-from boltzformer.types import SamplingTrace, Volume
+from boltzformer.types import LookTrace, SamplingTrace, Volume
 
 ORANGE = (230, 159, 0)
 WHITE = (255, 255, 255)
+CYAN = (0, 255, 255)
+GAP = 2
+"""Black pixels beside every tile."""
+DIM = 0.15
+"""What is left of the light where nobody looked."""
+FULL = 0.25
+"""A place that this share of queries and heads visited is fully lit."""
 Picture = NDArray[np.uint8]
 """(rows, columns, 3)."""
 
@@ -46,20 +55,84 @@ def captioned(picture: Picture, *lines: str, width: int = 400) -> Picture:
 
 
 def looks_picture(
-    picture: Picture, plan: SlicePlan, trace: SamplingTrace, mask: Array, *, columns: int = 3, width: int = 200
+    picture: Picture,
+    plan: SlicePlan,
+    trace: SamplingTrace,
+    mask: Array,
+    *,
+    columns: int = 3,
+    width: int = 200,
+    title: str = "",
 ) -> Picture:
-    """All looks side by side: visited places lit, the rest at 15 %, one fixed scale; the answer in white at the end."""
-    tiles: list[Picture] = []
-    brightest = max(float(look.visited.max()) for look in trace.layers)
-    for number, look in enumerate(trace.layers, 1):
-        share = _on_slice(look.visited / brightest, plan)
-        lit = (picture * (0.15 + 0.85 * share)[..., None]).astype(np.uint8)
-        lit = outlined(lit, mask, WHITE) if number == len(trace.layers) else lit
-        facts = f"temperature {look.temperature:.2f}", f"{look.visited.shape[0]} x {look.visited.shape[1]} places"
-        tiles.append(captioned(lit, f"look {number}", *facts, width=width))
+    """The contact sheet of one slice and prompt: a flashlight, not a heat map. One equal tile per look.
+
+    A place that nobody visited is dim, one that a quarter of the queries and heads visited is fully lit; the scale is
+    the same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White: the mask.
+    """
+    picture, mask = picture[plan.crop], mask[plan.crop]
+    big = _resized(picture, width - 2 * GAP)
+    tiles = [
+        _tile(big, plan, look, number, mask if number == len(trace.layers) else None)
+        for number, look in enumerate(trace.layers, 1)
+    ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    return np.concatenate(rows)
+    chance = float(np.mean([look.visited.mean() for look in trace.layers]))
+    head = [_line(title, rows[0].shape[1])] if title else []
+    return np.concatenate([*head, *rows, _legend(rows[0].shape[1], chance)])
+
+
+def save(picture: Picture, path: Path) -> None:
+    """As PNG."""
+    Image.fromarray(picture).save(path)
+
+
+def brightness(share: Array) -> NDArray[np.float32]:
+    """Share of queries and heads that visited a place → how much of the image is shown there."""
+    return (DIM + (1 - DIM) * np.minimum(share / FULL, 1)).astype(np.float32)
+
+
+def _tile(big: Picture, plan: SlicePlan, look: LookTrace, number: int, mask: Array | None) -> Picture:
+    """One look: hard token squares of light, the lines, and the look's numbers below."""
+    rows, columns = big.shape[:2]
+    lit = (big * brightness(_on_slice(look.visited, plan, rows, columns))[..., None]).astype(np.uint8)
+    lit = outlined(lit, _smooth_on_slice(look.guess, plan, rows, columns) >= 0.5, CYAN)
+    if mask is not None:
+        lit = outlined(lit, mask[np.ix_(_nearest(rows, mask.shape[0]), _nearest(columns, mask.shape[1]))], WHITE)
+    tokens = f"{look.visited.shape[0]} x {look.visited.shape[1]} places of {look.scale} px"
+    lines = f"look {number}, temperature {look.temperature:.2f}", tokens
+    return np.pad(captioned(lit, *lines, width=columns), ((0, 2 * GAP), (GAP, GAP), (0, 0)))
+
+
+def _legend(width: int, chance: float) -> Picture:
+    """The one brightness scale, with the level that looking at random would give."""
+    canvas = Image.new("RGB", (width, 64))
+    draw = ImageDraw.Draw(canvas)
+    left, right = 8, min(width - 8, 300)
+    ramp = 255 * brightness(np.linspace(0, FULL, right - left))
+    canvas.paste(Image.fromarray(np.repeat(ramp[None].astype(np.uint8), 12, axis=0)), (left, 2))
+    at = left + round(chance / FULL * (right - left))
+    draw.line([(at, 0), (at, 18)], ORANGE, 2)
+    draw.text((left, 16), "0 %", WHITE)
+    draw.text((right - 24, 16), f"{100 * FULL:.0f} %", WHITE)
+    draw.text((at + 4, 16), f"chance {100 * chance:.0f} %", ORANGE)
+    draw.text((left, 30), "light: share of queries and heads that looked there", WHITE)
+    draw.text((left, 44), "cyan: the guess that steered the look", CYAN)
+    draw.text((left + 230, 44), "white: the mask", WHITE)
+    return np.asarray(canvas)
+
+
+def _line(text: str, width: int) -> Picture:
+    canvas = Image.new("RGB", (width, 20))
+    ImageDraw.Draw(canvas).text((8, 4), text, WHITE)
+    return np.asarray(canvas)
+
+
+def _resized(picture: Picture, width: int) -> Picture:
+    """To a width; pixels stay squares where it grows."""
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    how = Image.Resampling.NEAREST if width > picture.shape[1] else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(picture).resize((width, height), how))
 
 
 def beside(*pictures: Picture) -> Picture:
@@ -68,10 +141,31 @@ def beside(*pictures: Picture) -> Picture:
     return np.concatenate([np.pad(p, ((0, height - p.shape[0]), (0, 6), (0, 0))) for p in pictures], axis=1)
 
 
-def _on_slice(tokens: Array, plan: SlicePlan) -> NDArray[np.float32]:
-    """Token values as hard squares on the rows and columns of the slice."""
-    side = max(plan.slice_shape)
-    nearest = np.arange(side) * tokens.shape[0] // side
-    top, left = ((side - n) // 2 for n in plan.slice_shape)
-    rows, columns = plan.slice_shape
-    return tokens[np.ix_(nearest, nearest)][top : top + rows, left : left + columns].astype(np.float32)
+def _on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
+    """Token values as hard squares on a picture of the slice with so many rows and columns."""
+    down, across = (_in_square(plan, axis, n) for axis, n in enumerate((rows, columns)))
+    nearest = np.ix_(*((at * tokens.shape[0]).astype(int) for at in (down, across)))
+    return tokens[nearest].astype(np.float32)
+
+
+def _smooth_on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
+    """Token values between the middles of their squares, for a line that does not follow the squares."""
+    values = tokens.astype(np.float32)
+    for axis, n in enumerate((rows, columns)):
+        side = tokens.shape[axis]
+        at = np.clip(_in_square(plan, axis, n) * side - 0.5, 0, side - 1)
+        low = np.minimum(at.astype(int), max(side - 2, 0))
+        share = (at - low).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        high = np.minimum(low + 1, side - 1)
+        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+    return values
+
+
+def _in_square(plan: SlicePlan, axis: int, count: int) -> NDArray[np.float64]:
+    """Middles of `count` rows or columns of a slice's picture, as shares 0…1 of the padded square."""
+    side, length = max(plan.crop_shape), plan.crop_shape[axis]
+    return ((side - length) // 2 + (np.arange(count) + 0.5) * length / count) / side
+
+
+def _nearest(count: int, length: int) -> NDArray[np.intp]:
+    return (np.arange(count) * length // count).astype(np.intp)

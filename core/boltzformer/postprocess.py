@@ -64,3 +64,13 @@ def merge(probability: Float, ids: Sequence[int]) -> NDArray[np.int64]:
     background = np.full_like(probability[:1], 0.5)
     winner = np.concatenate([background, probability]).argmax(axis=0)
     return np.array([0, *ids], np.int64)[winner]
+
+
+def smoothed(existence: Float, width: int) -> Float:
+    """(P, S) existence of neighbouring slices → mean over a window of `width` slices, shorter at the ends.
+
+    A lesion spans neighbours: one doubtful slice between two sure ones is filled, a lonely claim is damped.
+    """
+    reach = width // 2
+    columns = [existence[:, max(0, s - reach) : s + reach + 1].mean(axis=1) for s in range(existence.shape[1])]
+    return np.stack(columns, axis=1).astype(np.float32)

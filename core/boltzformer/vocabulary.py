@@ -112,7 +112,7 @@ _FINDINGS = {
     "tumor": _NEOPLASM,
     "ulcer": Code("56208002", "Ulcer"),
 }
-_SPELLINGS = {
+SPELLINGS = {
     "tumour": "tumor",
     "oedema": "edema",
     "haemorrhage": "hemorrhage",
@@ -133,7 +133,7 @@ _SPELLINGS = {
 
 def terms_of(name: str) -> Terms:
     """The codes for a prompt or label name; plain 'Tissue' where we know none. 'MS lesion in brain MRI' → a lesion."""
-    words = [_SPELLINGS.get(word, word) for word in re.findall(r"[a-z]+", name.lower())]
+    words = [SPELLINGS.get(word, word) for word in re.findall(r"[a-z]+", name.lower())]
     head = re.split(r" (?:in|on|of) ", " ".join(words))[0]
     structure, finding = _longest(" ".join(words), _STRUCTURES), _longest(head, _FINDINGS, at_the_end=True)
     # 'left ventricle' names its side itself; 'left lung' needs it as a modifier

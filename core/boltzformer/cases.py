@@ -1,0 +1,213 @@
+"""Cases of a run: which images the paths mean, where their masks go, which are finished; each is there whole or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boltzformer import io
+from boltzformer.errors import BoltzFormerError, ImageError
+from boltzformer.io.kinds import kind_of
+from boltzformer.types import Prompt, Volume
+
+FORMATS = {
+    "nii.gz": ".nii.gz",
+    "nrrd": ".nrrd",
+    "mha": ".mha",
+    "seg.nrrd": ".seg.nrrd",
+    "dcm-seg": ".dcm",
+    "png": ".png",
+}
+STORY = ".provenance.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image and the name of its results."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the results of one case go."""
+
+    folder: Path
+    stem: str
+    masks: tuple[str, ...]
+    """File names: one per prompt, or a single one for all."""
+    own_folder: bool
+    """Whether nothing but this case belongs into the folder."""
+
+    @property
+    def story(self) -> Path:
+        """How the masks were made; it is written last, so its presence says that the case is whole."""
+        return self.folder / f"{self.stem}{STORY}"
+
+
+def find_cases(inputs: Sequence[Path], output: Path) -> list[Case]:
+    """Every image once. A folder with DICOM files directly inside is one case, else each image below it is one.
+
+    What can't be read becomes a case too: it fails with its own sentence and stops no other.
+    """
+    found: dict[Path, Path] = {}
+    for given in inputs:
+        below = list(_below(given, output.resolve())) if given.is_dir() else [given]
+        for path in below or [given]:
+            found.setdefault(path.resolve(), path)
+    return _named(list(found))
+
+
+def place_of(case: Case, output: Path, image: Volume, prompts: Sequence[Prompt], chosen: str | None) -> Target:
+    """`OUT/CASE/PROMPT-SLUG.EXT`, or just OUT where that is a file's name."""
+    if io.split_name(output)[1]:
+        return Target(output.parent, io.split_name(output)[0], (output.name,), own_folder=False)
+    extension = FORMATS[chosen] if chosen else _like(case.path, image)
+    return Target(output / case.name, case.name, tuple(f"{s}{extension}" for s in slugs(prompts)), own_folder=True)
+
+
+def slugs(prompts: Sequence[Prompt]) -> list[str]:
+    """Prompts as file names, each another."""
+    plain = [re.sub(r"[^a-z0-9]+", "-", one.name.lower()).strip("-")[:60] or "mask" for one in prompts]
+    return [slug if slug not in plain[:n] else f"{slug}-{n + 1}" for n, slug in enumerate(plain)]
+
+
+def is_finished(place: Target, request: Mapping[str, Any]) -> bool:
+    """Whether the same call has been here before. Another call's results, or foreign files, are refused."""
+    story = _story(place)
+    if story is None:
+        taken = [name for name in place.masks if (place.folder / name).exists()]
+        if taken:
+            raise ImageError(f"{place.folder / taken[0]} exists already: choose another name, or allow to --overwrite.")
+        return False
+    made = story.get("request", {})
+    if made == json.loads(json.dumps(request)):
+        return all((place.folder / name).is_file() for name in story["files"])
+    differs = [
+        f"{key} {made.get(key)!r} instead of {request[key]!r}" for key in request if made.get(key) != request[key]
+    ]
+    brief = "; ".join(one if len(one) < 90 else one.split(" ", 1)[0] for one in differs[:3])
+    raise ImageError(
+        f"{place.story} exists already and was made in another way ({brief}): "
+        "choose another output, or allow to --overwrite."
+    )
+
+
+@contextmanager
+def written_whole(place: Target, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write into; what it holds then gets its place at once, the provenance last."""
+    part = (
+        place.folder.parent / f".{place.folder.name}.part" if place.own_folder else place.folder / f".{place.stem}.part"
+    )
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        part.mkdir(parents=True)
+        yield part
+        if place.own_folder and not place.folder.exists():
+            os.replace(part, place.folder)
+            return
+        story = _story(place)
+        stale = set(story["files"]) if story else set()
+        taken = [file.name for file in part.iterdir() if (place.folder / file.name).exists()]
+        if taken and story is None and not overwrite:
+            raise ImageError(f"{place.folder / taken[0]} exists already: choose another name, or allow to --overwrite.")
+        place.story.unlink(missing_ok=True)
+        for name in stale:
+            (place.folder / Path(name).name).unlink(missing_ok=True)
+        for file in sorted(part.iterdir(), key=lambda file: file.name == place.story.name):
+            os.replace(file, place.folder / file.name)
+    except OSError as error:
+        raise ImageError(
+            f"{place.folder} can't be written ({error.strerror or error}): "
+            "choose a folder that you may write to and that has space left."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def checked_place(place: Target, case: Case, check: Callable[[list[Path]], None]) -> None:
+    """Before work is spent: can these files be written, and is none of them the image itself?"""
+    targets = [place.folder / name for name in place.masks]
+    for target in targets:
+        if case.path.is_file() and target.exists() and target.samefile(case.path):
+            raise ImageError(f"{target} is the image itself: choose another name for the mask.")
+        if target.name.endswith(".dcm") and not is_dicom(case.path):
+            raise ImageError(
+                f"{target}: a DICOM-SEG refers to DICOM slices, and {case.path} has none: choose nii.gz or seg.nrrd."
+            )
+    check(targets)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a path is a DICOM file, or a folder with one directly inside."""
+    if path.is_dir():
+        return any(is_dicom(file) for file in sorted(path.iterdir()) if file.is_file() and not _hidden(file))
+    if io.split_name(path)[1] not in ("", ".dcm", ".ima"):
+        return False
+    try:
+        return kind_of(path) == "DICOM"
+    except (BoltzFormerError, OSError):
+        return False
+
+
+def _below(folder: Path, output: Path) -> Iterator[Path]:
+    """Cases below a folder, those of its subfolders too; results of earlier runs are none."""
+    if folder.resolve() == output or any(folder.glob(f"*{STORY}")):
+        return
+    inside = sorted(path for path in folder.iterdir() if not _hidden(path))
+    if is_dicom(folder):
+        yield folder
+    else:
+        yield from (path for path in inside if path.is_file() and io.split_name(path)[1])
+    for path in inside:
+        if path.is_dir():
+            yield from _below(path, output)
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.upper() == "DICOMDIR"
+
+
+def _named(paths: Sequence[Path]) -> list[Case]:
+    """The file's stem or folder's name; where two would be the same, as much of the path as tells them apart."""
+    ways = [[path.name if path.is_dir() else io.split_name(path)[0], *_longer(path)] for path in paths]
+    used = [0] * len(paths)
+    while True:
+        names = [way[min(depth, len(way) - 1)] for way, depth in zip(ways, used, strict=True)]
+        folded = [name.casefold() for name in names]
+        clash = [n for n, name in enumerate(folded) if folded.count(name) > 1 and used[n] < len(ways[n])]
+        if not clash:
+            return [Case(name or "image", path) for name, path in zip(names, paths, strict=True)]
+        for n in clash:
+            used[n] += 1
+
+
+def _longer(path: Path) -> list[str]:
+    parts = [*path.parts[1:-1], path.name]
+    return ["_".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
+
+
+def _like(path: Path, image: Volume) -> str:
+    """Masks are written in the format of the image; pictures with several slices and unknown kinds as .nii.gz."""
+    extension = ".dcm" if path.is_dir() or is_dicom(path) else io.split_name(path)[1]
+    if extension in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
+        return ".png" if image.grid.shape[0] == 1 else ".nii.gz"
+    same = {".nhdr": ".nrrd", ".mhd": ".mha", ".seg.nrrd": ".nrrd", "": ".nii.gz"}
+    return same.get(extension, extension)
+
+
+def _story(place: Target) -> dict[str, Any] | None:
+    """What an earlier run wrote; nothing if there is none or it is not ours."""
+    try:
+        story = json.loads(place.story.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return story if isinstance(story, dict) and isinstance(story.get("files"), list) else None

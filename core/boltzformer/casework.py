@@ -1,0 +1,222 @@
+"""One case from the image to its files: masks, provenance, and what else was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer import io, lesions, objects, pictures, suggestions
+from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
+from boltzformer.checkpoint import Checkpoint
+from boltzformer.devices import Place
+from boltzformer.engine import Engine, Happening
+from boltzformer.intensity import Window
+from boltzformer.postprocess import sigmoid, smoothed
+from boltzformer.region import Region
+from boltzformer.reproduce import reproduce
+from boltzformer.request import FOUND, Request
+from boltzformer.show import Show
+from boltzformer.slicing import LOGIT_STEP
+from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
+
+
+@dataclass(frozen=True)
+class Casework:
+    """What all cases of a run share."""
+
+    request: Request
+    output: Path
+    about: Checkpoint
+    place: Place
+    engine: Callable[[], Engine]
+    """Loaded when the first case needs it."""
+    show: Show
+    overwrite: bool = False
+    batch_size: int | None = None
+    expected: Mapping[str, Any] | None = None
+    """The provenance that this run shall reproduce."""
+
+    def run(self, case: Case) -> dict[str, Any] | None:
+        """Its provenance as written; None where it was finished before."""
+        request, show = self.request, self.show
+        volume = request.read(case.path)
+        grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
+        place = place_of(case, self.output, volume, request.asked, request.format)
+        checked_place(place, case, lambda targets: io.check_targets(targets, grid, overwrite=True))
+        facts = request.facts(volume, self.about, self.place)
+        if not self.overwrite and is_finished(place, facts):
+            show.event("skipped", case=case.name, reason="finished before")
+            show.say(f"{case.name}: finished before, skipped.")
+            return None
+        wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.box(volume.grid)
+        engine = self.engine()
+        fits = _fits(engine)
+        for sentence in suggestions.doubts([one.text for one in request.asked], volume.modality, fits):
+            show.note(f"{case.name}: {sentence}")
+        prediction, region = self._answered(case, engine, volume, wanted, region)
+        labels = self._masks(prediction)
+        with written_whole(place, overwrite=self.overwrite) as part:
+            masks = self._write_masks(part, place, io.resample(labels, grid), case.path)
+            self._write_extras(part, place, engine, volume, region, prediction, labels)
+            story = {
+                **prediction.provenance,
+                "request": facts,
+                "masks": {name: _hash(labels.mask(label)) for label, name in labels.names.items()},
+                "files": sorted(file.name for file in part.iterdir()),
+            }
+            io.write_json(part / place.story.name, story)
+        written = [*masks, *(name for name in story["files"] if name not in masks), place.story.name]
+        voxels = {name: int(labels.mask(label).sum()) for label, name in labels.names.items()}
+        show.event("finished", case=case.name, voxels=voxels, written=[str(place.folder / name) for name in written])
+        for name, count in voxels.items():
+            what = f"{count} voxels" if count else "nothing was found; the mask is empty."
+            show.say(f"{case.name}: {name}: {what}")
+        if prediction.doubt:
+            show.say(f"{case.name}: the seeds disagree most in slices {', '.join(map(str, prediction.doubt[:5]))}.")
+        for name in written:
+            show.say(f"wrote {place.folder / name}")
+        return story
+
+    def _answered(
+        self, case: Case, engine: Engine, volume: Volume, wanted: range | None, region: Region | None
+    ) -> tuple[Prediction, Region | None]:
+        """What the model says, and the region it looked at enlarged."""
+        request = self.request
+        if self.expected is not None:
+            prediction = self._watched(case, reproduce(self.expected, volume, engine))
+            box = self.expected["region"]
+            return prediction, None if box is None else Region(box["low_lps_mm"], box["high_lps_mm"])
+        how: dict[str, Any] = {
+            "seed": request.seed,
+            "samples": request.samples,
+            "window": Window.choose(request.window, volume.array, volume.modality),
+            "slices": wanted,
+            "batch_size": self.batch_size,
+        }
+        if request.region == FOUND:
+            first = self._watched(case, engine.segment(volume, request.asked, **how))
+            region = Region.around(volume.grid, first.labels().layers.max(axis=0))
+            box = engine.plan(volume, region=region).indices
+            how["slices"] = None if wanted is None else [index for index in wanted if index in box]
+        return self._watched(case, engine.segment(volume, request.asked, region=region, **how)), region
+
+    def _watched(self, case: Case, events: Iterator[Happening]) -> Prediction:
+        """Runs to the end and shows each step."""
+        for event in events:
+            match event:
+                case Started():
+                    self.show.started(case.name, event)
+                case Adjusted(what, why):
+                    self.show.adjusted(case.name, what, why)
+                case SliceResult():
+                    self.show.slice(case.name, event)
+                case Prediction():
+                    return event
+        raise AssertionError("the engine ended without a prediction")
+
+    def _masks(self, prediction: Prediction) -> LabelMap:
+        """The masks as exported: gated, then cleaned as asked. What the engine found stays as it is."""
+        request = self.request
+        if request.smooth > 1:
+            steady = smoothed(prediction.existence, request.smooth)
+            slices = [replace(one, existence=steady[:, n]) for n, one in enumerate(prediction.slices)]
+            prediction = replace(prediction, slices=tuple(slices))
+        labels = prediction.labels(request.threshold, request.existence)
+        if request.suppress:
+            labels = objects.without_doubles(labels, prediction)
+        if request.smallest_mm3 or request.largest is not None:
+            labels = objects.kept(labels, smallest_mm3=request.smallest_mm3, largest=request.largest)
+        return labels
+
+    def _write_masks(self, part: Path, place: Target, labels: LabelMap, source: Path) -> list[str]:
+        """One file for all, or one per prompt; an empty mask is a file too."""
+        if not place.own_folder:
+            return [path.name for path in io.write(labels, part / place.masks[0], source=source)]
+        for layer, name, text in zip(labels.layers, place.masks, labels.names.values(), strict=True):
+            single = LabelMap((layer[None] > 0).astype(np.uint8), labels.grid, {1: text})
+            io.write(single, part / name, source=source)
+        return list(place.masks)
+
+    def _write_extras(
+        self,
+        part: Path,
+        place: Target,
+        engine: Engine,
+        volume: Volume,
+        region: Region | None,
+        prediction: Prediction,
+        labels: LabelMap,
+    ) -> None:
+        request = self.request
+        told = prediction.provenance["window"]
+        window = Window(told["low"], told["high"], told["kind"], told["zero"])
+        prefix = "" if place.own_folder else f"{place.stem}."
+        if request.lesions:
+            rows = lesions.table(labels, prediction, lesions.edges_of(prediction))
+            (part / f"{place.stem}.lesions.csv").write_text(lesions.to_csv(rows), "utf-8")
+            (part / f"{place.stem}.lesions.json").write_text(json.dumps(lesions.to_facts(rows), indent=1), "utf-8")
+        for number, (slug, prompt) in enumerate(zip(slugs(request.asked), request.asked, strict=True)):
+            if request.probabilities:
+                extension = io.split_name(Path(place.masks[0]))[1]
+                extension = extension if extension in (".nrrd", ".mha") else ".nii.gz"
+                maps = {"probability": probabilities(prediction, number), "spread": spread(prediction, number)}
+                for name, values in maps.items():
+                    if values is not None:
+                        shown = Volume(values, volume.grid, source=volume.source)
+                        io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
+            for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
+                trace = engine.trace(volume, prompt, index, seed=request.seed, window=window, region=region)
+                plan = prediction.plan
+                mask = plan.view.apply(labels.mask(number + 1))[plan.canonical_index(index)]
+                plain = pictures.slice_picture(volume, plan, window, index)
+                sheet = pictures.looks_picture(plain, plan, trace, mask, title=f"{prompt.text}, slice {index}")
+                pictures.save(sheet, part / f"{prefix}{slug}.looks-{index:04d}.png")
+
+    def _looked_at(self, prediction: Prediction, labels: LabelMap, prompt: int) -> list[int]:
+        """The slices that were asked for; else the one with the largest mask, or the surest if all are empty."""
+        if self.request.slices is not None:
+            return [one.index for one in prediction.slices]
+        others = tuple(axis for axis in range(3) if axis != prediction.plan.axis)
+        areas = labels.mask(prompt + 1).sum(axis=others)
+        return [max(prediction.slices, key=lambda one: (int(areas[one.index]), float(one.existence[prompt]))).index]
+
+
+def probabilities(prediction: Prediction, prompt: int) -> NDArray[np.float32]:
+    """(z, y, x): each voxel's probability before threshold and existence gate; 0 in slices that were not looked at."""
+    plan = prediction.plan
+    stored = np.zeros(plan.grid.shape, np.float32)
+    seen = plan.view.apply(stored)
+    for one in prediction.slices:
+        seen[plan.canonical_index(one.index)] = sigmoid(plan.expand(one.plane(prompt)))
+    return stored
+
+
+def spread(prediction: Prediction, prompt: int) -> NDArray[np.float32] | None:
+    """(z, y, x): standard deviation of each voxel's probability over the samples; None for a single one."""
+    plan = prediction.plan
+    stored = np.zeros(plan.grid.shape, np.float32)
+    seen = plan.view.apply(stored)
+    for one in prediction.slices:
+        if one.spread is None:
+            return None
+        levels = (one.spread[prompt] // 2).astype(np.int8)  # 127 is the largest there is, 0.5
+        seen[plan.canonical_index(one.index)] = np.clip(plan.expand(levels) / LOGIT_STEP / 254, 0, 0.5)
+    return stored
+
+
+def _fits(engine: Engine) -> Callable[[str], bool]:
+    """Whether the model reads a text to its end."""
+    text = engine.model.text
+    tokenizer = text.tokenizer
+    return lambda prompt: tokenizer is None or len(tokenizer(prompt)) <= text.context
+
+
+def _hash(mask: NDArray[np.bool_]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(mask).data).hexdigest()

@@ -1,0 +1,144 @@
+"""The lesion table: every object of a segmentation with its size, place and how sure the model is of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.geometry import Array
+from boltzformer.objects import pieces, voxel_mm3
+from boltzformer.postprocess import sigmoid
+from boltzformer.types import LabelMap, Prediction
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One object of one label."""
+
+    label: int
+    name: str
+    number: int
+    """Within the label; 1 is the largest."""
+    voxels: int
+    volume_mm3: float
+    longest_mm: float
+    """The longest diameter within one slice, outer edge to outer edge, as a ruler is laid (RECIST's long axis)."""
+    longest_slice: int
+    first_slice: int
+    """Stored indices along the slice axis."""
+    last_slice: int
+    centroid_lps_mm: tuple[float, float, float]
+    mean_probability: float
+    """Of its voxels, before the threshold."""
+    existence: float
+    """The highest among its slices."""
+
+
+def table(labels: LabelMap, prediction: Prediction, edges: LabelMap | None = None) -> list[Finding]:
+    """The objects of exported masks; label p + 1 belongs to prompt p. `edges` part objects that touch."""
+    rows: list[Finding] = []
+    for label, name in labels.names.items():
+        found = pieces(labels.mask(label), None if edges is None else edges.mask(label))
+        sums, best = _along_slices(found, label - 1, prediction)
+        mine = [
+            _measured(found, one, label, name, prediction, sums[one], best[one])
+            for one in range(1, int(found.max(initial=0)) + 1)
+        ]
+        mine.sort(key=lambda row: (-row.voxels, row.centroid_lps_mm))
+        rows += [Finding(**{**vars(row), "number": number}) for number, row in enumerate(mine, 1)]
+    return rows
+
+
+def edges_of(prediction: Prediction) -> LabelMap | None:
+    """The outlines that the model drew, where it draws any: label p + 1 belongs to prompt p."""
+    if not prediction.slices or any(one.edges is None for one in prediction.slices):
+        return None
+    layers = [
+        prediction.plan.masks([(s.index, s.edges[p]) for s in prediction.slices if s.edges is not None])
+        * np.uint8(p + 1)
+        for p in range(len(prediction.prompts))
+    ]
+    names = {p + 1: prompt.name for p, prompt in enumerate(prediction.prompts)}
+    return LabelMap(np.stack(layers), prediction.grid, names)
+
+
+def to_csv(rows: Sequence[Finding]) -> str:
+    """One line per object, below a line of names."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    names = [name for name in Finding.__dataclass_fields__ if name != "centroid_lps_mm"]
+    writer.writerow([*names, "centroid_x_lps_mm", "centroid_y_lps_mm", "centroid_z_lps_mm"])
+    for row in rows:
+        writer.writerow([_short(getattr(row, name)) for name in names] + [_short(mm) for mm in row.centroid_lps_mm])
+    return text.getvalue()
+
+
+def to_facts(rows: Sequence[Finding]) -> list[dict[str, Any]]:
+    """For JSON."""
+    return [asdict(row) for row in rows]
+
+
+def longest_in_plane(mask: Array, steps: NDArray[np.float64]) -> float:
+    """The longest distance between two points of a (rows, columns) mask, in mm; (2, 3) steps of a row and a column.
+
+    Points are the middles of the pixels' outer sides, so one pixel of 1 mm is 1 mm across.
+    """
+    from scipy.spatial import ConvexHull
+
+    rows, columns = np.nonzero(mask)
+    sides = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])
+    points = (np.stack([rows, columns], 1)[:, None] + sides).reshape(-1, 2)  # (4n, 2), never all on one line
+    hull = points[ConvexHull(points).vertices] @ steps
+    return float(np.linalg.norm(hull[:, None] - hull[None], axis=2).max())
+
+
+def _measured(
+    found: Array, one: int, label: int, name: str, prediction: Prediction, probability: float, existence: float
+) -> Finding:
+    grid, axis = prediction.grid, prediction.plan.axis
+    voxels = np.argwhere(found == one)  # (n, 3) as z, y, x
+    steps = np.delete(np.array(grid.axes).T[::-1], axis, axis=0)  # (2, 3) mm of the two axes within a slice
+    first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
+    box = tuple(slice(a, b + 1) for a, b in zip(voxels.min(0), voxels.max(0), strict=True))
+    inside = np.moveaxis(found[box] == one, axis, 0)
+    lengths = [longest_in_plane(plane, steps) if plane.any() else 0.0 for plane in inside]
+    x, y, z = grid.world(voxels.mean(axis=0)[::-1]).tolist()
+    return Finding(
+        label=label,
+        name=name,
+        number=0,
+        voxels=len(voxels),
+        volume_mm3=len(voxels) * voxel_mm3(grid),
+        longest_mm=max(lengths),
+        longest_slice=first + int(np.argmax(lengths)),
+        first_slice=first,
+        last_slice=last,
+        centroid_lps_mm=(x, y, z),
+        mean_probability=probability / len(voxels),
+        existence=existence,
+    )
+
+
+def _along_slices(found: Array, prompt: int, prediction: Prediction) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per object: the sum of its voxels' probabilities, and its highest existence."""
+    plan, count = prediction.plan, int(found.max(initial=0)) + 1
+    sums, best = np.zeros(count), np.zeros(count)
+    seen = plan.view.apply(found)
+    for result in prediction.slices:
+        here = seen[plan.canonical_index(result.index)]
+        if here.any():
+            probability = sigmoid(plan.expand(result.plane(prompt)))
+            sums += np.bincount(here.ravel(), probability.ravel(), count)
+            present = np.unique(here)
+            best[present] = np.maximum(best[present], result.existence[prompt])
+    return sums, best
+
+
+def _short(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,105 @@
+"""Objects: the connected pieces of a mask. Which are small, which are doubles, which only touch each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.geometry import Array, Grid
+from boltzformer.types import LabelMap, Prediction
+
+Pieces = NDArray[np.int32]
+"""Like the mask; 0 outside, 1…n on the objects."""
+DOUBLE = 0.5
+"""Two objects whose intersection over union is above this show the same thing."""
+
+
+def pieces(mask: Array, edges: Array | None = None) -> Pieces:
+    """Voxels that touch, also by a corner, are one object; where `edges` run through the mask, they part it."""
+    from skimage.measure import label
+    from skimage.segmentation import watershed
+
+    whole = mask.astype(bool)
+    if edges is None:
+        return label(whole, connectivity=whole.ndim).astype(np.int32)
+    cores = label(whole & ~edges.astype(bool), connectivity=1)
+    parted = watershed(edges.astype(np.uint8), cores, mask=whole, connectivity=whole.ndim).astype(np.int32)
+    # what is nothing but edge has no core to grow from, and is still an object
+    rest = label(whole & (parted == 0), connectivity=whole.ndim)
+    return np.where(rest > 0, rest + parted.max(initial=0), parted).astype(np.int32)
+
+
+def voxel_mm3(grid: Grid) -> float:
+    """Volume of one voxel."""
+    return abs(float(np.linalg.det(np.array(grid.axes))))
+
+
+def kept(labels: LabelMap, *, smallest_mm3: float = 0, largest: int | None = None) -> LabelMap:
+    """Without the objects below a volume, and with only so many of the largest per label."""
+    layers = labels.layers.copy()
+    for layer in layers:
+        for value in labels.names:
+            found = pieces(layer == value)
+            sizes = np.bincount(found.ravel())
+            sizes[0] = 0
+            stay = sizes * voxel_mm3(labels.grid) >= smallest_mm3
+            if largest is not None:
+                stay &= sizes >= np.sort(sizes)[::-1][:largest][-1]
+            stay[0] = True
+            layer[~stay[found]] = 0
+    return replace(labels, layers=layers)
+
+
+def without_doubles(labels: LabelMap, prediction: Prediction) -> LabelMap:
+    """Of two prompts' objects that cover the same voxels the surer stays; nested ones (a tumour in a liver) both do.
+
+    Judged on whole objects, not slice by slice: near the poles of an organ a tumour may fill its slice and is still
+    another thing. How sure is the highest existence in the slices that an object lies in; in a tie the earlier prompt.
+    """
+    inside = _box(labels.layers.max(axis=0))
+    layers = labels.layers.copy()
+    cut = [layer[inside] for layer in layers]  # views: what is cleared here is cleared in `layers`
+    found = [pieces(layer) for layer in cut]
+    sizes = [np.bincount(one.ravel()) for one in found]
+    sure = [_sureness(one, prompt, prediction, inside) for prompt, one in enumerate(found)]
+    doubles = [pair for a in range(len(cut)) for b in range(a) for pair in _doubles(b, a, found, sizes)]
+    candidates = sorted({one for pair in doubles for one in pair}, key=lambda one: (-sure[one[0]][one[1]], one))
+    staying: set[tuple[int, int]] = set()
+    for one in candidates:
+        if any(one in pair and (staying & set(pair)) for pair in doubles):
+            cut[one[0]][found[one[0]] == one[1]] = 0
+        else:
+            staying.add(one)
+    return replace(labels, layers=layers)
+
+
+def _doubles(
+    a: int, b: int, found: Sequence[Pieces], sizes: Sequence[NDArray[np.int64]]
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    both = (found[a] > 0) & (found[b] > 0)
+    pairs, shared = np.unique(np.stack([found[a][both], found[b][both]]), axis=1, return_counts=True)
+    overlap = shared / (sizes[a][pairs[0]] + sizes[b][pairs[1]] - shared)
+    return [((a, int(x)), (b, int(y))) for x, y in pairs[:, overlap > DOUBLE].T]
+
+
+def _sureness(found: Pieces, prompt: int, prediction: Prediction, inside: tuple[slice, ...]) -> NDArray[np.float64]:
+    """(n + 1,): per object, the highest existence of its prompt in the slices that it lies in."""
+    axis, best = prediction.plan.axis, np.zeros(int(found.max(initial=0)) + 1)
+    first = inside[axis].start or 0
+    for result in prediction.slices:
+        if first <= result.index < first + found.shape[axis]:
+            here = np.unique(found.take(result.index - first, axis=axis))
+            best[here] = np.maximum(best[here], result.existence[prompt])
+    return best
+
+
+def _box(mask: Array) -> tuple[slice, ...]:
+    """The smallest box around a mask."""
+    slices: list[slice] = []
+    for axis in range(mask.ndim):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        slices.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, 0))
+    return tuple(slices)

@@ -1,0 +1,178 @@
+"""`Request`: all that a call of `boltzformer segment` asks for and that its masks depend on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from boltzformer import io
+from boltzformer.cases import FORMATS
+from boltzformer.checkpoint import Checkpoint
+from boltzformer.devices import Place
+from boltzformer.errors import BoltzFormerError
+from boltzformer.geometry import PLANES, Grid
+from boltzformer.intensity import Window
+from boltzformer.provenance import hash_of_voxels
+from boltzformer.region import Point, Region
+from boltzformer.types import Prompt, Volume, as_prompts
+
+FOUND = "found"
+"""Asks for a first pass, and a second one around what it found."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Checked when it is made; written into every provenance, where an equal one says that a case is finished."""
+
+    prompts: tuple[str, ...]
+    seed: int = 0
+    window: str = "auto"
+    axis: str | None = None
+    slices: str | None = None
+    """A:B, from slice A up to B, which is not included."""
+    threshold: float = 0.5
+    existence: float | None = None
+    """None: the checkpoint's own gate."""
+    suppress: bool = False
+    smallest_mm3: float = 0.0
+    largest: int | None = None
+    smooth: int = 1
+    """Slices over which the existence is averaged."""
+    samples: int = 1
+    region: str | None = None
+    """Two corners I,J,K:I,J,K, or 'found'."""
+    mm: bool = False
+    """Whether the corners are LPS millimetres."""
+    series: str | None = None
+    frame: int | None = None
+    allow_gaps: bool = False
+    resample: bool = False
+    format: str | None = None
+    probabilities: bool = False
+    sampling_maps: bool = False
+    lesions: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "existence"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise BoltzFormerError(f"--{name} {value:g} is no probability: give a number from 0 to 1.")
+        if self.format is not None and self.format not in FORMATS:
+            raise BoltzFormerError(f"There is no format '{self.format}': choose one of {', '.join(FORMATS)}.")
+        if self.axis is not None and self.axis not in PLANES:
+            raise BoltzFormerError(f"There is no plane '{self.axis}': choose one of {', '.join(reversed(PLANES))}.")
+        if self.window.strip().lower() not in ("auto", "percentiles", "stored"):
+            Window.preset(self.window)
+        if not self.smallest_mm3 >= 0 or (self.largest is not None and self.largest < 1):
+            raise BoltzFormerError("--smallest needs a volume of 0 mm³ or more, and --largest a number from 1.")
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise BoltzFormerError(f"--smooth {self.smooth} has no middle slice: give 1, 3, 5 or another odd number.")
+        if self.samples < 1:
+            raise BoltzFormerError(f"--samples {self.samples} is none: give a number from 1.")
+        as_prompts(self.prompts)
+        _range(self.slices)
+        _corners(self.region)
+
+    @property
+    def asked(self) -> tuple[Prompt, ...]:
+        """The prompts, each once."""
+        return as_prompts(self.prompts)
+
+    def read(self, path: Path) -> Volume:
+        """The image, to be sliced as asked."""
+        volume = io.read(path, series=series_number(self.series), frame=self.frame, allow_gaps=self.allow_gaps)
+        return volume if self.axis is None else replace(volume, stacking_axis=volume.grid.axis_of(self.axis))
+
+    def wanted(self, count: int) -> range | None:
+        """The slices to look at; None is all of them."""
+        span = _range(self.slices)
+        if span is None:
+            return None
+        first, end = span[0] or 0, count if span[1] is None else span[1]
+        if not 0 <= first < end <= count:
+            raise BoltzFormerError(
+                f"--slices {self.slices} lies outside the image, which has slices 0 to {count - 1}: "
+                f"give A:B with A < B, at most 0:{count} (B itself is not included)."
+            )
+        return range(first, end)
+
+    def box(self, grid: Grid) -> Region | None:
+        """The region to look at enlarged; None for the whole image, or for one still to be found."""
+        corners = _corners(self.region)
+        if corners is None:
+            return None
+        low, high = corners
+        if self.mm:
+            return Region(low, high)
+        inside = [0 <= a <= b < n for a, b, n in zip(low, high, grid.shape[::-1], strict=True)]
+        whole = [value == int(value) for value in (*low, *high)]
+        if not all(inside) or not all(whole):
+            raise BoltzFormerError(
+                f"--region {self.region} is no box of voxels in this image ({'×'.join(map(str, grid.shape[::-1]))}): "
+                "give two corners I,J,K:I,J,K, 0-based, the lower one first, or add --mm for LPS millimetres."
+            )
+        first, last = (tuple(int(value) for value in corner) for corner in corners)
+        return Region.of_voxels(grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
+
+    def facts(self, volume: Volume, model: Checkpoint, place: Place) -> dict[str, Any]:
+        """What the masks of this image depend on, as JSON."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        image = {
+            "sha256": hash_of_voxels(volume.array),
+            "dtype": str(volume.array.dtype),
+            "shape": list(volume.array.shape),
+            "affine_lps": volume.grid.lps.tolist(),
+        }
+        where = {"device": place.device.type, "dtype": place.precision}
+        return {**own, "prompts": list(self.prompts), "image": image, "model": model.sha256, **where}
+
+
+def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
+    """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
+        known = {field.name for field in fields(Request)}
+        asked = {name: value for name, value in made.items() if name in known}
+        request = Request(**{**asked, "prompts": tuple(told["prompts"]), "format": chosen or asked.get("format")})
+    except OSError as error:
+        raise BoltzFormerError(f"{file} could not be read ({error.strerror or error}): check the path.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BoltzFormerError(
+            f"{file} does not tell how masks were made: give a provenance.json that this program wrote."
+        ) from error
+    return told, request
+
+
+def _corners(text: str | None) -> tuple[Point, Point] | None:
+    if text is None or text == FOUND:
+        return None
+    try:
+        (a, b, c), (d, e, f) = (map(float, corner.split(",")) for corner in text.split(":"))
+    except ValueError:
+        raise BoltzFormerError(
+            f"--region {text} can't be understood: give two corners I,J,K:I,J,K such as 10,20,3:60,70,9, or '{FOUND}'."
+        ) from None
+    return (a, b, c), (d, e, f)
+
+
+def series_number(series: str | None) -> int | str | None:
+    """A place in the list of series, or an UID."""
+    return int(series) if series is not None and series.isdigit() else series
+
+
+def _range(text: str | None) -> tuple[int | None, int | None] | None:
+    if text is None:
+        return None
+    parts = text.split(":")
+    try:
+        if len(parts) == 1:
+            return int(text), int(text) + 1
+        first, end = (int(part) if part.strip() else None for part in parts)
+    except ValueError:
+        raise BoltzFormerError(
+            f"--slices {text} can't be understood: give A:B such as 10:20 (0-based, B is not included), or one number."
+        ) from None
+    return first, end

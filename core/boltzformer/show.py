@@ -1,0 +1,82 @@
+"""What a run says while it works: a live bar with the time left, or one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from boltzformer.types import SliceResult, Started
+
+
+class Show:
+    """Words go to standard error, JSON to standard output."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._console = Console(stderr=True, quiet=as_json)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        watched = self._console.is_terminal and not as_json
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not watched)
+        self._cases: TaskID | None = None
+        self._slices: TaskID | None = None
+
+    def __enter__(self) -> Show:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def cases(self, total: int) -> None:
+        """A bar over all cases, where there are several."""
+        if total > 1:
+            self._cases = self._bar.add_task("cases", total=total)
+
+    def started(self, case: str, event: Started) -> None:
+        """A case begins."""
+        if self._slices is not None:  # a second pass, over a region
+            self._bar.remove_task(self._slices)
+        plane = event.plan.plane
+        self._slices = self._bar.add_task(f"{case}: {plane} slices", total=event.total)
+        self.event("started", case=case, plane=plane, slices=event.total)
+
+    def slice(self, case: str, event: SliceResult) -> None:
+        """A slice is done."""
+        if self._slices is not None:
+            self._bar.advance(self._slices)
+        existence = [round(float(e), 4) for e in event.existence]
+        self.event("slice", case=case, index=event.index, existence=existence)
+
+    def adjusted(self, case: str, what: str, why: str) -> None:
+        """Something is done otherwise than asked."""
+        self.event("adjusted", case=case, what=what, why=why)
+        self.say(f"{case}: {what}. {why}")
+
+    def case_done(self) -> None:
+        """Well or not."""
+        if self._slices is not None:
+            self._bar.remove_task(self._slices)
+            self._slices = None
+        if self._cases is not None:
+            self._bar.advance(self._cases)
+
+    def say(self, sentence: str) -> None:
+        """For the person in front of it."""
+        self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+
+    def note(self, sentence: str) -> None:
+        """Something the user should know that stops nothing."""
+        self.event("note", text=sentence)
+        self.say(f"note: {sentence}")
+
+    def event(self, kind: str, **facts: object) -> None:
+        """For programs."""
+        if self.as_json:
+            sys.stdout.write(json.dumps({"event": kind, **facts}) + "\n")
+            sys.stdout.flush()

@@ -1,0 +1,163 @@
+"""Prompts that the model may know: templates by modality and anatomy, a search over them, and doubts about a prompt.
+
+Free text is always allowed: a doubt is a sentence for the user, never a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from boltzformer.vocabulary import SPELLINGS
+
+MODALITIES = {
+    "CT": ("ct", "computed tomography", "cta"),
+    "MR": ("mr", "mri", "magnetic resonance", "flair", "dwi"),
+    "US": ("ultrasound", "sonography", "ultrasonography", "echocardiography", "us"),
+    "X-ray": ("x-ray", "xray", "radiograph", "mammogram", "mammography"),
+    "PET": ("pet",),
+    "OCT": ("oct", "optical coherence tomography", "octa"),
+    "fundus": ("fundus", "ophthalmoscopy"),
+    "endoscopy": ("endoscopy", "colonoscopy", "endoscopic"),
+    "dermoscopy": ("dermoscopy", "dermoscopic"),
+    "microscopy": ("microscopy", "histology", "pathology", "histopathology", "blood smear"),
+    "photograph": ("photograph", "photo"),
+}
+"""Our name of a modality → words that say it in a prompt."""
+_DICOM = {
+    "CT": "CT",
+    "MR": "MR",
+    "US": "US",
+    "CR": "X-ray",
+    "DX": "X-ray",
+    "MG": "X-ray",
+    "XA": "X-ray",
+    "RF": "X-ray",
+    "PT": "PET",
+    "OPT": "OCT",
+    "OCT": "OCT",
+    "OP": "fundus",
+    "ES": "endoscopy",
+    "SM": "microscopy",
+    "GM": "microscopy",
+}
+"""What DICOM calls them."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A target as training data names it."""
+
+    modality: str
+    anatomy: str
+    target: str
+    prompt: str
+    """The usual phrasing."""
+    synonyms: tuple[str, ...] = ()
+
+
+@cache
+def templates() -> tuple[Template, ...]:
+    """All of them: targets and phrasings of public segmentation data sets."""
+    lines = files("boltzformer").joinpath("assets", "prompts.tsv").read_text("utf-8").splitlines()
+    rows = [line.split("\t") for line in lines[1:]]
+    return tuple(
+        Template(modality, anatomy, target, prompt, tuple(part for part in synonyms.split("; ") if part))
+        for modality, anatomy, target, prompt, synonyms in rows
+    )
+
+
+def search(words: str, modality: str = "") -> list[Template]:
+    """Templates that hold every word (or its beginning), best first; `modality` as DICOM or we call it, '' for all."""
+    wanted, only = _words(words), modality_named(modality) if modality else ""
+    scored = [(_score(one, wanted), one) for one in templates() if not only or one.modality == only]
+    return [one for score, one in sorted(scored, key=lambda pair: -pair[0]) if score > 0 or not wanted]
+
+
+def modality_named(name: str) -> str:
+    """'MR', 'mri', 'DX', … → our name; '' where we know none."""
+    if name.upper() in _DICOM:
+        return _DICOM[name.upper()]
+    return next((ours for ours, said in MODALITIES.items() if name.lower() in (ours.lower(), *said)), "")
+
+
+def doubts(prompts: Sequence[str], modality: str, fits: Callable[[str], bool]) -> list[str]:
+    """What the user should know before a run: modality that does not fit, doubles, and what a long prompt loses."""
+    return [*_unfitting(prompts, modality_named(modality)), *_doubled(prompts), *_cut(prompts, fits)]
+
+
+def meant(prompt: str) -> Template | None:
+    """The template that this text is the prompt, the target or a synonym of."""
+    said = _normal(prompt)
+    fitting = [
+        one for one in templates() if said in {_normal(text) for text in (one.prompt, one.target, *one.synonyms)}
+    ]
+    targets = {one.target for one in fitting}
+    return fitting[0] if len(targets) == 1 else None
+
+
+def _unfitting(prompts: Sequence[str], image: str) -> Iterator[str]:
+    for prompt in prompts if image else ():
+        said = _modalities_in(prompt)
+        known = {one.modality for one in templates() if (this := meant(prompt)) and one.target == this.target}
+        if said and image not in said:
+            yield f"'{prompt}' speaks of {' and '.join(sorted(said))}, but the image is {image}."
+        elif known and image not in known and not said:
+            yield f"'{prompt}' is usually looked for in {' or '.join(sorted(known))}, but the image is {image}."
+
+
+def _doubled(prompts: Sequence[str]) -> Iterator[str]:
+    for number, prompt in enumerate(prompts):
+        for earlier in prompts[:number]:
+            mine, other = meant(prompt), meant(earlier)
+            same = mine is not None and other is not None and mine.target == other.target
+            if _normal(prompt) == _normal(earlier):
+                yield f"'{prompt}' and '{earlier}' are the same prompt."
+            elif same:
+                yield f"'{prompt}' and '{earlier}' name the same thing; --suppress keeps only the surer masks."
+
+
+def _cut(prompts: Sequence[str], fits: Callable[[str], bool]) -> Iterator[str]:
+    for prompt in prompts:
+        if not fits(prompt):
+            low, high = 0, len(prompt)  # the model reads the beginning up to its limit
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if fits(prompt[:middle]) else (low, middle - 1)
+            rest = prompt[low:].strip()
+            shown = rest if len(rest) <= 60 else f"{rest[:60]}…"
+            yield f"'{prompt[:30]}…' is too long for this model; it does not read the end: '{shown}'."
+
+
+def _modalities_in(prompt: str) -> set[str]:
+    text = f" {' '.join(re.findall(r'[a-z-]+', prompt.lower()))} "
+    return {ours for ours, said in MODALITIES.items() if any(f" {word} " in text for word in said if word != "us")}
+
+
+def _score(one: Template, wanted: Sequence[str]) -> float:
+    """0 unless every word is found; words of the target count most."""
+    score = 0.0
+    for word in wanted:
+        places = [(4.0, one.target), (2.0, one.prompt), (1.5, " ".join(one.synonyms))]
+        places += [(1.0, f"{one.modality} {one.anatomy} {' '.join(MODALITIES[one.modality])}")]
+        hits = [weight + (held == word) for weight, text in places for held in _words(text) if held.startswith(word)]
+        if not hits:
+            return 0
+        score += max(hits)
+    return score / (1 + len(_words(one.target)))  # 'liver' finds the liver before its tumour
+
+
+def _words(text: str) -> list[str]:
+    return [SPELLINGS.get(word, word) for word in re.findall(r"[a-z0-9-]+", text.lower())]
+
+
+def _normal(text: str) -> str:
+    words = _words(text)
+    return " ".join(
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+        for word in words
+        if word not in ("the", "a", "an")
+    )

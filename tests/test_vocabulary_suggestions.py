@@ -1,0 +1,73 @@
+"""Prompt templates, the search over them, and what is said about a doubtful prompt."""
+
+import pytest
+
+from boltzformer.suggestions import MODALITIES, doubts, meant, modality_named, search, templates
+
+
+def everything_fits(_: str) -> bool:
+    return True
+
+
+def test_every_template_is_whole_known_by_its_modality_and_there_once():
+    assert len(templates()) > 100
+    assert all(one.modality in MODALITIES and one.anatomy and one.target and one.prompt for one in templates())
+    assert len({(one.modality, one.anatomy, one.target) for one in templates()}) == len(templates())
+
+
+@pytest.mark.parametrize(
+    ("words", "modality", "first"),
+    [
+        ("lung nodule", "", "lung nodule in chest CT"),
+        ("pulmonary nodule", "CT", "lung nodule in chest CT"),
+        ("nodul", "", "lung nodule in chest CT"),
+        ("liver", "CT", "liver in abdominal CT"),
+        ("tumour liver", "CT", "liver tumor in CT"),
+        ("haemorrhage subdural", "", "subdural hemorrhage in head CT"),
+        ("left ventricle", "MR", "left ventricle in cardiac MRI"),
+        ("ms", "", "multiple sclerosis lesion in brain MRI FLAIR"),
+    ],
+)
+def test_search_finds_by_word_beginning_synonym_and_spelling(words, modality, first):
+    assert search(words, modality)[0].prompt == first
+
+
+def test_search_keeps_to_a_modality_and_finds_nothing_for_nonsense():
+    assert {one.modality for one in search("", "US")} == {"US"}
+    assert len(search("")) == len(templates())
+    assert search("unicorn") == []
+
+
+def test_dicom_and_plain_names_of_a_modality_are_the_same():
+    assert [modality_named(name) for name in ("MR", "mri", "DX", "ultrasound", "CT", "??")] == [
+        *("MR", "MR", "X-ray", "US", "CT", "")
+    ]
+
+
+def test_a_prompt_is_understood_by_its_phrasing_target_or_synonym():
+    for text in ("lung nodule", "Lung nodules in chest CT", "pulmonary nodule"):
+        assert meant(text).target == "lung nodule"
+    assert meant("something unheard of") is None
+
+
+def test_a_modality_that_does_not_fit_is_told_and_one_that_fits_is_not():
+    (said,) = doubts(["MS lesion in brain MRI"], "CT", everything_fits)
+    assert "speaks of MR, but the image is CT" in said
+    (said,) = doubts(["microaneurysm"], "CT", everything_fits)
+    assert "usually looked for in fundus, but the image is CT" in said
+    for prompt in ("lung nodule in chest CT", "free text about anything", "liver", "tell us about it"):
+        assert doubts([prompt], "CT", everything_fits) == []
+    assert doubts(["MS lesion in brain MRI"], "", everything_fits) == []
+
+
+def test_doubles_are_told_also_when_they_are_synonyms():
+    (said,) = doubts(["Lung nodule", "lung  nodules"], "CT", everything_fits)
+    assert "are the same prompt" in said
+    (said,) = doubts(["pulmonary nodule", "lung nodule in chest CT"], "CT", everything_fits)
+    assert "name the same thing" in said
+    assert doubts(["left kidney", "right kidney"], "CT", everything_fits) == []
+
+
+def test_what_a_long_prompt_loses_is_shown():
+    (said,) = doubts(["a" * 20 + " and the end"], "", lambda text: len(text) <= 24)
+    assert said.endswith("does not read the end: 'the end'.")
