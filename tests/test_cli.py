@@ -105,6 +105,8 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_nothing_written(
     cases = {
         ("segment", "nowhere.nii.gz", "-p", "x", "-o", out): "nowhere.nii.gz does not exist",
         ("segment", good, "-p", "x", "-o", out, "--wings", "2"): "No such option: --wings",
+        ("segment", good, "-p", "x", "-o", str(tmp_path / "x.npy")): "can't hold masks",
+        ("segment", good, "-p", "x", "-o", good, "--overwrite"): "is the image itself",
         ("segment", good, "-o", out): "Missing option '--prompt'",
         ("segment", good, "-p", "", "-o", out): "prompt is empty",
         ("segment", good, "-p", "x", "-o", out, "--model", "nowhere"): "no model at nowhere",

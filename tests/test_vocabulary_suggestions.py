@@ -71,3 +71,8 @@ def test_doubles_are_told_also_when_they_are_synonyms():
 def test_what_a_long_prompt_loses_is_shown():
     (said,) = doubts(["a" * 20 + " and the end"], "", lambda text: len(text) <= 24)
     assert said.endswith("does not read the end: 'the end'.")
+
+
+def test_prompts_in_any_script_are_told_apart() -> None:
+    assert not [one for one in doubts(["肺结节", "肝"], "", everything_fits) if "same prompt" in one]
+    assert [one for one in doubts(["肝", "肝 "], "", everything_fits) if "same prompt" in one]

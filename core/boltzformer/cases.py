@@ -25,6 +25,8 @@ FORMATS = {
     "dcm-seg": ".dcm",
     "png": ".png",
 }
+FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
+"""Ends of file names that masks are not written as; a folder of such a name is meant only if it exists."""
 STORY = ".provenance.json"
 
 
@@ -70,6 +72,8 @@ def place_of(case: Case, output: Path, image: Volume, prompts: Sequence[Prompt],
     """`OUT/CASE/PROMPT-SLUG.EXT`, or just OUT where that is a file's name."""
     if io.split_name(output)[1]:
         return Target(output.parent, io.split_name(output)[0], (output.name,), own_folder=False)
+    if output.suffix.lower() in FOREIGN and not output.is_dir():
+        raise ImageError(f"{output} can't hold masks ({output.suffix} is unknown): choose a folder, or {io.WRITABLE}.")
     extension = FORMATS[chosen] if chosen else _like(case.path, image)
     return Target(output / case.name, case.name, tuple(f"{s}{extension}" for s in slugs(prompts)), own_folder=True)
 

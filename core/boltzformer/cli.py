@@ -263,7 +263,8 @@ def run(arguments: Sequence[str]) -> int:
     except BoltzFormerError as error:
         return _refuse(str(error))
     except CommandLineError as error:
-        return _refuse(f"{error.format_message().rstrip('.')}. See: boltzformer --help")
+        said = error.format_message().rstrip(".")  # empty where the help itself was shown instead
+        return _refuse(f"{said}. See: boltzformer --help") if said else 2
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("boltzformer: stopped.\n")
         return 130

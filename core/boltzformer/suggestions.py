@@ -151,7 +151,7 @@ def _score(one: Template, wanted: Sequence[str]) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return [SPELLINGS.get(word, word) for word in re.findall(r"[a-z0-9-]+", text.lower())]
+    return [SPELLINGS.get(word, word) for word in re.findall(r"[\w-]+", text.lower())]
 
 
 def _normal(text: str) -> str:
