@@ -29,7 +29,6 @@ _HOME = {
     "BackendError": "errors",
     "BoltzFormerError": "errors",
     "CheckpointError": "errors",
-    "DatasetError": "errors",
     "GeometryError": "errors",
     "ImageError": "errors",
     "OutOfMemory": "errors",
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from boltzformer.errors import BackendError as BackendError
     from boltzformer.errors import BoltzFormerError as BoltzFormerError
     from boltzformer.errors import CheckpointError as CheckpointError
-    from boltzformer.errors import DatasetError as DatasetError
     from boltzformer.errors import GeometryError as GeometryError
     from boltzformer.errors import ImageError as ImageError
     from boltzformer.errors import OutOfMemory as OutOfMemory

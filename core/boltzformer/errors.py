@@ -21,10 +21,6 @@ class ConfigError(BoltzFormerError):
     """A model's configuration holds a combination that can't work."""
 
 
-class DatasetError(BoltzFormerError):
-    """An annotation folder or a manifest is not what it should be."""
-
-
 class BackendError(BoltzFormerError):
     """The backend process died, can't be reached, or refused a request."""
 
