@@ -223,7 +223,7 @@ class BoltzFormerDock(QWidget):
         if self.looks_view is None:
             self.looks_view = LooksView()
             self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
-        self.looks_view.show_picture(answer)
+        self.looks_view.picture.show_picture(answer)
 
     def _on_export(self) -> None:
         layer = self.chosen_image()
