@@ -16,7 +16,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
 import boltzformer
 from boltzformer import Session, io
 from boltzformer.cli import run
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 DIST = "napari-boltzformer"
@@ -148,7 +149,8 @@ def test_this_slice_runs_one_slice_and_edits_are_never_overwritten(
 def test_a_killed_engine_is_one_sentence_and_the_next_click_starts_a_fresh_one(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock
 ) -> None:
-    viewer.open_sample(DIST, "phantom")
+    data, options, _ = image_layer(phantom(1, (400, 96, 96)).volume)  # so long that it can't end before it is killed
+    viewer.add_image(data, **options)
     qtbot.keyClicks(dock.prompt, BRIGHT)
     dock.progress.valueChanged.connect(lambda value: value == 2 and dock.session.backend().process.kill())
     click(qtbot, dock.all_slices)
