@@ -1,7 +1,9 @@
 """The main job from a terminal, and one sentence for whatever goes wrong."""
 
+import gzip
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -183,3 +185,14 @@ def test_overlapping_prompts_become_one_file_each(small: Phantom, tmp_path: Path
     layers[1, 5] = 0
     (one,) = io.write(type(small.labels)(layers, small.volume.grid, {1: "a b", 2: "c"}), tmp_path / "n.nii.gz")
     assert set(np.unique(io.read(one).array)) == {0, 1, 2}
+
+
+def test_a_mask_lies_like_its_nifti_image_in_programs_that_read_the_qform(small_file: Path, tmp_path: Path) -> None:
+    packed = bytearray(gzip.decompress(small_file.read_bytes()))
+    struct.pack_into("<hh", packed, 252, 1, 3)  # qform_code, sform_code
+    struct.pack_into("<3f", packed, 268, -10.0, 20.0, 30.0)  # the qform's origin, unlike the sform's
+    (tmp_path / "scan.nii").write_bytes(packed)
+    assert run(["segment", str(tmp_path / "scan.nii"), "-p", BRIGHT, "-o", str(tmp_path / "mask.nii")]) == 0
+    mask = (tmp_path / "mask.nii").read_bytes()
+    for start, end in ((252, 256), (268, 328)):  # codes; origins, and the rows of the sform
+        assert mask[start:end] == packed[start:end]

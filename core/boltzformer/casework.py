@@ -49,7 +49,7 @@ class Casework:
         volume = request.read(case.path)
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
-        checked_place(place, case, lambda targets: io.check_targets(targets, grid, overwrite=True))
+        checked_place(place, case, lambda targets: io.check_targets(targets, grid))
         facts = request.facts(volume, self.about, self.place)
         if not self.overwrite and is_finished(place, facts):
             show.event("skipped", case=case.name, reason="finished before")

@@ -82,27 +82,24 @@ def write(
     return [*masks, *story]
 
 
-def check_targets(paths: Sequence[Path], grid: Grid, *, overwrite: bool = False) -> None:
-    """Before work is spent: can masks on this grid be written there, and may they?"""
+def check_targets(paths: Sequence[Path], grid: Grid) -> None:
+    """Before work is spent: can masks on this grid be written there?"""
     for path in paths:
         extension = split_name(path)[1]
         if extension not in (*_PLAIN, ".png", ".seg.nrrd", ".dcm"):
             raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
         if extension == ".png" and grid.shape[0] != 1:
             raise GeometryError(f"{path} can't hold a volume of {grid.shape[0]} slices: choose .nii.gz or .seg.nrrd.")
-        if path.exists() and not overwrite:
-            raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
         nearest = next((parent for parent in path.parents if parent.exists()), path)
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             why = "you may not write there" if nearest.is_dir() else "it is a file"
             raise ImageError(f"{path} can't be written below {nearest} ({why}): choose another folder.")
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """How masks were made, whole or not at all."""
-    with new_files([path], overwrite=overwrite) as files:
+    with new_files([path]) as files:
         _tell(files, content)
-    return path
 
 
 def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -> Path:
