@@ -77,8 +77,11 @@ def resolve(model: str | Path) -> Path:
     return Path(model)
 
 
-def save(path: str | Path, model: BoltzFormer, history: History) -> Checkpoint:
-    """Write a model. The file appears whole or not at all: what is at `path` stays until the new one is on the disk."""
+def save(path: str | Path, model: BoltzFormer, history: History, *, half: bool = False) -> Checkpoint:
+    """Write a model. The file appears whole or not at all: what is at `path` stays until the new one is on the disk.
+
+    `half`: rounded to 16 bits, half the size; it computes in 32 again once it is loaded.
+    """
     target = Path(path)
     tokenizer = model.text.tokenizer
     header = {
@@ -88,6 +91,8 @@ def save(path: str | Path, model: BoltzFormer, history: History) -> Checkpoint:
         "tokenizer": tokenizer.table if isinstance(tokenizer, TableTokenizer) else "",
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        state = {name: tensor.half() for name, tensor in state.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)

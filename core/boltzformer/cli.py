@@ -25,6 +25,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
+from boltzformer.train_cli import train
 
 NOTICE = "Research only, not for clinical use."
 CommandLineError: Any = typer.BadParameter.__mro__[2]
@@ -40,6 +41,7 @@ bench = typer.Typer(help="Measure this project's claims on this machine (in a so
 app.add_typer(bench, name="bench")
 app.add_typer(manage.models, name="models")
 app.add_typer(manage.cache, name="cache")
+app.command("train")(train)
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]

@@ -1,70 +1,251 @@
-"""The one loop: batches in, `Progress` out. It is a generator; stopping is not asking for the next step."""
+"""The one loop: a corpus and a recipe in, `Progress` out. A generator; stopping is not asking for the next step.
+
+Step n draws its samples, its noise and its augmentation from (seed, n) alone, so a run that goes on from a saved state
+does what an uninterrupted one does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from boltzformer.losses import gated_loss
-from boltzformer.model.boltzformer import BoltzFormer, ImageState
-from boltzformer.model.config import ModelConfig
+from boltzformer import augment
+from boltzformer.corpus import Corpus
+from boltzformer.losses import cross_entropy, dice, gated_loss
+from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
-from boltzformer.phantom import KINDS, phantom
-from boltzformer.slicing import SlicePlan
+from boltzformer.model.text import TextState
+from boltzformer.recipe import Recipe
 from boltzformer.types import Progress
 
 
 @dataclass(frozen=True)
 class Batch:
+    """What one step sees."""
+
     images: Tensor
     """(B, 3, S, S) in 0…255."""
-    texts: tuple[str, ...]
-    """P prompts, the same for every image."""
-    target: Tensor
-    """(B, P, S, S) 0/1."""
+    texts: tuple[tuple[str, ...], ...]
+    """B × P prompts."""
+    names: tuple[tuple[str, ...], ...]
+    """B × P targets that they mean."""
+    masks: Tensor
+    """(B, P, S / 2, S / 2): the share of each place that the target covers."""
 
 
-def fit(
-    model: BoltzFormer, batches: Iterator[Batch], *, steps: int, seed: int, rate: float = 2e-3
-) -> Iterator[Progress]:
-    """Trains in place: AdamW, short warm-up, cosine. Every number it draws comes from `seed`."""
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
-    model.train()
-    for step, batch in zip(range(1, steps + 1), batches, strict=False):
-        image, text = model.encode_image(batch.images), model.encode_text(batch.texts)
-        answer = model.decode(image, text, _noise(model, image, len(batch.texts), generator))
+class Trainer:
+    """A model that is being taught, the mean of its weights, its optimizer, and how far it is."""
+
+    def __init__(self, model: BoltzFormer, recipe: Recipe, targets: tuple[str, ...]) -> None:
+        self.model, self.recipe, self.step = model, recipe, 0
+        self.targets = {target: number for number, target in enumerate(targets)}
+        self.dense = nn.Conv2d(model.config.decoder.mask_channels, len(targets), 1)
+        self.device = next(model.parameters()).device
+        self.dense.to(self.device)
+        self.half = fast_half(self.device)
+        learnt = [*model.named_parameters(), *((f"dense.{name}", p) for name, p in self.dense.named_parameters())]
+        self.weights = {name: parameter for name, parameter in learnt if parameter.requires_grad}
+        self.mean = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
+        matrices = [p for name, p in self.weights.items() if _decays(name, p)]
+        rest = [p for name, p in self.weights.items() if not _decays(name, p)]
+        groups = [
+            {"params": matrices, "weight_decay": recipe.optimizer.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, recipe.optimizer.rate, fused=True)
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """One step."""
+        recipe, step = self.recipe, self.step
+        rate = rate_at(recipe, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half), self._watched() as queries:
+            answer, image = self._answer(batch)
+        losses = self._losses(batch, answer, image, queries)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        norm = nn.utils.clip_grad_norm_(list(self.weights.values()), recipe.optimizer.clip)
+        if bool(norm.isfinite()):
+            self.optimizer.step()
+        self.step = step + 1
+        self._average()
+        return {
+            **{name: float(value.detach()) for name, value in losses.items()},
+            "rate": rate,
+            "gradient": float(norm),
+        }
+
+    def _answer(self, batch: Batch) -> tuple[Answer, ImageState]:
+        image = self.model.encode_image(batch.images)
+        known = sorted({text for texts in batch.texts for text in texts})
+        text = self.model.encode_text(known)
+        number = {name: row for row, name in enumerate(known)}
+        rows = torch.tensor([[number[name] for name in texts] for texts in batch.texts], device=self.device)  # (B, P)
+        words = TextState(text.tokens[rows], text.mask[rows])
+        return self.model.decode(image, words, self._noise(image, rows.shape[1])), image
+
+    def _losses(self, batch: Batch, answer: Answer, image: ImageState, queries: list[Tensor]) -> dict[str, Tensor]:
+        masks, shape = batch.masks, batch.masks.shape[:2]
+        present = masks.amax((-2, -1)).gt(0).float()  # (B, P)
+        share = present / present.numel()
         assert answer.existence is not None
-        loss = gated_loss(answer.logits, answer.existence, None, batch.target, positive_weight=1.0)
-        optimizer.zero_grad()
-        loss.total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        shown = (loss.mask.detach() * loss.present).sum() / loss.present.sum().clamp(min=1)
-        yield Progress(step, steps, {"mask": float(shown), "existence": float(loss.existence.detach().mean())})
-    model.eval()
+        main = gated_loss(
+            answer.logits, answer.existence, None, masks.ge(0.5).float(), positive_weight=self.recipe.loss.positive
+        )
+        semantic = image.tokens.semantic.float()  # (B, M, h, w)
+        coarse = nn.functional.avg_pool2d(masks, 2)
+        decoder, earlier = self.model.decoder, torch.stack(queries[:-1]).float()  # (layers, B·P, Q, C)
+        embedded = decoder.mask_embed(decoder.decoder_norm(earlier)).mean(2).unflatten(1, shape)  # (layers, B, P, M)
+        guesses = torch.einsum("lbpm,bmhw->lbphw", embedded, semantic).flatten(0, 1)  # the last layer's is the answer
+        again = coarse.repeat(len(earlier), 1, 1, 1)
+        deep = ((dice(guesses, again) + cross_entropy(guesses, again)) * share.repeat(len(earlier), 1)).sum()
+        rows = torch.tensor([[self.targets[name] for name in names] for names in batch.names], device=self.device)
+        every = self.dense(semantic)
+        named = every.gather(1, rows[:, :, None, None].expand(-1, -1, *every.shape[-2:]))  # (B, P, h, w)
+        dense = ((present * dice(named, coarse) + cross_entropy(named, coarse)) / present.numel()).sum()
+        weights = self.recipe.loss
+        return {
+            "total": main.total + weights.deep * deep + weights.dense * dense,
+            "mask": (main.mask * present).sum() / present.sum().clamp(min=1),
+            "existence": main.existence.mean(),
+            "deep": deep,
+            "dense": dense,
+        }
+
+    def _noise(self, image: ImageState, prompts: int) -> Noise:
+        def noise(layer: int) -> Tensor:
+            shape = self.model.decoder.noise_shape(image.tokens, prompts, layer)
+            rows = []
+            for place in range(shape[0]):
+                generator = torch.Generator().manual_seed(_key(self.recipe.seed, self.step, place, 1 + layer))
+                rows.append(torch.rand(shape[1:], generator=generator))
+            return torch.stack(rows).to(self.device)
+
+        return noise
+
+    @contextmanager
+    def _watched(self) -> Iterator[list[Tensor]]:
+        """The queries (B·P, Q, C) as they leave each layer."""
+        seen: list[Tensor] = []
+        layers = self.model.decoder.transformer_ffn_layers
+        handles = [layer.register_forward_hook(lambda _, __, out: seen.append(out)) for layer in layers]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.optimizer.average, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.weights.values()], 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[BoltzFormer]:
+        """The model with the mean of its weights, for as long as one looks."""
+        kept = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
+        self._put(self.mean)
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self._put(kept)
+
+    @torch.no_grad()
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.weights.items():
+            parameter.copy_(values[name])
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Everything that the next step depends on, in parts of one copy of the weights each."""
+        moments = {name: self.optimizer.state.get(parameter, {}) for name, parameter in self.weights.items()}
+        return {
+            "weights": {name: parameter.detach() for name, parameter in self.weights.items()},
+            "mean": dict(self.mean),
+            **{part: {n: m[part] for n, m in moments.items() if m} for part in ("exp_avg", "exp_avg_sq")},
+        }
+
+    @torch.no_grad()
+    def restore(self, step: int, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Goes back to a saved state."""
+        self.step = step
+        self._put({name: tensor.to(self.device) for name, tensor in state["weights"].items()})
+        for name, tensor in state["mean"].items():
+            self.mean[name].copy_(tensor)
+        for name, parameter in self.weights.items():
+            if name in state["exp_avg"]:
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(step)),
+                    **{part: state[part][name].to(self.device, copy=True) for part in ("exp_avg", "exp_avg_sq")},
+                }
 
 
-def _noise(model: BoltzFormer, image: ImageState, prompts: int, generator: torch.Generator) -> Noise:
-    return lambda layer: torch.rand(model.decoder.noise_shape(image.tokens, prompts, layer), generator=generator)
+def fit(trainer: Trainer, corpus: Corpus, *, until: int | None = None) -> Iterator[Progress]:
+    """Teaches in place, from the step it is at to `until` (None: the recipe's end); yields after every step."""
+    steps = trainer.recipe.steps
+    while trainer.step < (steps if until is None else min(until, steps)):
+        losses = trainer.learn(batch_of(corpus, trainer.recipe, trainer.step))
+        yield Progress(trainer.step, steps, losses)
 
 
-def phantom_batches(config: ModelConfig, *, seed: int, size: int = 8) -> Iterator[Batch]:
-    """Slices of ever new phantoms, some of them through a lesion, cut exactly as the engine cuts them."""
-    rng = np.random.default_rng(seed)
-    shape = (24, config.image_size, config.image_size)
-    for number in count():
-        made = phantom(seed * 10**6 + number, shape, tuple(rng.choice(KINDS, 3)))
-        plan, window = SlicePlan.of(made.volume.grid, config.image_size, channels=config.channels), made.volume.window()
-        centres = [lesion.centre[2] + int(rng.integers(-2, 3)) for lesion in made.lesions]
-        indices = np.array([*centres, *rng.choice(plan.count, size - len(centres), replace=False)])
-        images = [plan.network_slice(made.volume.array, window, int(i)) for i in indices]
-        target = np.stack([made.labels.mask(k + 1)[indices] for k in range(len(KINDS))], 1)
-        yield Batch(torch.from_numpy(np.stack(images)), KINDS, torch.from_numpy(target).float())
+def batch_of(corpus: Corpus, recipe: Recipe, step: int) -> Batch:
+    """The samples of one step."""
+    final = step >= round(recipe.steps * (1 - recipe.final.share))
+    side, size = (recipe.final.side, recipe.final.batch) if final else (recipe.side, recipe.batch)
+    made = [
+        _sample(corpus, recipe, np.random.default_rng(_key(recipe.seed, step, place, 0)), side, final)
+        for place in range(size)
+    ]
+    images, masks, asked = zip(*made, strict=True)
+    return Batch(
+        torch.stack(images),
+        tuple(tuple(text for _, text in some) for some in asked),
+        tuple(tuple(name for name, _ in some) for some in asked),
+        torch.stack(masks),
+    )
+
+
+def _sample(
+    corpus: Corpus, recipe: Recipe, rng: np.random.Generator, side: int, whole: bool
+) -> tuple[Tensor, Tensor, tuple[tuple[str, str], ...]]:
+    strength = recipe.augmentation
+    choice = corpus.choose(rng, present=recipe.present, paste=strength.paste)
+    picture = choice.picture if choice.donor is None else augment.paste(choice.picture, *choice.donor, rng)
+    look = augment.look_at(picture, choice.focus, side, strength, rng, whole=whole)
+    image = augment.regrade(look.of(picture), strength, rng)
+    empty = image.new_zeros(side // 2, side // 2)
+    masks = [look.mask(picture.masks[name]) if name in picture.masks else empty for name, _ in choice.asked]
+    return image, torch.stack(masks), choice.asked
+
+
+def rate_at(recipe: Recipe, step: int) -> float:
+    """The learning rate: up in a line, down along half a cosine."""
+    own = recipe.optimizer
+    if step < own.warm_up:
+        return own.rate * (step + 1) / own.warm_up
+    done = (step - own.warm_up) / max(1, recipe.steps - own.warm_up)
+    return own.rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def fast_half(device: torch.device) -> bool:
+    """Whether bfloat16 is quick there: by the CPU's flags, never by timing."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _decays(name: str, parameter: Tensor) -> bool:
+    """Weight decay is for matrices and kernels, not for norms, biases and embeddings."""
+    return parameter.ndim > 1 and "embed" not in name and "query" not in name
+
+
+def _key(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -249,9 +249,16 @@ def biomedparse_v2() -> ModelConfig:
 
 
 def _ours(
-    hidden: int, heads: int, layers: int, ffn: int, queries: int, encoder: PlainConfig, text: TextConfig, side: int
+    hidden: int,
+    heads: int,
+    ffn: int,
+    strides: tuple[int, ...],
+    encoder: PlainConfig,
+    text: TextConfig,
+    side: int,
+    channels: Literal["neighbours", "repeat", "rgb"],
 ) -> ModelConfig:
-    """Our own family: the paper's law (one draw per query), fine token grids, existence, size-relative up-scaling."""
+    """Our own family: the paper's law (one draw per query), existence, size-relative up-scaling, nine layers."""
     return ModelConfig(
         encoder=encoder,
         pixel_decoder=PixelDecoderConfig(hidden, hidden, heads, ffn, layers=2, groups=8),
@@ -260,20 +267,20 @@ def _ours(
             version=2,
             hidden=hidden,
             heads=heads,
-            layers=layers,
+            layers=9,
             ffn=ffn,
-            queries=queries,
+            queries=12,
             existence=True,
             in_channels=hidden,
             mask_channels=hidden,
             text_channels=hidden,
-            strides=(16, 8, 4),
+            strides=strides,
             law="per_query",
         ),
         pigma="v2",
         pigma_channels=8,
         image_size=side,
-        channels="neighbours",
+        channels=channels,
         pixel_mean=(GRAY_MEAN,) * 3,
         pixel_std=(GRAY_STD,) * 3,
     )
@@ -283,10 +290,10 @@ def tiny() -> ModelConfig:
     """For tests: a few hundred thousand parameters, milliseconds per slice."""
     encoder = PlainConfig(channels=(16, 32, 48, 48), blocks=(1, 1, 1, 1))
     text = TextConfig("bytes", vocabulary=258, context=128, width=32, layers=2, heads=4, projection=32)
-    return _ours(32, 4, 9, 64, 12, encoder, text, side=96)
+    return _ours(32, 4, 64, (16, 8, 4), encoder, text, 96, "neighbours")
 
 
 def default() -> ModelConfig:
-    """The shipped model."""
-    text = TextConfig("bytes", vocabulary=258, context=128, width=128, layers=4, heads=4, projection=128)
-    return _ours(128, 4, 9, 256, 12, PlainConfig(), text, side=256)
+    """The shipped model: plain convolutions, 2-D, colour where there is colour."""
+    text = TextConfig("table", vocabulary=1024, context=64, width=128, layers=2, heads=4, projection=128)
+    return _ours(128, 4, 128, (32, 16, 8), PlainConfig(), text, 512, "rgb")

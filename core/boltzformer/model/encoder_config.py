@@ -99,9 +99,9 @@ class PlainConfig:
     """Residual 3×3 convolutions with group norm: the small encoder of the models that we train ourselves."""
 
     kind: Literal["plain"] = "plain"
-    channels: tuple[int, ...] = (48, 96, 144, 192)
+    channels: tuple[int, ...] = (64, 128, 160, 224)
     """Per stage, fine to coarse, at strides 4, 8, 16, …"""
-    blocks: tuple[int, ...] = (2, 2, 3, 2)
+    blocks: tuple[int, ...] = (1, 2, 2, 1)
     groups: int = 8
 
     def __post_init__(self) -> None:
@@ -149,7 +149,8 @@ class PixelDecoderConfig:
 class TextConfig:
     """CLIP-style text transformer."""
 
-    tokenizer: Literal["clip", "bytes"] = "clip"
+    tokenizer: Literal["clip", "bytes", "table"] = "clip"
+    """CLIP's table, one token per byte, or a table of its own; tables travel in the checkpoint."""
     vocabulary: int = 49408
     context: int = 77
     """Longest prompt in tokens, start and end included; a longer one is cut."""
@@ -164,6 +165,7 @@ class TextConfig:
     def __post_init__(self) -> None:
         require_positive(self)
         require(self.width % self.heads == 0, "The text width must be a multiple of the text heads.")
-        require(self.tokenizer in ("clip", "bytes"), f"Unknown tokenizer {self.tokenizer!r}: use 'clip' or 'bytes'.")
+        known = ("clip", "bytes", "table")
+        require(self.tokenizer in known, f"Unknown tokenizer {self.tokenizer!r}: use one of {', '.join(known)}.")
         enough = self.tokenizer != "bytes" or self.vocabulary >= 258
         require(enough, "The byte tokenizer needs a vocabulary of at least 258: 256 bytes, start and end.")

@@ -1,0 +1,176 @@
+"""Augmentation: one affine look at a picture, other gray values, a lesion pasted in. Torch only, on any device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from boltzformer.corpus import Picture
+
+MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
+"""Anatomies where left and right may be exchanged: no target of theirs is named by its side."""
+TURNED = frozenset({"cell", "tissue", "kidney", "blood", "skin", "colon", "neuron"})
+"""Where there is neither up nor down: microscopy, skin, the inside of a colon."""
+MIXED = frozenset({"abdomen"})
+"""Where sources disagree about up and down (see the data's list of flaws): flipped now and then."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much is changed."""
+
+    rotation: float = 15.0
+    """Degrees to either side."""
+    zoom: float = 1.25
+    """Whole images are shown between 1 / zoom and zoom of their size."""
+    gamma: tuple[float, float] = (0.7, 1.5)
+    noise: float = 0.04
+    """Largest standard deviation, as a share of the gray scale; added to a third of the samples."""
+    blur: float = 0.2
+    """Share of the samples that are blurred."""
+    paste: float = 0.3
+    """Share of the samples that get another picture's lesion, where there is one."""
+    whole: float = 0.5
+    """Share of the samples that show the whole image; the others show a part, larger."""
+    long_side: tuple[int, int] = (256, 640)
+    """Long side in pixels that an image is scaled to before a part is cut out."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where the pixels of a sample lie in its picture."""
+
+    side: int
+    matrix: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """From the sample's −1…1 to the picture's −1…1, columns before rows."""
+    scale: float
+    """Pixels of the picture per pixel of the sample."""
+
+    def of(self, picture: Picture) -> Tensor:
+        """(3, side, side) in 0…255; black beyond the border."""
+        source = picture.half if self.scale > 1.5 else picture.pixels
+        return self._sampled(source).expand(3, -1, -1)
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """(side / 2, side / 2): covered shares of 2×2 pixels; what is there at all reaches 1 somewhere."""
+        plane = mask[None].float()
+        plane = F.avg_pool2d(plane[None], 2, ceil_mode=True)[0] if self.scale > 1.5 else plane
+        covered = F.avg_pool2d(self._sampled(plane), 2)[0]
+        most = covered.max()
+        return covered / most if 0 < most < 0.5 else covered
+
+    def _sampled(self, source: Tensor) -> Tensor:
+        matrix = torch.tensor([self.matrix], dtype=torch.float32, device=source.device)
+        grid = F.affine_grid(matrix, [1, 1, self.side, self.side], align_corners=False)
+        return F.grid_sample(source[None].float(), grid, mode="bilinear", align_corners=False)[0]
+
+
+def look_at(
+    picture: Picture, focus: str, side: int, strength: Strength, rng: np.random.Generator, *, whole: bool
+) -> Look:
+    """The whole picture or a part of it that likely shows the object in focus."""
+    height, width = picture.pixels.shape[1:]
+    if whole or rng.random() < strength.whole:
+        scale = max(height, width) / side / float(np.exp(rng.uniform(-1, 1) * math.log(strength.zoom)))
+        centre = np.array([height, width]) / 2 + rng.uniform(-0.06, 0.06, 2) * side * scale
+    else:
+        low, high = strength.long_side
+        scale = max(height, width) / float(np.exp(rng.uniform(math.log(max(low, side)), math.log(max(high, side)))))
+        reach, spots = side * scale, picture.masks[focus].nonzero()
+        centre = rng.uniform(0, 1, 2) * (height, width)
+        if len(spots) and rng.random() < 0.9:
+            centre = spots[int(rng.integers(len(spots)))].cpu().numpy() + rng.uniform(-0.4, 0.4, 2) * reach
+        for axis, length in enumerate((height, width)):  # no more black than needed
+            room = min(reach / 2, length / 2)
+            centre[axis] = np.clip(centre[axis], room, length - room)
+    angle = math.radians(rng.uniform(-1, 1) * strength.rotation)
+    flips, quarter = _flips(picture.anatomy, rng)
+    angle += quarter * math.pi / 2
+    across, down = (-1 if flip else 1 for flip in flips)
+    reach_x, reach_y = side * scale / width, side * scale / height
+    matrix = (
+        (reach_x * math.cos(angle) * across, -reach_x * math.sin(angle) * down, 2 * centre[1] / width - 1),
+        (reach_y * math.sin(angle) * across, reach_y * math.cos(angle) * down, 2 * centre[0] / height - 1),
+    )
+    return Look(side, matrix, scale)
+
+
+def _flips(anatomy: str, rng: np.random.Generator) -> tuple[tuple[bool, bool], int]:
+    """(left–right, up–down) and quarter turns, where anatomy allows."""
+    a, b, c = rng.random(3)
+    if anatomy in TURNED:
+        return (a < 0.5, b < 0.5), int(c * 4)
+    if anatomy in MIRRORED:
+        return (a < 0.5, False), 0
+    if anatomy in MIXED:
+        return (a < 0.15, b < 0.3), 0
+    return (False, False), 0
+
+
+def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tensor:
+    """Other gray values: gamma, contrast, brightness, blur, noise. (3, H, W) in 0…255 before and after."""
+    low, high = strength.gamma
+    gamma = float(np.exp(rng.uniform(math.log(low), math.log(high))))
+    image = (image / 255).clamp(0, 1) ** gamma
+    contrast, brightness = rng.uniform(0.85, 1.15), rng.uniform(-0.06, 0.06)
+    dark = image == 0  # the background of cut-out organs and of padding stays black
+    image = ((image - 0.5) * contrast + 0.5 + brightness).masked_fill(dark, 0)
+    if rng.random() < strength.blur:
+        image = F.avg_pool2d(F.pad(image[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    if rng.random() < 1 / 3:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn(image.shape[1:], generator=generator).to(image.device)
+        image = image + noise * float(rng.uniform(0, strength.noise))
+    return image.clamp(0, 1) * 255
+
+
+def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator) -> Picture:
+    """The donor's object of this target, with a feathered edge, where the surroundings are about as bright."""
+    mask = donor.masks[target]
+    spots = mask.nonzero()
+    if donor.pixels.shape[0] != picture.pixels.shape[0] or not len(spots):
+        return picture
+    margin = 6
+    (top, left), (bottom, right) = (spots.amin(0) - margin).clamp(min=0).tolist(), (spots.amax(0) + margin + 1).tolist()
+    piece, shape = donor.pixels[:, top:bottom, left:right].float(), mask[top:bottom, left:right].float()
+    if rng.random() < 0.5:
+        piece, shape = piece.flip(-1), shape.flip(-1)
+    height, width = shape.shape
+    room = picture.pixels.shape[1] - height, picture.pixels.shape[2] - width
+    if min(room) <= 0 or shape.mean() == 0:
+        return picture
+    around = shape == 0
+    wanted = float(piece[:, around].mean()) if bool(around.any()) else float(piece.mean())
+    places = rng.integers(0, room, (24, 2))
+    gray = picture.pixels.float().mean(0)
+    found = [float(gray[y : y + height, x : x + width][around].mean()) for y, x in places]
+    y, x = places[int(np.argmin(np.abs(np.array(found) - wanted)))]
+    window = slice(y, y + height), slice(x, x + width)
+    taken = any(bool(other[window][shape > 0].any()) for other in picture.masks.values())
+    if taken or min(abs(value - wanted) for value in found) > 40:
+        return picture
+    soft = F.avg_pool2d(F.pad(F.max_pool2d(shape[None, None], 3, 1, 1), (2, 2, 2, 2)), 5, 1)[0]  # (1, h, w)
+    pixels, new = picture.pixels.clone(), picture.masks.get(target, torch.zeros_like(gray, dtype=torch.uint8)).clone()
+    below = pixels[:, window[0], window[1]].float()
+    offset = below[:, around].mean() - wanted
+    pixels[:, window[0], window[1]] = (
+        (soft * (piece + offset) + (1 - soft) * below).clamp(0, 255).round().to(torch.uint8)
+    )
+    new[window] |= (shape > 0).to(torch.uint8)
+    half = F.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
+    return Picture(
+        pixels,
+        half,
+        {**picture.masks, target: new},
+        picture.prompts,
+        picture.group,
+        picture.modality,
+        picture.anatomy,
+        picture.source,
+        False,
+    )

@@ -1,0 +1,121 @@
+"""`Recipe`: everything that decides a training but the data; read from TOML, refused with a sentence if wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from boltzformer.augment import Strength
+from boltzformer.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Final:
+    """The last part of a training, on whole images at the size of use."""
+
+    share: float = 0.0
+    side: int = 512
+    batch: int = 4
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """AdamW, warm-up, then half a cosine down to nothing."""
+
+    rate: float = 6e-4
+    weight_decay: float = 0.05
+    warm_up: int = 500
+    clip: float = 1.0
+    average: float = 0.999
+    """Decay of the running mean of the weights, which is what a training makes."""
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights beside the published loss."""
+
+    deep: float = 0.3
+    dense: float = 1.0
+    positive: float = 3.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training."""
+
+    name: str = "model"
+    seed: int = 0
+    steps: int = 1000
+    batch: int = 16
+    side: int = 256
+    present: int = 2
+    """Prompts per image about targets that are there; one about an absent target joins them."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What differs from the preset `default` of the model, e.g. {'decoder': {'attention': 'full'}}."""
+    final: Final = field(default_factory=Final)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    augmentation: Strength = field(default_factory=Strength)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "side", "present"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"The recipe's {name} is {getattr(self, name)}: give at least 1.")
+        if self.side % 32 or self.final.side % 32:
+            raise ConfigError(f"Sides of {self.side} and {self.final.side} pixels: give multiples of 32.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Recipe:
+        """From plain values; an unknown name is refused."""
+        made: Recipe = _build(Recipe, data, "")
+        return made
+
+
+PARTS: dict[str, type[Any]] = {
+    "final": Final,
+    "optimizer": OptimizerRecipe,
+    "loss": LossRecipe,
+    "augmentation": Strength,
+}
+
+
+def read_recipe(name: str) -> Recipe:
+    """One that ships, by name, or a TOML file."""
+    own = files("boltzformer") / "recipes" / f"{name}.toml"
+    path = Path(str(own)) if own.is_file() else Path(name)
+    try:
+        return Recipe.from_dict(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        known = ", ".join(sorted(Path(one.name).stem for one in (files("boltzformer") / "recipes").iterdir()))
+        raise ConfigError(f"There is no recipe '{name}': give one of {known}, or the path of a .toml file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The recipe {path} is no TOML ({error}): mend it.") from error
+
+
+def _build(kind: type[Any], data: Any, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"The recipe's {where.rstrip('.')} must be a table of names.")
+    pattern, values = kind(), {}
+    known = {f.name for f in fields(kind)}
+    for name, value in data.items():
+        if name not in known:
+            raise ConfigError(f"The recipe names {where}{name}, which is unknown: use {', '.join(sorted(known))}.")
+        wanted = getattr(pattern, name)
+        if name in PARTS:
+            value = _build(PARTS[name], value, f"{name}.")
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(wanted, float) and type(value) is int:
+            value = float(value)
+        if name not in PARTS and type(value) is not type(wanted):
+            raise ConfigError(f"The recipe's {where}{name} is {value!r}: give a {type(wanted).__name__}.")
+        values[name] = value
+    return kind(**values)
