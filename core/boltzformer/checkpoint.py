@@ -98,6 +98,7 @@ def save(path: str | Path, model: BoltzFormer, history: History, *, half: bool =
     os.close(handle)
     try:
         save_file(state, temporary, metadata=header)
+        _sort_header(temporary)
         _flush(temporary)
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
@@ -109,6 +110,18 @@ def save(path: str | Path, model: BoltzFormer, history: History, *, half: bool =
     finally:
         Path(temporary).unlink(missing_ok=True)
     return read(target)
+
+
+def _sort_header(path: str) -> None:
+    """The library writes our entries in random order; in a fixed one, the same model is the same file."""
+    with open(path, "rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+        entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+        text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= length:  # always so far; a longer one would move the weights
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def _flush(path: str | Path) -> None:

@@ -54,6 +54,10 @@ class Recipe:
     side: int = 256
     present: int = 2
     """Prompts per image about targets that are there; one about an absent target joins them."""
+    save_every: int = 100
+    """Steps between two states that a run can go on from."""
+    precision: str = "auto"
+    """'auto': bfloat16 where the device is quick at it; or 'float32'."""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What differs from the preset `default` of the model, e.g. {'decoder': {'attention': 'full'}}."""
     final: Final = field(default_factory=Final)
@@ -62,9 +66,11 @@ class Recipe:
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "side", "present"):
+        for name in ("steps", "batch", "side", "present", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"The recipe's {name} is {getattr(self, name)}: give at least 1.")
+        if self.precision not in ("auto", "float32"):
+            raise ConfigError(f"The recipe's precision is {self.precision!r}: give 'auto' or 'float32'.")
         if self.side % 32 or self.final.side % 32:
             raise ConfigError(f"Sides of {self.side} and {self.final.side} pixels: give multiples of 32.")
 

@@ -48,7 +48,7 @@ class Trainer:
         self.dense = nn.Conv2d(model.config.decoder.mask_channels, len(targets), 1)
         self.device = next(model.parameters()).device
         self.dense.to(self.device)
-        self.half = fast_half(self.device)
+        self.half = recipe.precision == "auto" and fast_half(self.device)
         learnt = [*model.named_parameters(), *((f"dense.{name}", p) for name, p in self.dense.named_parameters())]
         self.weights = {name: parameter for name, parameter in learnt if parameter.requires_grad}
         self.mean = {name: parameter.detach().clone() for name, parameter in self.weights.items()}

@@ -34,8 +34,6 @@ from boltzformer.types import Progress
 from boltzformer.words import token_table
 
 STATE = "state-"
-SAVE_EVERY = 100
-"""Steps between two saved states."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
         now = time.monotonic()
         run.log(progress, now - last)
         last = now
-        if progress.step % SAVE_EVERY == 0:
+        if progress.step % trainer.recipe.save_every == 0:
             run.save(trainer)
         yield progress
         if minutes is not None and now - began > 60 * minutes:

@@ -1,0 +1,35 @@
+"""Forty real images that the package carries, and a recipe that takes seconds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import boltzformer
+from boltzformer.corpus import Corpus
+from boltzformer.manifest import Row, read_manifest
+from boltzformer.recipe import Recipe, read_recipe
+
+MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"
+RECIPE = Path(__file__).parent / "small.toml"
+
+
+@pytest.fixture(scope="session")
+def rows() -> tuple[Row, ...]:
+    return read_manifest(MINI)
+
+
+@pytest.fixture(scope="session")
+def corpus(rows: tuple[Row, ...]) -> Corpus:
+    return Corpus(rows)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    return read_recipe(str(RECIPE))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """The same bits on every machine of a kind."""
+    torch.set_num_threads(1)

@@ -1,0 +1,79 @@
+"""The loop learns, the seed decides what, and what it computes is what it says."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from boltzformer.corpus import Corpus
+from boltzformer.manifest import Row
+from boltzformer.recipe import Recipe
+from boltzformer.train import Trainer, batch_of, fit, rate_at
+from boltzformer.training_run import begin
+
+CPU = torch.device("cpu")
+
+
+def trained(
+    recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus, steps: int
+) -> tuple[Trainer, list[dict[str, float]]]:
+    trainer = begin(recipe, rows, corpus, None, CPU)
+    return trainer, [dict(progress.losses) for progress in fit(trainer, corpus, until=steps)]
+
+
+def test_the_loss_falls_and_a_second_run_is_the_same(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    recipe = replace(recipe, steps=60)
+    _, losses = trained(recipe, rows, corpus, 30)
+    _, again = trained(recipe, rows, corpus, 5)
+    assert losses[:5] == again
+    first, last = (sum(one["total"] for one in part) for part in (losses[:5], losses[-5:]))
+    assert last < 0.9 * first
+
+
+def test_another_seed_sees_other_samples(recipe: Recipe, corpus: Corpus) -> None:
+    one, other = batch_of(corpus, recipe, 0), batch_of(corpus, replace(recipe, seed=4), 0)
+    assert not torch.equal(one.images, other.images)
+    assert torch.equal(one.images, batch_of(corpus, recipe, 0).images)
+
+
+def test_stopping_is_not_asking_for_the_next_step(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    trainer = begin(recipe, rows, corpus, None, CPU)
+    steps = fit(trainer, corpus)
+    assert next(steps).step == 1
+    steps.close()
+    assert trainer.step == 1
+
+
+def test_the_last_steps_show_whole_images_at_the_size_of_use(recipe: Recipe, corpus: Corpus) -> None:
+    assert batch_of(corpus, recipe, 17).images.shape == (3, 3, 64, 64)
+    assert batch_of(corpus, recipe, 18).images.shape == (2, 3, 96, 96)
+
+
+def test_the_rate_climbs_in_a_line_and_falls_along_a_cosine(recipe: Recipe) -> None:
+    rates = [rate_at(recipe, step) for step in range(25)]
+    assert np.allclose(rates[:4], [5e-4, 1e-3, 1.5e-3, 2e-3])
+    assert math.isclose(rates[14], 1e-3)
+    assert rates[24] == 0
+
+
+def test_the_kept_weights_are_the_running_mean(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    trainer = begin(recipe, rows, corpus, None, CPU)
+    name = "sem_seg_head.pixel_decoder.mask_features.weight"
+    expected = trainer.weights[name].detach().clone()
+    for step, _ in enumerate(fit(trainer, corpus, until=4), start=1):
+        decay = min(0.999, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * trainer.weights[name].detach()
+    torch.testing.assert_close(trainer.mean[name], expected, rtol=0, atol=1e-6)
+    before = trainer.weights[name].detach().clone()
+    with trainer.averaged() as model:
+        assert torch.equal(model.get_parameter(name), trainer.mean[name])
+    assert torch.equal(trainer.weights[name], before)
+
+
+def test_a_step_is_never_longer_than_the_clip_allows(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    trainer = begin(recipe, rows, corpus, None, CPU)
+    (progress,) = fit(trainer, corpus, until=1)
+    assert progress.losses["gradient"] > recipe.optimizer.clip  # so it was cut
+    norm = math.sqrt(sum(float((p.grad**2).sum()) for p in trainer.weights.values() if p.grad is not None))
+    assert math.isclose(norm, recipe.optimizer.clip, rel_tol=1e-3)

@@ -1,0 +1,98 @@
+"""What a training step is shown: the right objects, in their places, and prompts that are true."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boltzformer.augment import Look, Strength, look_at, paste, regrade
+from boltzformer.corpus import Corpus, Picture, band, not_here
+
+
+def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:
+    """A bright rectangle on gray, and its mask."""
+    mask = torch.zeros(height, width, dtype=torch.uint8)
+    mask[box[0] : box[1], box[2] : box[3]] = 1
+    pixels = (80 + 120 * mask)[None].to(torch.uint8)
+    half = torch.nn.functional.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
+    return Picture(pixels, half, {"box": mask}, {"box": ("a box",)}, "g", "CT", "brain", "s", False)
+
+
+@given(st.integers(0, 2**31), st.booleans(), st.integers(60, 300), st.integers(60, 300))
+def test_image_and_mask_stay_together_through_every_look(seed: int, whole: bool, height: int, width: int) -> None:
+    picture = square(height, width, (height // 3, height // 2, width // 4, width // 2))
+    look = look_at(picture, "box", 64, Strength(long_side=(64, 128)), np.random.default_rng(seed), whole=whole)
+    image, mask = look.of(picture), look.mask(picture.masks["box"])
+    assert image.shape == (3, 64, 64)
+    assert mask.shape == (32, 32)
+    small = torch.nn.functional.avg_pool2d(image[:1], 2)[0]
+    assert small[mask == 1].ge(170).all()
+    assert small[mask == 0].le(110).all()
+
+
+def test_the_whole_picture_fills_the_sample_and_is_centred() -> None:
+    picture, still = square(100, 200, (0, 100, 0, 200)), Strength(rotation=0, zoom=1, whole=1)
+    rng = np.random.default_rng(0)
+    masks = [look_at(picture, "box", 64, still, rng, whole=True).mask(picture.masks["box"]) for _ in range(20)]
+    assert all(abs(float(mask.sum()) - 32 * 16) < 70 for mask in masks)  # moved a little, so some is cut
+
+
+def test_an_object_of_one_pixel_survives_at_any_scale() -> None:
+    picture = square(512, 512, (200, 201, 300, 301))
+    for side in (64, 128, 256):
+        look = Look(side, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), 512 / side)
+        assert float(look.mask(picture.masks["box"]).max()) >= 0.5
+
+
+def test_black_stays_black_and_the_scale_is_kept() -> None:
+    image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)) * 255
+    image[:, :8] = 0
+    for seed in range(30):
+        made = regrade(image, replace(Strength(), noise=0.0, blur=0.0), np.random.default_rng(seed))
+        assert made.min() >= 0
+        assert made.max() <= 255
+        assert (made[:, :8] == 0).all()
+
+
+def test_a_pasted_lesion_joins_the_mask_where_nothing_was() -> None:
+    picture, donor = square(128, 128, (20, 40, 20, 40)), square(64, 64, (30, 36, 30, 36))
+    made = paste(picture, donor, "box", np.random.default_rng(1))
+    new = made.masks["box"] - picture.masks["box"]
+    assert int(new.sum()) == 36
+    assert (made.pixels[0][new == 1] > 150).float().mean() > 0.5
+    assert torch.equal(picture.pixels, square(128, 128, (20, 40, 20, 40)).pixels)  # the original is untouched
+
+
+def test_prompts_about_what_is_there_and_one_about_what_is_not(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    absent = set()
+    for _ in range(200):
+        choice = corpus.choose(rng, present=2, paste=0.5)
+        (first, _), (second, _), (missing, phrase) = choice.asked
+        assert first == choice.focus
+        assert {first, second} <= set(choice.picture.masks)
+        assert missing not in choice.picture.masks
+        known = {p.modality for p in corpus.pictures if missing in p.masks}
+        in_source = {name for p in corpus.pictures if p.source == choice.picture.source for name in p.masks}
+        assert choice.picture.modality not in known or missing in in_source
+        assert phrase
+        absent.add(missing)
+    assert len(absent) > 10
+
+
+def test_every_target_is_drawn(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    drawn = {corpus.choose(rng, present=1, paste=0).focus for _ in range(1500)}
+    assert drawn == set(corpus.targets)
+
+
+def test_what_a_source_lost_is_unknown_not_absent() -> None:
+    assert not not_here("microaneurysm", "idrid2", {"hard exudate"})
+    assert not not_here("spinal canal", "spider", {"vertebra"})
+    assert not_here("soft exudate", "idrid", {"hard exudate"})
+
+
+def test_bands_of_size() -> None:
+    assert [band(share) for share in (0.0005, 0.001, 0.05, 0.2)] == [0, 1, 2, 3]
