@@ -1,0 +1,106 @@
+"""`boltzformer evaluate …`: from a manifest to a folder with predictions, numbers, a table and a contact sheet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boltzformer import report
+from boltzformer.absent import Listed
+from boltzformer.card import Card
+from boltzformer.engine import Engine, load
+from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
+from boltzformer.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.show import Show
+from boltzformer.summary import summary
+
+
+def evaluate_command(
+    manifest: Annotated[Path, typer.Argument(help="A .jsonl with a line per image and mask.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, made when absent.")],
+    split: Annotated[
+        Path | None, typer.Option(help="The groups held back for validation (.json); needs --part.")
+    ] = None,
+    part: Annotated[str | None, typer.Option(help="train or validation: only this side of the split.")] = None,
+    licensed: Annotated[
+        bool, typer.Option("--licensed", help="Only rows whose licence allows weights to be passed on.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="'default', a registered name, or a .safetensors file.")] = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto",
+    save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep every mask, on its image's grid.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the model's draws, the absent prompts and the intervals.")] = 0,
+    min_masks: Annotated[int, typer.Option(help="Targets with fewer masks don't count in the means.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on standard output.")] = False,
+) -> None:
+    """Ask for every row of a manifest as a user would, and say how good the answers are."""
+    _check_options(split, part, seed, min_masks)
+    everything = read_manifest(manifest)
+    rows = selected(everything, split, part, licensed)
+    check_files(rows)
+    report.check_folder(output)
+    engine = load(model, device=device)
+    card = Card.of(engine.about.history.notes)
+    known = card.candidates() if card else ()
+    listed = Listed.of(everything, known)
+    drawn = [] if any(row.mask is None for row in rows) else draw_absent(rows, listed, known, seed)
+    answers = answers_of(engine, seed)
+    with Show(as_json) as show, report.staged(output) as folder:
+        scored: list[Scored] = []
+        show.cases(len(rows))
+        for one in evaluate(answers, rows, listed, drawn, seed=seed, masks=folder / "masks" if save_masks else None):
+            scored.append(one)
+            if one.absent is None and one.usual:
+                show.case_done()
+        facts = {
+            "model": _model_facts(engine),
+            "data": {
+                "manifest": str(manifest),
+                "sha256": report.sha256_of(manifest),
+                "part": part,
+                "licensed": licensed,
+                "rows": len(rows),
+                "seed": seed,
+            },
+            **summary(scored, card.taught if card else None, min_masks=min_masks, seed=seed),
+        }
+        report.write_all(folder, facts, scored, manifest.parent)
+        report.contact_sheet(folder / "contact.png", scored, answers)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(report.table(facts))
+        typer.echo(f"\nEvery row, all numbers and the contact sheet: {output}")
+
+
+def selected(rows: tuple[Row, ...], split: Path | None, part: str | None, licensed: bool) -> tuple[Row, ...]:
+    """The rows to evaluate."""
+    chosen = rows if split is None else part_of(rows, read_split(split), "train" if part == "train" else "validation")
+    chosen = tuple(row for row in chosen if row.licensed or not licensed)
+    if not chosen:
+        raise BoltzFormerError("No row of the manifest is left: check --split, --part and --licensed.")
+    return chosen
+
+
+def _check_options(split: Path | None, part: str | None, seed: int, min_masks: int) -> None:
+    if part not in (None, "train", "validation"):
+        raise BoltzFormerError(f"There is no part '{part}': give --part train or --part validation.")
+    if (split is None) != (part is None):
+        raise BoltzFormerError("--split and --part belong together: give both, or neither for the whole manifest.")
+    for name, value, least in (("--seed", seed, 0), ("--min-masks", min_masks, 1)):
+        if value < least:
+            raise BoltzFormerError(f"{name} {value} is too small: give at least {least}.")
+
+
+def _model_facts(engine: Engine) -> dict[str, Any]:
+    about = engine.about
+    return {
+        "name": about.history.name,
+        "sha256": about.sha256,
+        "parameters": about.parameters,
+        "device": engine.device,
+        "precision": engine.precision,
+    }

@@ -1,0 +1,211 @@
+"""What an evaluation leaves: lines per row, numbers, a table for people, a contact sheet. Whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boltzformer import io, pictures
+from boltzformer.absent import Absent
+from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate import Answers, Asked, Scored, truth_of
+
+SHOWN = 4
+"""So many of the best, the median and the worst are drawn."""
+TILE = 300
+"""Width of one of them in pixels."""
+
+
+def check_folder(output: Path) -> None:
+    """Before work is spent: can results be written there?"""
+    nearest = next((place for place in (output, *output.absolute().parents) if place.exists()), output)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "you may not write there" if nearest.is_dir() else "it is a file"
+        raise BoltzFormerError(f"Results can't be written to {output} ({nearest}: {why}): choose another --output.")
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """A folder to write into; what is in it goes to `output` at the end, or vanishes if something went wrong."""
+    folder = output.absolute().with_name(f".{output.absolute().name}.{secrets.token_hex(4)}.part")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target = output / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    except OSError as error:
+        raise BoltzFormerError(
+            f"Results can't be written to {output} ({error.strerror or error}): free some space or choose another one."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_all(folder: Path, facts: Mapping[str, Any], scored: Sequence[Scored], root: Path) -> None:
+    """predictions.jsonl, absent.jsonl (if any were drawn), metrics.json and report.txt."""
+    rows = sorted((one for one in scored if one.usual and one.absent is None), key=lambda one: one.row.number)
+    _lines(folder / "predictions.jsonl", [_prediction(one) for one in rows])
+    drawn = [_drawn(one, one.absent, root) for one in scored if one.absent is not None]
+    if drawn:
+        _lines(folder / "absent.jsonl", drawn)
+    (folder / "metrics.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")
+    (folder / "report.txt").write_text(table(facts) + "\n", "utf-8")
+
+
+def _prediction(one: Scored) -> dict[str, Any]:
+    return {
+        "row": one.row.number,
+        "prompt": one.prompt,
+        "existence": one.existence,
+        "dice": one.dice,
+        "saved": one.saved,
+    }
+
+
+def _drawn(one: Scored, absent: Absent, root: Path) -> dict[str, Any]:
+    """Like a manifest's row, so that others can ask the same."""
+    row = absent.row
+    return {
+        "image": os.path.relpath(row.image, root),
+        "mask": None,
+        "target": absent.target,
+        "prompts": list(absent.prompts),
+        "group_id": row.group,
+        "modality": row.modality,
+        "source": row.source,
+        "absent": absent.kind,
+        "rule": absent.rule,
+        "window": absent.window,
+        "existence": one.existence,
+        "marked": one.claimed,
+    }
+
+
+def _lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def table(facts: Mapping[str, Any]) -> str:
+    """For people."""
+    macro, existence, never, empty = (facts[name] for name in ("macro", "existence", "never_taught", "empty"))
+    model, data = facts["model"], facts["data"]
+    head = f"{'':34}{'n':>5}{'groups':>8}{'Dice':>7}  {'95 %':13}{'NSD':>6}{'HD95':>12}{'F1':>7}{'missed':>8}"
+    parts = [
+        f"{model['name']}, {data['rows']} rows of {data['manifest']}"
+        + (f" ({data['part']})" if data["part"] else "")
+        + (", licensed ones only" if data["licensed"] else ""),
+        "",
+        f"Dice, mean over {macro['targets']} targets with at least {facts['how']['min_masks']} masks: "
+        f"{_number(macro['dice'])} {_range(macro['dice_interval'])}",
+        f"Dice of objects under 1 % of the image, {macro['targets_small']} targets: "
+        f"{_number(macro['dice_small'])} {_range(macro['dice_small_interval'])}",
+        f"NSD {_number(macro['nsd'])}, HD95 {_distance(macro)}, object-wise F1 {_number(macro['lesion_f1'])}",
+        *(
+            f"Existence, {kind} absent prompts: AUROC {_number(existence[f'auroc_{kind}'])} "
+            f"{_range(existence[f'auroc_{kind}_interval'])}, {existence['n_present']} present, "
+            f"{existence[f'n_{kind}']} absent"
+            for kind in ("easy", "hard")
+        ),
+        f"Nothing to find: {empty['left_empty']} of {empty['n']} left empty",
+        *_other(facts, never),
+    ]
+    for title, name in (("target", "targets"), ("modality", "modalities"), ("share of the image", "bands")):
+        some = {key: value for key, value in facts[name].items() if value["n"]}
+        parts += ["", title + head[len(title) :]]
+        parts += [_row(key, value, name == "targets") for key, value in some.items()]
+    if any(value["taught"] is False for value in facts["targets"].values()):
+        parts.append("* never taught, and not counted in the means")
+    return "\n".join(parts)
+
+
+def _other(facts: Mapping[str, Any], never: Mapping[str, Any]) -> list[str]:
+    """What does not count, in its own lines."""
+    other, centred = facts["other_phrasings"]["macro"], facts["centred_crops"]
+    return [
+        *([f"Other phrasings: Dice {_number(other['dice'])} {_range(other['dice_interval'])}"] if other["n"] else []),
+        *(
+            [f"Never taught: Dice {_number(never['macro']['dice'])}, {never['macro']['targets']} targets"]
+            if never["macro"]["n"]
+            else []
+        ),
+        *(
+            [f"Crops centred on their object: Dice {_number(centred['dice'])}, n {centred['n']}"]
+            if centred["n"]
+            else []
+        ),
+    ]
+
+
+def _row(name: str, one: Mapping[str, Any], marks: bool) -> str:
+    shown = name + ("*" if marks and one["taught"] is False else "")
+    return (
+        f"{shown[:33]:34}{one['n']:>5}{one['groups']:>8}{_number(one['dice']):>7}  {_range(one['dice_interval']):13}"
+        f"{_number(one['nsd']):>6}{_distance(one):>12}{_number(one['lesions']['f1']):>7}{one['missed']:>8}"
+    )
+
+
+def _distance(one: Mapping[str, Any]) -> str:
+    parts = [f"{one[f'hd95_{unit}']:.1f} {unit}" for unit in ("px", "mm") if one[f"hd95_{unit}"] is not None]
+    return " / ".join(parts) or "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _range(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def contact_sheet(path: Path, scored: Sequence[Scored], answers: Answers) -> None:
+    """Best, median and worst by Dice, a row of tiles each: truth in cyan, the answer in orange. They are asked anew."""
+    present = sorted(
+        (one for one in scored if one.usual and one.dice is not None and not one.row.centred),
+        key=lambda one: one.dice or 0,
+    )
+    if not present:
+        return
+    count = min(SHOWN, len(present))
+    middle = (len(present) - count) // 2
+    rows = [present[::-1][:count], present[middle : middle + count], present[:count]]
+    sheet = [pictures.beside(*(_tile(one, answers) for one in some)) for some in rows]
+    width = max(picture.shape[1] for picture in sheet)
+    padded = [np.pad(picture, ((0, 8), (0, width - picture.shape[1]), (0, 0))) for picture in sheet]
+    pictures.save(np.concatenate(padded), path)
+
+
+def _tile(one: Scored, answers: Answers) -> pictures.Picture:
+    """The slice with most of the object."""
+    volume = io.read(one.row.image)
+    truth = truth_of(one.row, volume.grid)
+    assert truth is not None
+    axis = volume.slice_axis
+    index = int(truth.sum(axis=tuple(other for other in range(3) if other != axis)).argmax())
+    (given,) = answers(volume, [Asked(one.prompt, one.target)], index)
+    plane = volume.window().apply(np.ascontiguousarray(volume.array.take(index, axis)))
+    picture = plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
+    picture = pictures.outlined(picture, np.take(truth, index, axis), pictures.CYAN)
+    picture = pictures.outlined(picture, np.take(given.mask, index, axis))
+    return pictures.captioned(
+        picture,
+        f"{one.prompt}"[:48],
+        f"Dice {one.dice:.3f}, existence {given.existence:.2f}, row {one.row.number}",
+        width=TILE,
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, so that the data of a result can be told."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,198 @@
+"""From scored cases to numbers: by target, modality and size, macro over targets, each with an interval by groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from boltzformer.evaluate import Scored
+from boltzformer.geometry import Array
+from boltzformer.metrics import Objects, auroc
+
+SMALL = 0.01
+"""Objects below this share of the image are small."""
+BANDS = {"<0.1%": 0.001, "0.1-1%": SMALL, "1-10%": 0.1, ">10%": np.inf}
+"""Name → where the band ends."""
+RESAMPLES = 1000
+LEVEL = 0.95
+"""Of all intervals: groups (patients) are drawn anew with replacement, all their cases with them."""
+Numbers = dict[str, Any]
+
+
+def band(area: float) -> str:
+    """The band that an object of this share of the image falls into."""
+    return next(name for name, end in BANDS.items() if area < end)
+
+
+def summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *, min_masks: int = 5, seed: int = 0) -> Numbers:
+    """All numbers of an evaluation; what there is nothing for is None.
+
+    `taught` are the targets that the model's card says it was taught; None, where there is no card, counts all.
+    """
+    counted = [one for one in scored if not one.row.centred]
+    main = [one for one in counted if taught is None or one.target in taught]
+    never = [one for one in counted if taught is not None and one.target not in taught]
+    usual, present = partial(_pick, usual=True), partial(_pick, usual=True, kind="present")
+    centred = _pick([one for one in scored if one.row.centred], usual=True, kind="present")
+    targets = dict(sorted(_grouped(present(counted), lambda one: one.target).items()))
+    macro = partial(_macro, min_masks=min_masks, seed=seed)
+    return {
+        "macro": macro(present(main)),
+        "existence": _existence(usual(main), seed),
+        "targets": {
+            name: {**_cases(some, seed), "taught": None if taught is None else name in taught}
+            for name, some in targets.items()
+        },
+        "modalities": {
+            name or "unknown": _cases(some, seed)
+            for name, some in sorted(_grouped(present(main), lambda one: one.row.modality).items())
+        },
+        "bands": {name: _cases([one for one in present(main) if band(one.area) == name], seed) for name in BANDS},
+        "never_taught": {"macro": macro(present(never)), "existence": _existence(usual(never), seed)},
+        "other_phrasings": {
+            "macro": macro(_pick(main, usual=False, kind="present")),
+            "asked": len(_pick(counted, usual=False)),
+        },
+        "centred_crops": _cases(centred, seed),
+        "empty": _empty(usual(counted)),
+        "how": {
+            "min_masks": min_masks,
+            "intervals": f"{LEVEL:.0%}, bootstrap by group, {RESAMPLES} resamples",
+            "macro": "mean over targets of the mean over their masks"
+            + ("" if taught is None else "; targets that the card says were taught"),
+        },
+    }
+
+
+def _pick(scored: Sequence[Scored], usual: bool, kind: str | None = None) -> list[Scored]:
+    return [one for one in scored if one.usual == usual and kind in (None, one.kind)]
+
+
+def _grouped(scored: Sequence[Scored], key: Callable[[Scored], str]) -> dict[str, list[Scored]]:
+    groups: dict[str, list[Scored]] = {}
+    for one in scored:
+        groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def _cases(some: Sequence[Scored], seed: int) -> Numbers:
+    """Of present objects that belong together."""
+    small = [one for one in some if one.area < SMALL]
+    borders = [(one.border, one.in_mm) for one in some if one.border]
+    objects = sum((one.objects for one in some if one.objects), Objects(0, 0, 0))
+    dices = _dices(some)
+    return {
+        "n": len(some),
+        "groups": len({one.row.group for one in some}),
+        "dice": _mean(dices),
+        "dice_interval": _interval(some, lambda weights: _weighted(dices, weights), seed),
+        "n_small": len(small),
+        "dice_small": _mean(_dices(small)),
+        # without a mask there is no border: none of the true one is right
+        "nsd": _mean([one.border.nsd if one.border else 0.0 for one in some]),
+        "hd95_px": _mean([border.hd95 for border, in_mm in borders if not in_mm]),
+        "hd95_mm": _mean([border.hd95 for border, in_mm in borders if in_mm]),
+        "missed": sum(not one.claimed for one in some),
+        "lesions": {"precision": objects.precision, "recall": objects.recall, "f1": objects.f1},
+        "existence": _mean([one.existence for one in some]),
+    }
+
+
+def _macro(some: Sequence[Scored], min_masks: int, seed: int) -> Numbers:
+    """Means over targets with enough masks, large ones and small ones counted for themselves."""
+    small = [one for one in some if one.area < SMALL]
+    by_target, by_small = _enough(some, min_masks), _enough(small, min_masks)
+    cases = [_cases(mine, seed) for mine in by_target.values()]
+    return {
+        "dice": _macro_dice(by_target),
+        "dice_interval": _macro_interval(by_target, seed),
+        "targets": len(by_target),
+        "n": sum(map(len, by_target.values())),
+        "dice_small": _macro_dice(by_small),
+        "dice_small_interval": _macro_interval(by_small, seed),
+        "targets_small": len(by_small),
+        "n_small": sum(map(len, by_small.values())),
+        **{name: _mean([one[name] for one in cases]) for name in ("nsd", "hd95_px", "hd95_mm")},
+        "lesion_f1": _mean([one["lesions"]["f1"] for one in cases]),
+    }
+
+
+def _enough(some: Sequence[Scored], min_masks: int) -> dict[str, list[Scored]]:
+    return {name: mine for name, mine in _grouped(some, lambda one: one.target).items() if len(mine) >= min_masks}
+
+
+def _macro_dice(by_target: dict[str, list[Scored]]) -> float | None:
+    return _mean([_mean(_dices(mine)) for mine in by_target.values()])
+
+
+def _macro_interval(by_target: dict[str, list[Scored]], seed: int) -> list[float] | None:
+    some = [one for mine in by_target.values() for one in mine]
+    names = sorted(by_target)
+    member = np.array([[one.target == name for one in some] for name in names], float).reshape(len(names), len(some))
+    dices = np.array(_dices(some))
+
+    def drawn(weights: Array) -> float | None:
+        counts = member @ weights
+        with np.errstate(invalid="ignore"):  # a target none of whose groups was drawn is left out
+            return float(np.nanmean((member @ (weights * dices)) / counts)) if counts.any() else None
+
+    return _interval(some, drawn, seed)
+
+
+def _existence(some: Sequence[Scored], seed: int) -> Numbers:
+    """How well the claim that something is there tells present objects from absent ones, easy and hard."""
+    present = _pick(some, usual=True, kind="present")
+    facts: Numbers = {"n_present": len(present), "found_present": _mean([float(one.claimed) for one in present])}
+    for kind in ("easy", "hard"):
+        absent = _pick(some, usual=True, kind=kind)
+        both = [*present, *absent]
+        scores = np.array([one.existence for one in both])
+        truth = np.array([one.kind == "present" for one in both], bool)
+        facts[f"auroc_{kind}"] = auroc(scores, truth)
+        facts[f"auroc_{kind}_interval"] = (
+            _interval(both, partial(auroc, scores, truth), seed) if present and absent else None
+        )
+        facts[f"n_{kind}"] = len(absent)
+        facts[f"found_{kind}"] = _mean([float(one.claimed) for one in absent])
+    return facts
+
+
+def _empty(some: Sequence[Scored]) -> Numbers:
+    """Where nothing is to be found: no Dice, but how often nothing was marked."""
+    absent = [one for one in some if one.kind != "present"]
+    return {
+        "n": len(absent),
+        "left_empty": sum(not one.claimed for one in absent),
+        "listed_with_empty_mask": sum(one.kind == "empty" for one in absent),
+    }
+
+
+def _interval(some: Sequence[Scored], statistic: Callable[[Array], float | None], seed: int) -> list[float] | None:
+    """Of a statistic of how often each case counts."""
+    names, group = np.unique([one.row.group for one in some], return_inverse=True)
+    if len(names) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    values = [value for one in counts if (value := statistic(one[group])) is not None]
+    if not values:
+        return None
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return [float(low), float(high)]
+
+
+def _dices(some: Sequence[Scored]) -> list[float]:
+    return [one.dice for one in some if one.dice is not None]
+
+
+def _weighted(values: Sequence[float], weights: Array) -> float | None:
+    return float(np.average(values, weights=weights)) if weights.any() else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
