@@ -35,6 +35,10 @@ TORCH_FREE = [
         "objects.py",
         "lesions.py",
         "suggestions.py",
+        "manifest.py",
+        "absent.py",
+        "card.py",
+        "card_text.py",
     ]
 ]
 

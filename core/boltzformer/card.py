@@ -117,10 +117,13 @@ class Card:
 
     def measured(self, facts: Mapping[str, Any]) -> Card:
         """With the numbers of an evaluation (what `boltzformer evaluate` writes as metrics.json)."""
-        kept = ("n", "groups", "dice", "dice_interval", "n_small", "dice_small", "nsd", "hd95_px", "hd95_mm", "lesions")
+        kept = ("n", "groups", "dice", "dice_interval", "n_small", "dice_small", "nsd", "hd95_px", "hd95_mm")
         of = facts["targets"]
         targets = tuple(
-            replace(one, metrics={key: of[one.name].get(key) for key in kept} if one.name in of else {})
+            replace(
+                one,
+                metrics={key: of[one.name].get(key) for key in (*kept, "lesions", "missed")} if one.name in of else {},
+            )
             for one in self.targets
         )
         named = ("macro", "existence", "bands", "modalities", "never_taught", "other_phrasings", "how", "data")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io, lesions, objects, pictures, suggestions
+from boltzformer.card import Card
 from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
@@ -58,7 +59,8 @@ class Casework:
         wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.box(volume.grid)
         engine = self.engine()
         fits = _fits(engine)
-        for sentence in suggestions.doubts([one.text for one in request.asked], volume.modality, fits):
+        asked = [one.text for one in request.asked]
+        for sentence in (*suggestions.doubts(asked, volume.modality, fits), *_untaught(engine, asked)):
             show.note(f"{case.name}: {sentence}")
         prediction, region = self._answered(case, engine, volume, wanted, region)
         labels = self._masks(prediction)
@@ -216,6 +218,12 @@ def _fits(engine: Engine) -> Callable[[str], bool]:
     text = engine.model.text
     tokenizer = text.tokenizer
     return lambda prompt: tokenizer is None or len(tokenizer(prompt)) <= text.context
+
+
+def _untaught(engine: Engine, prompts: Sequence[str]) -> list[str]:
+    """What the model's card says against asking it this."""
+    card = Card.of(engine.about.history.notes)
+    return [said for prompt in prompts if (said := card.knows(prompt).warning())] if card else []
 
 
 def _hash(mask: NDArray[np.bool_]) -> str:

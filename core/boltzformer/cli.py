@@ -23,6 +23,7 @@ from boltzformer.devices import choose
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
+from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
@@ -44,6 +45,7 @@ app.add_typer(manage.models, name="models")
 app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
 app.command("evaluate")(evaluate_command)
+manage.models.command("publish")(publish_command)
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,8 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on standard output.")] = False,
 ) -> None:
     """Ask for every row of a manifest as a user would, and say how good the answers are."""
+    if find_spec("monai") is None:
+        raise BoltzFormerError("Borders are measured by MONAI: pip install 'napari-boltzformer[train]', then again.")
     _check_options(split, part, seed, min_masks)
     everything = read_manifest(manifest)
     rows = selected(everything, split, part, licensed)
@@ -49,6 +52,9 @@ def evaluate_command(
     drawn = [] if any(row.mask is None for row in rows) else draw_absent(rows, listed, known, seed)
     answers = answers_of(engine, seed)
     with Show(as_json) as show, report.staged(output) as folder:
+        show.say(
+            f"{len(rows)} rows and {len(drawn)} drawn absent prompts, {engine.about.history.name}, {engine.device}."
+        )
         scored: list[Scored] = []
         show.cases(len(rows))
         for one in evaluate(answers, rows, listed, drawn, seed=seed, masks=folder / "masks" if save_masks else None):

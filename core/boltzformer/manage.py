@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from boltzformer import checkpoint, registry
+from boltzformer import card_text, checkpoint, registry
+from boltzformer.card import NOTE, Card
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
@@ -21,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on stand
 
 def card(about: Checkpoint) -> dict[str, Any]:
     """What a model file says about itself."""
-    history = about.history
+    history, told = about.history, Card.of(about.history.notes)
     facts: dict[str, Any] = {
         "model": history.name or about.path.stem,
         "trained on": history.data,
@@ -32,7 +33,9 @@ def card(about: Checkpoint) -> dict[str, Any]:
         "encoder": about.config.encoder.kind,
         "existence head": about.config.decoder.existence,
         "metrics": dict(history.metrics),
-        "notes": dict(history.notes),
+        "notes": {name: value for name, value in history.notes.items() if name != NOTE},
+        **(card_text.facts(told) if told else {}),
+        "card": history.notes.get(NOTE, {}),
         "model file": str(about.path),
         "model sha256": about.sha256,
     }
@@ -45,9 +48,11 @@ def kept() -> dict[str, Any]:
 
 
 def lines(facts: dict[str, Any]) -> str:
-    """Facts for a person, one per line."""
+    """Facts for a person, one per line; a model's whole card below them."""
     width = max(map(len, facts)) + 2
-    return "\n".join(f"{key:{width}}{_plain(value)}" for key, value in facts.items())
+    told = Card.of(facts)
+    said = [f"{key:{width}}{_plain(value)}" for key, value in facts.items() if key != NOTE]
+    return "\n".join(said) + (f"\n\n{card_text.markdown(told, facts['model'], facts['licence'])}" if told else "")
 
 
 @models.command("list")

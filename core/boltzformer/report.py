@@ -178,14 +178,14 @@ def contact_sheet(path: Path, scored: Sequence[Scored], answers: Answers) -> Non
         return
     count = min(SHOWN, len(present))
     middle = (len(present) - count) // 2
-    rows = [present[::-1][:count], present[middle : middle + count], present[:count]]
-    sheet = [pictures.beside(*(_tile(one, answers) for one in some)) for some in rows]
+    rows = {"best": present[::-1][:count], "median": present[middle : middle + count], "worst": present[:count]}
+    sheet = [pictures.beside(*(_tile(title, one, answers) for one in some)) for title, some in rows.items()]
     width = max(picture.shape[1] for picture in sheet)
     padded = [np.pad(picture, ((0, 8), (0, width - picture.shape[1]), (0, 0))) for picture in sheet]
     pictures.save(np.concatenate(padded), path)
 
 
-def _tile(one: Scored, answers: Answers) -> pictures.Picture:
+def _tile(title: str, one: Scored, answers: Answers) -> pictures.Picture:
     """The slice with most of the object."""
     volume = io.read(one.row.image)
     truth = truth_of(one.row, volume.grid)
@@ -199,8 +199,9 @@ def _tile(one: Scored, answers: Answers) -> pictures.Picture:
     picture = pictures.outlined(picture, np.take(given.mask, index, axis))
     return pictures.captioned(
         picture,
-        f"{one.prompt}"[:48],
+        f"{title}: {one.prompt}"[:48],
         f"Dice {one.dice:.3f}, existence {given.existence:.2f}, row {one.row.number}",
+        "cyan: truth, orange: answer",
         width=TILE,
     )
 

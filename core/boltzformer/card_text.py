@@ -1,0 +1,126 @@
+"""A model's card as a text for people, in Markdown: beside the weights, and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from boltzformer.card import Card, Target
+
+MISUSE = (
+    "for diagnosis, for decisions about a patient, or for measurements that anybody relies on: it is no medical device",
+    "on targets that it was never taught: it answers, but the answer means nothing",
+    "without looking at every mask: it misses small objects and marks things that are not there",
+)
+FAILURES = 8
+"""So many of the worst targets are named."""
+
+
+def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
+    """The whole card; `picture` is the name of one that shows failures, beside it."""
+    parts = [
+        f"# {name}",
+        f"Licence of the weights: {licence or 'not stated'}. Research only, not for clinical use.",
+        "## What it must not be used for",
+        "\n".join(f"- {one}" for one in MISUSE),
+        "## How good it is",
+        card.split,
+        *_results(card),
+        "## Where it fails",
+        _failures(card, picture),
+        "## What it was taught",
+        _targets(card),
+        "## What it was made from",
+        "Licences as read in the repositories named; they were not verified upstream.",
+        _datasets(card),
+        "## How it was made",
+        "\n".join(f"- {key}: {value}" for key, value in card.run.items()) or "Not recorded.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _results(card: Card) -> list[str]:
+    if not card.metrics:
+        return ["Not measured yet."]
+    macro, existence, how = card.metrics["macro"], card.metrics["existence"], card.metrics["how"]
+    bands = card.metrics["bands"]
+    return [
+        "\n".join(
+            [
+                f"- Dice, mean over {macro['targets']} targets with at least {how['min_masks']} masks: "
+                f"{number(macro['dice'], macro['dice_interval'])}",
+                f"- Dice of objects under 1 % of the image, {macro['targets_small']} targets: "
+                f"{number(macro['dice_small'], macro['dice_small_interval'])}",
+                *(
+                    f"- Existence against {kind} absent prompts, AUROC: "
+                    f"{number(existence[f'auroc_{kind}'], existence[f'auroc_{kind}_interval'])}"
+                    for kind in ("easy", "hard")
+                ),
+                *(f"- Dice at {key} of the image: {number(one['dice'])} (n {one['n']})" for key, one in bands.items()),
+                f"- Intervals: {how['intervals']}. Of the mean: {how['macro']}.",
+            ]
+        )
+    ]
+
+
+def _failures(card: Card, picture: str) -> str:
+    measured = [one for one in card.targets if one.metrics.get("dice") is not None]
+    worst = sorted(measured, key=lambda one: (one.metrics["dice"], one.name))[:FAILURES]
+    lines = [
+        f"- {one.name}: Dice {one.metrics['dice']:.2f}, {one.metrics['missed']} of {one.metrics['n']} missed altogether"
+        for one in worst
+    ]
+    shown = [f"![failures]({picture})"] if picture else []
+    return "\n".join([*(lines or ["Not measured yet."]), *shown])
+
+
+def _targets(card: Card) -> str:
+    rows = [_target(one) for one in sorted(card.targets, key=lambda one: (not one.taught, one.name))]
+    head = ("target", "modality", "usual prompt", "masks", "groups", "taught", "n", "Dice", "of small ones")
+    return table(head, rows)
+
+
+def _target(one: Target) -> Sequence[str]:
+    m = one.metrics
+    return (
+        one.name,
+        ", ".join(one.modalities),
+        one.prompts[0] if one.prompts else "",
+        str(one.masks),
+        str(one.groups),
+        "yes" if one.taught else "barely",
+        str(m.get("n", 0)),
+        number(m.get("dice"), m.get("dice_interval")),
+        number(m.get("dice_small")),
+    )
+
+
+def _datasets(card: Card) -> str:
+    rows = [(one.name, one.licence, one.repository, str(one.masks), str(one.groups)) for one in card.datasets]
+    return table(("data set", "licence", "found in", "masks", "groups"), rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def number(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """0.512 (0.48 to 0.55)."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
+
+
+def facts(card: Card) -> Mapping[str, Any]:
+    """The card in a few lines, for a list of a model's facts."""
+    taught = sorted(one.name for one in card.targets if one.taught)
+    barely = sorted(one.name for one in card.targets if not one.taught)
+    shown: dict[str, Any] = {
+        "taught": f"{len(taught)} targets: {', '.join(taught)}",
+        "barely taught": ", ".join(barely),
+        "data sets": ", ".join(f"{one.name} ({one.licence})" for one in card.datasets),
+        "split": card.split,
+    }
+    return {key: value for key, value in shown.items() if value}

@@ -1,0 +1,98 @@
+"""A model as it is passed on: its weights untouched, with the numbers of an evaluation and its card beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from boltzformer import checkpoint
+from boltzformer.card import Card
+from boltzformer.card_text import markdown
+from boltzformer.checkpoint import Checkpoint, History
+from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.report import sha256_of
+
+
+def publish(model: Path, results: Path, output: Path, *, picture: str = "") -> Checkpoint:
+    """Copies a model with the numbers of `results` (metrics.json of `boltzformer evaluate`), and writes OUTPUT.md.
+
+    Weights of all licensed rows carry the numbers of the run on the split; then `Card.split` must say so.
+    """
+    about = checkpoint.read(model)
+    card = Card.of(about.history.notes)
+    if card is None:
+        raise CheckpointError(f"{model} has no card: give a model that `boltzformer train` made.")
+    measured = card.measured(_facts(results))
+    macro, existence = measured.metrics["macro"], measured.metrics["existence"]
+    found = {
+        **{name: macro[name] for name in ("dice", "dice_small")},
+        **{name: existence[name] for name in ("auroc_easy", "auroc_hard")},
+    }
+    history = replace(
+        about.history,
+        metrics={**about.history.metrics, **{name: value for name, value in found.items() if value is not None}},
+        notes={**about.history.notes, **measured.notes()},
+    )
+    _rewrite(model, output, history)
+    text = markdown(measured, history.name or output.stem, history.licence, picture)
+    _replace(output.with_suffix(".md"), text.encode())
+    return checkpoint.read(output)
+
+
+def publish_command(
+    model: Annotated[Path, typer.Argument(help="A .safetensors file that `boltzformer train` made.")],
+    results: Annotated[Path, typer.Option(help="Where `boltzformer evaluate` wrote, or its metrics.json.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its card goes beside it, as .md.")],
+    picture: Annotated[str, typer.Option(help="A picture beside the card that shows failures.")] = "",
+) -> None:
+    """Put the numbers of an evaluation into a model file and write its card."""
+    about = publish(model, results / "metrics.json" if results.is_dir() else results, output, picture=picture)
+    typer.echo(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
+
+
+def _facts(path: Path) -> Mapping[str, Any]:
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+        if not {"macro", "existence", "targets"} <= set(facts):
+            raise ValueError("it lacks macro, existence or targets")
+    except (OSError, ValueError, TypeError) as error:
+        raise BoltzFormerError(
+            f"{path} does not hold the numbers of an evaluation ({error}): give what `boltzformer evaluate` wrote."
+        ) from error
+    return facts
+
+
+def _rewrite(source: Path, target: Path, history: History) -> None:
+    """The same tensors, bit for bit and in the same precision, under another history."""
+    with safe_open(source, framework="pt") as file:
+        header = dict(file.metadata())
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_file(load_file(source), part, metadata={**header, "history": json.dumps(asdict(history))})
+        os.chmod(part, 0o644)
+        os.replace(part, target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} can't be written ({error}): free some space or choose another folder."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
