@@ -41,7 +41,7 @@ from boltzformer.types import Volume
 CELLS = 32
 """The best box is looked for on a grid of so many cells per side."""
 CHANNELS = (48, 96, 192, 304, 360)
-"""Of the U-Net's levels: 7.2 M parameters with two residual units each, as many as the shipped model has."""
+"""Of the U-Net's levels: 7.1 M parameters with two residual units each, as many as the shipped model has."""
 SAVE_EVERY = 100
 """Steps between two saved states."""
 

@@ -11,9 +11,16 @@ from typing import Any
 from boltzformer.absent import Candidate, family
 from boltzformer.errors import CheckpointError
 from boltzformer.manifest import Row
+from boltzformer.suggestions import meant, modalities_in, templates
+from boltzformer.vocabulary import SPELLINGS
 
 NOTE = "card"
 """Where it lies in the notes of a checkpoint's history."""
+_FINDINGS = frozenset(
+    ("tumor", "cancer", "carcinoma", "lesion", "cyst", "stone", "nodule", "mass", "metastasi", "hemorrhage", "edema")
+    + ("infarct", "abscess", "fracture")
+)
+"""Words for what may be in or at an organ, as `_words` writes them: beside an organ's name, they mean another thing."""
 TAUGHT_GROUPS = 5
 """From so many groups (patients) on a target counts as taught; with fewer, it was only seen."""
 
@@ -40,7 +47,9 @@ class Target:
     """Every phrasing, the usual one of each modality first."""
     masks: int
     groups: int
-    """Patients, or what stands for them, of all licensed rows."""
+    """Patients, or what stands for them, that it was taught with."""
+    all_groups: int
+    """Together with those that were held back."""
     taught: bool
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """On validation data: n, dice, dice_interval, …; empty where too little was held back."""
@@ -64,6 +73,9 @@ class Known:
         """A sentence for the user; '' where there is nothing to warn of."""
         if not self.target:
             return f"This model never saw '{self.prompt}': don't expect its mask to mean anything."
+        said = modalities_in(self.prompt)
+        if said and self.modalities and not said & set(self.modalities):
+            return f"This model saw {self.target} only in {' and '.join(self.modalities)}: check its mask with care."
         if not self.taught:
             few = "1 patient" if self.groups == 1 else f"{self.groups} patients"
             return f"This model saw {self.target} in only {few}: check its mask with care."
@@ -95,7 +107,9 @@ class Card:
                 str(notes.get("source_repo", "")),
             )
             sets[key].append(row)
-        datasets = tuple(Dataset(*key, len(some), len({r.group for r in some})) for key, some in sorted(sets.items()))
+        datasets = tuple(
+            Dataset(*key, len(some), len({r.group for r in some})) for key, some in sorted(sets.items(), key=_folded)
+        )
         groups: dict[str, set[str]] = defaultdict(set)
         for row in everything:
             groups[row.target].add(row.group)
@@ -108,6 +122,7 @@ class Card:
                 tuple(sorted({family(row.modality) for row in some} - {""})),
                 _phrasings(some),
                 len(some),
+                len({row.group for row in some}),
                 len(groups[name]),
                 len(groups[name]) >= TAUGHT_GROUPS,
             )
@@ -168,13 +183,12 @@ class Card:
 
     def knows(self, prompt: str) -> Known:
         """What was taught of what this prompt names: by a phrasing that was taught, else by a target's name in it."""
-        said = _words(prompt)
+        said, meaning = _words(prompt), meant(prompt)
         exact = [one for one in self.targets if said in map(_words, (one.name, *one.prompts))]
-        named = [one for one in self.targets if _within(_words(one.name), said)]
-        found = exact or sorted(named, key=lambda one: -len(_words(one.name)))  # 'liver tumor' is not the liver
-        if not found:
+        exact += [one for one in self.targets if meaning is not None and one.name == meaning.target]
+        one = exact[0] if exact else self._named(said)
+        if one is None:
             return Known(prompt, "")
-        one = found[0]
         interval = one.metrics.get("dice_interval")
         return Known(
             prompt,
@@ -186,6 +200,18 @@ class Card:
             one.metrics.get("dice"),
             (float(interval[0]), float(interval[1])) if interval else None,
         )
+
+    def _named(self, said: tuple[str, ...]) -> Target | None:
+        """The target whose name is in the text; unless something longer is named, as in 'kidney tumor'."""
+        own = {_words(one.name): one for one in self.targets}
+        every = {*own, *(_words(one.target) for one in templates())}
+        inside = [name for name in every if set(name) <= set(said)]
+        best = max(inside, key=lambda name: (len(name), _within(name, said), name), default=())
+        return None if _FINDINGS & (set(said) - set(best)) else own.get(best)
+
+
+def _folded(pair: tuple[tuple[str, ...], object]) -> tuple[str, ...]:
+    return tuple(text.casefold() for text in pair[0])
 
 
 def _phrasings(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -207,7 +233,7 @@ def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
 
 def _words(text: str) -> tuple[str, ...]:
     """Lower case, without plurals, so that 'MS lesions' is 'MS lesion'."""
-    words = re.findall(r"[\w]+", text.lower())
+    words = [SPELLINGS.get(word, word) for word in re.findall(r"\w+", text.lower())]
     return tuple(
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words
     )

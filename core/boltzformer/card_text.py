@@ -76,7 +76,18 @@ def _failures(card: Card, picture: str) -> str:
 
 def _targets(card: Card) -> str:
     rows = [_target(one) for one in sorted(card.targets, key=lambda one: (not one.taught, one.name))]
-    head = ("target", "modality", "usual prompt", "masks", "groups", "taught", "n", "Dice", "of small ones")
+    head = (
+        "target",
+        "modality",
+        "usual prompt",
+        "masks",
+        "groups",
+        "with those held back",
+        "taught",
+        "n",
+        "Dice",
+        "of small ones",
+    )
     return table(head, rows)
 
 
@@ -88,6 +99,7 @@ def _target(one: Target) -> Sequence[str]:
         one.prompts[0] if one.prompts else "",
         str(one.masks),
         str(one.groups),
+        str(one.all_groups),
         "yes" if one.taught else "barely",
         str(m.get("n", 0)),
         number(m.get("dice"), m.get("dice_interval")),
@@ -120,7 +132,6 @@ def facts(card: Card) -> Mapping[str, Any]:
     shown: dict[str, Any] = {
         "taught": f"{len(taught)} targets: {', '.join(taught)}",
         "barely taught": ", ".join(barely),
-        "data sets": ", ".join(f"{one.name} ({one.licence})" for one in card.datasets),
         "split": card.split,
     }
     return {key: value for key, value in shown.items() if value}

@@ -99,9 +99,15 @@ def meant(prompt: str) -> Template | None:
     return fitting[0] if len(targets) == 1 else None
 
 
+def modalities_in(prompt: str) -> set[str]:
+    """The modalities that a prompt speaks of, as we call them."""
+    text = f" {' '.join(re.findall(r'[a-z-]+', prompt.lower()))} "
+    return {ours for ours, said in MODALITIES.items() if any(f" {word} " in text for word in said if word != "us")}
+
+
 def _unfitting(prompts: Sequence[str], image: str) -> Iterator[str]:
     for prompt in prompts if image else ():
-        said = _modalities_in(prompt)
+        said = modalities_in(prompt)
         known = {one.modality for one in templates() if (this := meant(prompt)) and one.target == this.target}
         if said and image not in said:
             yield f"'{prompt}' speaks of {' and '.join(sorted(said))}, but the image is {image}."
@@ -130,11 +136,6 @@ def _cut(prompts: Sequence[str], fits: Callable[[str], bool]) -> Iterator[str]:
             rest = prompt[low:].strip()
             shown = rest if len(rest) <= 60 else f"{rest[:60]}…"
             yield f"'{prompt[:30]}…' is too long for this model; it does not read the end: '{shown}'."
-
-
-def _modalities_in(prompt: str) -> set[str]:
-    text = f" {' '.join(re.findall(r'[a-z-]+', prompt.lower()))} "
-    return {ours for ours, said in MODALITIES.items() if any(f" {word} " in text for word in said if word != "us")}
 
 
 def _score(one: Template, wanted: Sequence[str]) -> float:
