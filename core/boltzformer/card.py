@@ -16,10 +16,10 @@ from boltzformer.vocabulary import SPELLINGS
 
 NOTE = "card"
 """Where it lies in the notes of a checkpoint's history."""
-_FINDINGS = frozenset(
-    ("tumor", "cancer", "carcinoma", "lesion", "cyst", "stone", "nodule", "mass", "metastasi", "hemorrhage", "edema")
-    + ("infarct", "abscess", "fracture")
-)
+_FINDINGS = {
+    *("tumor", "cancer", "carcinoma", "lesion", "cyst", "stone", "nodule", "mass", "metastasi", "hemorrhage", "edema"),
+    *("infarct", "abscess", "fracture"),
+}
 """Words for what may be in or at an organ, as `_words` writes them: beside an organ's name, they mean another thing."""
 TAUGHT_GROUPS = 5
 """From so many groups (patients) on a target counts as taught; with fewer, it was only seen."""
@@ -202,7 +202,7 @@ class Card:
         )
 
     def _named(self, said: tuple[str, ...]) -> Target | None:
-        """The target whose name is in the text; unless something longer is named, as in 'kidney tumor'."""
+        """The target whose name is in the text, unless that names something longer, such as 'kidney tumor'."""
         own = {_words(one.name): one for one in self.targets}
         every = {*own, *(_words(one.target) for one in templates())}
         inside = [name for name in every if set(name) <= set(said)]
