@@ -7,6 +7,7 @@ labels in other images but not in this one.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ LEAST = 0.4
 """Smallest side of an empty window, as a share of the image's: less would show no anatomy."""
 _SAME = {"pathology": "microscopy", "electron microscopy": "microscopy", "octa": "OCT", "dermoscopy": "photograph"}
 """Modalities near enough that a target of the one may well be in an image of the other."""
+_SAID = re.compile(r"(?:absent[ _-])?(easy|hard)")
 _MIXED = ("bpdemo",)
 """Sources that join many data sets: what one of them labels elsewhere may be here, unlabelled."""
 
@@ -96,10 +98,10 @@ class Listed:
 
     def kind(self, row: Row) -> Kind:
         """Of a row without a mask: as one of its fields says ('easy' or 'hard'), else by the modalities."""
-        said: list[Kind] = [value for value in row.notes.values() if value in ("easy", "hard")]
+        said = [found[1] for value in row.notes.values() if (found := _SAID.fullmatch(str(value)))]
         shown = self.families.get(row.target, frozenset())
         other = bool(shown) and "" not in (here := family(row.modality), *shown) and here not in shown
-        return said[0] if said else "easy" if other else "hard"
+        return "easy" if said == ["easy"] or (other and not said) else "hard"
 
     def of_another_modality(self, row: Row, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
         """Easy: those of the candidates whose target is never listed in this row's modality."""
