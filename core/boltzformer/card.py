@@ -210,6 +210,17 @@ class Card:
         return None if _FINDINGS & (set(said) - set(best)) else own.get(best)
 
 
+def split_in_words(trained: Sequence[Row], everything: Sequence[Row], split: str = "") -> str:
+    """For `Card.split`: how much was learnt from, and how much was held back, by the name of the split."""
+    mine = {row.group for row in trained}
+    held = [row for row in everything if row.group not in mine]
+    said = f"Trained on {len(trained)} masks of {len(mine)} groups (patients)"
+    if not held:
+        return f"{said}; nothing was held back."
+    named = f" by {split}" if split else ""
+    return f"{said}; {len(held)} masks of {len({row.group for row in held})} groups were held back{named}."
+
+
 def _folded(pair: tuple[tuple[str, ...], object]) -> tuple[str, ...]:
     return tuple(text.casefold() for text in pair[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,4 +110,5 @@ def _model_facts(engine: Engine) -> dict[str, Any]:
         "parameters": about.parameters,
         "device": engine.device,
         "precision": engine.precision,
+        "versions": {name: version(name) for name in ("torch", "monai", "numpy")},
     }

@@ -22,16 +22,17 @@ from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.report import sha256_of
 
 
-def publish(model: Path, results: Path, output: Path, *, picture: str = "") -> Checkpoint:
+def publish(model: Path, results: Path, output: Path, *, picture: str = "", note: str = "") -> Checkpoint:
     """Copies a model with the numbers of `results` (metrics.json of `boltzformer evaluate`), and writes OUTPUT.md.
 
-    Weights of all licensed rows carry the numbers of the run on the split; then `Card.split` must say so.
+    `note` joins what the card says of the split: weights made from all rows carry the numbers of the run that held some
+    back, and must say so.
     """
     about = checkpoint.read(model)
     card = Card.of(about.history.notes)
     if card is None:
         raise CheckpointError(f"{model} has no card: give a model that `boltzformer train` made.")
-    measured = card.measured(_facts(results))
+    measured = replace(card, split=f"{card.split} {note}".strip()).measured(_facts(results))
     macro, existence = measured.metrics["macro"], measured.metrics["existence"]
     found = {
         **{name: macro[name] for name in ("dice", "dice_small")},
@@ -52,10 +53,12 @@ def publish_command(
     model: Annotated[Path, typer.Argument(help="A .safetensors file that `boltzformer train` made.")],
     results: Annotated[Path, typer.Option(help="Where `boltzformer evaluate` wrote, or its metrics.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its card goes beside it, as .md.")],
-    picture: Annotated[str, typer.Option(help="A picture beside the card that shows failures.")] = "",
+    picture: Annotated[str, typer.Option(help="Name of a picture beside the card that shows failures.")] = "",
+    note: Annotated[str, typer.Option(help="A sentence on whose numbers these are, if of another run.")] = "",
 ) -> None:
     """Put the numbers of an evaluation into a model file and write its card."""
-    about = publish(model, results / "metrics.json" if results.is_dir() else results, output, picture=picture)
+    numbers = results / "metrics.json" if results.is_dir() else results
+    about = publish(model, numbers, output, picture=picture, note=note)
     typer.echo(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
 
 

@@ -125,7 +125,7 @@ def table(facts: Mapping[str, Any]) -> str:
         parts += ["", title + head[len(title) :]]
         parts += [_row(key, value, name == "targets") for key, value in some.items()]
     if any(value["taught"] is False for value in facts["targets"].values()):
-        parts.append("* never taught, and not counted in the means")
+        parts.append("* never taught, or with too few patients to count as taught: not in the means")
     return "\n".join(parts)
 
 
@@ -135,7 +135,7 @@ def _other(facts: Mapping[str, Any], never: Mapping[str, Any]) -> list[str]:
     return [
         *([f"Other phrasings: Dice {_number(other['dice'])} {_range(other['dice_interval'])}"] if other["n"] else []),
         *(
-            [f"Never taught: Dice {_number(never['macro']['dice'])}, {never['macro']['targets']} targets"]
+            [f"Never or barely taught: Dice {_number(never['macro']['dice'])}, {never['macro']['targets']} targets"]
             if never["macro"]["n"]
             else []
         ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from boltzformer.evaluate import Scored
 from boltzformer.geometry import Array
-from boltzformer.metrics import Objects, auroc
+from boltzformer.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
 
 SMALL = 0.01
 """Objects below this share of the image are small."""
@@ -61,6 +61,9 @@ def summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *, min_ma
         "empty": _empty(usual(counted)),
         "how": {
             "min_masks": min_masks,
+            "nsd": f"borders within {TOLERANCE:g} mm, or px where spacing is unknown; 0 where nothing was found",
+            "hd95": "of masks where something was found",
+            "lesions": f"objects paired one to one from an IoU of {SAME_OBJECT:g} on, counted over all masks",
             "intervals": f"{LEVEL:.0%}, bootstrap by group, {RESAMPLES} resamples",
             "macro": "mean over targets of the mean over their masks"
             + ("" if taught is None else "; targets that the card says were taught"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from boltzformer import checkpoint
-from boltzformer.card import Card
+from boltzformer.card import Card, split_in_words
 from boltzformer.card_text import markdown
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.manifest import Row
@@ -87,6 +87,12 @@ def test_a_prompt_is_known_by_phrasing_or_by_the_name_in_it(prompt: str, target:
     assert bool(known.warning()) == warned
 
 
+def test_the_split_is_told_in_words() -> None:
+    held = rows("kidney", 2)
+    assert split_in_words(ALL, ALL) == "Trained on 22 masks of 22 groups (patients); nothing was held back."
+    assert "2 masks of 2 groups were held back by split.json" in split_in_words(ALL, [*ALL, *held], "split.json")
+
+
 def test_a_card_knows_how_well_its_targets_do() -> None:
     known = CARD.measured(FACTS).knows("MS lesion")
     assert (known.taught, known.dice, known.interval) == (True, 0.41, (0.3, 0.5))
@@ -117,7 +123,7 @@ def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:
     history = checkpoint.History("ours", licence="CC BY-SA 4.0", notes={"seed": 3, **CARD.notes()})
     checkpoint.save(tmp_path / "m.safetensors", model, history)
     (tmp_path / "metrics.json").write_text(json.dumps(FACTS))
-    publish(tmp_path / "m.safetensors", tmp_path / "metrics.json", tmp_path / "out.safetensors")
+    publish(tmp_path / "m.safetensors", tmp_path / "metrics.json", tmp_path / "out.safetensors", note="Of another run.")
     again, told = checkpoint.load(tmp_path / "out.safetensors")
     assert all(
         bool((a == b).all()) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
@@ -127,6 +133,7 @@ def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:
     card = Card.of(told.history.notes)
     assert card is not None
     assert card.knows("MS lesion").dice == 0.41
+    assert card.split == "A quarter was held back. Of another run."
     assert "CC BY-SA 4.0" in (tmp_path / "out.md").read_text("utf-8")
     with pytest.raises(BoltzFormerError, match="card"):
         publish(about.path, tmp_path / "metrics.json", tmp_path / "other.safetensors")
