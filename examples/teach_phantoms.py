@@ -2,8 +2,8 @@
 
     python examples/teach_phantoms.py MODEL.safetensors
 
-makes the file `examples/phantom.safetensors` again (minutes); `--layers 3 --steps 450` takes well under one minute.
-Some 400 steps are few for a decoder, so more than its answer is taught, through `watch`: the masks that the queries
+makes the file `examples/phantom.safetensors` again (minutes); `--layers 3 --steps 500` takes less than one minute.
+So many steps are few for a decoder, so more than its answer is taught, through `watch`: the masks that the queries
 would draw in between, and three linear hints that are thrown away after. Without the hints most of the time goes into
 finding out that the words matter at all.
 """
@@ -33,7 +33,7 @@ DATA = f"{checkpoint.UNTRAINED}, only on generated phantoms"
 PIXELS = 10.0
 """Weight of the cross-entropy: a lesion covers less than a hundredth of a slice."""
 FORGETS = 0.98
-"""The model kept is a running mean over some 50 steps: single steps leave stray voxels."""
+"""The model kept is a running mean over some 50 steps, which is steadier than any one of them."""
 
 
 @dataclass(frozen=True)
