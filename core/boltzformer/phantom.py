@@ -48,7 +48,8 @@ def phantom(
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     image = rng.normal(0, 25, shape).astype(np.float32) + _texture(rng, shape)
     outwards = ((y / shape[1] - 0.5) / 0.44) ** 2 + ((x / shape[2] - 0.5) / 0.4) ** 2
-    image += np.select([outwards < 0.85, outwards < 1], np.float32([TISSUE, RIM]), np.float32(AIR))
+    inside = np.where(outwards < 0.85, np.float32(TISSUE), np.float32(RIM))
+    image += np.where(outwards < 1, inside, np.float32(AIR))
     layers = np.zeros((1, *shape), np.uint8)
     lesions: list[Lesion] = []
     while len(lesions) < len(kinds):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import teach_phantoms
 from phantom_model import Taught
 from scipy.ndimage import label
 from skimage.io import imsave
@@ -116,3 +117,10 @@ def test_no_object_where_there_is_none(taught: Taught) -> None:
 def test_a_minute_of_one_core_is_enough_to_teach_it(taught: Taught) -> None:
     assert taught.seconds < 60
     assert checkpoint.UNTRAINED in taught.engine.about.history.data
+
+
+def test_the_same_seed_teaches_the_same() -> None:
+    first, again = ([*teach_phantoms.teach(teach_phantoms.new(layers=2), steps=4)] for _ in range(2))
+    assert first == again
+    other = [*teach_phantoms.teach(teach_phantoms.new(layers=2, seed=1), steps=4, seed=1)]
+    assert other != first
