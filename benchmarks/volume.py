@@ -31,6 +31,7 @@ from boltzformer.phantom import BRIGHT, DARK, phantom
 
 PROMPTS = [f"structure number {n} in abdominal CT" for n in range(10)]
 SIDE = {"tiny": 96}
+PHANTOM_MODEL = Path(__file__).parents[1] / "examples" / "phantom.safetensors"
 
 
 def main(names: list[str]) -> None:
@@ -133,12 +134,14 @@ def peak(name: str, file: str, slices: str, prompts: str, budget: str) -> None:
 
 
 def flips() -> None:
-    """Share of voxels that another precision or device decides otherwise, on the phantom with the shipped model."""
+    """Share of voxels that another precision or device decides otherwise, on a phantom with the model of phantoms."""
     made = phantom(4242)
-    truth = boltzformer.segment(made.volume, [BRIGHT, DARK], model=boltzformer.load(device="cpu")).labels()
+    truth = boltzformer.segment(
+        made.volume, [BRIGHT, DARK], model=boltzformer.load(PHANTOM_MODEL, device="cpu")
+    ).labels()
     gpu = [("cuda", "float32"), ("cuda", "bfloat16")] if torch.cuda.is_available() else []
     for device, dtype in [("cpu", "bfloat16"), *gpu]:
-        engine = boltzformer.load(device=device, dtype=dtype)
+        engine = boltzformer.load(PHANTOM_MODEL, device=device, dtype=dtype)
         other = boltzformer.segment(made.volume, [BRIGHT, DARK], model=engine).labels()
         changed = int((truth.layers != other.layers).sum())
         inside = int((truth.layers > 0).sum())

@@ -7,16 +7,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
+import teach_phantoms
 from PIL import Image
 from rich.progress import track
 from scipy.ndimage import center_of_mass, label
 
 import boltzformer
-from boltzformer import Volume, checkpoint, io, pictures, train
+from boltzformer import Volume, io, pictures
 from boltzformer.engine import Engine
-from boltzformer.model.boltzformer import BoltzFormer
-from boltzformer.model.config import tiny
 from boltzformer.phantom import KINDS, Lesion, phantom
 from boltzformer.samples import sample
 from boltzformer.types import Prediction
@@ -26,19 +24,13 @@ STEPS, SEED, UNSEEN = 450, 0, 4242
 
 def teach(path: Path) -> None:
     """Fits the tiny model to generated phantoms; every random number comes from SEED."""
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1)  # no slower at this size, and the same bits on every machine of a kind
-    model = BoltzFormer(tiny())
+    model = teach_phantoms.new(seed=SEED)
     began = time.perf_counter()
-    for _ in track(
-        train.fit(model, train.phantom_batches(model.config, seed=1), steps=STEPS, seed=SEED),
-        description="Teaching 'bright blob' and 'dark blob'",
-        total=STEPS,
-    ):
+    steps = teach_phantoms.teach(model, steps=STEPS, seed=SEED)
+    for _ in track(steps, description="Teaching 'bright blob' and 'dark blob'", total=STEPS):
         pass
     print(f"Taught in {time.perf_counter() - began:.0f} s ({STEPS} steps of 8 slices).")
-    data = f"{checkpoint.UNTRAINED}, only on generated phantoms"
-    checkpoint.save(path, model, checkpoint.History("tiny phantom model", data=data))
+    teach_phantoms.save(model, path)
 
 
 def found(mask: np.ndarray, lesion: Lesion) -> bool:

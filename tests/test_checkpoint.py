@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+import boltzformer
 from boltzformer import checkpoint
 from boltzformer.checkpoint import History
 from boltzformer.errors import CheckpointError
@@ -243,3 +244,11 @@ def test_a_damaged_description_is_refused_or_harmless(whole, tmp_path, data):
     path.write_bytes(damaged)
     with contextlib.suppress(CheckpointError):
         checkpoint.load(path)
+
+
+def test_default_is_the_model_that_the_package_carries() -> None:
+    about = checkpoint.read(checkpoint.resolve("default"))
+    assert about.path == Path(boltzformer.__file__).parent / "assets" / "default.safetensors"
+    assert about.history.name
+    assert about.history.data  # every place that names the model says what it was trained on
+    assert boltzformer.load().about.sha256 == about.sha256  # who names no model gets this one

@@ -10,15 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom_model import PHANTOM_MODEL
 from safetensors.torch import load_file, save_file
 
 from boltzformer import io
 from boltzformer.cli import run
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 
+MODEL = str(PHANTOM_MODEL)
+
+
+def segment(*arguments: str) -> int:
+    return run(["segment", *arguments, "--model", MODEL])
+
 
 def test_segment_writes_a_mask_per_prompt_and_how_it_was_made(small: Phantom, small_file: Path, tmp_path: Path) -> None:
-    assert run(["segment", str(small_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "out")]) == 0
+    assert segment(str(small_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "out")) == 0
     case = tmp_path / "out" / "small"
     assert sorted(path.name for path in case.iterdir()) == [
         "bright-blob.nii.gz",
@@ -36,7 +43,7 @@ def test_the_same_seed_gives_the_same_file_and_json_tells_each_slice(
     small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.nii.gz", "b.nii.gz"):
-        assert run(["segment", str(small_file), "-p", BRIGHT, "-o", str(tmp_path / name), "--seed", "5", "--json"]) == 0
+        assert segment(str(small_file), "-p", BRIGHT, "-o", str(tmp_path / name), "--seed", "5", "--json") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events[:18]] == ["started", *["slice"] * 16, "finished"]
     assert events[:17] == events[18:35]
@@ -49,14 +56,14 @@ def test_a_png_comes_back_as_a_png_of_its_size(tmp_path: Path) -> None:
 
     picture = np.random.default_rng(0).integers(0, 255, (70, 50), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "scan.png")
-    assert run(["segment", str(tmp_path / "scan.png"), "-p", BRIGHT, "-o", str(tmp_path / "mask.png")]) == 0
+    assert segment(str(tmp_path / "scan.png"), "-p", BRIGHT, "-o", str(tmp_path / "mask.png")) == 0
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     assert mask.shape == (70, 50)
     assert set(np.unique(mask)) <= {0, 255}
 
 
 def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["info", "--json"]) == 0
+    assert run(["info", "--json", "--model", MODEL]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert "not trained on medical images" in facts["trained on"]
     assert facts["notice"] == "Research only, not for clinical use."
@@ -73,7 +80,7 @@ def test_info_says_where_an_image_lies(small_file: Path, capsys: pytest.CaptureF
 
 def test_window_and_axis_are_the_users_to_choose(small_file: Path, tmp_path: Path) -> None:
     how = ["--window", "400/100", "--axis", "sagittal"]
-    assert run(["segment", str(small_file), "-p", BRIGHT, "-o", str(tmp_path / "m.nrrd"), *how]) == 0
+    assert segment(str(small_file), "-p", BRIGHT, "-o", str(tmp_path / "m.nrrd"), *how) == 0
     notes = json.loads((tmp_path / "m.provenance.json").read_text("utf-8"))
     assert notes["plan"]["plane"] == "sagittal"
     assert notes["window"]["kind"] == "custom 400/100"
@@ -192,7 +199,7 @@ def test_a_mask_lies_like_its_nifti_image_in_programs_that_read_the_qform(small_
     struct.pack_into("<hh", packed, 252, 1, 3)  # qform_code, sform_code
     struct.pack_into("<3f", packed, 268, -10.0, 20.0, 30.0)  # the qform's origin, unlike the sform's
     (tmp_path / "scan.nii").write_bytes(packed)
-    assert run(["segment", str(tmp_path / "scan.nii"), "-p", BRIGHT, "-o", str(tmp_path / "mask.nii")]) == 0
+    assert segment(str(tmp_path / "scan.nii"), "-p", BRIGHT, "-o", str(tmp_path / "mask.nii")) == 0
     mask = (tmp_path / "mask.nii").read_bytes()
     for start, end in ((252, 256), (268, 328)):  # codes; origins, and the rows of the sform
         assert mask[start:end] == packed[start:end]

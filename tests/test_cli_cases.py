@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_files import write_series
+from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
 from boltzformer.cases import STORY, find_cases, slugs
@@ -25,7 +26,7 @@ def save(volume: Volume, path: Path) -> Path:
 
 
 def call(*arguments: object) -> int:
-    return run(["segment", *map(str, arguments)])
+    return run(["segment", *map(str, arguments), "--model", str(PHANTOM_MODEL)])
 
 
 @pytest.fixture
@@ -248,6 +249,7 @@ def test_a_killed_run_leaves_whole_cases_only_and_the_same_command_finishes_them
     for seed in range(12):
         save(phantom(seed, (8, 48, 48), (BRIGHT,)).volume, tmp_path / f"case{seed:02}.nii.gz")
     command = ["-m", "boltzformer", "segment", str(tmp_path), "-p", BRIGHT, "-o", str(tmp_path / "out"), "--lesions"]
+    command += ["--model", str(PHANTOM_MODEL)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = subprocess.Popen([sys.executable, *command, "--json"], stdout=subprocess.PIPE, env=environment, text=True)
     assert running.stdout is not None

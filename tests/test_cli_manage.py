@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from phantom_model import PHANTOM_MODEL
 
-from boltzformer import checkpoint
 from boltzformer.cli import run
 from boltzformer.home import folder, home
 from boltzformer.phantom import BRIGHT
@@ -20,7 +20,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def model_copy(tmp_path: Path) -> Path:
-    return Path(shutil.copy(checkpoint.resolve("default"), tmp_path / "my model.safetensors"))
+    return Path(shutil.copy(PHANTOM_MODEL, tmp_path / "my model.safetensors"))
 
 
 def test_a_model_is_imported_used_by_its_name_and_removed(

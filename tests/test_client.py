@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
+from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer import Adjusted, BackendError, Cancelled, Failed, Prediction, Session, SliceResult, Started
@@ -18,7 +19,7 @@ from boltzformer.protocol import decode, encode, frames
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    with Session.local() as one:
+    with Session.local(PHANTOM_MODEL) as one:
         yield one
 
 
@@ -47,7 +48,7 @@ def test_cancel_keeps_what_is_done_and_the_session_goes_on(session: Session, mad
 
 
 def test_a_killed_backend_is_one_sentence_and_the_next_call_starts_a_fresh_one(made: Phantom) -> None:
-    with Session.local() as session:
+    with Session.local(PHANTOM_MODEL) as session:
         job, events = session.segment(made.volume, [BRIGHT, DARK]), []
         for event in job:
             events.append(event)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from image_files import write_series
 from napari.layers import Labels
+from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
@@ -30,7 +31,8 @@ def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def dock(viewer: Any) -> Iterator[BoltzFormerDock]:
-    _, widget = viewer.window.add_plugin_dock_widget(DIST, "Segment by text")
+    widget = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
+    viewer.window.add_dock_widget(widget, name="Segment by text")
     yield widget
     widget.session.close()
 
@@ -108,8 +110,9 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
     assert len(made_of["runs"][0]["slices"]) == looked
     assert made_of["slices edited, as shown"] == []
 
-    assert run(["segment", str(made_file), "-p", BRIGHT, "-p", DARK, "-o", str(tmp_path / "cli.nii.gz")]) == 0
-    *_, prediction = boltzformer.load("default").segment(made.volume, [BRIGHT, DARK])
+    out = str(tmp_path / "cli.nii.gz")
+    assert run(["segment", str(made_file), "-p", BRIGHT, "-p", DARK, "-o", out, "--model", str(PHANTOM_MODEL)]) == 0
+    *_, prediction = boltzformer.load(PHANTOM_MODEL).segment(made.volume, [BRIGHT, DARK])
     assert np.array_equal(io.read(tmp_path / "cli.nii.gz").array, back.array)
     assert np.array_equal(prediction.labels().layers.max(axis=0), back.array)
 
@@ -267,7 +270,7 @@ def test_a_dicom_folder_opens_and_its_mask_goes_back_as_dicom_seg(
 
 
 def test_closing_the_dock_ends_its_engine(qtbot: Any, viewer: Any) -> None:
-    session = Session.local()
+    session = Session.local(PHANTOM_MODEL)
     dock = BoltzFormerDock(viewer, session)
     qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
     process = session.backend().process

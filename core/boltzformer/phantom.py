@@ -12,6 +12,8 @@ from boltzformer.types import LabelMap, Volume
 
 BRIGHT, DARK = "bright blob", "dark blob"
 KINDS = (BRIGHT, DARK)
+AIR, TISSUE, RIM = 60, 420, 720
+"""The rim is as bright as fat: with it, the same window shows any slice, whether a bright lesion lies in it or not."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,19 @@ def phantom(
     kinds: tuple[str, ...] = (BRIGHT, BRIGHT, DARK),
     grid: Grid | None = None,
 ) -> Phantom:
-    """A textured ellipse of tissue that holds one ball per entry of `kinds`, none touching another."""
+    """A textured ellipse of tissue in a bright rim that holds one ball per entry of `kinds`, none touching another."""
     rng = np.random.default_rng([seed, 0xB017])
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     image = rng.normal(0, 25, shape).astype(np.float32) + _texture(rng, shape)
-    body = ((y / shape[1] - 0.5) / 0.44) ** 2 + ((x / shape[2] - 0.5) / 0.4) ** 2 < 1
-    image += np.where(body, np.float32(420), np.float32(60))
+    outwards = ((y / shape[1] - 0.5) / 0.44) ** 2 + ((x / shape[2] - 0.5) / 0.4) ** 2
+    inside = np.where(outwards < 0.85, np.float32(TISSUE), np.float32(RIM))
+    image += np.where(outwards < 1, inside, np.float32(AIR))
     layers = np.zeros((1, *shape), np.uint8)
     lesions: list[Lesion] = []
     while len(lesions) < len(kinds):
         kind, radius = kinds[len(lesions)], float(rng.uniform(2.5, 5))
         k = int(rng.integers(round(radius) + 1, shape[0] - round(radius) - 1)) if shape[0] > 14 else shape[0] // 2
-        angle, away = rng.uniform(0, 2 * np.pi), 0.3 * np.sqrt(rng.uniform())
+        angle, away = rng.uniform(0, 2 * np.pi), 0.28 * np.sqrt(rng.uniform())
         j, i = (int(n * (0.5 + away * f)) for n, f in ((shape[1], np.sin(angle)), (shape[2], np.cos(angle))))
         if any(
             np.hypot(np.hypot(i - a, j - b), k - c) < radius + o.radius + 4 for o in lesions for a, b, c in [o.centre]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer import Adjusted, Prediction, SliceResult
@@ -29,7 +30,7 @@ def together(engine: boltzformer.Engine, made: Phantom, effort: Effort) -> list[
 
 @pytest.fixture(scope="module")
 def alone(small: Phantom) -> Prediction:
-    engine = boltzformer.load(device="cpu")
+    engine = boltzformer.load(PHANTOM_MODEL, device="cpu")
     return boltzformer.segment(small.volume, PROMPTS, model=engine, slices=ORDER, seed=3, samples=2)
 
 
@@ -40,7 +41,7 @@ def same_up_to_rounding(events: list[Any], alone: Prediction) -> bool:
 
 
 def test_batches_of_slices_and_prompts_give_the_same_answers(small: Phantom, alone: Prediction) -> None:
-    engine = boltzformer.load(device="cpu")
+    engine = boltzformer.load(PHANTOM_MODEL, device="cpu")
     sizes: list[int] = []
     engine.model.backbone.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     events = together(engine, small, Effort(choose("cpu"), batch=3, together=4))
@@ -50,7 +51,7 @@ def test_batches_of_slices_and_prompts_give_the_same_answers(small: Phantom, alo
 
 
 def test_a_full_device_gets_less_at_once_and_nothing_is_lost(small: Phantom, alone: Prediction) -> None:
-    engine = boltzformer.load(device="cpu")
+    engine = boltzformer.load(PHANTOM_MODEL, device="cpu")
 
     def full(limit: int, given: Any) -> None:
         if given > limit:
@@ -75,7 +76,7 @@ class RoughDevice(Effort):
 
 
 def test_one_run_has_one_precision(small: Phantom, alone: Prediction) -> None:
-    engine = boltzformer.load(device="cpu")
+    engine = boltzformer.load(PHANTOM_MODEL, device="cpu")
     calls: list[torch.dtype] = []
 
     def full(_: object, given: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer.devices import Place, choose
@@ -20,7 +21,7 @@ def test_auto_says_why() -> None:
     assert place.exact or place.device.type != "cpu"
     cpu = choose("cpu")
     assert (cpu.device.type, cpu.dtype, cpu.exact) == ("cpu", torch.float32, True)
-    assert boltzformer.load(device="cpu").why == "The device cpu was asked for."
+    assert boltzformer.load(PHANTOM_MODEL, device="cpu").why == "The device cpu was asked for."
 
 
 @pytest.mark.parametrize(
@@ -35,12 +36,12 @@ def test_auto_says_why() -> None:
 )
 def test_what_is_not_there_is_said(device: str, dtype: str, words: str) -> None:
     with pytest.raises(boltzformer.BoltzFormerError, match=f"(?i){words}"):
-        boltzformer.load(device=device, dtype=dtype)
+        boltzformer.load(PHANTOM_MODEL, device=device, dtype=dtype)
 
 
 def test_bfloat16_on_a_cpu_only_if_asked_for(small: Phantom) -> None:
-    rough = boltzformer.load(device="cpu", dtype="bf16")
-    fine = boltzformer.load(device="cpu")
+    rough = boltzformer.load(PHANTOM_MODEL, device="cpu", dtype="bf16")
+    fine = boltzformer.load(PHANTOM_MODEL, device="cpu")
     answers = [boltzformer.segment(small.volume, BRIGHT, model=one, slices=[8]) for one in (rough, fine)]
     assert [one.provenance["dtype"] for one in answers] == ["bfloat16", "float32"]
     a, b = (one.slices[0].logits.astype(int) for one in answers)

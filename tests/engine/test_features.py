@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer import checkpoint
@@ -26,7 +27,7 @@ def run(engine: boltzformer.Engine, made: Phantom, prompts: object = BRIGHT, **h
 
 
 def test_a_seen_slice_is_not_encoded_again(small: Phantom) -> None:
-    engine = boltzformer.load()
+    engine = boltzformer.load(PHANTOM_MODEL)
     calls = encoder_calls(engine.model)
     run(engine, small, [BRIGHT, DARK])
     assert len(calls) == 3
@@ -42,10 +43,10 @@ def test_a_seen_slice_is_not_encoded_again(small: Phantom) -> None:
 
 
 def test_a_tuned_decoder_keeps_the_features_and_a_tuned_encoder_does_not(small: Phantom, tmp_path: Path) -> None:
-    first = boltzformer.load()
+    first = boltzformer.load(PHANTOM_MODEL)
     run(first, small)
     for part, again in (("sem_seg_head.predictor.query_feat_", 0), ("backbone", 3)):
-        model, about = checkpoint.load("default")
+        model, about = checkpoint.load(PHANTOM_MODEL)
         with torch.no_grad():
             next(model.get_submodule(part).parameters()).mul_(1.5)
         checkpoint.save(tmp_path / f"{part}.safetensors", model, replace(about.history, name=part))
@@ -56,7 +57,7 @@ def test_a_tuned_decoder_keeps_the_features_and_a_tuned_encoder_does_not(small: 
 
 
 def test_memory_says_what_the_formula_says(small: Phantom) -> None:
-    engine = boltzformer.load()
+    engine = boltzformer.load(PHANTOM_MODEL)
     run(engine, small)
     config = engine.about.config
     assert engine.features.used == 3 * feature_bytes(config)
