@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ import torch
 import typer
 
 from boltzformer import __version__, checkpoint, devices
+from boltzformer.card import Card, split_in_words
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError
@@ -45,8 +48,8 @@ def train(
         torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     every = read_manifest(data)
-    rows = part_of(every, read_split(split), "train") if split else every
-    rows = tuple(row for row in rows if row.licensed and row.mask is not None and row.group not in NEVER)
+    usable = tuple(row for row in every if row.licensed and row.mask is not None and row.group not in NEVER)
+    rows = part_of(usable, read_split(split), "train") if split else usable
     if not rows:
         raise BoltzFormerError(f"{data} has no row to train on whose licence allows it: see its field commercial_use.")
     start = None if init is None else checkpoint.resolve(init)
@@ -55,24 +58,31 @@ def train(
     sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
     corpus = Corpus(rows, place.device)
     trainer = begin(made, rows, corpus, start, place.device)
-    began = time.monotonic()
+    began, stopped = time.monotonic(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
+        signal.signal(number, lambda *_: stopped.set())
     for progress in go_on(run, trainer, corpus, minutes):
         if progress.step % 5 == 0 or progress.step == progress.steps:
             _say(progress, began, as_json)
-    taught = sorted({row.target for row in rows})
+        if stopped.is_set():
+            break
+    run.save(trainer)
+    told = {
+        "recipe": made.name,
+        "steps": f"{trainer.step} of {made.steps}",
+        "seed": made.seed,
+        "data hash": hash_of(rows),
+        "device": place.device.type,
+        "threads": torch.get_num_threads(),
+        "versions": {"napari-boltzformer": __version__, "torch": torch.__version__},
+    }
+    card = Card.made(rows, usable, split=split_in_words(rows, usable, split.name if split else ""), run=told)
     history = History(
         made.name,
         parent=parent,
-        data=f"{len({row.image for row in rows})} images, {len(taught)} targets",
+        data=f"{len({row.image for row in rows})} images with {len(card.targets)} kinds of object",
         licence="CC-BY-SA-4.0",
-        notes={
-            "steps": trainer.step,
-            "of_steps": made.steps,
-            "data_hash": hash_of(rows),
-            "taught": taught,
-            "device": place.device.type,
-            "versions": {"napari-boltzformer": __version__, "torch": torch.__version__},
-        },
+        notes=card.notes(),
     )
     path = run.export(trainer, history)
     if as_json:

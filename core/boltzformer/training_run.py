@@ -160,7 +160,6 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
         yield progress
         if minutes is not None and now - began > 60 * minutes:
             break
-    run.save(trainer)
 
 
 def _step_of(line: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from boltzformer import checkpoint
+from boltzformer.card import Card
 
 MINI = Path(checkpoint.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"
@@ -43,7 +44,7 @@ def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_
     assert [line["step"] for line in logs[1]] == list(range(1, 25))
     about = checkpoint.read(cut / "model.safetensors")
     assert about.history.licence == "CC-BY-SA-4.0"
-    assert "MS lesion" in about.history.notes["taught"]
+    assert Card.of(about.history.notes).knows("MS lesion in brain MRI") is not None
     finished = run(*command(cut))
     assert finished.returncode == 0
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -56,6 +57,20 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert [state.name for state in states] == ["state-00000001", "state-00000002"]
     (states[-1] / "mean.safetensors").write_bytes(b"cut off")
     assert json.loads(run(*command(tmp_path, "--minutes", "0")).stdout.splitlines()[-1])["at_step"] == 2
+
+
+def test_interrupted_it_keeps_what_it_has(tmp_path: Path) -> None:
+    with subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("step") == 5:
+                process.send_signal(signal.SIGINT)
+            last = line
+    assert process.returncode == 0
+    step = json.loads(last)["at_step"]
+    assert 5 <= step < 24
+    assert (tmp_path / f"state-{step:08d}").is_dir()
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
