@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from boltzformer import checkpoint
 from boltzformer.checkpoint import History
@@ -34,6 +35,8 @@ from boltzformer.types import Progress
 from boltzformer.words import token_table
 
 STATE = "state-"
+FILE_BYTES = 15 * 2**20
+"""Of a file of a state: a machine that is only lent may give back no larger ones."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ class RunFolder:
         """Goes to the newest state that is whole, if there is one."""
         for folder in sorted(self.path.glob(f"{STATE}*"), reverse=True):
             try:
-                state = {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+                state: dict[str, dict[str, Tensor]] = {}
+                for file in folder.glob("*.safetensors"):
+                    state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
                 trainer.restore(int(folder.name.removeprefix(STATE)), state)
             except (SafetensorError, OSError, KeyError, RuntimeError):
                 continue  # damaged since; the one before serves
@@ -127,10 +132,11 @@ class RunFolder:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         for name, tensors in trainer.state().items():
-            file = part / f"{name}.safetensors"
-            save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, file)
-            with file.open("rb+") as handle:
-                os.fsync(handle.fileno())
+            for number, some in enumerate(_portions(tensors)):
+                file = part / f"{name}-{number}.safetensors"
+                save_file({key: tensor.cpu().contiguous() for key, tensor in some.items()}, file)
+                with file.open("rb+") as handle:
+                    os.fsync(handle.fileno())
         os.replace(part, final)
         for old in sorted(self.path.glob(f"{STATE}*"))[:-2]:
             shutil.rmtree(old)
@@ -160,6 +166,17 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
         yield progress
         if minutes is not None and now - began > 60 * minutes:
             break
+
+
+def _portions(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """In files that may be carried one by one."""
+    some: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if some and sum(one.nbytes for one in some.values()) + tensor.nbytes > FILE_BYTES:
+            yield some
+            some = {}
+        some[name] = tensor
+    yield some
 
 
 def _step_of(line: str) -> int:

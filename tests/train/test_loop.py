@@ -1,18 +1,23 @@
 """The loop learns, the seed decides what, and what it computes is what it says."""
 
+import json
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from boltzformer.corpus import Corpus
 from boltzformer.manifest import Row
-from boltzformer.recipe import Recipe
+from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.train import Trainer, batch_of, fit, rate_at
-from boltzformer.training_run import begin
+from boltzformer.training_run import Plan, RunFolder, begin
 
 CPU = torch.device("cpu")
+RECORDED = Path(__file__).parent / "losses.json"
+"""Of the shipped recipe's first twenty steps on the mini set: `RECORD=1 pytest tests/train/test_loop.py`."""
 
 
 def trained(
@@ -77,3 +82,26 @@ def test_a_step_is_never_longer_than_the_clip_allows(recipe: Recipe, rows: tuple
     assert progress.losses["gradient"] > recipe.optimizer.clip  # so it was cut
     norm = math.sqrt(sum(float((p.grad**2).sum()) for p in trainer.weights.values() if p.grad is not None))
     assert math.isclose(norm, recipe.optimizer.clip, rel_tol=1e-3)
+
+
+def test_the_shipped_recipe_does_what_it_did(rows: tuple[Row, ...], corpus: Corpus) -> None:
+    """Smaller samples, fewer of them, in full precision; all else is the recipe that made the default model."""
+    recipe = replace(read_recipe("default"), batch=2, side=128, precision="float32")
+    _, losses = trained(recipe, rows, corpus, 20)
+    made = [[one[name] for name in ("mask", "existence", "deep", "dense")] for one in losses]
+    if os.environ.get("RECORD"):
+        RECORDED.write_text(json.dumps([[round(value, 5) for value in step] for step in made]) + "\n", "utf-8")
+    np.testing.assert_allclose(made, json.loads(RECORDED.read_text("utf-8")), rtol=1e-3, atol=1e-3)
+
+
+def test_a_state_is_in_files_that_may_be_carried(tmp_path: Path, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    recipe = read_recipe("default")
+    run, trainer = RunFolder(tmp_path, Plan(recipe, "", 1, "")), begin(recipe, rows, corpus, None, CPU)
+    run.save(trainer)
+    sizes = [file.stat().st_size for file in (tmp_path / "state-00000000").iterdir()]
+    assert sum(sizes) > 2 * 4 * 7e6
+    assert max(sizes) <= 16 * 2**20
+    before = {name: tensor.clone() for name, tensor in trainer.weights.items()}
+    other = begin(replace(recipe, seed=1), rows, corpus, None, CPU)
+    run.resume(other)
+    assert all(torch.equal(other.weights[name], tensor) for name, tensor in before.items())

@@ -55,7 +55,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert run(*command(tmp_path, "--minutes", "0")).returncode == 0  # one more
     states = sorted(tmp_path.glob("state-*"))
     assert [state.name for state in states] == ["state-00000001", "state-00000002"]
-    (states[-1] / "mean.safetensors").write_bytes(b"cut off")
+    (states[-1] / "mean-0.safetensors").write_bytes(b"cut off")
     assert json.loads(run(*command(tmp_path, "--minutes", "0")).stdout.splitlines()[-1])["at_step"] == 2
 
 
