@@ -76,9 +76,9 @@ def _stack(
     files: list[tuple[Path, Path]], texts: Mapping[int, list[str]], instances: bool, modality: str
 ) -> Annotation:
     planes = [io.read(image).array[0] for image, _ in files]
-    if len({plane.shape[:2] for plane in planes}) > 1:
+    if len({plane.shape for plane in planes}) > 1:
         raise DatasetError(f"{files[0][0]} and the slices after it have different sizes: give each a stem of its own.")
-    array = np.stack([_middle(planes, n) for n in range(len(planes))])
+    array = _unmixed(np.stack(planes))
     volume = Volume(array, Grid.pixels(array.shape[:3]), modality)
     labels = np.stack([_values(mask, plane.shape[:2]) for (_, mask), plane in zip(files, planes, strict=True)])
     if instances:  # each object has a number of its own, all are of the first class
@@ -88,20 +88,17 @@ def _stack(
     return complete(volume, masks, {several[0]: several for several in texts.values()}, axis=0)
 
 
-def _middle(planes: list[Array], n: int) -> Array:
-    """One slice. Written by OpenCV as (this, the one before, the one after), which other readers see in reverse."""
-    plane = planes[n]
-    if plane.ndim == 2:
-        return plane
-    if (plane == plane[..., :1]).all():
-        return plane[..., 0]
-    before, after = planes[max(n - 1, 0)], planes[min(n + 1, len(planes) - 1)]
-    sliced = len(planes) > 1 and all(one.ndim == 3 for one in (before, after))
-    proven = sliced and bool(
-        (n > 0 and (plane[..., 1] == before[..., 2]).all())
-        or (n + 1 < len(planes) and (plane[..., 0] == after[..., 2]).all())
-    )
-    return plane[..., 2] if proven else plane
+def _unmixed(planes: Array) -> Array:
+    """(Z, Y, X) of pictures whose three colours are a slice, the one before and the one after; else unchanged.
+
+    OpenCV wrote them, so others read them in reverse: after, before, slice. Several in a row prove it; a lone one with
+    the number of a slice is taken for one.
+    """
+    if planes.ndim == 3:
+        return planes
+    if (planes == planes[..., :1]).all() or (planes[1:, ..., 1] == planes[:-1, ..., 2]).all():
+        return planes[..., 2]
+    return planes
 
 
 def _values(path: Path, shape: tuple[int, ...]) -> Array:

@@ -1,4 +1,4 @@
-"""nnU-Net's layout: `imagesTr/CASE_0000.nii.gz`, `labelsTr/CASE.nii.gz`, `dataset.json`; regions and an ignore label."""
+"""nnU-Net's layout: `imagesTr/CASE_0000.nii.gz`, `labelsTr/CASE.nii.gz`, `dataset.json`; regions and `ignore`."""
 
 from __future__ import annotations
 

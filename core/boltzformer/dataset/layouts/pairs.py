@@ -14,7 +14,6 @@ from boltzformer import io
 from boltzformer.dataset.accepted import Mask
 from boltzformer.dataset.disk import read_json
 from boltzformer.dataset.layouts.incoming import Incoming, complete, patient_in
-from boltzformer.dataset.split import Split
 from boltzformer.errors import DatasetError
 from boltzformer.types import Annotation, Volume
 
@@ -47,10 +46,9 @@ def read_pair(
     *,
     modality: str = "",
     patient: str = "",
-    split: Split | None = None,
 ) -> Incoming:
     """One image with its mask files; a mask file that has a name of its own holds only that label."""
-    return Incoming(image.name, partial(_annotation, image, masks, names or {}, modality), patient, split)
+    return Incoming(image.name, partial(_annotation, image, masks, names or {}, modality), patient)
 
 
 def _annotation(image: Path, masks: Mapping[Path, str], names: Mapping[int, str], modality: str) -> Annotation:
@@ -63,9 +61,8 @@ def _annotation(image: Path, masks: Mapping[Path, str], names: Mapping[int, str]
         if name:
             found[name] = np.asarray((labels.layers > 0).any(axis=0))
             continue
-        known = {value: names.get(value, told.get(value, [""])[0]) for value in {*names, *told, *labels.names}}
-        if path.name.lower().endswith(".seg.nrrd") and not names:
-            known = dict(labels.names)
+        own = {value: label for value, label in labels.names.items() if label != f"label {value}"}
+        known = {**own, **{value: said[0] for value, said in told.items()}, **names}
         nameless = sorted(value for value in labels.names if not known.get(value))
         if nameless or not known:
             raise DatasetError(
