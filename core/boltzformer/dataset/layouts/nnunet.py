@@ -69,7 +69,8 @@ def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, list[int]]:
 def _annotation(image: Path, path: Path, labels: Mapping[str, list[int]], modality: str) -> Annotation:
     read = io.read(image)
     volume = Volume(read.array, read.grid, modality, "", read.source, read.stacking_axis)
-    flat = io.read_labels(path, grid=volume.grid).layers[0]
+    io.read_labels(path, grid=volume.grid)  # its checks; but to it, a file of 0 and 255 is one mask of value 1
+    flat = io.read(path).array.astype(np.uint8)
     known = {value for values in labels.values() for value in values}
     strange = sorted(set(np.unique(flat).tolist()) - known - {0})
     if strange:

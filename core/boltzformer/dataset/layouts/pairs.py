@@ -70,7 +70,7 @@ def _annotation(image: Path, masks: Mapping[Path, str], names: Mapping[int, str]
                 'name it, e.g. --label "1=lung nodule".'
             )
         for value, label in known.items():
-            found[label] = labels.mask(value)
+            found[label] = found[label] | labels.mask(value) if label in found else labels.mask(value)
             texts[label] = told.get(value, [label, label])[1:]
     return complete(_of(volume, modality), found, texts)
 
