@@ -200,7 +200,7 @@ def test_nothing_in_the_folder_or_the_log_names_the_patient(
     caplog.set_level(logging.DEBUG)
     kept = io.write_volume(image(), tmp_path / "DOE_JANE_4711.nii.gz")
     given = annotate(replace(image(), source=str(kept)))
-    revision = store.add(given, patient="4711-DOE", origin={"dataset": "ward", "path": str(kept)})
+    revision = store.add(given, patient="4711-DOE", origin={"dataset": "ward", "path": str(kept), "source": str(kept)})
     store.save_draft(given)
     with pytest.raises(DatasetError) as refused:
         store.add(given, patient="another DOE")

@@ -1,5 +1,6 @@
 """What was accepted stays, whatever happens to the writer, the disk or the index: real processes, real signals."""
 
+import multiprocessing
 import os
 import random
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from annotated import annotate, image
+from writer import main
 
 from boltzformer.dataset import Dataset, Revision, check, repair
 from boltzformer.dataset.index import is_current
@@ -92,16 +94,20 @@ def test_killed_during_an_append_twenty_times_nothing_accepted_is_lost(store: Da
     told: list[tuple[str, int, int]] = []
     half_done = 0
     for _ in range(20):
-        writer = start(store.path, count=1000)
-        assert writer.stdout
-        heard = [writer.stdout.readline() for _ in range(1 + rng.randint(0, 3))]
-        while not unfinished(store):  # it is in the middle of the next one
-            pass
-        until = time.perf_counter() + rng.uniform(0, 0.03)
-        while time.perf_counter() < until:
-            pass
-        writer.kill()
-        told += kept("".join(heard) + writer.communicate()[0])
+        reads, writes = os.pipe()
+        with os.fdopen(reads) as heard, os.fdopen(writes, "w") as says:
+            victim = multiprocessing.get_context("fork").Process(target=main, args=(store.path, "plain", 1000, says))
+            victim.start()
+            says.close()
+            lines = [heard.readline() for _ in range(1 + rng.randint(0, 3))]
+            while not unfinished(store):  # it is in the middle of the next one
+                pass
+            until = time.perf_counter() + rng.uniform(0, 0.03)
+            while time.perf_counter() < until:
+                pass
+            victim.kill()
+            told += kept("".join(lines) + heard.read())
+            victim.join()
         half_done += unfinished(store)
         found = store.entries()  # a reader beside the wreck
         assert {case for case, _, _ in told} <= set(found)

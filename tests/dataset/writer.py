@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from annotated import annotate, image
@@ -12,7 +13,11 @@ from boltzformer.dataset import Dataset
 from boltzformer.errors import BoltzFormerError
 
 
-def main(folder: str, what: str, count: int) -> None:
+def main(folder: str, what: str, count: int, out: TextIO = sys.stdout) -> None:
+    def say(line: str) -> None:
+        out.write(line + "\n")
+        out.flush()
+
     if what.startswith("limit"):
         import resource
         import signal
@@ -37,12 +42,6 @@ def main(folder: str, what: str, count: int) -> None:
             say(f"refused {error}")
         else:
             say(f"kept {revision.folder.parents[1].name} {revision.number} {number % 6}")
-
-
-def say(line: str) -> None:
-    """To whoever started this process, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def noise(seed: int) -> Volume:

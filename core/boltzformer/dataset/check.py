@@ -15,7 +15,7 @@ from boltzformer.dataset.disk import new_folder, read_json, sweep
 from boltzformer.dataset.identity import PRIVATE, read_salt
 from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import read_revision
-from boltzformer.dataset.split import SPLITS, Split, in_two, read_split, write_split
+from boltzformer.dataset.split import SPLITS, Sides, Split, in_two, read_split, write_split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 
@@ -35,7 +35,7 @@ def check(dataset: Dataset) -> Iterator[Problem]:
     groups: dict[str, Split] = {}
     sides: list[tuple[str, str]] = []
     try:
-        groups = read_split(root)
+        groups = read_split(root).groups
     except DatasetError as error:
         yield Problem("", str(error))
     try:
@@ -87,7 +87,7 @@ def repair(dataset: Dataset) -> list[Problem]:
         try:
             read_split(root)
         except DatasetError:
-            write_split(root, _from_cases(root))
+            write_split(root, Sides(_from_cases(root), {}))
             done.append(Problem("", "split.json was made again from the cases; patients without a case are forgotten."))
         if not index.is_current(root):
             index.write_index(root, index.up_to_date(root)[0])

@@ -52,6 +52,11 @@ def case_name(salt: bytes, image_sha256: str) -> str:
     return f"case-{_hashed(salt, 'image', image_sha256)}"
 
 
+def image_name(salt: bytes, image_sha256: str) -> str:
+    """By which the split knows an image again; says nothing about its case, which may be removed."""
+    return _hashed(salt, "seen", image_sha256)
+
+
 def group_name(salt: bytes, patient: str) -> str:
     """Who must not be torn apart by a split. Spaces and capitals of a patient's number don't matter."""
     return f"group-{_hashed(salt, 'patient', unicodedata.normalize('NFKC', patient).strip().casefold())}"

@@ -52,14 +52,13 @@ def keep(
     salt = read_salt(root)
     name = demand_name(case) if case else case_name(salt, image)
     who = patient or (io.patient_of(volume.source) if volume.source else "")
-    group = group_name(salt, who or f"image {image}")
     folder = root / "cases" / name
     with writing(root):
         sweep(root)
         known = read_case(root, name) if folder.exists() else None
         number = 1
         if known is not None:
-            _demand_same(known, annotation, image, group if patient else known.group)
+            _demand_same(known, annotation, image, group_name(salt, patient) if patient else known.group)
             if based_on is not None:
                 given = only_new(given, known.as_of(based_on).accepted, known.axis)
                 if not given:
@@ -68,7 +67,7 @@ def keep(
         target = folder / "revisions" / f"{number:06d}"
         with new_folder(root, folder if known is None else target) as begun:
             if known is None:
-                side = assign(root, salt, group, split)
+                group, side = assign(root, salt, who, image, split)
                 _write_case(begun, annotation, image, group, side, copied=copy, origin=origin)
                 if not copy:
                     _note_place(root, volume, image)

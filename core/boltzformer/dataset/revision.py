@@ -18,8 +18,8 @@ from boltzformer.geometry import Grid
 from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
 
 STORY, LABELS, CHANGE = "revision.json", "labels.seg.nrrd", "change.seg.nrrd"
-_UNTOLD = frozenset({"path", "paths", "file", "source", "folder"})
-"""Words of a provenance that may hold a patient's name; so may the image's name."""
+_UNTOLD = frozenset({"path", "paths", "file", "folder"})
+"""What a provenance may say that holds a patient's name; so may the image's name, and a source that is a path."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,8 @@ def discreet(told: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: discreet(value) if isinstance(value, Mapping) else value for key, value in told.items()}
     for key in _UNTOLD & set(kept):
         del kept[key]
+    if set(str(kept.get("source", ""))) & set("/\\"):
+        del kept["source"]
     if isinstance(kept.get("image"), dict):
         kept["image"].pop("name", None)
     return kept

@@ -13,12 +13,12 @@ from typing import Any
 
 from boltzformer.dataset import drafts, index
 from boltzformer.dataset.case import Case, Lesson, read_case
-from boltzformer.dataset.disk import erase, read_json, sweep, write_json
+from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, write_json
 from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, make_salt, read_salt
 from boltzformer.dataset.keeping import forget_place, keep
 from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import Revision
-from boltzformer.dataset.split import Split, read_split, write_split
+from boltzformer.dataset.split import Sides, Split, read_split, write_split
 from boltzformer.errors import DatasetError
 from boltzformer.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, Volume
@@ -65,12 +65,12 @@ class Dataset:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatasetError(f"{root} can't be made ({error.strerror}): choose another folder.") from error
-        with writing(root):
-            if not (root / "dataset.json").is_file():
-                foreign = set(os.listdir(root)) - {".lock", ".unfinished", PRIVATE, "split.json", "README.txt"}
-                if foreign:
-                    raise DatasetError(f"{root} holds other files ({min(foreign)}): choose a new or empty folder.")
-                _begin(root)
+        if not (root / "dataset.json").is_file():
+            _demand_free(root)  # before anything, the lock included, is written into it
+            with writing(root):
+                _demand_free(root)
+                if not (root / "dataset.json").is_file():  # nobody was faster
+                    _begin(root)
         return Dataset(root)
 
     # Reading: no lock, nothing written.
@@ -100,7 +100,7 @@ class Dataset:
 
     def groups(self) -> Mapping[str, Split]:
         """All patients that ever were here, and their side."""
-        return read_split(self.path)
+        return read_split(self.path).groups
 
     def fingerprint(self) -> str:
         """Changes with every revision and every split: what a training run records about its data."""
@@ -207,10 +207,18 @@ def whoever() -> str:
         return "unknown"
 
 
+def _demand_free(root: Path) -> None:
+    """Empty, but for what a beginning that was interrupted, or another who begins, may have left."""
+    known = {".lock", UNFINISHED, PRIVATE, "split.json", "README.txt"}
+    foreign = set(os.listdir(root)) - known
+    if foreign and not (root / "dataset.json").is_file():
+        raise DatasetError(f"{root} holds other files ({min(foreign)}): choose a new or empty folder.")
+
+
 def _begin(root: Path) -> None:
     """`dataset.json` last: without it the folder is none yet, and the next one begins again."""
     make_salt(root)
-    write_split(root, {})
+    write_split(root, Sides({}, {}))
     (root / "README.txt").write_text(README, "utf-8")
     made = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(root, root / "dataset.json", {"format": FORMAT, "version": VERSION, "made": made})

@@ -32,6 +32,8 @@ class Incoming:
     """'' lets the DICOM header say it."""
     split: Split | None = None
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    guessed: bool = False
+    """Whether the patient is taken from a file's name: then an image that is here already keeps the one it has."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def take_in(
                 dataset.path,
                 annotation,
                 case=case,
-                patient=one.patient,
+                patient="" if known and one.guessed else one.patient,
                 author=author or whoever(),
                 answer=None,
                 based_on=known.revisions[-1].number if known and known.revisions else None,

@@ -22,8 +22,8 @@ from boltzformer.geometry import Array
 from boltzformer.manifest import Row, read_manifest, read_split
 from boltzformer.types import Annotation, Volume
 
-_KEPT = ("dataset", "source", "source_repo", "source_path", "licence", "commercial_use", "anatomy", "crop", "case_id")
-"""What of a line is kept as the case's origin."""
+_KEPT = ("dataset", "source", "source_repo", "licence", "commercial_use", "anatomy", "crop")
+"""What of a line is kept as the case's origin: nothing that could be a patient's number."""
 
 
 def read_rows(manifest: Path) -> Iterator[Incoming]:

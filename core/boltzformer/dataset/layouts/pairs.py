@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def read_pairs(
         )
     for image, masks in found.items():
         stem = io.split_name(image)[0]
-        yield read_pair(image, masks, names, modality=modality, patient=patient_in(stem, pattern))
+        says_itself = io.split_name(image)[1] in (".dcm", ".ima") and not pattern
+        patient = "" if says_itself else patient_in(stem, pattern)
+        yield replace(read_pair(image, masks, names, modality=modality), patient=patient, guessed=not pattern)
 
 
 def read_pair(
@@ -45,10 +48,9 @@ def read_pair(
     names: Mapping[int, str] | None = None,
     *,
     modality: str = "",
-    patient: str = "",
 ) -> Incoming:
     """One image with its mask files; a mask file that has a name of its own holds only that label."""
-    return Incoming(image.name, partial(_annotation, image, masks, names or {}, modality), patient)
+    return Incoming(image.name, partial(_annotation, image, masks, names or {}, modality), "")
 
 
 def _annotation(image: Path, masks: Mapping[Path, str], names: Mapping[int, str], modality: str) -> Annotation:
