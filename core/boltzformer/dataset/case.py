@@ -165,11 +165,11 @@ class Case:
         for at, revision in enumerate(self.revisions):
             mine = {name: [i for i, w in enumerate(where) if w == at] for name, where in self._last_words.items()}
             if any(mine.values()):
-                masks = revision.masks(self.grid)
+                parts = revision.planes()
                 for name, indices in mine.items():
                     if indices:
-                        planes, part = (np.moveaxis(array, self.axis, 0) for array in (whole[name], masks[name]))
-                        planes[indices] = part[indices]
+                        planes = np.moveaxis(whole[name], self.axis, 0)
+                        planes[indices] = parts[name][[index - revision.first for index in indices]]
         return whole
 
     def _place(self) -> Path:

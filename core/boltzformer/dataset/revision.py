@@ -60,13 +60,17 @@ class Revision:
 
     def masks(self, grid: Grid) -> dict[str, Mask]:
         """Label name → (Z, Y, X) on the image's grid."""
-        return self._read(LABELS, grid)
+        return self._whole(self.planes(), grid)
+
+    def planes(self) -> dict[str, Mask]:
+        """Label name → its slices from `first` on, stacked along the first axis: a small part of a large image."""
+        return self._read(LABELS)
 
     def answer(self, grid: Grid) -> dict[str, Mask]:
         """What the model had said in these slices, where that was kept."""
         if CHANGE not in self.files:
             return {}
-        now, change = self.masks(grid), self._read(CHANGE, grid)
+        now, change = self.masks(grid), self._whole(self._read(CHANGE), grid)
         return {name: now[name] ^ change[name] for name in self.changes}
 
     def annotation(self, volume: Volume) -> Annotation:
@@ -80,18 +84,20 @@ class Revision:
             if not (self.folder / name).is_file() or sha256_of(self.folder / name) != known:
                 raise damaged(self.folder / name)
 
-    def _read(self, name: str, grid: Grid) -> dict[str, Mask]:
+    def _read(self, name: str) -> dict[str, Mask]:
         path = self.folder / name
         if not path.is_file() or sha256_of(path) != self.files.get(name):
             raise damaged(path)
         try:
             stored = io.read_labels(path)
-            whole = {label: np.zeros(grid.shape, bool) for label in self.labels}
-            for label, value in self.labels.items():
-                part = np.moveaxis(stored.mask(value), self.axis, 0)
-                np.moveaxis(whole[label], self.axis, 0)[self.first : self.first + len(part)] = part
-        except (BoltzFormerError, ValueError) as error:
+        except BoltzFormerError as error:
             raise damaged(path) from error
+        return {label: np.moveaxis(stored.mask(value), self.axis, 0) for label, value in self.labels.items()}
+
+    def _whole(self, planes: Mapping[str, Mask], grid: Grid) -> dict[str, Mask]:
+        whole = {label: np.zeros(grid.shape, bool) for label in planes}
+        for label, part in planes.items():
+            np.moveaxis(whole[label], self.axis, 0)[self.first : self.first + len(part)] = part
         return whole
 
 
