@@ -84,7 +84,9 @@ def list_cases(place: Place, as_json: AsJson = False) -> None:
         return
     for case, entry in entries.items():
         said = "; ".join(f"{label}: {_counts(states)}" for label, states in entry.labels.items())
-        typer.echo(f"{case}  {entry.split:10}  {entry.modality or '?':4}  {len(entry.revisions)} revisions  {said}")
+        typer.echo(
+            f"{case}  {entry.split:10}  {entry.modality or '?':4}  {_several(len(entry.revisions), 'revision')}  {said}"
+        )
     typer.echo(_summary(entries.values()))
 
 
@@ -107,7 +109,7 @@ def check_all(
     else:
         for problem in problems:
             typer.echo(f"{problem.case or 'dataset'}: {problem.what}")
-        typer.echo(f"{len(problems)} problems" if problems else "all is well")
+        typer.echo(_several(len(problems), "problem") if problems else "all is well")
     if problems:
         raise typer.Exit(1)
 
@@ -188,4 +190,9 @@ def _summary(entries: Iterable[Entry]) -> str:
     several = list(entries)
     sides = {split: len({entry.group for entry in several if entry.split == split}) for split in SPLITS}
     patients = ", ".join(f"{number} {split}" for split, number in sides.items() if number)
-    return f"{len(several)} cases of {sum(sides.values())} patients ({patients or 'none yet'})"
+    people = _several(sum(sides.values()), "patient")
+    return f"{_several(len(several), 'case')} of {people} ({patients or 'none yet'})"
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

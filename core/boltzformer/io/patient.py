@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boltzformer.errors import ImageError
 from boltzformer.io.dicom_headers import discreet
 from boltzformer.io.kinds import kind_of
 
-_TAGS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
+_TAGS = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
 
 
 def patient_of(path: str | Path) -> str:
@@ -16,16 +17,19 @@ def patient_of(path: str | Path) -> str:
     Hash it at once: it is what must not be passed on.
     """
     path = Path(path)
-    if not path.is_file() or kind_of(path) != "DICOM":
+    try:
+        if not path.is_file() or kind_of(path) != "DICOM":
+            return ""
+    except ImageError:  # whoever reads the image says what is wrong with it
         return ""
     import pydicom
 
     with discreet():
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
-            number, issuer, name, birthday, study = (str(header.get(tag, "") or "").strip() for tag in _TAGS)
+            number, name, birthday, study = (str(header.get(tag, "") or "").strip() for tag in _TAGS)
         except Exception:  # pydicom raises many kinds on damaged files, some with what stands in them
             return ""
     if number:
-        return f"number {number} {issuer}"
+        return f"number {number}"  # without its issuer, which not every file of a patient names
     return f"name {name} {birthday}" if name else (f"study {study}" if study else "")
