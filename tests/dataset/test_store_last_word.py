@@ -38,7 +38,7 @@ def corrections(draw: st.DrawFn) -> tuple[Volume, int, list[Annotation]]:
     return volume, axis, several
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(corrections())
 def test_the_last_word_on_every_slice_counts(made: tuple[Volume, int, list[Annotation]]) -> None:
     volume, axis, several = made

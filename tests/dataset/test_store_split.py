@@ -31,7 +31,7 @@ def tiny(patient: int, which: int) -> Volume:
     return image(10 * patient + which, (6, 5, 7))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_no_patient_is_ever_on_two_sides(steps: Sequence[tuple[str, int, int, str | None]]) -> None:
     with tempfile.TemporaryDirectory() as place:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from boltzformer.dataset import drafts, index
+from boltzformer.dataset.accepted import encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
-from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, write_json
+from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json
 from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, make_salt, read_salt
 from boltzformer.dataset.keeping import forget_place, keep
 from boltzformer.dataset.lock import writing
@@ -108,8 +109,8 @@ class Dataset:
         for case in self.cases():
             told.update(f"{case.id} {case.group} {case.split} {case.image_sha256}\n".encode())
             for revision in case.revisions:
-                told.update("".join(sorted(revision.files.values())).encode())
-                told.update(repr(sorted(revision.slices.items())).encode())
+                said = sorted((label, encoded(states)) for label, states in revision.slices.items())
+                told.update(f"{sorted(revision.files.items())} {said}\n".encode())
         return told.hexdigest()
 
     def cache_folder(self, case: str) -> Path:
@@ -219,6 +220,9 @@ def _begin(root: Path) -> None:
     """`dataset.json` last: without it the folder is none yet, and the next one begins again."""
     make_salt(root)
     write_split(root, Sides({}, {}))
-    (root / "README.txt").write_text(README, "utf-8")
+    try:
+        (root / "README.txt").write_text(README, "utf-8")
+    except OSError as error:
+        raise unwritten(root, error) from error
     made = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(root, root / "dataset.json", {"format": FORMAT, "version": VERSION, "made": made})
