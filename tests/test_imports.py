@@ -39,6 +39,8 @@ TORCH_FREE = [
         "absent.py",
         "card.py",
         "card_text.py",
+        "hashing.py",
+        "dataset",
     ]
 ]
 

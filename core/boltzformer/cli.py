@@ -19,6 +19,7 @@ import boltzformer
 from boltzformer import checkpoint, io, machine, manage, suggestions
 from boltzformer.cases import FORMATS
 from boltzformer.casework import Casework
+from boltzformer.dataset_cli import dataset
 from boltzformer.devices import choose
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
@@ -46,6 +47,7 @@ app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
 app.command("evaluate")(evaluate_command)
 manage.models.command("publish")(publish_command)
+app.add_typer(dataset, name="dataset")
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]

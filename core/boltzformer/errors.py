@@ -13,6 +13,10 @@ class ImageError(BoltzFormerError):
     """An image or mask file can't be read or written."""
 
 
+class DatasetError(BoltzFormerError):
+    """An annotation folder can't be read or written, or what is to be kept in it contradicts itself."""
+
+
 class CheckpointError(BoltzFormerError):
     """A model file is missing, broken, or does not fit the architecture that it names."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,56 @@ class LabelMap:
     def mask(self, label: int) -> NDArray[np.bool_]:
         """Where one label is."""
         return (self.layers == label).any(axis=0)
+
+
+class SliceState(StrEnum):
+    """What a person has said about one label in one slice."""
+
+    UNSEEN = "unseen"
+    """Nobody has looked: nothing is known, so nothing is learnt."""
+    REVIEWED = "reviewed"
+    """The mask is right and not empty."""
+    EMPTY = "reviewed-empty"
+    """A person looked and there is nothing: it teaches that the object can be absent."""
+    IGNORED = "ignored"
+    """Looked at and put aside, e.g. for motion: not for training."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Masks, and which slices a person has looked at and accepted."""
+
+    volume: Volume
+    labels: LabelMap
+    prompts: tuple[Prompt, ...]
+    """Each names one of the labels (`Prompt.name`); several for one label are its phrasings, the usual one first."""
+    slices: Mapping[str, tuple[SliceState, ...]]
+    """Label name → a state for every slice along `slice_axis` of the stored array."""
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """How the model's answer that was corrected came about (`Prediction.provenance`)."""
+    axis: int | None = None
+    """Array axis of the slices, where it is not the volume's own."""
+
+    def __post_init__(self) -> None:
+        names = list(self.labels.names.values())
+        if not self.labels.grid.same_as(self.volume.grid):
+            raise GeometryError(
+                f"The masks have {self.labels.grid.shape} voxels, the image {self.volume.grid.shape}, or they lie "
+                "elsewhere: annotate on the image's own grid."
+            )
+        if len(set(names)) < len(names) or not all(name.strip() for name in names):
+            raise BoltzFormerError(f"The labels are named {names}: give each one a name of its own.")
+        strangers = ({prompt.name for prompt in self.prompts} | set(self.slices)) - set(names)
+        if strangers:
+            raise BoltzFormerError(f"No label is named {sorted(strangers)}: name prompts and states like the labels.")
+        count = self.volume.grid.shape[self.slice_axis]
+        if any(len(states) != count for states in self.slices.values()):
+            raise BoltzFormerError(f"The image has {count} slices along its axis: give as many states per label.")
+
+    @property
+    def slice_axis(self) -> int:
+        """Array axis along which the slices are counted."""
+        return self.volume.slice_axis if self.axis is None else self.axis
 
 
 @dataclass(frozen=True)

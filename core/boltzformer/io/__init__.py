@@ -3,6 +3,7 @@
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.describe import describe, in_words
 from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
+from boltzformer.io.patient import patient_of
 from boltzformer.io.reading import read, read_labels
 from boltzformer.io.resample import resample, straightened
 from boltzformer.io.writing import WRITABLE, check_targets, write, write_json, write_volume
@@ -16,6 +17,7 @@ __all__ = [
     "check_targets",
     "describe",
     "in_words",
+    "patient_of",
     "read",
     "read_labels",
     "resample",

@@ -1,0 +1,135 @@
+"""Files and folders that are complete or not there at all, also after `kill -9`, a power cut or a full disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from boltzformer.errors import DatasetError, ImageError
+
+UNFINISHED = ".unfinished"
+"""Everything begins in here. Whoever holds the lock may empty it: what is inside belongs to a writer that died."""
+
+
+@contextmanager
+def new_folder(root: Path, target: Path) -> Iterator[Path]:
+    """A folder to fill; it gets its place by one rename at the end, and only if nothing went wrong."""
+    begun = root / UNFINISHED / secrets.token_hex(8)
+    try:
+        begun.mkdir(parents=True)
+        yield begun
+        for file in (inside for inside in begun.rglob("*") if inside.is_file()):
+            _to_disk(file)
+        for folder in (begun, *(inside for inside in begun.rglob("*") if inside.is_dir())):
+            _folder_to_disk(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(begun, target)
+        _folder_to_disk(target.parent)
+        _folder_to_disk(target.parent.parent)
+    except (OSError, ImageError) as error:
+        raise unwritten(target, error) from error
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def write_json(root: Path, target: Path, content: Mapping[str, Any], *, mode: int = 0o644) -> None:
+    """Replace or make a JSON file."""
+    begun = root / UNFINISHED / secrets.token_hex(8)
+    try:
+        begun.parent.mkdir(exist_ok=True)
+        with open(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(as_json(content))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(begun, target)
+        _folder_to_disk(target.parent)
+    except OSError as error:
+        raise unwritten(target, error) from error
+    finally:
+        with suppress(OSError):  # renamed already, or never made
+            begun.unlink()
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """As a person can read it."""
+    return json.dumps(content, indent=1, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that must be there and whole."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{path} can't be read ({error.strerror}): check the folder and your rights.") from error
+    except ValueError as error:
+        raise damaged(path) from error
+    if not isinstance(content, dict):
+        raise damaged(path)
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetError(f"{path} can't be read ({error.strerror}): check the folder and your rights.") from error
+
+
+def erase(root: Path, path: Path) -> None:
+    """A folder with all that is in it; for everyone else it vanishes at once."""
+    if not path.exists():
+        return
+    gone = root / UNFINISHED / secrets.token_hex(8)
+    try:
+        gone.parent.mkdir(exist_ok=True)
+        os.rename(path, gone)
+        _folder_to_disk(path.parent)
+        shutil.rmtree(gone)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DatasetError(f"{path} can't be removed ({reason}): close what uses it, then try again.") from error
+
+
+def sweep(root: Path) -> None:
+    """Drop what dead writers left. Only for whoever holds the lock."""
+    shutil.rmtree(root / UNFINISHED, ignore_errors=True)
+
+
+def damaged(path: Path) -> DatasetError:
+    """The error for a file that is not as it was written."""
+    return DatasetError(
+        f"{path} is damaged: restore it from a backup, or let `boltzformer dataset check --repair` put it aside."
+    )
+
+
+def unwritten(target: Path, error: Exception) -> DatasetError:
+    """The error for a place that takes no more."""
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return DatasetError(
+        f"{target} could not be written ({reason}): nothing was added and what was there is whole; make room or choose "
+        "a folder that you may write to."
+    )
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _folder_to_disk(path: Path) -> None:
+    """Makes names last; Windows has no such call and keeps them by itself."""
+    with suppress(PermissionError):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -1,0 +1,102 @@
+"""The index: what is in a dataset at a glance. Derived: whatever is wrong with it, the cases' own files are right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from boltzformer.dataset.case import Case, read_case, revision_names
+from boltzformer.dataset.disk import read_json, write_json
+from boltzformer.dataset.split import Split
+from boltzformer.errors import DatasetError
+
+ABOUT = "made from cases/; delete it whenever you like, the next add makes it again"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case in few words."""
+
+    group: str
+    split: Split
+    modality: str
+    shape_zyx: tuple[int, int, int]
+    axis: int
+    labels: dict[str, dict[str, int]]
+    """Name → number of slices per state, unseen ones left out."""
+    revisions: tuple[str, ...]
+    """Names of their folders: as long as these are there and no others, the entry is right."""
+    last: str
+    """When something was accepted last."""
+
+
+def case_names(root: Path) -> list[str]:
+    """The cases that are there."""
+    try:
+        return sorted(name for name in os.listdir(root / "cases") if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def up_to_date(root: Path) -> tuple[dict[str, Entry], dict[str, DatasetError]]:
+    """Case → entry, taken from the index where that is right and from the case where not; and cases that are damaged.
+
+    Needs no lock and writes nothing: a reader sees what is complete at this moment.
+    """
+    stored, found, broken = _stored(root), {}, {}
+    for case in case_names(root):
+        entry = stored.get(case)
+        if entry is None or list(entry.revisions) != revision_names(root / "cases" / case / "revisions"):
+            try:
+                entry = _entry(read_case(root, case))
+            except DatasetError as error:
+                if (root / "cases" / case).is_dir():  # else it was removed just now
+                    broken[case] = error
+                continue
+        found[case] = entry
+    return found, broken
+
+
+def write_index(root: Path, entries: dict[str, Entry]) -> None:
+    """Under the lock."""
+    rows = {case: asdict(entry) for case, entry in sorted(entries.items())}
+    write_json(root, root / "index.json", {"about": ABOUT, "cases": rows})
+
+
+def is_current(root: Path) -> bool:
+    """Whether the file tells what is there."""
+    stored = _stored(root)
+    return sorted(stored) == case_names(root) and all(
+        list(entry.revisions) == revision_names(root / "cases" / case / "revisions") for case, entry in stored.items()
+    )
+
+
+def _entry(case: Case) -> Entry:
+    def counted(states: Iterable[str]) -> dict[str, int]:
+        several = [str(state) for state in states if state != "unseen"]
+        return {state: several.count(state) for state in sorted(set(several))}
+
+    return Entry(
+        group=case.group,
+        split=case.split,
+        modality=case.modality,
+        shape_zyx=case.grid.shape,
+        axis=case.axis,
+        labels={label: counted(states) for label, states in case.states.items()},
+        revisions=tuple(revision.folder.name for revision in case.revisions),
+        last=max((revision.time for revision in case.revisions), default=""),
+    )
+
+
+def _stored(root: Path) -> dict[str, Entry]:
+    try:
+        return {case: _typed(row) for case, row in read_json(root / "index.json")["cases"].items()}
+    except (DatasetError, KeyError, TypeError, AttributeError):
+        return {}  # missing, truncated or foreign: it is made again
+
+
+def _typed(row: dict[str, Any]) -> Entry:
+    return Entry(**{**row, "shape_zyx": tuple(row["shape_zyx"]), "revisions": tuple(row["revisions"])})

@@ -1,0 +1,97 @@
+"""Which side of the split a patient is on: drawn once, when the first case arrives, and never again."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from boltzformer.dataset.disk import read_json, write_json
+from boltzformer.dataset.identity import group_name, image_name
+from boltzformer.errors import DatasetError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+_KEYS: Mapping[Split, str] = {s: f"{'training' if s == 'train' else s}_groups" for s in SPLITS}
+_RULE = (
+    "one patient in four validates: in every four that arrive one is drawn, among the first four the second or third, "
+    "so that three patients are enough. Kept after a case is removed: a patient who returns stays on the same side"
+)
+_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class Sides:
+    """All patients that ever were here."""
+
+    groups: dict[str, Split]
+    """Patient, as a salted hash → side."""
+    images: dict[str, str]
+    """Image, as a salted hash → patient: who returns without a name, or with another one, is known by the image."""
+
+
+def read_split(root: Path) -> Sides:
+    """As it stands."""
+    content = read_json(root / "split.json")
+    found: dict[str, Split] = {}
+    images = content.get("images", {})
+    for side, key in _KEYS.items():
+        groups = content.get(key, [])
+        if not isinstance(groups, list) or any(not isinstance(g, str) or g in found for g in groups):
+            raise _broken(root, f"a damaged list {key}, or a patient on two sides")
+        found |= dict.fromkeys(groups, side)
+    if not isinstance(images, dict) or not set(images.values()) <= set(found):
+        raise _broken(root, "images of patients whom it does not list")
+    return Sides(found, images)
+
+
+def write_split(root: Path, sides: Sides) -> None:
+    """In the form of a manifest's `split.json`, with the other sides beside it."""
+    lists = {key: sorted(g for g, s in sides.groups.items() if s == side) for side, key in _KEYS.items()}
+    write_json(root, root / "split.json", {"rule": _RULE, **lists, "images": sides.images})
+
+
+def draw(salt: bytes, number: int) -> Split:
+    """The side of the patient who arrives as this number (from 0), without looking at the images."""
+    block, place = divmod(number, _BLOCK)
+    drawn = hmac.new(salt, f"split\0{block}".encode(), hashlib.sha256).digest()[0]
+    chosen = drawn % _BLOCK if block else 1 + drawn % 2
+    return "validation" if place == chosen else "train"
+
+
+def assign(root: Path, salt: bytes, patient: str, image: str, wanted: Split | None) -> tuple[str, Split]:
+    """The patient's hash and side, now and forever. A wish counts only for a patient who is new. Under the lock.
+
+    Without a `patient` it is whoever the image was of before, else the image is its own.
+    """
+    if wanted is not None and wanted not in SPLITS:
+        raise DatasetError(f"There is no split '{wanted}': choose one of {', '.join(SPLITS)}.")
+    sides, seen = read_split(root), image_name(salt, image)
+    before = sides.images.get(seen)
+    group = group_name(salt, patient) if patient else before or group_name(salt, f"image {image}")
+    if group not in sides.groups:
+        drawn = draw(salt, len(sides.groups)) if wanted is None else wanted
+        sides.groups[group] = sides.groups[before] if before else drawn
+    elif before and sides.groups[before] != sides.groups[group]:
+        raise DatasetError(
+            f"This image was here before as another patient's, on the side '{sides.groups[before]}' of the split, and "
+            f"this patient is on '{sides.groups[group]}': name the patient as before, or leave the image out."
+        )
+    if before != group:
+        sides.images[seen] = group
+        write_split(root, sides)
+    return group, sides.groups[group]
+
+
+def in_two(cases: Iterable[tuple[str, str]]) -> set[str]:
+    """Groups that appear on more than one side in (group, side) pairs."""
+    seen: dict[str, str] = {}
+    return {group for group, side in cases if seen.setdefault(group, side) != side}
+
+
+def _broken(root: Path, what: str) -> DatasetError:
+    return DatasetError(f"{root / 'split.json'} holds {what}: run `boltzformer dataset check --repair`.")
