@@ -39,7 +39,11 @@ class LossRecipe:
     """Weights beside the published loss."""
 
     deep: float = 0.3
+    """Of the masks that the queries guess after each layer but the last."""
     dense: float = 1.0
+    """Of a head with one output per target, dropped afterwards."""
+    presence: float = 1.0
+    """Of a linear reading of the queries, dropped afterwards."""
     positive: float = 3.0
 
 

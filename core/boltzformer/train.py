@@ -47,9 +47,12 @@ class Trainer:
         self.targets = {target: number for number, target in enumerate(targets)}
         self.dense = nn.Conv2d(model.config.decoder.mask_channels, len(targets), 1)
         self.device = next(model.parameters()).device
+        self.presence = nn.Linear(model.config.decoder.hidden, 1)
         self.dense.to(self.device)
+        self.presence.to(self.device)
         self.half = recipe.precision == "auto" and fast_half(self.device)
-        learnt = [*model.named_parameters(), *((f"dense.{name}", p) for name, p in self.dense.named_parameters())]
+        aids = nn.ModuleDict({"dense": self.dense, "presence": self.presence})
+        learnt = [*model.named_parameters(), *aids.named_parameters()]
         self.weights = {name: parameter for name, parameter in learnt if parameter.requires_grad}
         self.mean = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         matrices = [p for name, p in self.weights.items() if _decays(name, p)]
@@ -111,13 +114,18 @@ class Trainer:
         every = self.dense(semantic)
         named = every.gather(1, rows[:, :, None, None].expand(-1, -1, *every.shape[-2:]))  # (B, P, h, w)
         dense = ((present * dice(named, coarse) + cross_entropy(named, coarse)) / present.numel()).sum()
+        # The existence classifier reads the queries and teaches them nothing, so something else must make them know.
+        claimed = self.presence(queries[-1].float()).mean(1).unflatten(0, shape)[..., 0]  # (B, P)
+        presence = nn.functional.binary_cross_entropy_with_logits(claimed, present)
         weights = self.recipe.loss
+        aids = weights.deep * deep + weights.dense * dense + weights.presence * presence
         return {
-            "total": main.total + weights.deep * deep + weights.dense * dense,
+            "total": main.total + aids,
             "mask": (main.mask * present).sum() / present.sum().clamp(min=1),
             "existence": main.existence.mean(),
             "deep": deep,
             "dense": dense,
+            "presence": presence,
         }
 
     def _noise(self, image: ImageState, prompts: int) -> Noise:
