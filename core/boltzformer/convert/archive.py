@@ -50,7 +50,7 @@ class Contents:
 def opened(path: Path) -> Contents:
     """The weights in a file, whichever of the usual kinds it is; else one sentence on what it is instead."""
     if not path.is_file():
-        raise CheckpointError(f"There is no file {path}: give the path of downloaded weights.")
+        raise CheckpointError(f"There is no model at {path}: give the path of downloaded weights.")
     try:
         with path.open("rb") as file:
             start = file.read(64)
