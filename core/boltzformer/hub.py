@@ -15,6 +15,9 @@ from boltzformer.download import Received, Remote, Unreachable, download, matche
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder
 
+# Before the hub's library is loaded anywhere: it would tell the hub which programs run here.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
 SWITCHES = ("BOLTZFORMER_OFFLINE", "HF_HUB_OFFLINE")
 """Set to 1, either forbids every download."""
 DEFAULT_FILE = "model.safetensors"
@@ -61,6 +64,8 @@ class Fetched:
     """A whole file on this computer, checked."""
 
     path: Path
+    checksum: str
+    """As the hub announces it."""
     card: str
     ours: bool
     """Whether it lies in our cache and may go once it is converted."""
@@ -87,17 +92,17 @@ def fetch(spot: Spot) -> Iterator[Offered | Received | Fetched]:
     cached = _in_hub_cache(spot)
     target = folder("cache") / "downloads" / spot.repo.replace("/", "--") / Path(spot.file).name
     if cached is not None:
-        yield Fetched(cached, "", ours=False)
+        yield Fetched(cached, cached.resolve().name, "", ours=False)
         return
     if target.is_file() and _offline():  # whole and checked, or it had no such name
-        yield Fetched(target, _read(target.with_name("README.md")), ours=True)
+        yield Fetched(target, "", _read(target.with_name("README.md")), ours=True)
         return
     remote = _look_up(spot)
     card = _card(spot, target.parent)
     yield Offered(spot, remote.size, licence_in(card), page(spot.repo))
     if not (target.is_file() and target.stat().st_size == remote.size and matches(target, remote.checksum)):
         yield from download(lambda: _look_up(spot), target, str(spot))
-    yield Fetched(target, card, ours=True)
+    yield Fetched(target, remote.checksum, card, ours=True)
 
 
 def page(repo: str) -> str:

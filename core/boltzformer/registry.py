@@ -96,7 +96,7 @@ def get(
     for event in hub.fetch(spot):
         yield event
         if isinstance(event, hub.Fetched):
-            origin = Origin(str(spot), licence_in(event.card), event.card)
+            origin = Origin(str(spot), licence_in(event.card), event.card, event.checksum)
             made = add(event.path, name, overwrite=overwrite, origin=origin)
             event.discard()
             yield made

@@ -83,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/content/"):
             self.send(self.of.files[path.removeprefix("/content/")], asked)
             return
+        if "/resolve/main/" not in path:
+            self.refuse(404, "")
+            return
         owner, repo, _, _, file = path.lstrip("/").split("/", 4)
         content = self.of.files.get(f"{owner}/{repo}/{file}")
         known = any(name.startswith(f"{owner}/{repo}/") for name in self.of.files)

@@ -63,6 +63,18 @@ def test_a_model_is_loaded_by_its_place_and_the_second_time_without_a_network(se
     assert (own_home / f"models/{name}.md").read_bytes() == CARD
 
 
+def test_nothing_but_the_file_and_its_card_is_asked_for(server):
+    """In a fresh process, where the hub's library would begin by telling which programs run here."""
+    ended = elsewhere(f"import boltzformer; boltzformer.load({FILE!r})")
+    assert ended.returncode == 0, ended.stderr
+    resolved = "/clinic/liver/resolve/main"
+    assert {path for _, path, _, _ in server.requests} == {
+        f"{resolved}/small.safetensors",
+        f"{resolved}/README.md",
+        "/content/clinic/liver/small.safetensors",
+    }
+
+
 def test_an_existing_path_is_never_looked_for_on_the_hub(server, small_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("clinic").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Origin:
     licence: str = ""
     card: str = ""
     """The origin's own model card, kept word for word."""
+    checksum: str = ""
+    """Of the file, where it was checked already; a SHA-256 is not computed again."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,11 @@ def convert(
         name=name or layout.name,
         data=f"{UNTRAINED}: {layout.origin}, the rest is random" if random else f"published weights of {layout.origin}",
         licence=origin.licence,
-        notes={"converted from": origin.source or path.name, "source sha256": _sha256(path), "layout": layout.name},
+        notes={
+            "converted from": origin.source or path.name,
+            "source sha256": _sha256(path, origin.checksum),
+            "layout": layout.name,
+        },
     )
     written = checkpoint.save(target, model, history)
     _check(written, weights)
@@ -185,7 +192,9 @@ def read_config(path: Path) -> ModelConfig:
         ) from error
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, known: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{64}", known):
+        return known
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
