@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import TableTokenizer
 
 ENOUGH = 0.2
-"""A file with so large a share of a layout's names is held against it, name by name; others are of another kind."""
+"""A file so like a layout is held against it, name by name; one less alike is of another kind."""
 SHOWN = 3
 
 
@@ -57,10 +57,13 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"recognised as {self.layout}: {self.loaded} tensors loaded, every name and shape fits"]
+        return self.in_words(SHOWN)
+
+    def in_words(self, shown: int | None = None) -> str:
+        """All of it, with so many names of each kind, or every one."""
+        lines = [f"read as {self.layout}: {self.loaded} tensors loaded, every name and shape fits"]
         for reason, names in self.skipped.items():
-            rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            lines.append(f"left out, {reason}: {', '.join(names[:SHOWN])}{rest}")
+            lines.append(f"left out, {reason}: {_few(names, shown)}")
         if self.random:
             lines.append(f"not in the file and random until trained: {', '.join(self.random)}")
         return "\n".join([*lines, *self.notes])
@@ -102,28 +105,26 @@ def convert(
     written = checkpoint.save(target, model, history)
     _check(written, weights)
     report = Report(written, layout.name, len(weights), skipped, random, notes)
-    write_card(written, origin.source or path.name, origin.card, str(report))
+    write_card(written, origin.source or path.name, origin.card, report.in_words())
     return report
 
 
 def _recognised(path: Path, contents: Contents, config: ModelConfig | None) -> Layout:
     """The layout that fits, or the sentence that says which names don't."""
     names = contents.tensors.keys()
-    layouts = LAYOUTS if config is None else (Layout("as configured", "a model as configured", config),)
-    alike = [layout for layout in layouts if layout.fits(names) >= ENOUGH * len(layout.shapes)]
-    if not alike:
+    layouts = LAYOUTS if config is None else (Layout("the given configuration", "a model of its own sizes", config),)
+    nearest = max(layouts, key=lambda layout: layout.likeness(names))
+    if nearest.likeness(names) < ENOUGH:
         known = ", ".join(layout.name for layout in layouts)
         raise CheckpointError(
             f"{path} holds weights of another architecture (they begin with {next(iter(names))}): "
             f"files of these kinds can be converted: {known}."
         )
-    found = {layout.name: complaints(layout, contents.tensors) for layout in alike}
-    nearest = min(alike, key=lambda layout: sum(map(len, found[layout.name].values())))
-    if trouble := found[nearest.name]:
+    if trouble := complaints(nearest, contents.tensors):
         told = "; it ".join(f"{what} {_few(names)}" for what, names in trouble.items())
+        other = "" if config else ", or give its configuration if it was made with other sizes (--config)"
         raise CheckpointError(
-            f"{path} looks like {nearest.name} but is not: it {told}. Nothing was written: get the file again, "
-            "or, if the model was made with other sizes, give its configuration (--config)."
+            f"{path} does not fit {nearest.name}: it {told}. Nothing was written: get the file again{other}."
         )
     return nearest
 
@@ -199,6 +200,6 @@ def _sha256(path: Path, known: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _few(names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+def _few(names: Sequence[str], shown: int | None = SHOWN) -> str:
+    few = names[:shown]
+    return ", ".join(few) + (f" and {len(names) - len(few)} more" if len(names) > len(few) else "")

@@ -62,9 +62,10 @@ class Layout:
         """What the file must hold, by our names."""
         return {name: shape for name, shape in _shapes(self.config).items() if name.startswith(self.part)}
 
-    def fits(self, names: Iterable[str]) -> int:
-        """How many of these names of a file belong to it."""
-        return len(self.shapes.keys() & self.named(names).values())
+    def likeness(self, names: Iterable[str]) -> float:
+        """How much a file's names are those of this kind: 0…1."""
+        given, expected = set(self.named(names).values()), self.shapes.keys()
+        return len(given & expected) / len(given | expected)
 
     def named(self, names: Iterable[str]) -> dict[str, str]:
         """The file's names → ours, without those that `reason` explains."""
