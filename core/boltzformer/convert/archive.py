@@ -32,6 +32,18 @@ DTYPES = {
 }
 PLACES = ("state_dict", "model")
 """Where programs keep the weights among other things: Lightning; SAM 2."""
+DAMAGE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What Python's own zip reader raises at one damage or another; ours is a ValueError."""
 AGAIN = "download or copy it again"
 
 
@@ -85,10 +97,8 @@ def _torch_file(path: Path) -> Contents:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             described, entries = _entries(archive, file, path.stat().st_size)
         root = decoded(described)
-    except (Malformed, zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{path} is not a whole PyTorch checkpoint ({error}): {AGAIN}.") from error
-    except RuntimeError as error:  # zipfile's word for encrypted entries
-        raise CheckpointError(f"{path} can't be read ({error}): {AGAIN}.") from error
     if not isinstance(root, dict):
         root = {}
     place = next((name for name in PLACES if isinstance(root.get(name), dict)), None)
@@ -102,7 +112,7 @@ def _torch_file(path: Path) -> Contents:
         # Private pages: only what is written to takes memory, and nothing is.
         whole: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
         tensors = {name: _mapped(whole, value, entries) for name, value in stored.items()}
-    except Malformed as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{path} is not a whole PyTorch checkpoint ({error}): {AGAIN}.") from error
     return Contents(tensors, beside, strange)
 
