@@ -169,7 +169,7 @@ def _tell(made: Registered, *, err: bool = False) -> None:
 def _use(report: Report, where: str | Path) -> str:
     """What can be done with it."""
     if report.random:
-        return f"a start for training, not a model to segment with: boltzformer-finetune --init {where}"
+        return f"a start for training, not a model to segment with: give it to training as --init {where}"
     return f"use it with --model {where}"
 
 

@@ -11,6 +11,7 @@ from hub_server import COMMIT, Hub, sha256
 import boltzformer
 from boltzformer import checkpoint, hub, registry
 from boltzformer.cli import run
+from boltzformer.download import Received
 from boltzformer.errors import CheckpointError
 from boltzformer.hub import Spot, spot_of
 
@@ -193,6 +194,15 @@ def test_the_command_line_shows_terms_and_registers(server, capsys):
     assert "registered 'liver'" in said.out
     assert run(["models", "get", FILE, "--name", "liver"]) == 2
     assert "registered already" in capsys.readouterr().err
+
+
+def test_a_download_is_told_as_it_goes(server, small_model):
+    events = list(registry.get(FILE))
+    assert [type(event).__name__ for event in (events[0], *events[-2:])] == ["Offered", "Fetched", "Registered"]
+    received = [event for event in events if isinstance(event, Received)]
+    assert len(events) == len(received) + 3
+    assert [event.done for event in received] == sorted({event.done for event in received})
+    assert {event.total for event in received} == {received[-1].done} == {len(small_model)}
 
 
 def test_segment_fetches_a_model_that_it_is_given_by_place(server, small_file, tmp_path):
