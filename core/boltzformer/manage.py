@@ -26,6 +26,9 @@ models = typer.Typer(help="Models, kept under a name: get, import, list, remove.
 cache = typer.Typer(help="What is kept only to save time.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
 Licence = Annotated[str, typer.Option(help="The licence that the weights came with, to be kept with them.")]
+Skip = Annotated[
+    list[str] | None, typer.Option(help="Beginning of names in the file that are not the model's; several times.")
+]
 Config = Annotated[
     Path | None, typer.Option(help="The model's configuration as JSON, where it has other sizes than published ones.")
 ]
@@ -90,11 +93,12 @@ def import_model(
     name: Annotated[str, typer.Option(help="What to call it; the file's name if left out.")] = "",
     licence: Licence = "",
     config: Config = None,
+    skip: Skip = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
     """Copy a model into our folder, converted if need be, so that `--model NAME` finds it. Needs no network."""
     shape = None if config is None else read_config(config)
-    made = registry.add(file, name, overwrite=overwrite, origin=Origin(licence=licence), config=shape)
+    made = registry.add(file, name, overwrite=overwrite, origin=Origin(licence=licence), config=shape, skip=skip or ())
     _tell(made)
 
 
@@ -102,10 +106,11 @@ def import_model(
 def get_model(
     what: Annotated[str, typer.Argument(help=f"{', '.join(hub.KNOWN)}, or owner/repository:file on the hub.")],
     name: Annotated[str, typer.Option(help="What to call it; else a name made from where it lies.")] = "",
+    skip: Skip = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
     """Download weights, check them, convert them, and register them. An interrupted download goes on."""
-    _tell(_watched(registry.get(what, name, overwrite=overwrite)))
+    _tell(_watched(registry.get(what, name, overwrite=overwrite, skip=skip or ())))
 
 
 def convert_file(
@@ -113,6 +118,7 @@ def convert_file(
     target: Annotated[Path, typer.Argument(help="The .safetensors file to write; a card appears beside it.")],
     licence: Licence = "",
     config: Config = None,
+    skip: Skip = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
 ) -> None:
     """Make published weights a model file of our own. Nothing from them is run; every name must be explained."""
@@ -121,7 +127,7 @@ def convert_file(
     if target.exists() and not overwrite:
         raise BoltzFormerError(f"{target} exists already: choose another name, or give --overwrite.")
     shape = None if config is None else read_config(config)
-    report = convert(source, target, origin=Origin(licence=licence), config=shape)
+    report = convert(source, target, origin=Origin(licence=licence), config=shape, skip=skip or ())
     typer.echo(f"{report}\n{_use(report, target)}")
 
 

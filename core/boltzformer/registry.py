@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def add(
     overwrite: bool = False,
     origin: Origin | None = None,
     config: ModelConfig | None = None,
+    skip: Sequence[str] = (),
 ) -> Registered:
     """Copy a model file of our own into the folder, or convert any other into it. Only what loads is registered."""
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
@@ -67,7 +68,7 @@ def add(
             with part.open("rb+") as copied:
                 os.fsync(copied.fileno())
         else:
-            report = convert(file, part, origin=origin, name=name, config=config)
+            report = convert(file, part, origin=origin, name=name, config=config, skip=skip)
             checkpoint.load(part)
         card_of(target).unlink(missing_ok=True)
         for made in (card_of(part), part):
@@ -84,7 +85,7 @@ def add(
 
 
 def get(
-    what: str, name: str = "", *, overwrite: bool = False
+    what: str, name: str = "", *, overwrite: bool = False, skip: Sequence[str] = ()
 ) -> Iterator[hub.Offered | Received | hub.Fetched | Registered]:
     """Download, check, convert and register a model from the hub. The last event is `Registered`."""
     spot = hub.spot_of(what)
@@ -97,7 +98,7 @@ def get(
         yield event
         if isinstance(event, hub.Fetched):
             origin = Origin(str(spot), licence_in(event.card), event.card, event.checksum)
-            made = add(event.path, name, overwrite=overwrite, origin=origin)
+            made = add(event.path, name, overwrite=overwrite, origin=origin, skip=skip)
             event.discard()
             yield made
 

@@ -153,6 +153,16 @@ def test_a_file_that_does_not_fit_key_for_key_is_refused_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["in.ckpt"]
 
 
+def test_what_a_user_declares_foreign_is_left_out_and_told(golden, config, tmp_path):
+    state = {f"model.{name}": tensor for name, tensor in golden.state.items()} | {"model.teacher.w": torch.ones(2)}
+    torch.save({"state_dict": state}, tmp_path / "in.ckpt")
+    with pytest.raises(CheckpointError, match=r"unexplained, model.teacher.w.*--skip"):
+        convert(tmp_path / "in.ckpt", tmp_path / "out.safetensors", config=config)
+    report = convert(tmp_path / "in.ckpt", tmp_path / "out.safetensors", config=config, skip=["model.teacher."])
+    assert report.skipped["as asked"] == ("model.teacher.w",)
+    assert report.loaded == len(golden.state)
+
+
 def test_another_architecture_is_one_sentence(tmp_path, capsys, own_home):
     torch.save({"state_dict": {"conv1.weight": torch.ones(64, 3, 7, 7), "fc.bias": torch.ones(9)}}, tmp_path / "r.pth")
     assert run(["models", "import", str(tmp_path / "r.pth")]) == 2

@@ -18,7 +18,7 @@ from boltzformer.checkpoint import UNTRAINED, Checkpoint, History
 from boltzformer.convert import clip
 from boltzformer.convert.archive import Contents, opened
 from boltzformer.convert.card import write_card
-from boltzformer.convert.tables import LAYOUTS, Layout, complaints
+from boltzformer.convert.tables import LAYOUTS, UNEXPLAINED, Layout, complaints
 from boltzformer.errors import CheckpointError, ConfigError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
@@ -76,15 +76,17 @@ def convert(
     origin: Origin | None = None,
     name: str = "",
     config: ModelConfig | None = None,
+    skip: Sequence[str] = (),
 ) -> Report:
     """Write the weights of `source` as a model file of our own, with a card beside it.
 
     Kinds that are recognised: see `tables.LAYOUTS`; `config` describes a model of other sizes with the reference's
-    names. Fails if anything in the file is left unexplained. Numbers go from disk to disk, not through memory.
+    names. Fails if anything in the file is left unexplained; names that begin as in `skip` count as explained. Numbers
+    go from disk to disk, not through memory.
     """
     path, origin = Path(source), origin or Origin()
     contents = opened(path)
-    layout = _recognised(path, contents, config)
+    layout = _recognised(path, contents, config, skip)
     named = layout.named(contents.tensors)
     weights = {ours: contents.tensors[theirs] for theirs, ours in named.items()}
     _refuse_infinite(path, weights)
@@ -109,10 +111,11 @@ def convert(
     return report
 
 
-def _recognised(path: Path, contents: Contents, config: ModelConfig | None) -> Layout:
+def _recognised(path: Path, contents: Contents, config: ModelConfig | None, skip: Sequence[str]) -> Layout:
     """The layout that fits, or the sentence that says which names don't."""
     names = contents.tensors.keys()
-    layouts = LAYOUTS if config is None else (Layout("the given configuration", "a model of its own sizes", config),)
+    kinds = LAYOUTS if config is None else (Layout("the given configuration", "a model of its own sizes", config),)
+    layouts = [layout.without(skip) for layout in kinds]
     nearest = max(layouts, key=lambda layout: layout.likeness(names))
     if nearest.likeness(names) < ENOUGH:
         known = ", ".join(layout.name for layout in layouts)
@@ -122,9 +125,13 @@ def _recognised(path: Path, contents: Contents, config: ModelConfig | None) -> L
         )
     if trouble := complaints(nearest, contents.tensors):
         told = "; it ".join(f"{what} {_few(names)}" for what, names in trouble.items())
-        other = "" if config else ", or give its configuration if it was made with other sizes (--config)"
+        ways = ["get the file again"]
+        if UNEXPLAINED in trouble:
+            ways.append("leave out by --skip what is not the model's")
+        if config is None:
+            ways.append("give its configuration by --config if it was made with other sizes")
         raise CheckpointError(
-            f"{path} does not fit {nearest.name}: it {told}. Nothing was written: get the file again{other}."
+            f"{path} does not fit {nearest.name}: it {told}. Nothing was written: {', or '.join(ways)}."
         )
     return nearest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -15,6 +15,9 @@ from boltzformer.model.config import ModelConfig, biomedparse_v2, focal_l, hiera
 
 WRAPPERS = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
 """What Lightning, data-parallel training and compilation put before every name."""
+
+UNEXPLAINED = "has, unexplained,"
+"""The complaint about a name that no rule covers."""
 
 Rules = tuple[tuple[re.Pattern[str], str], ...]
 """Pattern → replacement, or pattern → reason for leaving it out."""
@@ -71,6 +74,11 @@ class Layout:
         """The file's names → ours, without those that `reason` explains."""
         return {name: self.ours(name) for name in names if not self.reason(name)}
 
+    def without(self, beginnings: Iterable[str]) -> Layout:
+        """The same, but whatever begins so is left out because the user says so."""
+        asked = _rules({f"^{re.escape(WRAPPERS.sub('', start))}": "as asked" for start in beginnings})
+        return replace(self, skip=self.skip + asked)
+
     def ours(self, name: str) -> str:
         """Our name for a parameter of the file."""
         name = WRAPPERS.sub("", name)
@@ -118,7 +126,7 @@ def complaints(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, list[
     both = [ours for ours in given if ours in expected]
     found = {
         "lacks": [ours for ours in expected if ours not in given],
-        "has, unexplained,": [names[0] for ours, names in given.items() if ours not in expected],
+        UNEXPLAINED: [names[0] for ours, names in given.items() if ours not in expected],
         "has twice": [" and ".join(names) for names in given.values() if len(names) > 1],
         "has the wrong shape at": [
             f"{name} ({tuple(tensors[name].shape)} instead of {tuple(expected[ours])})"
