@@ -69,11 +69,16 @@ class Checkpoint:
 
 
 def resolve(model: str | Path) -> Path:
-    """'default', the model that the package carries, the name of a registered one, or the path of a file."""
+    """'default', the model that the package carries, the name of a registered one, the path of a file, or
+    'owner/repository[:file]' on the hub, which is downloaded and converted at its first use."""
     if str(model) == "default":
         return Path(str(files("boltzformer") / "assets" / "default.safetensors"))
     if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
         return model_file(model)
+    if isinstance(model, str) and not Path(model).exists():
+        from boltzformer import registry  # which stands on this module
+
+        return registry.on_hub(model) or Path(model)
     return Path(model)
 
 
@@ -144,7 +149,7 @@ def read(path: str | Path) -> Checkpoint:
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{source} holds weights but does not say of which model: "
-            "give a file that this program saved; published weights can't be converted yet."
+            "published ones are converted once, with `boltzformer models import FILE`."
         )
     try:
         config = ModelConfig.from_dict(json.loads(header["config"]))
@@ -153,6 +158,15 @@ def read(path: str | Path) -> Checkpoint:
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source} describes its model wrongly: {error}") from error
     return Checkpoint(source, config, history, header.get("tokenizer", ""), parameters)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this program wrote a file, or at least its beginning."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
 
 
 def load(path: str | Path) -> tuple[BoltzFormer, Checkpoint]:
@@ -237,7 +251,7 @@ def _refuse_foreign(path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(
             f"There is no model at {path}: give 'default', a name from `boltzformer models list`, "
-            "or the path of a .safetensors file."
+            "the path of a .safetensors file, or owner/repository:file on the hub."
         )
     try:
         with path.open("rb") as file:
@@ -248,8 +262,8 @@ def _refuse_foreign(path: Path) -> None:
         raise CheckpointError(f"{path} is only a Git-LFS pointer, not the weights: run `git lfs pull` in its folder.")
     if start.startswith((b"PK\x03\x04", b"\x80")) and not _is_header(start):
         raise CheckpointError(
-            f"{path} is a pickle, which could run any code on this computer, so it is not opened: "
-            "ask for the same weights as a .safetensors file."
+            f"{path} is a pickle, which could run any code on this computer, so it is not opened: make it a "
+            ".safetensors file once, which runs nothing, with `boltzformer models import FILE`."
         )
 
 

@@ -48,12 +48,18 @@ app.command("train")(train)
 app.command("evaluate")(evaluate_command)
 manage.models.command("publish")(publish_command)
 app.add_typer(dataset, name="dataset")
+app.command("convert")(manage.convert_file)
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]
 AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Read a series although slices are missing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
-Model = Annotated[str, typer.Option(help="'default', a name from `boltzformer models list`, or a .safetensors file.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="'default', a name from `boltzformer models list`, a .safetensors file, or owner/repository:file."
+    ),
+]
 
 
 @app.command()
@@ -154,7 +160,7 @@ def segment(
     if batch_size is not None and batch_size < 1:
         raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
     place = choose(device) if told is None or device != "auto" else place_like(told)
-    about = checkpoint.read(checkpoint.resolve(model))
+    about = checkpoint.read(manage.found(model))
     with Show(as_json) as show:
         work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
         code = run_all(work, images)
@@ -178,7 +184,7 @@ def info(
         print(json.dumps(described) if as_json else "\n\n".join(io.in_words(facts) for facts in described))
         return
     if model is not None:
-        facts = {**manage.card(checkpoint.read(checkpoint.resolve(model))), "notice": NOTICE}
+        facts = {**manage.card(checkpoint.read(manage.found(model))), "notice": NOTICE}
     else:
         engine = load("default")
         cost = machine.measured(engine)

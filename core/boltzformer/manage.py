@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from boltzformer import card_text, checkpoint, registry
+from boltzformer import card_text, checkpoint, hub, registry
 from boltzformer.card import NOTE, Card
 from boltzformer.checkpoint import Checkpoint
+from boltzformer.convert import Origin, Report, convert, read_config
+from boltzformer.convert.card import UNSTATED
+from boltzformer.download import Received
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
+from boltzformer.registry import Registered
 
-models = typer.Typer(help="Model files of our own, kept under a name.", no_args_is_help=True)
+models = typer.Typer(help="Models, kept under a name: get, import, list, remove.", no_args_is_help=True)
 cache = typer.Typer(help="What is kept only to save time.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+Licence = Annotated[str, typer.Option(help="The licence that the weights came with, to be kept with them.")]
+Skip = Annotated[
+    list[str] | None, typer.Option(help="Beginning of names in the file that are not the model's; several times.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="The model's configuration as JSON, where it has other sizes than published ones.")
+]
 
 
 def card(about: Checkpoint) -> dict[str, Any]:
@@ -75,13 +89,94 @@ def list_models(as_json: AsJson = False) -> None:
 
 @models.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A .safetensors file that this program saved.")],
+    file: Annotated[Path, typer.Argument(help="Published weights (.ckpt, .pt, .safetensors), or a file of our own.")],
     name: Annotated[str, typer.Option(help="What to call it; the file's name if left out.")] = "",
+    licence: Licence = "",
+    config: Config = None,
+    skip: Skip = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
 ) -> None:
-    """Copy a model file into our folder, so that `--model NAME` finds it."""
-    about = registry.add(file, name, overwrite=overwrite)
-    typer.echo(f"registered '{about.path.stem}' ({about.path})")
+    """Copy a model into our folder, converted if need be, so that `--model NAME` finds it. Needs no network."""
+    shape = None if config is None else read_config(config)
+    made = registry.add(file, name, overwrite=overwrite, origin=Origin(licence=licence), config=shape, skip=skip or ())
+    _tell(made)
+
+
+@models.command("get")
+def get_model(
+    what: Annotated[str, typer.Argument(help=f"{', '.join(hub.KNOWN)}, or owner/repository:file on the hub.")],
+    name: Annotated[str, typer.Option(help="What to call it; else a name made from where it lies.")] = "",
+    skip: Skip = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
+) -> None:
+    """Download weights, check them, convert them, and register them. An interrupted download goes on."""
+    _tell(_watched(registry.get(what, name, overwrite=overwrite, skip=skip or ())))
+
+
+def convert_file(
+    source: Annotated[Path, typer.Argument(help="Published weights: .ckpt, .pt or .safetensors.")],
+    target: Annotated[Path, typer.Argument(help="The .safetensors file to write; a card appears beside it.")],
+    licence: Licence = "",
+    config: Config = None,
+    skip: Skip = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
+) -> None:
+    """Make published weights a model file of our own. Nothing from them is run; every name must be explained."""
+    if target.suffix != ".safetensors":
+        raise BoltzFormerError(f"{target} does not end in .safetensors: the model is written in that format only.")
+    if target.exists() and not overwrite:
+        raise BoltzFormerError(f"{target} exists already: choose another name, or give --overwrite.")
+    shape = None if config is None else read_config(config)
+    report = convert(source, target, origin=Origin(licence=licence), config=shape, skip=skip or ())
+    typer.echo(f"{report}\n{_use(report, target)}")
+
+
+def found(model: str) -> Path:
+    """As `checkpoint.resolve`, with a bar while a model from the hub is downloaded."""
+    spot = hub.spot_of(model)
+    fetch = spot is not None and not Path(model).exists() and model not in hub.KNOWN
+    if spot is not None and fetch and spot.name not in registry.registered():
+        _tell(_watched(registry.get(model)), err=True)
+    return checkpoint.resolve(model)
+
+
+def _watched(events: Iterator[hub.Offered | Received | hub.Fetched | Registered]) -> Registered:
+    """What happens meanwhile, for the person in front of it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    watched = console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not watched) as bar:
+        task = bar.add_task("downloading", visible=False)
+        for event in events:
+            match event:
+                case hub.Offered():
+                    terms = event.licence or "not declared"
+                    console.print(
+                        f"{event.spot}: {event.size / 1e6:.1f} MB, licence: {terms}, see {event.page}",
+                        highlight=False,
+                        soft_wrap=True,
+                        markup=False,
+                    )
+                case Received():
+                    bar.update(task, completed=event.done, total=event.total, visible=True)
+                case hub.Fetched():
+                    bar.update(task, description="converting and checking")
+                case Registered():
+                    return event
+    raise AssertionError("the last event is always Registered")
+
+
+def _tell(made: Registered, *, err: bool = False) -> None:
+    report = "" if made.report is None else f"{made.report}\n{_use(made.report, made.name)}\n"
+    licence = made.checkpoint.history.licence or UNSTATED
+    typer.echo(f"{report}licence: {licence}\nregistered '{made.name}' ({made.checkpoint.path})", err=err)
+
+
+def _use(report: Report, where: str | Path) -> str:
+    """What can be done with it."""
+    if report.random:
+        return f"a start for training, not a model to segment with: give it to training as --init {where}"
+    return f"use it with --model {where}"
 
 
 @models.command("remove")

@@ -1,4 +1,4 @@
-"""Models by name: copies in the models folder, each there whole or not at all."""
+"""Models by name: files in the models folder, each there whole or not at all, and how they get there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,34 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from boltzformer import checkpoint
+from boltzformer import checkpoint, hub
 from boltzformer.checkpoint import Checkpoint
+from boltzformer.convert import Origin, Report, convert
+from boltzformer.convert.card import card_of, licence_in
+from boltzformer.download import Received
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder, model_file
+from boltzformer.model.config import ModelConfig
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model that can be used by its name from now on."""
+
+    checkpoint: Checkpoint
+    report: Report | None
+    """What its conversion said; None for a file of our own, which is only copied."""
+
+    @property
+    def name(self) -> str:
+        """What `--model` calls it."""
+        return self.checkpoint.path.stem
 
 
 def registered() -> dict[str, Path]:
@@ -21,28 +41,82 @@ def registered() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder("models").glob("*.safetensors")) if not file.name.startswith(".")}
 
 
-def add(file: Path, name: str = "", *, overwrite: bool = False) -> Checkpoint:
-    """Copy a model file of our own into the folder, after it was loaded once: only what works is registered."""
-    checkpoint.load(file)
+def add(
+    file: Path,
+    name: str = "",
+    *,
+    overwrite: bool = False,
+    origin: Origin | None = None,
+    config: ModelConfig | None = None,
+    skip: Sequence[str] = (),
+) -> Registered:
+    """Copy a model file of our own into the folder, or convert any other into it. Only what loads is registered."""
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
-    target = _target(name)
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"A model '{name}' is registered already: choose another --name, or give --overwrite.")
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    target = _free(name, overwrite)
+    place = target.parent / f".{secrets.token_hex(8)}"  # nothing has its name before it is whole and was loaded once
+    part = place / target.name
+    report = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, part)
-        with part.open("rb+") as copied:
-            os.fsync(copied.fileno())
-        os.replace(part, target)
+        if checkpoint.is_ours(file):
+            checkpoint.load(file)
+            place.mkdir(parents=True)
+            shutil.copyfile(file, part)
+            if origin is not None and origin.card:
+                card_of(part).write_text(origin.card, encoding="utf-8")
+            elif card_of(file).is_file():
+                shutil.copyfile(card_of(file), card_of(part))
+            with part.open("rb+") as copied:
+                os.fsync(copied.fileno())
+        else:
+            report = convert(file, part, origin=origin, name=name, config=config, skip=skip)
+            checkpoint.load(part)
+        card_of(target).unlink(missing_ok=True)
+        for made in (card_of(part), part):
+            if made.is_file():
+                os.replace(made, target.parent / made.name)
     except OSError as error:
         raise CheckpointError(
-            f"{file} can't be copied to {target.parent} ({error.strerror or error}): "
+            f"{file} can't be brought to {target.parent} ({error.strerror or error}): "
             "free some space, or choose another place with BOLTZFORMER_HOME."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
-    return checkpoint.read(target)
+        shutil.rmtree(place, ignore_errors=True)
+    return Registered(checkpoint.read(target), report)
+
+
+def get(
+    what: str, name: str = "", *, overwrite: bool = False, skip: Sequence[str] = ()
+) -> Iterator[hub.Offered | Received | hub.Fetched | Registered]:
+    """Download, check, convert and register a model from the hub. The last event is `Registered`."""
+    spot = hub.spot_of(what)
+    if spot is None:
+        known = ", ".join(hub.KNOWN)
+        raise CheckpointError(f"'{what}' names nothing on the hub: give owner/repository:file, or one of: {known}.")
+    name = name or spot.name
+    _free(name, overwrite)
+    for event in hub.fetch(spot):
+        yield event
+        if isinstance(event, hub.Fetched):
+            origin = Origin(str(spot), licence_in(event.card), event.card, event.checksum)
+            made = add(event.path, name, overwrite=overwrite, origin=origin, skip=skip)
+            event.discard()
+            yield made
+
+
+def on_hub(model: str) -> Path | None:
+    """The file of a model that is named by its place on the hub, fetched if this is its first use; else None."""
+    spot = hub.spot_of(model)
+    if spot is None:
+        return None
+    if model_file(spot.name).is_file():
+        return model_file(spot.name)
+    if model in hub.KNOWN:
+        raise CheckpointError(
+            f"'{model}' is not on this computer yet: `boltzformer models get {model}` downloads and converts it."
+        )
+    *_, last = get(model)
+    assert isinstance(last, Registered)
+    return last.checkpoint.path
 
 
 def remove(name: str) -> Path:
@@ -53,8 +127,17 @@ def remove(name: str) -> Path:
         raise CheckpointError(f"There is no registered model '{name}' (registered: {known}): nothing was removed.")
     try:
         target.unlink()
+        card_of(target).unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"{target} can't be removed ({error.strerror}): check its permissions.") from error
+    return target
+
+
+def _free(name: str, overwrite: bool) -> Path:
+    """Where a model of this name will lie, if it may."""
+    target = _target(name)
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"A model '{name}' is registered already: choose another --name, or give --overwrite.")
     return target
 
 
