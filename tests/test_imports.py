@@ -26,6 +26,7 @@ TORCH_FREE = [
         "resampling.py",
         "postprocess.py",
         "vocabulary.py",
+        "guidance.py",
         "protocol.py",
         "client.py",
         "phantom.py",
