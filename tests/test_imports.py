@@ -101,6 +101,7 @@ def test_public_names_change_only_on_purpose() -> None:
         *(
             "GeometryError",
             "Grid",
+            "Guidance",
             "ImageError",
             "Job",
             "LabelMap",
