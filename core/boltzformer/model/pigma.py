@@ -21,7 +21,7 @@ def with_image(image: Tensor, masks: Tensor) -> Tensor:
 
 
 class PigmaV1(nn.Module):
-    """BoltzFormer: two linear steps, from 256² to 512², whatever the image."""
+    """BoltzFormer: two linear steps, from stride 4 to stride 2; published for 1024², so from 256² to 512²."""
 
     def __init__(self, queries: int, channels: int) -> None:
         super().__init__()
@@ -29,14 +29,15 @@ class PigmaV1(nn.Module):
         self.output_conv = nn.Conv2d(3 + channels, 1, 1)
 
     def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """What is needed of the normalised image (B, 3, H, W), whatever the prompt: its sizes at 256² and 512²."""
-        return resize(image, 256, 256), resize(image, 512, 512)
+        """What is needed of the normalised image (B, 3, H, W), whatever the prompt: its sizes at strides 4 and 2."""
+        height, width = (-(-side // 4) for side in image.shape[-2:])  # as many as masks have
+        return resize(image, height, width), resize(image, 2 * height, 2 * width)
 
     def forward(self, pyramid: tuple[Tensor, Tensor], masks: Tensor) -> Tensor:
-        """(B·P, 1, 512, 512) from the logits (B·P, Q, 256, 256) of all queries."""
+        """(B·P, 1, 2h, 2w) from the logits (B·P, Q, h, w) of all queries."""
         small, large = pyramid
         drawn = self.output_conv(with_image(large, self.output_deconv(with_image(small, masks))))
-        return (drawn + resize(masks.mean(1, keepdim=True), 512, 512)) / 2
+        return (drawn + resize(masks.mean(1, keepdim=True), *large.shape[-2:])) / 2
 
 
 class PigmaV2(nn.Module):
