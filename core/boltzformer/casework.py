@@ -18,6 +18,7 @@ from boltzformer.cases import Case, Target, checked_place, is_finished, place_of
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
+from boltzformer.guidance import Guidance
 from boltzformer.intensity import Window
 from boltzformer.postprocess import sigmoid, smoothed
 from boltzformer.region import Region
@@ -161,6 +162,7 @@ class Casework:
         request = self.request
         told = prediction.provenance["window"]
         window = Window(told["low"], told["high"], told["kind"], told["zero"])
+        led = [Guidance(**one) for one in prediction.provenance["guidance"]]
         prefix = "" if place.own_folder else f"{place.stem}."
         if request.lesions:
             rows = lesions.table(labels, prediction, lesions.edges_of(prediction))
@@ -176,9 +178,9 @@ class Casework:
                         shown = Volume(values, volume.grid, source=volume.source)
                         io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
             for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
-                how: dict[str, Any] = {"size": request.size, "guidance": request.guidance(volume.grid)}
-                trace = engine.trace(volume, prompt, index, seed=request.seed, window=window, region=region, **how)
                 plan = prediction.plan
+                how: dict[str, Any] = {"window": window, "region": region, "size": plan.size, "guidance": led}
+                trace = engine.trace(volume, prompt, index, seed=request.seed, **how)
                 mask = plan.view.apply(labels.mask(number + 1))[plan.canonical_index(index)]
                 plain = pictures.slice_picture(volume, plan, window, index)
                 sheet = pictures.looks_picture(plain, plan, trace, mask, title=f"{prompt.text}, slice {index}")

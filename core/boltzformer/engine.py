@@ -109,9 +109,8 @@ class Engine:
         along = volume.slice_axis if axis is None else axis
         box = None if region is None else region.box(volume.grid, along)
         side = config.image_size if size is None else int(size)
-        plan = SlicePlan.of(volume.grid, side, along, channels=config.channels, resampler=config.resampler, box=box)
-        check_side(side, plan, config)
-        return plan
+        check_side(side, config, whole=box is None)
+        return SlicePlan.of(volume.grid, side, along, channels=config.channels, resampler=config.resampler, box=box)
 
     def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES) -> Need:
         """Memory that segmenting a whole volume takes."""

@@ -70,7 +70,7 @@ def check_slices(slices: Iterable[int], plan: SlicePlan) -> list[int]:
     return order
 
 
-def check_side(side: int, plan: SlicePlan, config: ModelConfig) -> None:
+def check_side(side: int, config: ModelConfig, *, whole: bool) -> None:
     """Refuses network inputs that the model can't read, or whose details it never learned to read."""
     stride = config.encoder.strides[-1]
     if side != config.image_size and (side < stride or side % stride):
@@ -78,7 +78,7 @@ def check_side(side: int, plan: SlicePlan, config: ModelConfig) -> None:
             f"This model can't look at slices of {side} pixels: give a multiple of {stride}, such as "
             f"{2 * config.image_size // stride * stride}; it was trained at {config.image_size}."
         )
-    if side > LARGEST * config.image_size and plan.box is None:
+    if side > LARGEST * config.image_size and whole:
         raise BoltzFormerError(
             f"Whole slices of {side} pixels are too large for this model, which was trained at {config.image_size}: "
             f"give at most {LARGEST * config.image_size}, or a region to look at enlarged."
