@@ -72,7 +72,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         trained = [tokens_at(trained_side, stride) for stride in config.strides]
-        self._trained = [None if tokens is None else self._drawn(tokens) for tokens in trained]
+        self.trained = [None if tokens is None else self._drawn(tokens) for tokens in trained]
         c, heads, layers = config.hidden, config.heads, range(config.layers)
         if config.text_prior:
             self.initial_self_attention_layer = SelfAttentionLayer(c, heads)
@@ -230,7 +230,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The queries after they have read the tokens that they visit."""
         level = layer % len(image.sizes)
-        sharp = sharpness(self._drawn(image.tokens[level].shape[1]), self._trained[level])
+        sharp = sharpness(self._drawn(image.tokens[level].shape[1]), self.trained[level])
         grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level], sharp)
         if way is None:
             way = cheapest(
