@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,12 @@ class Engine:
         check_side(side, config, whole=box is None)
         return SlicePlan.of(volume.grid, side, along, channels=config.channels, resampler=config.resampler, box=box)
 
-    def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES) -> Need:
+    def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES, size: int | None = None) -> Need:
         """Memory that segmenting a whole volume takes."""
-        slices, parameters = self.plan(volume).count, self.about.parameters
-        size = volume.array.nbytes
-        return need(self.about.config, parameters, volume=size, slices=slices, prompts=prompts, cache_bytes=cache_bytes)
+        plan, kept = self.plan(volume, size=size), volume.array.nbytes
+        seen = replace(self.about.config, image_size=plan.size)
+        how = {"volume": kept, "slices": plan.count, "prompts": prompts, "cache_bytes": cache_bytes}
+        return need(seen, self.about.parameters, **how)
 
     def segment(
         self,

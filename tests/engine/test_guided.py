@@ -187,3 +187,4 @@ def test_slices_larger_than_in_training_up_to_twice_and_more_on_a_region(engine:
             engine.plan(small.volume, size=wrong)
     region = Region.of_voxels(small.volume.grid, (15, 20, 8), (50, 55, 8))
     assert engine.plan(small.volume, region=region, size=3 * side).size == 3 * side
+    assert engine.need(small.volume, size=2 * side).work == pytest.approx(4 * engine.need(small.volume).work, rel=0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, ModelConfig
 from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
+from boltzformer.model.extrapolation import Extrapolation
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
 from boltzformer.model.pigma import PigmaV1, PigmaV2
@@ -98,6 +99,13 @@ class BoltzFormer(nn.Module):
     def text(self) -> TextEncoder:
         """The part that reads prompts."""
         return cast(TextEncoder, self.decoder.get_submodule("language_encoder"))
+
+    def learn_beta(self) -> None:
+        """Gives every self-attention over a grid a β to learn: for fine-tuning on images larger than `image_size`."""
+        self.config = replace(self.config, learned_beta=True)
+        for module in self.modules():
+            if isinstance(module, Extrapolation):
+                module.beta = nn.Parameter(self.pixel_mean.new_tensor(float(module.beta)))
 
     def encode_image(self, images: Tensor) -> ImageState:
         """From images (B, 3, H, W) in 0…255."""
