@@ -17,7 +17,7 @@ from boltzformer.model import extrapolation
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import HieraConfig, ModelConfig, PixelDecoderConfig, tiny
 from boltzformer.model.extrapolation import BETA, Extrapolation, sharpness, tokens_at
-from boltzformer.model.pigma import PigmaV1
+from boltzformer.model.pigma import PigmaV1, pyramid
 from boltzformer.model.text import ByteTokenizer
 
 HIERA = HieraConfig(width=16, stages=(1, 1, 2, 1), global_blocks=(3,), windows=(8, 4, 4, 3), neck=32)
@@ -133,6 +133,9 @@ def test_the_linear_up_scaling_follows_the_size_of_the_image_and_is_as_published
     torch.manual_seed(0)
     pigma = PigmaV1(queries=2, channels=3)
     for side, small in ((1024, 256), (1021, 256), (2048, 512), (512, 128)):
-        pyramid = pigma.pyramid(torch.rand(1, 3, side, side))
-        assert [tuple(one.shape[2:]) for one in pyramid] == [(small, small), (2 * small, 2 * small)]
-        assert pigma(pyramid, torch.rand(1, 2, small, small)).shape == (1, 1, 2 * small, 2 * small)
+        image, masks = torch.rand(1, 3, side, side), torch.rand(1, 2, small, small)
+        sizes = pyramid(image, (small, small))
+        assert [tuple(one.shape[2:]) for one in sizes] == [(small, small), (2 * small, 2 * small)]
+        assert pigma(sizes, masks).shape == (1, 1, 2 * small, 2 * small)
+    model = make(replace(tiny(), pigma="v1"))  # whatever the size of its images
+    assert [answer(model, side).shape[-1] for side in (96, 100, 192)] == [48, 50, 96]

@@ -14,7 +14,7 @@ from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceToke
 from boltzformer.model.extrapolation import Extrapolation
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
-from boltzformer.model.pigma import PigmaV1, PigmaV2
+from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.plain import PlainEncoder
 from boltzformer.model.text import TextEncoder, TextState, Tokenizer
@@ -111,8 +111,8 @@ class BoltzFormer(nn.Module):
         """From images (B, 3, H, W) in 0…255."""
         normalised = (images - self.pixel_mean) / self.pixel_std
         features = self.sem_seg_head["pixel_decoder"](self.backbone(normalised))
-        pyramid = self._pigma[0].pyramid(normalised) if self._pigma else None
-        return ImageState(self.decoder.prepare(features.maps, features.mask), pyramid)
+        sizes = pyramid(normalised, features.mask.shape[-2:]) if self._pigma else None
+        return ImageState(self.decoder.prepare(features.maps, features.mask), sizes)
 
     def encode_text(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> TextState:
         """From P prompts, each as text or as token ids with start and end."""
