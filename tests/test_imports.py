@@ -26,6 +26,7 @@ TORCH_FREE = [
         "resampling.py",
         "postprocess.py",
         "vocabulary.py",
+        "guidance.py",
         "protocol.py",
         "client.py",
         "phantom.py",
@@ -100,6 +101,7 @@ def test_public_names_change_only_on_purpose() -> None:
         *(
             "GeometryError",
             "Grid",
+            "Guidance",
             "ImageError",
             "Job",
             "LabelMap",

@@ -54,7 +54,6 @@ def test_every_ablation_survives_a_trip_through_json(queries, layers, temperatur
     ("change", "sentence"),
     [
         (lambda c: replace(c, decoder=replace(c.decoder, edge_queries=4)), "edge_queries = 0, or pigma = None"),
-        (lambda c: replace(c, pigma="v1"), "fixed to images of 1024²"),
         (lambda c: replace(c, pigma="v3"), "pigma = 'v3' is unknown"),
         (lambda c: replace(c, image_size=98), "multiple of 4"),
         (lambda c: replace(c, encoder=HieraConfig(), image_size=104), "multiple of 32"),

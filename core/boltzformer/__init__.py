@@ -13,6 +13,7 @@ _HOME = {
     "Cancelled": "types",
     "Event": "types",
     "Failed": "types",
+    "Guidance": "guidance",
     "LabelMap": "types",
     "LookTrace": "types",
     "Prediction": "types",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from boltzformer.errors import ImageError as ImageError
     from boltzformer.errors import OutOfMemory as OutOfMemory
     from boltzformer.geometry import Grid as Grid
+    from boltzformer.guidance import Guidance as Guidance
     from boltzformer.intensity import Window as Window
     from boltzformer.region import Region as Region
     from boltzformer.slicing import SlicePlan as SlicePlan

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from boltzformer.guidance import Guidance, Hint
+from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
+from boltzformer.model.decoder import Energies
 from boltzformer.model.text import TextState
 from boltzformer.noise import Draw, noise_for
 from boltzformer.slicing import to_int8
@@ -25,6 +28,7 @@ class Question:
     prompts: tuple[Prompt, ...]
     seed: int
     samples: int
+    guidance: tuple[Guidance, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,20 @@ def answer(
     index: int,
     middle: int,
     together: int = 1,
+    hints: Sequence[Hint] = (),
 ) -> SliceResult:
-    """The answer for the slice with stored number `index` and canonical number `middle`."""
-    drawn = sample(model, image, texts, question, middle, together)
+    """The answer for the slice with stored number `index` and canonical number `middle`; a hint per prompt, or none."""
+    drawn = sample(model, image, texts, question, middle, together, hints)
+    lifted = np.array([one.lifts for one in hints])
     logits: list[NDArray[np.int8]] = []
     spreads: list[NDArray[np.uint8]] = []
     edges: list[NDArray[np.int8]] = []
     existence: list[float] = []
-    for _ in question.prompts:
+    for number in range(len(question.prompts)):
         some = [next(drawn) for _ in range(question.samples)]
         existence.append(sum(one.existence for one in some) / len(some))
         mean, spread = _mean_and_spread([one.logits for one in some])
-        found = existence[-1] >= FLOOR
+        found = existence[-1] >= FLOOR or (lifted.any() and lifted[number])
         logits.append(to_int8(mean.numpy()) if found else np.full(mean.shape, -128, np.int8))
         spreads.append(spread * np.uint8(found))
         outlines = [one.edges for one in some if one.edges is not None]
@@ -70,6 +76,7 @@ def answer(
         np.array(existence, np.float32),
         np.stack(spreads) if question.samples > 1 else None,
         np.stack(edges) if edges else None,
+        lifted if lifted.any() else None,
     )
 
 
@@ -80,24 +87,35 @@ def sample(
     question: Question,
     middle: int,
     together: int = 1,
+    hints: Sequence[Hint] = (),
 ) -> Iterator[Sample]:
     """Prompt by prompt, the samples of each; `together` of them go through the decoder at once.
 
     At one by one every draw has the same shape, so a CPU gives it the same bits whatever is asked beside it.
     """
-    draws: list[tuple[TextState, Draw]] = [
-        (text, (prompt.text, k))
-        for text, prompt in zip(texts, question.prompts, strict=True)
+    draws: list[tuple[TextState, Draw, Hint]] = [
+        (text, (prompt.text, k), one)
+        for text, prompt, one in zip(texts, question.prompts, hints or [Hint()] * len(texts), strict=True)
         for k in range(question.samples)
     ]
     for start in range(0, len(draws), together):
         some = draws[start : start + together]
-        noise = noise_for(model, image, [draw for _, draw in some], middle, question.seed)
-        given = model.decode(image, beside([text for text, _ in some]), noise)
+        noise = noise_for(model, image, [draw for _, draw, _ in some], middle, question.seed)
+        energies = energies_of(model, image, [one for _, _, one in some])
+        given = model.decode(image, beside([text for text, _, _ in some]), noise, energies=energies)
         logits = given.logits[0].float().cpu()  # (P, h, w)
         edges = None if given.edges is None else given.edges[0].float().cpu()
         for p, existence in enumerate(_existence(given)):
             yield Sample(logits[p], existence, None if edges is None else edges[p])
+
+
+def energies_of(model: BoltzFormer, image: ImageState, hints: Sequence[Hint]) -> Energies | None:
+    """What the hints of a slice add to its guesses, a row per hint; None where all of them say nothing."""
+    if not any(hints):
+        return None
+    grids = zip(image.tokens.sizes, model.config.decoder.strides, strict=True)
+    rows = [torch.stack([boltzmann.energy(one, size, stride) for one in hints]) for size, stride in grids]
+    return [grid[None, :, None].to(image.tokens.semantic.device) for grid in rows]  # (1, P, 1, L) each
 
 
 def beside(texts: Sequence[TextState]) -> TextState:

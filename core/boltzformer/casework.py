@@ -18,6 +18,7 @@ from boltzformer.cases import Case, Target, checked_place, is_finished, place_of
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
+from boltzformer.guidance import Guidance
 from boltzformer.intensity import Window
 from boltzformer.postprocess import sigmoid, smoothed
 from boltzformer.region import Region
@@ -56,7 +57,7 @@ class Casework:
             show.event("skipped", case=case.name, reason="finished before")
             show.say(f"{case.name}: finished before, skipped.")
             return None
-        wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.box(volume.grid)
+        wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.enlarged(volume.grid)
         engine = self.engine()
         fits = _fits(engine)
         asked = [one.text for one in request.asked]
@@ -100,10 +101,12 @@ class Casework:
             "samples": request.samples,
             "window": Window.choose(request.window, volume.array, volume.modality),
             "slices": wanted,
+            "size": request.size,
+            "guidance": request.guidance(volume.grid),
             "batch_size": self.batch_size,
         }
         if request.region == FOUND:
-            first = self._watched(case, engine.segment(volume, request.asked, **how))
+            first = self._watched(case, engine.segment(volume, request.asked, **{**how, "size": None}))
             region = Region.around(volume.grid, first.labels().layers.max(axis=0))
             box = engine.plan(volume, region=region).indices
             how["slices"] = None if wanted is None else [index for index in wanted if index in box]
@@ -159,6 +162,7 @@ class Casework:
         request = self.request
         told = prediction.provenance["window"]
         window = Window(told["low"], told["high"], told["kind"], told["zero"])
+        led = [Guidance(**one) for one in prediction.provenance["guidance"]]
         prefix = "" if place.own_folder else f"{place.stem}."
         if request.lesions:
             rows = lesions.table(labels, prediction, lesions.edges_of(prediction))
@@ -174,8 +178,9 @@ class Casework:
                         shown = Volume(values, volume.grid, source=volume.source)
                         io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
             for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
-                trace = engine.trace(volume, prompt, index, seed=request.seed, window=window, region=region)
                 plan = prediction.plan
+                how: dict[str, Any] = {"window": window, "region": region, "size": plan.size, "guidance": led}
+                trace = engine.trace(volume, prompt, index, seed=request.seed, **how)
                 mask = plan.view.apply(labels.mask(number + 1))[plan.canonical_index(index)]
                 plain = pictures.slice_picture(volume, plan, window, index)
                 sheet = pictures.looks_picture(plain, plan, trace, mask, title=f"{prompt.text}, slice {index}")

@@ -100,7 +100,17 @@ def segment(
         str | None,
         typer.Option(help="Look only at this box, enlarged: corners I,J,K:I,J,K; or 'found', around a first pass."),
     ] = None,
-    mm: Annotated[bool, typer.Option("--mm", help="The corners of --region are LPS millimetres X,Y,Z.")] = False,
+    here: Annotated[
+        list[str] | None, typer.Option(help="The object is at voxel I,J,K (0-based; I,J in 2-D); several times.")
+    ] = None,
+    not_here: Annotated[list[str] | None, typer.Option(help="It is not at voxel I,J,K; several times.")] = None,
+    box: Annotated[
+        str | None, typer.Option(help="It is in this box, I,J,K:I,J,K: in those slices look nowhere else.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Look at slices of so many pixels, up to twice what the model was trained at.")
+    ] = None,
+    mm: Annotated[bool, typer.Option("--mm", help="All points and corners are LPS millimetres X,Y,Z.")] = False,
     series: Series = None,
     frame: Frame = None,
     allow_gaps: AllowGaps = False,
@@ -143,6 +153,10 @@ def segment(
             smooth=smooth,
             samples=samples,
             region=region,
+            size=size,
+            here=tuple(here or ()),
+            not_here=tuple(not_here or ()),
+            box=box,
             mm=mm,
             series=series,
             frame=frame,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from boltzformer import checkpoint, provenance
-from boltzformer.answering import Question, answer
+from boltzformer.answering import Question, answer, energies_of
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place, choose, use_cores
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.features import FeatureCache, Scope, one_by_one
+from boltzformer.guidance import Guidance, Hint, hint
 from boltzformer.intensity import Window
 from boltzformer.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
@@ -21,7 +23,7 @@ from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
 from boltzformer.noise import noise_for
 from boltzformer.region import Region
-from boltzformer.run import Run, Slices, check_slices, one_after_another, outwards
+from boltzformer.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
     Adjusted,
@@ -95,22 +97,28 @@ class Engine:
         """Why there, in a sentence."""
         return self._asked.why
 
-    def plan(self, volume: Volume, axis: int | None = None, region: Region | None = None) -> SlicePlan:
-        """How this model would cut the volume: along an array axis (None: the acquisition axis), whole or in a box."""
+    def plan(
+        self, volume: Volume, axis: int | None = None, region: Region | None = None, size: int | None = None
+    ) -> SlicePlan:
+        """How this model would cut the volume: along an array axis (None: the acquisition axis), whole or in a box.
+
+        `size`: side of what the network sees in pixels (None: the model's own), up to twice what it was trained with.
+        """
         if axis not in (None, 0, 1, 2):
             raise BoltzFormerError(f"There is no array axis {axis}: give 0, 1 or 2 (z, y, x).")
         config = self.model.config
         along = volume.slice_axis if axis is None else axis
         box = None if region is None else region.box(volume.grid, along)
-        return SlicePlan.of(
-            volume.grid, config.image_size, along, channels=config.channels, resampler=config.resampler, box=box
-        )
+        side = config.image_size if size is None else int(size)
+        check_side(side, config, whole=box is None)
+        return SlicePlan.of(volume.grid, side, along, channels=config.channels, resampler=config.resampler, box=box)
 
-    def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES) -> Need:
+    def need(self, volume: Volume, prompts: int = 1, cache_bytes: int = CACHE_BYTES, size: int | None = None) -> Need:
         """Memory that segmenting a whole volume takes."""
-        slices, parameters = self.plan(volume).count, self.about.parameters
-        size = volume.array.nbytes
-        return need(self.about.config, parameters, volume=size, slices=slices, prompts=prompts, cache_bytes=cache_bytes)
+        plan, kept = self.plan(volume, size=size), volume.array.nbytes
+        seen = replace(self.about.config, image_size=plan.size)
+        how = {"volume": kept, "slices": plan.count, "prompts": prompts, "cache_bytes": cache_bytes}
+        return need(seen, self.about.parameters, **how)
 
     def segment(
         self,
@@ -124,11 +132,14 @@ class Engine:
         axis: int | None = None,
         samples: int = 1,
         region: Region | None = None,
+        size: int | None = None,
+        guidance: Guidance | Sequence[Guidance] | None = None,
         batch_size: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> Iterator[Happening]:
         """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`.
 
+        `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
         CPU takes one at a time, so that each has the same bits whatever runs beside it.
         """
@@ -140,13 +151,13 @@ class Engine:
         ):
             if value is not None and value < least:
                 raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
-        plan, shown = self.plan(volume, axis, region), _shown(volume, window)
+        plan, shown = self.plan(volume, axis, region, size), _shown(volume, window)
         if callable(slices):
             ask, total, focus = slices, len(plan.indices), start
         else:
             order = outwards(plan.indices, start) if slices is None else check_slices(slices, plan)
             ask, total, focus = one_after_another(order), len(order), order[0] if start is None else start
-        question = Question(asked, int(seed), int(samples))
+        question = Question(asked, int(seed), int(samples), followed(guidance, plan, asked, self.about))
         gpu = self._asked.device.type != "cpu"
         effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
@@ -162,18 +173,20 @@ class Engine:
         window: Window | None = None,
         axis: int | None = None,
         region: Region | None = None,
+        size: int | None = None,
+        guidance: Guidance | Sequence[Guidance] | None = None,
     ) -> SamplingTrace:
         """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0)."""
-        (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region)
+        (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
         check_slices([index], plan)
-        run = Run(
-            volume, plan, shown, region, Question((one,), seed, 1), lambda: None, index, Effort(self._asked, 1, 1)
-        )
+        question = Question((one,), seed, 1, followed(guidance, plan, (one,), self.about))
+        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self._asked, 1, 1))
         with torch.inference_mode():
             self._move(self._asked)
             image = self._image(run, self._scope(run, provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
-            looks = self.model.decode(image, self._text(one.text), noise, True).trace
+            energies = energies_of(self.model, image, _hints(question, plan, index))
+            looks = self.model.decode(image, self._text(one.text), noise, True, energies=energies).trace
         return SamplingTrace(tuple(_look_trace(look) for look in looks))
 
     # --- one run -------------------------------------------------------------------------------------------------
@@ -216,7 +229,8 @@ class Engine:
                 image = self._image(run, self._scope(run, voxels), index)
                 texts = [self._text(prompt.text) for prompt in run.question.prompts]
                 middle = run.plan.canonical_index(index)
-                return answer(self.model, image, texts, run.question, index, middle, run.effort.together)
+                hints = _hints(run.question, run.plan, index)
+                return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -284,6 +298,11 @@ def _shown(volume: Volume, window: Window | None) -> Window:
     if volume.array.dtype.kind not in "biuf":
         raise BoltzFormerError(f"Voxels of type {volume.array.dtype} can't be shown: give real numbers.")
     return window or volume.window()
+
+
+def _hints(question: Question, plan: SlicePlan, index: int) -> list[Hint]:
+    """Per prompt, what guidance says about a slice."""
+    return [hint(question.guidance, plan, index, prompt.text) for prompt in question.prompts]
 
 
 def _look_trace(look: Look) -> LookTrace:

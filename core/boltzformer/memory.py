@@ -55,9 +55,8 @@ def need(
 
 def answer_side(config: ModelConfig) -> int:
     """Side of the model's logits in pixels."""
-    if config.pigma == "v1":
-        return 512
-    return -(-config.image_size // (4 if config.pigma is None else 2))
+    fine = -(-config.image_size // 4)
+    return fine if config.pigma is None else 2 * fine
 
 
 def feature_bytes(config: ModelConfig) -> int:
@@ -65,8 +64,8 @@ def feature_bytes(config: ModelConfig) -> int:
     side, decoder = config.image_size, config.decoder
     fine = (-(-side // 4)) ** 2
     tokens = sum((-(-side // stride)) ** 2 for stride in decoder.strides)
-    sizes = {None: 0, "v1": 256**2 + 512**2, "v2": (side // 4) ** 2 + (side // 2) ** 2}
-    return 4 * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + 3 * sizes[config.pigma])
+    pyramid = 0 if config.pigma is None else 3 * 5 * fine
+    return 4 * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + pyramid)
 
 
 @dataclass(frozen=True)

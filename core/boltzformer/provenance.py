@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,13 @@ def describe(
             "resampler": plan.resampler,
         },
         "region": None if region is None else {"low_lps_mm": region.low_lps_mm, "high_lps_mm": region.high_lps_mm},
+        "guidance": [asdict(one) for one in question.guidance],
         "slices": [one.index for one in slices],
+        "gate lifted": [
+            {"slice": one.index, "prompts": [prompt.text for n, prompt in enumerate(question.prompts) if one.lifted[n]]}
+            for one in slices
+            if one.lifted is not None
+        ],
         "law": decoder.law,
         "temperature": decoder.base_temperature,
         "ratio": decoder.sample_ratio,
@@ -89,4 +96,6 @@ def hash_of_logits(slices: Iterable[SliceResult]) -> str:
     found = hashlib.sha256()
     for one in slices:
         found.update(f"{one.index}".encode() + one.logits.tobytes() + one.existence.tobytes())
+        if one.lifted is not None:
+            found.update(one.lifted.tobytes())
     return found.hexdigest()

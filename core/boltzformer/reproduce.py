@@ -9,6 +9,7 @@ import torch
 
 from boltzformer.engine import Engine, Happening
 from boltzformer.errors import BoltzFormerError
+from boltzformer.guidance import Guidance
 from boltzformer.intensity import Window
 from boltzformer.provenance import hash_of_voxels, software
 from boltzformer.region import Region
@@ -40,7 +41,7 @@ def reproduce(provenance: Mapping[str, Any], volume: Volume, engine: Engine) -> 
             f"The model differs: '{engine.about.history.name}' has SHA-256 {engine.about.sha256[:12]}…, the result was "
             f"made by '{asked.model_name}' ({asked.model[:12]}…): give that one's file."
         )
-    plan = engine.plan(volume, asked.axis, asked.region)
+    plan = engine.plan(volume, asked.axis, asked.region, asked.size)
     if plan.plane != asked.plane or not asked.slices <= set(plan.indices):
         raise BoltzFormerError("The image's orientation differs from that of the result: give the image as it was.")
     return _again(asked, volume, engine)
@@ -59,6 +60,8 @@ class _Asked:
         self.axis, self.plane = int(facts["plan"]["axis"]), str(facts["plan"]["plane"])
         box = facts["region"]
         self.region = None if box is None else Region(tuple(box["low_lps_mm"]), tuple(box["high_lps_mm"]))
+        self.size = int(facts["plan"]["size"])
+        self.guidance = [Guidance(**one) for one in facts.get("guidance", ())]
         self.slices = {int(index) for index in facts["slices"]}
         self.seed, self.samples, self.threads = int(facts["seed"]), int(facts["samples"]), int(facts["threads"])
         self.answers = str(facts["logits sha256"])
@@ -83,6 +86,8 @@ def _again(asked: _Asked, volume: Volume, engine: Engine) -> Iterator[Happening]
             axis=asked.axis,
             samples=asked.samples,
             region=asked.region,
+            size=asked.size,
+            guidance=asked.guidance,
         )
         for event in events:
             if isinstance(event, Prediction) and event.provenance["logits sha256"] != asked.answers:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from boltzformer import io
 from boltzformer.cases import FORMATS
@@ -13,6 +16,7 @@ from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.errors import BoltzFormerError
 from boltzformer.geometry import PLANES, Grid
+from boltzformer.guidance import Guidance, Voxel
 from boltzformer.intensity import Window
 from boltzformer.provenance import hash_of_voxels
 from boltzformer.region import Point, Region
@@ -20,6 +24,9 @@ from boltzformer.types import Prompt, Volume, as_prompts
 
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""
+
+_LATER = ("size", "here", "not_here", "box")
+"""Options that older provenances don't have: written only where used, so that finished cases stay finished."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,15 @@ class Request:
     samples: int = 1
     region: str | None = None
     """Two corners I,J,K:I,J,K, or 'found'."""
+    size: int | None = None
+    """Side of what the network sees in pixels; None: the model's own."""
+    here: tuple[str, ...] = ()
+    """Points I,J,K or, in an image of one slice, I,J."""
+    not_here: tuple[str, ...] = ()
+    box: str | None = None
+    """Two corners I,J,K:I,J,K; nothing outside is looked at."""
     mm: bool = False
-    """Whether the corners are LPS millimetres."""
+    """Whether points and corners are LPS millimetres."""
     series: str | None = None
     frame: int | None = None
     allow_gaps: bool = False
@@ -74,6 +88,9 @@ class Request:
         as_prompts(self.prompts)
         _range(self.slices)
         _corners(self.region)
+        for option, places in (("here", self.here), ("not-here", self.not_here), ("box", _ends(self.box))):
+            for place in places:
+                _place(option, place)
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
@@ -98,7 +115,7 @@ class Request:
             )
         return range(first, end)
 
-    def box(self, grid: Grid) -> Region | None:
+    def enlarged(self, grid: Grid) -> Region | None:
         """The region to look at enlarged; None for the whole image, or for one still to be found."""
         corners = _corners(self.region)
         if corners is None:
@@ -116,9 +133,31 @@ class Request:
         first, last = (tuple(int(value) for value in corner) for corner in corners)
         return Region.of_voxels(grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
 
+    def guidance(self, grid: Grid) -> Guidance:
+        """Where the user points, in voxels of the image."""
+        here, not_here = ([self._point(text, grid) for text in texts] for texts in (self.here, self.not_here))
+        corners = [self._point(text, grid) for text in _ends(self.box)]
+        if self.mm:
+            here, not_here = ([grid.voxel(point).tolist() for point in points] for points in (here, not_here))
+            # A box in the world may lie askew in the voxels: what holds all of its eight corners.
+            eight = [grid.voxel(corner) for corner in product(*zip(*corners, strict=True))] if corners else []
+            corners = [np.min(eight, axis=0).tolist(), np.max(eight, axis=0).tolist()] if eight else []
+        return Guidance(tuple(here), tuple(not_here), (corners[0], corners[1]) if corners else None)
+
+    def _point(self, text: str, grid: Grid) -> Voxel:
+        i, j, *rest = _place("here", text)
+        if not rest and (self.mm or grid.shape[0] > 1):
+            raise BoltzFormerError(f"The place {text} is none in a volume: give three numbers, such as {text},0.")
+        return i, j, rest[0] if rest else 0.0
+
     def facts(self, volume: Volume, model: Checkpoint, place: Place) -> dict[str, Any]:
         """What the masks of this image depend on, as JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in _LATER:
+            if not own[name]:
+                del own[name]
+            elif isinstance(own[name], tuple):
+                own[name] = list(own[name])
         image = {
             "sha256": hash_of_voxels(volume.array),
             "dtype": str(volume.array.dtype),
@@ -136,7 +175,9 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}
-        request = Request(**{**asked, "prompts": tuple(told["prompts"]), "format": chosen or asked.get("format")})
+        lists = {name: tuple(value) for name, value in asked.items() if isinstance(value, list)}
+        named = {"prompts": tuple(told["prompts"]), "format": chosen or asked.get("format")}
+        request = Request(**{**asked, **lists, **named})
     except OSError as error:
         raise BoltzFormerError(f"{file} could not be read ({error.strerror or error}): check the path.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -156,6 +197,27 @@ def _corners(text: str | None) -> tuple[Point, Point] | None:
             f"--region {text} can't be understood: give two corners I,J,K:I,J,K such as 10,20,3:60,70,9, or '{FOUND}'."
         ) from None
     return (a, b, c), (d, e, f)
+
+
+def _ends(box: str | None) -> tuple[str, ...]:
+    """Two corners, or none."""
+    ends = () if box is None else tuple(box.split(":"))
+    if len(ends) not in (0, 2):
+        raise BoltzFormerError(
+            f"--box {box} can't be understood: give two corners I,J,K:I,J,K such as 10,20,3:60,70,9."
+        )
+    return ends
+
+
+def _place(option: str, text: str) -> tuple[float, ...]:
+    """Two or three numbers."""
+    try:
+        numbers = tuple(map(float, text.split(",")))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (2, 3):
+        raise BoltzFormerError(f"--{option} {text} can't be understood: give a place I,J,K such as 10,20,3.")
+    return numbers
 
 
 def series_number(series: str | None) -> int | str | None:

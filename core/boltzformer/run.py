@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from boltzformer.answering import Question
+from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError
+from boltzformer.guidance import Guidance, as_guidance, check
 from boltzformer.intensity import Window
 from boltzformer.memory import Effort
 from boltzformer.model.boltzformer import ImageState
+from boltzformer.model.config import ModelConfig
 from boltzformer.region import Region
 from boltzformer.slicing import SlicePlan
-from boltzformer.types import Adjusted, SliceResult, Volume
+from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
 
+LARGEST = 2
+"""How many times larger than in training a whole slice may be."""
 Slices = Iterable[int] | Callable[[], int | None]
 """Which slices: their stored numbers in the order wanted, or what to call for the next one (None: no more)."""
 
@@ -63,6 +68,35 @@ def check_slices(slices: Iterable[int], plan: SlicePlan) -> list[int]:
             f"Slices {outside or order} don't exist: the {where} has slices {known[0]} to {known[-1]}."
         )
     return order
+
+
+def check_side(side: int, config: ModelConfig, *, whole: bool) -> None:
+    """Refuses network inputs that the model can't read, or whose details it never learned to read."""
+    stride = config.encoder.strides[-1]
+    if side != config.image_size and (side < stride or side % stride):
+        raise BoltzFormerError(
+            f"This model can't look at slices of {side} pixels: give a multiple of {stride}, such as "
+            f"{2 * config.image_size // stride * stride}; it was trained at {config.image_size}."
+        )
+    if side > LARGEST * config.image_size and whole:
+        raise BoltzFormerError(
+            f"Whole slices of {side} pixels are too large for this model, which was trained at {config.image_size}: "
+            f"give at most {LARGEST * config.image_size}, or a region to look at enlarged."
+        )
+
+
+def followed(
+    guidance: Guidance | Sequence[Guidance] | None, plan: SlicePlan, prompts: Sequence[Prompt], about: Checkpoint
+) -> tuple[Guidance, ...]:
+    """Guidance for prompts that are asked and places that are looked at, if the model can follow it."""
+    given = as_guidance(guidance)
+    check(given, plan, [prompt.text for prompt in prompts])
+    if about.config.decoder.attention == "full" and any(one.here or one.not_here for one in given):
+        raise BoltzFormerError(
+            f"The model '{about.history.name}' looks at everything in every layer, so no point can lead its looks: "
+            "give a box instead, or take a model that samples."
+        )
+    return given
 
 
 def one_after_another(order: Sequence[int]) -> Callable[[], int | None]:

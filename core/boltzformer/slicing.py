@@ -147,6 +147,20 @@ class SlicePlan:
             after = max(self.count - 2, 0)
         return middle, before, after
 
+    def to_pixels(self, voxel: Sequence[float]) -> tuple[float, float, float]:
+        """Where a place i, j, k of the stored array lies: slice (stored number), row and column of the network's input.
+
+        Slices and voxels are counted at their centres, pixels of the network from the image's edge.
+        """
+        side, seen = max(self.crop_shape), []
+        for stored, flip, crop, inside in zip(
+            self.view.order[1:], self.view.flips[1:], self.crop, self._inside, strict=True
+        ):
+            place = voxel[2 - stored]
+            canonical = self.grid.shape[stored] - 1 - place if flip else place
+            seen.append((canonical + 0.5 - crop.start + inside.start) * self.size / side)
+        return voxel[2 - self.axis], seen[0], seen[1]
+
     def to_network(self, plane: Array) -> Array:
         """One canonical slice, padded and resized: uint8 stays uint8, decimals may overshoot."""
         square = np.zeros((max(plane.shape),) * 2, plane.dtype)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.geometry import Array, Grid
+from boltzformer.guidance import Guidance as Guidance
 from boltzformer.intensity import Window
 from boltzformer.packing import Packed, compressed
 from boltzformer.slicing import SlicePlan
@@ -138,6 +139,12 @@ class SliceResult:
     """(P, h, w): standard deviation of the samples' probabilities, 255 = 0.5, the largest there is; None for one."""
     edges: NDArray[np.int8] | None = None
     """(P, h, w) logits of the outline, for models that draw one."""
+    lifted: NDArray[np.bool_] | None = None
+    """(P,): where a user pointed at the object in this slice, so that no gate holds its mask back; None: nowhere."""
+
+    def passes(self, prompt: int, gate: float) -> bool:
+        """Whether a prompt has a mask here: its existence reaches the gate, or a user pointed at it."""
+        return bool(self.existence[prompt] >= gate or (self.lifted is not None and self.lifted[prompt]))
 
     def plane(self, prompt: int) -> NDArray[np.int8]:
         """One prompt's logits, the others left packed."""
@@ -257,7 +264,9 @@ class Prediction:
         return tuple(sorted(area, key=lambda index: (-area[index], index)))
 
     def labels(self, threshold: float = 0.5, existence: float | None = None) -> LabelMap:
-        """One layer per prompt; a slice where the object's existence is below the gate (None: `gate`) stays empty."""
+        """One layer per prompt. A slice where the object's existence is below the gate (None: `gate`) stays empty,
+        unless a user pointed at it.
+        """
         gate = self.gate if existence is None else existence
         if not 0 <= gate <= 1:
             raise BoltzFormerError(f"The existence {gate} is no probability: give a number from 0 to 1.")
@@ -265,7 +274,7 @@ class Prediction:
         return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
 
     def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
-        found = [(s.index, s.plane(prompt)) for s in self.slices if s.existence[prompt] >= existence]
+        found = [(s.index, s.plane(prompt)) for s in self.slices if s.passes(prompt, existence)]
         return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
 
 

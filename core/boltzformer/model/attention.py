@@ -53,6 +53,8 @@ class Grid:
     """(w, C/2): sine code of each column, the second half."""
     level: Tensor
     """(C,): the learned embedding of this grid, part of keys and values."""
+    sharpness: float = 1.0
+    """Factor of all scores, above 1 where more tokens are read than in training (see `extrapolation`)."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,7 +116,7 @@ def _dense(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | No
     """The definition: keys and values of all tokens, scores, softmax, average."""
     to_query, to_key, to_value = _projections(attention)
     memory = grid.tokens + grid.level  # (B, L, C)
-    q = _by_heads(to_query(query), attention.heads)  # (B, heads, P·Q, C / heads)
+    q = _by_heads(_sharpened(to_query(query), grid), attention.heads)  # (B, heads, P·Q, C / heads)
     k = _by_heads(to_key(memory + grid.positions())[:, None], attention.heads)  # (B, heads, L, C / heads)
     v = _by_heads(to_value(memory)[:, None], attention.heads)
     mask = None if blocked is None else blocked.transpose(1, 2).flatten(2, 3)  # (B, heads or 1, P·Q, L)
@@ -138,7 +140,7 @@ def _projected(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor 
     k = k + (along_rows[:, None] + along_columns[None]).flatten(0, 1)
     to_query, _, to_value = _projections(attention)
     mask = None if blocked is None else ~blocked.transpose(1, 2).flatten(2, 3)
-    q, k, v = (_by_heads(x, attention.heads) for x in (to_query(query), k[:, None], v[:, None]))
+    q, k, v = (_by_heads(x, attention.heads) for x in (_sharpened(to_query(query), grid), k[:, None], v[:, None]))
     seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     constant = to_value(grid.level).unflatten(0, (attention.heads, 1, -1))  # Σ a = 1: added after averaging
     return _joined(attention, seen + constant, query)
@@ -147,7 +149,7 @@ def _projected(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor 
 def _absorbed(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor | None) -> Tensor:
     """Scores and averages of the raw tokens; every token is read, none is projected."""
     b, p, q, _ = query.shape
-    asked = _asked(attention, query)  # (B, P, heads, Q, C)
+    asked = _asked(attention, query, grid)  # (B, P, heads, Q, C)
     flat = asked.flatten(1, 3)  # (B, P·heads·Q, C)
     score = flat @ grid.tokens.transpose(1, 2)  # (B, P·heads·Q, L)
     along_rows, along_columns = _axis_scores(flat, grid)
@@ -163,7 +165,7 @@ def _absorbed(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor |
 def _gathered(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) -> Tensor:
     """As `_absorbed`, but a query's heads read only the tokens that it visits: one shared set per query."""
     b, p, q, c = query.shape
-    asked = _asked(attention, query).transpose(2, 3).reshape(b * p * q, attention.heads, c)
+    asked = _asked(attention, query, grid).transpose(2, 3).reshape(b * p * q, attention.heads, c)
     row, token = (~blocked).expand(b, p, 1, q, -1).reshape(b * p * q, -1).nonzero().unbind(1)  # sorted by row
     along_rows, along_columns = _axis_scores(asked, grid)  # (B·P·Q, heads, h or w)
     height, width = grid.size
@@ -195,7 +197,7 @@ def _sparse(attention: Attention, query: Tensor, grid: Grid, blocked: Tensor) ->
     """As `_absorbed`, but only for the pairs of head and token that are visited."""
     b, p, q, c = query.shape
     heads = attention.heads
-    asked = _asked(attention, query).flatten(1, 3)  # (B, P·heads·Q, C)
+    asked = _asked(attention, query, grid).flatten(1, 3)  # (B, P·heads·Q, C)
     along_rows, along_columns = _axis_scores(asked, grid)
     visited = (~blocked).expand(b, p, heads, q, -1).flatten(1, 3)  # (B, P·heads·Q, L)
     average = torch.stack(list(map(_sparse_average, grid.tokens, asked, along_rows, along_columns, visited)))
@@ -229,10 +231,15 @@ def _sparse_average(
     return average / total[:, None]
 
 
-def _asked(attention: Attention, query: Tensor) -> Tensor:
-    """(B, P, heads, Q, C): what each head asks of the raw tokens, W_Kᵀ (W_Q x + b_Q) / √d."""
+def _sharpened(q: Tensor, grid: Grid) -> Tensor:
+    return q if grid.sharpness == 1 else q * grid.sharpness
+
+
+def _asked(attention: Attention, query: Tensor, grid: Grid) -> Tensor:
+    """(B, P, heads, Q, C): what each head asks of the raw tokens, W_Kᵀ (W_Q x + b_Q) / √d, sharpened."""
     c, heads = query.shape[-1], attention.heads
-    q = linear(query, attention.in_proj_weight[:c], attention.in_proj_bias[:c]) * (c // heads) ** -0.5
+    scale = grid.sharpness * (c // heads) ** -0.5
+    q = linear(query, attention.in_proj_weight[:c], attention.in_proj_bias[:c]) * scale
     q = q.unflatten(-1, (heads, -1)).transpose(2, 3)  # (B, P, heads, Q, C / heads)
     return q @ attention.in_proj_weight[c : 2 * c].unflatten(0, (heads, -1))
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, ModelConfig
-from boltzformer.model.decoder import Decoder, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
+from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
+from boltzformer.model.extrapolation import Extrapolation
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
-from boltzformer.model.pigma import PigmaV1, PigmaV2
+from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.plain import PlainEncoder
 from boltzformer.model.text import TextEncoder, TextState, Tokenizer
@@ -51,11 +52,13 @@ class Answer:
 PIGMA: dict[str, type[PigmaV1 | PigmaV2]] = {"v1": PigmaV1, "v2": PigmaV2}
 
 
-def make_encoder(config: EncoderConfig) -> FocalNet | Hiera | PlainEncoder:
-    """The image encoder that a configuration describes."""
+def make_encoder(
+    config: EncoderConfig, trained_side: int | None = None, learned_beta: bool = False
+) -> FocalNet | Hiera | PlainEncoder:
+    """The image encoder that a configuration describes; of ours, only Hiera needs to know how large its images were."""
     if isinstance(config, FocalConfig):
         return FocalNet(config)
-    return Hiera(config) if isinstance(config, HieraConfig) else PlainEncoder(config)
+    return Hiera(config, trained_side, learned_beta) if isinstance(config, HieraConfig) else PlainEncoder(config)
 
 
 class BoltzFormer(nn.Module):
@@ -72,9 +75,10 @@ class BoltzFormer(nn.Module):
             # On the CPU even when the model is laid out on the meta device: version 1 does not store them.
             buffer = torch.tensor(values, dtype=torch.float32, device="cpu")[None, :, None, None]
             self.register_buffer(name, buffer, persistent=decoder.version == 2)
-        self.backbone = make_encoder(encoder)
-        pixels = PixelDecoder(config.pixel_decoder, encoder.channels, encoder.strides, decoder.strides)
-        predictor = Decoder(decoder)
+        side, learned = config.image_size, config.learned_beta
+        self.backbone = make_encoder(encoder, side, learned)
+        pixels = PixelDecoder(config.pixel_decoder, encoder.channels, encoder.strides, decoder.strides, side, learned)
+        predictor = Decoder(decoder, side)
         predictor.add_module("language_encoder", TextEncoder(config.text, tokenizer))  # where published weights have it
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixels, "predictor": predictor})
         # Published weights keep the up-scaling layers at the top, so they are registered here one by one, and the
@@ -96,12 +100,19 @@ class BoltzFormer(nn.Module):
         """The part that reads prompts."""
         return cast(TextEncoder, self.decoder.get_submodule("language_encoder"))
 
+    def learn_beta(self) -> None:
+        """Gives every self-attention over a grid a β to learn: for fine-tuning on images larger than `image_size`."""
+        self.config = replace(self.config, learned_beta=True)
+        for module in self.modules():
+            if isinstance(module, Extrapolation):
+                module.beta = nn.Parameter(self.pixel_mean.new_tensor(float(module.beta)))
+
     def encode_image(self, images: Tensor) -> ImageState:
         """From images (B, 3, H, W) in 0…255."""
         normalised = (images - self.pixel_mean) / self.pixel_std
         features = self.sem_seg_head["pixel_decoder"](self.backbone(normalised))
-        pyramid = self._pigma[0].pyramid(normalised) if self._pigma else None
-        return ImageState(self.decoder.prepare(features.maps, features.mask), pyramid)
+        sizes = pyramid(normalised, features.mask.shape[-2:]) if self._pigma else None
+        return ImageState(self.decoder.prepare(features.maps, features.mask), sizes)
 
     def encode_text(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> TextState:
         """From P prompts, each as text or as token ids with start and end."""
@@ -116,13 +127,15 @@ class BoltzFormer(nn.Module):
         trace: bool = False,
         *,
         masks: Masks | None = None,
+        energies: Energies | None = None,
         way: Way | None = None,
         watch: Watch = nobody,
     ) -> Answer:
         """The answers to P prompts about B images; every image gets the same prompts, or (tokens (B, P, T, C)) its own.
 
         `noise(layer)` gives the uniform numbers that a layer draws with, (B, P, heads or 1, Q, L); `masks` replaces the
-        draws by recorded ones. `way` and `watch` are for comparisons: see `Decoder.forward`.
+        draws by recorded ones, `energies` are a user's guidance. `way` and `watch` are for comparisons: see
+        `Decoder.forward`.
         """
         seen = self.decoder(
             image.tokens,
@@ -130,6 +143,7 @@ class BoltzFormer(nn.Module):
             text.mask,
             noise=noise,
             masks=masks,
+            energies=energies,
             mean=not self._pigma,
             trace=trace,
             way=way,

@@ -4,6 +4,9 @@ Each query has a guess of its own, the mask probability U of every token. Tokens
 falls from layer to layer: the first looks are broad, the last are sharp. Plain tensor algebra over the last axis, the
 L tokens of one grid; all randomness comes in as an argument.
 
+A user's guidance is an energy g beside the guess, p ∝ exp((U + g)/τ), with g = −∞ for tokens that may not be looked at.
+Everything that follows sees U + g in the place of U.
+
 A mask is True where a token is *blocked*. `DecoderConfig` names the law: whether the heads of a query share one draw
 (`law`), how tokens are drawn (`draw`), and the ablations without sampling (`attention`).
 """
@@ -15,6 +18,7 @@ import math
 import torch
 from torch import Tensor
 
+from boltzformer.guidance import Hint
 from boltzformer.model.config import ConfigError, DecoderConfig
 
 
@@ -50,14 +54,46 @@ def chance_to_miss(guess: Tensor, layer: int, config: DecoderConfig) -> Tensor:
     return missed(probability, draws(guess.shape[-1], config.sample_ratio))
 
 
-def chance_of_visit(guess: Tensor, layer: int, config: DecoderConfig) -> Tensor:
-    """Chance of each token to be visited in a layer, before the rule for empty rows."""
+def energy(hint: Hint, size: tuple[int, int], stride: int) -> Tensor:
+    """(L,): what a user's guidance adds to the guess of every token of a grid (h, w); −∞ outside the boxes."""
+    rows, columns = (stride * (torch.arange(n, dtype=torch.float32) + 0.5) for n in size)  # centres, in pixels
+
+    def around(row: float, column: float) -> Tensor:  # (h, w): squared distance in pixels
+        return (rows[:, None] - row) ** 2 + (columns - column) ** 2
+
+    total = torch.zeros(size)
+    for point in hint.points:
+        # A token is an area: half of one more, so that a coarse grid does not miss a narrow Gaussian.
+        variance = point.width**2 + (stride / 2) ** 2
+        total += point.strength * (around(point.row, point.column) / (-2 * variance)).exp()
+    if not hint.boxes:
+        return total.flatten()
+    inside = torch.zeros(size, dtype=torch.bool)
+    for box in hint.boxes:
+        fits = ((rows >= box.top) & (rows <= box.bottom))[:, None] & ((columns >= box.left) & (columns <= box.right))
+        if not fits.any():  # smaller than a token: the nearest one
+            fits.view(-1)[around((box.top + box.bottom) / 2, (box.left + box.right) / 2).argmin()] = True
+        inside |= fits
+    return total.masked_fill(~inside, -torch.inf).flatten()
+
+
+def led(guess: Tensor, energy: Tensor | None) -> Tensor:
+    """U + g; without guidance the guess itself, to the bit."""
+    return guess if energy is None else guess + energy
+
+
+def chance_of_visit(guess: Tensor, layer: int, config: DecoderConfig, energy: Tensor | None = None) -> Tensor:
+    """Chance of each token to be visited in a layer, before the rule for empty rows; `energy` as for `blocked`."""
+    guess = led(guess, energy)
     if config.attention == "full":
-        return torch.ones_like(guess)
+        return (guess > -torch.inf).to(guess.dtype)
     sure = guess >= config.mask_threshold
     if config.attention == "masked":
         return sure.to(guess.dtype)
-    return torch.where(sure, 1.0, 1 - chance_to_miss(guess, layer, config))
+    chance = 1 - chance_to_miss(guess, layer, config)
+    if config.mask_threshold <= 1:
+        chance = torch.where(sure, 1.0, chance)
+    return chance if energy is None else chance.masked_fill(energy.isneginf(), 0.0)
 
 
 def bernoulli(probability: Tensor, count: int, uniform: Tensor) -> Tensor:
@@ -75,14 +111,18 @@ def multinomial(probability: Tensor, count: int, uniform: Tensor) -> Tensor:
     return torch.ones_like(uniform, dtype=torch.bool).scatter(-1, drawn, False)
 
 
-def blocked(guess: Tensor, layer: int, config: DecoderConfig, uniform: Tensor | None) -> Tensor | None:
+def blocked(
+    guess: Tensor, layer: int, config: DecoderConfig, uniform: Tensor | None, energy: Tensor | None = None
+) -> Tensor | None:
     """What each query may not see: (B, P, heads or 1, Q, L), or None if everything is open.
 
-    `guess` is (B, P, Q, L); `uniform` the same with a heads axis (1 for the law `per_query`), leading 1s allowed.
+    `guess` is (B, P, Q, L); `uniform` the same with a heads axis (1 for the law `per_query`), leading 1s allowed;
+    `energy` (B, P, 1, L) is a user's guidance. Without sampling it counts as it does here: `masked` compares U + g
+    with the threshold, `full` heeds only what may not be looked at.
     """
     if config.attention == "full":
-        return None
-    guess = guess[:, :, None]  # equal for all heads
+        return None if energy is None else energy.isneginf().expand_as(guess)[:, :, None]
+    guess = led(guess, energy)[:, :, None]  # equal for all heads
     if config.attention == "masked":
         return guess < config.mask_threshold
     if uniform is None:
@@ -97,10 +137,11 @@ def blocked(guess: Tensor, layer: int, config: DecoderConfig, uniform: Tensor | 
     return undrawn & (guess < config.mask_threshold)
 
 
-def open_empty_rows(blocked: Tensor) -> Tensor:
-    """A query that may see nothing at all sees everything."""
+def open_empty_rows(blocked: Tensor, energy: Tensor | None = None) -> Tensor:
+    """A query that may see nothing at all sees everything; with guidance, everything that may be looked at."""
     full = blocked.view(torch.uint8).amin(dim=-1, keepdim=True)  # ten times as fast as `all`
-    return (blocked.view(torch.uint8) * (1 - full)).view(torch.bool)  # ten times as fast as `&`
+    opened = (blocked.view(torch.uint8) * (1 - full)).view(torch.bool)  # ten times as fast as `&`
+    return opened if energy is None else opened | energy.isneginf()[:, :, None]
 
 
 def expected_density(config: DecoderConfig) -> float:

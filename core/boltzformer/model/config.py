@@ -116,7 +116,7 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     pigma: Literal["v1", "v2"] | None = None
-    """Up-scaling of the answer with the image at hand: v1 is fixed to 1024² images, v2 follows the image's size."""
+    """Up-scaling of the answer with the image at hand: v1 is linear (BoltzFormer), v2 is not."""
     pigma_channels: int = 16
     image_size: int = 1024
     """Side of the square image that the network is made for."""
@@ -124,6 +124,8 @@ class ModelConfig:
     """What a gray slice becomes: (slice, before, after), or three times itself; 'rgb' models expect colour."""
     resampler: Literal["bicubic", "antialiased"] = "antialiased"
     """How a slice reaches `image_size`."""
+    learned_beta: bool = False
+    """Whether every self-attention over a grid learns a β of its own for images larger than `image_size` (BA-SAM)."""
     pixel_mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, ...] = (58.395, 57.12, 57.375)
 
@@ -153,10 +155,6 @@ class ModelConfig:
         require(
             self.pigma is None or decoder.edge_queries == 0,
             "The up-scaling head reads all queries as masks: set edge_queries = 0, or pigma = None.",
-        )
-        require(
-            self.pigma != "v1" or -(-self.image_size // 4) == 256,
-            f"The v1 up-scaling head is fixed to images of 1024², not {self.image_size}²: use pigma = 'v2'.",
         )
         require(
             self.pigma != "v2" or self.image_size % 4 == 0,

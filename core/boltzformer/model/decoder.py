@@ -25,17 +25,21 @@ from boltzformer.model.decoder_layers import (
     resized_guess,
     semantic_product,
 )
+from boltzformer.model.extrapolation import sharpness, tokens_at
 from boltzformer.model.layers import product
 from boltzformer.model.slice_tokens import SliceTokens, at_tokens, axes_of, rows, sizes_of
 from boltzformer.model.trace import Look, Trace
 
-__all__ = ["Decoded", "Decoder", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
+__all__ = ["Decoded", "Decoder", "Energies", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
 
 Noise = Callable[[int], Tensor]
 """layer → uniform numbers in [0, 1) of `Decoder.noise_shape`; leading 1s allowed. The decoder's only randomness."""
 
 Masks = Sequence[Tensor] | Mapping[int, Tensor]
 """layer → recorded mask (B, P, heads or 1, Q, L), True = blocked, before the rule for empty rows."""
+
+Energies = Sequence[Tensor]
+"""Per grid (B or 1, P, 1, L): a user's guidance, see `boltzmann.energy`."""
 
 Watch = Callable[[str, Tensor], None]
 """Is told intermediate tensors, by the name and in the layout that recordings of the released code have."""
@@ -63,9 +67,12 @@ class Decoded:
 class Decoder(nn.Module):
     """All layers."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, trained_side: int | None = None) -> None:
+        """`trained_side`: of the images it was trained with, in pixels; None: of any size."""
         super().__init__()
         self.config = config
+        trained = [tokens_at(trained_side, stride) for stride in config.strides]
+        self.trained = [None if tokens is None else self._drawn(tokens) for tokens in trained]
         c, heads, layers = config.hidden, config.heads, range(config.layers)
         if config.text_prior:
             self.initial_self_attention_layer = SelfAttentionLayer(c, heads)
@@ -118,6 +125,7 @@ class Decoder(nn.Module):
         *,
         noise: Noise | None = None,
         masks: Masks | None = None,
+        energies: Energies | None = None,
         mean: bool = False,
         trace: bool = False,
         way: Way | None = None,
@@ -126,8 +134,9 @@ class Decoder(nn.Module):
         """What P prompts find in B images.
 
         text: (P, T, C), or (B, P, T, C) where images have prompts of their own; `text_mask` (…, T) is False for
-        padding, which nothing reads (None: all of it is text). `masks` replaces sampling. `mean`: only the mean of
-        the mask queries is wanted. `way`: None is the cheapest; 'dense' the readable computation; tests name others.
+        padding, which nothing reads (None: all of it is text). `masks` replaces sampling, `energies` lead it. `mean`:
+        only the mean of the mask queries is wanted. `way`: None is the cheapest; 'dense' the readable computation;
+        tests name others.
         """
         b = len(image.semantic)
         words = text.expand(b, *text.shape[-3:])
@@ -147,9 +156,10 @@ class Decoder(nn.Module):
         for i in range(self.config.layers):
             seen = x.unflatten(0, (b, p))
             guess = self._guess(i, seen, image, way, watch)
-            blocked = self._blocked(i, guess, noise, masks, watch)
+            energy = None if energies is None else energies[i % len(image.sizes)]
+            blocked = self._blocked(i, guess, noise, masks, energy, watch)
             if trace:
-                looks.append(Look(i, image.sizes[i % len(image.sizes)], self.config, guess, blocked))
+                looks.append(Look(i, image.sizes[i % len(image.sizes)], self.config, guess, blocked, energy))
             x = self._look(i, seen, place, image, blocked, way).flatten(0, 1)
             watch(f"layer{i}/after_cross_attention", x.transpose(0, 1))
             joint = self.transformer_self_attention_layers[i](torch.cat([x, words], 1), position, readable)
@@ -193,19 +203,25 @@ class Decoder(nn.Module):
         return guess
 
     def _blocked(
-        self, layer: int, guess: Tensor, noise: Noise | None, masks: Masks | None, watch: Watch
+        self,
+        layer: int,
+        guess: Tensor,
+        noise: Noise | None,
+        masks: Masks | None,
+        energy: Tensor | None,
+        watch: Watch,
     ) -> Tensor | None:
         """(B, P, heads or 1, Q, L): what the queries may not see in a layer; no row is all True."""
         if masks is not None:
             blocked: Tensor | None = masks[layer]
         else:
             uniform = noise(layer) if noise is not None else None
-            blocked = boltzmann.blocked(guess, layer, self.config, uniform)
+            blocked = boltzmann.blocked(guess, layer, self.config, uniform, energy)
         if blocked is None:
             return None
         heads = (-1, -1, self.config.heads, -1, -1)
         watch(f"replay/mask_{layer}", blocked.expand(heads).flatten(0, 1))
-        blocked = boltzmann.open_empty_rows(blocked)
+        blocked = boltzmann.open_empty_rows(blocked, energy)
         watch(f"replay/applied_mask_{layer}", blocked.expand(heads).flatten(0, 2))
         return blocked
 
@@ -214,7 +230,8 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The queries after they have read the tokens that they visit."""
         level = layer % len(image.sizes)
-        grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level])
+        sharp = sharpness(self._drawn(image.tokens[level].shape[1]), self.trained[level])
+        grid = Grid(image.tokens[level], *image.axes[level], self.level_embed.weight[level], sharp)
         if way is None:
             way = cheapest(
                 self.config,
@@ -226,6 +243,10 @@ class Decoder(nn.Module):
             )
         out: Tensor = self.transformer_cross_attention_layers[layer](x, place, grid, blocked, way)
         return out
+
+    def _drawn(self, tokens: int) -> int:
+        """How many tokens of a grid a query reads, sampled with replacement."""
+        return boltzmann.draws(tokens, self.config.sample_ratio) if self.config.attention == "boltzmann" else tokens
 
     def _answer(
         self,

@@ -5,11 +5,14 @@ Parameter names are those of the published weights; tokens are (B, H, W, C).
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer.model.encoder_config import HieraConfig
+from boltzformer.model.extrapolation import Extrapolation, tokens_at
 
 EPS = 1e-6
 """Of every layer norm in here."""
@@ -39,9 +42,10 @@ def from_windows(windows: Tensor, side: int, height: int, width: int) -> Tensor:
 class WindowAttention(nn.Module):
     """Attention over all tokens of each map that it gets; `pooled` takes one query from four."""
 
-    def __init__(self, channels: int, out: int, heads: int, pooled: bool) -> None:
+    def __init__(self, channels: int, out: int, heads: int, pooled: bool, larger: Extrapolation | None) -> None:
+        """`larger`: what to do with more tokens than in training; windows always have the same number."""
         super().__init__()
-        self.heads, self.pooled = heads, pooled
+        self.heads, self.pooled, self.larger = heads, pooled, larger
         self.qkv = nn.Linear(channels, 3 * out)
         self.proj = nn.Linear(out, out)
 
@@ -50,8 +54,9 @@ class WindowAttention(nn.Module):
         q = pool(q) if self.pooled else q
         height, width = q.shape[1:3]
         q, k, v = (x.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, H·W, out)
-        joined: Tensor = self.proj(seen.unflatten(1, (height, width)))
+        average = F.scaled_dot_product_attention if self.larger is None else partial(self.larger, size=(height, width))
+        seen = average(q, k, v)  # (B, heads, H·W, out / heads)
+        joined: Tensor = self.proj(seen.transpose(1, 2).flatten(2).unflatten(1, (height, width)))  # (B, H, W, out)
         return joined
 
 
@@ -70,11 +75,20 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, norm first. The first block of a stage widens the tokens and halves the grid."""
 
-    def __init__(self, channels: int, out: int, heads: int, window: int, pooled: bool, mlp_ratio: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        heads: int,
+        window: int,
+        pooled: bool,
+        mlp_ratio: float,
+        larger: Extrapolation | None,
+    ) -> None:
         super().__init__()
         self.window, self.pooled = window, pooled
         self.norm1 = nn.LayerNorm(channels, EPS)
-        self.attn = WindowAttention(channels, out, heads, pooled)
+        self.attn = WindowAttention(channels, out, heads, pooled, larger)
         self.norm2 = nn.LayerNorm(out, EPS)
         self.mlp = Mlp(out, int(out * mlp_ratio))
         self.proj = nn.Linear(channels, out) if channels != out else None
@@ -109,7 +123,7 @@ class PatchEmbed(nn.Module):
 class Trunk(nn.Module):
     """The transformer itself: maps at the end of each stage, fine to coarse."""
 
-    def __init__(self, config: HieraConfig) -> None:
+    def __init__(self, config: HieraConfig, trained_side: int | None, learned_beta: bool) -> None:
         super().__init__()
         self.stage_ends = config.stage_ends
         self.patch_embed = PatchEmbed(config.width)
@@ -124,7 +138,8 @@ class Trunk(nn.Module):
             if pooled:
                 heads, stage = heads * 2, stage + 1
             out = channels * 2 if pooled else channels
-            self.blocks.append(Block(channels, out, heads, window, pooled, config.mlp_ratio))
+            larger = None if window else Extrapolation(tokens_at(trained_side, config.strides[stage]), learned_beta)
+            self.blocks.append(Block(channels, out, heads, window, pooled, config.mlp_ratio, larger))
             channels = out
 
     def positions(self, height: int, width: int) -> Tensor:
@@ -173,9 +188,10 @@ class Neck(nn.Module):
 class Hiera(nn.Module):
     """Image (B, 3, H, W), sides multiples of 32, already normalised → maps at strides 4, 8, 16, 32."""
 
-    def __init__(self, config: HieraConfig) -> None:
+    def __init__(self, config: HieraConfig, trained_side: int | None = None, learned_beta: bool = False) -> None:
+        """`trained_side`: of the images it was trained with, in pixels; None: of any size."""
         super().__init__()
-        self.trunk = Trunk(config)
+        self.trunk = Trunk(config, trained_side, learned_beta)
         self.neck = Neck(config)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +64,25 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor | None = None) -> Tensor:
-        """(B, N, C) from queries (B, N, C), keys and values (B, L, C); `attend` (…, N, L): True where one may look."""
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attend: Tensor | None = None,
+        average: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(B, N, C) from queries (B, N, C), keys and values (B, L, C); `attend` (…, N, L): True where one may look.
+
+        `average`: another way from each head's queries, keys and values (B, heads, N or L, C / heads) to what it saw.
+        """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
             self._split(linear(x, weight, bias))
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)  # (B, heads, N, C / heads)
+        average = average or partial(F.scaled_dot_product_attention, attn_mask=attend)
+        seen = average(q, k, v)  # (B, heads, N, C / heads)
         joined: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return joined
 

@@ -20,23 +20,28 @@ def with_image(image: Tensor, masks: Tensor) -> Tensor:
     return torch.cat([image.repeat_interleave(len(masks) // len(image), dim=0), masks], dim=1)
 
 
+def pyramid(image: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What is needed of the normalised image (B, 3, H, W), whatever the prompt: as large as the masks, and twice that.
+
+    Masks are at stride 4. The released version 1 has 256² and 512² here, for its images of 1024².
+    """
+    height, width = size
+    return resize(image, height, width), resize(image, 2 * height, 2 * width)
+
+
 class PigmaV1(nn.Module):
-    """BoltzFormer: two linear steps, from 256² to 512², whatever the image."""
+    """BoltzFormer: two linear steps, from stride 4 to stride 2."""
 
     def __init__(self, queries: int, channels: int) -> None:
         super().__init__()
         self.output_deconv = nn.ConvTranspose2d(3 + queries, channels, 4, 2, 1)
         self.output_conv = nn.Conv2d(3 + channels, 1, 1)
 
-    def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """What is needed of the normalised image (B, 3, H, W), whatever the prompt: its sizes at 256² and 512²."""
-        return resize(image, 256, 256), resize(image, 512, 512)
-
     def forward(self, pyramid: tuple[Tensor, Tensor], masks: Tensor) -> Tensor:
-        """(B·P, 1, 512, 512) from the logits (B·P, Q, 256, 256) of all queries."""
+        """(B·P, 1, 2h, 2w) from the logits (B·P, Q, h, w) of all queries."""
         small, large = pyramid
         drawn = self.output_conv(with_image(large, self.output_deconv(with_image(small, masks))))
-        return (drawn + resize(masks.mean(1, keepdim=True), 512, 512)) / 2
+        return (drawn + resize(masks.mean(1, keepdim=True), *large.shape[-2:])) / 2
 
 
 class PigmaV2(nn.Module):
@@ -48,11 +53,6 @@ class PigmaV2(nn.Module):
         self.layer_norm = nn.GroupNorm(1, channels)
         self.output_conv = nn.Conv2d(3 + channels, channels, 1)
         self.output_conv2 = nn.Conv2d(channels, 1, 1)
-
-    def pyramid(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """What is needed of the normalised image (B, 3, H, W), whatever the prompt: its sizes at strides 4 and 2."""
-        height, width = image.shape[-2:]
-        return resize(image, height // 4, width // 4), resize(image, height // 2, width // 2)
 
     def forward(self, pyramid: tuple[Tensor, Tensor], masks: Tensor) -> Tensor:
         """(B·P, 1, H/2, W/2) from the logits (B·P, Q, H/4, W/4) of all queries."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer.model.config import PixelDecoderConfig
+from boltzformer.model.extrapolation import Extrapolation, tokens_at
 from boltzformer.model.layers import Attention, sine_positions
 
 
@@ -35,17 +37,18 @@ class NormConv(nn.Conv2d):
 class EncoderLayer(nn.Module):
     """Self-attention and MLP; the norms come last."""
 
-    def __init__(self, channels: int, heads: int, ffn: int) -> None:
+    def __init__(self, channels: int, heads: int, ffn: int, larger: Extrapolation) -> None:
         super().__init__()
+        self.larger = larger
         self.self_attn = Attention(channels, heads)
         self.linear1 = nn.Linear(channels, ffn)
         self.linear2 = nn.Linear(ffn, channels)
         self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(channels)
 
-    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        placed = tokens + positions
-        tokens = self.norm1(tokens + self.self_attn(placed, placed, tokens))
+    def forward(self, tokens: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
+        placed, average = tokens + positions, partial(self.larger, size=size)
+        tokens = self.norm1(tokens + self.self_attn(placed, placed, tokens, average=average))
         out: Tensor = self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
         return out
 
@@ -53,10 +56,12 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """The layers in a row."""
 
-    def __init__(self, config: PixelDecoderConfig) -> None:
+    def __init__(self, config: PixelDecoderConfig, trained_tokens: int | None, learned_beta: bool) -> None:
         super().__init__()
-        made = [EncoderLayer(config.channels, config.heads, config.ffn) for _ in range(config.layers)]
-        self.layers = nn.ModuleList(made)
+        self.layers = nn.ModuleList()
+        for _ in range(config.layers):
+            larger = Extrapolation(trained_tokens, learned_beta)
+            self.layers.append(EncoderLayer(config.channels, config.heads, config.ffn, larger))
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
@@ -64,7 +69,7 @@ class Encoder(nn.Module):
         positions = sine_positions(height, width, channels, image.device).to(image.dtype).flatten(1).T  # (H·W, C)
         tokens = image.flatten(2).transpose(1, 2)  # (B, H·W, C)
         for layer in self.layers:
-            tokens = layer(tokens, positions)
+            tokens = layer(tokens, positions, (height, width))
         return tokens.transpose(1, 2).unflatten(2, (height, width))
 
 
@@ -77,14 +82,21 @@ class PixelDecoder(nn.Module):
         channels: tuple[int, ...],
         encoder_strides: tuple[int, ...],
         strides: tuple[int, ...],
+        trained_side: int | None = None,
+        learned_beta: bool = False,
     ) -> None:
-        """`channels` and `encoder_strides` describe the encoder's maps; `strides` are those of the token maps."""
+        """`channels` and `encoder_strides` describe the encoder's maps; `strides` are those of the token maps.
+
+        `trained_side`: of the images it was trained with, in pixels; None: of any size.
+        """
         super().__init__()
         self.levels = len(channels)
         self.wanted = tuple(encoder_strides.index(stride) + 1 for stride in strides)
         width = config.channels
         self.input_proj = nn.Conv2d(channels[-1], width, 1)
-        self.transformer = nn.ModuleDict({"encoder": Encoder(config)})
+        self.transformer = nn.ModuleDict(
+            {"encoder": Encoder(config, tokens_at(trained_side, encoder_strides[-1]), learned_beta)}
+        )
         for level, inner in enumerate(channels, start=1):  # 1 is the finest, as the published names count
             if level < self.levels:
                 self.add_module(f"adapter_{level}", NormConv(inner, width, 1, config.groups))

@@ -26,6 +26,8 @@ class Look:
     """(B, P, Q, L): each query's mask probability before this look."""
     blocked: Tensor | None
     """(B, P, heads or 1, Q, L) after the rule for empty rows; None if every query saw everything."""
+    energy: Tensor | None = None
+    """(B or 1, P, 1, L): what a user's guidance added to the guess."""
 
     @property
     def scale(self) -> int:
@@ -45,7 +47,7 @@ class Look:
     @property
     def probability(self) -> Tensor:
         """(B, P, h, w): chance of a token to be visited, mean over queries."""
-        chance = boltzmann.chance_of_visit(self.own_guess, self.layer, self.config)
+        chance = boltzmann.chance_of_visit(self.own_guess, self.layer, self.config, self.energy)
         return chance.mean(2).unflatten(-1, self.size)
 
     @property

@@ -20,7 +20,7 @@ from boltzformer.model.config import (
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
 from boltzformer.model.layers import sine_positions
-from boltzformer.model.pigma import PigmaV1, PigmaV2
+from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.text import TextEncoder
 from boltzformer.parity.golden import Golden, Made
@@ -186,8 +186,8 @@ def pigma(golden: Golden) -> Iterator[Made]:
     kind = PigmaV1 if golden.name.startswith("v1") else PigmaV2
     net = kind(golden.config["num_queries"], golden.config["out_channels_1"])
     fill(net, golden.state, golden.name)
-    result = net(net.pyramid(golden.input("image_normalised")), golden.input("pred_gmasks"))
-    yield Made("outputs/result", result)
+    image, masks = golden.input("image_normalised"), golden.input("pred_gmasks")
+    yield Made("outputs/result", net(pyramid(image, (masks.shape[-2], masks.shape[-1])), masks))
 
 
 def v1_loss(golden: Golden) -> Iterator[Made]:
