@@ -115,6 +115,5 @@ def test_presets_say_what_the_published_models_are():
         assert ours.decoder.edge_queries == 0
         assert ours.pigma == "v2"
         assert ours.decoder.law == "per_query"
-        assert ours.decoder.strides == (16, 8, 4)
     assert DecoderConfig().strides == (32, 16, 8)
     assert TextConfig().context == 77
