@@ -19,6 +19,7 @@ _HOME = {
     "Prediction": "types",
     "Progress": "types",
     "Prompt": "types",
+    "Queued": "types",
     "SamplingTrace": "types",
     "SliceResult": "types",
     "Started": "types",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from boltzformer.types import Prediction as Prediction
     from boltzformer.types import Progress as Progress
     from boltzformer.types import Prompt as Prompt
+    from boltzformer.types import Queued as Queued
     from boltzformer.types import SamplingTrace as SamplingTrace
     from boltzformer.types import SliceResult as SliceResult
     from boltzformer.types import Started as Started

@@ -136,12 +136,14 @@ class Engine:
         guidance: Guidance | Sequence[Guidance] | None = None,
         batch_size: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        voxels: str = "",
     ) -> Iterator[Happening]:
         """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`.
 
         `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
-        CPU takes one at a time, so that each has the same bits whatever runs beside it.
+        CPU takes one at a time, so that each has the same bits whatever runs beside it. `voxels` stands for the hash
+        of the image while its slices still arrive; only those that are asked for, and their neighbours, are read.
         """
         asked = as_prompts(prompts)
         for name, value, least in (
@@ -161,7 +163,7 @@ class Engine:
         gpu = self._asked.device.type != "cpu"
         effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
-        return self._events(Run(volume, plan, shown, region, question, ask, focus, effort), total)
+        return self._events(Run(volume, plan, shown, region, question, ask, focus, effort, voxels), total)
 
     def trace(
         self,
@@ -175,6 +177,7 @@ class Engine:
         region: Region | None = None,
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
+        voxels: str = "",
     ) -> SamplingTrace:
         """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0)."""
         (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
@@ -183,7 +186,7 @@ class Engine:
         run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self._asked, 1, 1))
         with torch.inference_mode():
             self._move(self._asked)
-            image = self._image(run, self._scope(run, provenance.hash_of_voxels(volume.array)), index)
+            image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, _hints(question, plan, index))
             looks = self.model.decode(image, self._text(one.text), noise, True, energies=energies).trace
@@ -192,7 +195,7 @@ class Engine:
     # --- one run -------------------------------------------------------------------------------------------------
 
     def _events(self, run: Run, total: int) -> Iterator[Happening]:
-        voxels = provenance.hash_of_voxels(run.volume.array)
+        voxels = run.voxels or provenance.hash_of_voxels(run.volume.array)
         yield Started(run.plan, total, self._made(run, voxels, ()))
         while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
             index = run.waiting[0]

@@ -14,7 +14,7 @@ from boltzformer import __version__
 from boltzformer.answering import Question
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
-from boltzformer.geometry import Array
+from boltzformer.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.intensity import Window
 from boltzformer.region import Region
 from boltzformer.slicing import SlicePlan
@@ -81,14 +81,6 @@ def software() -> str:
 def own_gate(about: Checkpoint) -> float:
     """The least existence for a mask, by the checkpoint's note 'existence threshold', else the same for all."""
     return float(about.history.notes.get("existence threshold", GATE))
-
-
-def hash_of_voxels(array: Array) -> str:
-    """SHA-256 of the stored values in array order, plane by plane: a flipped view is not copied as a whole."""
-    found = hashlib.sha256()
-    for plane in array:
-        found.update(np.ascontiguousarray(plane).data)
-    return found.hexdigest()
 
 
 def hash_of_logits(slices: Iterable[SliceResult]) -> str:

@@ -37,6 +37,8 @@ class Run:
     focus: int | None
     """The slice that the user looks at; None: the one that was asked for last."""
     effort: Effort
+    voxels: str = ""
+    """Stands for the hash of the voxels where not all of them are there yet; empty: hash them."""
     waiting: deque[int] = field(default_factory=deque[int])
     encoded: dict[int, ImageState] = field(default_factory=dict[int, ImageState])
     done: dict[int, SliceResult] = field(default_factory=dict[int, SliceResult])

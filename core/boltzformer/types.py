@@ -116,6 +116,14 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """The job waits for others."""
+
+    position: int
+    """So many are before it."""
+
+
+@dataclass(frozen=True)
 class Adjusted:
     """Something could not be done as asked, so it is done otherwise."""
 
@@ -300,7 +308,7 @@ class Progress:
     losses: Mapping[str, float]
 
 
-Event = Started | Adjusted | SliceResult | Prediction | Cancelled | Failed
+Event = Queued | Started | Adjusted | SliceResult | Prediction | Cancelled | Failed
 
 
 def as_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Prompt, ...]:

@@ -1,67 +1,45 @@
-"""What client and server say to each other: requests as data classes (JSON), events as frames (header + raw arrays)."""
+"""A frame carries one value: two lengths, a JSON header, the arrays' raw bytes. Events have a number each."""
 
 from __future__ import annotations
 
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from boltzformer.errors import BackendError
 from boltzformer.geometry import Grid
-from boltzformer.intensity import Window
 from boltzformer.packing import Packed
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
     Adjusted,
     Cancelled,
     Failed,
+    LabelMap,
     LookTrace,
     Prediction,
     Prompt,
+    Queued,
     SamplingTrace,
     SliceResult,
     Started,
     Volume,
 )
 
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """POST /v1/jobs"""
-
-    volume: str
-    """The id that the upload returned."""
-    prompts: list[Prompt]
-    window: Window
-    seed: int = 0
-    start: int | None = None
-    slices: list[int] | None = None
-
-
-@dataclass(frozen=True)
-class TraceRequest:
-    """POST /v1/traces"""
-
-    volume: str
-    prompt: Prompt
-    index: int
-    window: Window
-    seed: int = 0
-
-
 _CARRIED = (
     Adjusted,
     Cancelled,
     Failed,
     Grid,
+    LabelMap,
     LookTrace,
     Packed,
     Prediction,
     Prompt,
+    Queued,
     SamplingTrace,
     SliceResult,
     SlicePlan,
@@ -72,22 +50,28 @@ _CLASSES: Mapping[str, type[Any]] = {cls.__name__: cls for cls in _CARRIED}
 _PREFIX = struct.Struct("<IQ")  # bytes of the header, bytes of the arrays
 
 
-def encode(value: object) -> bytes:
-    """One of our types → a frame: two lengths, a JSON header, the arrays' raw bytes."""
+def encode(value: object, number: int = 0) -> bytes:
+    """One of our types → a frame; an event's number, from 1, goes with it."""
     arrays: list[bytes] = []
-    header = json.dumps(_flatten(value, arrays)).encode()
+    header = json.dumps([number, _flatten(value, arrays)]).encode()
     body = b"".join(arrays)
     return _PREFIX.pack(len(header), len(body)) + header + body
 
 
 def decode(frame: bytes) -> Any:
     """A whole frame → the value."""
+    return decode_event(frame)[1]
+
+
+def decode_event(frame: bytes) -> tuple[int, Any]:
+    """A whole frame → its number and the value."""
     try:
         head, body = _PREFIX.unpack_from(frame)
         start = _PREFIX.size + head
         if len(frame) != start + body:
             raise ValueError(f"{len(frame)} bytes instead of {start + body}")
-        return _build(json.loads(frame[_PREFIX.size : start]), memoryview(frame)[start:])
+        number, value = json.loads(frame[_PREFIX.size : start])
+        return number, _build(value, memoryview(frame)[start:])
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise BackendError(f"A message between viewer and engine is damaged ({error}): run again.") from error
 
@@ -117,7 +101,9 @@ def _flatten(value: object, arrays: list[bytes]) -> Any:
         content = {field.name: _flatten(kept[field.name], arrays) for field in fields(value)}
         return {"#": type(value).__name__, **content}
     if isinstance(value, Mapping):
-        return {str(key): _flatten(item, arrays) for key, item in value.items()}
+        if all(isinstance(key, str) for key in value):
+            return {key: _flatten(item, arrays) for key, item in value.items()}
+        return {"#": "pairs", "items": [[key, _flatten(item, arrays)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [_flatten(item, arrays) for item in value]
     return value
@@ -135,5 +121,7 @@ def _build(value: Any, body: memoryview) -> Any:
         count = int(np.prod(value["shape"], dtype=np.int64))
         flat = np.frombuffer(body, np.dtype(value["dtype"]), count, value["at"])
         return flat.reshape(value["shape"])
+    if kind == "pairs":
+        return {key: _build(item, body) for key, item in value["items"]}
     content = {key: _build(item, body) for key, item in value.items()}
     return _CLASSES[kind](**content) if kind else content

@@ -1,0 +1,119 @@
+"""`Backend`: one backend as its client sees it: whether it lives, how to ask it, what was uploaded to it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import numpy as np
+
+from boltzformer.client.child import Child
+from boltzformer.client.upload import Upload
+from boltzformer.errors import BackendError
+from boltzformer.protocol import ROOT
+from boltzformer.types import Volume
+
+CLOSED = "This session is closed: open a new one with Session.local()."
+DIED = "The engine stopped unexpectedly. Finished slices are kept; run again, and a fresh engine starts."
+LOST = "The connection to the engine is lost. Finished slices are kept; run again when it is there."
+KEPT = 16
+"""So many uploads are remembered; the backend itself decides how many it keeps."""
+
+
+class Lost(BackendError):
+    """No answer came."""
+
+
+class Refused(BackendError):
+    """The answer was no."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Backend:
+    """At an address, with a token; the child process behind it if we started one."""
+
+    def __init__(self, address: str, token: str, child: Child | None = None) -> None:
+        self._child = child
+        self.http = httpx.Client(
+            base_url=f"{address}{ROOT}",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(30, read=None),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,  # a proxy must never stand between two processes of one computer
+        )
+        self._uploads: list[Upload] = []
+        self._uploading = threading.Lock()
+        self.closed = False
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        """The child."""
+        if self._child is None:
+            raise BackendError("This session did not start its engine, so it has no process of it.")
+        return self._child.process
+
+    @property
+    def alive(self) -> bool:
+        """False once it is known to be gone."""
+        return not self.closed and (self._child is None or self._child.alive)
+
+    @property
+    def last_words(self) -> str:
+        """Why it is gone."""
+        return CLOSED if self.closed else DIED
+
+    def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """The answer; `Refused` if it is no, `Lost` if none came."""
+        try:
+            response = self.http.request(method, path, **content)
+        except (httpx.TransportError, RuntimeError) as error:  # RuntimeError: the client was closed
+            raise Lost(LOST if self.alive else self.last_words) from error
+        if response.is_error:
+            raise Refused(response.status_code, sentence_of(response))
+        return response
+
+    def upload(self, volume: Volume, axis: int | None, focus: int | None) -> Upload:
+        """The upload of this image, begun if it was not sent yet; returns at once."""
+        along = volume.slice_axis if axis not in (0, 1, 2) else axis
+        new = Upload(self, volume, along, focus)
+        with self._uploading:
+            # Hashed before it is sent only if an image like it was sent: the first slices must not wait for a hash.
+            alike = [one for one in self._uploads if one.alike == new.alike and one.error is None]
+            for one in alike:
+                if one.sha256 == new.sha256:
+                    return one
+            new.begin()
+            self._uploads = [*(one for one in self._uploads[-KEPT:] if one.error is None), new]
+            return new
+
+    def forget(self, upload: Upload) -> None:
+        """The backend let go of it."""
+        with self._uploading:
+            self._uploads = [one for one in self._uploads if one is not upload]
+
+    def close(self) -> None:
+        self.closed = True
+        if self._child is not None:
+            self._child.close()
+        with suppress(RuntimeError):  # a stream in another thread
+            self.http.close()
+
+
+def sentence_of(response: httpx.Response) -> str:
+    """What the backend says about a refusal."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"The engine refused the request ({response.status_code})."
+
+
+def plain(indices: Sequence[int] | None) -> list[int] | None:
+    """Slice numbers as JSON knows them."""
+    return None if indices is None else [int(np.int64(index)) for index in indices]

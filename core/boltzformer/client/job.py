@@ -1,0 +1,198 @@
+"""`Job`: a running segmentation. Its own thread talks to the backend; whoever holds it never waits for a socket."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from boltzformer.client.backend import LOST, Backend, Refused, sentence_of
+from boltzformer.client.upload import PATIENCE, Upload
+from boltzformer.errors import BackendError, BoltzFormerError
+from boltzformer.protocol import SegmentRequest, decode_event, frames
+from boltzformer.types import Cancelled, Event, Failed, Prediction, SliceResult, Started, Volume
+
+if TYPE_CHECKING:
+    from boltzformer.client.session import Session
+
+
+class Job:
+    """Events are fetched by a thread of its own; `poll` never waits.
+
+    Once cancelled, the next event is `Cancelled`: what was handed out stays, what nobody has seen yet is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._backend: Backend | None = None
+        self._name = ""
+        self._upload: Upload | None = None
+        self._focus: int | None = None
+        self._telling = self._unwanted = False
+        self._done = False
+
+    # --- for whoever holds it ------------------------------------------------------------------------------------
+
+    def poll(self, most: int = 8) -> list[Event]:
+        """The next events, if any have come; few at a time, so that a viewer's tick stays short."""
+        events: list[Event] = []
+        with suppress(queue.Empty):
+            while len(events) < most and not self._done:
+                events.append(self._take(wait=False))
+        return events
+
+    def focus(self, index: int) -> None:
+        """The user looks at this slice now: go on there. Returns at once."""
+        with self._lock:
+            self._focus = int(index)
+            if self._upload is not None:
+                self._upload.look_at(self._focus)
+        self._tell()
+
+    def cancel(self) -> None:
+        """Asks the backend to stop after the slice in hand; returns at once."""
+        self._stop.set()
+        self._events.put(Cancelled())  # whoever waits for an event wakes up
+        self._tell()
+
+    def __iter__(self) -> Iterator[Event]:
+        while not self._done:
+            yield self._take(wait=True)
+
+    def result(self) -> Prediction:
+        """Waits for the end; raises if there is no prediction."""
+        for event in self:
+            match event:
+                case Prediction():
+                    return event
+                case Failed(error):
+                    raise BackendError(error)
+                case Cancelled():
+                    raise BackendError("The job was cancelled, so it has no result.")
+                case _:
+                    pass
+        raise BackendError("The job's result was taken before.")
+
+    def _take(self, *, wait: bool) -> Event:
+        event = self._events.get(wait)
+        event = Cancelled() if self._stop.is_set() else event
+        self._done = isinstance(event, Prediction | Cancelled | Failed)
+        return event
+
+    # --- what the user wants, told by a thread that lives as long as there is something to tell -------------------
+
+    def _tell(self) -> None:
+        with self._lock:
+            if self._telling or not self._name:
+                return  # it is told once the job has a name, or by the thread that tells already
+            self._telling = True
+        threading.Thread(target=self._tell_all, daemon=True).start()
+
+    def _tell_all(self) -> None:
+        while True:
+            with self._lock:
+                focus, self._focus = self._focus, None
+                stop, backend = self._stop.is_set() or self._unwanted, self._backend
+                if backend is None or (focus is None and not stop):
+                    self._telling = False
+                    return
+            with suppress(BackendError):  # a dead backend has stopped, too; one that ended has no focus
+                if stop:
+                    backend.ask("POST", f"/jobs/{self._name}/cancel")
+                    return  # and never again: nothing else can be wanted of it
+                backend.ask("POST", f"/jobs/{self._name}/focus", json={"index": focus})
+
+    # --- on the job's thread -------------------------------------------------------------------------------------
+
+    def _run(self, session: Session, volume: Volume, request: Mapping[str, Any]) -> None:
+        """Find or start the backend, upload, ask, listen."""
+        try:
+            backend = session.backend()
+            self._ask(backend, volume, request)
+            self._listen(backend, volume)
+        except BoltzFormerError as error:
+            self._fail(error)
+        except Exception as error:  # the viewer must hear an end, whatever it was
+            self._events.put(
+                Failed(f"The job failed ({type(error).__name__}: {error}). Run again; if it stays, report it.")
+            )
+        finally:
+            if self._upload is not None:
+                self._upload.off_error(self._fail)
+
+    def _ask(self, backend: Backend, volume: Volume, request: Mapping[str, Any], again: bool = True) -> None:
+        slices, start = request["slices"], request["start"]
+        upload = backend.upload(volume, request["axis"], slices[0] if start is None and slices else start)
+        upload.on_error(self._fail)
+        whole = SegmentRequest(upload.id, **{**request, "window": request["window"] or upload.window(volume)})
+        try:
+            name = backend.ask("POST", "/jobs/segment", json=asdict(whole)).json()["id"]
+        except Refused as error:
+            if error.status != 404 or not again:
+                raise
+            upload.off_error(self._fail)
+            backend.forget(upload)  # the backend let go of the image to make room
+            self._ask(backend, volume, request, again=False)
+            return
+        with self._lock:
+            self._backend, self._name, self._upload = backend, name, upload
+            if self._focus is not None:
+                upload.look_at(self._focus)
+        self._tell()
+
+    def _fail(self, error: BoltzFormerError) -> None:
+        """Ends here; the backend is told not to go on."""
+        self._events.put(Failed(str(error)))
+        self._unwanted = True
+        self._tell()
+
+    def _listen(self, backend: Backend, volume: Volume) -> None:
+        """Until the last event; a connection that is cut goes on from the event after the last one that came."""
+        slices: dict[int, SliceResult] = {}
+        last, silent_since = 0, time.monotonic()
+        while True:
+            try:
+                with backend.http.stream("GET", f"/jobs/{self._name}/events", params={"after": last}) as response:
+                    if response.is_error:
+                        response.read()
+                        raise Refused(response.status_code, sentence_of(response))
+                    for frame in frames(response.iter_raw()):
+                        last, event = decode_event(frame)
+                        silent_since = time.monotonic()
+                        self._hand_out(event, slices, volume)
+                        if isinstance(event, Prediction | Cancelled | Failed):
+                            with suppress(BackendError):
+                                backend.ask("DELETE", f"/jobs/{self._name}")  # we have it all
+                            return
+            except (httpx.TransportError, httpx.StreamError, RuntimeError) as error:
+                if not backend.alive:
+                    raise BackendError(backend.last_words) from error
+            if time.monotonic() - silent_since > PATIENCE:
+                raise BackendError(LOST)
+            time.sleep(0.1)
+
+    def _hand_out(self, event: Event, slices: dict[int, SliceResult], volume: Volume) -> None:
+        match event:
+            case SliceResult():
+                slices[event.index] = event
+            case Started():
+                event = replace(event, provenance=self._named(event.provenance, volume))
+            case Prediction():
+                done = tuple(slices[index] for index in sorted(slices))
+                event = replace(event, slices=done, provenance=self._named(event.provenance, volume))
+            case _:
+                pass
+        self._events.put(event)
+
+    def _named(self, provenance: Mapping[str, Any], volume: Volume) -> Mapping[str, Any]:
+        """The image's name never left this process; its hash is known here as soon as there."""
+        assert self._upload is not None
+        return {**provenance, "image": {"name": volume.name, "sha256": self._upload.sha256}}

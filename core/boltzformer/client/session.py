@@ -1,0 +1,146 @@
+"""`Session`: a connection to an engine, started as a child process when it is first needed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from boltzformer.client.backend import CLOSED, Backend, Refused, plain
+from boltzformer.client.child import Child
+from boltzformer.client.job import Job
+from boltzformer.errors import BackendError
+from boltzformer.intensity import Window
+from boltzformer.protocol import ModelFile, ModelState, TraceRequest, decode
+from boltzformer.region import Region
+from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
+
+
+class Session:
+    """For viewers, scripts and notebooks. Nothing here waits but what returns an answer."""
+
+    def __init__(self, model: str, *, python: str = "", address: str = "", token: str = "") -> None:
+        self.model = model
+        self._python, self._address, self._token = python, address, token
+        self._lock = threading.Lock()
+        self._backend: Backend | None = None
+        self._closed = False
+
+    @staticmethod
+    def local(model: str | Path = "default", python: str = sys.executable) -> Session:
+        """The engine on this computer, for this process alone: started when needed, and again when it died."""
+        return Session(str(model), python=python)
+
+    @staticmethod
+    def connect(address: str, token: str, model: str = "default") -> Session:
+        """An engine that was started by `boltzformer serve`, whose token file names both."""
+        return Session(model, address=address.rstrip("/"), token=token)
+
+    def backend(self) -> Backend:
+        """The living backend; a dead one is replaced."""
+        with self._lock:
+            if self._closed:
+                raise BackendError(CLOSED)
+            if self._backend is not None and not self._backend.alive:
+                self._backend.close()
+                self._backend = None
+            if self._backend is None and self._address:
+                self._backend = Backend(self._address, self._token)
+            elif self._backend is None:
+                child = Child(self.model, self._python)
+                self._backend = Backend(child.address, child.token, child)
+            return self._backend
+
+    def health(self) -> dict[str, Any]:
+        """Starts the backend if need be → the fields of `protocol.Health`: 'starting', 'ready' or 'failed', version…"""
+        answer: dict[str, Any] = self.backend().ask("GET", "/health").json()
+        return answer
+
+    def models(self) -> list[ModelState]:
+        """Every model that can be asked for by name."""
+        return [ModelState(**one) for one in self.backend().ask("GET", "/models").json()]
+
+    def import_model(self, path: str | Path, name: str = "") -> ModelState:
+        """Registers a copy of a .safetensors file that the backend's user can read."""
+        file = ModelFile(str(Path(path).absolute()), name)
+        return ModelState(**self.backend().ask("POST", "/models", json=asdict(file)).json())
+
+    def load_model(self, name: str) -> ModelState:
+        """Loads it now, so that the first job need not wait."""
+        return ModelState(**self.backend().ask("POST", f"/models/{name}/load").json())
+
+    def segment(
+        self,
+        volume: Volume,
+        prompts: str | Prompt | Sequence[str | Prompt],
+        *,
+        seed: int = 0,
+        start: int | None = None,
+        slices: Sequence[int] | None = None,
+        window: Window | None = None,
+        axis: int | None = None,
+        samples: int = 1,
+        region: Region | None = None,
+        model: str | None = None,
+    ) -> Job:
+        """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone."""
+        job = Job()
+        request: dict[str, Any] = {
+            "prompts": list(as_prompts(prompts)),
+            "window": window,
+            "model": self.model if model is None else model,
+            "seed": int(seed),
+            "start": None if start is None else int(start),
+            "slices": plain(slices),
+            "axis": axis,
+            "samples": int(samples),
+            "region": region,
+        }
+        threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()
+        return job
+
+    def trace(
+        self,
+        volume: Volume,
+        prompt: str | Prompt,
+        index: int,
+        *,
+        seed: int = 0,
+        window: Window | None = None,
+        axis: int | None = None,
+        region: Region | None = None,
+        model: str | None = None,
+    ) -> SamplingTrace:
+        """Where the model looked on one slice; waits for the answer, which overtakes whole volumes."""
+        (one,), backend = as_prompts(prompt), self.backend()
+        for again in (True, False):
+            upload = backend.upload(volume, axis, index)
+            shown, chosen = window or upload.window(volume), self.model if model is None else model
+            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region)
+            try:
+                return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
+            except Refused as error:
+                if error.status != 404 or not again:
+                    raise
+                backend.forget(upload)  # the backend let go of the image to make room
+        raise AssertionError("the loop returns or raises")
+
+    def close(self) -> None:
+        """Ends a backend that we started, for good."""
+        with self._lock:
+            self._closed = True
+            if self._backend is not None:
+                self._backend.close()
+                self._backend = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,154 @@
+"""The HTTP API as data classes: what is asked and what is answered, as JSON. Once, for both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from boltzformer.errors import BoltzFormerError
+from boltzformer.geometry import Grid
+from boltzformer.intensity import Window
+from boltzformer.region import Region
+from boltzformer.types import Prompt, as_prompts
+
+ROOT = "/v1"
+"""All addresses begin with it; a change that an older client would not understand makes it /v2."""
+SMALL = 3
+"""Jobs of at most so many slices overtake whole volumes."""
+MOST_SAMPLES = 64
+
+Model = str
+"""'default', a registered name, or for a backend of this computer's user the path of a .safetensors file."""
+
+
+@dataclass(frozen=True)
+class NewVolume:
+    """POST /v1/volumes: what will be uploaded. Neither the image's name nor its path travels."""
+
+    dtype: str
+    """Of the stored voxels, as numpy writes it with its byte order: '<i2', '|u1', '>f4'."""
+    grid: Grid
+    axis: int
+    """Array axis (z, y, x) along which the slices will come."""
+    colours: Literal[1, 3] = 1
+    modality: str = ""
+    stacking_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class VolumeState:
+    """How much of a volume is there."""
+
+    id: str
+    missing: list[tuple[int, int]]
+    """Runs of slices that were not sent yet: first, and the one after the last."""
+    sha256: str = ""
+    """Of all voxels, once they are all there."""
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """POST /v1/jobs/segment"""
+
+    volume: str
+    """The id that the upload returned."""
+    prompts: list[Prompt]
+    window: Window
+    model: Model = "default"
+    seed: int = 0
+    start: int | None = None
+    """The slice that the user looks at: it comes first, then outwards."""
+    slices: list[int] | None = None
+    """Only these; None is all."""
+    axis: int | None = None
+    samples: int = 1
+    region: Region | None = None
+
+    def __post_init__(self) -> None:
+        as_prompts(self.prompts)
+        if not 1 <= self.samples <= MOST_SAMPLES:
+            raise BoltzFormerError(f"{self.samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """POST /v1/traces"""
+
+    volume: str
+    prompt: Prompt
+    index: int
+    window: Window
+    model: Model = "default"
+    seed: int = 0
+    axis: int | None = None
+    region: Region | None = None
+
+
+@dataclass(frozen=True)
+class Focus:
+    """POST /v1/jobs/{job}/focus"""
+
+    index: int
+    """The slice that the user looks at now: the next to be done, then outwards from it."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Where a job stands."""
+
+    id: str
+    kind: Literal["segment"]
+    state: Literal["waiting", "running", "ended"]
+    first_event: int
+    """The earliest event that is still kept."""
+    last_event: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """POST /v1/models: a file on this computer to be copied into the models folder."""
+
+    path: str
+    name: str = ""
+    """The file's, if empty."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One model that can be asked for."""
+
+    name: str
+    trained_on: str
+    parameters: int
+    loaded: bool
+    error: str = ""
+    """Why it can't be used, if it can't."""
+    metrics: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Health:
+    """GET /v1/health"""
+
+    state: Literal["starting", "ready", "failed"]
+    """Of the model that the backend was started with."""
+    version: str
+    model: str = ""
+    note: str = ""
+    """What the model was trained on."""
+    device: str = ""
+    error: str = ""
+    jobs: int = 0
+    """Waiting or running."""
+    volumes: int = 0
+    volume_bytes: int = 0
+    result_bytes: int = 0
+    """Of events that are kept for their readers."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Every answer that is no success."""
+
+    detail: str
+    """One sentence: what happened, and what to do."""

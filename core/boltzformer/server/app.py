@@ -1,0 +1,210 @@
+"""The routes: what can be asked of a backend. The classes of `protocol` say how; OpenAPI tells it to other programs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Path, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from boltzformer import __version__
+from boltzformer.errors import BoltzFormerError
+from boltzformer.protocol import (
+    ROOT,
+    Focus,
+    Health,
+    JobState,
+    ModelFile,
+    ModelState,
+    NewVolume,
+    Problem,
+    SegmentRequest,
+    TraceRequest,
+    VolumeState,
+    encode,
+)
+from boltzformer.server.backend import Backend
+from boltzformer.server.guard import Guard
+from boltzformer.server.refusals import status_of
+from boltzformer.server.volumes import Packing
+
+FRAME = "application/octet-stream"
+Name = Annotated[str, Path(max_length=64)]
+REFUSED: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem} for code in (400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 507)
+}
+
+
+def frame_of(what: str) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI tells of raw bytes."""
+    return {200: {"content": {FRAME: {"schema": {"type": "string", "format": "binary"}}}, "description": what}}
+
+
+def create_app(backend: Backend, token: str) -> FastAPI:
+    """The API over a backend, for those who hold the token."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(backend))
+        yield
+        sweeping.cancel()
+        backend.worker.stop()
+
+    app = FastAPI(
+        title="boltzformer",
+        version=__version__,
+        openapi_url=f"{ROOT}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=REFUSED,
+        dependencies=[Security(HTTPBearer(auto_error=False))],  # for OpenAPI; `Guard` is who looks
+    )
+    largest = backend.limits
+    app.add_middleware(
+        Guard, token=token, most=lambda path: largest.slab_bytes if "/slices/" in path else largest.body_bytes
+    )
+    app.add_exception_handler(BoltzFormerError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    _about_volumes(app, backend)
+    _about_jobs(app, backend)
+    _about_models(app, backend)
+    return app
+
+
+def _about_volumes(app: FastAPI, backend: Backend) -> None:
+    volumes = backend.volumes
+
+    @app.post(f"{ROOT}/volumes", status_code=201)
+    def create(new: NewVolume) -> VolumeState:
+        """Begins an upload. Slices may come in any order; jobs may be asked for at once."""
+        return volumes.create(new).state()
+
+    @app.get(ROOT + "/volumes/{volume}")
+    def what_is_there(volume: Name) -> VolumeState:
+        """Which slices are missing; the hash once none is."""
+        return volumes.get(volume).state()
+
+    body = {"required": True, "content": {FRAME: {"schema": {"type": "string", "format": "binary"}}}}
+
+    @app.put(ROOT + "/volumes/{volume}/slices/{first}", openapi_extra={"requestBody": body})
+    async def send(
+        volume: Name, first: int, request: Request, content_encoding: Annotated[Packing, Header()] = "identity"
+    ) -> VolumeState:
+        """The voxels of whole slices from `first` on along the axis of the upload, in array order, raw or deflated.
+
+        Slices that are there already stay as they are, so that sending again is safe.
+        """
+        stored, data = volumes.get(volume), await request.body()
+        await run_in_threadpool(stored.put, first, data, content_encoding, backend.limits.slab_bytes)
+        backend.worker.wake()
+        await run_in_threadpool(stored.hash_what_is_there)
+        if stored.complete:
+            backend.worker.wake()
+        return stored.state()
+
+    @app.delete(ROOT + "/volumes/{volume}", status_code=204)
+    def forget(volume: Name) -> Response:
+        """Erases it, as soon as no job needs it."""
+        volumes.forget(volume)
+        return Response(status_code=204)
+
+
+def _about_jobs(app: FastAPI, backend: Backend) -> None:
+    jobs = backend.jobs
+
+    @app.post(f"{ROOT}/jobs/segment", status_code=201)
+    def segment(request: SegmentRequest) -> JobState:
+        """Puts the work in the queue. Jobs of at most three slices overtake whole volumes at the next slice."""
+        return jobs.segment(request)
+
+    @app.get(ROOT + "/jobs/{job}")
+    def where_it_stands(job: Name) -> JobState:
+        """Its state, and which events are kept."""
+        return jobs.state(job)
+
+    @app.get(ROOT + "/jobs/{job}/events", response_class=StreamingResponse, responses=frame_of("Frames of events."))
+    def events(job: Name, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
+        """The events after number `after`, as frames, until the last; may be asked for again from any that is kept."""
+        return StreamingResponse(jobs.log_after(job, after).read(after), media_type=FRAME)
+
+    @app.post(ROOT + "/jobs/{job}/focus", status_code=204)
+    def focus(job: Name, focus: Focus) -> Response:
+        """The user looks at this slice now: go on there."""
+        jobs.focus(job, focus.index)
+        return Response(status_code=204)
+
+    @app.post(ROOT + "/jobs/{job}/cancel", status_code=204)
+    def cancel(job: Name) -> Response:
+        """Stops after the slice in hand; cancelling what has ended is no error."""
+        jobs.cancel(job)
+        return Response(status_code=204)
+
+    @app.get(ROOT + "/jobs/{job}/masks", response_class=Response, responses=frame_of("A frame with a LabelMap."))
+    async def masks(
+        job: Name, threshold: float = 0.5, existence: Annotated[float | None, Query(ge=0, le=1)] = None
+    ) -> Response:
+        """The masks of a job that has ended, on the stored grid; other thresholds need no new run."""
+        made = await run_in_threadpool(jobs.masks, job, threshold, existence)
+        return Response(await run_in_threadpool(encode, made), media_type=FRAME)
+
+    @app.delete(ROOT + "/jobs/{job}", status_code=204)
+    def forget(job: Name) -> Response:
+        """The owner has all it wants: stop, and let go of the results."""
+        jobs.forget(job)
+        return Response(status_code=204)
+
+    @app.post(f"{ROOT}/traces", response_class=Response, responses=frame_of("A frame with a SamplingTrace."))
+    async def trace(request: TraceRequest) -> Response:
+        """Where the model looked on one slice; overtakes whole volumes."""
+        return Response(await asyncio.wrap_future(backend.trace(request)), media_type=FRAME)
+
+
+def _about_models(app: FastAPI, backend: Backend) -> None:
+    @app.get(f"{ROOT}/health")
+    def health() -> Health:
+        """Whether the model is ready, and what is kept."""
+        return backend.health()
+
+    @app.get(f"{ROOT}/models")
+    def known() -> list[ModelState]:
+        """Every model that can be asked for by name."""
+        return backend.models.known()
+
+    @app.post(f"{ROOT}/models", status_code=201)
+    def add(file: ModelFile) -> ModelState:
+        """Copies a .safetensors file of ours into the models folder, after loading it once."""
+        return backend.models.add(file.path, file.name)
+
+    @app.post(ROOT + "/models/{model}/load")
+    async def load(model: Annotated[str, Path(max_length=80)]) -> ModelState:
+        """Loads it now, so that the first job need not wait."""
+        return await asyncio.wrap_future(backend.load(model))
+
+
+async def _sweep(backend: Backend) -> None:
+    while True:
+        await asyncio.sleep(backend.limits.sweep_seconds)
+        now = time.monotonic()
+        backend.jobs.sweep(now)
+        backend.volumes.sweep(now)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BoltzFormerError)
+    return JSONResponse({"detail": str(error)}, status_of(error))
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    """One sentence; what was sent is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return JSONResponse({"detail": f"The request is not understood: {where}: {first['msg']}."}, 422)

@@ -1,0 +1,104 @@
+"""`Models`: which weights are in memory. All of them share one cache of image features."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.protocol import ModelState
+from boltzformer.server.limits import Limits
+
+if TYPE_CHECKING:
+    from boltzformer.engine import Engine
+    from boltzformer.features import FeatureCache
+
+# torch takes seconds to import: it is first touched on the worker thread, while images are already arriving.
+
+
+class Models:
+    """Engines by the name that clients use. `engine` is for the worker thread alone."""
+
+    def __init__(self, limits: Limits, *, own_files: bool, device: str = "auto") -> None:
+        self._limits, self._own_files, self._device = limits, own_files, device
+        self._loaded: dict[str, tuple[Engine, tuple[int, int]]] = {}  # the one used last is the last
+        self._features: FeatureCache | None = None
+        self._lock = threading.Lock()
+
+    def engine(self, name: str) -> Engine:
+        """The engine of this model, loaded if it is not; those not used for longest make room."""
+        from boltzformer import checkpoint
+        from boltzformer.engine import load
+        from boltzformer.features import FeatureCache
+        from boltzformer.memory import CACHE_BYTES
+
+        path = self._path(name)
+        found = _stamp(path)
+        with self._lock:
+            engine, stamp = self._loaded.pop(name, (None, None))
+        if engine is None or stamp != found:  # a file that was replaced is another model
+            room = self._limits.models_bytes - 4 * checkpoint.read(path).parameters
+            with self._lock:
+                while self._loaded and sum(map(_bytes, self._loaded.values())) > room:
+                    del self._loaded[next(iter(self._loaded))]
+            self._features = self._features or FeatureCache(CACHE_BYTES)
+            engine = load(path, device=self._device, features=self._features)
+        with self._lock:
+            self._loaded[name] = (engine, found)
+        return engine
+
+    def known(self) -> list[ModelState]:
+        """Every model that can be asked for by name, and files in use."""
+        from boltzformer import checkpoint, registry
+
+        with self._lock:
+            loaded = list(self._loaded)
+        states: list[ModelState] = []
+        for name in dict.fromkeys(["default", *registry.registered(), *loaded]):
+            try:
+                about = checkpoint.read(checkpoint.resolve(name))
+                history = about.history
+                states.append(
+                    ModelState(name, history.data, about.parameters, name in loaded, metrics=dict(history.metrics))
+                )
+            except BoltzFormerError as error:
+                states.append(ModelState(name, "", 0, False, str(error)))
+        return states
+
+    def add(self, path: str, name: str) -> ModelState:
+        """Copies a file that its own user named into the models folder."""
+        from boltzformer import registry
+
+        if not self._own_files:
+            raise CheckpointError("This backend opens no files of its computer: import the model there.")
+        about = registry.add(_file(path), name)
+        history = about.history
+        return ModelState(about.path.stem, history.data, about.parameters, False, metrics=dict(history.metrics))
+
+    def _path(self, name: str) -> Path:
+        from boltzformer import checkpoint, registry
+
+        if name == "default" or name in registry.registered():
+            return checkpoint.resolve(name)
+        if not self._own_files:
+            raise CheckpointError(f"There is no model '{name}' here: import it on the backend's computer.")
+        return _file(name)
+
+
+def _file(path: str) -> Path:
+    if "\0" in path:
+        raise CheckpointError("A path can't hold the character 0: give the path of a .safetensors file.")
+    return Path(path)
+
+
+def _bytes(loaded: tuple[Engine, object]) -> int:
+    return 4 * loaded[0].about.parameters
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)  # loading says what is wrong
+    return found.st_mtime_ns, found.st_size

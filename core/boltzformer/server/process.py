@@ -1,0 +1,98 @@
+"""The process around a backend: its owner, its address, its token, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+
+from boltzformer.errors import BackendError
+from boltzformer.server.app import create_app
+from boltzformer.server.backend import Backend
+from boltzformer.server.guard import HERE
+
+
+def serve_owner(model: str) -> None:
+    """For `Session.local`: token on the first line of standard input, {"port": N} on standard output.
+
+    Standard input stays open as long as the owner lives; when it closes, so do we.
+    """
+    token = sys.stdin.readline().strip()
+    if not token:
+        return  # the owner is gone already
+    _die_with_owner()
+    listener = socket.create_server(("127.0.0.1", 0))
+    _be_nice()
+    server = _server(model, token)
+    sys.stdout.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
+    sys.stdout.flush()
+    server.run([listener])
+
+
+def serve(model: str, host: str, port: int, token_file: Path) -> None:
+    """For `boltzformer serve`: until it is stopped. Who can read the token file may ask."""
+    if host not in HERE:
+        raise BackendError(
+            f"The backend can't listen on {host}: it serves this computer alone (127.0.0.1). "
+            "A server for others is not part of this version."
+        )
+    token = secrets.token_urlsafe(32)
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise BackendError(
+            f"Port {port} can't be used ({error.strerror or error}): choose another, or 0 for any."
+        ) from error
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        token_file.unlink(missing_ok=True)
+        handle = os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(json.dumps({"address": address, "token": token}))
+    except OSError as error:
+        raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
+    _be_nice()
+    try:
+        _server(model, token).run([listener])
+    finally:
+        token_file.unlink(missing_ok=True)
+
+
+def _server(model: str, token: str) -> uvicorn.Server:
+    """Errors alone are logged, and never what was asked (see `faults`)."""
+    app = create_app(Backend(model), token)
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, timeout_graceful_shutdown=2, server_header=False, lifespan="on"
+    )
+    return uvicorn.Server(config)
+
+
+def _be_nice() -> None:
+    """The viewer stays smooth. (Windows: the client starts us so.)"""
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
+def _die_with_owner() -> None:
+    """The owner holds the other end of our standard input; when it is gone, however it went, so are we."""
+
+    def wait_for_the_end() -> None:
+        while sys.stdin.read(1):
+            pass
+        os._exit(0)
+
+    def watch_the_parent(parent: int) -> None:
+        while os.getppid() == parent:  # a process that the owner forked might hold the pipe open
+            time.sleep(1)
+        os._exit(0)
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    if os.name != "nt":
+        threading.Thread(target=watch_the_parent, args=(os.getppid(),), daemon=True).start()
