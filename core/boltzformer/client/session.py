@@ -14,6 +14,7 @@ from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
 from boltzformer.client.job import Job
 from boltzformer.errors import BackendError
+from boltzformer.guidance import Guidance, as_guidance
 from boltzformer.intensity import Window
 from boltzformer.protocol import ModelFile, ModelState, TraceRequest, decode
 from boltzformer.region import Region
@@ -85,6 +86,7 @@ class Session:
         axis: int | None = None,
         samples: int = 1,
         region: Region | None = None,
+        guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
     ) -> Job:
         """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone."""
@@ -99,6 +101,7 @@ class Session:
             "axis": axis,
             "samples": int(samples),
             "region": region,
+            "guidance": list(as_guidance(guidance)),
         }
         threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()
         return job
@@ -113,6 +116,7 @@ class Session:
         window: Window | None = None,
         axis: int | None = None,
         region: Region | None = None,
+        guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
     ) -> SamplingTrace:
         """Where the model looked on one slice; waits for the answer, which overtakes whole volumes."""
@@ -120,7 +124,8 @@ class Session:
         for again in (True, False):
             upload = backend.upload(volume, axis, index)
             shown, chosen = window or upload.window(volume), self.model if model is None else model
-            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region)
+            pointed = list(as_guidance(guidance))
+            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region, pointed)
             try:
                 return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
             except Refused as error:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.geometry import Grid
+from boltzformer.guidance import Guidance
 from boltzformer.intensity import Window
 from boltzformer.region import Region
 from boltzformer.types import Prompt, as_prompts
@@ -63,6 +64,8 @@ class SegmentRequest:
     axis: int | None = None
     samples: int = 1
     region: Region | None = None
+    guidance: list[Guidance] = field(default_factory=list[Guidance])
+    """Where the user says 'here' and 'not here'."""
 
     def __post_init__(self) -> None:
         as_prompts(self.prompts)
@@ -82,6 +85,7 @@ class TraceRequest:
     seed: int = 0
     axis: int | None = None
     region: Region | None = None
+    guidance: list[Guidance] = field(default_factory=list[Guidance])
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class Backend:
                     window=request.window,
                     axis=request.axis,
                     region=request.region,
+                    **({"guidance": request.guidance} if request.guidance else {}),
                     voxels=stored.id,
                 )
             )

@@ -117,6 +117,7 @@ class SegmentJob:
             axis=r.axis,
             samples=r.samples,
             region=r.region,
+            **({"guidance": r.guidance} if r.guidance else {}),
             voxels=self._stored.id,
         )
         self._plan = plan
