@@ -27,6 +27,7 @@ from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.runs import engine_of, place_like, run_all
+from boltzformer.server import process
 from boltzformer.show import Show
 from boltzformer.train_cli import train
 
@@ -258,6 +259,19 @@ def parity(
     print(json.dumps(asdict(summary)) if as_json else summary)
     if not summary.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    model: Model = "default",
+    host: Annotated[str, typer.Option(help="Only this computer itself is served: 127.0.0.1.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
+    token_file: Annotated[
+        Path, typer.Option(help="Address and token are written here, readable for you alone; removed at the end.")
+    ] = Path("boltzformer-token.json"),
+) -> None:
+    """Serve this model to programs of this computer: `Session.connect(**json.load(open(token_file)))`."""
+    process.serve(model, host, port, token_file)
 
 
 @bench.command()

@@ -4,23 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import pytest
-from phantom_model import PHANTOM_MODEL
+from serving import MODEL
 
 import boltzformer
 from boltzformer import Adjusted, BackendError, Cancelled, Failed, Prediction, Session, SliceResult, Started
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import decode, encode, frames
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    with Session.local(PHANTOM_MODEL) as one:
-        yield one
 
 
 def test_the_client_gets_what_the_engine_gives(session: Session, engine: boltzformer.Engine, small: Phantom) -> None:
@@ -48,7 +41,7 @@ def test_cancel_keeps_what_is_done_and_the_session_goes_on(session: Session, mad
 
 
 def test_a_killed_backend_is_one_sentence_and_the_next_call_starts_a_fresh_one(made: Phantom) -> None:
-    with Session.local(PHANTOM_MODEL) as session:
+    with Session.local(MODEL) as session:
         job, events = session.segment(made.volume, [BRIGHT, DARK]), []
         for event in job:
             events.append(event)
@@ -64,10 +57,12 @@ def test_a_killed_backend_is_one_sentence_and_the_next_call_starts_a_fresh_one(m
 
 def test_a_backend_dies_with_its_owner() -> None:
     code = (
-        "import sys; from boltzformer import Session; s = Session.local(); s.health();"
+        "import sys; from boltzformer import Session; s = Session.local(sys.argv[1]); s.health();"
         "print(s.backend().process.pid, flush=True); sys.stdin.read()"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, MODEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     backend = int(owner.stdout.readline())
     watch = os.pidfd_open(backend) if hasattr(os, "pidfd_open") else None
@@ -90,7 +85,7 @@ def test_only_the_owner_is_served(session: Session) -> None:
 
 
 def test_what_the_server_refuses_is_said(session: Session, small: Phantom) -> None:
-    assert session.backend().http.post("/volumes", content=b"junk").status_code == 400
+    assert session.backend().http.post("/volumes", content=b"junk").status_code == 422
     assert session.backend().http.get("/jobs/none/events").status_code == 404
     with pytest.raises(BackendError, match="0 to 15"):
         session.segment(small.volume, BRIGHT, slices=[77]).result()

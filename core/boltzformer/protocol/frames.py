@@ -104,8 +104,10 @@ def _flatten(value: object, arrays: list[bytes]) -> Any:
         if all(isinstance(key, str) for key in value):
             return {key: _flatten(item, arrays) for key, item in value.items()}
         return {"#": "pairs", "items": [[key, _flatten(item, arrays)] for key, item in value.items()]}
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return [_flatten(item, arrays) for item in value]
+    if isinstance(value, list):
+        return {"#": "list", "items": [_flatten(item, arrays) for item in value]}
     return value
 
 
@@ -121,6 +123,8 @@ def _build(value: Any, body: memoryview) -> Any:
         count = int(np.prod(value["shape"], dtype=np.int64))
         flat = np.frombuffer(body, np.dtype(value["dtype"]), count, value["at"])
         return flat.reshape(value["shape"])
+    if kind == "list":
+        return [_build(item, body) for item in value["items"]]
     if kind == "pairs":
         return {key: _build(item, body) for key, item in value["items"]}
     content = {key: _build(item, body) for key, item in value.items()}

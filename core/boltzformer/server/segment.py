@@ -40,6 +40,7 @@ class SegmentJob:
         count = stored.volume.grid.shape[axis] if request.slices is None else len(request.slices)
         self.small = count <= SMALL
         self._ending: Cancelled | Failed | None = None
+        self._place = 0
         self._focus: int | None = None
         self._began: float | None = None
         self._plan: SlicePlan | None = None
@@ -65,7 +66,8 @@ class SegmentJob:
     # --- what the worker does ------------------------------------------------------------------------------------
 
     def waits(self, position: int) -> None:
-        if position and self._began is None:
+        if position and position != self._place and self._began is None:
+            self._place = position
             self.log.add(Queued(position))
 
     def ready(self) -> bool:
