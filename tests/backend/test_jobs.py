@@ -148,7 +148,7 @@ def test_results_of_ended_jobs_are_kept_under_a_limit(small: Phantom) -> None:
 
 def test_masks_are_made_on_demand_at_any_threshold(served: Served, small: Phantom, engine: boltzformer.Engine) -> None:
     job = begin(served, small, [BRIGHT, DARK], seed=3)
-    *_, end = served.events(job)
+    assert isinstance(served.events(job)[-1], Prediction)
     near = boltzformer.segment(small.volume, [BRIGHT, DARK], model=engine, seed=3)
     for query in ({}, {"threshold": 0.2, "existence": 0.1}):
         given = decode(served.http.get(f"/jobs/{job}/masks", params=query).content)

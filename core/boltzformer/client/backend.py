@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,12 +21,10 @@ from boltzformer.types import Volume
 CLOSED = "This session is closed: open a new one with Session.local()."
 DIED = "The engine stopped unexpectedly. Finished slices are kept; run again, and a fresh engine starts."
 LOST = "The connection to the engine is lost. Finished slices are kept; run again when it is there."
+PATIENCE, RETRY = 30.0, 0.1
+"""Seconds for which a connection that was lost is tried again, and between two tries."""
 KEPT = 16
 """So many uploads are remembered; the backend itself decides how many it keeps."""
-
-
-class Lost(BackendError):
-    """No answer came."""
 
 
 class Refused(BackendError):
@@ -50,7 +49,7 @@ class Backend:
         )
         self._uploads: list[Upload] = []
         self._uploading = threading.Lock()
-        self.closed = False
+        self.closed = self._reached = False
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -70,11 +69,19 @@ class Backend:
         return CLOSED if self.closed else DIED
 
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """The answer; `Refused` if it is no, `Lost` if none came."""
-        try:
-            response = self.http.request(method, path, **content)
-        except (httpx.TransportError, RuntimeError) as error:  # RuntimeError: the client was closed
-            raise Lost(LOST if self.alive else self.last_words) from error
+        """The answer; `Refused` if it is no. A line that worked before and breaks is tried again for a while."""
+        until = time.monotonic() + (PATIENCE if self._reached else 0)
+        while True:
+            try:
+                response = self.http.request(method, path, **content)
+                break
+            except (httpx.TransportError, RuntimeError) as error:  # RuntimeError: the client was closed
+                if not self.alive:
+                    raise BackendError(self.last_words) from error
+                if time.monotonic() >= until:
+                    raise BackendError(LOST) from error
+            time.sleep(RETRY)
+        self._reached = True
         if response.is_error:
             raise Refused(response.status_code, sentence_of(response))
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from boltzformer.client.backend import LOST, Backend, Refused, sentence_of
-from boltzformer.client.upload import PATIENCE, Upload
+from boltzformer.client.backend import LOST, PATIENCE, RETRY, Backend, Refused, sentence_of
+from boltzformer.client.upload import Upload
 from boltzformer.errors import BackendError, BoltzFormerError
 from boltzformer.protocol import SegmentRequest, decode_event, frames
 from boltzformer.types import Cancelled, Event, Failed, Prediction, SliceResult, Started, Volume
@@ -133,8 +134,9 @@ class Job:
         upload = backend.upload(volume, request["axis"], slices[0] if start is None and slices else start)
         upload.on_error(self._fail)
         whole = SegmentRequest(upload.id, **{**request, "window": request["window"] or upload.window(volume)})
+        once = {"Idempotency-Key": secrets.token_hex(16)}  # asked twice if the line breaks, done once
         try:
-            name = backend.ask("POST", "/jobs/segment", json=asdict(whole)).json()["id"]
+            name = backend.ask("POST", "/jobs/segment", json=asdict(whole), headers=once).json()["id"]
         except Refused as error:
             if error.status != 404 or not again:
                 raise
@@ -177,7 +179,7 @@ class Job:
                     raise BackendError(backend.last_words) from error
             if time.monotonic() - silent_since > PATIENCE:
                 raise BackendError(LOST)
-            time.sleep(0.1)
+            time.sleep(RETRY)
 
     def _hand_out(self, event: Event, slices: dict[int, SliceResult], volume: Volume) -> None:
         match event:

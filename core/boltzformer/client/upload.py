@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 4_000_000
 """Of one request: large enough to be quick, small enough that a new focus is heard soon."""
-PATIENCE = 30.0
-"""Seconds for which a lost connection is tried again."""
 
 
 class Upload:
@@ -105,19 +102,9 @@ class Upload:
     def _send(self, array: Array) -> str:
         """The backend's hash of it all."""
         told = ""
-        tried_since: float | None = None
         while self._missing.any():
             first, last = self._next_slab(array.nbytes)
-            try:
-                told = self._put(array, first, last)
-                tried_since = None
-            except BackendError as error:
-                now = time.monotonic()
-                tried_since = tried_since or now
-                if getattr(error, "status", 0) or not self._backend.alive or now - tried_since > PATIENCE:
-                    raise
-                time.sleep(0.1)
-                continue
+            told = self._put(array, first, last)
             self._missing[first:last] = False
         return told
 

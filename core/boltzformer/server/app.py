@@ -121,9 +121,12 @@ def _about_jobs(app: FastAPI, backend: Backend) -> None:
     jobs = backend.jobs
 
     @app.post(f"{ROOT}/jobs/segment", status_code=201)
-    def segment(request: SegmentRequest) -> JobState:
-        """Puts the work in the queue. Jobs of at most three slices overtake whole volumes at the next slice."""
-        return jobs.segment(request)
+    def segment(request: SegmentRequest, idempotency_key: Annotated[str, Header(max_length=64)] = "") -> JobState:
+        """Puts the work in the queue. Jobs of at most three slices overtake whole volumes at the next slice.
+
+        With an `Idempotency-Key` it may be asked for again after a lost connection: the job is the same.
+        """
+        return jobs.segment(request, idempotency_key)
 
     @app.get(ROOT + "/jobs/{job}")
     def where_it_stands(job: Name) -> JobState:

@@ -23,7 +23,7 @@ class Jobs:
 
     def __init__(self, volumes: Volumes, models: Models, worker: Worker, limits: Limits) -> None:
         self._volumes, self._models, self._worker, self._limits = volumes, models, worker, limits
-        self._jobs: dict[str, SegmentJob] = {}
+        self._jobs: dict[str, tuple[SegmentJob, str]] = {}  # and the key that its owner chose
         self._lock = threading.Lock()
 
     @property
@@ -36,27 +36,30 @@ class Jobs:
         """Of all events that are kept."""
         return sum(job.log.nbytes for job in self._all())
 
-    def segment(self, request: SegmentRequest) -> JobState:
-        """Puts the work in the queue."""
-        if self.live >= self._limits.jobs:
-            raise Busy(f"{self._limits.jobs} jobs are waiting or running: wait until one has ended, or cancel it.")
-        stored = self._volumes.hold(request.volume)
-        name = secrets.token_hex(16)
-
-        log = EventLog(self._limits, self._worker.wake)
-        job = SegmentJob(
-            request, stored, self._models, log, self._limits, on_end=lambda: self._volumes.release(stored.id)
-        )
+    def segment(self, request: SegmentRequest, key: str = "") -> JobState:
+        """Puts the work in the queue; the same key a second time finds the same job."""
         with self._lock:
-            self._jobs[name] = job
+            known = next((name for name, (_, its) in self._jobs.items() if key and its == key), None)
+            if known is not None:
+                return self.state(known)
+            if self.live >= self._limits.jobs:
+                raise Busy(f"{self._limits.jobs} jobs are waiting or running: wait until one has ended, or cancel it.")
+            stored = self._volumes.hold(request.volume)
+            name, log = secrets.token_hex(16), EventLog(self._limits, self._worker.wake)
+
+            def let_go() -> None:
+                self._volumes.release(stored.id)
+
+            job = SegmentJob(request, stored, self._models, log, self._limits, let_go)
+            self._jobs[name] = (job, key)
         self._worker.submit(job)
         return self.state(name)
 
     def get(self, name: str) -> SegmentJob:
-        job = self._jobs.get(name)
-        if job is None:
+        found = self._jobs.get(name)
+        if found is None:
             raise NotFound("There is no such job, or its results were let go: run again.")
-        return job
+        return found[0]
 
     def state(self, name: str) -> JobState:
         """Where it stands."""
@@ -85,9 +88,9 @@ class Jobs:
         """The owner has what it wanted, or wants nothing any more."""
         self.cancel(name)
         with self._lock:
-            job = self._jobs.pop(name, None)
-        if job is not None:
-            job.log.drop_all()
+            found = self._jobs.pop(name, None)
+        if found is not None:
+            found[0].log.drop_all()
 
     def masks(self, name: str, threshold: float, existence: float | None) -> LabelMap:
         """The masks of a job that has ended, on the stored grid, from its kept answers."""
@@ -108,7 +111,7 @@ class Jobs:
 
     def sweep(self, now: float) -> None:
         """Ends what nobody listens to any more, forgets what was kept long enough or takes too much room."""
-        jobs = dict(self._jobs)
+        jobs = {name: job for name, (job, _) in list(self._jobs.items())}
         for name, job in jobs.items():
             if not job.log.readers and now - job.log.touched > self._limits.keep_seconds:
                 if job.log.end is None:
@@ -125,4 +128,4 @@ class Jobs:
                 self._jobs.pop(name, None)
 
     def _all(self) -> Iterator[SegmentJob]:
-        return iter(list(self._jobs.values()))
+        return iter([job for job, _ in list(self._jobs.values())])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -59,6 +60,7 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
     except OSError as error:
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
     _be_nice()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the file goes, too
     try:
         _server(model, token).run([listener])
     finally:

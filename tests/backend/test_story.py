@@ -1,0 +1,75 @@
+"""One user's afternoon, headless, through a real backend process; and the same with the backend killed in the middle."""
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from serving import MODEL
+
+import boltzformer
+from boltzformer import Cancelled, Failed, Guidance, Prediction, Session, SliceResult, Started
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+
+NO_GUIDANCE = "guidance" not in inspect.signature(boltzformer.Engine.segment).parameters
+
+
+def indices(events: list[object]) -> list[int]:
+    return [event.index for event in events if isinstance(event, SliceResult)]
+
+
+def kill(session: Session) -> None:
+    session.backend().process.kill()
+    session.backend().process.wait()
+
+
+@pytest.mark.parametrize("disturb", [lambda _: None, kill], ids=["undisturbed", "killed in the middle"])
+def test_the_story(made: Phantom, engine: boltzformer.Engine, disturb: Callable[[Session], None]) -> None:
+    volume, prompts = made.volume, [BRIGHT, DARK]
+    (i, j, k), near = made.lesions[0].centre, boltzformer.segment(made.volume, prompts, model=engine)
+    with Session.local(MODEL) as session:
+        # Two prompts: slices arrive live, the visible one first; the user scrolls, the work follows; then stops.
+        job, events = session.segment(volume, prompts, start=20), []
+        for event in job:
+            events.append(event)
+            if indices(events) == [20, 19, 21]:
+                job.focus(60)
+            if isinstance(event, SliceResult) and event.index == 61:
+                job.cancel()
+        assert isinstance(events[0], Started)
+        assert indices(events)[:3] == [20, 19, 21]
+        assert indices(events)[-3:] == [60, 59, 61]
+        assert isinstance(events[-1], Cancelled)
+
+        disturb(session)
+
+        # All slices. What the engine alone would have said, to the bit.
+        job = session.segment(volume, prompts, start=20)
+        everything = list(job)
+        assert sorted(indices(everything)) == list(range(64))
+        answer = everything[-1]
+        assert isinstance(answer, Prediction)
+        assert answer.provenance == near.provenance
+        assert np.array_equal(answer.labels().layers, near.labels().layers)
+
+        # A look at the sampler, a hand on it, another prompt on what is seen already.
+        assert len(session.trace(volume, BRIGHT, k).layers) == 9
+        if not NO_GUIDANCE:
+            led = session.segment(volume, BRIGHT, slices=[k], guidance=Guidance(here=((i, j, k),))).result()
+            assert led.provenance["guidance"]
+        other = session.segment(volume, DARK, slices=[k], seed=1).result()
+        same = boltzformer.segment(volume, DARK, model=engine, slices=[k], seed=1)
+        assert other.provenance == same.provenance
+
+        # And once more, killed while it works: what was finished stays, the next run is whole.
+        job = session.segment(volume, prompts, start=k)
+        kept = next(event for event in job if isinstance(event, SliceResult))
+        if disturb is kill:
+            disturb(session)
+            *_, end = job
+            assert isinstance(end, Failed)
+            job = session.segment(volume, prompts, start=k)
+        again = job.result()
+        assert again.provenance == near.provenance
+        (twin,) = (one for one in again.slices if one.index == kept.index)
+        assert np.array_equal(twin.logits, kept.logits)
