@@ -41,7 +41,7 @@ class VolumeState:
     """How much of a volume is there."""
 
     id: str
-    missing: list[tuple[int, int]]
+    missing: list[list[int]]
     """Runs of slices that were not sent yet: first, and the one after the last."""
     sha256: str = ""
     """Of all voxels, once they are all there."""

@@ -94,7 +94,7 @@ class Stored:
     def state(self) -> VolumeState:
         """What is there and what is missing."""
         edges = np.flatnonzero(np.diff(np.r_[True, self._here, True])).tolist()
-        missing = list(zip(edges[::2], edges[1::2], strict=True))
+        missing = [list(run) for run in zip(edges[::2], edges[1::2], strict=True)]
         return VolumeState(self.id, missing, self._hash.hex if self.complete else "")
 
     def _unpacked(self, data: bytes, packing: Packing, most: int) -> bytes:
