@@ -17,6 +17,7 @@ from serving import Served, serving
 
 from boltzformer import Prediction
 from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.protocol import NewVolume
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 FUZZ = settings(
@@ -38,14 +39,21 @@ def fuzz(served: Served, cases: int) -> None:
     volume = served.upload(small)
     job = served.ask(volume, small, BRIGHT, slices=[2]).json()["id"]
     served.events(job)
+    known = {"volume": volume, "job": job, "model": "default"}
+    window = asdict(small.window())
+    valid = {
+        "/v1/volumes": asdict(NewVolume("<i2", small.grid, 0)),
+        "/v1/jobs/segment": {"volume": volume, "prompts": [{"text": BRIGHT}], "window": window, "slices": [1]},
+        "/v1/traces": {"volume": volume, "prompt": {"text": BRIGHT}, "window": window, "index": 1},
+    }
     for operation in operations:
-        attack(served, operation, -(-cases // len(operations)), {"volume": volume, "job": job, "model": "default"})
+        attack(served, operation, -(-cases // len(operations)), known, valid.get(operation.path, {}))
     assert served.http.get("/health").json()["state"] == "ready"
     volume = served.upload(small)
     assert isinstance(served.events(served.ask(volume, small, BRIGHT, slices=[1]).json()["id"])[-1], Prediction)
 
 
-def attack(served: Served, operation: Any, cases: int, known: dict[str, str]) -> None:
+def attack(served: Served, operation: Any, cases: int, known: dict[str, str], valid: dict[str, Any]) -> None:
     headers = {"Authorization": f"Bearer {served.token}"}
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
     strategies = [operation.as_strategy(generation_mode=mode) for mode in modes]
@@ -57,8 +65,9 @@ def attack(served: Served, operation: Any, cases: int, known: dict[str, str]) ->
         if data.draw(st.booleans()) and operation.method != "delete":
             for name in set(case.path_parameters or ()) & set(known):
                 case.path_parameters[name] = known[name]
-            if isinstance(case.body, dict) and "volume" in case.body:
-                case.body["volume"] = known["volume"]
+            if isinstance(case.body, dict) and valid:  # all as it should be but for one field
+                odd = data.draw(st.sampled_from([*sorted(case.body), "none"]))
+                case.body = {**valid, **{key: value for key, value in case.body.items() if key == odd}}
         case.headers = {**(case.headers or {}), **headers}
         case.call_and_validate(base_url=served.address, timeout=60, checks=CHECKS)
 

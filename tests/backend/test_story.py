@@ -1,4 +1,4 @@
-"""One user's afternoon, headless, through a real backend process; and the same with the backend killed in the middle."""
+"""One user's afternoon, headless, through a real backend; then the same with the backend killed in the middle."""
 
 import inspect
 from collections.abc import Callable
