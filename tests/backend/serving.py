@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import httpx
 import numpy as np
 import uvicorn
+from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Event, Session, Volume
 from boltzformer.protocol import NewVolume, SegmentRequest, decode, frames
@@ -20,7 +21,7 @@ from boltzformer.server.backend import Backend
 from boltzformer.server.limits import Limits
 from boltzformer.types import as_prompts
 
-MODEL = "default"
+MODEL = str(PHANTOM_MODEL)
 """The tiny model that learned phantoms."""
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from serving import MODEL
+
 import boltzformer
 from boltzformer.phantom import BRIGHT
 
@@ -17,7 +19,7 @@ assert len(missing) == 4, missing
 from boltzformer import Session
 from boltzformer.phantom import phantom
 volume = phantom(7, (16, 72, 80)).volume
-with Session.local(python=sys.argv[1]) as session:
+with Session.local("{MODEL}", python=sys.argv[1]) as session:
     prediction = session.segment(volume, "{BRIGHT}", slices=[7, 8]).result()
     print(prediction.labels().layers.sum(), len(session.trace(volume, "{BRIGHT}", 8).layers))
 """

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from serving import Served, serving
+from serving import MODEL, Served, serving
 
 from boltzformer import Prediction
 from boltzformer.phantom import BRIGHT, phantom
@@ -39,12 +39,19 @@ def fuzz(served: Served, cases: int) -> None:
     volume = served.upload(small)
     job = served.ask(volume, small, BRIGHT, slices=[2]).json()["id"]
     served.events(job)
-    known = {"volume": volume, "job": job, "model": "default"}
+    known = {"volume": volume, "job": job}
     window = asdict(small.window())
     valid = {
         "/v1/volumes": asdict(NewVolume("<i2", small.grid, 0)),
-        "/v1/jobs/segment": {"volume": volume, "prompts": [{"text": BRIGHT}], "window": window, "slices": [1]},
-        "/v1/traces": {"volume": volume, "prompt": {"text": BRIGHT}, "window": window, "index": 1},
+        "/v1/jobs/segment": {
+            "volume": volume,
+            "prompts": [{"text": BRIGHT}],
+            "window": window,
+            "slices": [1],
+            "model": MODEL,
+        },
+        "/v1/models/load": {"name": MODEL},
+        "/v1/traces": {"volume": volume, "prompt": {"text": BRIGHT}, "window": window, "index": 1, "model": MODEL},
     }
     for operation in operations:
         attack(served, operation, -(-cases // len(operations)), known, valid.get(operation.path, {}))

@@ -28,12 +28,13 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_model_is_imported_listed_loaded_and_asked(other: Path, small: Phantom) -> None:
     with serving() as served, served.session() as session:
-        assert [model.name for model in session.models()] == ["default"]
+        assert [model.name for model in session.models()] == ["default", MODEL]
         assert session.import_model(other, "tuned").name == "tuned"
         with pytest.raises(BackendError, match="registered already"):
             session.import_model(other, "tuned")
         assert session.load_model("tuned").loaded
-        assert {model.name: model.loaded for model in session.models()} == {"default": True, "tuned": True}
+        loaded = {model.name: model.loaded for model in session.models()}
+        assert loaded == {"default": False, MODEL: True, "tuned": True}
         tuned = session.segment(small.volume, BRIGHT, slices=[3, 4], model="tuned").result()
         first = session.segment(small.volume, BRIGHT, slices=[3, 4]).result()
         near = boltzformer.segment(small.volume, BRIGHT, slices=[3, 4], model=other)
@@ -49,14 +50,14 @@ def test_a_model_is_imported_listed_loaded_and_asked(other: Path, small: Phantom
 
 def test_models_stay_loaded_under_a_budget(other: Path, small: Phantom) -> None:
     size = 4 * checkpoint.read(other).parameters
-    for budget, loaded in ((2 * size, {"default", "tuned"}), (2 * size - 1, {"tuned"})):
+    for budget, loaded in ((2 * size, {MODEL, "tuned"}), (2 * size - 1, {"tuned"})):
         with serving(models_bytes=budget) as served, served.session() as session:
             if budget == 2 * size:
                 session.import_model(other, "tuned")
-            session.load_model("default")
+            session.load_model(MODEL)
             session.load_model("tuned")
             assert {model.name for model in session.models() if model.loaded} == loaded
-            session.load_model("default")
+            session.load_model(MODEL)
             assert session.segment(small.volume, BRIGHT, slices=[1]).result().slices
 
 
@@ -68,7 +69,7 @@ def test_a_full_disk_is_said_and_the_backend_serves_on(other: Path, small: Phant
     with Session.local(MODEL, python=str(python)) as session:
         with pytest.raises(BackendError, match="free some space"):
             session.import_model(other, "tuned")
-        assert [model.name for model in session.models()] == ["default"]
+        assert "tuned" not in {model.name for model in session.models()}
         assert [file.name for file in (tmp_path / "home/models").iterdir()] == []
         prediction = session.segment(small.volume, BRIGHT, slices=[1]).result()
     assert prediction.slices[0].logits.dtype == np.int8

@@ -16,7 +16,7 @@ from boltzformer.client.job import Job
 from boltzformer.errors import BackendError
 from boltzformer.guidance import Guidance, as_guidance
 from boltzformer.intensity import Window
-from boltzformer.protocol import ModelFile, ModelState, TraceRequest, decode
+from boltzformer.protocol import ModelFile, ModelName, ModelState, TraceRequest, decode
 from boltzformer.region import Region
 from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
 
@@ -70,9 +70,9 @@ class Session:
         file = ModelFile(str(Path(path).absolute()), name)
         return ModelState(**self.backend().ask("POST", "/models", json=asdict(file)).json())
 
-    def load_model(self, name: str) -> ModelState:
+    def load_model(self, name: str | Path) -> ModelState:
         """Loads it now, so that the first job need not wait."""
-        return ModelState(**self.backend().ask("POST", f"/models/{name}/load").json())
+        return ModelState(**self.backend().ask("POST", "/models/load", json=asdict(ModelName(str(name)))).json())
 
     def segment(
         self,

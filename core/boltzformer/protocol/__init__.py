@@ -6,6 +6,7 @@ from boltzformer.protocol.api import Focus as Focus
 from boltzformer.protocol.api import Health as Health
 from boltzformer.protocol.api import JobState as JobState
 from boltzformer.protocol.api import ModelFile as ModelFile
+from boltzformer.protocol.api import ModelName as ModelName
 from boltzformer.protocol.api import ModelState as ModelState
 from boltzformer.protocol.api import NewVolume as NewVolume
 from boltzformer.protocol.api import Problem as Problem

@@ -118,6 +118,13 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class ModelName:
+    """POST /v1/models/load"""
+
+    name: Model
+
+
+@dataclass(frozen=True)
 class ModelState:
     """One model that can be asked for."""
 

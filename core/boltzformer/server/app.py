@@ -22,6 +22,7 @@ from boltzformer.protocol import (
     Health,
     JobState,
     ModelFile,
+    ModelName,
     ModelState,
     NewVolume,
     Problem,
@@ -186,10 +187,10 @@ def _about_models(app: FastAPI, backend: Backend) -> None:
         """Copies a .safetensors file of ours into the models folder, after loading it once."""
         return backend.models.add(file.path, file.name)
 
-    @app.post(ROOT + "/models/{model}/load")
-    async def load(model: Annotated[str, Path(max_length=80)]) -> ModelState:
+    @app.post(f"{ROOT}/models/load")
+    async def load(model: ModelName) -> ModelState:
         """Loads it now, so that the first job need not wait."""
-        return await asyncio.wrap_future(backend.load(model))
+        return await asyncio.wrap_future(backend.load(model.name))
 
 
 async def _sweep(backend: Backend) -> None:
