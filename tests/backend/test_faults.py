@@ -3,16 +3,18 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 from serving import MODEL, Line, Served
 
 import boltzformer
-from boltzformer import BackendError, Failed, Grid, Prediction, Session, SliceResult, Started, Volume
+from boltzformer import BackendError, Cancelled, Failed, Grid, Prediction, Session, SliceResult, Started, Volume
 from boltzformer.hashing import hash_of_voxels
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 
@@ -115,3 +117,44 @@ def test_a_session_that_is_closed_ends_its_jobs(made: Phantom, small: Phantom) -
 def test_a_server_that_is_not_there_is_said(small: Phantom) -> None:
     with Session.connect("http://127.0.0.1:9", "token") as session, pytest.raises(BackendError, match="connection"):
         session.segment(small.volume, BRIGHT).result()
+
+
+def test_what_is_no_http_is_refused_and_the_server_serves_on(served: Served) -> None:
+    host, port = served.address.removeprefix("http://").split(":")
+    right = f"Host: {host}\r\nAuthorization: Bearer {served.token}\r\n"
+    for sent in (
+        "\x00\x16\x03\x01 no http\r\n\r\n",
+        f"GET /v1/health HTTP/1.1\r\n{right}no colon\r\n\r\n",
+        f"GET /v1/health HTTP/1.1\r\n{right}X: {'x' * 200_000}\r\n\r\n",
+        f"POST /v1/volumes HTTP/1.1\r\n{right}Content-Length: -5\r\n\r\n",
+        f"POST /v1/volumes HTTP/1.1\r\n{right}Content-Length: 5\r\nContent-Length: 6\r\n\r\n{{}}",
+        f"POST /v1/volumes HTTP/1.1\r\n{right}Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        f"POST /v1/volumes HTTP/1.1\r\n{right}Content-Length: 6\r\n\r\n[[[[[[",
+    ):
+        with socket.create_connection((host, int(port)), timeout=10) as line:
+            line.sendall(sent.encode())
+            assert line.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 422")), sent[:200]
+    deep = "[" * 100_000
+    assert served.http.post("/volumes", content=deep).status_code in (400, 422)
+    assert served.http.get("/health").json()["state"] == "ready"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows can't halt a process")
+def test_a_viewer_never_waits_for_a_backend_that_hangs(made: Phantom) -> None:
+    """The backend is halted: polling, moving the focus and cancelling come back at once all the same."""
+    with Session.local(MODEL) as session:
+        job = session.segment(made.volume, BRIGHT)
+        next(event for event in job if isinstance(event, SliceResult))
+        process = session.backend().process
+        process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        for index in range(50):
+            job.poll()
+            job.focus(index)
+        spent = time.monotonic() - began
+        job.cancel()
+        rest = list(job)
+        process.send_signal(signal.SIGCONT)
+        assert spent < 1
+        assert isinstance(rest[-1], Cancelled)
+        assert isinstance(session.segment(made.volume, BRIGHT, slices=[2]).result(), Prediction)
