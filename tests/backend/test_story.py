@@ -1,6 +1,5 @@
 """One user's afternoon, headless, through a real backend; then the same with the backend killed in the middle."""
 
-import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -10,8 +9,6 @@ from serving import MODEL
 import boltzformer
 from boltzformer import Cancelled, Failed, Guidance, Prediction, Session, SliceResult, Started
 from boltzformer.phantom import BRIGHT, DARK, Phantom
-
-NO_GUIDANCE = "guidance" not in inspect.signature(boltzformer.Engine.segment).parameters
 
 
 def indices(events: list[object]) -> list[int]:
@@ -54,9 +51,12 @@ def test_the_story(made: Phantom, engine: boltzformer.Engine, disturb: Callable[
 
         # A look at the sampler, a hand on it, another prompt on what is seen already.
         assert len(session.trace(volume, BRIGHT, k).layers) == 9
-        if not NO_GUIDANCE:
-            led = session.segment(volume, BRIGHT, slices=[k], guidance=Guidance(here=((i, j, k),))).result()
-            assert led.provenance["guidance"]
+        here = Guidance(here=((i, j, k),))
+        led = session.segment(volume, BRIGHT, slices=[k], guidance=here).result()
+        beside = boltzformer.segment(volume, BRIGHT, model=engine, slices=[k], guidance=here)
+        assert led.provenance == beside.provenance
+        assert led.slices[0].lifted is not None
+        assert len(session.trace(volume, BRIGHT, k, guidance=here).layers) == 9
         other = session.segment(volume, DARK, slices=[k], seed=1).result()
         same = boltzformer.segment(volume, DARK, model=engine, slices=[k], seed=1)
         assert other.provenance == same.provenance

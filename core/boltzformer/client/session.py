@@ -86,6 +86,7 @@ class Session:
         axis: int | None = None,
         samples: int = 1,
         region: Region | None = None,
+        size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
     ) -> Job:
@@ -101,6 +102,7 @@ class Session:
             "axis": axis,
             "samples": int(samples),
             "region": region,
+            "size": size,
             "guidance": list(as_guidance(guidance)),
         }
         threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()
@@ -116,6 +118,7 @@ class Session:
         window: Window | None = None,
         axis: int | None = None,
         region: Region | None = None,
+        size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
     ) -> SamplingTrace:
@@ -125,7 +128,7 @@ class Session:
             upload = backend.upload(volume, axis, index)
             shown, chosen = window or upload.window(volume), self.model if model is None else model
             pointed = list(as_guidance(guidance))
-            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region, pointed)
+            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region, size, pointed)
             try:
                 return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
             except Refused as error:

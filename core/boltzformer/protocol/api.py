@@ -64,6 +64,8 @@ class SegmentRequest:
     axis: int | None = None
     samples: int = 1
     region: Region | None = None
+    size: int | None = None
+    """Side of the network's input in pixels; None: what the model was made for."""
     guidance: list[Guidance] = field(default_factory=list[Guidance])
     """Where the user says 'here' and 'not here'."""
 
@@ -85,6 +87,7 @@ class TraceRequest:
     seed: int = 0
     axis: int | None = None
     region: Region | None = None
+    size: int | None = None
     guidance: list[Guidance] = field(default_factory=list[Guidance])
 
 

@@ -77,7 +77,8 @@ class Backend:
                     window=request.window,
                     axis=request.axis,
                     region=request.region,
-                    **({"guidance": request.guidance} if request.guidance else {}),
+                    size=request.size,
+                    guidance=request.guidance,
                     voxels=stored.id,
                 )
             )

@@ -107,8 +107,7 @@ class SegmentJob:
 
         r, volume = self._request, self._stored.volume
         engine = self._models.engine(r.model)
-        plan = engine.plan(volume, r.axis, r.region)
-        guidance: dict[str, Any] = {"guidance": r.guidance} if r.guidance else {}
+        plan = engine.plan(volume, r.axis, r.region, r.size)
         self._left = outwards(plan.indices, r.start) if r.slices is None else check_slices(r.slices, plan)
         steps = engine.segment(
             volume,
@@ -120,7 +119,8 @@ class SegmentJob:
             axis=r.axis,
             samples=r.samples,
             region=r.region,
-            **guidance,
+            size=r.size,
+            guidance=r.guidance,
             voxels=self._stored.id,
         )
         self._plan = plan
