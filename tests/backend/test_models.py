@@ -44,7 +44,7 @@ def test_a_model_is_imported_listed_loaded_and_asked(other: Path, small: Phantom
         assert "tuned" in {model.name for model in session.models() if model.error}
         with pytest.raises(BackendError, match="tuned"):
             session.segment(small.volume, BRIGHT, slices=[3], model="tuned").result()
-        with pytest.raises(BackendError, match="no model at"):
+        with pytest.raises(BackendError, match="no model 'nothing'"):
             session.load_model("nothing")
 
 

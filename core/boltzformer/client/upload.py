@@ -97,7 +97,9 @@ class Upload:
                 self.error, listeners = error, self._listeners
             for tell in listeners:
                 tell(error)
-        self._volume = None
+        finally:
+            if self.sha256:  # it is known before the voxels are let go
+                self._volume = None
 
     def _send(self, array: Array) -> str:
         """The backend's hash of it all."""

@@ -72,7 +72,7 @@ class Models:
 
         if not self._own_files:
             raise CheckpointError("This backend opens no files of its computer: import the model there.")
-        about = registry.add(_file(path), name)
+        about = registry.add(_file(path), name).checkpoint
         history = about.history
         return ModelState(about.path.stem, history.data, about.parameters, False, metrics=dict(history.metrics))
 
@@ -89,6 +89,11 @@ class Models:
 def _file(path: str) -> Path:
     if "\0" in path:
         raise CheckpointError("A path can't hold the character 0: give the path of a .safetensors file.")
+    if not path.endswith(".safetensors"):
+        raise CheckpointError(
+            f"There is no model '{path}' here: give 'default', a name from `boltzformer models list`, or the path of "
+            "a .safetensors file; others must be brought there with `boltzformer models import` first."
+        )
     return Path(path)
 
 

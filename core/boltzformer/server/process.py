@@ -10,6 +10,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -60,9 +62,11 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
     except OSError as error:
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
     _be_nice()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the file goes, too
+    server = _server(model, token)
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that the file goes, too
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
-        _server(model, token).run([listener])
+        server.run([listener])
     finally:
         token_file.unlink(missing_ok=True)
 
@@ -73,7 +77,15 @@ def _server(model: str, token: str) -> uvicorn.Server:
     config = uvicorn.Config(
         app, log_level="error", access_log=False, timeout_graceful_shutdown=2, server_header=False, lifespan="on"
     )
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Ends without raising again the signal that ended it: the process has something left to do."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def _be_nice() -> None:

@@ -73,10 +73,11 @@ class Worker:
             self._changed.notify()
 
     def stop(self) -> None:
-        """After the step in hand."""
+        """After the step in hand, which is waited for: nothing must compute while the process ends."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
+        self._thread.join(5)
 
     def _work(self) -> None:
         while True:
