@@ -27,7 +27,6 @@ from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.runs import engine_of, place_like, run_all
-from boltzformer.server import process
 from boltzformer.show import Show
 from boltzformer.train_cli import train
 
@@ -271,6 +270,8 @@ def serve(
     ] = Path("boltzformer-token.json"),
 ) -> None:
     """Serve this model to programs of this computer: `Session.connect(**json.load(open(token_file)))`."""
+    from boltzformer.server import process  # the web server's libraries, for this command alone
+
     process.serve(model, host, port, token_file)
 
 
