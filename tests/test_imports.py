@@ -91,10 +91,13 @@ def test_public_names_change_only_on_purpose() -> None:
     assert boltzformer.__all__ == [
         *(
             "Adjusted",
+            "Annotation",
             "BackendError",
             "BoltzFormerError",
             "Cancelled",
             "CheckpointError",
+            "Dataset",
+            "DatasetError",
             "Engine",
             "Event",
             "Failed",
@@ -119,6 +122,7 @@ def test_public_names_change_only_on_purpose() -> None:
             "Session",
             "SlicePlan",
             "SliceResult",
+            "SliceState",
             "Started",
             "Volume",
             "Window",

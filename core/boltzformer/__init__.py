@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Adjusted": "types",
+    "Annotation": "types",
     "Cancelled": "types",
     "Event": "types",
     "Failed": "types",
@@ -22,6 +23,7 @@ _HOME = {
     "Queued": "types",
     "SamplingTrace": "types",
     "SliceResult": "types",
+    "SliceState": "types",
     "Started": "types",
     "Volume": "types",
     "Grid": "geometry",
@@ -31,9 +33,11 @@ _HOME = {
     "BackendError": "errors",
     "BoltzFormerError": "errors",
     "CheckpointError": "errors",
+    "DatasetError": "errors",
     "GeometryError": "errors",
     "ImageError": "errors",
     "OutOfMemory": "errors",
+    "Dataset": "dataset",
     "Job": "client",
     "Session": "client",
     "Engine": "engine",
@@ -48,12 +52,14 @@ if TYPE_CHECKING:
     from boltzformer import io as io
     from boltzformer.client import Job as Job
     from boltzformer.client import Session as Session
+    from boltzformer.dataset import Dataset as Dataset
     from boltzformer.engine import Engine as Engine
     from boltzformer.engine import load as load
     from boltzformer.engine import segment as segment
     from boltzformer.errors import BackendError as BackendError
     from boltzformer.errors import BoltzFormerError as BoltzFormerError
     from boltzformer.errors import CheckpointError as CheckpointError
+    from boltzformer.errors import DatasetError as DatasetError
     from boltzformer.errors import GeometryError as GeometryError
     from boltzformer.errors import ImageError as ImageError
     from boltzformer.errors import OutOfMemory as OutOfMemory
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
     from boltzformer.region import Region as Region
     from boltzformer.slicing import SlicePlan as SlicePlan
     from boltzformer.types import Adjusted as Adjusted
+    from boltzformer.types import Annotation as Annotation
     from boltzformer.types import Cancelled as Cancelled
     from boltzformer.types import Event as Event
     from boltzformer.types import Failed as Failed
@@ -74,6 +81,7 @@ if TYPE_CHECKING:
     from boltzformer.types import Queued as Queued
     from boltzformer.types import SamplingTrace as SamplingTrace
     from boltzformer.types import SliceResult as SliceResult
+    from boltzformer.types import SliceState as SliceState
     from boltzformer.types import Started as Started
     from boltzformer.types import Volume as Volume
 
