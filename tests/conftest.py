@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import teach_phantoms
+from hypothesis import settings
 from phantom_model import PHANTOM_MODEL, Taught
 
 import boltzformer
 from boltzformer import io
 from boltzformer.phantom import Phantom, phantom
+
+settings.register_profile("shared machines", deadline=None)  # how long an example takes says nothing there
+settings.load_profile("shared machines")
 
 APT_LINE = "apt-get install -y --no-install-recommends xvfb xauth (or `make test`, which does it for you)"
 

@@ -59,7 +59,7 @@ class Look:
     def mask(self, mask: Tensor) -> Tensor:
         """(side / 2, side / 2): covered shares of 2×2 pixels; what is there at all reaches 1 somewhere."""
         plane = mask[None].float()
-        plane = F.avg_pool2d(plane[None], 2, ceil_mode=True)[0] if self.scale > 1.5 else plane
+        plane = F.avg_pool2d(plane[None], round(self.scale), ceil_mode=True)[0] if self.scale > 1.5 else plane
         covered = F.avg_pool2d(self._sampled(plane), 2)[0]
         most = covered.max()
         return covered / most if 0 < most < 0.5 else covered
