@@ -24,6 +24,7 @@ from boltzformer.devices import choose
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
+from boltzformer.finetune_cli import finetune_command
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.runs import engine_of, place_like, run_all
@@ -46,6 +47,7 @@ app.add_typer(manage.models, name="models")
 app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
 app.command("evaluate")(evaluate_command)
+app.command("finetune")(finetune_command)
 manage.models.command("publish")(publish_command)
 app.add_typer(dataset, name="dataset")
 app.command("convert")(manage.convert_file)

@@ -142,7 +142,7 @@ def _pictures(rows: Sequence[Row], device: torch.device) -> Iterable[Picture]:
             raise BoltzFormerError(f"{image} is a volume: training takes 2-D images, so give its slices.")
         plane = array[0] if array.ndim == 4 else array[0][..., None]
         pixels = torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)).astype(np.uint8)).to(device)
-        masks = {row.target: _mask(row, tuple(pixels.shape[1:])).to(device) for row in these}
+        masks = {row.target: mask_of(row, tuple(pixels.shape[1:])).to(device) for row in these}
         half = F.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
         first = these[0]
         yield Picture(
@@ -158,7 +158,8 @@ def _pictures(rows: Sequence[Row], device: torch.device) -> Iterable[Picture]:
         )
 
 
-def _mask(row: Row, shape: tuple[int, ...]) -> Tensor:
+def mask_of(row: Row, shape: tuple[int, ...]) -> Tensor:
+    """(H, W) uint8 0/1 of a row's mask, which must have the shape of its image."""
     assert row.mask is not None
     array = io.read(row.mask).array[0]
     plane = array if array.ndim == 2 else array.max(-1)

@@ -31,7 +31,9 @@ class OptimizerRecipe:
     warm_up: int = 500
     clip: float = 1.0
     average: float = 0.999
-    """Decay of the running mean of the weights, which is what a training makes."""
+    """Decay of the running mean of the weights, which is what a training makes; 0 keeps the last."""
+    schedule: str = "cosine"
+    """'cosine' after the warm-up, or 'constant'."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class LossRecipe:
     presence: float = 1.0
     """Of a linear reading of the queries, dropped afterwards."""
     positive: float = 3.0
+    kind: str = "gated"
+    """'gated' (BiomedParse v2: masks learn where the object is, existence everywhere) or 'overlap' (the paper)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,14 @@ class Recipe:
     """Prompts per image about targets that are there; one about an absent target joins them."""
     save_every: int = 100
     """Steps between two states that a run can go on from."""
+    prompts: int = 3
+    """Fine-tuning: prompts per image, the last of them about something that is not there."""
+    replay: float = 0.0
+    """Fine-tuning: share of the samples that recall what the model could do before."""
+    anchor: float = 0.0
+    """Fine-tuning: how strongly the weights are drawn back to where they began, per unit of learning rate."""
+    patience: int = 0
+    """Fine-tuning: validations without a better result after which it stops; 0 goes on to the end."""
     precision: str = "auto"
     """'auto': bfloat16 where the device is quick at it; or 'float32'."""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -70,11 +82,13 @@ class Recipe:
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "side", "present", "save_every"):
+        for name in ("steps", "batch", "side", "present", "prompts", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"The recipe's {name} is {getattr(self, name)}: give at least 1.")
         if self.precision not in ("auto", "float32"):
             raise ConfigError(f"The recipe's precision is {self.precision!r}: give 'auto' or 'float32'.")
+        if self.loss.kind not in ("gated", "overlap") or self.optimizer.schedule not in ("cosine", "constant"):
+            raise ConfigError("The recipe's loss.kind is 'gated' or 'overlap', its schedule 'cosine' or 'constant'.")
         if self.side % 32 or self.final.side % 32:
             raise ConfigError(f"Sides of {self.side} and {self.final.side} pixels: give multiples of 32.")
 

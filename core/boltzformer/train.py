@@ -45,13 +45,14 @@ class Trainer:
     def __init__(self, model: BoltzFormer, recipe: Recipe, targets: tuple[str, ...]) -> None:
         self.model, self.recipe, self.step = model, recipe, 0
         self.targets = {target: number for number, target in enumerate(targets)}
-        self.dense = nn.Conv2d(model.config.decoder.mask_channels, len(targets), 1)
+        self.dense = nn.Conv2d(model.config.decoder.mask_channels, max(1, len(targets)), 1)
         self.device = next(model.parameters()).device
         self.presence = nn.Linear(model.config.decoder.hidden, 1)
         self.dense.to(self.device)
         self.presence.to(self.device)
         self.half = recipe.precision == "auto" and fast_half(self.device)
-        aids = nn.ModuleDict({"dense": self.dense, "presence": self.presence})
+        # Without the aids (fine-tuning) nothing that only a training has is learnt, kept or saved.
+        aids = nn.ModuleDict({"dense": self.dense, "presence": self.presence} if recipe.loss.dense else {})
         learnt = [*model.named_parameters(), *aids.named_parameters()]
         self.weights = {name: parameter for name, parameter in learnt if parameter.requires_grad}
         self.mean = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
@@ -70,21 +71,22 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half), self._watched() as queries:
-            answer, image = self._answer(batch)
-        losses = self._losses(batch, answer, image, queries)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
+        losses = self._gradients(batch)
         norm = nn.utils.clip_grad_norm_(list(self.weights.values()), recipe.optimizer.clip)
         if bool(norm.isfinite()):
             self.optimizer.step()
         self.step = step + 1
         self._average()
-        return {
-            **{name: float(value.detach()) for name, value in losses.items()},
-            "rate": rate,
-            "gradient": float(norm),
-        }
+        return {**losses, "rate": rate, "gradient": float(norm)}
+
+    def _gradients(self, batch: Batch) -> dict[str, float]:
+        """Forward and backward; what the terms of the loss were."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half), self._watched() as queries:
+            answer, image = self._answer(batch)
+        losses = self._losses(batch, answer, image, queries)
+        losses["total"].backward()
+        return {name: float(value.detach()) for name, value in losses.items()}
 
     def _answer(self, batch: Batch) -> tuple[Answer, ImageState]:
         image = self.model.encode_image(batch.images)
@@ -133,7 +135,7 @@ class Trainer:
             shape = self.model.decoder.noise_shape(image.tokens, prompts, layer)
             rows = []
             for place in range(shape[0]):
-                generator = torch.Generator().manual_seed(_key(self.recipe.seed, self.step, place, 1 + layer))
+                generator = torch.Generator().manual_seed(key(self.recipe.seed, self.step, place, 1 + layer))
                 rows.append(torch.rand(shape[1:], generator=generator))
             return torch.stack(rows).to(self.device)
 
@@ -157,10 +159,10 @@ class Trainer:
         torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.weights.values()], 1 - decay)
 
     @contextmanager
-    def averaged(self) -> Iterator[BoltzFormer]:
-        """The model with the mean of its weights, for as long as one looks."""
+    def averaged(self, weights: Mapping[str, Tensor] | None = None) -> Iterator[BoltzFormer]:
+        """The model with the mean of its weights (or with these), for as long as one looks."""
         kept = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
-        self._put(self.mean)
+        self._put(self.mean if weights is None else weights)
         self.model.eval()
         try:
             yield self.model
@@ -209,7 +211,7 @@ def batch_of(corpus: Corpus, recipe: Recipe, step: int) -> Batch:
     final = step >= round(recipe.steps * (1 - recipe.final.share))
     side, size = (recipe.final.side, recipe.final.batch) if final else (recipe.side, recipe.batch)
     made = [
-        _sample(corpus, recipe, np.random.default_rng(_key(recipe.seed, step, place, 0)), side, final)
+        _sample(corpus, recipe, np.random.default_rng(key(recipe.seed, step, place, 0)), side, final)
         for place in range(size)
     ]
     images, masks, asked = zip(*made, strict=True)
@@ -239,6 +241,8 @@ def rate_at(recipe: Recipe, step: int) -> float:
     own = recipe.optimizer
     if step < own.warm_up:
         return own.rate * (step + 1) / own.warm_up
+    if own.schedule == "constant":
+        return own.rate
     done = (step - own.warm_up) / max(1, recipe.steps - own.warm_up)
     return own.rate * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -255,5 +259,6 @@ def _decays(name: str, parameter: Tensor) -> bool:
     return parameter.ndim > 1 and "embed" not in name and "query" not in name
 
 
-def _key(*numbers: int) -> int:
+def key(*numbers: int) -> int:
+    """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -35,6 +35,8 @@ from boltzformer.types import Progress
 from boltzformer.words import token_table
 
 STATE = "state-"
+SUMS = "sha256.json"
+"""In each state: what its files must hash to."""
 FILE_BYTES = 15 * 2**20
 """Of a file of a state: a machine that is only lent may give back no larger ones."""
 
@@ -97,7 +99,8 @@ class RunFolder:
         known = path / "run.json"
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))
-            now = json.loads(json.dumps(plan.to_dict()))
+            before["recipe"] = Recipe.from_dict(before.get("recipe", {})).to_dict()  # what is new since has its default
+            before, now = json.loads(json.dumps(before)), json.loads(json.dumps(plan.to_dict()))
             other = [name for name, value in now.items() if before.get(name) != value]
             if other:
                 raise BoltzFormerError(
@@ -105,23 +108,24 @@ class RunFolder:
                     "or give the same recipe, data and start to go on."
                 )
         else:
-            _write(known, json.dumps(plan.to_dict(), indent=1))
+            write_text(known, json.dumps(plan.to_dict(), indent=1))
 
     def resume(self, trainer: Trainer) -> None:
         """Goes to the newest state that is whole, if there is one."""
         for folder in sorted(self.path.glob(f"{STATE}*"), reverse=True):
             try:
+                _verify(folder)
                 state: dict[str, dict[str, Tensor]] = {}
                 for file in folder.glob("*.safetensors"):
                     state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
                 trainer.restore(int(folder.name.removeprefix(STATE)), state)
-            except (SafetensorError, OSError, KeyError, RuntimeError):
+            except (SafetensorError, OSError, KeyError, RuntimeError, ValueError):
                 continue  # damaged since; the one before serves
             break
         log = self.path / "log.jsonl"
         if log.is_file():  # what came after the state is done again
             kept = [line for line in log.read_text("utf-8").splitlines() if _step_of(line) <= trainer.step]
-            _write(log, "".join(f"{line}\n" for line in kept))
+            write_text(log, "".join(f"{line}\n" for line in kept))
 
     def save(self, trainer: Trainer) -> None:
         """A state, whole or not at all; all but the last two go."""
@@ -137,6 +141,7 @@ class RunFolder:
                 save_file({key: tensor.cpu().contiguous() for key, tensor in some.items()}, file)
                 with file.open("rb+") as handle:
                     os.fsync(handle.fileno())
+        write_text(part / SUMS, json.dumps({file.name: _sha256(file) for file in sorted(part.glob("*.safetensors"))}))
         os.replace(part, final)
         for old in sorted(self.path.glob(f"{STATE}*"))[:-2]:
             shutil.rmtree(old)
@@ -168,6 +173,18 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
             break
 
 
+def _verify(folder: Path) -> None:
+    """Raises where a file of a state is not as it was written; states of older versions carry no sums."""
+    sums = folder / SUMS
+    if sums.is_file() and any(_sha256(folder / name) != known for name, known in json.loads(sums.read_text()).items()):
+        raise ValueError(f"{folder} was damaged")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def _portions(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """In files that may be carried one by one."""
     some: dict[str, Tensor] = {}
@@ -186,7 +203,8 @@ def _step_of(line: str) -> int:
         return 2**62  # cut off by a crash
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """A file, on the disk whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)

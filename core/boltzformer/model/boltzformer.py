@@ -109,8 +109,17 @@ class BoltzFormer(nn.Module):
 
     def encode_image(self, images: Tensor) -> ImageState:
         """From images (B, 3, H, W) in 0…255."""
+        return self.decode_pixels(self.encoder_maps(images), images)
+
+    def encoder_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What the image encoder makes of images (B, 3, H, W) in 0…255, fine to coarse."""
+        maps: tuple[Tensor, ...] = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        return maps
+
+    def decode_pixels(self, maps: tuple[Tensor, ...], images: Tensor) -> ImageState:
+        """The rest of `encode_image`, from its maps and the images themselves."""
         normalised = (images - self.pixel_mean) / self.pixel_std
-        features = self.sem_seg_head["pixel_decoder"](self.backbone(normalised))
+        features = self.sem_seg_head["pixel_decoder"](maps)
         sizes = pyramid(normalised, features.mask.shape[-2:]) if self._pigma else None
         return ImageState(self.decoder.prepare(features.maps, features.mask), sizes)
 

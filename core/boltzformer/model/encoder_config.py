@@ -161,6 +161,10 @@ class TextConfig:
     """Channels of the tokens that leave the encoder."""
     causal: bool = True
     """Released weights read left to right."""
+    learnt: tuple[str, ...] = ()
+    """One line per phrase for each target that fine-tuning taught; these prompts carry rows of their own."""
+    learnt_rows: int = 4
+    """Rows per such target."""
 
     def __post_init__(self) -> None:
         require_positive(self)

@@ -6,6 +6,7 @@ marked and never attended, so a prompt's tokens do not depend on the prompts bes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -65,6 +66,28 @@ def reference_padding(text: TextState, fill: float) -> TextState:
     """For parity only: the released code attends to its padding, filled with 0 (v2, v1 training) or -1 (v1 eval)."""
     tokens = text.tokens.masked_fill(~text.mask[..., None], fill)
     return TextState(tokens, torch.ones_like(text.mask))
+
+
+class LearntPhrases:
+    """Which prompts carry learnt rows: those that hold a phrase as whole words; after '=' only the very phrase."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._phrases = [(phrase, number) for number, some in enumerate(lines) for phrase in some.split("\n")]
+
+    def named(self, prompt: str) -> int | None:
+        """The number of the target, by the longest phrase that fits; None for all prompts that nobody taught."""
+        said = f" {plain_words(prompt)} "
+        fits = [
+            (len(phrase), -number)
+            for phrase, number in self._phrases
+            if (said.strip() == phrase[1:] if phrase.startswith("=") else f" {phrase} " in said)
+        ]
+        return -max(fits)[1] if fits else None
+
+
+def plain_words(text: str) -> str:
+    """Lower case, single spaces, no punctuation."""
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 class Mlp(nn.Module):
@@ -136,6 +159,9 @@ class TextEncoder(nn.Module):
         self.tokenizer = ByteTokenizer() if config.tokenizer == "bytes" else tokenizer
         self.encoder_transformer = Transformer(config)
         self.lang_proj = nn.Parameter(torch.randn(config.width, config.projection) * config.width**-0.5)
+        self.learnt = LearntPhrases(config.learnt)
+        if config.learnt:  # so that models without any keep exactly the published names
+            self.learnt_rows = nn.Parameter(torch.zeros(len(config.learnt), config.learnt_rows, config.projection))
         # Stored by the published weights and used by nobody: frozen, so that it can't upset distributed training.
         self.logit_scale = nn.Parameter(torch.ones([]), requires_grad=False)
 
@@ -143,7 +169,18 @@ class TextEncoder(nn.Module):
         """Each prompt as text, or as token ids with start and end."""
         ids, mask = self.batch([self.tokenize(prompt) for prompt in prompts])
         tokens = self.embed(ids, mask)
-        return TextState(tokens.masked_fill(~mask[..., None], 0), mask)
+        return self._with_learnt(TextState(tokens.masked_fill(~mask[..., None], 0), mask), prompts)
+
+    def _with_learnt(self, text: TextState, prompts: Sequence[str] | Sequence[Sequence[int]]) -> TextState:
+        """Behind the words of a prompt come the rows that were learnt for it; of no other prompt anything changes."""
+        meant = [self.learnt.named(prompt) if isinstance(prompt, str) else None for prompt in prompts]
+        if all(number is None for number in meant):
+            return text
+        count = self.learnt_rows.shape[1]
+        nothing = self.learnt_rows.new_zeros(count, self.learnt_rows.shape[2])
+        rows = torch.stack([nothing if number is None else self.learnt_rows[number] for number in meant])
+        known = torch.tensor([[number is not None] * count for number in meant], device=text.mask.device)
+        return TextState(torch.cat([text.tokens, rows.to(text.tokens.dtype)], 1), torch.cat([text.mask, known], 1))
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(P, T, projection) from ids (P, T) and mask (P, T)."""

@@ -1,0 +1,103 @@
+"""The folder of a fine-tuning: decided once, saved as it goes, locked while it runs, told to whoever looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from boltzformer.errors import BoltzFormerError
+from boltzformer.finetune.options import Frozen
+from boltzformer.training_run import Plan, RunFolder, write_text
+
+CONFIG, MODEL, DONE = "config.json", "model.safetensors", "done.json"
+
+
+class Folder:
+    """One run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a run, finished or not."""
+        return any((self.path / name).exists() for name in (CONFIG, MODEL, DONE))
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return (self.path / DONE).is_file() and (self.path / MODEL).is_file()
+
+    def take(self) -> None:
+        """For this process alone."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout as error:
+            raise BoltzFormerError(
+                f"{self.path} is being trained by another process right now: wait for it, or choose a new --output."
+            ) from error
+        except OSError as error:
+            raise BoltzFormerError(f"{self.path} can't be made ({error.strerror}): choose another --output.") from error
+
+    def leave(self) -> None:
+        """Others may have it."""
+        self._lock.release()
+
+    def frozen(self) -> Frozen | None:
+        """What was decided, if it was."""
+        return Frozen.read(self.path / CONFIG) if (self.path / CONFIG).is_file() else None
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Decides."""
+        self.write(CONFIG, frozen.to_json())
+
+    def states(self, frozen: Frozen) -> RunFolder:
+        """Where the states of the loop are kept."""
+        return RunFolder(self.path, Plan(frozen.recipe, frozen.data, frozen.threads, frozen.parent))
+
+    def write(self, name: str, text: str) -> None:
+        """A file, whole or not at all."""
+        write_text(self.path / name, text)
+
+    def checks(self, until: int) -> list[dict[str, Any]]:
+        """The validations up to a step, in order; what came after is done again."""
+        path = self.path / "checks.jsonl"
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        kept = []
+        for line in lines:
+            try:
+                kept.append(json.loads(line))
+            except ValueError:
+                break  # cut off by a crash
+        return [one for one in kept if one["at_step"] <= until]
+
+    def write_checks(self, checks: list[dict[str, Any]]) -> None:
+        """All of them."""
+        self.write("checks.jsonl", "".join(json.dumps(one) + "\n" for one in checks))
+
+    def keep_best(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        """The weights of the best validation so far."""
+        final = self.path / f"best-{step:08d}.safetensors"
+        part = self.path / f".{final.name}.part"
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
+        part.replace(final)
+        for old in self.path.glob("best-*.safetensors"):
+            if old != final:
+                old.unlink()
+
+    def best(self, step: int) -> dict[str, Tensor] | None:
+        """Those weights, if they are there."""
+        try:
+            found: dict[str, Tensor] = load_file(self.path / f"best-{step:08d}.safetensors")
+        except (SafetensorError, OSError):
+            return None
+        return found

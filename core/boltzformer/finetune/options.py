@@ -1,0 +1,131 @@
+"""`Options`: what a person asks of a fine-tuning; `Frozen`: what follows from it, decided once and kept in the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from boltzformer.errors import BoltzFormerError
+from boltzformer.finetune.modes import MODES, Mode, keeps_features
+from boltzformer.model.config import ModelConfig
+from boltzformer.recipe import Recipe, read_recipe
+
+CHECKS = 4
+"""So many validations in a run, the last at its end."""
+STEPS_WITHOUT_A_WISH = 400
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for; None and 'auto' leave it to the program."""
+
+    source: Path
+    model: str = "default"
+    mode: str = "auto"
+    preset: str = "finetune"
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    seed: int = 0
+    batch: int | None = None
+    micro: int = 0
+    rate: float | None = None
+    rank: int = 8
+    replay: bool = True
+    anchor: bool = True
+    cache: bool = True
+    split: Path | None = None
+    targets: tuple[str, ...] = ()
+    threads: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("auto", *MODES):
+            raise BoltzFormerError(f"There is no mode '{self.mode}': choose auto, {', '.join(MODES)}.")
+        if sum(one is not None for one in (self.steps, self.epochs, self.minutes)) > 1:
+            raise BoltzFormerError("--steps, --epochs and --minutes say the same in three ways: give one of them.")
+        for name in ("steps", "epochs", "minutes", "batch", "rate", "rank", "threads"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise BoltzFormerError(f"--{name} {value} is too small: give a number above 0.")
+        if self.seed < 0 or self.micro < 0:
+            raise BoltzFormerError("--seed and --micro-batch must not be negative.")
+
+    def recipe_as_written(self) -> Recipe:
+        """Before it is fitted to a model."""
+        recipe = read_recipe(self.preset)
+        return replace(recipe, batch=self.batch or recipe.batch, replay=recipe.replay if self.replay else 0.0)
+
+    def recipe(self, config: ModelConfig, mode: Mode, steps: int) -> Recipe:
+        """The recipe as this run follows it: at sizes that the model can take."""
+        recipe, size = read_recipe(self.preset), config.image_size
+        batch = self.batch or recipe.batch
+        still = (keeps_features(mode) and self.cache) or config.encoder.kind != "plain"
+        final = replace(recipe.final, side=size, batch=min(recipe.final.batch, batch), share=recipe.final.share)
+        if still:
+            final = replace(final, share=0.0, batch=batch)
+        deep = 0.0 if mode == "existence" or config.decoder.edge_queries else recipe.loss.deep
+        if recipe.loss.kind == "gated" and not config.decoder.existence:
+            recipe = replace(recipe, loss=replace(recipe.loss, kind="overlap"))
+        rate = recipe.optimizer.rate if self.rate is None else self.rate
+        warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
+        return replace(
+            recipe,
+            seed=self.seed,
+            steps=steps,
+            batch=batch,
+            side=size if still else min(recipe.side, size),
+            final=final,
+            replay=recipe.replay if self.replay else 0.0,
+            anchor=recipe.anchor if self.anchor else 0.0,
+            save_every=max(5, min(100, steps // 6)),
+            precision=self.precision,
+            loss=replace(recipe.loss, deep=deep, dense=0.0),
+            optimizer=replace(recipe.optimizer, rate=rate, warm_up=warm_up),
+        )
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """All that decides the weights of a run; a run that goes on takes it from its folder."""
+
+    model: str
+    parent: str
+    """Hash of the base."""
+    mode: Mode
+    recipe: Recipe
+    rank: int
+    micro: int
+    threads: int
+    device: str
+    cache: bool
+    source: str
+    data: str
+    """Hash of what it learns from."""
+    held_back: tuple[str, ...]
+    targets: tuple[str, ...]
+    learnt: Mapping[str, str]
+    """New target → its phrases."""
+    check_every: int
+    world: int = 1
+    environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_json(self) -> str:
+        """For RUN/config.json."""
+        return json.dumps({**asdict(self), "recipe": self.recipe.to_dict()}, indent=1)
+
+    @staticmethod
+    def read(path: Path) -> Frozen:
+        """From RUN/config.json."""
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            data["recipe"] = Recipe.from_dict(data["recipe"])
+            for name in ("held_back", "targets"):
+                data[name] = tuple(data[name])
+            return Frozen(**{**data, "mode": cast(Mode, data["mode"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BoltzFormerError(f"{path} can't be read ({error}): choose a new --output.") from error

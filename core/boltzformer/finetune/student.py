@@ -1,0 +1,173 @@
+"""`Student`: the one loop's trainer for fine-tuning. Remembered answers, accumulation, drawn back to where it began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from boltzformer.finetune.sampling import Taught
+from boltzformer.losses import cross_entropy, dice, edge_target, resize_logits
+from boltzformer.memory import is_out_of_memory
+from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
+from boltzformer.model.decoder import Noise
+from boltzformer.model.text import TextState
+from boltzformer.recipe import Recipe
+from boltzformer.train import Batch, Trainer, key
+
+
+def taught_loss(answer: Answer, batch: Taught, kind: str) -> dict[str, Tensor]:
+    """The published losses, told by numbers instead of by 0 and 1: see `losses.gated_loss` and `overlap_loss`."""
+    target = batch.masks
+    logits = resize_logits(answer.logits, target.shape[-2], target.shape[-1])
+    target = target.to(logits.dtype)
+    drawn, claims = batch.drawn.to(logits.dtype), batch.claims.to(logits.dtype)
+    mask = dice(logits, target) + cross_entropy(logits, target)  # (B, P)
+    if kind == "overlap":
+        return {"total": mask.mean(), "mask": mask.mean()}
+    per_item = drawn * mask
+    if answer.edges is not None:
+        hard = target.ge(0.5)
+        outline = edge_target(hard).to(logits.dtype)
+        edges = resize_logits(answer.edges, target.shape[-2], target.shape[-1])
+        per_item = per_item + drawn * (dice(edges, outline) + cross_entropy(edges, outline))
+    told = {"mask": (mask * drawn).sum() / drawn.sum().clamp(min=1)}
+    if answer.existence is not None:
+        claimed = torch.nn.functional.binary_cross_entropy_with_logits(
+            answer.existence.to(logits.dtype), claims, pos_weight=batch.positive.to(logits.dtype), reduction="none"
+        )
+        per_item = per_item + claimed
+        told["existence"] = claimed.mean()
+    return {"total": per_item.mean(), **told}
+
+
+class Student(Trainer):
+    """A model that knows something already."""
+
+    def __init__(self, model: BoltzFormer, recipe: Recipe, *, micro: int = 0, world: int = 1) -> None:
+        super().__init__(model, recipe, ())
+        self.start = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
+        self.micro = micro
+        """Samples that go through the model together; 0: all of them. The step is the same."""
+        self.world = world
+        """Processes that share a batch."""
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """One step, in as many parts as the memory asks for."""
+        while True:
+            try:
+                losses = super().learn(batch)
+                break
+            except (MemoryError, RuntimeError) as error:
+                size = len(batch.images)
+                smaller = (self.micro or size) // 2
+                if not is_out_of_memory(error) or smaller < 1:
+                    raise
+            self.micro = smaller
+        self._draw_back(losses["rate"])
+        return losses
+
+    def _gradients(self, batch: Batch) -> dict[str, float]:
+        assert isinstance(batch, Taught)
+        told: dict[str, float] = {}
+        size = len(batch.images) * self.world
+        for part in parts(on_device(batch, self.device), self.micro or len(batch.images)):
+            share = len(part.images) / size
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half), self._watched() as queries:
+                answer, image = self._answer_to(part)
+            losses = taught_loss(answer, part, self.recipe.loss.kind)
+            if self.recipe.loss.deep:
+                losses["deep"] = self._deep(part, image, queries)
+                losses["total"] = losses["total"] + self.recipe.loss.deep * losses["deep"]
+            (losses["total"] * share).backward()
+            for name, value in losses.items():
+                told[name] = told.get(name, 0.0) + float(value.detach()) * share
+        if self.world > 1:
+            told = self._shared(told)
+        return told
+
+    def _shared(self, told: Mapping[str, float]) -> dict[str, float]:
+        """Gradients and losses summed over all processes: as if one had seen the whole batch."""
+        for parameter in self.weights.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            torch.distributed.all_reduce(parameter.grad)
+        values = torch.tensor([told[name] for name in sorted(told)], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(values)
+        return dict(zip(sorted(told), values.tolist(), strict=True))
+
+    def _answer_to(self, batch: Taught) -> tuple[Answer, ImageState]:
+        images = batch.images.to(self.device, next(self.model.parameters()).dtype)
+        if batch.maps:
+            image = self.model.decode_pixels(tuple(level.to(images) for level in batch.maps), images)
+        else:
+            image = self.model.encode_image(images)
+        known = sorted({text for texts in batch.texts for text in texts})
+        text = self.model.encode_text(known)
+        number = {name: row for row, name in enumerate(known)}
+        rows = torch.tensor([[number[name] for name in texts] for texts in batch.texts], device=self.device)  # (B, P)
+        words = TextState(text.tokens[rows], text.mask[rows])
+        return self.model.decode(image, words, self._noise_of(batch, image)), image
+
+    def _noise_of(self, batch: Taught, image: ImageState) -> Noise:
+        """By the place in the whole batch: the same whatever part of it is computed together."""
+        prompts = len(batch.texts[0])
+
+        def noise(layer: int) -> Tensor:
+            shape = self.model.decoder.noise_shape(image.tokens, prompts, layer)
+            rows = []
+            for place in batch.places:
+                generator = torch.Generator().manual_seed(key(self.recipe.seed, self.step, place, 1 + layer))
+                rows.append(torch.rand(shape[1:], generator=generator))
+            return torch.stack(rows).to(self.device)
+
+        return noise
+
+    def _deep(self, batch: Taught, image: ImageState, queries: list[Tensor]) -> Tensor:
+        """The mask loss of the guess after every layer but the last, which is the answer."""
+        semantic = image.tokens.semantic.to(batch.masks.dtype)
+        decoder, shape = self.model.decoder, batch.masks.shape[:2]
+        earlier = torch.stack(queries[:-1]).to(semantic.dtype)  # (layers, B·P, Q, C)
+        embedded = decoder.mask_embed(decoder.decoder_norm(earlier)).mean(2).unflatten(1, shape)  # (layers, B, P, M)
+        guesses = torch.einsum("lbpm,bmhw->lbphw", embedded, semantic).flatten(0, 1)
+        coarse = torch.nn.functional.adaptive_avg_pool2d(batch.masks, (semantic.shape[-2], semantic.shape[-1]))
+        again = coarse.repeat(len(earlier), 1, 1, 1)
+        weight = (batch.drawn / batch.drawn.numel()).repeat(len(earlier), 1)
+        return ((dice(guesses, again) + cross_entropy(guesses, again)) * weight).sum()
+
+    @torch.no_grad()
+    def _draw_back(self, rate: float) -> None:
+        """Distance-to-start regularisation, decoupled from the moments as AdamW does it with weight decay."""
+        if self.recipe.anchor:
+            values = [parameter.detach() for parameter in self.weights.values()]
+            torch._foreach_lerp_(values, list(self.start.values()), min(1.0, rate * self.recipe.anchor))
+
+
+def on_device(batch: Taught, device: torch.device) -> Taught:
+    """Where the model is."""
+    names = ("images", "masks", "claims", "drawn", "positive")
+    moved = {name: getattr(batch, name).to(device) for name in names}
+    return replace(batch, **moved, maps=tuple(level.to(device) for level in batch.maps))
+
+
+def parts(batch: Taught, size: int) -> list[Taught]:
+    """The samples in groups of at most so many."""
+    if size >= len(batch.images):
+        return [batch]
+    return [
+        replace(
+            batch,
+            images=batch.images[k : k + size],
+            texts=batch.texts[k : k + size],
+            names=batch.names[k : k + size],
+            masks=batch.masks[k : k + size],
+            claims=batch.claims[k : k + size],
+            drawn=batch.drawn[k : k + size],
+            positive=batch.positive[k : k + size],
+            places=batch.places[k : k + size],
+            maps=tuple(level[k : k + size] for level in batch.maps),
+        )
+        for k in range(0, len(batch.images), size)
+    ]

@@ -1,0 +1,59 @@
+"""Several processes under `torchrun`: each takes its part of every batch, the first one writes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Together:
+    """This process among all."""
+
+    rank: int = 0
+    world: int = 1
+
+    @staticmethod
+    def of_environment() -> Together:
+        """As torchrun tells it; alone without it."""
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if world == 1:
+            return Together()
+        if not distributed.is_initialized():
+            gpu = torch.cuda.is_available()
+            if gpu:
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            distributed.init_process_group("nccl" if gpu else "gloo")
+        return Together(distributed.get_rank(), world)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and judges."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """For all others."""
+        if self.world > 1:
+            distributed.barrier()
+
+    def same(self, value: T) -> T:
+        """What the first process has."""
+        if self.world == 1:
+            return value
+        shared = [value]
+        distributed.broadcast_object_list(shared)
+        return shared[0]
+
+    def any(self, flag: bool) -> bool:
+        """Whether one of them says so."""
+        if self.world == 1:
+            return flag
+        said = torch.tensor(float(flag), device="cuda" if torch.cuda.is_available() else "cpu")
+        distributed.all_reduce(said)
+        return bool(said > 0)
