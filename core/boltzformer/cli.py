@@ -25,8 +25,10 @@ from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune_cli import finetune_command
+from boltzformer.promotion import lineage_command, promote_command, rollback_command
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
+from boltzformer.review import review_command
 from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
 from boltzformer.train_cli import train
@@ -48,6 +50,10 @@ app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
 app.command("evaluate")(evaluate_command)
 app.command("finetune")(finetune_command)
+app.command("review")(review_command)
+manage.models.command("promote")(promote_command)
+manage.models.command("rollback")(rollback_command)
+manage.models.command("lineage")(lineage_command)
 manage.models.command("publish")(publish_command)
 app.add_typer(dataset, name="dataset")
 app.command("convert")(manage.convert_file)

@@ -1,4 +1,4 @@
-"""What a frozen image encoder makes of the pictures, kept on disk: as they are, and in three fixed augmented versions."""
+"""What a frozen image encoder makes of the pictures, kept on disk: as they are, and in three augmented versions."""
 
 from __future__ import annotations
 
