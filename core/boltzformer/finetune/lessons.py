@@ -243,4 +243,9 @@ def _fingerprint(rows: Sequence[Row]) -> str:
 
 def read_pictures(manifest: Path) -> tuple[Picture, ...]:
     """All pictures of a manifest, without a split."""
-    return tuple(picture for picture, _ in _of_rows(read_manifest(manifest)))
+    return pictures_of(read_manifest(manifest))
+
+
+def pictures_of(rows: Sequence[Row]) -> tuple[Picture, ...]:
+    """One per image, with the masks of all its rows."""
+    return tuple(picture for picture, _ in _of_rows(rows))

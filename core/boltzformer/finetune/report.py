@@ -115,7 +115,8 @@ def _picture(pair: Pair, gate_before: float, gate_after: float) -> bytes:
     """Truth, before and after side by side, as PNG."""
     from PIL import Image
 
-    plane = pair.picture.pixels.float().mean(0).cpu().numpy()
+    pixels = pair.picture.pixels.cpu().numpy()  # (C, H, W)
+    plane = np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0))
     truth = pair.picture.masks[pair.target].cpu().numpy() > 0
     masks = [(truth, TRUTH), (pair.before.mask(gate_before), FOUND), (pair.after.mask(gate_after), FOUND)]
     whole = np.concatenate([_outlined(plane, mask, colour) for mask, colour in masks], 1)
@@ -126,11 +127,11 @@ def _picture(pair: Pair, gate_before: float, gate_after: float) -> bytes:
     return out.getvalue()
 
 
-def _outlined(plane: NDArray[np.float32], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _outlined(plane: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     from scipy.ndimage import binary_dilation, binary_erosion
 
-    shown = np.repeat(plane.clip(0, 255).astype(np.uint8)[..., None], 3, -1)
-    wide = max(1, max(plane.shape) // 256)
+    shown = plane.copy()
+    wide = max(1, max(mask.shape) // 256)
     line = binary_dilation(mask, iterations=wide) & ~binary_erosion(mask, iterations=wide)
     shown[line] = colour
     return shown
