@@ -1,9 +1,9 @@
 """Does fine-tuning help where it was asked to, and do no harm elsewhere? Fixed draws, default settings.
 
 (a) foot ulcer, a target that the shipped model was never taught; (b) breast tumor of BUSI and pancreas of PANTHER,
-taught targets from sources that it never saw. Ten masks of at least five groups teach, the groups left over are the test; the
-macro over the other taught targets comes from the fixed validation split. One line per finished draw is kept, so the
-script goes on where it stopped:
+taught targets from sources that it never saw. Ten masks of at least five groups teach, the groups left over are the
+test; the macro over the other taught targets comes from the fixed validation split. One line per finished draw is kept,
+so the script goes on where it stopped:
 
     python benchmarks/finetuning.py --data ../shared/data/train/manifest.jsonl --output runs [--model M] [--minutes 10]
 """
@@ -32,7 +32,7 @@ from boltzformer.finetune.lessons import pictures_of
 from boltzformer.manifest import Row, read_manifest, read_split
 from boltzformer.provenance import own_gate
 
-MASKS, LEAST_GROUPS, PER_GROUP = 10, 5, 2
+MASKS, LEAST_GROUPS = 10, 5
 DRAWS = (0, 1, 2)
 OTHERS_EACH = 3
 """Validation masks per other target; all of them would take longer than the training."""
@@ -61,13 +61,11 @@ def draw(rows: tuple[Row, ...], task: Task, seed: int) -> tuple[list[Row], list[
     mine = [row for row in rows if row.target == task.target and row.source == task.source]
     groups = sorted({row.group for row in mine})
     order = [groups[k] for k in np.random.default_rng(seed).permutation(len(groups))]
-    chosen: list[Row] = []
-    used: set[str] = set()
-    for group in order:
-        if len(chosen) >= MASKS:
-            break
-        chosen += [row for row in mine if row.group == group][: min(PER_GROUP, MASKS - len(chosen))]
-        used.add(group)
+    used = order[: MASKS if len(mine) < 2 * len(order) and len(order) > MASKS else LEAST_GROUPS]
+    # One mask of each group after the other, until there are enough.
+    by_group = [[row for row in mine if row.group == group] for group in used]
+    rounds = [some[k] for k in range(MASKS) for some in by_group if len(some) > k]
+    chosen = rounds[:MASKS]
     if len(used) < LEAST_GROUPS:
         raise SystemExit(f"{task.name}: only {len(used)} groups")
     return chosen, [row for row in mine if row.group not in used]

@@ -1,6 +1,7 @@
 """LoRA: W + up·down on every matrix and 1×1 convolution, trained while W stays.
 
-Merging computes the same sum, so it is exact. The adapter alone can be passed on where the base may not; it names the hash of the base that it belongs to.
+Merging computes the same sum, so it is exact. The adapter alone can be passed on where the base may not; it names the
+hash of the base that it belongs to.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 from boltzformer import __version__
 from boltzformer.card import Card
 from boltzformer.checkpoint import Checkpoint
-from boltzformer.errors import OutOfMemory
+from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.modes import MEANING, MODES, Mode
 from boltzformer.finetune.need import Predicted, available, matrix_speed, predict
@@ -25,7 +25,7 @@ ROOM = 0.9
 """Share of the free memory that a run may take."""
 PATIENCE_S = 3600.0
 """A mode that takes longer than this is not chosen where a quicker one would do."""
-LEAST_STEPS = 60
+LEAST_STEPS = 20
 """A mode that makes fewer steps in the minutes asked for learns too little."""
 BY_QUALITY: tuple[Mode, ...] = ("full", "lora", "decoder", "existence")
 
@@ -33,6 +33,8 @@ BY_QUALITY: tuple[Mode, ...] = ("full", "lora", "decoder", "existence")
 def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.device, world: int) -> Frozen:
     """Everything but the steps that --minutes allows, which are measured later."""
     half = fast_half(device) and options.precision == "auto"
+    threads = options.threads or _cores()
+    torch.set_num_threads(threads)
     speed, free = matrix_speed(device, half), int(ROOM * available(device))
     steps = _steps(options, lessons)
 
@@ -42,6 +44,11 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
 
     mode, micro = _mode(options, look, steps, free)
     recipe = options.recipe(base.config, mode, steps)
+    if recipe.batch % world or (recipe.final.share and recipe.final.batch % world):
+        raise BoltzFormerError(
+            f"{world} processes can't share batches of {recipe.batch} and {recipe.final.batch} pictures evenly: "
+            f"give a --batch that is a multiple of {world}."
+        )
     learnt = {} if mode == "existence" else _learnt(base, lessons)
     return Frozen(
         model=str(base.path.resolve()) if options.model != "default" else "default",
@@ -50,7 +57,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         recipe=recipe,
         rank=options.rank,
         micro=micro,
-        threads=options.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        threads=threads,
         device=str(device),
         cache=options.cache,
         source=str(options.source.resolve()),
@@ -95,6 +102,11 @@ def _mode(options: Options, look: Any, steps: int, free: int) -> tuple[Mode, int
         f"Even --mode decoder needs {found.memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
         "close other programs, or use a smaller model."
     )
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _steps(options: Options, lessons: Lessons) -> int:
