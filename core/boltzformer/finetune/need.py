@@ -19,8 +19,8 @@ from boltzformer.recipe import Recipe
 
 TRANSIENT = 1.25
 """What a backward pass holds beside what the forward pass saved, as a multiple of that: measured (benchmarks)."""
-WORK_BYTES = 80_000_000
-"""Of buffers that do not depend on the model: batches, libraries' work space."""
+WORK_BYTES = 150_000_000
+"""Of what does not depend on the model: pictures, batches, libraries' work space; measured (benchmarks/training.py)."""
 EFFICIENCY = 0.25
 """Share of a matrix product's speed that a whole model reaches."""
 
@@ -72,6 +72,7 @@ def predict(
         work += 3 * flops * whole / batch * share
     weights = sum(p.numel() for p in model.parameters()) * 4
     copies = 5  # gradient, two moments, running mean, where it began
+    saved += 2 * trainable if half else 0  # the weights in 16 bits, as autocast keeps them for the backward pass
     return Predicted(
         mode, weights, 4 * copies * trainable, int(TRANSIENT * saved), trainable, work / (speed * EFFICIENCY)
     )

@@ -1,0 +1,155 @@
+"""Fine-tuning's speed and memory: samples per second of every mode, the share of data loading, two processes against
+one, and predicted against measured memory.
+
+    python benchmarks/training.py [--model default] [--steps 4] [--threads 2] [--json]
+    python benchmarks/training.py --memory default:full default:decoder biomedparse_v2:decoder
+
+`biomedparse_v2` is that architecture with random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boltzformer import checkpoint
+from boltzformer.checkpoint import Checkpoint, History
+from boltzformer.finetune.features import Features
+from boltzformer.finetune.modes import MODES, Mode, keeps_features, prepare
+from boltzformer.finetune.need import predict
+from boltzformer.finetune.options import Options
+from boltzformer.finetune.replay import mini
+from boltzformer.finetune.sampling import Pool, batch_of
+from boltzformer.finetune.student import Student
+from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.model.config import biomedparse_v2
+from boltzformer.model.text import TableTokenizer
+from boltzformer.recipe import Recipe
+from boltzformer.train import fast_half
+from boltzformer.words import token_table
+
+CPU = torch.device("cpu")
+
+
+def model_of(name: str) -> tuple[BoltzFormer, Checkpoint]:
+    if name != "biomedparse_v2":
+        return checkpoint.load(name)
+    torch.manual_seed(0)
+    config = biomedparse_v2()
+    table = token_table({text for p in mini() for texts in p.prompts.values() for text in texts}, 1024)
+    model = BoltzFormer(config, TableTokenizer(table))
+    parameters = sum(p.numel() for p in model.parameters())
+    return model, Checkpoint(Path(name), config, History(name), table, parameters)
+
+
+def recipe_of(about: Checkpoint, mode: Mode, *, cache: bool, batch: int) -> Recipe:
+    made = Options(Path("none"), batch=batch, cache=cache).recipe(about.config, mode, 100)
+    return replace(made, final=replace(made.final, share=0.0), replay=0.0)
+
+
+def speed(name: str, mode: Mode, *, cache: bool, steps: int, batch: int) -> dict[str, Any]:
+    model, about = model_of(name)
+    recipe = recipe_of(about, mode, cache=cache, batch=batch)
+    prepare(model, mode)
+    student, pool, features = Student(model, recipe), Pool(mini()[:8], (), ()), None
+    with tempfile.TemporaryDirectory() as folder:
+        if keeps_features(mode) and cache:
+            features = Features(Path(folder), pool.pictures, 8, recipe.side, recipe.augmentation, 0)
+            features.keep(model, student.half)
+        loading, learning = 0.0, 0.0
+        for step in range(steps + 1):
+            at = time.perf_counter()
+            seen = batch_of(pool, recipe, step, features=features)
+            between = time.perf_counter()
+            student.learn(seen)
+            if step:  # the first is slower than all that follow
+                loading, learning = loading + between - at, learning + time.perf_counter() - between
+    whole = loading + learning
+    return {
+        "model": about.history.name or name,
+        "mode": mode,
+        "cache": features is not None,
+        "side": recipe.side,
+        "samples_per_second": round(batch * steps / whole, 3),
+        "loading_share": round(loading / whole, 3),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def memory(name: str, mode: Mode) -> dict[str, Any]:
+    """Of one step at batch 1, beside what importing costs; in a process of its own."""
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    model, about = model_of(name)
+    recipe = replace(recipe_of(about, mode, cache=False, batch=1), side=about.config.image_size)
+    found = predict(about, recipe, mode, micro=0, speed=1e12, rank=8, half=fast_half(CPU))
+    prepare(model, mode)
+    student, pool = Student(model, recipe), Pool(mini()[:4], (), ())
+    student.learn(batch_of(pool, recipe, 0))
+    measured = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - imported
+    return {
+        "model": name,
+        "mode": mode,
+        "predicted_mb": round(found.memory / 1e6),
+        "measured_mb": round(measured / 1e6),
+        "ratio": round(found.memory / measured, 3),
+    }
+
+
+def together(model: str, steps: int, threads: int) -> dict[str, Any]:
+    """Samples per second of two processes with half of the threads each, against one."""
+    own = [str(Path(__file__)), "--only", "full", "--steps", str(steps), "--model", model, "--json"]
+    seconds = []
+    for processes in (1, 2):
+        each = max(1, threads // processes)
+        started = [
+            subprocess.Popen([sys.executable, *own, "--threads", str(each)], stdout=subprocess.PIPE, text=True)
+            for _ in range(processes)
+        ]
+        rates = [json.loads(one.communicate()[0].splitlines()[-1])["samples_per_second"] for one in started]
+        seconds.append(sum(rates))
+    return {"processes": 2, "efficiency_without_communication": round(seconds[1] / seconds[0], 3), "rates": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=MODES)
+    parser.add_argument("--memory", nargs="*", default=[])
+    parser.add_argument("--one", help="internal: MODEL:MODE in this process")
+    parser.add_argument("--together", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.one:
+        name, _, mode = options.one.rpartition(":")
+        print(json.dumps(memory(name, mode)))
+        return
+    for one in options.memory:
+        command = [sys.executable, __file__, "--one", one, "--threads", str(options.threads)]
+        print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
+    if options.memory:
+        return
+    if options.together:
+        print(json.dumps(together(options.model, options.steps, options.threads)))
+        return
+    for mode in [options.only] if options.only else MODES:
+        for cache in (True, False) if keeps_features(mode) else (False,):
+            row = speed(options.model, mode, cache=cache, steps=options.steps, batch=options.batch)
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""From accepted slices of the annotation store to a run; promotion and the way back; what to review next."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finetune_runs import command, run
+
+from boltzformer import checkpoint
+from boltzformer.dataset import Dataset
+from boltzformer.engine import load
+from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.finetune.lessons import read_lessons
+from boltzformer.geometry import Grid
+from boltzformer.promotion import history_of, promote, roll_back
+from boltzformer.review import Unseen, doubts, unseen
+from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
+
+SHAPE = (4, 48, 40)
+
+
+def annotated(store: Dataset, patient: int) -> None:
+    """A bright box on two reviewed slices, one slice reviewed as empty, one unseen."""
+    rng = np.random.default_rng(patient)
+    array = rng.integers(0, 60, SHAPE).astype(np.uint8)
+    mask = np.zeros((1, *SHAPE), np.uint8)
+    mask[0, :2, 10:20, 12 : 20 + patient] = 1
+    array[mask[0] > 0] = 200
+    volume = Volume(array, Grid.pixels(SHAPE), "CT")
+    states = (SliceState.REVIEWED, SliceState.REVIEWED, SliceState.EMPTY, SliceState.UNSEEN)
+    labels = LabelMap(mask, volume.grid, {1: "box"})
+    store.add(
+        Annotation(volume, labels, (Prompt("bright box in CT", "box"),), {"box": states}, axis=0), patient=f"p{patient}"
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    made = Dataset.at(tmp_path_factory.mktemp("store") / "annotations")
+    for patient in range(4):
+        annotated(made, patient)
+    return made
+
+
+def test_accepted_slices_teach_and_patients_stay_on_their_side(store: Dataset) -> None:
+    lessons = read_lessons(store.path)
+    assert len(lessons.train) + len(lessons.validation) == 12  # unseen slices are unknown: they teach nothing
+    held = {group for group, side in store.groups().items() if side == "validation"}
+    assert {picture.group for picture in lessons.validation} == held
+    assert not held & {picture.group for picture in lessons.train}
+    empty = [picture for picture in lessons.train if not bool(picture.masks["box"].any())]
+    assert len(empty) == 3
+    assert lessons.targets == {"box": ("bright box in CT",)}
+
+
+def test_a_run_from_the_store_ends_in_a_model_that_can_be_promoted_and_rolled_back(
+    tmp_path: Path, store: Dataset, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    done = run(*command(store.path, base, tmp_path / "run", "--steps", "6", "--batch", "4"))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run"
+    gate = json.loads((folder / "gate.json").read_text())
+    (folder / "gate.json").write_text(json.dumps({**gate, "promoted": False, "because": ["it is worse"]}))
+    with pytest.raises(BoltzFormerError, match="it is worse"):
+        promote(folder, "mine")
+    first = promote(folder, "mine", anyway=True, note="first")
+    assert first.sha256 == checkpoint.read(folder / "model.safetensors").sha256
+    with pytest.raises(CheckpointError, match="nothing before"):
+        roll_back("mine")
+    (folder / "gate.json").write_text(json.dumps({**gate, "promoted": True}))
+    (folder / "model.safetensors").write_bytes(base.read_bytes())
+    promote(folder, "mine", note="second")
+    assert [one["note"] for one in history_of("mine")] == ["first", "second"]
+    assert checkpoint.read(checkpoint.resolve("mine")).sha256 == checkpoint.read(base).sha256
+    assert roll_back("mine").sha256 == first.sha256
+    assert [one["note"] for one in history_of("mine")] == ["first"]
+
+
+def test_review_ranks_unseen_slices_and_likes_variety(store: Dataset, base: Path) -> None:
+    engine = load(base, device="cpu")
+    some = list(unseen(store.path, (), engine))
+    assert [one.slices for one in some] == [(3,)] * 4
+    assert some[0].prompts == ("bright box in CT",)
+    ranked = doubts(engine, some, limit=3)
+    assert len(ranked) == 3
+    assert all(0 <= one.disagreement <= 1 and one.minutes > 0 for one in ranked)
+    twin = [some[0], Unseen("twin", some[0].volume, some[0].prompts, some[0].slices)]
+    alone, doubled = doubts(engine, twin[:1]), doubts(engine, twin)
+    assert doubled[1].value < 0.5 * alone[0].value
+    with pytest.raises(BoltzFormerError, match="--prompt"):
+        list(unseen(store.path.parent, (), engine))
