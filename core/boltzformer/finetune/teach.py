@@ -41,6 +41,8 @@ TELLING = 5
 """With fewer validation masks the last weights are kept, not the best: the best of so few is chance."""
 LARGE = 50_000_000
 """Models with more parameters are reminded of fewer pictures: each takes them long."""
+LEAST = 10
+"""Steps of the shortest run."""
 RESERVE = 0.9
 """Share of the time that is left that steps are planned for."""
 
@@ -182,7 +184,9 @@ class _Run:
         states.resume(student)
         checks = self.folder.checks(student.step)
         board = Board(self.folder.path, student.step) if self.team.leads else None
-        stopped, last = False, time.monotonic()
+        # A run that goes on keeps to its steps; one that began now also to its time, should the machine get slower.
+        limit = math.inf if minutes is None or going_on else began + 60 * minutes - self._closing_seconds()
+        stopped, late, last = False, False, time.monotonic()
         while student.step < recipe.steps and not stopped:
             share = (self.team.rank, self.team.world)
             losses = student.learn(batch_of(self.pool, recipe, student.step, share=share, features=features))
@@ -202,8 +206,9 @@ class _Run:
             yield progress
             if self.team.leads and checked and self.validation:
                 yield Checked(checks[-1])
-            stopped = self.team.any(stop() or _stale(checks, recipe.patience))
-        ended = student.step == recipe.steps or _stale(checks, recipe.patience)
+            late = self.team.any(student.step >= LEAST and time.monotonic() > limit)
+            stopped = late or self.team.any(stop() or _stale(checks, recipe.patience))
+        ended = late or student.step == recipe.steps or _stale(checks, recipe.patience)
         if self.team.leads:
             states.save(student)
             yield self._finish(student, checks, ended)
@@ -242,11 +247,10 @@ class _Run:
                 took = time.monotonic() - at
             seconds += part * took
             left -= 2 * took
-        at = time.monotonic()
         pictures = self.validation[:CHECKED]
         checks = min(1.0, len(pictures) / max(1, len(self.replay.truth) + len(self.validation))) * self.asking_seconds
-        left -= self.asking_seconds * 1.2 + checks * CHECKS + 5
-        steps = max(10, int(RESERVE * left / seconds)) if left > 0 else 10
+        left -= self._closing_seconds() + checks * CHECKS
+        steps = max(LEAST, int(RESERVE * left / seconds)) if left > 0 else LEAST
         warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
         recipe = replace(
             recipe,
@@ -255,6 +259,10 @@ class _Run:
             optimizer=replace(recipe.optimizer, warm_up=warm_up),
         )
         self.frozen = replace(self.frozen, recipe=recipe, check_every=max(1, math.ceil(steps / CHECKS)))
+
+    def _closing_seconds(self) -> float:
+        """What judging, calibrating and writing will take: about what the parent's answers took."""
+        return 1.2 * self.asking_seconds + 5
 
     def _fresh(self, student: Student) -> Student:
         """As if nothing had been measured."""
