@@ -216,6 +216,13 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> N
     model.load_state_dict(wanted, strict=True, assign=True)
 
 
+def is_half(path: Path) -> bool:
+    """Whether a file keeps its weights in 16 bits: then the new one does, too, and what did not change stays exact."""
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        return all(file.get_slice(name).get_dtype() in ("F16", "BF16") for name in names)
+
+
 def image_side(model: nn.Module, config: ModelConfig) -> str:
     """Hash of everything that an image meets before a prompt does: features belong to it, not to the whole model."""
     described = {name: value for name, value in config.to_dict().items() if name not in ("text", "decoder")}

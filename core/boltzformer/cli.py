@@ -24,6 +24,7 @@ from boltzformer.devices import choose
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
+from boltzformer.finetune.adapters import join_command
 from boltzformer.finetune_cli import finetune_command
 from boltzformer.promotion import lineage_command, promote_command, rollback_command
 from boltzformer.publish import publish_command
@@ -51,6 +52,7 @@ app.command("train")(train)
 app.command("evaluate")(evaluate_command)
 app.command("finetune")(finetune_command)
 app.command("review")(review_command)
+manage.models.command("join")(join_command)
 manage.models.command("promote")(promote_command)
 manage.models.command("rollback")(rollback_command)
 manage.models.command("lineage")(lineage_command)

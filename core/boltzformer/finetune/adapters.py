@@ -9,15 +9,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from boltzformer import checkpoint
+from boltzformer.checkpoint import Checkpoint, History, is_half
 from boltzformer.errors import CheckpointError
+from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.model.config import ModelConfig
 from boltzformer.model.layers import Attention
 
 FORMAT = "boltzformer adapter 1"
@@ -81,16 +88,17 @@ def merged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def save_adapter(path: Path, trained: Mapping[str, Tensor], base: str, config: Mapping[str, object]) -> None:
-    """Only what was trained, with the hash of its base."""
+def save_adapter(path: Path, trained: Mapping[str, Tensor], about: Checkpoint) -> None:
+    """Only what was trained, with the hash of its base and what the whole model says of itself."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
     part = path.with_name(f".{path.name}.part")
-    save_file(tensors, part, metadata={"format": FORMAT, "base": base, "config": json.dumps(config)})
+    told = {"config": json.dumps(about.config.to_dict()), "history": json.dumps(asdict(about.history))}
+    save_file(tensors, part, metadata={"format": FORMAT, "base": about.history.parent, **told})
     part.replace(path)
 
 
-def read_adapter(path: Path, base: str) -> dict[str, Tensor]:
-    """The trained tensors, if they belong to the base with this hash."""
+def read_adapter(path: Path, base: str) -> tuple[dict[str, Tensor], ModelConfig, History]:
+    """The trained tensors, if they belong to the base with this hash, and what they make of it."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -104,7 +112,7 @@ def read_adapter(path: Path, base: str) -> dict[str, Tensor]:
             f"{path} was trained on another base model (sha256 {str(header.get('base'))[:12]}…, not {base[:12]}…): "
             "give the model that it names with --model."
         )
-    return tensors
+    return tensors, ModelConfig.from_dict(json.loads(header["config"])), History(**json.loads(header["history"]))
 
 
 def apply_adapter(state: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,3 +128,22 @@ def apply_adapter(state: Mapping[str, Tensor], trained: Mapping[str, Tensor]) ->
                 raise CheckpointError(f"The adapter corrects {weight}, which the model lacks: give the right --model.")
             made[weight] = corrected(made[weight], tensor, trained[name.removesuffix("up") + "down"])
     return made
+
+
+def join(adapter: Path, base: str | Path, output: Path) -> Checkpoint:
+    """Base and adapter as one model: the very file that the training made."""
+    model, about = checkpoint.load(base)
+    trained, config, history = read_adapter(adapter, about.sha256)
+    whole = BoltzFormer(config, model.text.tokenizer)
+    checkpoint.fill(whole, apply_adapter(model.state_dict(), trained), adapter)
+    return checkpoint.save(output, whole, history, half=is_half(about.path))
+
+
+def join_command(
+    adapter: Annotated[Path, typer.Argument(help="adapter.safetensors of a run with --mode lora.")],
+    model: Annotated[str, typer.Option(help="The base that it was trained on: a registered name or a file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
+) -> None:
+    """Make a model of an adapter and the base that it belongs to."""
+    about = join(adapter, model, output)
+    typer.echo(f"{output} (sha256 {about.sha256[:12]})")

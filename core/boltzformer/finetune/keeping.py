@@ -1,4 +1,4 @@
-"""What a run leaves: the model with its card and lineage, and for `lora` the adapter alone."""
+"""What a run leaves: the model, with its card and where it comes from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor
 
 from boltzformer import __version__, checkpoint
 from boltzformer.card import TAUGHT_GROUPS, Card, Target, split_in_words
-from boltzformer.checkpoint import Checkpoint, History
-from boltzformer.finetune.adapters import merged, save_adapter
+from boltzformer.checkpoint import Checkpoint, History, is_half
+from boltzformer.finetune.adapters import merged
 from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.options import Frozen
 from boltzformer.model.boltzformer import BoltzFormer
 
 NOTE = "fine-tuning"
 THRESHOLD = "existence threshold"
-
-
-def is_half(path: Path) -> bool:
-    """Whether a file keeps its weights in 16 bits: then the new one does, too, and what did not change stays exact."""
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        return all(file.get_slice(name).get_dtype() in ("F16", "BF16") for name in names)
 
 
 def plain(model: BoltzFormer) -> BoltzFormer:
@@ -65,11 +56,6 @@ def keep(
         notes=notes,
     )
     return checkpoint.save(path, plain(model), history, half=is_half(base.path))
-
-
-def keep_adapter(path: Path, weights: Mapping[str, Tensor], base: Checkpoint, model: BoltzFormer) -> None:
-    """RUN/adapter.safetensors: what may be passed on where the base may not."""
-    save_adapter(path, weights, base.sha256, model.config.to_dict())
 
 
 def extended(card: Card | None, lessons: Lessons, frozen: Frozen, steps: int, told: Mapping[str, Any]) -> Card:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from boltzformer import checkpoint, devices
 from boltzformer.card import Card
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.finetune import gate, keeping, report
+from boltzformer.finetune import adapters, gate, keeping, report
 from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, macro, replies
 from boltzformer.finetune.board import Board
 from boltzformer.finetune.deciding import decide, planned
@@ -315,8 +316,6 @@ class _Run:
                 "by target": keeping.scores_by_target(validation, threshold),
                 **_rounded(verdict.numbers),
             }
-            if self.frozen.mode == "lora":
-                keeping.keep_adapter(self.folder.path / "adapter.safetensors", chosen, self.base, model)
             about = keeping.keep(
                 self.folder.path / MODEL,
                 model,
@@ -327,6 +326,8 @@ class _Run:
                 threshold=threshold if self.base.config.decoder.existence else None,
                 steps=student.step if weights is None or best is None else best,
             )
+            if self.frozen.mode == "lora":
+                adapters.save_adapter(self.folder.path / "adapter.safetensors", chosen, about)
             after = [replies(engine, one, [one.prompts[name][0]]) for one, name in self.shown]
         facts = {
             "model": str(self.folder.path / MODEL),
@@ -344,6 +345,7 @@ class _Run:
         ]
         report.write(self.folder, self.frozen, facts, checks, pictures, self.parent_gate, threshold)
         if ended:
+            shutil.rmtree(self.folder.path / "cache", ignore_errors=True)
             self.folder.write(DONE, json.dumps(facts, indent=1))
         return Finished(self.folder.path / MODEL, facts)
 
