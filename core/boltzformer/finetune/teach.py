@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,36 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from boltzformer import checkpoint, devices
-from boltzformer.card import Card
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.finetune import adapters, gate, keeping, report
-from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, macro, replies
+from boltzformer.finetune import gate
+from boltzformer.finetune.asking import asked, engine_with, macro
 from boltzformer.finetune.board import Board
 from boltzformer.finetune.deciding import decide, planned
+from boltzformer.finetune.ending import finish
 from boltzformer.finetune.features import Features
 from boltzformer.finetune.folder import DONE, MODEL, Folder
 from boltzformer.finetune.lessons import Lessons, read_lessons
-from boltzformer.finetune.modes import keeps_features, prepare
+from boltzformer.finetune.modes import keeps_features
 from boltzformer.finetune.options import CHECKS, Frozen, Options
-from boltzformer.finetune.prompts import with_learnt
-from boltzformer.finetune.replay import Replay, mini, remember
-from boltzformer.finetune.sampling import Pool, batch_of
+from boltzformer.finetune.sampling import batch_of
+from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 from boltzformer.finetune.together import Together
-from boltzformer.provenance import own_gate
 from boltzformer.types import Progress
 
 CHECKED = 12
-"""So many pictures of the validation are asked during a run; at its end up to `JUDGED`."""
-JUDGED = 60
+"""So many pictures of the validation are asked during a run; at its end all of it."""
 TELLING = 5
 """With fewer validation masks the last weights are kept, not the best: the best of so few is chance."""
-LARGE = 50_000_000
-"""Models with more parameters are reminded of fewer pictures: each takes them long."""
 LEAST = 10
 """Steps of the shortest run."""
 RESERVE = 0.9
@@ -113,7 +106,7 @@ def finetune(
     if team.leads:
         folder.take()
     try:
-        run = _Run(folder, base, lessons, draft, team)
+        run = _Run(folder, Start(base, lessons, draft), draft, team)
         yield from run.go(frozen is not None, options.minutes, time.monotonic() if began is None else began, stop)
     finally:
         if team.leads:
@@ -141,36 +134,14 @@ def _read(options: Options, folder: Folder) -> tuple[Checkpoint, Lessons, Frozen
 
 
 class _Run:
-    """One run, from the parent's answers to the model that is left."""
+    """One run, from the first step to the model that is left."""
 
-    def __init__(self, folder: Folder, base: Checkpoint, lessons: Lessons, frozen: Frozen, team: Together) -> None:
-        self.folder, self.base, self.lessons, self.frozen, self.team = folder, base, lessons, frozen, team
-        self.place = devices.choose(frozen.device)
-        torch.set_num_threads(frozen.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.manual_seed(frozen.recipe.seed)
-        model, _ = checkpoint.load(base.path)
-        model.to(self.place.device)
-        pictures = mini()[:: 1 if base.parameters < LARGE else 4]
-        parent = engine_with(model, base, self.place)
-        started = time.monotonic()
-        self.replay: Replay = remember(parent, pictures, frozen.recipe.seed)
-        self.validation = lessons.validation[:JUDGED]
-        self.parent = tuple(asked(parent, self.validation))
-        self.shown = report.chosen(lessons)
-        self.before = [replies(parent, one, [one.prompts[name][0]]) for one, name in self.shown]
-        self.asking_seconds = time.monotonic() - started
-        grown = model if frozen.mode == "existence" else with_learnt(model, base, frozen.learnt, frozen.recipe.seed)
-        grown.to(self.place.device)
-        prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)
-        self.model = grown
-        remembered = self.replay.seen if frozen.recipe.replay else ()
-        self.pool = Pool(lessons.train, remembered, frozen.learnt)
-        self.parent_gate = own_gate(base)
+    def __init__(self, folder: Folder, start: Start, frozen: Frozen, team: Together) -> None:
+        self.folder, self.start, self.frozen, self.team = folder, start, frozen, team
 
     def go(self, going_on: bool, minutes: float | None, began: float, stop: Callable[[], bool]) -> Iterator[Event]:
         """From the first step to the last, or from where it was left."""
-        student = Student(self.model, self.frozen.recipe, micro=self.frozen.micro, world=self.team.world)
+        student = Student(self.start.model, self.frozen.recipe, micro=self.frozen.micro, world=self.team.world)
         features = self._features(student)
         if not going_on:
             if minutes is not None:
@@ -190,7 +161,7 @@ class _Run:
         stopped, late, last = False, False, time.monotonic()
         while student.step < recipe.steps and not stopped:
             share = (self.team.rank, self.team.world)
-            losses = student.learn(batch_of(self.pool, recipe, student.step, share=share, features=features))
+            losses = student.learn(batch_of(self.start.pool, recipe, student.step, share=share, features=features))
             progress = Progress(student.step, recipe.steps, losses)
             now = time.monotonic()
             checked = student.step % self.frozen.check_every == 0 or student.step == recipe.steps
@@ -198,21 +169,23 @@ class _Run:
                 states.log(progress, now - last)
                 if board is not None:
                     board.add(progress.losses, student.step)
-                if checked and self.validation:
+                if checked and self.start.validation:
                     checks.append(self._check(student, checks))
                     self.folder.write_checks(checks)
                 if checked or student.step % recipe.save_every == 0:
                     states.save(student)
             last = now
             yield progress
-            if self.team.leads and checked and self.validation:
+            if self.team.leads and checked and self.start.validation:
                 yield Checked(checks[-1])
             late = self.team.any(student.step >= LEAST and time.monotonic() > limit)
             stopped = late or self.team.any(stop() or _stale(checks, recipe.patience))
         ended = late or student.step == recipe.steps or _stale(checks, recipe.patience)
         if self.team.leads:
             states.save(student)
-            yield self._finish(student, checks, ended)
+            yield Finished(
+                self.folder.path / MODEL, finish(self.start, self.folder, self.frozen, student, checks, ended)
+            )
             if board is not None:
                 board.close()
         self.team.wait()
@@ -222,10 +195,10 @@ class _Run:
         frozen = self.frozen
         if not (keeps_features(frozen.mode) and frozen.cache):
             return None
-        pictures = [*self.pool.pictures, *(one.picture for one in self.pool.remembered)]
+        pictures = [*self.start.pool.pictures, *(one.picture for one in self.start.pool.remembered)]
         strength, side = frozen.recipe.augmentation, frozen.recipe.side
         kept = Features(
-            self.folder.path / "cache", pictures, len(self.pool.pictures), side, strength, frozen.recipe.seed
+            self.folder.path / "cache", pictures, len(self.start.pool.pictures), side, strength, frozen.recipe.seed
         )
         if self.team.leads:
             kept.keep(student.model, student.half)
@@ -244,12 +217,13 @@ class _Run:
             for _ in range(2):  # the first of a kind is slower than all that follow
                 student.step = step
                 at = time.monotonic()
-                student.learn(batch_of(self.pool, recipe, step, share=share, features=features))
+                student.learn(batch_of(self.start.pool, recipe, step, share=share, features=features))
                 took = time.monotonic() - at
             seconds += part * took
             left -= 2 * took
-        pictures = self.validation[:CHECKED]
-        checks = min(1.0, len(pictures) / max(1, len(self.replay.truth) + len(self.validation))) * self.asking_seconds
+        pictures = self.start.validation[:CHECKED]
+        questions = len(self.start.replay.truth) + len(self.start.validation)
+        checks = len(pictures) / max(1, questions) * self.start.asking_seconds
         left -= self._closing_seconds() + checks * CHECKS
         steps = max(LEAST, int(RESERVE * left / seconds)) if left > 0 else LEAST
         warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
@@ -263,21 +237,21 @@ class _Run:
 
     def _closing_seconds(self) -> float:
         """What judging, calibrating and writing will take: about what the parent's answers took."""
-        return 1.2 * self.asking_seconds + 5
+        return 1.2 * self.start.asking_seconds + 5
 
     def _fresh(self, student: Student) -> Student:
         """As if nothing had been measured."""
         with torch.no_grad():
             for name, value in student.start.items():
                 student.weights[name].copy_(value)
-        return Student(self.model, self.frozen.recipe, micro=student.micro, world=self.team.world)
+        return Student(self.start.model, self.frozen.recipe, micro=student.micro, world=self.team.world)
 
     def _check(self, student: Student, checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Dice of what is taught, by size, on what was held back; the best weights so far are kept."""
         with student.averaged() as model:
-            cases = asked(engine_with(model, self.base, self.place), self.validation[:CHECKED])
+            cases = asked(engine_with(model, self.start.base, self.start.place), self.start.validation[:CHECKED])
         present = sum(case.area > 0 for case in cases)
-        score = macro([case for case in cases if case.target in self.lessons.targets], 0.0) or 0.0
+        score = macro([case for case in cases if case.target in self.start.lessons.targets], 0.0) or 0.0
         facts = {
             "at_step": student.step,
             "dice": round(score, 6),
@@ -289,90 +263,6 @@ class _Run:
             self.folder.keep_best(student.step, student.mean)
         return facts
 
-    def _finish(self, student: Student, checks: Sequence[Mapping[str, Any]], ended: bool) -> Finished:
-        """Judges, calibrates, writes."""
-        best = next((one["at_step"] for one in reversed(checks) if one["best"]), None)
-        weights = None if best is None else self.folder.best(best)
-        chosen: Mapping[str, Tensor] = student.mean
-        if weights is not None and set(weights) == set(student.mean):
-            chosen = {name: tensor.to(self.place.device) for name, tensor in weights.items()}
-        with student.averaged(chosen) as model:
-            engine = engine_with(model, self.base, self.place)
-            validation = tuple(asked(engine, self.validation))
-            replay, absent = _again(engine, self.replay)
-            own = tuple(asked(engine, self.lessons.train[:CHECKED]))
-            threshold = self._threshold(validation, own, replay, absent)
-            card = Card.of(self.base.history.notes)
-            verdict = gate.judge(
-                gate.Compared(self.parent, validation, self.parent_gate, threshold),
-                gate.Compared(self.replay.parent, replay, self.parent_gate, threshold),
-                tuple(self.lessons.targets),
-                None if card is None else card.taught,
-            )
-            told = {
-                "promoted": verdict.promoted,
-                "because": list(verdict.reasons),
-                "taught now": sorted(self.lessons.targets),
-                "by target": keeping.scores_by_target(validation, threshold),
-                **_rounded(verdict.numbers),
-            }
-            about = keeping.keep(
-                self.folder.path / MODEL,
-                model,
-                self.base,
-                self.frozen,
-                self.lessons,
-                told,
-                threshold=threshold if self.base.config.decoder.existence else None,
-                steps=student.step if weights is None or best is None else best,
-            )
-            if self.frozen.mode == "lora":
-                adapters.save_adapter(self.folder.path / "adapter.safetensors", chosen, about)
-            after = [replies(engine, one, [one.prompts[name][0]]) for one, name in self.shown]
-        facts = {
-            "model": str(self.folder.path / MODEL),
-            "sha256": about.sha256,
-            "at_step": student.step,
-            "kept_step": student.step if weights is None else best,
-            "existence_threshold": threshold,
-            "finished": ended,
-            **told,
-        }
-        self.folder.write("gate.json", json.dumps(facts, indent=1))
-        pictures = [
-            report.Pair(picture, name, old[picture.prompts[name][0]], new[picture.prompts[name][0]])
-            for (picture, name), old, new in zip(self.shown, self.before, after, strict=True)
-        ]
-        report.write(self.folder, self.frozen, facts, checks, pictures, self.parent_gate, threshold)
-        if ended:
-            shutil.rmtree(self.folder.path / "cache", ignore_errors=True)
-            self.folder.write(DONE, json.dumps(facts, indent=1))
-        return Finished(self.folder.path / MODEL, facts)
-
-    def _threshold(
-        self,
-        validation: Sequence[Case],
-        own: Sequence[Case],
-        replay: Sequence[Case],
-        absent: Sequence[float],
-    ) -> float:
-        """From which claim on a mask is shown."""
-        mine = [*validation, *own]
-        empty = [case.existence for case in mine if case.area == 0]
-        return gate.threshold([mine, replay], [empty, absent], self.parent_gate)
-
-
-def _again(engine: Any, replay: Replay) -> tuple[tuple[Case, ...], list[float]]:
-    """The remembered pictures with their true masks, put to the new model, and its claims about what is not there."""
-    cases: list[Case] = []
-    absent: list[float] = []
-    for picture, one in zip(replay.truth, replay.seen, strict=True):
-        others = [text for _, text, claim in one.others if claim < 0.5]
-        given = replies(engine, picture, [*(texts[0] for texts in picture.prompts.values()), *others])
-        cases.extend(cases_of(picture, given))
-        absent.extend(given[text].existence for text in others)
-    return tuple(cases), absent
-
 
 def _stale(checks: Sequence[Mapping[str, Any]], patience: int) -> bool:
     """Whether so many validations in a row brought nothing better."""
@@ -380,11 +270,3 @@ def _stale(checks: Sequence[Mapping[str, Any]], patience: int) -> bool:
         return False
     scores = [float(one["dice"]) for one in checks]
     return max(scores[-patience:]) <= max(scores[:-patience])
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, Mapping):
-        return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,53 @@
+"""`Start`: model, data and what the parent says of them, before anything learns."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from boltzformer import checkpoint, devices
+from boltzformer.checkpoint import Checkpoint
+from boltzformer.finetune import report
+from boltzformer.finetune.asking import asked, engine_with, replies
+from boltzformer.finetune.lessons import Lessons
+from boltzformer.finetune.modes import prepare
+from boltzformer.finetune.options import Frozen
+from boltzformer.finetune.prompts import with_learnt
+from boltzformer.finetune.replay import Replay, mini, remember
+from boltzformer.finetune.sampling import Pool
+from boltzformer.provenance import own_gate
+
+JUDGED = 60
+"""So many pictures of the validation are asked at the beginning and at the end."""
+LARGE = 50_000_000
+"""Models with more parameters are reminded of fewer pictures: each takes them long."""
+
+
+class Start:
+    """The same for a run that begins and for one that goes on."""
+
+    def __init__(self, base: Checkpoint, lessons: Lessons, frozen: Frozen) -> None:
+        self.base, self.lessons = base, lessons
+        self.place = devices.choose(frozen.device)
+        torch.set_num_threads(frozen.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.manual_seed(frozen.recipe.seed)
+        model, _ = checkpoint.load(base.path)
+        model.to(self.place.device)
+        pictures = mini()[:: 1 if base.parameters < LARGE else 4]
+        parent = engine_with(model, base, self.place)
+        started = time.monotonic()
+        self.replay: Replay = remember(parent, pictures, frozen.recipe.seed)
+        self.validation = lessons.validation[:JUDGED]
+        self.parent = tuple(asked(parent, self.validation))
+        self.shown = report.chosen(lessons)
+        self.before = [replies(parent, one, [one.prompts[name][0]]) for one, name in self.shown]
+        self.asking_seconds = time.monotonic() - started
+        grown = model if frozen.mode == "existence" else with_learnt(model, base, frozen.learnt, frozen.recipe.seed)
+        grown.to(self.place.device)
+        prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)
+        self.model = grown
+        remembered = self.replay.seen if frozen.recipe.replay else ()
+        self.pool = Pool(lessons.train, remembered, frozen.learnt)
+        self.parent_gate = own_gate(base)
