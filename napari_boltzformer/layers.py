@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from boltzformer import GeometryError, Grid, LabelMap, Volume
+from boltzformer import GeometryError, Grid, SlicePlan, Volume
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
 
 KEY = "boltzformer"
 """Where an image layer's metadata holds the true grid."""
-MASK = "boltzformer mask"
-"""Where a mask layer's metadata holds its image, prompt, what the model wrote, and how."""
 
 
 def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
@@ -49,36 +48,28 @@ def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Data and options of an empty Labels layer that lies exactly on the image."""
     shape = layer.data.shape[:-1] if layer.rgb else layer.data.shape
     same = {key: getattr(layer, key) for key in ("scale", "translate", "units", "axis_labels")}
-    return np.zeros(shape, np.uint8), {**same, "name": name, "opacity": 0.5}
+    return np.zeros(shape, np.uint8), {**same, "name": name}
 
 
-def masks_of(viewer: Any, image: Image) -> list[Labels]:
-    """The mask layers that were made for an image, whatever either is called by now."""
-    marked = [layer for layer in viewer.layers if MASK in layer.metadata]
-    return [layer for layer in marked if layer.metadata[MASK]["image"] == image.unique_id]
+def plan_of(volume: Volume) -> SlicePlan:
+    """How it is cut into slices, whatever size a model sees them at."""
+    return SlicePlan.of(volume.grid, 1, volume.slice_axis)
 
 
-def shown_name(mask: Labels) -> str:
-    """The prompt, unless the user renamed the layer (napari itself numbers layers of one name)."""
-    facts = mask.metadata[MASK]
-    return facts["prompt"] if mask.name == facts["first name"] else mask.name
+def row_on_screen(layer: Image, point: Sequence[float]) -> int:
+    """The slice that `viewer.dims.point` lies in, as the viewer counts it."""
+    if layer.ndim == 2:
+        return 0
+    count = layer.data.shape[0]
+    return int(np.clip(np.rint(np.asarray(layer.world_to_data(point))[-3]), 0, count - 1))
 
 
-def how_made(mask: Labels) -> dict[str, Any]:
-    """The runs that wrote into a mask, and the slices that differ from what they wrote."""
-    facts = mask.metadata[MASK]
-    rows = mask.data[None] if mask.ndim == 2 else mask.data
-    edited = [row for row, seen in enumerate(rows) if not np.array_equal(seen, facts["written"].get(row, 0 * seen))]
-    return {"prompt": facts["prompt"], "runs": facts["runs"], "slices edited, as shown": edited}
-
-
-def label_map(image: Image, masks: list[Labels]) -> LabelMap:
-    """The masks on the stored grid of their image, one layer and one label each."""
-    volume = volume_of(image)
-    view = volume.grid.canonical(volume.slice_axis)
-    seen = view.apply(volume.array).shape[:3]
-    layers = [view.undo(np.asarray(mask.data).reshape(seen) > 0) * np.uint8(n + 1) for n, mask in enumerate(masks)]
-    return LabelMap(np.stack(layers), volume.grid, {n + 1: shown_name(mask) for n, mask in enumerate(masks)})
+def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, float, float]:
+    """A place (slice, row, column) in the viewer → i, j, k of the stored array."""
+    view, zyx = volume.grid.canonical(volume.slice_axis), [0.0, 0.0, 0.0]
+    for place, stored, flip in zip(canonical, view.order, view.flips, strict=True):
+        zyx[stored] = volume.grid.shape[stored] - 1 - place if flip else place
+    return zyx[2], zyx[1], zyx[0]
 
 
 def _own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:

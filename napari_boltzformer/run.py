@@ -1,112 +1,128 @@
-"""One run in the viewer: which layers the answers go to, what was written there, what the user changed since."""
+"""One run in the viewer: its answers into masks, as they come; what was found, kept back, or lost its layer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 
-from boltzformer import Job, SlicePlan, SliceResult
-from napari_boltzformer.layers import MASK, empty_labels, masks_of
+from boltzformer import Job, Prompt, SlicePlan, SliceResult
+from napari_boltzformer.layers import row_on_screen
+from napari_boltzformer.masks import Track, new_track, tracks_of
 
 if TYPE_CHECKING:
     import napari
 
 
 class Run:
-    """One run: which layers it writes to, and what it wrote there."""
+    """One run: which masks it writes to, and how far it is."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, image: Image, names: list[str], job: Job) -> None:
-        self.viewer, self.image, self.names, self.job = viewer, image, names, job
-        self.masks: list[Labels] = []
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        image: Image,
+        prompts: Sequence[Prompt],
+        job: Job,
+        *,
+        warnings: Mapping[str, str],
+        whole: bool,
+    ) -> None:
+        self.viewer, self.image, self.prompts, self.job, self.whole = viewer, image, list(prompts), job, whole
+        self.tracks: list[Track] = []
         self.looked: set[int] = set()
-        self.found: dict[str, int] = dict.fromkeys(names, 0)
+        self.found: dict[str, int] = {prompt.name: 0 for prompt in prompts}
         self.kept_edits: set[int] = set()
         self.lost: set[str] = set()
+        self.total = 0
+        self._warnings = warnings
         self._made: Mapping[str, Any] = {}
         self._plan: SlicePlan | None = None
-        self._dirty = False
+        self._dirty: set[Track] = set()
         self._began = time.monotonic()
 
     @property
     def done(self) -> int:
         return len(self.looked)
 
-    def begin(self, plan: SlicePlan, made: Mapping[str, Any]) -> None:
-        """Finds or makes one Labels layer per prompt; `made` is what is known of the answers' making so far."""
-        self._plan, self._began, self._made = plan, time.monotonic(), made
-        known = {mask.metadata[MASK]["prompt"]: mask for mask in masks_of(self.viewer, self.image)}
-        self.masks = [known[name] if name in known else self._new_mask(name) for name in self.names]
+    def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
+        """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
+        self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
+        known = {track.prompt.text: track for track in tracks_of(self.viewer, self.image)}
+        for prompt in self.prompts:
+            track = known.get(prompt.text) or new_track(self.viewer, self.image, prompt)
+            track.warning = self._warnings.get(prompt.text, "")
+            track.gate = float(made["thresholds"]["existence"])
+            track.begin_run(plan)
+            self.tracks.append(track)
 
     def write(self, result: SliceResult) -> None:
-        """One slice into each layer, outside the undo history; slices that a person changed are left alone."""
+        """One slice into each mask; slices that are a person's are left alone, and the answer is offered there."""
         assert self._plan is not None
         row, gate = self._plan.canonical_index(result.index), self._made["thresholds"]["existence"]
         self.looked.add(result.index)
-        for number, (name, layer) in enumerate(zip(self.names, self.masks, strict=True)):
-            shown = self._plan.mask(result.plane(number)) & (result.existence[number] >= gate)
-            shape = shown.shape if layer.ndim == 2 else (self._plan.count, *shown.shape)
-            if layer not in self.viewer.layers or layer.data.shape != shape:
-                self.lost.add(name)
+        shown = row == row_on_screen(self.image, self.viewer.dims.point) and self.viewer.dims.ndisplay == 2
+        for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):
+            mask = self._plan.mask(result.plane(number)) & result.passes(number, gate)
+            if track.layer not in self.viewer.layers or track.rows.shape != (self._plan.count, *mask.shape):
+                self.lost.add(prompt.name)
                 continue
-            target = layer.data if layer.ndim == 2 else layer.data[row]
-            written = layer.metadata[MASK]["written"]
-            if not np.array_equal(target, written.get(row, np.zeros_like(target))):
+            track.scores[row] = float(result.existence[number])
+            track.answers[row] = alone(result, number)
+            if result.spread is not None:
+                track.spread[row] = int(result.spread[number].sum(dtype=np.int64))
+            if track.put(row, mask):
+                self.found[prompt.name] += bool(mask.any())
+            else:
                 self.kept_edits.add(result.index)
-                continue
-            target[...] = shown
-            written[row] = shown
-            self.found[name] += bool(shown.any())
-        on_screen = self.image.ndim == 2 or row == round(float(self.image.world_to_data(self.viewer.dims.point)[-3]))
-        self._dirty |= on_screen or self.viewer.dims.ndisplay == 3
+            if shown:
+                self._dirty.add(track)
 
     def end(self, state: str, made: Mapping[str, Any] | None = None) -> None:
         """Notes in every mask how it was made, for the file beside its export."""
-        self._dirty = self._dirty or self.viewer.dims.ndisplay == 3
-        for layer in self.masks:
-            story = {**(made or self._made), "state": state, "slices": sorted(self.looked)}
-            layer.metadata[MASK]["runs"].append(story)
-
-    def _new_mask(self, prompt: str) -> Labels:
-        active = self.viewer.layers.selection.active
-        data, options = empty_labels(self.image, prompt)
-        layer = self.viewer.add_labels(data, **options)
-        layer.metadata[MASK] = {
-            "image": self.image.unique_id,
-            "prompt": prompt,
-            "first name": layer.name,
-            "written": {},
-            "runs": [],
-        }
-        self.viewer.layers.selection.active = active  # running steals neither the active layer nor its tool
-        return layer
+        for track in self.tracks:
+            if self.viewer.dims.ndisplay == 3:
+                self._dirty.add(track)  # drawing in 3-D takes seconds: once is enough
+            track.runs.append({**(made or self._made), "state": state, "slices": sorted(self.looked)})
 
     def refresh(self) -> None:
         """Draws what is on screen again, if it changed."""
-        if self._dirty:
-            for layer in self.masks:
-                if layer in self.viewer.layers:  # drawing what is gone could crash the viewer
-                    layer.refresh()
-            self._dirty = False
+        for track in self._dirty:
+            if track.layer in self.viewer.layers:  # drawing what is gone could crash the viewer
+                track.layer.refresh()
+        self._dirty.clear()
 
-    def eta(self, total: int) -> str:
+    def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell."""
         if self.done < 3:
-            return f"{self.done} of {total} slices"
-        left = (time.monotonic() - self._began) / self.done * (total - self.done)
-        return f"{self.done} of {total} slices, about {left:.0f} s left"
+            return f"{self.done} of {self.total} slices"
+        left = (time.monotonic() - self._began) / self.done * (self.total - self.done)
+        return f"{self.done} of {self.total} slices, about {left:.0f} s left"
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
         parts = [f"'{name}' in {count}" for name, count in self.found.items()]
-        edits = f" {_slices(self.kept_edits)} you edited stayed as painted." if self.kept_edits else ""
+        edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
         names = ", ".join(sorted(self.lost))
         lost = f" The layer of '{names}' was removed or changed, so it got no masks." if names else ""
-        return f"Looked in {_slices(self.looked)}; found {', '.join(parts)}.{edits}{lost}"
+        return f"Looked in {counted(self.done)}; found {', '.join(parts)}.{edits}{lost}"
 
 
-def _slices(which: set[int]) -> str:
-    return "1 slice" if len(which) == 1 else f"{len(which)} slices"
+def alone(result: SliceResult, number: int) -> SliceResult:
+    """One prompt's part of an answer."""
+    only = slice(number, number + 1)
+    return replace(
+        result,
+        logits=result.plane(number)[None],
+        existence=result.existence[only],
+        spread=None if result.spread is None else result.spread[only],
+        edges=None if result.edges is None else result.edges[only],
+        lifted=None if result.lifted is None else result.lifted[only],
+    )
+
+
+def counted(slices: int) -> str:
+    return "1 slice" if slices == 1 else f"{slices} slices"

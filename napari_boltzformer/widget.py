@@ -1,10 +1,9 @@
-"""The dock: type a prompt, watch masks arrive slice by slice, look at the sampler, export."""
+"""The dock: type a prompt, watch masks arrive slice by slice, look at the sampler, accept, export."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,218 +11,299 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QPlainTextEdit,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QKeyEvent
+from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import (
     Adjusted,
-    BackendError,
     BoltzFormerError,
     Cancelled,
     Failed,
+    Guidance,
     Prediction,
+    Queued,
     Session,
-    SlicePlan,
     SliceResult,
     Started,
     io,
 )
 from boltzformer.pictures import looks_picture, slice_picture
-from boltzformer.types import as_prompts
-from napari_boltzformer.layers import MASK, how_made, label_map, masks_of, shown_name, volume_of
+from boltzformer.samples import Sample, sample
+from napari_boltzformer.background import POLL_MS, Background
+from napari_boltzformer.engine_line import knowledge_of, line, seconds_per_slice, wait_until_ready
+from napari_boltzformer.form import Form
+from napari_boltzformer.keeping import Keeper
+from napari_boltzformer.keys import Keys
+from napari_boltzformer.knowledge import Knowledge, named_apart
+from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
+from napari_boltzformer.masks import Track, how_made, label_map, same, show_few, track_of, tracks_of, unique_names
+from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
+from napari_boltzformer.settings import Settings
 
 if TYPE_CHECKING:
     import napari
 
-POLL_MS = 40
 SEED = 0
+RECOUNT_MS = 500
 
 
-class BoltzFormerDock(QWidget):
-    """Image · Prompt · This slice · All slices · Cancel · progress · How it looked · Export."""
+class BoltzFormerDock(Form):
+    """What the form's buttons do."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
-        self.viewer = napari_viewer
-        self.session = session or Session.local()
-        self._run: Run | None = None
-        self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
-        self._background = ThreadPoolExecutor(1, "boltzformer-dock")
+        self.viewer, self.settings = napari_viewer, Settings.load()
+        self.session = session or Session.local(self.settings.model)
+        self.runs: list[Run] = []
+        self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks_view: LooksView | None = None
-
-        self.engine = QLabel("Engine: this computer, starting…")
-        self.image, self.prompt = QComboBox(), QPlainTextEdit()
-        self.prompt.setPlaceholderText("One prompt per line, e.g. bright blob")
-        self.prompt.setFixedHeight(64)
-        self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
-        self.cancel, self.progress = QPushButton("Cancel"), QProgressBar()
-        self.message = QLabel()
-        self.looks, self.export = QPushButton("How it looked"), QPushButton("Export…")
-        self._lay_out()
-
-        self.this_slice.clicked.connect(lambda: self.start(only_this=True))
-        self.all_slices.clicked.connect(lambda: self.start(only_this=False))
-        self.cancel.clicked.connect(self._on_cancel)
-        self.looks.clicked.connect(self._on_looks)
-        self.export.clicked.connect(self._on_export)
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._on_tick)
-        events = self.viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.connect(self._list_images)
-        self.destroyed.connect(partial(_leave, self.session, self._background, events, self._list_images))
-        events.removed.connect(self._on_removed)
+        self.looks = self.add_more("How it looked")
+        self.revert = self.add_more("Revert this run")
+        self.accept_all = self.add_more("Accept all slices seen")
+        self.next = self.add_more("Next doubtful slice (N)")
+        self._objects: dict[str, int] = {}
+        self._recount: set[str] = set()
+        self._health: dict[str, Any] = {}
+        self._looked_for: set[str] = set()
+        self.keeper = Keeper(self)
+        self._connect()
         self._list_images()
-        self._running(False)
-        self._later(partial(_wait_until_ready, self.session), self.engine.setText)
+        self._show_state()
+        self._ask_engine()
 
     # --- what the user asks -------------------------------------------------------------------------------------
 
-    def start(self, *, only_this: bool) -> None:
+    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> None:
         """Segments the slice on screen, or all of the chosen image from there outwards."""
         layer = self.chosen_image()
         if layer is None:
-            self.message.setText("Open an image first: File → Open, or File → Open Sample → BoltzFormer.")
+            self.notice.say("Open an image first: Open…, drop a file here, or try the example.")
             return
         try:
-            prompts = as_prompts([line.strip() for line in self.prompt.toPlainText().splitlines() if line.strip()])
+            texts = [guidance.prompt] if guidance is not None and guidance.prompt else self.prompt.texts()
+            prompts = named_apart(texts)
+            if not prompts:
+                raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self.current_slice()
-            job = self.session.segment(volume, prompts, seed=SEED, start=here, slices=[here] if only_this else None)
+            job = self.session.segment(
+                volume,
+                prompts,
+                seed=SEED,
+                start=here,
+                slices=[here] if only_this else None,
+                samples=self.settings.samples,
+                guidance=guidance,
+            )
         except BoltzFormerError as error:
-            self.message.setText(str(error))
+            self.notice.fail(str(error))
             return
-        self._run = Run(self.viewer, layer, [prompt.text for prompt in prompts], job)
+        warnings = {text: self.prompt.knowledge.warning(text) for text in texts}
+        self.runs.append(Run(self.viewer, layer, prompts, job, warnings=warnings, whole=not only_this))
+        self.settings.asked(texts)
         self.progress.setRange(0, 0)
-        self.message.setText("Starting…")
-        self._running(True)
+        self.notice.say("Starting…")
+        self._show_state()
         self._timer.start()
 
     def chosen_image(self) -> Image | None:
         """The image layer in the Image box."""
         return self.image.currentData()
 
+    def tracks(self) -> list[Track]:
+        """Masks of the chosen image."""
+        return tracks_of(self.viewer, self.chosen_image())
+
+    def row(self) -> int:
+        """The slice on screen as the viewer counts it."""
+        layer = self.chosen_image()
+        return 0 if layer is None else row_on_screen(layer, self.viewer.dims.point)
+
     def current_slice(self) -> int:
         """Index of the slice on screen along the plan's axis of the stored array."""
         layer = self.chosen_image()
-        if layer is None or layer.ndim == 2:
-            return 0
-        volume = volume_of(layer)
-        plan = SlicePlan.of(volume.grid, 1, volume.slice_axis)
-        position = np.asarray(layer.world_to_data(self.viewer.dims.point))[-3]
-        return plan.canonical_index(int(np.clip(np.rint(position), 0, plan.count - 1)))
+        return 0 if layer is None else plan_of(volume_of(layer)).canonical_index(self.row())
+
+    def jump(self, row: int) -> None:
+        """Brings a slice of the chosen image on the screen."""
+        layer = self.chosen_image()
+        if layer is not None and layer.ndim == 3:
+            axis = self.viewer.dims.ndim - 3
+            self.viewer.dims.set_point(axis, float(layer.data_to_world((row, 0, 0))[0]))
+
+    def active_track(self) -> Track | None:
+        """The mask that is selected, else the last one."""
+        tracks = self.tracks()
+        active = self.viewer.layers.selection.active
+        return next((track for track in tracks if same(track.layer, active)), tracks[-1] if tracks else None)
 
     def export_to(self, path: Path) -> list[Path]:
         """Writes the masks of the chosen image on its stored grid, what is known of their making beside them."""
-        layer = self.chosen_image()
-        masks = [] if layer is None else masks_of(self.viewer, layer)
-        if layer is None or not masks:
+        layer, tracks = self.chosen_image(), self.tracks()
+        if layer is None or not tracks:
             raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-        made = {shown_name(mask): how_made(mask) for mask in masks}
+        made = {name: how_made(track) for name, track in zip(unique_names(tracks), tracks, strict=True)}
         # The file dialog asked about the file itself; nothing else is replaced without a question.
-        overwrite = path.exists()
-        return io.write(
-            label_map(layer, masks), path, source=volume_of(layer), provenance={"masks": made}, overwrite=overwrite
-        )
+        labels, overwrite = label_map(layer, tracks, whole=False), path.exists()
+        return io.write(labels, path, source=volume_of(layer), provenance={"masks": made}, overwrite=overwrite)
 
     # --- while it works -----------------------------------------------------------------------------------------
 
     def _on_tick(self) -> None:
-        ready, self._waiting = ([pair for pair in self._waiting if pair[0].done() == done] for done in (True, False))
-        for future, then in ready:
-            then(future.result())
-        if self._run is not None:
-            self._follow(self._run)
-        if self._run is None and not self._waiting:
+        if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            return  # nothing is written under a stroke; the job keeps its events
+        for run in list(self.runs):
+            self._follow(run)
+        if not self.runs:
             self._timer.stop()
 
     def _follow(self, run: Run) -> None:
         for event in run.job.poll():
             match event:
+                case Queued(position):
+                    self.notice.say(f"Waiting: {position} before it.")
                 case Started(plan, total, made):
-                    run.begin(plan, made)
+                    run.begin(plan, total, made)
+                    for track in run.tracks:
+                        self.adopt(track)
                     self.progress.setRange(0, total)
                     self.progress.setValue(0)
                 case SliceResult():
                     run.write(event)
                     self.progress.setValue(run.done)
-                    self.message.setText(run.eta(self.progress.maximum()))
+                    self.message.setText(run.progress())
                 case Adjusted(what, why):
-                    self.message.setText(f"{what}. {why}")
+                    self.notice.say(f"{what}. {why}")
                 case Prediction():
                     run.end("finished", event.provenance)
-                    self._finish(run.summary())
+                    self._finish(run, run.summary())
                 case Cancelled():
                     run.end("cancelled")
-                    self._finish(f"Cancelled; what was finished is kept. {run.summary()}")
+                    self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
                 case Failed(error):
                     run.end("failed")
-                    self._finish(error)
+                    self._finish(run, "")
+                    self.notice.fail(error, f"Run: {run.summary()}")
+            self.show_results()
         run.refresh()  # once per tick, however many slices came
 
-    def _finish(self, sentence: str) -> None:
-        self._run = None
+    def _finish(self, run: Run, sentence: str) -> None:
+        self.runs.remove(run)
+        self.keeper.touch()
         self.progress.setRange(0, max(self.progress.maximum(), 1))
-        self.message.setText(sentence)
-        self._running(False)
+        self.notice.say(sentence)
+        self._recount |= {track.layer.unique_id for track in run.tracks}
+        self._count()
+        self._show_state()
 
-    def _running(self, running: bool) -> None:
-        for button in (self.this_slice, self.all_slices, self.looks, self.export):
-            button.setEnabled(not running)
-        self.cancel.setEnabled(running)
+    def _show_state(self) -> None:
+        """Which buttons can do something now."""
+        self.all_slices.setEnabled(not any(run.whole for run in self.runs))
+        self.cancel.setEnabled(bool(self.runs))
+        for button in (self.looks, self.export):
+            button.setEnabled(not self.runs)
+        self.revert.setEnabled(not self.runs and any(track.can_revert for track in self.tracks()))
+        self.example.setVisible(self.image.count() == 0)
 
     def _on_cancel(self) -> None:
-        if self._run is not None:
-            self._run.job.cancel()
-            self.message.setText("Stopping after the slice in hand…")
+        for run in self.runs:
+            run.job.cancel()
+        self.notice.say("Stopping after the slice in hand…")
 
-    # --- the rest -----------------------------------------------------------------------------------------------
+    def _on_scroll(self, event: Any = None) -> None:
+        for run in self.runs:
+            if run.whole and same(run.image, self.chosen_image()):
+                run.job.focus(self.current_slice())
+        self.keeper.on_screen()
+        self.show_results()
+
+    def adopt(self, track: Track) -> None:
+        """Listens to a mask of ours."""
+        track.changed = partial(self._on_change, track)
+        self.keys.bind(track.layer)
+
+    # --- results ------------------------------------------------------------------------------------------------
+
+    def show_results(self) -> None:
+        """Brings the rows up to date."""
+        tracks, active = self.tracks(), self.viewer.layers.selection.active
+        chosen = next((track for track in tracks if same(track.layer, active)), None)
+        self.results.show_tracks(tracks, self.row(), self._objects, chosen)
+
+    def _on_change(self, track: Track) -> None:
+        """A person painted."""
+        self.keeper.touch()
+        self._objects.pop(track.layer.unique_id, None)
+        self._recount.add(track.layer.unique_id)
+        self._recounting.start()
+
+    def _count(self) -> None:
+        """Objects of what changed, beside the viewer: a large mask takes a second."""
+        due = [track for track in self.tracks() if track.layer.unique_id in self._recount]
+        self._recount.clear()
+        for track in due:
+            rows = track.rows[list(track.scores)] if len(track.scores) == 1 else track.rows
+            self.background.do(partial(_objects_in, rows.copy()), partial(self._counted, track.layer.unique_id))
+
+    def _counted(self, layer: str, objects: int) -> None:
+        self._objects[layer] = objects
+        self.show_results()
+
+    def _on_row(self, item: Any) -> None:
+        track = self.results.tracks[self.results.row(item)]
+        if track.layer in self.viewer.layers:
+            track.layer.visible = True
+            self.viewer.layers.selection.active = track.layer
+            image = self.chosen_image()
+            if image is not None:
+                show_few(self.viewer, image, track.layer)
+
+    def _on_revert(self) -> None:
+        count = sum(track.revert() for track in self.tracks())
+        for track in self.tracks():
+            track.layer.refresh()
+        self.notice.say(f"Took the last run back in {count} {'mask slice' if count == 1 else 'mask slices'}.")
+        self._recount |= {track.layer.unique_id for track in self.tracks()}
+        self._count()
+        self.show_results()
+        self._show_state()
+
+    # --- opening, leaving, the rest -----------------------------------------------------------------------------
+
+    def _on_example(self) -> None:
+        self.example.setEnabled(False)
+        self.background.do(sample, self._show_example)
+
+    def _show_example(self, case: Sample) -> None:
+        self.example.setEnabled(True)
+        data, options, _ = image_layer(case.volume)
+        self.viewer.add_image(data, **options)
+        self.jump(plan_of(case.volume).canonical_index(case.index))
+        self.prompt.setPlainText(case.prompt)
+        self.notice.say("The example is open: Ctrl+Enter looks at this slice.")
 
     def _on_looks(self) -> None:
-        layer = self.chosen_image()
-        masks = [] if layer is None else masks_of(self.viewer, layer)
-        if layer is None or not masks:
-            self.message.setText("Run a prompt first, then see how the model looked.")
+        layer, track = self.chosen_image(), self.active_track()
+        if layer is None or track is None:
+            self.notice.say("Run a prompt first, then see how the model looked.")
             return
-        active = self.viewer.layers.selection.active
-        mask = active if active in masks else masks[-1]
-        volume, index, prompt = volume_of(layer), self.current_slice(), mask.metadata[MASK]["prompt"]
-        plan, window = SlicePlan.of(volume.grid, 1, volume.slice_axis), volume.window()
-        shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[plan.canonical_index(index)]
+        volume, index, prompt = volume_of(layer), self.current_slice(), track.prompt.text
+        plan, window, shown = plan_of(volume), volume.window(), np.array(track.rows[self.row()])
         picture = slice_picture(volume, plan, window, index)
-        self.looks.setEnabled(False)
 
-        def look() -> np.ndarray | str:
-            try:
-                trace = self.session.trace(volume, prompt, index, seed=SEED, window=window)
-            except BoltzFormerError as error:
-                return str(error)
+        def look() -> np.ndarray:
+            trace = self.session.trace(volume, prompt, index, seed=SEED, window=window)
             return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
 
-        self._later(look, self._show_looks)
+        self.background.do(look, self._show_looks)
 
-    def _show_looks(self, answer: np.ndarray | str) -> None:
-        self.looks.setEnabled(True)
-        if isinstance(answer, str):
-            self.message.setText(answer)
-            return
+    def _show_looks(self, picture: np.ndarray) -> None:
         if self.looks_view is None:
             self.looks_view = LooksView()
             self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
-        self.looks_view.picture.show_picture(answer)
+        self.looks_view.picture.show_picture(picture)
 
     def _on_export(self) -> None:
         layer = self.chosen_image()
@@ -234,75 +314,165 @@ class BoltzFormerDock(QWidget):
         )
         if path:
             try:
-                self.message.setText("Wrote " + ", ".join(str(written) for written in self.export_to(Path(path))))
+                self.notice.say("Wrote " + ", ".join(str(written) for written in self.export_to(Path(path))))
             except BoltzFormerError as error:
-                self.message.setText(str(error))
+                self.notice.fail(str(error))
 
     def _on_removed(self, event: Any) -> None:
-        if self._run is not None and event.value is self._run.image:
-            self._on_cancel()
+        gone = event.value
+        for run in self.runs:
+            if same(gone, run.image):
+                run.job.cancel()
+        track = track_of(gone)
+        if track is not None:
+            # Later: within the viewer's own event, adding a layer again would confuse it.
+            self.notice.say(f"'{track.name}' was removed. Result kept.", "Restore", partial(self._bring_back, track))
+        QTimer.singleShot(0, self.show_results)
+
+    def _bring_back(self, track: Track) -> None:
+        if track.layer not in self.viewer.layers:
+            self.viewer.layers.append(track.layer)
+        self.show_results()
 
     def _list_images(self, event: Any = None) -> None:
         """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
         before = opened if isinstance(opened, Image) else self.image.currentData()
+        self.image.blockSignals(True)  # one change, told once
         self.image.clear()
         for layer in images:
             self.image.addItem(layer.name, layer)
         if images:
             self.image.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
+        self.image.blockSignals(False)
+        self._on_image()
+
+    def _on_image(self) -> None:
+        layer = self.chosen_image()
+        if layer is not None:
+            self.keys.bind(layer)
+            self._look_for_work(layer)
+        self.show_results()
+        self._show_state()
+
+    def _look_for_work(self, layer: Image) -> None:
+        """Once per image."""
+        if layer.unique_id not in self._looked_for:
+            self._looked_for.add(layer.unique_id)
+            with suppress(BoltzFormerError):  # an image that can't be segmented has no work either
+                self.keeper.look_for(layer)
+
+    def _modality(self) -> str:
+        layer = self.chosen_image()
+        try:
+            return "" if layer is None else volume_of(layer).modality
+        except BoltzFormerError:
+            return ""
+
+    def _on_prompt(self) -> None:
+        """What speaks against what is typed, before it is run."""
+        found = [self.prompt.knowledge.warning(text) for text in self.prompt.texts()]
+        self.doubt.setText(" ".join(one for one in found if one))
+        self.doubt.setVisible(bool(self.doubt.text()))
+
+    # --- the engine ---------------------------------------------------------------------------------------------
+
+    def _ask_engine(self) -> None:
+        session = self.session
+        self.background.do(partial(wait_until_ready, session), self._on_engine)
+
+    def _on_engine(self, health: dict[str, Any]) -> None:
+        self._health = health
+        self.engine.setText(line(health, None))
+        if health["state"] == "ready":
+            session = self.session
+            self.background.do(partial(knowledge_of, session), self._on_knowledge)
+            self.background.do(
+                partial(seconds_per_slice, session), lambda seconds: self.engine.setText(line(health, seconds))
+            )
+
+    def _on_knowledge(self, knowledge: Knowledge) -> None:
+        self.prompt.knowledge = knowledge
+        self._on_prompt()
+
+    def _on_run(self, whole: bool) -> None:
+        (self.all_slices if whole else self.this_slice).click()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """From every part of the dock that has no use for the key itself."""
+        if (whole := asks_to_run(event)) is None:
+            super().keyPressEvent(event)
+        else:
+            self._on_run(whole)
 
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: then its engine ends, too."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            if self._run is not None:
+            if self.runs:
                 self._on_cancel()
             self.session.close()
             self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
         return super().event(event)
 
-    def _later(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Does something slow beside the viewer; `then` gets its result on the viewer's thread, if we still live."""
-        self._waiting.append((self._background.submit(work), then))
-        self._timer.start()
+    def _connect(self) -> None:
+        self.keys = Keys(self)
+        self.keys.add("a", self.keeper.accept)
+        self.keys.add("0", self.keeper.nothing)
+        self.keys.add("n", self.keeper.next_doubtful)
+        for button, do in (
+            (self.example, self._on_example),
+            (self.this_slice, lambda: self.start(only_this=True)),
+            (self.all_slices, lambda: self.start(only_this=False)),
+            (self.cancel, self._on_cancel),
+            (self.looks, self._on_looks),
+            (self.export, self._on_export),
+            (self.revert, self._on_revert),
+            (self.accept, self.keeper.accept),
+            (self.accept_all, self.keeper.accept_all),
+            (self.next, self.keeper.next_doubtful),
+        ):
+            button.clicked.connect(do)
+        self.prompt.run.connect(self._on_run)
+        self.results.itemClicked.connect(self._on_row)
+        self.image.currentIndexChanged.connect(lambda _: self._on_image())
+        self.prompt.textChanged.connect(self._on_prompt)
+        self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
+        self.doubt.hide()
+        self._timer, self._recounting = QTimer(self), QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._on_tick)
+        self._recounting.setSingleShot(True)
+        self._recounting.setInterval(RECOUNT_MS)
+        self._recounting.timeout.connect(self._count)
+        layers, dims = self.viewer.layers.events, self.viewer.dims.events
+        heard = [
+            (layers.inserted, self._list_images),
+            (layers.removed, self._list_images),
+            (layers.renamed, self._list_images),
+            (layers.removed, self._on_removed),
+            (dims.current_step, self._on_scroll),
+        ]
+        for event, listener in heard:
+            event.connect(listener)
+        self.destroyed.connect(
+            partial(_leave, self.session, (self.background.pool, self.keeper.background.pool), heard)
+        )
 
-    def _lay_out(self) -> None:
-        notice = QLabel("Research only, not for clinical use.")
-        for label in (self.engine, self.message):
-            label.setWordWrap(True)
-        form = QFormLayout()
-        form.addRow("Image", self.image)
-        form.addRow("Prompt", self.prompt)
-        layout = QVBoxLayout(self)
-        layout.addWidget(notice)
-        layout.addWidget(self.engine)
-        layout.addLayout(form)
-        for row in ((self.this_slice, self.all_slices, self.cancel), (self.progress,), (self.looks, self.export)):
-            line = QHBoxLayout()
-            for widget in row:
-                line.addWidget(widget)
-            layout.addLayout(line)
-        layout.addWidget(self.message)
-        layout.addStretch()
+
+def _objects_in(rows: np.ndarray) -> int:
+    """Connected objects; of one slice, within it."""
+    from boltzformer.objects import pieces
+
+    return int(pieces(rows).max(initial=0))
 
 
-def _wait_until_ready(session: Session) -> str:
-    """Starts the engine; the line that the dock shows then."""
-    try:
-        while (health := session.health())["state"] == "starting":
-            time.sleep(0.1)
-    except BackendError as error:
-        return f"Engine: {error}"
-    if health["state"] == "failed":
-        return f"Engine: {health['error']}"
-    return f"Engine: this computer, ready (CPU). Model: {health['model']}, {health['note']}."
-
-
-def _leave(session: Session, background: ThreadPoolExecutor, events: object, listener: object, *_: object) -> None:
-    """The dock is gone: end its engine and its thread, stop listening to the viewer."""
+def _leave(session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], *_: object) -> None:
+    """The dock is gone: end its engine and its threads, stop listening to the viewer."""
     session.close()
-    background.shutdown(wait=False, cancel_futures=True)
-    for event in ("inserted", "removed", "renamed"):
+    asking, keeping = pools
+    asking.shutdown(wait=False, cancel_futures=True)
+    keeping.shutdown(wait=True)  # what was accepted gets onto the disk
+    for event, listener in heard:
         with suppress(ValueError, RuntimeError):
-            getattr(events, event).disconnect(listener)
+            event.disconnect(listener)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boltzformer.card import NOTE
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.protocol import ModelState
 from boltzformer.server.limits import Limits
@@ -59,8 +60,11 @@ class Models:
             try:
                 about = checkpoint.read(checkpoint.resolve(name))
                 history = about.history
+                card = dict(history.notes.get(NOTE) or {})
                 states.append(
-                    ModelState(name, history.data, about.parameters, name in loaded, metrics=dict(history.metrics))
+                    ModelState(
+                        name, history.data, about.parameters, name in loaded, metrics=dict(history.metrics), card=card
+                    )
                 )
             except BoltzFormerError as error:
                 states.append(ModelState(name, "", 0, False, str(error)))

@@ -1,0 +1,270 @@
+"""`Keeper`: what a person accepts goes into the annotation folder; everything is autosaved, and comes back."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
+
+from boltzformer import Prompt
+from boltzformer.dataset import Dataset, Revision
+from boltzformer.home import home
+from boltzformer.types import Annotation, SliceState
+from napari_boltzformer.background import Background
+from napari_boltzformer.layers import plan_of, volume_of
+from napari_boltzformer.masks import Track, answer_map, label_map, new_track, unique_names
+from napari_boltzformer.run import counted
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+AUTOSAVE_MS = 5000
+
+
+class Keeper:
+    """Holds no voxels: it reads the masks when something is to be kept."""
+
+    def __init__(self, dock: BoltzFormerDock) -> None:
+        self._dock = dock
+        self.background = Background(dock, "boltzformer-keeper", dock.notice.fail, threads=1)
+        self._based_on: dict[str, int] = {}
+        self._seen: dict[str, set[int]] = {}
+        self._visible: dict[str, tuple[int, int]] = {}
+        self._unsaved = self._unstored = False
+        self._timer = QTimer(dock)
+        self._timer.setInterval(AUTOSAVE_MS)
+        self._timer.timeout.connect(self.autosave)
+        self._timer.start()
+
+    # --- what a person says -------------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """The slice on screen is right, in all masks that are shown."""
+        tracks, row = self._shown(), self._dock.row()
+        if not tracks:
+            self._dock.notice.say("There is no mask on screen to accept: run a prompt first.")
+        elif self._demand_folder():
+            for track in tracks:
+                track.proposals.pop(row, None)
+                track.say(row, SliceState.REVIEWED)
+            self.store(f"Slice {row} accepted.")
+
+    def nothing(self) -> None:
+        """There is nothing in the slice on screen, of all prompts that are shown."""
+        tracks, row = self._shown(), self._dock.row()
+        if not tracks:
+            self._dock.notice.say("There is no mask on screen: run a prompt first.")
+        elif self._demand_folder():
+            before = [(track, track.rows[row] > 0) for track in tracks]
+            for track in tracks:
+                track.change(row, np.zeros(track.rows.shape[1:], bool))
+                track.say(row, SliceState.EMPTY)
+            self._unstored = True  # stored a moment later, so that it can be taken back
+            names = "', '".join(track.name for track in tracks)
+            self._dock.notice.say(f"Slice {row}: no '{names}' here.", "Undo", partial(self._take_back, before, row))
+
+    def accept_all(self) -> None:
+        """Every slice that was on screen; the others are named."""
+        image, tracks = self._dock.chosen_image(), self._shown()
+        if image is None or not tracks:
+            self._dock.notice.say("There is no mask to accept: run a prompt first.")
+        elif self._demand_folder():
+            seen = self._seen.get(image.unique_id, set()) | {self._dock.row()}
+            unseen = [row for row in range(len(tracks[0].rows)) if row not in seen]
+            for track in tracks:
+                for row in seen:
+                    if row in track.scores or track.rows[row].any():
+                        track.say(row, SliceState.REVIEWED)
+            rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
+            self.store(f"{counted(len(seen))} accepted.{rest}")
+
+    def next_doubtful(self) -> None:
+        """Jumps to the slice that nobody has accepted and where the model is least sure."""
+        tracks = self._shown()
+        spread = {
+            row: value
+            for track in tracks
+            for row, value in track.spread.items()
+            if track.state(row) is SliceState.UNSEEN
+        }
+        scores = {
+            row: (abs(score - track.gate), score, track.gate)
+            for track in tracks
+            for row, score in track.scores.items()
+            if track.state(row) is SliceState.UNSEEN and row != self._dock.row()
+        }
+        if spread and max(spread.values()) > 0:
+            row = max(spread, key=lambda one: (spread[one], -one))
+            why = "the samples disagree most"
+        elif scores:
+            row = min(scores, key=lambda one: (scores[one][0], one))
+            _, score, gate = scores[row]
+            why = f"score {score:.2f} is nearest to {gate:.2f} (one sample; ask for 4 under More to see disagreement)"
+        else:
+            self._dock.notice.say("No slice is left to doubt: all that the model looked at is accepted.")
+            return
+        self._dock.jump(row)
+        self._dock.notice.say(f"Slice {row}: {why}.")
+
+    # --- keeping ------------------------------------------------------------------------------------------------
+
+    def store(self, sentence: str) -> None:
+        """All that was accepted, as a new revision; on the disk when the sentence is said."""
+        image, tracks = self._dock.chosen_image(), self._spoken_of()
+        self._unstored = False
+        if image is None or not tracks:
+            return
+        annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
+        folder, key = Path(self._dock.settings.folder), image.unique_id
+
+        def add() -> Revision:
+            return Dataset.at(folder).add(annotation, answer=answer, based_on=self._based_on.get(key))
+
+        def kept(revision: Revision) -> None:
+            self._based_on[key] = revision.number
+            self._dock.notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.")
+            self._dock.show_results()
+
+        self.background.do(add, kept)
+
+    def touch(self) -> None:
+        """Something changed: it is saved soon."""
+        self._unsaved = True
+
+    def on_screen(self) -> None:
+        """Another slice, or the same one after a change: napari tells nobody of an undo."""
+        image, row = self._dock.chosen_image(), self._dock.row()
+        if image is None:
+            return
+        self._seen.setdefault(image.unique_id, set()).add(row)
+        for track in self._dock.tracks():
+            before = self._visible.get(track.layer.unique_id)
+            if before is not None and before[0] < len(track.rows):
+                self._unsaved |= before[1] != _checksum(track, before[0])
+            self._visible[track.layer.unique_id] = (row, _checksum(track, row))
+
+    def autosave(self) -> None:
+        """Everything as it is, accepted or not."""
+        self.on_screen()
+        if self._unstored:
+            self.store("")
+        image, tracks = self._dock.chosen_image(), self._dock.tracks()
+        if not self._unsaved or image is None or not tracks or self.background.busy:
+            return
+        self._unsaved = False
+        annotation, folder = annotation_of(image, tracks), self._drafts()
+        self.background.do(lambda: Dataset.at(folder).save_draft(annotation))
+
+    # --- bringing back ------------------------------------------------------------------------------------------
+
+    def look_for(self, image: Image) -> None:
+        """Offers what was kept of this image, yesterday or before a crash."""
+        volume, folder = volume_of(image), self._drafts()
+
+        def find() -> tuple[str, Annotation, int | None] | None:
+            if not (folder / "dataset.json").is_file():
+                return None
+            dataset = Dataset(folder)
+            case = dataset.case_of(volume)
+            draft, known = dataset.draft(case), dataset.entries().get(case)
+            last = dataset.case(case).revisions[-1] if known is not None else None
+            if draft is not None and (last is None or draft.time >= last.time):
+                return draft.time, draft.annotation(volume), None if last is None else last.number
+            return None if last is None else (last.time, dataset.case(case).annotation, last.number)
+
+        def offer(found: tuple[str, Annotation, int | None] | None) -> None:
+            if found is not None and image in self._dock.viewer.layers and not self._dock.tracks():
+                when, annotation, number = found
+                sentence = f"There is work of {when[:16].replace('T', ' ')} UTC on this image."
+                self._dock.notice.say(sentence, "Restore", partial(self._restore, image, annotation, number))
+
+        self.background.do(find, offer)
+
+    def _restore(self, image: Image, annotation: Annotation, number: int | None) -> None:
+        if image not in self._dock.viewer.layers:
+            return
+        view = annotation.volume.grid.canonical(annotation.slice_axis)
+        texts = {prompt.name: prompt.text for prompt in reversed(annotation.prompts)}
+        for value, name in annotation.labels.names.items():
+            track = new_track(self._dock.viewer, image, Prompt(texts.get(name, name), name))
+            states = annotation.slices.get(name, ())
+            shown = tuple(reversed(states)) if view.flips[0] else tuple(states)
+            track.restore(view.apply(annotation.labels.mask(value)), shown)
+            track.layer.refresh()
+            self._dock.adopt(track)
+        if number is not None:
+            self._based_on[image.unique_id] = number
+        if annotation.prompts:
+            self._dock.prompt.setPlainText("\n".join(dict.fromkeys(texts.values())))
+        self._dock.notice.say("Restored.")
+        self._dock.show_results()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _take_back(self, before: list[tuple[Track, Any]], row: int) -> None:
+        self._unstored = False
+        for track, mask in before:
+            track.say(row, SliceState.UNSEEN)
+            track.change(row, mask)
+
+    def _shown(self) -> list[Track]:
+        return [track for track in self._dock.tracks() if track.layer.visible]
+
+    def _spoken_of(self) -> list[Track]:
+        return [
+            track
+            for track in self._dock.tracks()
+            if any(track.state(row) is not SliceState.UNSEEN for row in range(len(track.rows)))
+        ]
+
+    def _drafts(self) -> Path:
+        return Path(self._dock.settings.folder) if self._dock.settings.folder else home() / "autosave"
+
+    def _demand_folder(self) -> bool:
+        """Asked for once."""
+        settings = self._dock.settings
+        if not settings.folder:
+            settings.folder = QFileDialog.getExistingDirectory(
+                self._dock,
+                "Where to keep what you accept: a new or empty folder",
+                "",
+                QFileDialog.Option.DontUseNativeDialog,
+            )
+            settings.save()
+        return bool(settings.folder)
+
+
+def annotation_of(image: Image, tracks: Sequence[Track]) -> Annotation:
+    """What the masks of an image say now. Its case is named by a salted hash, never by what the image is called."""
+    volume, names = volume_of(image), unique_names(tracks)
+    plan = plan_of(volume)
+    states = {
+        name: tuple(track.state(plan.canonical_index(index)) for index in range(plan.count))
+        for name, track in zip(names, tracks, strict=True)
+    }
+    prompts = tuple(Prompt(track.prompt.text, name) for name, track in zip(names, tracks, strict=True))
+    runs = [run for track in tracks for run in track.runs]
+    made = {**(runs[-1] if runs else {}), "slices edited": {n: t.edited_rows() for n, t in zip(names, tracks)}}  # noqa: B905
+    return Annotation(volume, label_map(image, tracks), prompts, states, made, plan.axis)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """'0-4, 7, 9-12'."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _checksum(track: Track, row: int) -> int:
+    return zlib.crc32(np.ascontiguousarray(track.rows[row]))

@@ -1,0 +1,87 @@
+"""What the loaded model knows: sentences about a prompt, and prompts worth typing, from the checkpoint's own card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from boltzformer import Prompt
+from boltzformer.card import NOTE, Card
+from boltzformer.protocol import ModelState
+from boltzformer.suggestions import meant, search
+
+MOST = 12
+"""Completions at once."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One line of the list below the prompt."""
+
+    prompt: str
+    words: str
+    """What the model knows of it."""
+    known: bool
+
+    @property
+    def text(self) -> str:
+        return f"{'●' if self.known else '○'} {self.prompt}: {self.words}"
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Of one model; without a card nobody can say what it knows."""
+
+    card: Card | None = None
+    asked: bool = False
+    """Whether the model has been asked for its card yet."""
+
+    @staticmethod
+    def of(state: ModelState) -> Knowledge:
+        return Knowledge(Card.of({NOTE: state.card}) if state.card else None, asked=True)
+
+    def words(self, prompt: str) -> str:
+        """'Dice 0.71 on 48 unseen cases', or why not."""
+        if self.card is None:
+            return "this model does not say what it was taught" if self.asked else "asking the model…"
+        known = self.card.knows(prompt)
+        if not known.target:
+            return "this model never saw it"
+        measured = next(one.metrics for one in self.card.targets if one.name == known.target)
+        if known.dice is None or not measured.get("groups"):
+            return f"taught on {known.groups} {'case' if known.groups == 1 else 'cases'}, not measured"
+        return f"Dice {known.dice:.2f} on {measured['groups']} unseen cases"
+
+    def warning(self, prompt: str) -> str:
+        """One sentence where its mask is a guess; '' where the model was taught it, or says nothing of itself."""
+        if self.card is None:
+            return ""
+        known = self.card.knows(prompt)
+        if not known.target:
+            return f"This model never saw '{prompt}'. Treat the result as a guess."
+        return known.warning()
+
+    def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
+        """What the user may mean, what the model knows first; before a word is typed, what was asked lately."""
+        prompts = [one.prompt for one in search(typed, modality)] if typed.strip() else list(history)
+        if self.card is not None:
+            words = typed.lower().split()
+            usual = [one.prompts[0] for one in self.card.targets if one.prompts]
+            prompts += [text for text in usual if words and all(word in text.lower() for word in words)]
+        found = [Completion(text, self.words(text), self._knows(text)) for text in dict.fromkeys(prompts)]
+        return sorted(found, key=lambda one: not one.known)[:MOST]
+
+    def _knows(self, prompt: str) -> bool:
+        return self.card is not None and bool(self.card.knows(prompt).target)
+
+
+def as_prompt(text: str) -> Prompt:
+    """Named by its target, where the vocabulary knows one: 'MS lesion' for 'MS lesion in brain MRI'."""
+    template = meant(text)
+    return Prompt(text, template.target if template is not None else "")
+
+
+def named_apart(texts: list[str]) -> list[Prompt]:
+    """One prompt per text; two that mean one target keep their own words as names."""
+    prompts = [as_prompt(text) for text in dict.fromkeys(texts)]
+    names = [prompt.name for prompt in prompts]
+    return [prompt if names.count(prompt.name) == 1 else Prompt(prompt.text) for prompt in prompts]

@@ -1,0 +1,270 @@
+"""`Track`: one mask and what we know of it: what the model wrote, what a person changed, accepted, was offered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from boltzformer import LabelMap, Prompt, SlicePlan, SliceResult
+from boltzformer.types import SliceState
+from napari_boltzformer.layers import empty_labels, volume_of
+
+if TYPE_CHECKING:
+    import napari
+
+MASK = "boltzformer mask"
+"""Where a mask layer's metadata holds its `Track`."""
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+"""Okabe and Ito's: told apart by every kind of eye."""
+OPACITY = 0.35
+MOST_SHOWN = 4
+"""With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
+
+Bits = NDArray[np.uint8]
+
+
+class Track:
+    """Rows are slices as the viewer counts them, in the canonical view; a flat image has one."""
+
+    def __init__(self, layer: Labels, image: Image, prompt: Prompt, colour: str) -> None:
+        self.layer, self.image_id, self.prompt, self.colour = layer, image.unique_id, prompt, colour
+        self.first_name = layer.name
+        self.runs: list[dict[str, Any]] = []
+        self.warning = ""
+        """What the model's card says against this prompt."""
+        self.scores: dict[int, float] = {}
+        self.spread: dict[int, int] = {}
+        """How much several samples disagreed, where they were asked for."""
+        self.answers: dict[int, SliceResult] = {}
+        """By row, this prompt's part alone."""
+        self.plan: SlicePlan | None = None
+        self.proposals: dict[int, Bits] = {}
+        """Answers for slices that are a person's: offered, never written."""
+        self.excluded: set[tuple[int, ...]] = set()
+        """A voxel of each object that is left out of exports."""
+        self.changed: Callable[[], None] = lambda: None
+        self._written: dict[int, Bits] = {}
+        self._before: dict[int, Bits | None] = {}
+        self._said: dict[int, tuple[SliceState, Bits]] = {}
+        self._stroked: set[int] = set()
+        self.gate = 0.5
+        """The least score for a mask, by the last run."""
+        layer.metadata[MASK] = self
+        layer.events.paint.connect(self._on_paint)
+
+    @property
+    def rows(self) -> NDArray[np.uint8]:
+        """(slices, rows, columns): a view of the layer's own voxels."""
+        data = self.layer.data
+        return data[None] if data.ndim == 2 else data
+
+    @property
+    def name(self) -> str:
+        """The prompt's, unless the user renamed the layer (napari itself numbers layers of one name)."""
+        return self.prompt.name if self.layer.name == self.first_name else self.layer.name
+
+    # --- whose is a slice? --------------------------------------------------------------------------------------
+
+    def edited(self, row: int) -> bool:
+        """Whether it differs from what the model wrote."""
+        written = self._written.get(row)
+        if written is None:
+            return bool(self.rows[row].any())
+        return not np.array_equal(self.rows[row], self._unpacked(written))
+
+    def edited_rows(self) -> list[int]:
+        return [row for row in range(len(self.rows)) if self.edited(row)]
+
+    def state(self, row: int) -> SliceState:
+        """What a person said of it; changing it afterwards takes the word back."""
+        state, then = self._said.get(row, (SliceState.UNSEEN, None))
+        if then is not None and not np.array_equal(then, np.packbits(self.rows[row] > 0)):
+            return SliceState.UNSEEN
+        return state
+
+    def say(self, row: int, state: SliceState) -> None:
+        """A person has looked."""
+        self._said[row] = (state, np.packbits(self.rows[row] > 0))
+        self.changed()
+
+    def belongs_to_a_person(self, row: int) -> bool:
+        return self.edited(row) or self.state(row) is not SliceState.UNSEEN
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def written(self) -> NDArray[np.uint8]:
+        """(slices, rows, columns): what the model wrote, wherever it did."""
+        whole = np.zeros(self.rows.shape, np.uint8)
+        for row, bits in self._written.items():
+            whole[row] = self._unpacked(bits)
+        return whole
+
+    def begin_run(self, plan: SlicePlan) -> None:
+        """From here on, `revert` goes back to what is there now."""
+        self.plan = plan
+        self._before.clear()
+
+    def put(self, row: int, mask: NDArray[np.bool_]) -> bool:
+        """The model's answer, outside the undo history; False where the slice is a person's, who is offered it."""
+        if self.belongs_to_a_person(row):
+            if np.array_equal(self.rows[row] > 0, mask):
+                self.proposals.pop(row, None)
+            else:
+                self.proposals[row] = np.packbits(mask)
+            return False
+        self.proposals.pop(row, None)
+        self._before.setdefault(row, self._written.get(row))
+        self._write(row, mask)
+        return True
+
+    def take(self, row: int) -> None:
+        """The answer that was offered, as one step of undo."""
+        offered = self._unpacked(self.proposals.pop(row))
+        self.change(row, offered > 0)
+        self._written[row] = np.packbits(offered)
+
+    def change(self, row: int, mask: NDArray[np.bool_]) -> None:
+        """On a person's behalf: one step of undo, outside of which nothing of theirs is touched."""
+        where = np.nonzero(self.rows[row] != mask)  # also what was painted with another label
+        self._stroked.add(row)
+        places = where if self.layer.ndim == 2 else (np.full(len(where[0]), row), *where)
+        self.layer.data_setitem(places, mask[where].astype(np.uint8).tolist())
+
+    def revert(self) -> int:
+        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices."""
+        rows = [row for row in self._before if not self.belongs_to_a_person(row)]
+        for row in rows:
+            before = self._before.pop(row)
+            self._write(row, np.zeros(self.rows[row].shape, bool) if before is None else self._unpacked(before) > 0)
+            for known in (self.scores, self.spread, self.answers):
+                known.pop(row, None)
+        return len(rows)
+
+    @property
+    def can_revert(self) -> bool:
+        return bool(self._before)
+
+    def restore(self, masks: NDArray[np.bool_], states: Sequence[SliceState]) -> None:
+        """As it was kept: (slices, rows, columns) in the canonical view."""
+        self.rows[...] = masks
+        for row, state in enumerate(states):
+            if state is not SliceState.UNSEEN:
+                self.say(row, state)
+
+    def _write(self, row: int, mask: NDArray[np.bool_]) -> None:
+        if row in self._stroked:
+            # Strokes that were undone can be redone, over voxels as they were then: only a step of the same history
+            # keeps that right.
+            self.change(row, mask)
+        else:
+            self.rows[row] = mask
+        self._written[row] = np.packbits(mask)
+
+    def _unpacked(self, bits: Bits) -> NDArray[np.uint8]:
+        shape = self.rows.shape[1:]
+        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+
+    def _on_paint(self, event: Any) -> None:
+        for atom in event.value:
+            where = atom[0] if isinstance(atom, tuple) else atom.slice_key
+            first = where[0] if self.layer.ndim == 3 else 0
+            rows = range(*first.indices(len(self.rows))) if isinstance(first, slice) else np.unique(first).tolist()
+            self._stroked.update(rows)
+        self.changed()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two are one layer: plugins get layers in wrappers that differ each time."""
+    return one is not None and other is not None and one.unique_id == other.unique_id
+
+
+def track_of(layer: Any) -> Track | None:
+    """None for layers that are not ours; a duplicate is the user's own."""
+    track = layer.metadata.get(MASK)
+    return track if isinstance(track, Track) and same(track.layer, layer) else None
+
+
+def tracks_of(viewer: napari.viewer.Viewer, image: Image | None) -> list[Track]:
+    """The masks that were made for an image, whatever either is called by now."""
+    found = [track_of(layer) for layer in viewer.layers] if image is not None else []
+    return [track for track in found if track is not None and track.image_id == image.unique_id]
+
+
+def new_track(viewer: napari.viewer.Viewer, image: Image, prompt: Prompt) -> Track:
+    """An empty mask of an image. Neither the active layer nor its tool changes."""
+    active, before = viewer.layers.selection.active, tracks_of(viewer, image)
+    used = [track.colour for track in before]
+    colour = min(COLOURS, key=used.count)
+    data, options = empty_labels(image, prompt.name)
+    layer = viewer.add_labels(data, **options, opacity=OPACITY, colormap=_one_colour(colour))
+    track = Track(layer, image, prompt, colour)
+    viewer.layers.selection.active = active
+    show_few(viewer, image, layer if len(before) >= MOST_SHOWN else None)
+    return track
+
+
+def show_few(viewer: napari.viewer.Viewer, image: Image, chosen: Labels | None) -> None:
+    """Above four masks, only the chosen one."""
+    tracks = tracks_of(viewer, image)
+    if chosen is not None and len(tracks) > MOST_SHOWN:
+        for track in tracks:
+            if track.layer.visible != same(track.layer, chosen):
+                track.layer.visible = same(track.layer, chosen)
+
+
+def label_map(image: Image, tracks: Sequence[Track], *, whole: bool = True) -> LabelMap:
+    """The masks on the stored grid of their image, one layer and one label each; `whole`: excluded objects, too."""
+    volume = volume_of(image)
+    view = volume.grid.canonical(volume.slice_axis)
+    layers = [view.undo((track.rows if whole else kept(track)) > 0) for track in tracks]
+    stacked = np.stack([layer * np.uint8(n + 1) for n, layer in enumerate(layers)])
+    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
+
+
+def answer_map(image: Image, tracks: Sequence[Track]) -> LabelMap:
+    """What the model had said, on the stored grid."""
+    volume = volume_of(image)
+    view = volume.grid.canonical(volume.slice_axis)
+    stacked = np.stack([view.undo(track.written()) * np.uint8(n + 1) for n, track in enumerate(tracks)])
+    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
+
+
+def unique_names(tracks: Sequence[Track]) -> list[str]:
+    """Two masks may carry one name in the viewer, but not in a file."""
+    names = [track.name for track in tracks]
+    return [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names, 1)]
+
+
+def kept(track: Track) -> NDArray[np.uint8]:
+    """The mask without the objects that are excluded."""
+    if not track.excluded:
+        return track.rows
+    from boltzformer.objects import pieces
+
+    found = pieces(track.rows)
+    gone = {int(found[voxel]) for voxel in track.excluded} - {0}
+    return np.where(np.isin(found, list(gone)), 0, track.rows).astype(np.uint8)
+
+
+def how_made(track: Track) -> dict[str, Any]:
+    """The runs that wrote into a mask, and the slices that differ from what they wrote."""
+    return {
+        "prompt": track.prompt.text,
+        "warning": track.warning,
+        "runs": track.runs,
+        "slices edited, as shown": track.edited_rows(),
+        "slices accepted, as shown": [
+            row for row in range(len(track.rows)) if track.state(row) is not SliceState.UNSEEN
+        ],
+        "objects excluded": len(track.excluded),
+    }
+
+
+def _one_colour(colour: str) -> DirectLabelColormap:
+    """Whatever label a person paints with, it is this mask."""
+    return DirectLabelColormap(color_dict={0: "transparent", None: colour})

@@ -1,0 +1,59 @@
+"""`Notice`: the dock's one place for sentences, with at most one thing to do about them, and details to copy."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+
+class Notice(QWidget):
+    """One sentence at a time; the next one takes its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label, self.action, self.copy = QLabel(), QPushButton(), QPushButton("Copy details")
+        self.label.setWordWrap(True)
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._do: Callable[[], None] = lambda: None
+        self._details = ""
+        buttons = QHBoxLayout()
+        for button in (self.action, self.copy):
+            button.hide()
+            buttons.addWidget(button)
+        buttons.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.label)
+        layout.addLayout(buttons)
+        self.action.clicked.connect(self._act)
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))
+
+    def say(self, sentence: str, action: str = "", do: Callable[[], None] = lambda: None) -> None:
+        """A sentence, and a button that does something about it."""
+        self.label.setText(sentence)
+        self._do = do
+        self.action.setText(action)
+        self.action.setVisible(bool(action))
+        self.copy.hide()
+
+    def fail(self, sentence: str, details: str = "") -> None:
+        """A sentence about what went wrong; the details name versions and no image."""
+        self.say(sentence)
+        self._details = "\n".join(part for part in (sentence, details, versions()) if part)
+        self.copy.show()
+
+    def _act(self) -> None:
+        do = self._do
+        self.say("")
+        do()
+
+
+def versions() -> str:
+    """What computes here."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("napari-boltzformer", "napari", "numpy", "qtpy"))
+    return f"{packages}; Python {platform.python_version()}; {platform.platform()}"

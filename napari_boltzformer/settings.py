@@ -1,0 +1,56 @@
+"""What the dock remembers from one day to the next: a small JSON file in the program's folder. Never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from boltzformer.home import home
+
+logger = logging.getLogger(__name__)
+FILE = "napari.json"
+REMEMBERED = 20
+
+
+@dataclass
+class Settings:
+    """Every field has the value that a new user begins with."""
+
+    model: str = "default"
+    folder: str = ""
+    """Where accepted slices are kept; asked for once."""
+    prompts: list[str] = field(default_factory=list[str])
+    """Asked lately, the last first."""
+    rings: bool = True
+    samples: int = 1
+    more_open: bool = False
+
+    @staticmethod
+    def load() -> Settings:
+        """A file that can't be read is as good as none."""
+        try:
+            told: dict[str, Any] = json.loads((home() / FILE).read_text("utf-8"))
+            known = {one.name: type(getattr(Settings(), one.name)) for one in fields(Settings)}
+            return Settings(**{key: value for key, value in told.items() if isinstance(value, known.get(key, ()))})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            if not isinstance(error, FileNotFoundError):
+                logger.warning("the settings could not be read: %s", error)
+            return Settings()
+
+    def save(self) -> None:
+        """Whole or not at all; a full disk costs nobody their work."""
+        try:
+            home().mkdir(parents=True, exist_ok=True)
+            part = home() / f"{FILE}.{os.getpid()}.part"
+            part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), "utf-8")
+            os.replace(part, home() / FILE)
+        except OSError as error:
+            logger.warning("the settings could not be saved: %s", error)
+
+    def asked(self, texts: list[str]) -> None:
+        """Remembers prompts."""
+        self.prompts = list(dict.fromkeys([*texts, *self.prompts]))[:REMEMBERED]
+        self.save()

@@ -1,0 +1,70 @@
+"""What tests do with the dock: clicks and keys, and waiting for signals."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLineEdit
+
+from napari_boltzformer.masks import Track
+from napari_boltzformer.widget import BoltzFormerDock
+
+DIST = "napari-boltzformer"
+LONG = 120_000
+"""ms: the machine may be busy; nothing waits longer than it must."""
+
+
+def click(qtbot: Any, button: QAbstractButton) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def until(qtbot: Any, what: Callable[[], bool]) -> None:
+    qtbot.waitUntil(what, timeout=LONG)
+
+
+def ready(qtbot: Any, dock: BoltzFormerDock) -> None:
+    """With its speed measured and its card read: nothing is under way."""
+    until(qtbot, lambda: "s per slice" in dock.engine.text() and dock.prompt.knowledge.asked)
+
+
+def done(qtbot: Any, dock: BoltzFormerDock) -> None:
+    until(qtbot, lambda: not dock.cancel.isEnabled())
+
+
+def type_lines(qtbot: Any, dock: BoltzFormerDock, *lines: str) -> None:
+    for number, one in enumerate(lines):
+        if number:
+            qtbot.keyClick(dock.prompt, Qt.Key.Key_Return)
+        qtbot.keyClicks(dock.prompt, one)
+
+
+def track_named(dock: BoltzFormerDock, name: str) -> Track:
+    return next(track for track in dock.tracks() if track.name == name)
+
+
+def answer_file_dialog(path: Path) -> None:
+    """Types the path into the open dialog and presses its button, as a person would."""
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QFileDialog):
+            QTimer.singleShot(50, answer)
+            return
+        name = dialog.findChild(QLineEdit, "fileNameEdit")
+        name.setText(str(path))
+        QTest.keyClick(name, Qt.Key.Key_Return)
+
+    QTimer.singleShot(50, answer)
+
+
+def press(qtbot: Any, viewer: Any, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    """On the canvas."""
+    qtbot.keyClick(canvas(viewer), key, modifier)
+
+
+def canvas(viewer: Any) -> Any:
+    """The widget that napari draws on, found as any Qt program could."""
+    top = next(one for one in QApplication.topLevelWidgets() if one.inherits("QMainWindow") and one.isVisible())
+    return next(one for one in top.findChildren(object) if type(one).__name__ == "CanvasBackendDesktop")

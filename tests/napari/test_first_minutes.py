@@ -1,0 +1,135 @@
+"""The first five minutes: what a new user sees and does, by clicks and keys."""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gui import DIST, canvas, click, done, press, ready, track_named, type_lines, until
+from phantom_model import PHANTOM_MODEL
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from boltzformer import Session
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.samples import sample
+from napari_boltzformer.widget import BoltzFormerDock
+
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+SHOTS = Path(__file__).parents[2] / "screenshots"
+
+
+def test_the_dock_fits_a_small_screen_and_says_what_it_is(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    window = dock.window()
+    window.resize(1366, 768)
+    ready(qtbot, dock)
+    assert "ready (CPU, about" in dock.engine.text()
+    assert dock.example.isVisible()
+    assert not dock.more_area.isVisible()
+    visible = [dock.engine, dock.image, dock.prompt, dock.this_slice, dock.results, dock.accept, dock.export, dock.more]
+    corner = dock.mapTo(window, dock.rect().bottomRight())
+    assert corner.x() <= 1366
+    assert corner.y() <= 768
+    for one in visible:
+        assert one.isVisible()
+        assert dock.rect().contains(one.geometry())
+    for one, other in combinations(visible, 2):
+        assert not one.geometry().intersects(other.geometry())
+    SHOTS.mkdir(exist_ok=True)
+    viewer.screenshot(path=str(SHOTS / "empty.png"), canvas_only=False, flash=False)
+    click(qtbot, dock.more)
+    assert dock.more_area.isVisible()
+    assert window.height() <= 768
+
+
+def test_the_example_opens_at_its_finding_and_ctrl_enter_runs_it(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    ready(qtbot, dock)
+    click(qtbot, dock.example)
+    until(qtbot, lambda: dock.image.count() == 1)
+    case = sample()
+    assert dock.prompt.texts() == [case.prompt]
+    assert dock.current_slice() == case.index
+    assert not dock.example.isVisible()
+    assert viewer.dims.order == (0, 1, 2)
+    qtbot.keyClick(dock.prompt, Qt.Key.Key_Return, CTRL)
+    done(qtbot, dock)
+    assert dock.prompt.texts() == [case.prompt]
+    assert dock.message.text().startswith("Looked in 1 slice")
+    (track,) = dock.tracks()
+    assert track.name == case.facts["target"]
+    assert list(track.scores) == [dock.row()]
+    until(qtbot, lambda: "object" in dock.results.item(0).text())
+    text = dock.results.item(0).text()
+    assert text.startswith(f"MS lesion · score {track.scores[dock.row()]:.2f} · this slice · ")
+    viewer.screenshot(path=str(SHOTS / "example.png"), canvas_only=False, flash=False)
+
+
+def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_their_layers(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, made_file: Path
+) -> None:
+    viewer.open(str(made_file), plugin=DIST)
+    image = viewer.layers.selection.active
+    ready(qtbot, dock)
+    type_lines(qtbot, dock, BRIGHT, DARK)
+    said: list[str] = []
+    dock.progress.valueChanged.connect(lambda _: said.append(dock.message.text()))
+    canvas(viewer).setFocus()
+    press(qtbot, viewer, Qt.Key.Key_Return, CTRL | SHIFT)
+    assert not dock.all_slices.isEnabled()
+    done(qtbot, dock)
+    assert any("s left" in one for one in said)
+    assert dock.message.text().startswith("Looked in 64 slices")
+    assert viewer.layers.selection.active is image  # a run steals nothing
+    until(qtbot, lambda: all("object" in dock.results.item(n).text() for n in range(2)))
+    bright = next(n for n in range(2) if BRIGHT in dock.results.item(n).text())
+    assert "all 64 slices · 2 objects" in dock.results.item(bright).text()
+    item = dock.results.item(bright)
+    spot = dock.results.visualItemRect(item).center()
+    qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    assert viewer.layers.selection.active is track_named(dock, BRIGHT).layer
+    click(qtbot, dock.more)
+    click(qtbot, dock.revert)
+    assert not any(track.rows.any() for track in dock.tracks())
+    assert "Took the last run back" in dock.message.text()
+
+
+def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    before = track.rows.copy()
+    viewer.layers.remove(track.layer)
+    assert dock.message.text() == "'bright blob' was removed. Result kept."
+    assert dock.notice.action.text() == "Restore"
+    click(qtbot, dock.notice.action)
+    (back,) = dock.tracks()
+    assert back is track
+    assert np.array_equal(back.rows, before)
+
+
+def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    viewer.add_image(np.zeros((2, 3, 8, 8), np.uint8), name="SECRET")
+    click(qtbot, dock.this_slice)
+    assert dock.notice.copy.isVisible()
+    click(qtbot, dock.notice.copy)
+    told = QApplication.clipboard().text()
+    assert told.startswith(dock.message.text())
+    assert "napari-boltzformer 0" in told
+    assert "SECRET" not in told
+
+
+def test_what_was_asked_is_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    again = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
+    qtbot.addWidget(again)
+    assert again.settings.prompts == [BRIGHT]
+    again.session.close()

@@ -1,0 +1,135 @@
+"""Whose is a slice? Model writes, strokes and undo at random: what a person drew survives, undo knows only strokes."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from napari.layers import Image, Labels
+
+from boltzformer import Prompt
+from boltzformer.types import SliceState
+from napari_boltzformer.masks import Track
+
+ROWS, SIDE = 4, 8
+rows = st.integers(0, ROWS - 1)
+places = st.integers(0, SIDE - 1)
+masks = st.integers(0, 2**16 - 1).map(lambda seed: np.random.default_rng(seed).random((SIDE, SIDE)) < 0.4)
+
+
+def track() -> Track:
+    layer = Labels(np.zeros((ROWS, SIDE, SIDE), np.uint8))
+    return Track(layer, Image(np.zeros((ROWS, SIDE, SIDE))), Prompt("x"), "#000000")
+
+
+class Interleaved(RuleBasedStateMachine):
+    """Our own book of the history: what each step of undo must bring back, bit for bit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.track = track()
+        self.layer = self.track.layer
+        self.undone: list[tuple[int, Any, Any]] = []
+        self.steps: list[tuple[int, Any, Any]] = []
+        self.heard = 0
+        self.layer.events.paint.connect(self._on_paint)
+        self.accepted: dict[int, Any] = {}
+
+    def _on_paint(self, event: Any) -> None:
+        self.heard += 1
+
+    def step(self, row: int, before: Any) -> None:
+        """If napari noted a step, so do we."""
+        if self.heard:
+            assert self.heard == 1
+            self.steps.append((row, before, self.layer.data[row].copy()))
+            self.undone.clear()
+        self.heard = 0
+
+    @rule(row=rows, y=places, x=places, label=st.integers(0, 3), size=st.integers(1, 4))
+    def stroke(self, row: int, y: int, x: int, label: int, size: int) -> None:
+        before = self.layer.data[row].copy()
+        self.layer.brush_size = size
+        self.layer.paint((row, y, x), label)
+        self.step(row, before)
+
+    @rule(row=rows, mask=masks)
+    def model_writes(self, row: int, mask: Any) -> None:
+        before, held = self.layer.data.copy(), self.track.belongs_to_a_person(row)
+        written = self.track.put(row, mask)
+        assert written is not held
+        after = self.layer.data
+        others = [other for other in range(ROWS) if other != row]
+        assert np.array_equal(before[others], after[others])
+        if held:
+            assert np.array_equal(before[row], after[row])
+        else:
+            assert np.array_equal(after[row], mask)
+            assert not self.track.edited(row)
+        self.step(row, before[row])
+
+    @rule(row=rows)
+    def a_person_accepts(self, row: int) -> None:
+        self.track.say(row, SliceState.REVIEWED)
+
+    @precondition(lambda self: self.track.proposals)
+    @rule(data=st.data())
+    def a_proposal_is_taken(self, data: Any) -> None:
+        row = data.draw(st.sampled_from(sorted(self.track.proposals)))
+        before = self.layer.data[row].copy()
+        self.track.take(row)
+        assert not self.track.edited(row)
+        self.step(row, before)
+
+    @rule()
+    def a_new_run_begins(self) -> None:
+        self.track.begin_run(None)  # type: ignore[arg-type]  # the plan is not looked at here
+
+    @precondition(lambda self: self.steps)
+    @rule()
+    def undo(self) -> None:
+        row, before, after = self.steps.pop()
+        rest = self.layer.data.copy()
+        self.layer.undo()
+        rest[row] = before
+        assert np.array_equal(self.layer.data, rest)
+        self.undone.append((row, before, after))
+
+    @precondition(lambda self: self.undone)
+    @rule()
+    def redo(self) -> None:
+        row, before, after = self.undone.pop()
+        rest = self.layer.data.copy()
+        self.layer.redo()
+        rest[row] = after
+        assert np.array_equal(self.layer.data, rest)
+        self.steps.append((row, before, after))
+
+    @invariant()
+    def nothing_is_left_to_undo_that_we_do_not_know(self) -> None:
+        assert self.heard == 0
+
+
+Interleaved.TestCase.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestStrokesSurvive = Interleaved.TestCase
+
+
+@settings(max_examples=15, deadline=None)
+@given(first=masks, second=masks, row=rows)
+def test_reverting_a_run_brings_back_what_was_there_but_for_strokes(first: Any, second: Any, row: int) -> None:
+    one = track()
+    other = (row + 1) % ROWS
+    one.begin_run(None)  # type: ignore[arg-type]
+    one.put(row, first)
+    one.put(other, first)
+    one.begin_run(None)  # type: ignore[arg-type]
+    one.put(row, second)
+    one.put(other, second)
+    one.layer.paint((other, 0, 0), 0 if second[0, 0] else 1)
+    painted = one.rows[other].copy()
+    assert one.revert() == 1
+    assert np.array_equal(one.rows[row], first)
+    assert np.array_equal(one.rows[other], painted)
