@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from boltzformer import BoltzFormerError, Session, SliceResult
 from boltzformer.phantom import phantom
 from napari_boltzformer.knowledge import Knowledge
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+
+class EngineLine:
+    """Keeps the dock's second line true, and hands over what the model knows."""
+
+    def __init__(self, dock: BoltzFormerDock) -> None:
+        self._dock = dock
+
+    def ask(self) -> None:
+        """Starts the engine, beside the viewer."""
+        self._dock.engine.setText("Engine: this computer, starting…")
+        self._dock.background.do(partial(wait_until_ready, self._dock.session), self._show)
+
+    def _show(self, health: Mapping[str, Any]) -> None:
+        dock = self._dock
+        dock.engine.setText(line(health, None))
+        if health["state"] == "ready":
+            dock.background.do(partial(knowledge_of, dock.session), self._hand_over)
+            dock.background.do(partial(seconds_per_slice, dock.session), lambda s: dock.engine.setText(line(health, s)))
+
+    def _hand_over(self, knowledge: Knowledge) -> None:
+        self._dock.prompt.knowledge = knowledge
+        self._dock.show_doubts()
 
 
 def wait_until_ready(session: Session) -> Mapping[str, Any]:

@@ -47,8 +47,12 @@ def volume_of(layer: Image) -> Volume:
 def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Data and options of an empty Labels layer that lies exactly on the image."""
     shape = layer.data.shape[:-1] if layer.rgb else layer.data.shape
-    same = {key: getattr(layer, key) for key in ("scale", "translate", "units", "axis_labels")}
-    return np.zeros(shape, np.uint8), {**same, "name": name}
+    return np.zeros(shape, np.uint8), {**same_place(layer), "name": name}
+
+
+def same_place(layer: Image) -> dict[str, Any]:
+    """Options of a layer that lies exactly on the image."""
+    return {key: getattr(layer, key) for key in ("scale", "translate", "units", "axis_labels")}
 
 
 def plan_of(volume: Volume) -> SlicePlan:

@@ -128,6 +128,10 @@ class Track:
         self.change(row, offered > 0)
         self._written[row] = np.packbits(offered)
 
+    def proposed(self, row: int) -> NDArray[np.bool_]:
+        """The answer that is offered for a slice."""
+        return self._unpacked(self.proposals[row]) > 0
+
     def change(self, row: int, mask: NDArray[np.bool_]) -> None:
         """On a person's behalf: one step of undo, outside of which nothing of theirs is touched."""
         where = np.nonzero(self.rows[row] != mask)  # also what was painted with another label

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QModelIndex, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
-from qtpy.QtWidgets import QCompleter, QPlainTextEdit
+from qtpy.QtWidgets import QAbstractItemView, QCompleter, QPlainTextEdit
 
 from napari_boltzformer.knowledge import Completion, Knowledge
 
@@ -21,6 +21,7 @@ class PromptBox(QPlainTextEdit):
     """Ctrl+Return: this slice; with Shift, True: all of them."""
 
     def __init__(self) -> None:
+        self._popup: QAbstractItemView | None = None  # Qt asks the filter before there is one
         super().__init__()
         self.knowledge = Knowledge()
         self.modality: Callable[[], str] = lambda: ""
@@ -35,8 +36,8 @@ class PromptBox(QPlainTextEdit):
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         # Queued: a choice closes the list, and the list must be closed before the text changes below it.
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
-        popup = self.completer.popup()
-        popup.installEventFilter(self)
+        self._popup = self.completer.popup()
+        self._popup.installEventFilter(self)
 
     def texts(self) -> list[str]:
         """The prompts, each once."""
@@ -60,7 +61,7 @@ class PromptBox(QPlainTextEdit):
         found = self.knowledge.completions(line, self.modality(), self.history())
         found = [one for one in found if one.prompt != line]
         popup = self.completer.popup()
-        if not found or not self.hasFocus():
+        if not found or not self.isVisible():
             popup.hide()
             return
         self._items.clear()
@@ -72,8 +73,8 @@ class PromptBox(QPlainTextEdit):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Return without a chosen line is a new line, and Ctrl+Return is never swallowed by the list."""
-        popup = self.completer.popup()
-        if watched is popup and event.type() == QEvent.Type.KeyPress:
+        popup = self._popup
+        if popup is not None and watched is popup and event.type() == QEvent.Type.KeyPress:
             enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
             plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
             if enter and not (plain and popup.currentIndex().isValid()):

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QGuiApplication, QKeyEvent
-from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import (
     Adjusted,
@@ -26,19 +24,21 @@ from boltzformer import (
     Session,
     SliceResult,
     Started,
-    io,
 )
 from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.samples import Sample, sample
 from napari_boltzformer.background import POLL_MS, Background
-from napari_boltzformer.engine_line import knowledge_of, line, seconds_per_slice, wait_until_ready
+from napari_boltzformer.engine_line import EngineLine
+from napari_boltzformer.exporting import ask_and_export
 from napari_boltzformer.form import Form
+from napari_boltzformer.guiding import Guide
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
-from napari_boltzformer.knowledge import Knowledge, named_apart
+from napari_boltzformer.knowledge import named_apart
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
-from napari_boltzformer.masks import Track, how_made, label_map, same, show_few, track_of, tracks_of, unique_names
+from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.prompts import asks_to_run
+from napari_boltzformer.proposals import Proposals
 from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
 from napari_boltzformer.settings import Settings
@@ -64,24 +64,27 @@ class BoltzFormerDock(Form):
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all slices seen")
         self.next = self.add_more("Next doubtful slice (N)")
+        self.point = self.add_more("Point: here / not here")
+        self.unpoint = self.add_more("Remove last point")
+        self.box = self.add_more("Draw a box")
         self._objects: dict[str, int] = {}
         self._recount: set[str] = set()
-        self._health: dict[str, Any] = {}
         self._looked_for: set[str] = set()
-        self.keeper = Keeper(self)
+        self.keeper, self.guide, self.proposals = Keeper(self), Guide(self), Proposals(self)
         self._connect()
         self._list_images()
         self._show_state()
-        self._ask_engine()
+        self.engine_line = EngineLine(self)
+        self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
 
-    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> None:
-        """Segments the slice on screen, or all of the chosen image from there outwards."""
+    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
         layer = self.chosen_image()
         if layer is None:
             self.notice.say("Open an image first: Open…, drop a file here, or try the example.")
-            return
+            return None
         try:
             texts = [guidance.prompt] if guidance is not None and guidance.prompt else self.prompt.texts()
             prompts = named_apart(texts)
@@ -99,7 +102,7 @@ class BoltzFormerDock(Form):
             )
         except BoltzFormerError as error:
             self.notice.fail(str(error))
-            return
+            return None
         warnings = {text: self.prompt.knowledge.warning(text) for text in texts}
         self.runs.append(Run(self.viewer, layer, prompts, job, warnings=warnings, whole=not only_this))
         self.settings.asked(texts)
@@ -107,6 +110,7 @@ class BoltzFormerDock(Form):
         self.notice.say("Starting…")
         self._show_state()
         self._timer.start()
+        return self.runs[-1]
 
     def chosen_image(self) -> Image | None:
         """The image layer in the Image box."""
@@ -138,16 +142,6 @@ class BoltzFormerDock(Form):
         tracks = self.tracks()
         active = self.viewer.layers.selection.active
         return next((track for track in tracks if same(track.layer, active)), tracks[-1] if tracks else None)
-
-    def export_to(self, path: Path) -> list[Path]:
-        """Writes the masks of the chosen image on its stored grid, what is known of their making beside them."""
-        layer, tracks = self.chosen_image(), self.tracks()
-        if layer is None or not tracks:
-            raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-        made = {name: how_made(track) for name, track in zip(unique_names(tracks), tracks, strict=True)}
-        # The file dialog asked about the file itself; nothing else is replaced without a question.
-        labels, overwrite = label_map(layer, tracks, whole=False), path.exists()
-        return io.write(labels, path, source=volume_of(layer), provenance={"masks": made}, overwrite=overwrite)
 
     # --- while it works -----------------------------------------------------------------------------------------
 
@@ -231,6 +225,7 @@ class BoltzFormerDock(Form):
         tracks, active = self.tracks(), self.viewer.layers.selection.active
         chosen = next((track for track in tracks if same(track.layer, active)), None)
         self.results.show_tracks(tracks, self.row(), self._objects, chosen)
+        self.proposals.show()
 
     def _on_change(self, track: Track) -> None:
         """A person painted."""
@@ -305,19 +300,6 @@ class BoltzFormerDock(Form):
             self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
         self.looks_view.picture.show_picture(picture)
 
-    def _on_export(self) -> None:
-        layer = self.chosen_image()
-        suggested = f"{layer.name if layer is not None else 'image'}-mask.nii.gz"
-        kinds = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export masks", suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
-        )
-        if path:
-            try:
-                self.notice.say("Wrote " + ", ".join(str(written) for written in self.export_to(Path(path))))
-            except BoltzFormerError as error:
-                self.notice.fail(str(error))
-
     def _on_removed(self, event: Any) -> None:
         gone = event.value
         for run in self.runs:
@@ -370,31 +352,13 @@ class BoltzFormerDock(Form):
         except BoltzFormerError:
             return ""
 
-    def _on_prompt(self) -> None:
+    def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
         found = [self.prompt.knowledge.warning(text) for text in self.prompt.texts()]
         self.doubt.setText(" ".join(one for one in found if one))
         self.doubt.setVisible(bool(self.doubt.text()))
 
-    # --- the engine ---------------------------------------------------------------------------------------------
-
-    def _ask_engine(self) -> None:
-        session = self.session
-        self.background.do(partial(wait_until_ready, session), self._on_engine)
-
-    def _on_engine(self, health: dict[str, Any]) -> None:
-        self._health = health
-        self.engine.setText(line(health, None))
-        if health["state"] == "ready":
-            session = self.session
-            self.background.do(partial(knowledge_of, session), self._on_knowledge)
-            self.background.do(
-                partial(seconds_per_slice, session), lambda seconds: self.engine.setText(line(health, seconds))
-            )
-
-    def _on_knowledge(self, knowledge: Knowledge) -> None:
-        self.prompt.knowledge = knowledge
-        self._on_prompt()
+    # --- Qt ----------------------------------------------------------------------------------------------------
 
     def _on_run(self, whole: bool) -> None:
         (self.all_slices if whole else self.this_slice).click()
@@ -426,17 +390,20 @@ class BoltzFormerDock(Form):
             (self.all_slices, lambda: self.start(only_this=False)),
             (self.cancel, self._on_cancel),
             (self.looks, self._on_looks),
-            (self.export, self._on_export),
+            (self.export, partial(ask_and_export, self)),
             (self.revert, self._on_revert),
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
+            (self.point, self.guide.point),
+            (self.unpoint, self.guide.remove_last),
+            (self.box, self.guide.box),
         ):
             button.clicked.connect(do)
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
         self.image.currentIndexChanged.connect(lambda _: self._on_image())
-        self.prompt.textChanged.connect(self._on_prompt)
+        self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
         self.doubt.hide()
         self._timer, self._recounting = QTimer(self), QTimer(self)

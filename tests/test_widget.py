@@ -7,21 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gui import DIST, LONG, answer_file_dialog, click, done
 from image_files import write_series
 from napari.layers import Labels
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
 
 import boltzformer
 from boltzformer import Session, io
 from boltzformer.cli import run
 from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from napari_boltzformer.exporting import export_to
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
-DIST = "napari-boltzformer"
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -33,35 +36,16 @@ def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
 def dock(viewer: Any) -> Iterator[BoltzFormerDock]:
     widget = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
     viewer.window.add_dock_widget(widget, name="Segment by text")
+    widget.more.click()
     yield widget
     widget.session.close()
 
 
-def click(qtbot: Any, button: QPushButton) -> None:
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def wait_until_done(qtbot: Any, dock: BoltzFormerDock) -> None:
-    qtbot.waitUntil(lambda: not dock.cancel.isEnabled(), timeout=30_000)
+wait_until_done = done
 
 
 def masks(viewer: Any) -> list[Labels]:
     return [layer for layer in viewer.layers if isinstance(layer, Labels)]
-
-
-def answer_file_dialog(path: Path) -> None:
-    """Types the path into the open dialog and presses its Save button, as a person would."""
-
-    def answer() -> None:
-        dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, QFileDialog):
-            QTimer.singleShot(50, answer)
-            return
-        name = dialog.findChild(QLineEdit, "fileNameEdit")
-        name.setText(str(path))
-        QTest.keyClick(name, Qt.Key.Key_Return)
-
-    QTimer.singleShot(50, answer)
 
 
 def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
@@ -69,7 +53,7 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
 ) -> None:
     viewer.open(str(made_file), plugin=DIST)
     assert dock.image.currentText() == "phantom"
-    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=LONG)
     assert "not trained on medical images" in dock.engine.text()
     assert not dock.cancel.isEnabled()
 
@@ -117,9 +101,9 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
     assert np.array_equal(prediction.labels().layers.max(axis=0), back.array)
 
     click(qtbot, dock.looks)
-    qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=LONG)
     picture = dock.looks_view.picture
-    qtbot.waitUntil(lambda: picture.shown_at().width() > 500)  # all nine looks, whole
+    qtbot.waitUntil(lambda: picture.shown_at().width() > 500, timeout=LONG)  # all nine looks, whole
     assert picture.rect().contains(picture.shown_at())
     viewer.dims.set_current_step(0, lesion.centre[2])
     shots = Path(__file__).parents[1] / "screenshots"
@@ -213,11 +197,11 @@ def test_masks_belong_to_their_image_and_prompt_whatever_the_layers_are_called(
     wait_until_done(qtbot, dock)
     assert len(masks(viewer)) == 2  # the renamed image keeps its mask
     first.name = "my lesion"
-    dock.export_to(tmp_path / "renamed.nrrd")
+    export_to(dock, tmp_path / "renamed.nrrd")
     made_of = json.loads((tmp_path / "renamed.provenance.json").read_text("utf-8"))["masks"]
     assert [one["image"]["name"] for one in made_of["my lesion"]["runs"]] == ["small", "small"]
     dock.image.setCurrentText("phantom 4242")
-    (other,) = dock.export_to(tmp_path / "other.seg.nrrd")[:1]
+    (other,) = export_to(dock, tmp_path / "other.seg.nrrd")[:1]
     assert list(io.read_labels(other).names.values()) == [BRIGHT]
 
 
@@ -245,10 +229,10 @@ def test_layers_that_go_in_the_middle_of_a_run_end_it_in_a_sentence(
 
 def test_a_dock_closed_by_its_own_cross_ends_its_engine(qtbot: Any, viewer: Any) -> None:
     outer, dock = viewer.window.add_plugin_dock_widget(DIST, "Segment by text")
-    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=LONG)
     process = dock.session.backend().process
     outer.close_button.click() if hasattr(outer, "close_button") else outer.title.close_button.click()
-    process.wait(5)
+    process.wait(60)
     assert process.returncode is not None
 
 
@@ -272,9 +256,9 @@ def test_a_dicom_folder_opens_and_its_mask_goes_back_as_dicom_seg(
 def test_closing_the_dock_ends_its_engine(qtbot: Any, viewer: Any) -> None:
     session = Session.local(PHANTOM_MODEL)
     dock = BoltzFormerDock(viewer, session)
-    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "ready" in dock.engine.text(), timeout=LONG)
     process = session.backend().process
     with qtbot.waitSignal(dock.destroyed):
         dock.deleteLater()
-    process.wait(5)
+    process.wait(60)
     assert process.returncode is not None

@@ -1,0 +1,124 @@
+"""What is accepted gets onto the disk; everything is autosaved, and comes back after a crash."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gui import DIST, answer_file_dialog, canvas, click, done, press, type_lines, until
+from phantom_model import PHANTOM_MODEL
+from qtpy.QtCore import Qt
+
+from boltzformer import Session
+from boltzformer.dataset import Dataset
+from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.types import SliceState
+from napari_boltzformer.keeping import ranges
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def on_the_canvas(viewer: Any, dock: BoltzFormerDock) -> None:
+    viewer.layers.selection.active = dock.tracks()[0].layer
+    canvas(viewer).setFocus()
+
+
+def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
+) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    on_the_canvas(viewer, dock)
+    found = next(row for row in range(16) if track.rows[row].any())
+    dock.jump(found)
+    track.layer.paint((found, 0, 0), 1)
+    assert track.edited(found)
+    answer_file_dialog(folder)
+    press(qtbot, viewer, Qt.Key.Key_A)
+    until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
+    assert dock.settings.folder == str(folder)
+
+    empty = next(row for row in range(16) if row != found)
+    dock.jump(empty)
+    before = track.rows[empty].copy()
+    press(qtbot, viewer, Qt.Key.Key_0)
+    assert not track.rows[empty].any()
+    assert track.state(empty) is SliceState.EMPTY
+    assert dock.notice.action.text() == "Undo"
+    click(qtbot, dock.notice.action)
+    assert np.array_equal(track.rows[empty], before)
+    assert track.state(empty) is SliceState.UNSEEN
+    press(qtbot, viewer, Qt.Key.Key_0)
+    dock.keeper.autosave()
+    until(qtbot, lambda: "Kept as revision 2" in dock.message.text())
+
+    (case,) = Dataset(folder).cases()
+    assert case.id.startswith("case-")
+    stored = [track.rows.shape[0] - 1 - row if _flipped(dock) else row for row in (found, empty)]
+    assert case.states[BRIGHT][stored[0]] is SliceState.REVIEWED
+    assert case.states[BRIGHT][stored[1]] is SliceState.EMPTY
+    assert sum(state is not SliceState.UNSEEN for state in case.states[BRIGHT]) == 2
+    view = small.volume.grid.canonical(small.volume.slice_axis)
+    assert np.array_equal(view.apply(case.mask(BRIGHT))[found], track.rows[found] > 0)
+    assert case.revisions[0].changes[BRIGHT]["added"] >= 1
+    assert case.revisions[0].model_sha256
+    text = "".join(path.read_text("utf-8") for path in folder.rglob("*.json") if "private" not in path.parts)
+    assert "small" not in text  # the image's name
+
+    track.layer.paint((found, 0, 1), 1)
+    assert track.state(found) is SliceState.UNSEEN  # a change takes the word back
+
+    click(qtbot, dock.more)
+    dock.jump(found)
+    click(qtbot, dock.accept_all)
+    until(qtbot, lambda: "Kept as revision 3" in dock.message.text())
+    assert "Never on screen, so not accepted: " in dock.message.text()
+    on_the_canvas(viewer, dock)
+    dock.jump(found)
+    press(qtbot, viewer, Qt.Key.Key_N)
+    assert dock.row() != found
+    assert "is nearest to 0.50" in dock.message.text()
+
+
+def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    track.layer.paint((3, 40, 40), 1)
+    before = track.rows.copy()
+    until(qtbot, lambda: (Path(dock.settings.folder) if dock.settings.folder else _autosaves()).is_dir())
+    until(qtbot, lambda: not dock.keeper.background.busy)
+    viewer.layers.clear()  # as if all were gone
+    again = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
+    qtbot.addWidget(again)
+    viewer.open(str(small_file), plugin=DIST)
+    until(qtbot, lambda: again.notice.action.text() == "Restore")
+    assert "There is work of 20" in again.message.text()
+    again.notice.action.click()
+    (back,) = again.tracks()
+    assert back.name == BRIGHT
+    assert np.array_equal(back.rows > 0, before > 0)
+    assert again.prompt.texts() == [BRIGHT]
+    assert back.belongs_to_a_person(3)
+    again.session.close()
+
+
+def test_slices_are_named_in_ranges() -> None:
+    assert ranges([0, 1, 2, 4, 7, 8]) == "0-2, 4, 7-8"
+    assert ranges([]) == ""
+
+
+def _autosaves() -> Path:
+    from boltzformer.home import home
+
+    return home() / "autosave" / "drafts"
+
+
+def _flipped(dock: BoltzFormerDock) -> bool:
+    dock.jump(0)
+    return dock.current_slice() != 0

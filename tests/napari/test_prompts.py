@@ -1,0 +1,111 @@
+"""Prompts: completion says what the loaded model knows, from its own card; what it never saw is said in amber."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui import DIST, click, done, ready, type_lines
+from phantom_model import PHANTOM_MODEL
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from boltzformer import Session, checkpoint
+from boltzformer.card import Card, Target
+from boltzformer.checkpoint import History
+from boltzformer.phantom import BRIGHT
+from napari_boltzformer.exporting import export_to
+from napari_boltzformer.knowledge import named_apart
+from napari_boltzformer.prompts import AMBER
+from napari_boltzformer.widget import BoltzFormerDock
+
+NEVER = "This model never saw 'kidney'. Treat the result as a guess."
+
+
+@pytest.fixture(scope="session")
+def carded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The phantom model with a card that knows bright blobs and lung nodules."""
+    measured = {"n": 90, "groups": 48, "dice": 0.71, "dice_interval": [0.6, 0.8]}
+    targets = (
+        Target(BRIGHT, (), (BRIGHT,), 100, 50, 60, True, {"n": 9, "groups": 8, "dice": 0.9}),
+        Target("lung nodule", ("CT",), ("lung nodule in chest CT",), 300, 150, 198, True, measured),
+    )
+    card = Card((), targets, "A quarter was held back.")
+    model, about = checkpoint.load(PHANTOM_MODEL)
+    path = tmp_path_factory.mktemp("models") / "carded.safetensors"
+    checkpoint.save(path, model, History(name="carded", data="phantoms", notes=card.notes()))
+    assert about.path != path
+    return path
+
+
+@pytest.fixture
+def knowing(viewer: Any, carded: Path) -> Any:
+    widget = BoltzFormerDock(viewer, Session.local(carded))
+    viewer.window.add_dock_widget(widget, name="Segment by text")
+    yield widget
+    widget.session.close()
+
+
+def test_completions_and_results_say_what_the_model_knows(
+    qtbot: Any, viewer: Any, knowing: BoltzFormerDock, small_file: Path, tmp_path: Path
+) -> None:
+    ready(qtbot, knowing)
+    viewer.open(str(small_file), plugin=DIST)
+    knowing.prompt.setFocus()
+    popup = knowing.prompt.completer.popup()
+    qtbot.keyClicks(knowing.prompt, "lung nod")
+    qtbot.waitUntil(lambda: popup.isVisible(), timeout=20_000)
+    lines = [popup.model().index(n, 0) for n in range(popup.model().rowCount())]
+    texts = [one.data() for one in lines]
+    assert texts[0] == "● lung nodule in chest CT: Dice 0.71 on 48 unseen cases"
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Return)
+    assert knowing.prompt.texts() == ["lung nodule in chest CT"]
+    assert knowing.doubt.text() == ""
+
+    knowing.prompt.selectAll()
+    type_lines(qtbot, knowing, "kidney")
+    assert knowing.doubt.text() == NEVER
+    assert AMBER in knowing.doubt.styleSheet()
+    qtbot.waitUntil(lambda: popup.isVisible(), timeout=20_000)
+    index = popup.model().index(0, 0)
+    assert "this model never saw it" in index.data()
+    assert index.data(Qt.ItemDataRole.ForegroundRole).color().name().upper() == AMBER
+    popup.hide()
+    click(qtbot, knowing.this_slice)
+    done(qtbot, knowing)
+    item = knowing.results.item(0)
+    assert item.text().endswith(NEVER)
+    assert item.foreground().color().name().upper() == AMBER
+    export_to(knowing, tmp_path / "mask.nrrd")
+    made = json.loads((tmp_path / "mask.provenance.json").read_text("utf-8"))["masks"]
+    assert [one["warning"] for one in made.values()] == [NEVER]
+
+
+def test_the_card_travels_from_the_backend(carded: Path) -> None:
+    with Session.local(carded) as session:
+        session.load_model(carded)
+        state = next(one for one in session.models() if one.name == str(carded))
+        card = Card.of({"card": state.card})
+        assert card is not None
+        assert card.knows("lung nodule").dice == 0.71
+        assert next(one for one in session.models() if one.name == "default").card is not None
+
+
+def test_a_model_without_a_card_warns_of_nothing_and_claims_nothing(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    ready(qtbot, dock)
+    type_lines(qtbot, dock, "kidney")
+    assert dock.doubt.text() == ""
+    assert dock.prompt.knowledge.words("kidney") == "this model does not say what it was taught"
+    assert QApplication.instance() is not None
+
+
+def test_masks_are_named_by_their_target_unless_two_mean_the_same() -> None:
+    (one,) = named_apart(["MS lesion in brain MRI"])
+    assert (one.text, one.name) == ("MS lesion in brain MRI", "MS lesion")
+    two = named_apart(["kidney in abdominal CT", "kidneys"])
+    assert [prompt.name for prompt in two] == ["kidney in abdominal CT", "kidneys"]
+    assert [prompt.name for prompt in named_apart(["x", "x"])] == ["x"]
