@@ -251,7 +251,7 @@ def kept(track: Track) -> NDArray[np.uint8]:
     from boltzformer.objects import pieces
 
     found = pieces(track.rows)
-    gone = {int(found[voxel]) for voxel in track.excluded} - {0}
+    gone = {int(found[voxel]) for voxel in track.excluded} - {0}  # what was erased meanwhile needs no leaving out
     return np.where(np.isin(found, list(gone)), 0, track.rows).astype(np.uint8)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QModelIndex, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
-from qtpy.QtWidgets import QAbstractItemView, QCompleter, QPlainTextEdit
+from qtpy.QtWidgets import QCompleter, QPlainTextEdit
 
 from napari_boltzformer.knowledge import Completion, Knowledge
 
 AMBER = "#E69F00"
 LINES = 3
+CHOOSING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab, Qt.Key.Key_Escape)
 
 
 class PromptBox(QPlainTextEdit):
@@ -21,7 +22,6 @@ class PromptBox(QPlainTextEdit):
     """Ctrl+Return: this slice; with Shift, True: all of them."""
 
     def __init__(self) -> None:
-        self._popup: QAbstractItemView | None = None  # Qt asks the filter before there is one
         super().__init__()
         self.knowledge = Knowledge()
         self.modality: Callable[[], str] = lambda: ""
@@ -34,10 +34,7 @@ class PromptBox(QPlainTextEdit):
         self.completer = QCompleter(self._items, self)
         self.completer.setWidget(self)
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
-        # Queued: a choice closes the list, and the list must be closed before the text changes below it.
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
-        self._popup = self.completer.popup()
-        self._popup.installEventFilter(self)
 
     def texts(self) -> list[str]:
         """The prompts, each once."""
@@ -48,6 +45,10 @@ class PromptBox(QPlainTextEdit):
         if (whole := asks_to_run(event)) is not None:
             self.completer.popup().hide()
             self.run.emit(whole)
+            return
+        popup = self.completer.popup()
+        if event.key() in CHOOSING and popup.isVisible() and popup.currentIndex().isValid():
+            event.ignore()  # the list's own
             return
         before = self.toPlainText()
         super().keyPressEvent(event)
@@ -70,16 +71,6 @@ class PromptBox(QPlainTextEdit):
         where = self.cursorRect()
         where.setWidth(max(self.width(), popup.sizeHintForColumn(0) + 24))
         self.completer.complete(where)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Return without a chosen line is a new line, and Ctrl+Return is never swallowed by the list."""
-        popup = self._popup
-        if popup is not None and watched is popup and event.type() == QEvent.Type.KeyPress:
-            enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-            plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
-            if enter and not (plain and popup.currentIndex().isValid()):
-                popup.hide()
-        return super().eventFilter(watched, event)
 
     def _choose(self, prompt: str) -> None:
         cursor = self.textCursor()

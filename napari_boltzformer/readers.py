@@ -1,4 +1,4 @@
-"""Opens images with their true grid."""
+"""Opens images with their true grid. Never a dialog: of several DICOM series the largest, and a word about the rest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from boltzformer import io
+from napari.utils.notifications import show_info
+
+from boltzformer import Volume, io
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.opening import largest, series_below
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
@@ -19,4 +22,15 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] 
 
 
 def _read(path: str | list[str]) -> list[Any]:
-    return [image_layer(io.read(one)) for one in ([path] if isinstance(path, str) else path)]
+    return [image_layer(_volume(Path(one))) for one in ([path] if isinstance(path, str) else path)]
+
+
+def _volume(path: Path) -> Volume:
+    if not path.is_dir():
+        return io.read(path)
+    found = series_below(path)
+    if len(found) < 2:
+        return io.read(path)
+    rest = len(found) - 1
+    show_info(f"{rest} more series in {path.name}: choose with Open… in 'Segment by text'.")
+    return io.read(path, series=largest(found).uid)

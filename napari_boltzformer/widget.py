@@ -36,9 +36,12 @@ from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
 from napari_boltzformer.knowledge import named_apart
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
+from napari_boltzformer.lesion_table import LesionTable
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
+from napari_boltzformer.opening import Opening
 from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
+from napari_boltzformer.rings import Rings
 from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
 from napari_boltzformer.settings import Settings
@@ -64,13 +67,16 @@ class BoltzFormerDock(Form):
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all slices seen")
         self.next = self.add_more("Next doubtful slice (N)")
+        self.table = self.add_more("Lesion table")
         self.point = self.add_more("Point: here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
         self._objects: dict[str, int] = {}
         self._recount: set[str] = set()
         self._looked_for: set[str] = set()
-        self.keeper, self.guide, self.proposals = Keeper(self), Guide(self), Proposals(self)
+        self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
+        self.proposals, self.rings = Proposals(self), Rings(self)
+        self.lesions: LesionTable | None = None
         self._connect()
         self._list_images()
         self._show_state()
@@ -154,7 +160,8 @@ class BoltzFormerDock(Form):
             self._timer.stop()
 
     def _follow(self, run: Run) -> None:
-        for event in run.job.poll():
+        events = run.job.poll()
+        for event in events:
             match event:
                 case Queued(position):
                     self.notice.say(f"Waiting: {position} before it.")
@@ -180,8 +187,9 @@ class BoltzFormerDock(Form):
                     run.end("failed")
                     self._finish(run, "")
                     self.notice.fail(error, f"Run: {run.summary()}")
-            self.show_results()
         run.refresh()  # once per tick, however many slices came
+        if events:
+            self.show_results()
 
     def _finish(self, run: Run, sentence: str) -> None:
         self.runs.remove(run)
@@ -211,7 +219,7 @@ class BoltzFormerDock(Form):
             if run.whole and same(run.image, self.chosen_image()):
                 run.job.focus(self.current_slice())
         self.keeper.on_screen()
-        self.show_results()
+        QTimer.singleShot(0, self.show_results)  # layers must not come and go while the viewer draws
 
     def adopt(self, track: Track) -> None:
         """Listens to a mask of ours."""
@@ -226,6 +234,7 @@ class BoltzFormerDock(Form):
         chosen = next((track for track in tracks if same(track.layer, active)), None)
         self.results.show_tracks(tracks, self.row(), self._objects, chosen)
         self.proposals.show()
+        self.rings.show()
 
     def _on_change(self, track: Track) -> None:
         """A person painted."""
@@ -299,6 +308,12 @@ class BoltzFormerDock(Form):
             self.looks_view = LooksView()
             self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
         self.looks_view.picture.show_picture(picture)
+
+    def _on_table(self) -> None:
+        if self.lesions is None:
+            self.lesions = LesionTable(self)
+            self.viewer.window.add_dock_widget(self.lesions, name="Lesion table", area="right", tabify=True)
+        self.lesions.measure()
 
     def _on_removed(self, event: Any) -> None:
         gone = event.value
@@ -395,6 +410,8 @@ class BoltzFormerDock(Form):
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
+            (self.table, self._on_table),
+            (self.open, self.opening.ask),
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
             (self.box, self.guide.box),

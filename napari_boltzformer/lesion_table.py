@@ -1,0 +1,173 @@
+"""The lesion table: every object of every mask, numbered; a click jumps there, a tick leaves it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from boltzformer import LabelMap, Prediction
+from boltzformer.io.atomic import new_files
+from boltzformer.lesions import Finding, table, to_csv
+from boltzformer.objects import pieces
+from napari_boltzformer.layers import plan_of, volume_of
+from napari_boltzformer.masks import Track, unique_names
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One line of the table."""
+
+    layer: str
+    """Id of its mask's layer."""
+    finding: Finding
+    voxel: tuple[int, int, int]
+    """One of its own: slice, row and column in the viewer, in the slice where it is longest."""
+
+
+def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
+    """All objects, also those that are excluded; measured on the masks as they are now."""
+    volume = volume_of(image)
+    plan = plan_of(volume)
+    found: list[Lesion] = []
+    for track, name in zip(tracks, unique_names(tracks), strict=True):
+        stored = np.ascontiguousarray(plan.view.undo(track.rows > 0)).astype(np.uint8)
+        answers = tuple(sorted(track.answers.values(), key=lambda one: one.index))
+        prediction = Prediction((track.prompt,), answers, track.plan or plan)
+        rows = table(LabelMap(stored[None], volume.grid, {1: name}), prediction)
+        objects = plan.view.apply(pieces(stored))
+        sizes = np.bincount(objects.ravel())
+        free = set(range(1, len(sizes)))
+        for row in rows:
+            middle = plan.canonical_index(row.longest_slice)
+            here = [one for one in np.unique(objects[middle]) if one in free and sizes[one] == row.voxels]
+            chosen = here[0]
+            if len(here) > 1:  # of one size: the one whose middle it is
+                zyx = volume.grid.voxel(row.centroid_lps_mm)[::-1]
+                whole = plan.view.undo(objects)
+                chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
+            free.discard(chosen)
+            y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
+            found.append(Lesion(track.layer.unique_id, row, (middle, y, x)))
+    return found
+
+
+class LesionTable(QWidget):
+    """Shows what was measured when it was last asked to."""
+
+    def __init__(self, dock: BoltzFormerDock) -> None:
+        super().__init__()
+        self._dock = dock
+        self.lesions: list[Lesion] = []
+        self.table, self.total = QTableWidget(0, len(COLUMNS)), QLabel()
+        self.table.setHorizontalHeaderLabels(list(COLUMNS))
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
+        layout = QVBoxLayout(self)
+        for widget in (self.table, self.total, self.again, self.csv):
+            layout.addWidget(widget)
+        self.again.clicked.connect(self.measure)
+        self.csv.clicked.connect(self._on_csv)
+        self.table.cellClicked.connect(self._on_cell)
+
+    def measure(self) -> None:
+        """Beside the viewer: a large mask takes seconds."""
+        image, tracks = self._dock.chosen_image(), self._dock.tracks()
+        if image is None or not tracks:
+            self.show_lesions([])
+            return
+        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions)
+
+    def show_lesions(self, lesions: list[Lesion]) -> None:
+        self.lesions = lesions
+        tracks = {track.layer.unique_id: track for track in self._dock.tracks()}
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(lesions))
+        for number, one in enumerate(lesions):
+            included = QTableWidgetItem()
+            track = tracks.get(one.layer)
+            out = track is not None and one.voxel in track.excluded
+            included.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
+            self.table.setItem(number, 0, included)
+            for column, text in enumerate(_texts(one, track), 1):
+                self.table.setItem(number, column, QTableWidgetItem(text))
+        self.table.resizeColumnsToContents()
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.table.blockSignals(False)
+        self._sum_up(tracks)
+
+    def csv_text(self) -> str:
+        """Of the objects that are not excluded."""
+        tracks = {track.layer.unique_id: track for track in self._dock.tracks()}
+        return to_csv([one.finding for one in self.lesions if _included(one, tracks)])
+
+    def _on_cell(self, number: int, column: int) -> None:
+        one = self.lesions[number]
+        track = next((track for track in self._dock.tracks() if track.layer.unique_id == one.layer), None)
+        if track is None:
+            return
+        if column == 0:
+            out = self.table.item(number, 0).checkState() == Qt.CheckState.Unchecked
+            (track.excluded.add if out else track.excluded.discard)(one.voxel)
+            self._sum_up({track.layer.unique_id: track for track in self._dock.tracks()})
+            return
+        viewer = self._dock.viewer
+        self._dock.jump(one.voxel[0])
+        centre = track.layer.data_to_world(one.voxel[-track.layer.ndim :])
+        viewer.camera.center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        viewer.layers.selection.active = track.layer
+
+    def _sum_up(self, tracks: Mapping[str, Track]) -> None:
+        inside = [one.finding for one in self.lesions if _included(one, tracks)]
+        ml = sum(one.volume_mm3 for one in inside) / 1000
+        out = len(self.lesions) - len(inside)
+        left = f", {out} left out of export" if out else ""
+        self.total.setText(f"{len(inside)} objects, {ml:.3g} mL{left}")
+
+    def _on_csv(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the table", "lesions.csv", "Table (*.csv)", options=QFileDialog.Option.DontUseNativeDialog
+        )
+        if path:
+            with new_files([Path(path)], overwrite=True) as (file,):
+                file.write(self.csv_text().encode())
+            self._dock.notice.say(f"Wrote {path}")
+
+
+def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
+    return one.layer in tracks and one.voxel not in tracks[one.layer].excluded
+
+
+def _texts(one: Lesion, track: Track | None) -> tuple[str, ...]:
+    finding = one.finding
+    first, last = finding.first_slice, finding.last_slice
+    score = f"{finding.existence:.2f}" if track is not None and track.answers else "painted"
+    return (
+        f"{finding.name} {finding.number}",
+        f"{finding.volume_mm3 / 1000:.3g}",
+        f"{finding.longest_mm:.1f}",
+        f"{first}" if first == last else f"{first}-{last}",
+        score,
+    )

@@ -1,0 +1,78 @@
+"""`Rings`: a thin ring around objects so small that they are easily overlooked; always the same size on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+
+from boltzformer.objects import pieces
+from napari_boltzformer.layers import same_place
+from napari_boltzformer.masks import Track
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+SMALL = 8
+"""Pixels, in the slice."""
+SCREEN = 24
+"""Of a ring, in pixels of the canvas."""
+NAME = "small objects"
+
+
+class Rings:
+    """One layer of rings for the slice on screen, made when first there is something to ring."""
+
+    def __init__(self, dock: BoltzFormerDock) -> None:
+        self._dock = dock
+        self._layer: Points | None = None
+        self._now: NDArray[np.float64] = np.zeros((0, 3))
+
+    def show(self) -> None:
+        """Of all masks that are visible."""
+        image, viewer = self._dock.chosen_image(), self._dock.viewer
+        if image is None:
+            return
+        tracks = [track for track in self._dock.tracks() if track.layer.visible] if self._dock.settings.rings else []
+        row = self._dock.row()
+        found = [(place, track.colour) for track in tracks for place in small_objects(track, row)]
+        places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
+        if np.array_equal(places, self._now):
+            return
+        self._now = places
+        colours = [colour for _, colour in found]
+        if self._layer is not None and self._layer in viewer.layers:
+            self._layer.data = places
+            if colours:
+                self._layer.face_color = colours
+            return
+        if len(places):
+            active = viewer.layers.selection.active
+            self._layer = viewer.add_points(
+                places,
+                name=NAME,
+                symbol="ring",
+                size=SCREEN,
+                face_color=colours,
+                border_width=0,
+                canvas_size_limits=(SCREEN, SCREEN),
+                **same_place(image),
+            )
+            self._layer.editable = False
+            viewer.layers.selection.active = active
+
+
+def small_objects(track: Track, row: int) -> list[tuple[float, float]]:
+    """Middles (row, column) of the objects of a slice that have fewer than eight pixels."""
+    if row >= len(track.rows) or not track.rows[row].any():
+        return []
+    found = pieces(track.rows[row])
+    sizes = np.bincount(found.ravel())
+    return [
+        (float(middle[0]), float(middle[1]))
+        for one in range(1, len(sizes))
+        if sizes[one] < SMALL
+        for middle in [np.argwhere(found == one).mean(axis=0)]
+    ]

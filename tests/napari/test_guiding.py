@@ -1,0 +1,102 @@
+"""Pointing: a click on the canvas and the slice is looked at again; on an edited slice the answer is only proposed."""
+
+from typing import Any
+
+import numpy as np
+from gui import canvas, click, done, press, type_lines, until
+from qtpy.QtCore import QPoint, Qt
+
+from boltzformer.phantom import BRIGHT, Phantom
+from napari_boltzformer.guiding import POINTS
+from napari_boltzformer.layers import image_layer, stored_voxel
+from napari_boltzformer.proposals import NAME, dashes
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def opened(viewer: Any, made: Phantom) -> Any:
+    data, options, _ = image_layer(made.volume)
+    return viewer.add_image(data, **options)
+
+
+def middle(viewer: Any) -> QPoint:
+    return canvas(viewer).rect().center()
+
+
+def test_a_click_points_and_the_answer_follows(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    opened(viewer, small)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.more)
+    click(qtbot, dock.point)
+    points = viewer.layers[POINTS]
+    assert str(points.mode) == "add"
+    row = dock.row()
+    qtbot.mouseMove(canvas(viewer), middle(viewer))
+    qtbot.mouseClick(canvas(viewer), Qt.MouseButton.LeftButton, pos=middle(viewer))
+    assert len(points.data) == 1
+    until(qtbot, lambda: bool(dock.tracks()) and row in dock.tracks()[0].scores)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    (made,) = track.runs
+    (told,) = made["guidance"]
+    place = stored_voxel(small.volume, tuple(points.data[0]))
+    assert np.allclose(told["here"], [place])
+    assert told["prompt"] == BRIGHT
+
+    beside = middle(viewer) + QPoint(40, 30)
+    viewer.layers.selection.active = points
+    qtbot.mouseClick(canvas(viewer), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, pos=beside)
+    assert len(points.data) == 2
+    assert list(points.features["here"]) == [True, False]
+    until(qtbot, lambda: len(track.runs) == 2)
+    (told,) = track.runs[1]["guidance"]
+    assert len(told["here"]) == len(told["not_here"]) == 1
+    click(qtbot, dock.unpoint)
+    assert len(points.data) == 1
+    until(qtbot, lambda: len(track.runs) == 3)
+
+
+def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    type_lines(qtbot, dock, BRIGHT)
+    dock.jump(next(one.centre[2] for one in small.lesions if one.kind == BRIGHT))
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    row = dock.row()
+    answer = track.rows[row].copy()
+    assert answer.any()
+    track.layer.paint((row, 2, 2), 1)
+    edited = track.rows[row].copy()
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    assert np.array_equal(track.rows[row], edited)
+    until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
+    viewer.layers.selection.active = track.layer
+    canvas(viewer).setFocus()
+    press(qtbot, viewer, Qt.Key.Key_Return)
+    assert np.array_equal(track.rows[row], answer)
+    assert NAME not in [layer.name for layer in viewer.layers]
+    track.layer.undo()
+    assert np.array_equal(track.rows[row], edited)  # taking was one step
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
+    viewer.layers.selection.active = track.layer
+    press(qtbot, viewer, Qt.Key.Key_Escape)
+    assert NAME not in [layer.name for layer in viewer.layers]
+    assert np.array_equal(track.rows[row], edited)
+    assert not track.proposals
+
+
+def test_dashes_lie_on_the_border_of_the_mask() -> None:
+    mask = np.zeros((6, 6), bool)
+    mask[2:4, 2:5] = True
+    lines = dashes(mask, 7, 3)
+    assert 0 < len(lines) < 10  # some of the ten sides, so that the line is dashed
+    assert (lines[:, 0, 0] == 7).all()
+    ends = lines[:, 0, 1:] + lines[:, 1, 1:]
+    both = np.concatenate([lines[:, 0, 1:], ends])
+    assert both.min(0).tolist() == [1.5, 1.5]
+    assert both.max(0).tolist() == [3.5, 4.5]

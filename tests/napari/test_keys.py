@@ -1,0 +1,80 @@
+"""Our keys lie on our layers alone, and none of them means something to napari there."""
+
+from typing import Any
+
+import pytest
+from app_model.types import KeyBinding
+from gui import canvas, click, done, press, type_lines
+from napari.layers import Image, Labels
+from napari.settings import get_settings
+from qtpy.QtCore import Qt
+
+from boltzformer.phantom import BRIGHT, Phantom
+from napari_boltzformer.layers import image_layer
+from napari_boltzformer.widget import BoltzFormerDock
+
+NEVER = {*"1234567efplzmxbv", "left", "right", "up", "down", "space"}
+
+
+@pytest.mark.parametrize("kind", [Image, Labels])
+def test_no_key_of_ours_means_something_to_napari(dock: BoltzFormerDock, viewer: Any, kind: type) -> None:
+    ours = {str(KeyBinding.from_str(key.replace("Control", "Ctrl"))).lower() for key in dock.keys.used}
+    assert ours
+    assert not ours & NEVER
+    elsewhere = ("points", "shapes", "vectors", "tracks", "surface", "select_all_in_slice", "select_shapes")
+    other = "labels" if kind is Image else "image"
+    theirs: dict[str, str] = {}
+    for action, keys in get_settings().shortcuts.shortcuts.items():
+        if not any(word in action for word in (*elsewhere, f"_{other}_")):
+            theirs |= {str(key).lower(): action for key in keys}
+    assert len(theirs) > 10
+    layer_class_keys = {str(key).lower() for key in kind.class_keymap}
+    assert not {key: theirs[key] for key in ours & set(theirs)}
+    assert not ours & layer_class_keys
+
+
+def test_keys_are_on_our_masks_and_their_image_only(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    foreign = viewer.add_labels(small.volume.array.astype(int) * 0)
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    assert not foreign.keymap
+    assert len(image.keymap) == len(track.layer.keymap) == len(dock.keys.used)
+
+
+def test_holding_h_shows_the_image_alone(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    canvas(viewer).setFocus()
+    qtbot.keyPress(canvas(viewer), Qt.Key.Key_H)
+    assert not track.layer.visible
+    qtbot.keyRelease(canvas(viewer), Qt.Key.Key_H)
+    assert track.layer.visible
+    press(qtbot, viewer, Qt.Key.Key_N)
+    assert "Slice" in dock.message.text() or "No slice" in dock.message.text()
+
+
+def test_above_four_prompts_only_the_chosen_one_is_shown(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    type_lines(qtbot, dock, *(f"thing {n}" for n in range(5)))
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    tracks = dock.tracks()
+    assert [track.layer.visible for track in tracks] == [False] * 4 + [True]
+    assert len({track.colour for track in tracks}) == 5
+    assert all(track.layer.opacity == 0.35 for track in tracks)
+    where = dock.results.visualItemRect(dock.results.item(1)).center()
+    qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    assert [track.layer.visible for track in tracks] == [False, True, False, False, False]
