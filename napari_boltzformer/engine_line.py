@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boltzformer import BoltzFormerError, Session, SliceResult
 from boltzformer.phantom import phantom
+from boltzformer.protocol import ModelState
 from napari_boltzformer.knowledge import Knowledge
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ class EngineLine:
         dock = self._dock
         dock.engine.setText(line(health, None))
         if health["state"] == "ready":
-            dock.background.do(partial(knowledge_of, dock.session), self._hand_over)
+            dock.background.do(dock.session.models, self._hand_over)
             dock.background.do(partial(seconds_per_slice, dock.session), lambda s: dock.engine.setText(line(health, s)))
 
-    def _hand_over(self, knowledge: Knowledge) -> None:
-        self._dock.prompt.knowledge = knowledge
+    def _hand_over(self, states: list[ModelState]) -> None:
+        own = next((one for one in states if one.name == self._dock.session.model), None)
+        self._dock.prompt.knowledge = Knowledge(asked=True) if own is None else Knowledge.of(own)
+        self._dock.models.show_models(states)
         self._dock.show_doubts()
 
 
@@ -64,9 +67,3 @@ def seconds_per_slice(session: Session) -> float | None:
         if isinstance(event, SliceResult):
             came.append(time.monotonic())
     return came[1] - came[0] if len(came) == 2 else None
-
-
-def knowledge_of(session: Session) -> Knowledge:
-    """The card of the session's own model."""
-    state = next((one for one in session.models() if one.name == session.model), None)
-    return Knowledge(asked=True) if state is None else Knowledge.of(state)

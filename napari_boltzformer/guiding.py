@@ -98,9 +98,9 @@ class Guide:
         guidance = self.guidance()
         if guidance is None:
             return
-        if self._run is not None and self._run in self._dock.runs:
+        if self._run is not None and self._run in self._dock.running.runs:
             self._run.job.cancel()  # its question is out of date
-        self._run = self._dock.start(only_this=True, guidance=guidance)
+        self._run = self._dock.running.start(only_this=True, guidance=guidance)
 
     def guidance(self) -> Guidance | None:
         """What is said about the chosen image and the prompt in hand, in voxels of the stored array."""

@@ -198,7 +198,7 @@ class Keeper:
             shown = tuple(reversed(states)) if view.flips[0] else tuple(states)
             track.restore(view.apply(annotation.labels.mask(value)), shown)
             track.layer.refresh()
-            self._dock.adopt(track)
+            self._dock.running.adopt(track)
         if number is not None:
             self._based_on[image.unique_id] = number
         if annotation.prompts:

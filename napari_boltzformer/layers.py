@@ -20,15 +20,19 @@ def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
     """A `Volume` as napari layer data: transposed and flipped (no copy), with diagonal scale and translate only."""
     view = volume.grid.canonical(volume.slice_axis)
     scale, translate = volume.grid.canonical_scale_translate(volume.slice_axis)
-    facts = {name: getattr(volume, name) for name in ("grid", "modality", "name", "source", "stacking_axis")}
     options = {
         "name": volume.name or "image",
         "scale": scale,
         "translate": translate,
-        "metadata": {KEY: facts},
+        "metadata": {KEY: facts_of(volume)},
         "rgb": volume.array.ndim == 4,
     }
     return view.apply(volume.array), options, "image"
+
+
+def facts_of(volume: Volume) -> dict[str, Any]:
+    """What a layer of this image, or of a mask on it, must not lose."""
+    return {name: getattr(volume, name) for name in ("grid", "modality", "name", "source", "stacking_axis")}
 
 
 def volume_of(layer: Image) -> Volume:
@@ -41,7 +45,7 @@ def volume_of(layer: Image) -> Volume:
         axis = facts["stacking_axis"]
         return Volume(facts["grid"].canonical(axis).undo(data), **facts)
     array = data[None] if data.ndim - bool(layer.rgb) == 2 else data
-    return Volume(array, _own_grid(layer, array.shape[:3]), name=layer.name)
+    return Volume(array, own_grid(layer, array.shape[:3]), name=layer.name)
 
 
 def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -76,7 +80,7 @@ def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, flo
     return zyx[2], zyx[1], zyx[0]
 
 
-def _own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
+def own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
     """A layer that is not ours: its own transform, when that is diagonal."""
     matrix = np.asarray(layer.affine.affine_matrix)[:-1, :-1]
     if (

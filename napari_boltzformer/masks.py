@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import LabelMap, Prompt, SlicePlan, SliceResult
 from boltzformer.types import SliceState
-from napari_boltzformer.layers import empty_labels, volume_of
+from napari_boltzformer.layers import KEY, empty_labels, facts_of, volume_of
 
 if TYPE_CHECKING:
     import napari
@@ -205,7 +205,8 @@ def new_track(viewer: napari.viewer.Viewer, image: Image, prompt: Prompt) -> Tra
     used = [track.colour for track in before]
     colour = min(COLOURS, key=used.count)
     data, options = empty_labels(image, prompt.name)
-    layer = viewer.add_labels(data, **options, opacity=OPACITY, colormap=_one_colour(colour))
+    facts = {KEY: facts_of(volume_of(image))}
+    layer = viewer.add_labels(data, **options, opacity=OPACITY, colormap=_one_colour(colour), metadata=facts)
     track = Track(layer, image, prompt, colour)
     viewer.layers.selection.active = active
     show_few(viewer, image, layer if len(before) >= MOST_SHOWN else None)

@@ -10,47 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QGuiApplication, QKeyEvent
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QKeyEvent
 
-from boltzformer import (
-    Adjusted,
-    BoltzFormerError,
-    Cancelled,
-    Failed,
-    Guidance,
-    Prediction,
-    Queued,
-    Session,
-    SliceResult,
-    Started,
-)
+from boltzformer import BoltzFormerError, Session
 from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.samples import Sample, sample
-from napari_boltzformer.background import POLL_MS, Background
+from napari_boltzformer.background import Background
 from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.exporting import ask_and_export
 from napari_boltzformer.form import Form
 from napari_boltzformer.guiding import Guide
+from napari_boltzformer.hanging import hang
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
-from napari_boltzformer.knowledge import named_apart
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
 from napari_boltzformer.lesion_table import LesionTable
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
+from napari_boltzformer.model_panel import ModelPanel
 from napari_boltzformer.opening import Opening
 from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
 from napari_boltzformer.rings import Rings
-from napari_boltzformer.run import Run
+from napari_boltzformer.running import SEED, Running
 from napari_boltzformer.sampling import LooksView
+from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
 
 if TYPE_CHECKING:
     import napari
-
-SEED = 0
-RECOUNT_MS = 500
 
 
 class BoltzFormerDock(Form):
@@ -60,7 +48,6 @@ class BoltzFormerDock(Form):
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.session = session or Session.local(self.settings.model)
-        self.runs: list[Run] = []
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks_view: LooksView | None = None
         self.looks = self.add_more("How it looked")
@@ -71,52 +58,22 @@ class BoltzFormerDock(Form):
         self.point = self.add_more("Point: here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
-        self._objects: dict[str, int] = {}
-        self._recount: set[str] = set()
         self._looked_for: set[str] = set()
+        self.running = Running(self)
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
+        self.models, self.seeing = ModelPanel(self), Seeing(self)
+        self.more_layout.addWidget(self.models)
+        self.more_layout.addWidget(self.seeing)
+        self.more.toggled.connect(lambda _: self.seeing.show_picture())
         self._connect()
         self._list_images()
-        self._show_state()
+        self.show_state()
         self.engine_line = EngineLine(self)
         self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
-
-    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
-        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
-        layer = self.chosen_image()
-        if layer is None:
-            self.notice.say("Open an image first: Open…, drop a file here, or try the example.")
-            return None
-        try:
-            texts = [guidance.prompt] if guidance is not None and guidance.prompt else self.prompt.texts()
-            prompts = named_apart(texts)
-            if not prompts:
-                raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
-            volume, here = volume_of(layer), self.current_slice()
-            job = self.session.segment(
-                volume,
-                prompts,
-                seed=SEED,
-                start=here,
-                slices=[here] if only_this else None,
-                samples=self.settings.samples,
-                guidance=guidance,
-            )
-        except BoltzFormerError as error:
-            self.notice.fail(str(error))
-            return None
-        warnings = {text: self.prompt.knowledge.warning(text) for text in texts}
-        self.runs.append(Run(self.viewer, layer, prompts, job, warnings=warnings, whole=not only_this))
-        self.settings.asked(texts)
-        self.progress.setRange(0, 0)
-        self.notice.say("Starting…")
-        self._show_state()
-        self._timer.start()
-        return self.runs[-1]
 
     def chosen_image(self) -> Image | None:
         """The image layer in the Image box."""
@@ -149,82 +106,29 @@ class BoltzFormerDock(Form):
         active = self.viewer.layers.selection.active
         return next((track for track in tracks if same(track.layer, active)), tracks[-1] if tracks else None)
 
-    # --- while it works -----------------------------------------------------------------------------------------
-
-    def _on_tick(self) -> None:
-        if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
-            return  # nothing is written under a stroke; the job keeps its events
-        for run in list(self.runs):
-            self._follow(run)
-        if not self.runs:
-            self._timer.stop()
-
-    def _follow(self, run: Run) -> None:
-        events = run.job.poll()
-        for event in events:
-            match event:
-                case Queued(position):
-                    self.notice.say(f"Waiting: {position} before it.")
-                case Started(plan, total, made):
-                    run.begin(plan, total, made)
-                    for track in run.tracks:
-                        self.adopt(track)
-                    self.progress.setRange(0, total)
-                    self.progress.setValue(0)
-                case SliceResult():
-                    run.write(event)
-                    self.progress.setValue(run.done)
-                    self.message.setText(run.progress())
-                case Adjusted(what, why):
-                    self.notice.say(f"{what}. {why}")
-                case Prediction():
-                    run.end("finished", event.provenance)
-                    self._finish(run, run.summary())
-                case Cancelled():
-                    run.end("cancelled")
-                    self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
-                case Failed(error):
-                    run.end("failed")
-                    self._finish(run, "")
-                    self.notice.fail(error, f"Run: {run.summary()}")
-        run.refresh()  # once per tick, however many slices came
-        if events:
-            self.show_results()
-
-    def _finish(self, run: Run, sentence: str) -> None:
-        self.runs.remove(run)
-        self.keeper.touch()
-        self.progress.setRange(0, max(self.progress.maximum(), 1))
-        self.notice.say(sentence)
-        self._recount |= {track.layer.unique_id for track in run.tracks}
-        self._count()
-        self._show_state()
-
-    def _show_state(self) -> None:
+    def show_state(self) -> None:
         """Which buttons can do something now."""
-        self.all_slices.setEnabled(not any(run.whole for run in self.runs))
-        self.cancel.setEnabled(bool(self.runs))
+        self.all_slices.setEnabled(not any(run.whole for run in self.running.runs))
+        self.cancel.setEnabled(bool(self.running.runs))
         for button in (self.looks, self.export):
-            button.setEnabled(not self.runs)
-        self.revert.setEnabled(not self.runs and any(track.can_revert for track in self.tracks()))
+            button.setEnabled(not self.running.runs)
+        self.revert.setEnabled(not self.running.runs and any(track.can_revert for track in self.tracks()))
         self.example.setVisible(self.image.count() == 0)
 
-    def _on_cancel(self) -> None:
-        for run in self.runs:
-            run.job.cancel()
-        self.notice.say("Stopping after the slice in hand…")
-
     def _on_scroll(self, event: Any = None) -> None:
-        for run in self.runs:
+        for run in self.running.runs:
             if run.whole and same(run.image, self.chosen_image()):
                 run.job.focus(self.current_slice())
         self.keeper.on_screen()
-        QTimer.singleShot(0, self.show_results)  # layers must not come and go while the viewer draws
+        self.seeing.show_picture()
+        self._show_soon()
 
-    def adopt(self, track: Track) -> None:
-        """Listens to a mask of ours."""
-        track.changed = partial(self._on_change, track)
-        self.keys.bind(track.layer)
+    def _show_soon(self) -> None:
+        """Between two events: layers must not come and go while the viewer draws or lists them."""
+        QTimer.singleShot(0, self.show_results)
+
+    def _on_plane(self, event: Any = None) -> None:
+        hang(self.viewer, self.chosen_image())
 
     # --- results ------------------------------------------------------------------------------------------------
 
@@ -232,28 +136,9 @@ class BoltzFormerDock(Form):
         """Brings the rows up to date."""
         tracks, active = self.tracks(), self.viewer.layers.selection.active
         chosen = next((track for track in tracks if same(track.layer, active)), None)
-        self.results.show_tracks(tracks, self.row(), self._objects, chosen)
+        self.results.show_tracks(tracks, self.row(), self.running.objects, chosen)
         self.proposals.show()
         self.rings.show()
-
-    def _on_change(self, track: Track) -> None:
-        """A person painted."""
-        self.keeper.touch()
-        self._objects.pop(track.layer.unique_id, None)
-        self._recount.add(track.layer.unique_id)
-        self._recounting.start()
-
-    def _count(self) -> None:
-        """Objects of what changed, beside the viewer: a large mask takes a second."""
-        due = [track for track in self.tracks() if track.layer.unique_id in self._recount]
-        self._recount.clear()
-        for track in due:
-            rows = track.rows[list(track.scores)] if len(track.scores) == 1 else track.rows
-            self.background.do(partial(_objects_in, rows.copy()), partial(self._counted, track.layer.unique_id))
-
-    def _counted(self, layer: str, objects: int) -> None:
-        self._objects[layer] = objects
-        self.show_results()
 
     def _on_row(self, item: Any) -> None:
         track = self.results.tracks[self.results.row(item)]
@@ -263,16 +148,6 @@ class BoltzFormerDock(Form):
             image = self.chosen_image()
             if image is not None:
                 show_few(self.viewer, image, track.layer)
-
-    def _on_revert(self) -> None:
-        count = sum(track.revert() for track in self.tracks())
-        for track in self.tracks():
-            track.layer.refresh()
-        self.notice.say(f"Took the last run back in {count} {'mask slice' if count == 1 else 'mask slices'}.")
-        self._recount |= {track.layer.unique_id for track in self.tracks()}
-        self._count()
-        self.show_results()
-        self._show_state()
 
     # --- opening, leaving, the rest -----------------------------------------------------------------------------
 
@@ -294,7 +169,8 @@ class BoltzFormerDock(Form):
             self.notice.say("Run a prompt first, then see how the model looked.")
             return
         volume, index, prompt = volume_of(layer), self.current_slice(), track.prompt.text
-        plan, window, shown = plan_of(volume), volume.window(), np.array(track.rows[self.row()])
+        window = self.seeing.window_of(layer, volume) or volume.window()
+        plan, shown = plan_of(volume), np.array(track.rows[self.row()])
         picture = slice_picture(volume, plan, window, index)
 
         def look() -> np.ndarray:
@@ -317,14 +193,14 @@ class BoltzFormerDock(Form):
 
     def _on_removed(self, event: Any) -> None:
         gone = event.value
-        for run in self.runs:
+        for run in self.running.runs:
             if same(gone, run.image):
                 run.job.cancel()
         track = track_of(gone)
         if track is not None:
             # Later: within the viewer's own event, adding a layer again would confuse it.
             self.notice.say(f"'{track.name}' was removed. Result kept.", "Restore", partial(self._bring_back, track))
-        QTimer.singleShot(0, self.show_results)
+        self._show_soon()
 
     def _bring_back(self, track: Track) -> None:
         if track.layer not in self.viewer.layers:
@@ -350,8 +226,10 @@ class BoltzFormerDock(Form):
         if layer is not None:
             self.keys.bind(layer)
             self._look_for_work(layer)
-        self.show_results()
-        self._show_state()
+        hang(self.viewer, layer)
+        self.seeing.show_picture()
+        self._show_soon()
+        self.show_state()
 
     def _look_for_work(self, layer: Image) -> None:
         """Once per image."""
@@ -388,8 +266,8 @@ class BoltzFormerDock(Form):
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: then its engine ends, too."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            if self.runs:
-                self._on_cancel()
+            if self.running.runs:
+                self.running.cancel()
             self.session.close()
             self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
         return super().event(event)
@@ -401,12 +279,12 @@ class BoltzFormerDock(Form):
         self.keys.add("n", self.keeper.next_doubtful)
         for button, do in (
             (self.example, self._on_example),
-            (self.this_slice, lambda: self.start(only_this=True)),
-            (self.all_slices, lambda: self.start(only_this=False)),
-            (self.cancel, self._on_cancel),
+            (self.this_slice, lambda: self.running.start(only_this=True)),
+            (self.all_slices, lambda: self.running.start(only_this=False)),
+            (self.cancel, self.running.cancel),
             (self.looks, self._on_looks),
-            (self.export, partial(ask_and_export, self)),
-            (self.revert, self._on_revert),
+            (self.export, lambda: ask_and_export(self)),
+            (self.revert, self.running.revert),
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
@@ -416,19 +294,13 @@ class BoltzFormerDock(Form):
             (self.unpoint, self.guide.remove_last),
             (self.box, self.guide.box),
         ):
-            button.clicked.connect(do)
+            button.clicked.connect(lambda _=False, do=do: do())
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
         self.image.currentIndexChanged.connect(lambda _: self._on_image())
         self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
         self.doubt.hide()
-        self._timer, self._recounting = QTimer(self), QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._on_tick)
-        self._recounting.setSingleShot(True)
-        self._recounting.setInterval(RECOUNT_MS)
-        self._recounting.timeout.connect(self._count)
         layers, dims = self.viewer.layers.events, self.viewer.dims.events
         heard = [
             (layers.inserted, self._list_images),
@@ -436,19 +308,14 @@ class BoltzFormerDock(Form):
             (layers.renamed, self._list_images),
             (layers.removed, self._on_removed),
             (dims.current_step, self._on_scroll),
+            (dims.order, self._on_plane),
+            (dims.ndisplay, self._on_plane),
         ]
         for event, listener in heard:
             event.connect(listener)
         self.destroyed.connect(
             partial(_leave, self.session, (self.background.pool, self.keeper.background.pool), heard)
         )
-
-
-def _objects_in(rows: np.ndarray) -> int:
-    """Connected objects; of one slice, within it."""
-    from boltzformer.objects import pieces
-
-    return int(pieces(rows).max(initial=0))
 
 
 def _leave(session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], *_: object) -> None:

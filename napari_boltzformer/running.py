@@ -1,0 +1,179 @@
+"""`Running`: what is under way: asks the engine, follows the jobs by a timer, counts what was found."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
+
+from boltzformer import (
+    Adjusted,
+    BoltzFormerError,
+    Cancelled,
+    Failed,
+    Guidance,
+    Prediction,
+    Queued,
+    SliceResult,
+    Started,
+)
+from napari_boltzformer.background import POLL_MS
+from napari_boltzformer.knowledge import named_apart
+from napari_boltzformer.layers import volume_of
+from napari_boltzformer.masks import Track
+from napari_boltzformer.run import Run
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+SEED = 0
+RECOUNT_MS = 500
+
+
+class Running:
+    """Several runs at once: a slice or a pointed question overtakes a volume."""
+
+    def __init__(self, dock: BoltzFormerDock) -> None:
+        self._dock = dock
+        self.runs: list[Run] = []
+        self.objects: dict[str, int] = {}
+        """Counted so far, by the mask's layer."""
+        self._recount: set[str] = set()
+        self._timer, self._recounting = QTimer(dock), QTimer(dock)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._on_tick)
+        self._recounting.setSingleShot(True)
+        self._recounting.setInterval(RECOUNT_MS)
+        self._recounting.timeout.connect(self._count)
+
+    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
+        layer = self._dock.chosen_image()
+        if layer is None:
+            self._dock.notice.say("Open an image first: Open…, drop a file here, or try the example.")
+            return None
+        try:
+            texts = [guidance.prompt] if guidance is not None and guidance.prompt else self._dock.prompt.texts()
+            prompts = named_apart(texts)
+            if not prompts:
+                raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+            volume, here = volume_of(layer), self._dock.current_slice()
+            job = self._dock.session.segment(
+                volume,
+                prompts,
+                seed=SEED,
+                start=here,
+                slices=[here] if only_this else None,
+                samples=self._dock.settings.samples,
+                guidance=guidance,
+                window=self._dock.seeing.window_of(layer, volume),
+            )
+        except BoltzFormerError as error:
+            self._dock.notice.fail(str(error))
+            return None
+        warnings = {text: self._dock.prompt.knowledge.warning(text) for text in texts}
+        self.runs.append(Run(self._dock.viewer, layer, prompts, job, warnings=warnings, whole=not only_this))
+        self._dock.settings.asked(texts)
+        self._dock.progress.setRange(0, 0)
+        self._dock.notice.say("Starting…")
+        self._dock.show_state()
+        self._timer.start()
+        return self.runs[-1]
+
+    def _on_tick(self) -> None:
+        if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            return  # nothing is written under a stroke; the job keeps its events
+        for run in list(self.runs):
+            self._follow(run)
+        if not self.runs:
+            self._timer.stop()
+
+    def _follow(self, run: Run) -> None:
+        events = run.job.poll()
+        for event in events:
+            match event:
+                case Queued(position):
+                    self._dock.notice.say(f"Waiting: {position} before it.")
+                case Started(plan, total, made):
+                    run.begin(plan, total, made)
+                    for track in run.tracks:
+                        self.adopt(track)
+                    self._dock.progress.setRange(0, total)
+                    self._dock.progress.setValue(0)
+                case SliceResult():
+                    run.write(event)
+                    self._dock.progress.setValue(run.done)
+                    self._dock.message.setText(run.progress())
+                case Adjusted(what, why):
+                    self._dock.notice.say(f"{what}. {why}")
+                case Prediction():
+                    run.end("finished", event.provenance)
+                    self._finish(run, run.summary())
+                case Cancelled():
+                    run.end("cancelled")
+                    self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
+                case Failed(error):
+                    run.end("failed")
+                    self._finish(run, "")
+                    self._dock.notice.fail(error, f"Run: {run.summary()}")
+        run.refresh()  # once per tick, however many slices came
+        if events:
+            self._dock.show_results()
+
+    def _finish(self, run: Run, sentence: str) -> None:
+        self.runs.remove(run)
+        self._dock.keeper.touch()
+        self._dock.progress.setRange(0, max(self._dock.progress.maximum(), 1))
+        self._dock.notice.say(sentence)
+        self._recount |= {track.layer.unique_id for track in run.tracks}
+        self._count()
+        self._dock.show_state()
+
+    def cancel(self) -> None:
+        for run in self.runs:
+            run.job.cancel()
+        self._dock.notice.say("Stopping after the slice in hand…")
+
+    def adopt(self, track: Track) -> None:
+        """Listens to a mask of ours."""
+        track.changed = partial(self._on_change, track)
+        self._dock.keys.bind(track.layer)
+
+    def _on_change(self, track: Track) -> None:
+        """A person painted."""
+        self._dock.keeper.touch()
+        self.objects.pop(track.layer.unique_id, None)
+        self._recount.add(track.layer.unique_id)
+        self._recounting.start()
+
+    def _count(self) -> None:
+        """Objects of what changed, beside the viewer: a large mask takes a second."""
+        due = [track for track in self._dock.tracks() if track.layer.unique_id in self._recount]
+        self._recount.clear()
+        for track in due:
+            rows = track.rows[list(track.scores)] if len(track.scores) == 1 else track.rows
+            self._dock.background.do(partial(_objects_in, rows.copy()), partial(self._counted, track.layer.unique_id))
+
+    def _counted(self, layer: str, objects: int) -> None:
+        self.objects[layer] = objects
+        self._dock.show_results()
+
+    def revert(self) -> None:
+        count = sum(track.revert() for track in self._dock.tracks())
+        for track in self._dock.tracks():
+            track.layer.refresh()
+        self._dock.notice.say(f"Took the last run back in {count} {'mask slice' if count == 1 else 'mask slices'}.")
+        self._recount |= {track.layer.unique_id for track in self._dock.tracks()}
+        self._count()
+        self._dock.show_results()
+        self._dock.show_state()
+
+
+def _objects_in(rows: np.ndarray) -> int:
+    """Connected objects; of one slice, within it."""
+    from boltzformer.objects import pieces
+
+    return int(pieces(rows).max(initial=0))

@@ -1,0 +1,151 @@
+"""What napari asks of a plugin: writing, the layer action, upright planes; and what the model is shown."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui import DIST, click, done, ready, type_lines, until
+from napari.layers import Image, Labels
+from phantom_model import PHANTOM_MODEL
+from storage_orders import ORDERS, grid_of, rotation, stored
+
+from boltzformer import Prompt, Session, Volume, io
+from boltzformer.phantom import BRIGHT, Phantom
+from napari_boltzformer.actions import segment, segmented
+from napari_boltzformer.hanging import sides
+from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
+from napari_boltzformer.masks import Track, label_map
+from napari_boltzformer.widget import BoltzFormerDock
+from napari_boltzformer.writers import write_labels
+
+
+def test_masks_of_all_48_storage_orders_are_written_voxel_exact(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    array, grid = rng.random((5, 6, 7)).astype(np.float32), grid_of((5, 6, 7), (3.0, 1.0, 0.8), rotation(9, -4, 12))
+    truth = rng.random(array.shape) < 0.3
+    for number, (order, flips) in enumerate(ORDERS):
+        moved, place = stored(array, grid, order, flips)
+        mask, _ = stored(truth, grid, order, flips)
+        volume = Volume(moved, place, name="x")
+        data, options, _ = image_layer(volume)
+        image = Image(data, **options)
+        assert np.array_equal(volume_of(image).array, moved)
+        seen, about = empty_labels(image, "lesion")
+        layer = Labels(seen, **about, metadata={"boltzformer": facts_of(volume)})
+        track = Track(layer, image, Prompt("lesion"), "#000000")
+        view = place.canonical(volume.slice_axis)
+        track.rows[...] = view.apply(mask)
+        labels = label_map(image, [track])
+        assert np.array_equal(labels.layers[0] > 0, mask)
+        (path, *_) = write_labels(str(tmp_path / f"{number}.nii.gz"), [layer.as_layer_data_tuple()])
+        back = io.read(path)
+        assert back.grid.same_as(place)
+        assert np.array_equal(back.array > 0, mask)
+        k, j, i = np.argwhere(mask)[0].tolist()
+        canonical = np.argwhere(view.apply(_only(mask.shape, (k, j, i))))[0]
+        assert stored_voxel(volume, canonical) == (i, j, k)
+
+
+def _only(shape: tuple[int, ...], place: tuple[int, ...]) -> Any:
+    one = np.zeros(shape, bool)
+    one[place] = True
+    return one
+
+
+def test_several_layers_are_saved_in_one_file_by_napari_itself(viewer: Any, tmp_path: Path) -> None:
+    one = viewer.add_labels(np.array([[0, 1], [2, 0]]), name="one", scale=(2, 3))
+    two = viewer.add_labels(np.array([[1, 1], [0, 0]]), name="two", scale=(2, 3))
+    viewer.layers.selection = {one, two}
+    written = viewer.layers.save(str(tmp_path / "both.seg.nrrd"), selected=True, plugin=DIST)
+    labels = io.read_labels(written[0])
+    assert sorted(labels.names.values()) == ["one 1", "one 2", "two"]
+    assert labels.grid.spacing_mm == (3.0, 2.0, 1.0)
+
+
+def test_planes_hang_upright_and_the_letters_say_which_side_is_which(
+    viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    for order, flips in (ORDERS[0], ORDERS[-1], ORDERS[17]):
+        array, grid = stored(small.volume.array, small.volume.grid, order, flips)
+        data, options, _ = image_layer(Volume(array, grid, name="head"))
+        image = viewer.add_image(data, **options)
+        for axes in ((0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)):
+            viewer.dims.order = axes
+            vertical, horizontal = (str(one).lower() for one in viewer.camera.orientation2d)
+            begin, end = sides(image, axes[1])
+            top = end if "up" in vertical else begin
+            assert top in ("H", "A", "L", "R")
+            left = sides(image, axes[2])[1 if "left" in horizontal else 0]
+            assert left in ("R", "A", "H", "F")
+            assert f"top {top}" in viewer.text_overlay.text
+            assert f"left {left}" in viewer.text_overlay.text
+        viewer.dims.order = (0, 1, 2)
+        viewer.layers.remove(image)
+
+
+def test_three_planes_can_be_looked_at(viewer: Any, dock: BoltzFormerDock, qtbot: Any) -> None:
+    click(qtbot, dock.example)
+    until(qtbot, lambda: dock.image.count() == 1)
+    shots = Path(__file__).parents[2] / "screenshots"
+    shots.mkdir(exist_ok=True)
+    for name, order in (("axial", (0, 1, 2)), ("coronal", (1, 0, 2)), ("sagittal", (2, 0, 1))):
+        viewer.dims.order = order
+        viewer.reset_view()
+        picture = viewer.screenshot(path=str(shots / f"plane-{name}.png"), canvas_only=True, flash=False)
+        assert picture.std() > 20
+        assert "top H" in viewer.text_overlay.text or name == "axial"
+
+
+def test_the_window_is_the_models_own_and_recorded(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    image.contrast_limits = (10, 60)  # changes nothing
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.more)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    assert track.runs[0]["window"]["kind"] == small.volume.window().kind
+    click(qtbot, dock.seeing.mine)
+    until(qtbot, lambda: not dock.seeing.picture.pixmap().isNull())
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    assert track.runs[1]["window"] == {"low": 10.0, "high": 60.0, "kind": "the viewer's contrast", "zero": False}
+
+
+def test_the_layer_action_returns_layer_data(
+    qtbot: Any, viewer: Any, small: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    with Session.local(PHANTOM_MODEL) as session:
+        mask, about, kind = segmented(image, BRIGHT, session)
+    assert kind == "labels"
+    assert mask.shape == image.data.shape
+    assert mask.any()
+    assert tuple(about["scale"]) == tuple(image.scale)
+    form = segment()
+    viewer.window.add_dock_widget(form)
+    form.reset_choices()
+    form.prompt.value, form.model.value = BRIGHT, str(PHANTOM_MODEL)
+    assert form.image.value is not None
+    form()
+    until(qtbot, lambda: any(layer.name == BRIGHT for layer in viewer.layers))
+    assert np.array_equal(np.asarray(viewer.layers[BRIGHT].data) > 0, mask > 0)
+
+
+def test_another_model_is_loaded_and_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    ready(qtbot, dock)
+    click(qtbot, dock.more)
+    until(qtbot, lambda: dock.models.choice.findData("default") >= 0)
+    dock.models.choice.setCurrentIndex(dock.models.choice.findData("default"))
+    dock.models.choice.activated.emit(dock.models.choice.currentIndex())
+    until(qtbot, lambda: dock.session.model == "default")
+    assert dock.message.text().startswith("The model is loaded")
+    again = BoltzFormerDock(viewer)
+    qtbot.addWidget(again)
+    assert again.session.model == "default"
+    again.session.close()

@@ -1,0 +1,83 @@
+"""The lesion table: objects linked to the masks, left out of exports one by one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gui import click, done, type_lines, until
+from qtpy.QtCore import Qt
+
+from boltzformer import io
+from boltzformer.phantom import BRIGHT, DARK, Phantom
+from napari_boltzformer.exporting import export_to
+from napari_boltzformer.layers import image_layer
+from napari_boltzformer.rings import NAME, small_objects
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def cell(qtbot: Any, table: Any, row: int, column: int) -> None:
+    where = table.visualRect(table.model().index(row, column))
+    spot = where.center()
+    if column == 0:
+        spot.setX(where.left() + 10)  # the tick
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+
+
+def test_objects_are_listed_found_again_and_left_out(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, tmp_path: Path
+) -> None:
+    data, options, _ = image_layer(made.volume)
+    viewer.add_image(data, **options)
+    type_lines(qtbot, dock, BRIGHT, DARK)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    click(qtbot, dock.more)
+    click(qtbot, dock.table)
+    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
+    table, lesions = dock.lesions.table, dock.lesions.lesions
+    assert table.rowCount() == len(lesions) == 3
+    for one in lesions:
+        track = next(track for track in dock.tracks() if track.layer.unique_id == one.layer)
+        assert track.rows[one.voxel]
+    assert [one.finding.name for one in lesions] == [BRIGHT, BRIGHT, DARK]
+    dock.jump(0)
+    cell(qtbot, table, 1, 1)
+    assert dock.row() == lesions[1].voxel[0]
+    whole = export_to(dock, tmp_path / "whole.seg.nrrd")[0]
+    cell(qtbot, table, 1, 0)
+    assert "2 objects" in dock.lesions.total.text()
+    assert "1 left out of export" in dock.lesions.total.text()
+    part = export_to(dock, tmp_path / "part.seg.nrrd")[0]
+    before, after = (io.read_labels(path) for path in (whole, part))
+    gone = before.layers.astype(bool) & ~after.layers.astype(bool)
+    assert int(gone.sum()) == lesions[1].finding.voxels
+    assert not (after.layers.astype(bool) & ~before.layers.astype(bool)).any()
+    lines = dock.lesions.csv_text().splitlines()
+    assert len(lines) == 3
+    cell(qtbot, table, 1, 0)
+    assert len(dock.lesions.csv_text().splitlines()) == 4
+
+
+def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    row = dock.row()
+    track.rows[row] = 0
+    track.layer.brush_size = 1
+    track.layer.paint((row, 5, 6), 1)
+    dock.show_results()
+    rings = viewer.layers[NAME]
+    assert rings.data.tolist() == [[row, 5, 6]]
+    assert tuple(rings.canvas_size_limits) == (24, 24)
+    track.layer.brush_size = 9
+    track.layer.paint((row, 5, 6), 1)
+    dock.show_results()
+    assert len(rings.data) == 0
+    assert small_objects(track, row) == []
+    assert np.count_nonzero(track.rows[row]) > 8

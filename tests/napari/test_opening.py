@@ -1,0 +1,67 @@
+"""Opening: off the viewer's thread; of several DICOM series the largest, and a table to choose from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui import DIST, answer_file_dialog, click, until
+from image_files import write_series
+
+from boltzformer.phantom import Phantom
+from napari_boltzformer.opening import is_scout, largest, series_below
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+@pytest.fixture
+def study(small: Phantom, tmp_path: Path) -> Path:
+    """A scout, a head and the same head at fewer slices."""
+    grid, array, study = small.volume.grid, small.volume.array, tmp_path / "study"
+    study.mkdir()
+    for number, (name, slices) in enumerate((("scout", 2), ("thin", 16), ("thick", 8)), 1):
+        place = replace(grid, shape=(slices, *grid.shape[1:]))
+        paths = write_series(tmp_path / name, array[:slices], place, SeriesDescription=name, SeriesNumber=number)
+        for path in paths:
+            path.rename(study / f"{name}-{path.name}")
+    return study
+
+
+def test_the_largest_series_is_opened_and_the_others_are_named(
+    viewer: Any, dock: BoltzFormerDock, study: Path, small: Phantom
+) -> None:
+    found = series_below(study)
+    assert [one.description for one in found] == ["scout", "thin", "thick"]
+    assert largest(found).description == "thin"
+    assert [is_scout(one, found) for one in found] == [True, False, False]
+    (layer,) = viewer.open(str(study), plugin=DIST)
+    assert layer.data.shape[0] == 16
+    assert dock.image.count() == 1
+
+
+def test_open_shows_a_table_of_series_and_reads_the_chosen_one(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, study: Path, small: Phantom, small_file: Path, tmp_path: Path
+) -> None:
+    lone = write_series(tmp_path / "lone", small.volume.array, small.volume.grid)[0]
+    answer_file_dialog(lone)
+    click(qtbot, dock.open)
+    until(qtbot, lambda: dock.image.count() == 1)  # its own folder holds one series: no question
+    assert viewer.layers[0].data.shape[0] == 16
+    dock.opening.open(study)
+    until(qtbot, lambda: dock.opening.dialog is not None and dock.opening.dialog.isVisible())
+    table = dock.opening.dialog.table
+    assert [table.item(n, 1).text() for n in range(3)] == ["CT scout", "CT thin", "CT thick"]
+    assert [table.item(n, 2).text() for n in range(3)] == ["2", "16", "8"]
+    assert table.currentRow() == 1
+    assert table.item(0, 1).foreground().color().name() == "#808080"
+    assert not any(table.item(n, 0).icon().isNull() for n in range(3))
+    table.selectRow(2)
+    click(qtbot, dock.opening.dialog.buttons.buttons()[0])
+    until(qtbot, lambda: dock.image.count() == 2)
+    assert viewer.layers[1].data.shape[0] == 8
+
+    dock.opening.open(small_file)
+    until(qtbot, lambda: dock.image.count() == 3)
+    dock.opening.open(small_file.with_name("missing.nii.gz"))
+    until(qtbot, lambda: "does not exist" in dock.message.text())
+    assert np.asarray(viewer.layers[2].data).shape[0] == 16
