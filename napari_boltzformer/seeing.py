@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AUTO, MINE = "auto", "my contrast"
 SIDE = 72
+SOON_MS = 150
 
 
 class Seeing(QWidget):
@@ -37,6 +38,10 @@ class Seeing(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         for widget in (QLabel("Model sees"), self.choice, self.mine, self.picture):
             line.addWidget(widget)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(SOON_MS)
+        self._soon.timeout.connect(self._make_picture)
         self.choice.currentTextChanged.connect(self.show_picture)
         self.mine.clicked.connect(self._use_mine)
 
@@ -48,7 +53,10 @@ class Seeing(QWidget):
         return self._windows.get((image.unique_id, how)) or self._made(image, volume, how)
 
     def show_picture(self) -> None:
-        """Of the slice on screen; only while somebody can see it."""
+        """Of the slice on screen, once scrolling rests; only while somebody can see it."""
+        self._soon.start()
+
+    def _make_picture(self) -> None:
         image = self._dock.chosen_image()
         if image is None or not self.isVisible():
             return

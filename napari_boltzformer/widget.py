@@ -8,13 +8,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
-from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.samples import Sample, sample
 from napari_boltzformer.background import Background
 from napari_boltzformer.engine_line import EngineLine
@@ -26,19 +25,23 @@ from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
 from napari_boltzformer.lesion_table import LesionTable
+from napari_boltzformer.looking import Looking
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
 from napari_boltzformer.opening import Opening
 from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
 from napari_boltzformer.rings import Rings
-from napari_boltzformer.running import SEED, Running
+from napari_boltzformer.running import Running
 from napari_boltzformer.sampling import LooksView
 from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
 
 if TYPE_CHECKING:
     import napari
+
+SAMPLES = 4
+"""So many seeds tell where the model is unsure."""
 
 
 class BoltzFormerDock(Form):
@@ -49,7 +52,6 @@ class BoltzFormerDock(Form):
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.session = session or Session.local(self.settings.model)
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
-        self.looks_view: LooksView | None = None
         self.looks = self.add_more("How it looked")
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all slices seen")
@@ -63,9 +65,19 @@ class BoltzFormerDock(Form):
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
+        self.looking = Looking(self)
         self.models, self.seeing = ModelPanel(self), Seeing(self)
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
+        self.unsure, self.ring = (
+            QCheckBox("4 samples per slice: shows where it is unsure"),
+            QCheckBox("Ring tiny objects"),
+        )
+        self.unsure.setChecked(self.settings.samples > 1)
+        self.ring.setChecked(self.settings.rings)
+        for box in (self.unsure, self.ring):
+            self.more_layout.addWidget(box)
+            box.toggled.connect(self._on_choice)
         self.more.toggled.connect(lambda _: self.seeing.show_picture())
         self._connect()
         self._list_images()
@@ -163,27 +175,11 @@ class BoltzFormerDock(Form):
         self.prompt.setPlainText(case.prompt)
         self.notice.say("The example is open: Ctrl+Enter looks at this slice.")
 
-    def _on_looks(self) -> None:
-        layer, track = self.chosen_image(), self.active_track()
-        if layer is None or track is None:
-            self.notice.say("Run a prompt first, then see how the model looked.")
-            return
-        volume, index, prompt = volume_of(layer), self.current_slice(), track.prompt.text
-        window = self.seeing.window_of(layer, volume) or volume.window()
-        plan, shown = plan_of(volume), np.array(track.rows[self.row()])
-        picture = slice_picture(volume, plan, window, index)
-
-        def look() -> np.ndarray:
-            trace = self.session.trace(volume, prompt, index, seed=SEED, window=window)
-            return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
-
-        self.background.do(look, self._show_looks)
-
-    def _show_looks(self, picture: np.ndarray) -> None:
-        if self.looks_view is None:
-            self.looks_view = LooksView()
-            self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
-        self.looks_view.picture.show_picture(picture)
+    def _on_choice(self) -> None:
+        self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
+        self.settings.rings = self.ring.isChecked()
+        self.settings.save()
+        self._show_soon()
 
     def _on_table(self) -> None:
         if self.lesions is None:
@@ -272,6 +268,11 @@ class BoltzFormerDock(Form):
             self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
         return super().event(event)
 
+    @property
+    def looks_view(self) -> LooksView | None:
+        """The looks, once they were asked for."""
+        return self.looking.view
+
     def _connect(self) -> None:
         self.keys = Keys(self)
         self.keys.add("a", self.keeper.accept)
@@ -282,7 +283,7 @@ class BoltzFormerDock(Form):
             (self.this_slice, lambda: self.running.start(only_this=True)),
             (self.all_slices, lambda: self.running.start(only_this=False)),
             (self.cancel, self.running.cancel),
-            (self.looks, self._on_looks),
+            (self.looks, self.looking.look),
             (self.export, lambda: ask_and_export(self)),
             (self.revert, self.running.revert),
             (self.accept, self.keeper.accept),
