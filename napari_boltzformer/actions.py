@@ -1,7 +1,6 @@
 """Layers → Segment: the same run as a form of its own, for macros and other plugins; the answer is layer data."""
 
-from __future__ import annotations
-
+# No postponed annotations here: magicgui reads them as they are.
 import numpy as np
 from magicgui import magic_factory
 from napari.layers import Image
