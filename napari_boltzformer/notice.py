@@ -41,6 +41,16 @@ class Notice(QWidget):
         self.action.setVisible(bool(action))
         self.copy.hide()
 
+    def add(self, sentence: str, action: str, do: Callable[[], None]) -> None:
+        """Behind what was said already, e.g. how a run went."""
+        before = self.label.text()
+        self.say(before if sentence in before else f"{before} {sentence}".strip(), action, do)
+
+    def take_back(self, sentence: str) -> None:
+        """What was added holds no longer."""
+        if sentence and sentence in self.label.text():
+            self.say(self.label.text().replace(sentence, "").strip())
+
     def fail(self, sentence: str, details: str = "") -> None:
         """A sentence about what went wrong; the details name versions and no image."""
         self.say(sentence)

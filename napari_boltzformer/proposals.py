@@ -23,17 +23,18 @@ class Proposals:
         self._dock = dock
         self._layer: Vectors | None = None
         self._shown: tuple[tuple[str, int], ...] = ()
+        self._said = ""
 
     def show(self) -> None:
         """For the slice on screen."""
         row, image = self._dock.row(), self._dock.chosen_image()
         tracks = [track for track in self._dock.tracks() if row in track.proposals and track.layer.visible]
         now = tuple((track.layer.unique_id, hash((row, track.proposals[row].tobytes()))) for track in tracks)
-        if now == self._shown or image is None:
+        if now == self._shown:
             return
         self._shown = now
         self._clear()
-        if not tracks:
+        if not tracks or image is None:
             return
         viewer = self._dock.viewer
         lines = np.concatenate([dashes(track.proposed(row), row, image.ndim) for track in tracks])
@@ -46,7 +47,8 @@ class Proposals:
             layer.bind_key("Enter", lambda _: self.take(), overwrite=True)
             layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
         names = "', '".join(track.name for track in tracks)
-        self._dock.notice.say(f"You edited this slice, so the answer for '{names}' is only dashed.", "Take", self.take)
+        self._said = f"The answer for '{names}' is only dashed here: Enter takes it, Escape drops it."
+        self._dock.notice.add(self._said, "Take", self.take)
 
     def take(self) -> None:
         """As one step of undo."""
@@ -61,12 +63,12 @@ class Proposals:
         for track in self._dock.tracks():
             if row in track.proposals and track.layer.visible:
                 do(track, row)
-        self._dock.notice.say("")
         self._dock.show_results()
 
     def _clear(self) -> None:
         viewer, layer = self._dock.viewer, self._layer
-        self._layer = None
+        self._dock.notice.take_back(self._said)
+        self._layer, self._said = None, ""
         for one in [self._dock.chosen_image(), *(track.layer for track in self._dock.tracks())]:
             if one is not None:
                 one.bind_key("Enter", None, overwrite=True)
