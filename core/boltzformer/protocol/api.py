@@ -139,7 +139,7 @@ class ModelState:
     """Why it can't be used, if it can't."""
     metrics: dict[str, Any] = field(default_factory=dict[str, Any])
     card: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What it was taught, and how well it does, as its file tells: `Card.of({"card": card})`. Empty if it says nothing."""
+    """What it was taught and how well it does, for `Card.of({"card": card})`. Empty if its file says nothing."""
 
 
 @dataclass(frozen=True)
