@@ -108,8 +108,10 @@ class Job:
             with suppress(BackendError):  # a dead backend has stopped, too; one that ended has no focus
                 if stop:
                     backend.ask("POST", f"/jobs/{self._name}/cancel")
-                    return  # and never again: nothing else can be wanted of it
-                backend.ask("POST", f"/jobs/{self._name}/focus", json={"index": focus})
+                else:
+                    backend.ask("POST", f"/jobs/{self._name}/focus", json={"index": focus})
+            if stop:
+                return  # and never again, refused or not: nothing else can be wanted of it
 
     # --- on the job's thread -------------------------------------------------------------------------------------
 
