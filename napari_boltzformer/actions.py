@@ -6,6 +6,7 @@ from magicgui import magic_factory
 from napari.layers import Image
 from napari.qt.threading import FunctionWorker, thread_worker
 from napari.types import LayerDataTuple
+from qtpy.QtCore import QTimer
 
 from boltzformer import Prediction, Session
 from napari_boltzformer.knowledge import as_prompt
@@ -35,4 +36,6 @@ def segment(image: Image, prompt: str = "MS lesion in brain MRI", model: str = "
         with Session.local(model or Settings.load().model) as session:
             return segmented(image, prompt, session)
 
-    return work()
+    worker = work()
+    QTimer.singleShot(0, worker.start)  # only then has napari connected what takes the answer
+    return worker
