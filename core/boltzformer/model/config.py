@@ -294,4 +294,4 @@ def tiny() -> ModelConfig:
 def default() -> ModelConfig:
     """The shipped model: plain convolutions, 2-D, colour where there is colour."""
     text = TextConfig("table", vocabulary=1024, context=64, width=128, layers=2, heads=4, projection=128)
-    return _ours(128, 4, 128, (32, 16, 8), PlainConfig(), text, 512, "rgb")
+    return _ours(128, 4, 128, (32, 16, 8), PlainConfig(), text, 384, "rgb")  # 384: best on validation (RESULTS.md)
