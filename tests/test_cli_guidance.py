@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
 from boltzformer.cli import run
@@ -15,7 +16,7 @@ LOW = ("--threshold", 0.01, "--slices", "6:11")
 
 
 def call(*arguments: object) -> int:
-    return run(["segment", *map(str, arguments)])
+    return run(["segment", *map(str, arguments), "--model", str(PHANTOM_MODEL)])
 
 
 def story(folder: Path) -> dict[str, Any]:
