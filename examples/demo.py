@@ -63,12 +63,14 @@ def main() -> int:
 
     card = Card.of(history.notes)
     doubt = card.knows(UNKNOWN).warning() if card else ""
+    usual = card.knows(case.prompt).dice if card else None
+    promised = "" if usual is None else f" Its card says that {usual:.2f} is usual for such lesions."
     each = np.median(np.diff(finished)) if len(finished) > 1 else finished[0] - began
     print(f"""
 What happened: the model that comes with the package looked for '{case.prompt}' on {len(slices)} slices of a real FLAIR
 volume ({case.facts["dataset"]}), a patient that it was never trained on.
 Model: {history.name} ({history.data}), {engine.device}, {each:.2f} s per slice.
-Dice against the expert's mask: {score:.2f} on slice {case.index}, {whole:.2f} on all {len(slices)} slices together.
+Dice against the expert's mask: {score:.2f} on slice {case.index}, {whole:.2f} on all {len(slices)} together.{promised}
 Picture of the answer beside the expert's mask: {answer}
 Where the model looked, from the first look to the last: {looks}
 Mask with its provenance: {", ".join(str(path) for path in written)}
