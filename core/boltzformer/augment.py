@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from boltzformer.absent import empty_window
 from boltzformer.corpus import Picture
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
@@ -37,6 +38,8 @@ class Strength:
     """Share of the samples that get another picture's lesion, where there is one."""
     whole: float = 0.5
     """Share of the samples that show the whole image; the others show a part, larger."""
+    empty: float = 0.0
+    """Share of the samples that show a part where the object in focus is not, so that its absence is learnt."""
     long_side: tuple[int, int] = (256, 640)
     """Long side in pixels that an image is scaled to before a part is cut out."""
 
@@ -73,9 +76,16 @@ class Look:
 def look_at(
     picture: Picture, focus: str, side: int, strength: Strength, rng: np.random.Generator, *, whole: bool
 ) -> Look:
-    """The whole picture or a part of it that likely shows the object in focus."""
+    """The whole picture, a part of it that likely shows the object in focus, or one that does not."""
     height, width = picture.pixels.shape[1:]
-    if whole or rng.random() < strength.whole:
+    free = None
+    if strength.empty and rng.random() < strength.empty:
+        free = empty_window(picture.masks[focus].cpu().numpy(), rng)
+    if free is not None:
+        left, top, *sides = free
+        scale = min(sides) / side
+        centre = np.array([top + sides[1] / 2, left + sides[0] / 2])
+    elif whole or rng.random() < strength.whole:
         scale = max(height, width) / side / float(np.exp(rng.uniform(-1, 1) * math.log(strength.zoom)))
         centre = np.array([height, width]) / 2 + rng.uniform(-0.06, 0.06, 2) * side * scale
     else:

@@ -5,6 +5,7 @@ Every choice is a function of (seed, step, place in the batch), so a run that go
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ class Choice:
 class Corpus:
     """All pictures, ready to be drawn from."""
 
-    def __init__(self, rows: Sequence[Row], device: torch.device | str = "cpu") -> None:
+    def __init__(self, rows: Sequence[Row], device: torch.device | str = "cpu", *, small: float = 1.0) -> None:
+        """Targets that are usually under 1 % of their image are drawn `small` times as often."""
         self.pictures = tuple(_pictures(rows, torch.device(device)))
         shown = [picture for picture in self.pictures if not picture.centred]
         if not shown:
@@ -73,7 +75,7 @@ class Corpus:
                 bands = self._groups.setdefault(target, {}).setdefault(picture.group, {})
                 bands.setdefault(band(float(mask.float().mean())), []).append(picture)
         self._drawn = tuple(sorted(self._groups))
-        weights = np.sqrt([len(self._groups[target]) for target in self._drawn])
+        weights = np.array([self._weight(target, small) for target in self._drawn])
         self._weights = weights / weights.sum()
         self._phrasings = {target: self._all_phrasings(target) for target in self.targets}
         self._modalities = {target: {p.modality for p in self.pictures if target in p.masks} for target in self.targets}
@@ -111,6 +113,10 @@ class Corpus:
         easy = [name for name in self.targets if picture.modality not in self._modalities[name]]
         some = hard if hard and (not easy or rng.random() < 0.5) else easy
         return _pick(rng, some or [name for name in self.targets if name not in picture.masks] or list(self.targets))
+
+    def _weight(self, target: str, small: float) -> float:
+        bands = [size for some in self._groups[target].values() for size, these in some.items() for _ in these]
+        return math.sqrt(len(self._groups[target])) * (small if np.median(bands) < 2 else 1)
 
     def _all_phrasings(self, target: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text for p in self.pictures for text in p.prompts.get(target, ())))

@@ -62,6 +62,8 @@ class Recipe:
     side: int = 256
     present: int = 2
     """Prompts per image about targets that are there; one about an absent target joins them."""
+    small: float = 1.0
+    """Targets that are usually under 1 % of their image are drawn so many times as often."""
     save_every: int = 100
     """Steps between two states that a run can go on from."""
     prompts: int = 3

@@ -56,7 +56,7 @@ def train(
     parent = "" if start is None else checkpoint.read(start).sha256
     run = RunFolder(output, Plan(made, hash_of(rows), torch.get_num_threads(), parent))
     sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
-    corpus = Corpus(rows, place.device)
+    corpus = Corpus(rows, place.device, small=made.small)
     trainer = begin(made, rows, corpus, start, place.device)
     began, stopped = time.monotonic(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
