@@ -6,11 +6,13 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
 import pytest
+from processes import ended
 from serving import MODEL, Served
 
 import boltzformer
@@ -112,9 +114,9 @@ def test_serve_hands_its_token_over_in_a_file_for_its_user_alone(small: Phantom,
     file.write_text("left over, and readable for all")
     file.chmod(0o666)
     command = [sys.executable, "-m", "boltzformer", "serve", "--token-file", str(file), "--model", MODEL]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as server:
         while server.poll() is None and not file.read_text().startswith("{"):
-            pass
+            time.sleep(0.05)  # another process writes the file
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         with Session.connect(**json.loads(file.read_text()), model=MODEL) as session:
             assert session.segment(small.volume, BRIGHT, slices=[1]).result().slices

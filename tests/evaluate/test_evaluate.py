@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from processes import ended
 
 from boltzformer import Volume, checkpoint, io, load
 from boltzformer.absent import Listed
@@ -253,7 +254,7 @@ def test_interrupting_keeps_nothing_half_written(data: Path, tmp_path: Path) -> 
     rows = lines(data)
     manifest = write(data.parent / "long.jsonl", rows * 200)
     command = [sys.executable, "-m", "boltzformer", "evaluate", str(manifest), "-o", str(tmp_path / "out")]
-    with subprocess.Popen([*command, "--save-masks"], stderr=subprocess.PIPE) as process:
+    with ended(subprocess.Popen([*command, "--save-masks"], stderr=subprocess.PIPE)) as process:
         assert process.stderr is not None
         assert b"1200 rows" in process.stderr.readline()  # it has begun
         assert list(tmp_path.glob(".out.*"))

@@ -5,10 +5,12 @@ import random
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from finetune_runs import ENVIRONMENT, command, manifest, run
+from processes import ended
 
 from boltzformer import checkpoint
 from boltzformer.card import Card
@@ -91,10 +93,12 @@ def _kill_and_go_on(cut: Path, whole: Path, data: Path, base: Path, at: int) -> 
 
 def _killed(arguments: list[str], folder: Path, at: int) -> None:
     """Ended without warning, as soon as its log tells of a step."""
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+    with ended(
+        subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    ) as process:
         log = folder / "log.jsonl"
         while process.poll() is None and not (log.is_file() and log.read_text().count("\n") >= at):
-            pass
+            time.sleep(0.01)  # another process writes it
         process.send_signal(signal.SIGKILL)
 
 
@@ -108,7 +112,7 @@ def test_a_folder_with_a_run_is_refused(whole: Path, data: Path, base: Path) -> 
 @pytest.mark.slow
 def test_interrupted_it_leaves_a_model_and_can_go_on(tmp_path: Path, whole: Path, data: Path, base: Path) -> None:
     arguments = command(data, base, tmp_path / "run", "--steps", STEPS)
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with ended(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line).get("step") == 5:

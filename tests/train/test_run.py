@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import ended
 
 from boltzformer import checkpoint, cli
 from boltzformer.card import Card
@@ -29,7 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*command(whole)).returncode == 0
-    with subprocess.Popen(command(cut), stdout=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT) as process:
+    with ended(subprocess.Popen(command(cut), stdout=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT)) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line).get("step") == 10:
@@ -60,7 +61,9 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
 
 
 def test_interrupted_it_keeps_what_it_has(tmp_path: Path) -> None:
-    with subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT) as process:
+    with ended(
+        subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT)
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line).get("step") == 5:

@@ -28,7 +28,7 @@ class Backend:
         self.model = model
         self.worker = Worker()
         self.volumes = Volumes(self.limits)
-        self.models = Models(self.limits, own_files=own_files, device=device)
+        self.models = Models(self.limits, own_files=own_files, device=device, first=model)
         self.jobs = Jobs(self.volumes, self.models, self.worker, self.limits)
         self._first = Call(self._load_first)
         self.worker.submit(self._first)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Models:
     """Engines by the name that clients use. `engine` is for the worker thread alone."""
 
-    def __init__(self, limits: Limits, *, own_files: bool, device: str = "auto") -> None:
-        self._limits, self._own_files, self._device = limits, own_files, device
+    def __init__(self, limits: Limits, *, own_files: bool, device: str = "auto", first: str = "default") -> None:
+        """`first` is the model that the backend was started with: it is known before it is loaded."""
+        self._limits, self._own_files, self._device, self._first = limits, own_files, device, first
         self._loaded: dict[str, tuple[Engine, tuple[int, int]]] = {}  # the one used last is the last
         self._features: FeatureCache | None = None
         self._lock = threading.Lock()
@@ -56,7 +57,7 @@ class Models:
         with self._lock:
             loaded = list(self._loaded)
         states: list[ModelState] = []
-        for name in dict.fromkeys(["default", *registry.registered(), *loaded]):
+        for name in dict.fromkeys(["default", *registry.registered(), self._first, *loaded]):
             try:
                 about = checkpoint.read(checkpoint.resolve(name))
                 history = about.history

@@ -54,12 +54,13 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
             f"Port {port} can't be used ({error.strerror or error}): choose another, or 0 for any."
         ) from error
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    part = token_file.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        token_file.unlink(missing_ok=True)
-        handle = os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(json.dumps({"address": address, "token": token}))
+        os.replace(part, token_file)  # who waits for it never reads half of it
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
     _be_nice()
     server = _server(model, token)
