@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from boltzformer.atomic import write_text
 from boltzformer.errors import BackendError
 from boltzformer.server.app import create_app
 from boltzformer.server.backend import Backend
@@ -54,13 +55,9 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
             f"Port {port} can't be used ({error.strerror or error}): choose another, or 0 for any."
         ) from error
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    part = token_file.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(json.dumps({"address": address, "token": token}))
-        os.replace(part, token_file)  # who waits for it never reads half of it
+    try:  # who waits for the file never reads half of it
+        write_text(token_file, json.dumps({"address": address, "token": token}), mode=0o600)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
     _be_nice()
     server = _server(model, token)
