@@ -14,8 +14,8 @@ import boltzformer
 from boltzformer import io
 from boltzformer.phantom import Phantom, phantom
 
-# How long an example takes says nothing on shared machines. What lands is judged by the same examples each time; whoever
-# runs the tests at home looks for new ones.
+# How long an example takes says nothing on shared machines. What lands is judged by the same examples each time;
+# whoever runs the tests at home looks for new ones.
 settings.register_profile("shared machines", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("shared machines")
 
