@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Any
 
 from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
+from boltzformer.client.environment import engine_python
 from boltzformer.client.job import Job
 from boltzformer.errors import BackendError
 from boltzformer.guidance import Guidance, as_guidance
@@ -32,8 +32,11 @@ class Session:
         self._closed = False
 
     @staticmethod
-    def local(model: str | Path = "default", python: str = sys.executable) -> Session:
-        """The engine on this computer, for this process alone: started when needed, and again when it died."""
+    def local(model: str | Path = "default", python: str = "") -> Session:
+        """The engine on this computer, for this process alone: started when needed, and again when it died.
+
+        `python` is one that has the engine: by default this one, or that of the environment made for it.
+        """
         return Session(str(model), python=python)
 
     @staticmethod
@@ -52,7 +55,7 @@ class Session:
             if self._backend is None and self._address:
                 self._backend = Backend(self._address, self._token)
             elif self._backend is None:
-                child = Child(self.model, self._python)
+                child = Child(self.model, self._python or engine_python())
                 self._backend = Backend(child.address, child.token, child)
             return self._backend
 
