@@ -17,7 +17,7 @@ from boltzformer.phantom import phantom
 from boltzformer.protocol import ModelState
 from napari_boltzformer.knowledge import Knowledge
 
-SIZE = "about 1.4 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
+SIZE = "about 1.5 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
 POLL_MS = 250
 
 if TYPE_CHECKING:
