@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
   libxcb-keysyms1 libxcb-shape0
 
-.PHONY: demo test test-slow lint napari system python
+.PHONY: demo test test-slow lint pictures napari system python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,9 @@ lint: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+pictures: $(READY) system
+	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python examples/pictures.py
 
 napari: $(READY)
 	$(BIN)/napari -w napari-boltzformer
