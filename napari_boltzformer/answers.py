@@ -51,8 +51,7 @@ class _Kept:
         return float(self.result.existence[self.number])
 
     def shows(self, at: Thresholds) -> bool:
-        passes = self.result.existence[self.number] >= at.existence
-        return bool(passes) and self.peak >= _logit(at.outline) - MARGIN
+        return self.result.passes(self.number, at.existence) and self.peak >= _logit(at.outline) - MARGIN
 
 
 class Answers:
@@ -105,23 +104,23 @@ class Answers:
         row = max(self._kept, key=lambda one: (self._kept[one].score, -one))
         return self._kept[row].score, row
 
-    def total(self, asked: int, voxel_ml: float | None, painted: Mapping[int, int]) -> str:
-        """How much is shown, and in how many of the slices that were `asked` for the model has looked so far.
+    def total(self, count: int, voxel_ml: float | None, painted: Mapping[int, int]) -> str:
+        """How much is shown, and in how many of the image's `count` slices the model has looked.
 
         `painted`: voxels of the rows that a person changed, which count as they are. `voxel_ml`: None without a scale.
         """
         looked = len(self._kept)
         if not looked:
-            return f"not looked yet, 0 of {_slices(asked)}"
+            return f"not looked yet, 0 of {_slices(count)}"
         voxels = {**{row: self._voxels.get(row, 0) for row in self._kept}, **painted}
-        amount, partial = _amount(sum(voxels.values()), voxel_ml), looked < asked
-        filled = sum(count > 0 for count in voxels.values())
+        amount, partial = _amount(sum(voxels.values()), voxel_ml), looked < count
+        filled = sum(one > 0 for one in voxels.values())
         if filled and partial:
-            return f"{amount} so far, {looked} of {_slices(asked)}"
+            return f"{amount} so far, {looked} of {_slices(count)}"
         if filled:
-            return f"{amount} in {filled} of {_slices(asked)}"
+            return f"{amount} in {filled} of {_slices(count)}"
         score, row = self.best()
-        where = f"looked in {looked} of {_slices(asked)} so far" if partial else f"looked in {_slices(asked)}"
+        where = f"looked in {looked} of {_slices(count)} so far" if partial else f"looked in {_slices(count)}"
         least = self.thresholds.existence
         if score < least:
             why = f"below {least:.2f}"
