@@ -33,8 +33,6 @@ class Looks:
     trace: SamplingTrace
     mask: NDArray[np.bool_]
     """The answer that these looks led to, in the canonical view."""
-    queries: int = 0
-    """How many the model has; 0 = it does not say."""
     query: int | None = None
     """The one whose looks these are, from 0; None = all together."""
 
@@ -71,9 +69,9 @@ def headline(looks: Looks) -> str:
         return f"It looked everywhere: look {count} still visited {percent(everywhere)} of the slice."
     if first.inside is None or last.inside is None:
         start = float(trace.layers[0].visited.mean())
-        return f"There is no mask in this slice. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
+        return f"No mask in this slice. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
     if first.elsewhere is None or last.elsewhere is None:
-        return f"The mask fills this slice. Look 1 saw {percent(first.inside)} of it; look {count}: {percent(last.inside)}."
+        return f"The mask is the whole slice. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
     said = (
         f"ook 1 saw {percent(first.inside)} of the final mask and {percent(first.elsewhere)} of the rest; "
         f"look {count}: {percent(last.inside)} and {percent(last.elsewhere)}."

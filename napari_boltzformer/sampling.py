@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QHideEvent, QKeySequence, QPainter, QPalette, QPixmap, QShortcut, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeySequence, QPainter, QPixmap, QShortcut, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -68,7 +68,7 @@ class LooksView(QWidget):
         self.headline.setText(headline(looks))
         self._caption(caption(len(looks.trace.layers)))
         self.sheet.show_looks(looks)
-        self._offer_queries(looks.queries)
+        self._offer_queries(looks.trace.queries)
         self._enable(True)
         self._tell()
 
