@@ -108,10 +108,10 @@ def chance_level(trace: SamplingTrace) -> float:
     return float(np.mean([look.visited.mean() for look in trace.layers]))
 
 
-def percent(share: float) -> str:
+def percent(share: float, *, short: bool = False) -> str:
     """18 %; what is not quite nothing, or not quite all, is not rounded to it."""
     if 0 < share < 0.01:
-        return "under 1 %"
+        return "< 1 %" if short else "under 1 %"
     if 0.99 < share < 1:
-        return "over 99 %"
+        return "> 99 %" if short else "over 99 %"
     return f"{100 * share:.0f} %"

@@ -82,13 +82,17 @@ class LooksSheet(QWidget):
     def tile_at(self, number: int) -> QRect:
         """Where a look's picture is drawn."""
         assert self.looks is not None
-        count = len(self.looks.trace.layers)
-        rows, columns = self.looks.plan.crop_shape
-        cell = (self.width() - GAP * (count - 1)) / count
-        high = max(self.height() - TAPER - FOOT - LEGEND, 1)
-        wide = max(int(min(cell, high * columns / rows)), 1)
-        left = round(number * (cell + GAP) + (cell - wide) / 2)
+        (rows, columns), cell = self.looks.plan.crop_shape, self._cell(number)
+        wide = max(int(min(cell.width(), cell.height() * columns / rows)), 1)
+        left = cell.left() + (cell.width() - wide) // 2
         return QRect(left, TAPER, wide, max(round(wide * rows / columns), 1))
+
+    def _cell(self, number: int) -> QRect:
+        """The room that a look's picture may take."""
+        assert self.looks is not None
+        count = len(self.looks.trace.layers)
+        wide = (self.width() + GAP) / count
+        return QRect(round(number * wide), TAPER, int(wide) - GAP, max(self.height() - TAPER - FOOT - LEGEND, 1))
 
     # --- mouse ---------------------------------------------------------------------------------------------------
 
@@ -112,7 +116,7 @@ class LooksSheet(QWidget):
         if self.looks is None:
             return -1
         every = range(len(self.looks.trace.layers))
-        return next((n for n in every if self.tile_at(n).adjusted(0, 0, 0, FOOT).contains(at.toPoint())), -1)
+        return next((n for n in every if self._cell(n).adjusted(0, 0, 0, FOOT).contains(at.toPoint())), -1)
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
@@ -154,22 +158,21 @@ class LooksSheet(QWidget):
 
     def _draw_numbers(self, painter: QPainter, looks: Looks, number: int, look: LookTrace, place: QRect) -> None:
         """Temperature and scale, and the two bars."""
-        top = place.bottom() + 3
-        painter.setPen(LIGHT)
-        painter.drawText(
-            QRect(place.left(), top, place.width(), 13), 0, f"look {number + 1}: temperature {look.temperature:.2f}"
-        )
-        painter.setPen(FAINT)
-        painter.drawText(QRect(place.left(), top + 12, place.width(), 13), 0, f"squares of {look.scale} px")
+        top, cell = place.bottom() + 3, self._cell(number)
+        word = "temperature" if cell.width() >= 126 else "temp."
+        lines = f"look {number + 1}: {word} {look.temperature:.2f}", f"squares of {look.scale} px"
+        for line, (text, colour) in enumerate(zip(lines, (LIGHT, FAINT), strict=True)):
+            painter.setPen(colour)
+            painter.drawText(QRect(cell.left(), top + 12 * line, cell.width(), 13), 0, text)
         seen = shares(look, looks.plan, looks.mask)
         for line, (name, share, colour) in enumerate(
             (("in the mask", seen.inside, LIGHT), ("elsewhere", seen.elsewhere, FAINT))
         ):
-            at = QRect(place.left(), top + 26 + 13 * line, place.width(), 13)
+            at = QRect(cell.left(), top + 26 + 13 * line, cell.width(), 13)
             painter.setPen(colour)
             painter.drawText(at, 0, name)
-            painter.drawText(at, Qt.AlignmentFlag.AlignRight, "–" if share is None else percent(share))
-            room = QRectF(at.left() + 60, at.top() + 4, max(at.width() - 60 - 44, 8), 5)
+            painter.drawText(at, Qt.AlignmentFlag.AlignRight, "–" if share is None else percent(share, short=True))
+            room = QRectF(at.left() + 60, at.top() + 4, max(at.width() - 60 - 38, 4), 5)
             painter.fillRect(room, QColor(50, 53, 60))
             painter.fillRect(QRectF(room.left(), room.top(), room.width() * (share or 0), room.height()), colour)
 

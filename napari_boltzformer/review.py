@@ -187,6 +187,7 @@ class SliceReview(QWidget):
         sliders = QHBoxLayout()
         for widget in (self.gate_words, self.gate, self.outline_words, self.outline, self.reset):
             sliders.addWidget(widget)
+        sliders.insertSpacing(2, 24)
         sliders.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)

@@ -254,6 +254,8 @@ class LooksView(QWidget):
         inside.addWidget(self.sheet, 1)
         inside.addWidget(self.caption)
 
+        for arrow in (self.back, self.forth):
+            arrow.setFixedWidth(32)
         self.back.setToolTip("The look before ( , )")
         self.forth.setToolTip("The next look ( . )")
         lights = QButtonGroup(self)

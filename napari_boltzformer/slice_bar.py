@@ -222,7 +222,7 @@ class SliceBar(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
         height = top + (1 - self._gate) * LANE
-        painter.setPen(QPen(NOW, 1, Qt.PenStyle.DashLine))
+        painter.setPen(QPen(LINE, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(NAMES, height), QPointF(self.width(), height))
         if self._dragging == "gate":
             painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self._gate:.2f}")
@@ -245,7 +245,8 @@ class SliceBar(QWidget):
                     continue
                 left, right = self._column(start).left(), self._column(stop).right()
                 painter.setPen(QPen(colour, 1.4))
-                painter.drawLine(QPointF(left, top + STRIP - 1), QPointF(right, top + STRIP - 1))
+                if start < stop:
+                    painter.drawLine(QPointF(left, top + STRIP - 1), QPointF(right, top + STRIP - 1))
                 middle = QPointF((left + right) / 2 - 4, top + 1)
                 for line in sign:
                     painter.drawPolyline(QPolygonF([QPointF(x, y) + middle for x, y in line]))

@@ -39,9 +39,11 @@ from boltzformer import (
     Started,
     io,
 )
-from boltzformer.pictures import looks_picture, slice_picture
 from boltzformer.types import as_prompts
+from napari_boltzformer.answers import Thresholds
 from napari_boltzformer.layers import MASK, how_made, label_map, masks_of, shown_name, volume_of
+from napari_boltzformer.looks_canvas import LIGHT, CanvasLight
+from napari_boltzformer.looks_follow import LooksFollower, OnScreen
 from napari_boltzformer.run import Run
 from napari_boltzformer.sampling import LooksView
 
@@ -193,37 +195,34 @@ class BoltzFormerDock(QWidget):
     # --- the rest -----------------------------------------------------------------------------------------------
 
     def _on_looks(self) -> None:
-        layer = self.chosen_image()
-        masks = [] if layer is None else masks_of(self.viewer, layer)
-        if layer is None or not masks:
-            self.message.setText("Run a prompt first, then see how the model looked.")
-            return
-        active = self.viewer.layers.selection.active
-        mask = active if active in masks else masks[-1]
-        volume, index, prompt = volume_of(layer), self.current_slice(), mask.metadata[MASK]["prompt"]
-        plan, window = SlicePlan.of(volume.grid, 1, volume.slice_axis), volume.window()
-        shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[plan.canonical_index(index)]
-        picture = slice_picture(volume, plan, window, index)
-        self.looks.setEnabled(False)
-
-        def look() -> np.ndarray | str:
-            try:
-                trace = self.session.trace(volume, prompt, index, seed=SEED, window=window)
-            except BoltzFormerError as error:
-                return str(error)
-            return looks_picture(picture, plan, trace, shown, columns=len(trace.layers), width=140)
-
-        self._later(look, self._show_looks)
-
-    def _show_looks(self, answer: np.ndarray | str) -> None:
-        self.looks.setEnabled(True)
-        if isinstance(answer, str):
-            self.message.setText(answer)
+        shown = self._on_screen()
+        if isinstance(shown, str):
+            self.message.setText(shown)
             return
         if self.looks_view is None:
             self.looks_view = LooksView()
+            light = CanvasLight(self.viewer)
+            follower = LooksFollower(self.looks_view, light, self._on_screen, lambda: self.session, self._later)
+            self.viewer.dims.events.current_step.connect(follower.moved)
+            self.looks_view.destroyed.connect(partial(_stop_following, self.viewer, follower.moved))
             self.viewer.window.add_dock_widget(self.looks_view, name="How it looked", area="bottom")
-        self.looks_view.picture.show_picture(answer)
+        self.looks_view.parentWidget().show()
+
+    def _on_screen(self) -> OnScreen | str:
+        layer = self.chosen_image()
+        masks = [] if layer is None else masks_of(self.viewer, layer)
+        if layer is None or not masks:
+            return "Run a prompt first, then see how the model looked."
+        active = self.viewer.layers.selection.active
+        mask = active if active in masks else masks[-1]
+        volume, index, facts = volume_of(layer), self.current_slice(), mask.metadata[MASK]
+        plan = SlicePlan.of(volume.grid, 1, volume.slice_axis)
+        row = plan.canonical_index(index)
+        if row not in facts["written"]:
+            return f"The model has not looked at slice {row} yet: run this slice first."
+        shown = np.asarray(mask.data).reshape(plan.count, *plan.slice_shape)[row] > 0
+        gate = facts["runs"][-1]["thresholds"]["existence"]
+        return OnScreen(layer, volume, facts["prompt"], index, SEED, shown, Thresholds(gate))
 
     def _on_export(self) -> None:
         layer = self.chosen_image()
@@ -244,9 +243,9 @@ class BoltzFormerDock(QWidget):
 
     def _list_images(self, event: Any = None) -> None:
         """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        images = [one for one in self.viewer.layers if isinstance(one, Image) and LIGHT not in one.metadata]
         opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
-        before = opened if isinstance(opened, Image) else self.image.currentData()
+        before = opened if opened in images else self.image.currentData()
         self.image.clear()
         for layer in images:
             self.image.addItem(layer.name, layer)
@@ -297,6 +296,12 @@ def _wait_until_ready(session: Session) -> str:
     if health["state"] == "failed":
         return f"Engine: {health['error']}"
     return f"Engine: this computer, ready (CPU). Model: {health['model']}, {health['note']}."
+
+
+def _stop_following(viewer: napari.viewer.Viewer, follow: object, *_: object) -> None:
+    """The looks are gone: stop listening to the viewer."""
+    with suppress(ValueError, RuntimeError):
+        viewer.dims.events.current_step.disconnect(follow)
 
 
 def _leave(session: Session, background: ThreadPoolExecutor, events: object, listener: object, *_: object) -> None:

@@ -116,12 +116,11 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
     assert np.array_equal(io.read(tmp_path / "cli.nii.gz").array, back.array)
     assert np.array_equal(prediction.labels().layers.max(axis=0), back.array)
 
-    click(qtbot, dock.looks)
-    qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=10_000)
-    picture = dock.looks_view.picture
-    qtbot.waitUntil(lambda: picture.shown_at().width() > 500)  # all nine looks, whole
-    assert picture.rect().contains(picture.shown_at())
     viewer.dims.set_current_step(0, lesion.centre[2])
+    click(qtbot, dock.looks)
+    sheet = dock.looks_view.sheet
+    qtbot.waitUntil(lambda: sheet.looks is not None, timeout=10_000)
+    assert all(sheet.rect().contains(sheet.tile_at(number)) for number in range(9))  # all nine looks, whole
     shots = Path(__file__).parents[1] / "screenshots"
     shots.mkdir(exist_ok=True)
     window = viewer.screenshot(path=str(shots / "thread.png"), canvas_only=False, flash=False)
