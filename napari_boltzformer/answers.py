@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from boltzformer import SlicePlan, SliceResult
 from boltzformer.slicing import LOGIT_STEP
 
-MARGIN = 1e-3
-"""Resizing can't raise the peak of the logits, but for rounding."""
+OVERSHOOT = 0.3
+"""Resizing with bicubic weights can raise a peak beside a valley: by less than this share of what lies between."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ class _Kept:
     """The highest logit."""
 
     @property
+    def ceiling(self) -> float:
+        """No voxel's logit is higher, at any size."""
+        return self.peak + OVERSHOOT * (self.peak - np.iinfo(np.int8).min * LOGIT_STEP)
+
+    @property
     def score(self) -> float:
         return float(self.result.existence[self.number])
 
     def shows(self, at: Thresholds) -> bool:
-        return self.result.passes(self.number, at.existence) and self.peak >= _logit(at.outline) - MARGIN
+        return self.result.passes(self.number, at.existence) and self.ceiling >= _logit(at.outline)
 
 
 class Answers:
@@ -96,8 +101,7 @@ class Answers:
     def mark(self, row: int) -> Mark:
         """What the slice bar draws; the voxels are those of the mask that was last asked for."""
         kept, voxels = self._kept[row], self._voxels.get(row, 0)
-        has_outline = kept.peak >= min(0.0, _logit(self.thresholds.outline))
-        return Mark(kept.score, voxels, hidden=has_outline and not kept.shows(self.thresholds))
+        return Mark(kept.score, voxels, hidden=not voxels and kept.peak >= min(0.0, _logit(self.thresholds.outline)))
 
     def best(self) -> tuple[float, int]:
         """The highest score, and its row."""
@@ -122,23 +126,18 @@ class Answers:
         score, row = self.best()
         where = f"looked in {looked} of {_slices(count)} so far" if partial else f"looked in {_slices(count)}"
         least = self.thresholds.existence
+        digits = 2 if f"{score:.2f}" != f"{least:.2f}" else 4  # rounding must not make it reach what it misses
         if score < least:
-            why = f"below {least:.2f}"
+            why = f"below {least:.{digits}f}"
         elif self.mark(row).hidden:
             why = f"but nothing reaches the outline's {self.thresholds.outline:.2f}"
         else:
             why = "but no outline"
-        return f"{where}, best score {_score(score, least)} (slice {row}), {why}"
+        return f"{where}, best score {score:.{digits}f} (slice {row}), {why}"
 
 
 def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _score(score: float, least: float) -> str:
-    """Rounded, but never up to a threshold that it does not reach."""
-    text = f"{score:.2f}"
-    return f"{score:.4f}" if float(text) >= least > score else text
 
 
 def _amount(voxels: int, voxel_ml: float | None) -> str:

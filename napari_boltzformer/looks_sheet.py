@@ -59,6 +59,7 @@ class LooksSheet(QWidget):
         self._hovered = -1
         self._tiles: list[QPixmap] = []
         self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(9 * LEAST_TILE + 8 * GAP, TAPER + LEAST_TILE + FOOT + LEGEND)
 

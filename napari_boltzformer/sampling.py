@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QHideEvent, QKeySequence, QPainter, QPixmap, QShortcut, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QScrollArea,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -51,7 +50,7 @@ class LooksView(QWidget):
         self._playing.setInterval(STEP_MS)
         self.title, self.headline, self.sheet, self.caption = QLabel(), QLabel(), LooksSheet(), QLabel()
         self.back, self.play, self.forth = QPushButton("‹"), QPushButton("Play"), QPushButton("›")
-        self.seen, self.chance = QToolButton(), QToolButton()
+        self.seen, self.chance = QPushButton(), QPushButton()
         self.chips = QButtonGroup(self)
         self.again, self.save = QPushButton("Roll again"), QPushButton("Save picture…")
         self._lay_out()
@@ -102,6 +101,14 @@ class LooksView(QWidget):
             count = len(self.sheet.looks.trace.layers)
             start = -1 if by > 0 else count
             self._pin((start if self._pinned is None else self._pinned) + by, count)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """`,` and `.` wherever the focus is in here."""
+        by = {",": -1, ".": 1}.get(event.text())
+        if by is None:
+            super().keyPressEvent(event)
+        else:
+            self.step(by)
 
     def save_to(self, path: Path) -> None:
         """What is shown, as PNG: looks, headline, legend and caption."""
@@ -200,10 +207,11 @@ class LooksView(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         for number in range(-1, count):
-            chip = QToolButton()
+            chip = QPushButton()
             chip.setText("All" if number < 0 else f"Query {number + 1}" if number == 0 else str(number + 1))
             chip.setToolTip("All queries together" if number < 0 else f"Where query {number + 1} alone looked")
             chip.setCheckable(True)
+            chip.setFixedWidth(chip.fontMetrics().horizontalAdvance(chip.text()) + 18)
             chip.setChecked(number == (-1 if self.query is None else self.query))
             self.chips.addButton(chip, _chip_id(number))
             row.addWidget(chip)
@@ -232,10 +240,6 @@ class LooksView(QWidget):
         self.chips.idClicked.connect(lambda number: self._on_chip(number - 1))
         self.again.clicked.connect(self._on_roll)
         self.save.clicked.connect(self._on_save)
-        for key, by in ((",", -1), (".", 1)):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(lambda by=by: self.step(by))
 
     def _lay_out(self) -> None:
         self.page = QWidget()
@@ -244,6 +248,9 @@ class LooksView(QWidget):
         self.headline.setStyleSheet("font-weight: bold;")
         for label in (self.headline, self.caption):
             label.setWordWrap(True)
+        # A squeezed dock must not draw one over the other.
+        self.caption.setMinimumHeight(2 * self.caption.fontMetrics().lineSpacing() + 4)
+        self.headline.setMinimumHeight(self.headline.fontMetrics().lineSpacing() + 4)
         inside = QVBoxLayout(self.page)
         inside.setContentsMargins(8, 4, 8, 4)
         inside.setSpacing(2)
