@@ -105,8 +105,13 @@ def at(bar: SliceBar, lane: int, row: int, score: float = 0.5) -> QPoint:
     return bar.place(lane, row, score).toPoint()
 
 
-def colour(bar: SliceBar, lane: int, row: int, score: float) -> str:
-    return bar.grab().toImage().pixelColor(at(bar, lane, row, score)).name()
+def shows(bar: SliceBar, lane: int, row: int, score: float, colour: QColor) -> bool:
+    return like(bar.grab().toImage().pixelColor(at(bar, lane, row, score)), colour)
+
+
+def like(one: QColor, other: QColor) -> bool:
+    """A screen may have few colours."""
+    return all(abs(a - b) <= 8 for a, b in zip(one.getRgb(), other.getRgb(), strict=True))
 
 
 def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
@@ -116,22 +121,19 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
         bar.set_mark(0, row + 10, mark)
     states = [bar.state(0, row) for row in (9, 10, 11, 12)]
     assert states == [State.UNKNOWN, State.NOTHING, State.FOUND, State.HIDDEN]
-    assert colour(bar, 0, 10, 0.5) == GROUND.name()
-    assert colour(bar, 0, 10, 0.04) != GROUND.name()  # a thin line
-    assert colour(bar, 0, 11, 0.8) == ORANGE.name()
-    assert colour(bar, 0, 11, 0.2) == ORANGE.name()
-    assert colour(bar, 0, 12, 0.5) == GROUND.name()  # hollow…
-    hollow = bar.grab().toImage()
-    column = {hollow.pixelColor(at(bar, 0, 12, 0.5) + QPoint(dx, 0)).name() for dx in range(-6, 7)}
-    assert ORANGE.name() in column  # …with an outline
-    hatched = {
-        hollow.pixelColor(at(bar, 0, 9, 0.5) + QPoint(dx, dy)).name() for dx in range(-3, 4) for dy in range(-3, 4)
-    }
-    assert len(hatched) == 2
-    tall, low = Mark(0.9, 12), Mark(0.3, 12)
-    bar.set_mark(1, 20, tall)
-    bar.set_mark(1, 22, low)
-    assert (colour(bar, 1, 20, 0.6), colour(bar, 1, 22, 0.6)) == (BLUE.name(), GROUND.name())  # height = score
+    assert shows(bar, 0, 10, 0.5, GROUND)
+    assert not shows(bar, 0, 10, 0.04, GROUND)  # a thin line
+    assert shows(bar, 0, 11, 0.8, ORANGE)
+    assert shows(bar, 0, 11, 0.2, ORANGE)
+    assert shows(bar, 0, 12, 0.5, GROUND)  # hollow…
+    drawn = bar.grab().toImage()
+    assert any(like(drawn.pixelColor(at(bar, 0, 12) + QPoint(dx, 0)), ORANGE) for dx in range(-6, 7))  # …but outlined
+    near = [drawn.pixelColor(at(bar, 0, 9) + QPoint(dx, dy)) for dx in range(-3, 4) for dy in range(-3, 4)]
+    assert 0 < sum(like(one, GROUND) for one in near) < len(near)  # hatched
+    bar.set_mark(1, 20, Mark(0.9, 12))
+    bar.set_mark(1, 22, Mark(0.3, 12))
+    assert shows(bar, 1, 20, 0.6, BLUE)
+    assert shows(bar, 1, 22, 0.6, GROUND)  # height = score
 
 
 def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> None:
@@ -190,7 +192,10 @@ def test_two_thousand_slices_are_drawn_and_the_first_and_last_can_be_reached(bar
     bar.set_run([("one", ORANGE)], 2000)
     for row in range(2000):
         bar.set_mark(0, row, Mark(0.9, 5 * (row == 1000)))
-    assert colour(bar, 0, 1000, 0.5) == ORANGE.name()  # one found slice among many is not lost
+    drawn, there = bar.grab().toImage(), at(bar, 0, 1000, 0.7)
+    assert any(
+        like(drawn.pixelColor(there + QPoint(dx, 0)), ORANGE) for dx in (-1, 0, 1)
+    )  # one found slice among many is not lost
     jumps: list[int] = []
     bar.jumped.connect(jumps.append)
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=QPoint(bar.width() - 1, 20))
