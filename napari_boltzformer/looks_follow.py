@@ -67,6 +67,8 @@ def looks_of(session: Session, shown: OnScreen, roll: int, query: int | None) ->
             mask = given.mask(answer.plane(0), shown.thresholds.outline) & passes
     except BoltzFormerError as error:
         return str(error)
+    except Exception as error:  # whatever it was, the panel must hear an end and go on
+        return f"The looks could not be had ({type(error).__name__}: {error}). Try again; if it stays, report it."
     window = how.get("window") or shown.volume.window()
     picture = slice_picture(shown.volume, plan, window, shown.index)
     row = plan.canonical_index(shown.index)
