@@ -81,6 +81,11 @@ class Answers:
         self._asked_at.pop(row, None)
         return row
 
+    def forget(self, row: int) -> None:
+        """As if the model had never looked there."""
+        for known in (self._kept, self._asked_at, self._voxels):
+            known.pop(row, None)
+
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The slice's mask in the canonical view, at the present thresholds."""
         kept, at = self._kept[row], self.thresholds
