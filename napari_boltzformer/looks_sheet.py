@@ -35,7 +35,7 @@ from napari_boltzformer.looks import (
 
 TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""
-LEAST_TILE = 84
+LEAST_TILE = 92
 DARK, LIGHT, FAINT = QColor(16, 17, 20), QColor(240, 240, 240), QColor(150, 154, 164)
 HOT, COLD, MARK = QColor(230, 120, 40), QColor(90, 180, 235), QColor(230, 159, 0)
 
@@ -200,7 +200,7 @@ class LooksSheet(QWidget):
 
     def _draw_legend(self, painter: QPainter, looks: Looks) -> None:
         """The one scale of brightness, with the level of chance; and what the lines are."""
-        top, left, wide = self.height() - LEGEND + 5, 0, 110
+        top, left, wide, roomy = self.height() - LEGEND + 5, 0, 110, self.width() >= 1000
         who = "queries × heads" if looks.query is None else f"heads of query {looks.query + 1}"
         low, high, text = "0 %", f"{100 * FULL:.0f} %", f"or more of {who} visited"
         light = brightness(np.linspace(0, FULL, wide))
@@ -219,8 +219,8 @@ class LooksSheet(QWidget):
         left += wide + 12 + painter.fontMetrics().horizontalAdvance(f"{high} {text}") + 10
         for colour, words in (
             (MARK, name),
-            (QColor(*CYAN), "the model's own guess that steered the look"),
-            (LIGHT, "the answer (in the last look)"),
+            (QColor(*CYAN), "the model's own guess that steered the look" if roomy else "its own guess"),
+            (LIGHT, "the answer (in the last look)" if roomy else "the answer"),
         ):
             painter.fillRect(QRect(left, top + 4, 14, 2), colour)
             painter.setPen(colour)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
 
 from napari_boltzformer.answers import Answers, Thresholds
 from napari_boltzformer.slice_bar import SliceBar
@@ -188,13 +188,14 @@ class SliceReview(QWidget):
         for widget in (self.gate_words, self.gate, self.outline_words, self.outline, self.reset):
             sliders.addWidget(widget)
         sliders.insertSpacing(2, 24)
-        sliders.addStretch()
+        sliders.addSpacing(24)
+        sliders.addWidget(self.totals, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(3)
         layout.addWidget(self.bar)
         layout.addLayout(sliders)
-        layout.addWidget(self.totals)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 
 
 def _slider(name: str) -> QSlider:

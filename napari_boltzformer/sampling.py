@@ -278,7 +278,7 @@ class LooksView(QWidget):
         self.again.setToolTip("Draw anew with the next seed: other looks, often the same answer")
         self._chip_room = QScrollArea()
         self._chip_room.setFrameShape(QFrame.Shape.NoFrame)
-        self._chip_room.setFixedHeight(34)
+        self._chip_room.setFixedHeight(40)
         self._chip_room.setWidgetResizable(True)
         self._chip_room.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._chip_room.hide()
