@@ -35,7 +35,8 @@ from napari_boltzformer.looks import (
 
 TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""
-LEAST_TILE = 92
+LEAST_TILE = 92, 56
+"""Width and height: on a small screen the canvas needs room, too."""
 DARK, LIGHT, FAINT = QColor(16, 17, 20), QColor(240, 240, 240), QColor(150, 154, 164)
 HOT, COLD, MARK = QColor(230, 120, 40), QColor(90, 180, 235), QColor(230, 159, 0)
 
@@ -61,7 +62,7 @@ class LooksSheet(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(9 * LEAST_TILE + 8 * GAP, TAPER + LEAST_TILE + FOOT + LEGEND)
+        self.setMinimumSize(9 * LEAST_TILE[0] + 8 * GAP, TAPER + LEAST_TILE[1] + FOOT + LEGEND)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(1200, TAPER + 128 + FOOT + LEGEND)
