@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,9 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
+    """One slice's answer."""
+
     plan: SlicePlan
     result: SliceResult
     number: int
@@ -65,7 +67,7 @@ class Answers:
     def __init__(self, gate: float = 0.5) -> None:
         self.thresholds = Thresholds(existence=gate)
         """What masks are asked at."""
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._asked_at: dict[int, Thresholds] = {}
         self._voxels: dict[int, int] = {}
 
@@ -77,7 +79,7 @@ class Answers:
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
         """Holds an answer (its logits stay packed) → its row."""
         row = plan.canonical_index(result.index)
-        self._kept[row] = _Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP)
+        self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP)
         self._asked_at.pop(row, None)
         return row
 
@@ -86,14 +88,31 @@ class Answers:
         for known in (self._kept, self._asked_at, self._voxels):
             known.pop(row, None)
 
-    def mask(self, row: int) -> NDArray[np.bool_]:
+    def of(self, row: int) -> Kept | None:
+        """What is held of a slice."""
+        return self._kept.get(row)
+
+    def bring_back(self, row: int, kept: Kept | None) -> None:
+        """What was held before."""
+        self.forget(row)
+        if kept is not None:
+            self._kept[row] = kept
+
+    def alone(self) -> list[SliceResult]:
+        """This prompt's part of all answers, in the order of the stored slices."""
+        return sorted((_alone(kept.result, kept.number) for kept in self._kept.values()), key=lambda one: one.index)
+
+    def at_present(self, row: int) -> NDArray[np.bool_]:
         """The slice's mask in the canonical view, at the present thresholds."""
         kept, at = self._kept[row], self.thresholds
         if kept.shows(at):
-            shown = kept.plan.mask(kept.result.plane(kept.number), at.outline)
-        else:
-            shown = np.zeros(kept.plan.slice_shape, bool)
-        self._asked_at[row], self._voxels[row] = at, int(np.count_nonzero(shown))
+            return kept.plan.mask(kept.result.plane(kept.number), at.outline)
+        return np.zeros(kept.plan.slice_shape, bool)
+
+    def mask(self, row: int) -> NDArray[np.bool_]:
+        """The same for somebody who shows it: until the thresholds change again, it is not stale."""
+        shown = self.at_present(row)
+        self._asked_at[row], self._voxels[row] = self.thresholds, int(np.count_nonzero(shown))
         return shown
 
     def stale(self, row: int) -> bool:
@@ -139,6 +158,18 @@ class Answers:
         else:
             why = "but no outline"
         return f"{where}, best score {score:.{digits}f} (slice {row}), {why}"
+
+
+def _alone(result: SliceResult, number: int) -> SliceResult:
+    only = slice(number, number + 1)
+    return replace(
+        result,
+        logits=result.plane(number)[None],
+        existence=result.existence[only],
+        spread=None if result.spread is None else result.spread[only],
+        edges=None if result.edges is None else result.edges[only],
+        lifted=None if result.lifted is None else result.lifted[only],
+    )
 
 
 def _logit(probability: float) -> float:
