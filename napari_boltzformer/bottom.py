@@ -189,7 +189,8 @@ class Bottom(QObject):
     def _put_in_window(self, widget: QWidget, name: str) -> None:
         """Below the canvas, the looks below the bar; the dock at the right keeps its whole height."""
         if not isinstance(widget.parent(), QDockWidget):
-            self.settle(self._dock.viewer.window.add_dock_widget(widget, name=name, area="bottom"))
+            self._dock.viewer.window.add_dock_widget(widget, name=name, area="bottom")
+            self.settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
         elif widget is self.looks:
             outer = widget.parent()
