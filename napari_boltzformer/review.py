@@ -52,6 +52,7 @@ class SliceReview(QWidget):
         self._own = self._now = Thresholds()
         self._left: deque[int] = deque()
         self.bar, self.totals = SliceBar(), QLabel()
+        self.totals.setMinimumWidth(1)  # a long sentence must not make the window wider
         self.gate, self.outline = _slider("show in slice"), _slider("outline")
         self.gate_words, self.outline_words = QLabel(), QLabel()
         self.reset = QPushButton("Reset")
@@ -187,14 +188,14 @@ class SliceReview(QWidget):
         sliders = QHBoxLayout()
         for widget in (self.gate_words, self.gate, self.outline_words, self.outline, self.reset):
             sliders.addWidget(widget)
-        sliders.insertSpacing(2, 24)
-        sliders.addSpacing(24)
-        sliders.addWidget(self.totals, 1)
+        sliders.insertSpacing(2, 16)
+        sliders.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(3)
         layout.addWidget(self.bar)
         layout.addLayout(sliders)
+        layout.addWidget(self.totals)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 
 
@@ -204,6 +205,6 @@ def _slider(name: str) -> QSlider:
     slider.setRange(1, 99)
     slider.setValue(50)
     slider.setPageStep(5)
-    slider.setFixedWidth(160)
+    slider.setFixedWidth(120)
     slider.setAccessibleName(name)
     return slider

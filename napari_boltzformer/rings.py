@@ -19,6 +19,8 @@ SMALL = 8
 """Pixels, in the slice."""
 SCREEN = 24
 """Of a ring, in pixels of the canvas."""
+THIN = 0.08
+"""Of a ring's line, as a part of the ring."""
 NAME = "small objects"
 
 
@@ -46,17 +48,18 @@ class Rings:
         if self._layer is not None and self._layer in viewer.layers:
             self._layer.data = places
             if colours:
-                self._layer.face_color = colours
+                self._layer.border_color = colours
             return
         if len(places):
             active = viewer.layers.selection.active
             self._layer = viewer.add_points(
                 places,
                 name=NAME,
-                symbol="ring",
+                symbol="disc",  # napari fills its "ring" where the screen is drawn in software
                 size=SCREEN,
-                face_color=colours,
-                border_width=0,
+                face_color="transparent",
+                border_color=colours,
+                border_width=THIN,
                 canvas_size_limits=(SCREEN, SCREEN),
                 **same_place(image),
             )
