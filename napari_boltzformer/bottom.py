@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DIST, DOCK = "napari-boltzformer", "Segment by text"
 SLICES, LOOKS = "Slices", "How it looked"
 SOON_MS = 50
+ROOMY = 900
+"""Pixels: in a window of less height, bar and looks are tabs."""
 
 
 class Bottom(QObject):
@@ -187,7 +189,7 @@ class Bottom(QObject):
     # --- the window ----------------------------------------------------------------------------------------------
 
     def _put_in_window(self, widget: QWidget, name: str) -> None:
-        """Below the canvas, the looks below the bar; the dock at the right keeps its whole height."""
+        """Below the canvas."""
         if not isinstance(widget.parent(), QDockWidget):
             self._dock.viewer.window.add_dock_widget(widget, name=name, area="bottom")
             self.settle(widget.parent())  # what napari returns may be wrapped
@@ -198,13 +200,18 @@ class Bottom(QObject):
             outer.raise_()
 
     def settle(self, outer: QDockWidget) -> None:
-        """Where it belongs, however it came into the window."""
+        """Between the docks at the sides, which keep their height; on a small screen, one at a time."""
         main, bar = outer.parent(), self.review.parent()
         if isinstance(main, QMainWindow):
             main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, outer)
             if isinstance(bar, QDockWidget) and bar is not outer:
-                main.splitDockWidget(bar, outer, Qt.Orientation.Vertical)
+                if main.height() < ROOMY:
+                    main.tabifyDockWidget(bar, outer)
+                else:
+                    main.splitDockWidget(bar, outer, Qt.Orientation.Vertical)
+                QTimer.singleShot(0, outer.raise_)
 
 
 def how_it_looked(viewer: napari.viewer.Viewer) -> QWidget:

@@ -35,8 +35,10 @@ from napari_boltzformer.looks import (
 
 TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""
-LEAST_TILE = 92, 56
+LEAST_TILE = 64, 56
 """Width and height: on a small screen the canvas needs room, too."""
+NARROW, WIDE = 92, 126
+"""Widths of a tile's cell: below the first, words are short and bars lie under them; from the second on, in full."""
 DARK, LIGHT, FAINT = QColor(16, 17, 20), QColor(240, 240, 240), QColor(150, 154, 164)
 HOT, COLD, MARK = QColor(230, 120, 40), QColor(90, 180, 235), QColor(230, 159, 0)
 
@@ -161,20 +163,28 @@ class LooksSheet(QWidget):
     def _draw_numbers(self, painter: QPainter, looks: Looks, number: int, look: LookTrace, place: QRect) -> None:
         """Temperature and scale, and the two bars."""
         top, cell = place.bottom() + 3, self._cell(number)
-        word = "temperature" if cell.width() >= 126 else "temp."
-        lines = f"look {number + 1}: {word} {look.temperature:.2f}", f"squares of {look.scale} px"
+        narrow, word = cell.width() < NARROW, "temperature" if cell.width() >= WIDE else "temp."
+        lines = (
+            f"{'' if narrow else 'look '}{number + 1}: {word} {look.temperature:.2f}",
+            f"{'□' if narrow else 'squares of'} {look.scale} px",
+        )
         for line, (text, colour) in enumerate(zip(lines, (LIGHT, FAINT), strict=True)):
             painter.setPen(colour)
             painter.drawText(QRect(cell.left(), top + 12 * line, cell.width(), 13), 0, text)
         seen = shares(look, looks.plan, looks.mask)
         for line, (name, share, colour) in enumerate(
-            (("in the mask", seen.inside, LIGHT), ("elsewhere", seen.elsewhere, FAINT))
+            (
+                ("mask" if narrow else "in the mask", seen.inside, LIGHT),
+                ("rest" if narrow else "elsewhere", seen.elsewhere, FAINT),
+            )
         ):
             at = QRect(cell.left(), top + 26 + 13 * line, cell.width(), 13)
             painter.setPen(colour)
             painter.drawText(at, 0, name)
             painter.drawText(at, Qt.AlignmentFlag.AlignRight, "–" if share is None else percent(share, short=True))
-            room = QRectF(at.left() + 60, at.top() + 4, max(at.width() - 60 - 38, 4), 5)
+            room = QRectF(at.left() + 62, at.top() + 4, max(at.width() - 62 - 38, 4), 5)
+            if narrow:
+                room = QRectF(at.left(), at.bottom() - 1, at.width(), 2)
             painter.fillRect(room, QColor(50, 53, 60))
             painter.fillRect(QRectF(room.left(), room.top(), room.width() * (share or 0), room.height()), colour)
 

@@ -205,6 +205,7 @@ def _slider(name: str) -> QSlider:
     slider.setRange(1, 99)
     slider.setValue(50)
     slider.setPageStep(5)
-    slider.setFixedWidth(120)
+    slider.setMinimumWidth(60)
+    slider.setMaximumWidth(160)
     slider.setAccessibleName(name)
     return slider

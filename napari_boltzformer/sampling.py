@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -24,6 +24,8 @@ from napari_boltzformer.looks_sheet import DARK, LIGHT, LooksSheet
 
 STEP_MS = 700
 """So long Play stays on a look."""
+ROOMY = 920
+"""Pixels: in less width, texts take one line more."""
 SHARP = 2
 """Pictures are written so many times as large as they are on screen."""
 
@@ -180,6 +182,13 @@ class LooksView(QWidget):
     def _tell(self) -> None:
         self.previewed.emit(self.current)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """A squeezed dock must not draw one text over another."""
+        line, narrow = self.caption.fontMetrics().lineSpacing(), self.width() < ROOMY
+        self.caption.setMinimumHeight((3 if narrow else 2) * line + 4)
+        self.headline.setMinimumHeight((2 if narrow else 1) * line + 4)
+        super().resizeEvent(event)
+
     # --- in sight or not -----------------------------------------------------------------------------------------
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
@@ -248,9 +257,6 @@ class LooksView(QWidget):
         self.headline.setStyleSheet("font-weight: bold;")
         for label in (self.headline, self.caption):
             label.setWordWrap(True)
-        # A squeezed dock must not draw one over the other.
-        self.caption.setMinimumHeight(2 * self.caption.fontMetrics().lineSpacing() + 4)
-        self.headline.setMinimumHeight(self.headline.fontMetrics().lineSpacing() + 4)
         inside = QVBoxLayout(self.page)
         inside.setContentsMargins(8, 4, 8, 4)
         inside.setSpacing(2)

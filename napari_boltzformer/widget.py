@@ -54,10 +54,10 @@ class BoltzFormerDock(Form):
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks = self.add_more("How it looked")
         self.revert = self.add_more("Revert this run")
-        self.accept_all = self.add_more("Accept all slices seen")
-        self.next = self.add_more("Next doubtful slice (N)")
+        self.accept_all = self.add_more("Accept all seen")
+        self.next = self.add_more("Next doubtful (N)")
         self.table = self.add_more("Lesion table")
-        self.point = self.add_more("Point: here / not here")
+        self.point = self.add_more("Here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
         self.running = Running(self)
@@ -69,7 +69,7 @@ class BoltzFormerDock(Form):
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
         self.unsure, self.ring = (
-            QCheckBox("4 samples per slice: shows where it is unsure"),
+            QCheckBox("4 samples: where is it unsure?"),
             QCheckBox("Ring tiny objects"),
         )
         self.unsure.setChecked(self.settings.samples > 1)
