@@ -192,17 +192,21 @@ class Bottom(QObject):
         """Below the canvas."""
         if not isinstance(widget.parent(), QDockWidget):
             self._dock.viewer.window.add_dock_widget(widget, name=name, area="bottom")
-            self.settle(widget.parent())  # what napari returns may be wrapped
+            self._settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
         elif widget is self.looks:
             outer = widget.parent()
             outer.show()
             outer.raise_()
 
-    def settle(self, outer: QDockWidget) -> None:
+    def settle_looks(self) -> None:
+        """However they came into the window."""
+        self._settle(self.looks.parent())
+
+    def _settle(self, outer: Any) -> None:
         """Between the docks at the sides, which keep their height; on a small screen, one at a time."""
         main, bar = outer.parent(), self.review.parent()
-        if isinstance(main, QMainWindow):
+        if isinstance(outer, QDockWidget) and isinstance(main, QMainWindow):
             main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, outer)
@@ -221,7 +225,7 @@ def how_it_looked(viewer: napari.viewer.Viewer) -> QWidget:
     looks = dock.bottom.looks
     if isinstance(looks.parent(), QDockWidget):
         viewer.window.remove_dock_widget(looks)
-    QTimer.singleShot(0, lambda: dock.bottom.settle(looks.parent()))  # once napari has put it somewhere
+    QTimer.singleShot(0, dock.bottom.settle_looks)  # once napari has put it somewhere
     return looks
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Image, Points
 from numpy.typing import NDArray
 
 from boltzformer.objects import pieces
@@ -19,8 +19,8 @@ SMALL = 8
 """Pixels, in the slice."""
 SCREEN = 24
 """Of a ring, in pixels of the canvas."""
-THIN = 0.08
-"""Of a ring's line, as a part of the ring."""
+THIN = 2
+"""Of its line."""
 NAME = "small objects"
 
 
@@ -49,6 +49,7 @@ class Rings:
             self._layer.data = places
             if colours:
                 self._layer.border_color = colours
+                self._layer.border_width = self._line(image)
             return
         if len(places):
             active = viewer.layers.selection.active
@@ -59,12 +60,23 @@ class Rings:
                 size=SCREEN,
                 face_color="transparent",
                 border_color=colours,
-                border_width=THIN,
+                border_width=self._line(image),
+                border_width_is_relative=False,
                 canvas_size_limits=(SCREEN, SCREEN),
                 **same_place(image),
             )
             self._layer.editable = False
             viewer.layers.selection.active = active
+
+    def zoomed(self, event: Any = None) -> None:
+        """napari keeps the rings' size on the screen, not that of their line."""
+        image = self._dock.chosen_image()
+        if image is not None and self._layer is not None and len(self._now):
+            self._layer.border_width = self._line(image)
+
+    def _line(self, image: Image) -> float:
+        """In the image's own pixels."""
+        return THIN / max(self._dock.viewer.camera.zoom * float(image.scale[-1]), 1e-6)
 
 
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:

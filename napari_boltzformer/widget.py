@@ -283,6 +283,7 @@ class BoltzFormerDock(Form):
             (dims.current_step, self._on_scroll),
             (dims.order, self._on_plane),
             (dims.ndisplay, self._on_plane),
+            (self.viewer.camera.events.zoom, self.rings.zoomed),
             (self.viewer.layers.selection.events.active, self.bottom.moved_soon),
         ]
         for event, listener in heard:
