@@ -36,7 +36,7 @@ def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
         return
     up = sides(image, vertical)[1] in ("H", "A")  # what grows towards head or face is drawn upwards
     left = sides(image, horizontal)[1] in ("R", "A")
-    viewer.camera.orientation2d = ("up" if up else "down", "left" if left else "right")
+    camera_of(viewer).orientation2d = ("up" if up else "down", "left" if left else "right")
     top, bottom = sides(image, vertical)[:: -1 if up else 1]
     west, east = sides(image, horizontal)[:: -1 if left else 1]
     text = _text(viewer)
@@ -44,7 +44,13 @@ def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
     text.visible = True
 
 
+def camera_of(viewer: napari.viewer.Viewer) -> Any:
+    """napari 0.9 moved it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def _text(viewer: napari.viewer.Viewer) -> Any:
-    """The viewer's words on the canvas: napari 0.9 moved them."""
+    """The viewer's words on the canvas, moved as well."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text

@@ -25,6 +25,7 @@ from boltzformer import LabelMap, Prediction
 from boltzformer.io.atomic import new_files
 from boltzformer.lesions import Finding, table, to_csv
 from boltzformer.objects import pieces
+from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import unique_names
@@ -136,7 +137,7 @@ class LesionTable(QWidget):
         viewer = self._dock.viewer
         self._dock.jump(one.voxel[0])
         centre = track.layer.data_to_world(one.voxel[-track.layer.ndim :])
-        viewer.camera.center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        camera_of(viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
         viewer.layers.selection.active = track.layer
 
     def _sum_up(self, tracks: Mapping[str, Track]) -> None:

@@ -9,6 +9,7 @@ from napari.layers import Image, Points
 from numpy.typing import NDArray
 
 from boltzformer.objects import pieces
+from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import same_place
 from napari_boltzformer.masks import Track
 
@@ -76,7 +77,7 @@ class Rings:
 
     def _line(self, image: Image) -> float:
         """In the image's own pixels."""
-        return THIN / max(self._dock.viewer.camera.zoom * float(image.scale[-1]), 1e-6)
+        return THIN / max(camera_of(self._dock.viewer).zoom * float(image.scale[-1]), 1e-6)
 
 
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:

@@ -21,7 +21,7 @@ from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.exporting import ask_and_export
 from napari_boltzformer.form import Form
 from napari_boltzformer.guiding import Guide
-from napari_boltzformer.hanging import hang
+from napari_boltzformer.hanging import camera_of, hang
 from napari_boltzformer.images import Images
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
@@ -283,7 +283,7 @@ class BoltzFormerDock(Form):
             (dims.current_step, self._on_scroll),
             (dims.order, self._on_plane),
             (dims.ndisplay, self._on_plane),
-            (self.viewer.camera.events.zoom, self.rings.zoomed),
+            (camera_of(self.viewer).events.zoom, self.rings.zoomed),
             (self.viewer.layers.selection.events.active, self.bottom.moved_soon),
         ]
         for event, listener in heard:

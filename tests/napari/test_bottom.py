@@ -58,16 +58,16 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     until(qtbot, lambda: "edited" in review.bar.words(found[0]))
     painted = bright.rows[found[0]].copy()
     with qtbot.waitSignal(review.reapplied):
-        review.gate.setValue(99)
-    strict = at(truth, 0, 0.5, 0.99)
+        review.outline.setValue(95)
+    strict = at(truth, 0, 0.95, truth.gate)
     assert not np.array_equal(strict, at(truth, 0, 0.5, truth.gate))
     rest = [row for row in range(16) if row != found[0]]
     assert np.array_equal(bright.rows[rest] > 0, strict[rest])
     assert np.array_equal(bright.rows[found[0]], painted)
     assert not bright.proposals  # a threshold is no new answer
     with qtbot.waitSignal(review.reapplied):
-        review.outline.setValue(20)
-    assert how_made(bright)["thresholds, as shown"] == {"existence": 0.99, "outline": 0.2}
+        review.gate.setValue(99)
+    assert how_made(bright)["thresholds, as shown"] == {"existence": 0.99, "outline": 0.95}
     with qtbot.waitSignal(review.reapplied):
         click(qtbot, review.reset)
     assert np.array_equal(bright.rows[rest] > 0, at(truth, 0, 0.5, truth.gate)[rest])

@@ -13,7 +13,7 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 from boltzformer import Prompt, Session, Volume, io
 from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.actions import segment, segmented
-from napari_boltzformer.hanging import sides
+from napari_boltzformer.hanging import camera_of, sides
 from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
 from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import label_map
@@ -73,7 +73,7 @@ def test_planes_hang_upright_and_the_letters_say_which_side_is_which(
         image = viewer.add_image(data, **options)
         for axes in ((0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)):
             viewer.dims.order = axes
-            vertical, horizontal = (str(one).lower() for one in viewer.camera.orientation2d)
+            vertical, horizontal = (str(one).lower() for one in camera_of(viewer).orientation2d)
             begin, end = sides(image, axes[1])
             top = end if "up" in vertical else begin
             assert top in ("H", "A", "L", "R")
