@@ -165,7 +165,9 @@ class LooksSheet(QWidget):
         top, cell = place.bottom() + 3, self._cell(number)
         narrow, word = cell.width() < NARROW, "temperature" if cell.width() >= WIDE else "temp."
         lines = (
-            f"{'' if narrow else 'look '}{number + 1}: {word} {look.temperature:.2f}",
+            f"{number + 1} temp {look.temperature:.2f}"
+            if narrow
+            else f"look {number + 1}: {word} {look.temperature:.2f}",
             f"{'□' if narrow else 'squares of'} {look.scale} px",
         )
         for line, (text, colour) in enumerate(zip(lines, (LIGHT, FAINT), strict=True)):
