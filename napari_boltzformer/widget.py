@@ -36,6 +36,7 @@ from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
 from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
+from napari_boltzformer.trouble import Log, ask_and_report
 
 if TYPE_CHECKING:
     import napari
@@ -51,6 +52,7 @@ class BoltzFormerDock(Form):
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.session = session or Session.local(self.settings.model)
+        self.log = Log()
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks = self.add_more("How it looked")
         self.revert = self.add_more("Revert this run")
@@ -257,6 +259,7 @@ class BoltzFormerDock(Form):
             (self.cancel, self.running.cancel),
             (self.looks, self.bottom.open_looks),
             (self.export, lambda: ask_and_export(self)),
+            (self.notice.report, lambda: ask_and_report(self)),
             (self.revert, self.running.revert),
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
@@ -288,14 +291,16 @@ class BoltzFormerDock(Form):
         ]
         for event, listener in heard:
             event.connect(listener)
-        self.destroyed.connect(
-            partial(_leave, self.session, (self.background.pool, self.keeper.background.pool), heard)
-        )
+        pools = self.background.pool, self.keeper.background.pool
+        self.destroyed.connect(partial(_leave, self.session, pools, heard, self.log))
 
 
-def _leave(session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], *_: object) -> None:
+def _leave(
+    session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], log: Log, *_: object
+) -> None:
     """The dock is gone: end its engine and its threads, stop listening to the viewer."""
     session.close()
+    log.leave()
     asking, keeping = pools
     asking.shutdown(wait=False, cancel_futures=True)
     keeping.shutdown(wait=True)  # what was accepted gets onto the disk
