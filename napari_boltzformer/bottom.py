@@ -218,8 +218,9 @@ class Bottom(QObject):
                 QTimer.singleShot(0, outer.raise_)
 
 
-def how_it_looked(viewer: napari.viewer.Viewer) -> QWidget:
-    """The looks as a widget of napari's menu, with the dock that asks for them."""
+def how_it_looked() -> QWidget:
+    """The looks as a widget of napari's menu, with the dock that asks for them; napari hands viewers to classes only."""
+    viewer = napari.current_viewer()
     docks = [one for one in viewer.window.dock_widgets.values() if hasattr(one, "bottom")]
     dock = docks[0] if docks else viewer.window.add_plugin_dock_widget(DIST, DOCK)[1]
     looks = dock.bottom.looks
