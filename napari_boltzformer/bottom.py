@@ -205,21 +205,21 @@ class Bottom(QObject):
 
     def _settle(self, outer: Any) -> None:
         """Between the docks at the sides, which keep their height; on a small screen, one at a time."""
-        main, bar = outer.parent(), self.review.parent()
+        main, bar, looks = outer.parent(), self.review.parent(), self.looks.parent()
         if isinstance(outer, QDockWidget) and isinstance(main, QMainWindow):
             main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, outer)
-            if isinstance(bar, QDockWidget) and bar is not outer:
+            if isinstance(bar, QDockWidget) and isinstance(looks, QDockWidget):
                 if main.height() < ROOMY:
-                    main.tabifyDockWidget(bar, outer)
+                    main.tabifyDockWidget(bar, looks)
                 else:
-                    main.splitDockWidget(bar, outer, Qt.Orientation.Vertical)
-                QTimer.singleShot(0, outer.raise_)
+                    main.splitDockWidget(bar, looks, Qt.Orientation.Vertical)
+                QTimer.singleShot(0, looks.raise_)
 
 
 def how_it_looked() -> QWidget:
-    """The looks as a widget of napari's menu, with the dock that asks for them; napari hands viewers to classes only."""
+    """The looks for napari's menu, with the dock that asks for them. napari hands a viewer to classes only."""
     viewer = napari.current_viewer()
     docks = [one for one in viewer.window.dock_widgets.values() if hasattr(one, "bottom")]
     dock = docks[0] if docks else viewer.window.add_plugin_dock_widget(DIST, DOCK)[1]
