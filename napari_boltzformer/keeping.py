@@ -96,8 +96,9 @@ class Keeper:
             if track.state(row) is SliceState.UNSEEN
         }
         scores = {
-            row: (abs(score - track.gate), score, track.gate)
+            row: (abs(score - gate), score, gate)
             for track in tracks
+            for gate in [track.kept.thresholds.existence]
             for row, score in track.scores.items()
             if track.state(row) is SliceState.UNSEEN and row != self._dock.row()
         }
