@@ -121,6 +121,7 @@ def watched_python(folder: Path) -> Path:
 
 
 def serve_watched(model: str) -> None:
+    from boltzformer.protocol import Means
     from boltzformer.server.events import EventLog
     from boltzformer.server.process import serve_owner
 
@@ -132,7 +133,7 @@ def serve_watched(model: str) -> None:
         add(log, event)
 
     EventLog.add = noted
-    serve_owner(model)
+    serve_owner(model, Means())
 
 
 def report(

@@ -172,7 +172,7 @@ def _normalised(images: Tensor) -> Tensor:
 
 def trained(rows: Sequence[Row], recipe: Recipe, output: Path, minutes: float, device: torch.device) -> Baseline:
     """Goes on from where `output` is, for so many minutes or to the recipe's end."""
-    corpus = Corpus(rows, device)
+    corpus = Corpus(rows, device, small=recipe.small)
     baseline, state = Baseline(recipe, corpus.targets, device), output / "unet.pt"
     baseline.resume(state)
     size = sum(parameter.numel() for parameter in baseline.net.parameters())

@@ -3,8 +3,8 @@
 For each held-back image and target, what the model says without help is compared with the truth. Every object that it
 missed is clicked once ("here"), every object that is none is clicked once ("not here"), each in a run of its own. What
 is no merit of the energy is measured beside it: lifting the existence gate alone (a click of strength 0), and another
-seed without any click. All combinations of --strength, --width, --layers (in which of them the energy counts) and
---trials (times as many draws in clicked runs) are tried.
+seed without any click. All combinations of --strength, --width, --layers (in which of them the energy counts), --trials
+(times as many draws in clicked runs) and --bend (whether the answer itself obeys the click) are tried.
 
 Run: python benchmarks/guidance.py MANIFEST SPLIT [--model FILE] [--limit N] [--strength 1 2 4] [--layers 0:9 3:9] …
 """
@@ -59,9 +59,12 @@ class Setting:
     layers: str
     """A:B, the layers in which it counts."""
     trials: float
+    bend: bool
+    """Whether the answer itself obeys as well."""
 
     def __str__(self) -> str:
-        return f"λ {self.strength:g}, width {self.width:g}, layers {self.layers}, {self.trials:g} × the draws"
+        end = ", the answer bent" if self.bend else ""
+        return f"λ {self.strength:g}, width {self.width:g}, layers {self.layers}, {self.trials:g} × the draws{end}"
 
 
 @dataclass
@@ -84,10 +87,13 @@ def main(given: list[str]) -> None:
     parser.add_argument("--width", type=float, nargs="+", default=[WIDTH])
     parser.add_argument("--layers", nargs="+", default=["0:99"])
     parser.add_argument("--trials", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--bend", type=int, nargs="+", default=[0, 1], choices=[0, 1])
     parser.add_argument("--samples", type=int, default=1)
     told = parser.parse_args(given)
     told.script, told.given = __file__, given
-    settings = [Setting(*one) for one in product(told.strength, told.width, told.layers, told.trials)]
+    settings = [
+        Setting(*one) for one in product(told.strength, told.width, told.layers, told.trials, map(bool, told.bend))
+    ]
     engine = engine_of(told)
     here: dict[str, Clicks] = defaultdict(Clicks)
     away: dict[str, Clicks] = defaultdict(Clicks)
@@ -138,18 +144,18 @@ def ask(
     for one in missed[:MOST]:
         at = (click(one),)
         note(here["another seed"], is_found(one, other), other)
-        lifted = run(guidance=Guidance(at, strength=0))
+        lifted = run(guidance=Guidance(at, strength=0, bend=False))
         note(here["gate lifted alone"], is_found(one, lifted), lifted)
         for setting in settings:
             with led_as(engine, setting):
-                mask = run(guidance=Guidance(at, strength=setting.strength, width=setting.width))
+                mask = run(guidance=Guidance(at, strength=setting.strength, width=setting.width, bend=setting.bend))
             note(here[str(setting)], is_found(one, mask), mask)
     for one in false[:MOST]:
         at = (click(one),)
         note(away["another seed"], bool((other & one).sum() < GONE * one.sum()), other)
         for setting in settings:
             with led_as(engine, setting):
-                mask = run(guidance=Guidance((), at, strength=setting.strength, width=setting.width))
+                mask = run(guidance=Guidance((), at, strength=setting.strength, width=setting.width, bend=setting.bend))
             note(away[str(setting)], bool((mask & one).sum() < GONE * one.sum()), mask)
     return [True] * len(met) + [False] * len(missed)
 

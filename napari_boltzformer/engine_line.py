@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from boltzformer import BoltzFormerError, Session, SliceResult
+from boltzformer.client import environment
 from boltzformer.phantom import phantom
 from boltzformer.protocol import ModelState
 from napari_boltzformer.knowledge import Knowledge
+
+SIZE = "about 1.5 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
+POLL_MS = 250
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -23,9 +31,47 @@ class EngineLine:
         self._dock = dock
 
     def ask(self) -> None:
-        """Starts the engine, beside the viewer."""
+        """Starts the engine, beside the viewer; where there is none, offers to set it up."""
+        if environment.is_missing():
+            self._offer()
+            return
         self._dock.engine.setText("Engine: this computer, starting…")
         self._dock.background.do(partial(wait_until_ready, self._dock.session), self._show)
+
+    def _offer(self) -> None:
+        self._dock.engine.setText("Engine: not installed.")
+        self._dock.notice.say(
+            f"The engine needs torch, which this Python lacks. It can be set up beside the viewer, in "
+            f"{environment.folder()}: {SIZE}. The viewer's own Python stays as it is.",
+            "Set up the engine",
+            self._set_up,
+        )
+
+    def _set_up(self) -> None:
+        stopped, heard = threading.Event(), deque([""], maxlen=1)
+        self._dock.notice.say("The engine is being set up; this takes some minutes.", "Stop", stopped.set)
+        self._dock.destroyed.connect(stopped.set)
+        timer = QTimer(self._dock)
+        timer.timeout.connect(lambda: self._dock.engine.setText(f"Engine: {heard[0][:60] or 'setting up'}…"))
+        timer.start(POLL_MS)
+
+        def work() -> bool | BoltzFormerError:
+            try:
+                return environment.set_up(heard.append, stopped)
+            except BoltzFormerError as error:
+                return error
+
+        def done(outcome: bool | BoltzFormerError) -> None:
+            timer.stop()
+            if outcome is True:
+                self._dock.notice.say("The engine is set up.")
+                self.ask()
+                return
+            self._offer()
+            if isinstance(outcome, BoltzFormerError):
+                self._dock.notice.say(str(outcome), "Try again", self._set_up)
+
+        self._dock.background.do(work, done)
 
     def _show(self, health: Mapping[str, Any]) -> None:
         dock = self._dock

@@ -27,6 +27,10 @@ class Settings:
     rings: bool = True
     samples: int = 1
     more_open: bool = False
+    device: str = "auto"
+    threads: int = 0
+    """0: all cores but one."""
+    cache_gb: float = 2.0
 
     @staticmethod
     def load() -> Settings:

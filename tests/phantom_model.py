@@ -11,7 +11,7 @@ PHANTOM_MODEL = Path(__file__).parents[1] / "examples" / "phantom.safetensors"
 
 @dataclass(frozen=True)
 class Taught:
-    """A model that was taught the same in this session."""
+    """A model that was taught the same during these tests."""
 
     engine: Engine
     seconds: float

@@ -225,7 +225,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_crumbs(model, path, mon
     def full_disk(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "replace", full_disk)
+    monkeypatch.setattr("os.replace", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         checkpoint.save(path, model, History(name="second"))
     assert path.read_bytes() == before

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from storage_orders import ORDERS, stored
 
 from boltzformer import BoltzFormerError, Grid, Guidance, Region, SlicePlan, Window
-from boltzformer.guidance import Hint, as_guidance, check, hint
+from boltzformer.geometry import Array
+from boltzformer.guidance import Hint, HintBox, HintPoint, as_guidance, check, hint
+from boltzformer.obeying import obeyed
 
 GRID = Grid.from_lps((7, 20, 30), np.diag([0.8, 0.8, 3.0, 1.0]))
 
@@ -110,3 +112,27 @@ def test_a_slice_of_one_voxel_between_two_belongs_to_the_upper_one() -> None:
     plan = SlicePlan.of(GRID, 60, 0)
     assert [hint([Guidance(((3, 4, 2.5),))], plan, index, "").lifts for index in (2, 3)] == [False, True]
     assert [bool(hint([Guidance(box=((0, 0, 2.2), (9, 9, 2.3)))], plan, n, "")) for n in (1, 2, 3)] == [0, 1, 0]
+
+
+def square(low: float, high: float) -> Array:
+    """(16, 16) logits: `high` on a square in the middle, `low` elsewhere."""
+    logits = np.full((16, 16), low, np.float32)
+    logits[6:10, 6:10] = high
+    return logits
+
+
+def test_an_answer_holds_where_the_user_pointed() -> None:
+    doubted, sure = square(-6, -1), square(-6, 3)
+    here = Hint((HintPoint(32, 32, 0, 12, True),), lifts=True, bends=64)
+    assert np.array_equal(obeyed(doubted, here) > 0, square(0, 1) > 0)  # the outline is the model's own
+    assert np.array_equal(obeyed(sure, here), sure)
+    away = Hint((HintPoint(32, 32, 0, 4, False),), bends=64)
+    assert not (obeyed(sure, away) > -7).any(where=square(0, 1) > 0)  # the whole object, at any threshold
+    assert obeyed(sure, away)[0, 0] == -6
+    both = Hint((*here.points, HintPoint(34, 34, 0, 4, False)), bends=64)
+    assert obeyed(sure, both)[8, 8] > 0  # what was said to be there stays
+    inside = obeyed(sure, Hint((), (HintBox(24, 24, 32, 40),), bends=64)) > 0
+    assert inside[6:8, 6:10].all()
+    assert inside.sum() == 8
+    for silent in (Hint(), Hint(here.points, lifts=True)):
+        assert obeyed(doubted, silent) is doubted

@@ -16,6 +16,7 @@ TORCH_FREE = [
     ROOT / "core/boltzformer" / name
     for name in [
         "__init__.py",
+        "atomic.py",
         "errors.py",
         "types.py",
         "geometry.py",

@@ -17,6 +17,7 @@ from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Energies
 from boltzformer.model.text import TextState
 from boltzformer.noise import Draw, noise_for
+from boltzformer.obeying import obeyed
 from boltzformer.slicing import to_int8
 from boltzformer.types import FLOOR, Prompt, SliceResult
 
@@ -64,7 +65,8 @@ def answer(
         existence.append(sum(one.existence for one in some) / len(some))
         mean, spread = _mean_and_spread([one.logits for one in some])
         found = existence[-1] >= FLOOR or (lifted.any() and lifted[number])
-        logits.append(to_int8(mean.numpy()) if found else np.full(mean.shape, -128, np.int8))
+        bent = obeyed(mean.numpy(), hints[number]) if hints else mean.numpy()
+        logits.append(to_int8(bent) if found else np.full(mean.shape, -128, np.int8))
         spreads.append(spread * np.uint8(found))
         outlines = [one.edges for one in some if one.edges is not None]
         if outlines:

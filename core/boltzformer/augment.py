@@ -83,7 +83,7 @@ def look_at(
         free = empty_window(picture.masks[focus].cpu().numpy(), rng)
     if free is not None:
         left, top, *sides = free
-        scale = min(sides) / side
+        scale = 0.9 * min(sides) / side  # what is coarser than pixels must not reach beyond it
         centre = np.array([top + sides[1] / 2, left + sides[0] / 2])
     elif whole or rng.random() < strength.whole:
         scale = max(height, width) / side / float(np.exp(rng.uniform(-1, 1) * math.log(strength.zoom)))

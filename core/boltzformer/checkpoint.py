@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from boltzformer.atomic import replacing
 from boltzformer.errors import CheckpointError
 from boltzformer.home import model_file
 from boltzformer.model import boltzmann
@@ -99,27 +98,20 @@ def save(path: str | Path, model: BoltzFormer, history: History, *, half: bool =
     if half:
         state = {name: tensor.half() for name, tensor in state.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
     try:
-        save_file(state, temporary, metadata=header)
-        _sort_header(temporary)
-        _flush(temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-        _flush(target.parent)  # or a power cut could still forget the new name
+        with replacing(target) as part:
+            save_file(state, part, metadata=header)
+            _sort_header(part)
     except OSError as error:
         raise CheckpointError(
             f"{target} can't be written ({error}): free some space or choose another folder."
         ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return read(target)
 
 
-def _sort_header(path: str) -> None:
+def _sort_header(path: Path) -> None:
     """The library writes our entries in random order; in a fixed one, the same model is the same file."""
-    with open(path, "rb+") as file:
+    with path.open("rb+") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
         entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
@@ -127,16 +119,6 @@ def _sort_header(path: str) -> None:
         if len(text) <= length:  # always so far; a longer one would move the weights
             file.seek(8)
             file.write(text.ljust(length))
-
-
-def _flush(path: str | Path) -> None:
-    if os.name == "nt" and Path(path).is_dir():
-        return  # Windows neither needs nor allows it
-    handle = os.open(path, os.O_RDONLY if Path(path).is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: str | Path) -> Checkpoint:

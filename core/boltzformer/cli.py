@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import platform
 import sys
@@ -27,6 +26,7 @@ from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune.adapters import join_command
 from boltzformer.finetune_cli import finetune_command
 from boltzformer.promotion import lineage_command, promote_command, rollback_command
+from boltzformer.proof_cli import bench, parity
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
 from boltzformer.review import review_command
@@ -44,8 +44,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-bench = typer.Typer(help="Measure this project's claims on this machine (in a source checkout).", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.command("parity")(parity)
 app.add_typer(manage.models, name="models")
 app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
@@ -248,29 +248,6 @@ def prompts(
 
 
 @app.command()
-def parity(
-    folder: Annotated[Path, typer.Argument(help="A folder with recorded tensors (NAME.safetensors and NAME.json).")],
-    as_json: AsJson = False,
-) -> None:
-    """Replay recorded tensors of the reference: does our model give the same numbers? Exit code 1 on any miss."""
-    from boltzformer.parity import replay, summarize
-
-    rows = []
-    for row in replay(folder):
-        rows.append(row)
-        if as_json:
-            print(json.dumps(asdict(row)), flush=True)
-        else:
-            error = "-" if row.error is None else f"{row.error:.1e}"
-            verdict = "ok" if row.passed else f"MISS {row.note}"
-            print(f"{row.file:36} {row.tensor:44} {row.way:6} {error:>8} (≤ {row.tolerance:.1e}) {verdict}", flush=True)
-    summary = summarize(rows)
-    print(json.dumps(asdict(summary)) if as_json else summary)
-    if not summary.passed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def serve(
     model: Model = "default",
     host: Annotated[str, typer.Option(help="Only this computer itself is served: 127.0.0.1.")] = "127.0.0.1",
@@ -283,22 +260,6 @@ def serve(
     from boltzformer.server import process  # the web server's libraries, for this command alone
 
     process.serve(model, host, port, token_file)
-
-
-@bench.command()
-def decoder(
-    full: Annotated[bool, typer.Option("--full", help="More sizes, batches, threads and rounds.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """The decoder's speed against a dense transcription of the released one, as ratios."""
-    script = Path(boltzformer.__file__).parents[2] / "benchmarks" / "decoder.py"
-    spec = importlib.util.spec_from_file_location("boltzformer_bench_decoder", script)
-    if not script.is_file() or spec is None or spec.loader is None:
-        raise BoltzFormerError("Benchmarks are not installed: run this in a checkout of the source code.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    raise typer.Exit(module.main(full, as_json))
 
 
 @app.callback(invoke_without_command=True)

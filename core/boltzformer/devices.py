@@ -50,8 +50,14 @@ def choose(device: str = "auto", dtype: str = "auto") -> Place:
 
 
 def use_cores() -> None:
-    """The same number of threads everywhere, so that scripts and viewers get the same bits; one core stays free."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    """The same number of threads everywhere, so that scripts and viewers get the same bits; one core stays free.
+
+    `BOLTZFORMER_THREADS` asks for another number.
+    """
+    wanted = os.environ.get("BOLTZFORMER_THREADS", "").strip()
+    if wanted and not (wanted.isdigit() and 1 <= int(wanted) <= 1024):
+        raise BoltzFormerError(f"BOLTZFORMER_THREADS is '{wanted}': give a whole number from 1, or leave it unset.")
+    torch.set_num_threads(int(wanted) if wanted else max(1, (os.cpu_count() or 2) - 1))
 
 
 def _device(name: str) -> tuple[torch.device, str]:

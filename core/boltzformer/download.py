@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from boltzformer.atomic import flush
 from boltzformer.errors import CheckpointError
 
 TRIES = 4
@@ -140,8 +141,7 @@ def _finish(remote: Remote, part: Path, target: Path, what: str) -> None:
             f"{what} arrived damaged: its checksum is not {remote.checksum[:12]}…, as its server says, so it was "
             "deleted; download it again, and if that happens twice ask who runs your network or proxy."
         )
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
+    flush(part)
     os.replace(part, target)
 
 

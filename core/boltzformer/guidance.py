@@ -36,6 +36,8 @@ class Guidance:
     """λ: by how much of a sure guess (U = 1) a point changes what the model believes of its place."""
     width: float = WIDTH
     """Standard deviation of g around a point, in pixels of the network's input."""
+    bend: bool = True
+    """Whether the answer itself obeys as well (`obeying`); False leads the looks alone."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.strength < np.inf and 0 < self.width < np.inf):
@@ -66,6 +68,8 @@ class HintPoint:
     strength: float
     """Below 0 where the object is not."""
     width: float
+    here: bool = True
+    """Whether the object is there, whatever the strength."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Hint:
     """What lies outside of all of them is not looked at."""
     lifts: bool = False
     """Whether the user pointed at the object here."""
+    bends: int = 0
+    """Side of the network's input, where the answer obeys as well; 0 where it does not."""
 
     def __bool__(self) -> bool:
         """Whether it says anything."""
@@ -97,15 +103,16 @@ def hint(guidance: Sequence[Guidance], plan: SlicePlan, index: int, prompt: str)
     """For the slice with stored number `index`. A point outside the plan's region says nothing."""
     points: list[HintPoint] = []
     boxes: list[HintBox] = []
-    lifts = False
+    lifts = bends = False
     for one in guidance:
         if one.prompt not in ("", prompt):
             continue
+        bends |= one.bend
         for sign, places in ((1, one.here), (-1, one.not_here)):
             for place in places:
                 number, row, column = plan.to_pixels(place)
                 if _nearest(number) == index and 0 <= row <= plan.size and 0 <= column <= plan.size:
-                    points.append(HintPoint(row, column, sign * one.strength, one.width))
+                    points.append(HintPoint(row, column, sign * one.strength, one.width, sign > 0))
                     lifts |= sign > 0
         if one.box is not None:
             # Voxels are areas: a box reaches half a voxel beyond their centres.
@@ -114,7 +121,8 @@ def hint(guidance: Sequence[Guidance], plan: SlicePlan, index: int, prompt: str)
             if first <= index <= last:
                 (top, bottom), (left, right) = (sorted(edges) for edges in zip(a, b, strict=True))
                 boxes.append(HintBox(top, left, bottom, right))
-    return Hint(tuple(points), tuple(boxes), lifts)
+    said = bool(points or boxes)
+    return Hint(tuple(points), tuple(boxes), lifts, plan.size if bends and said else 0)
 
 
 def check(guidance: Sequence[Guidance], plan: SlicePlan, prompts: Sequence[str]) -> None:

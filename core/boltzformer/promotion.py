@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from boltzformer import checkpoint
+from boltzformer.atomic import replacing, write_text
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.home import folder, model_file
@@ -74,26 +73,18 @@ def _kept(name: str, source: Path, number: int, note: str) -> dict[str, Any]:
 
 def _place(source: Path, target: Path) -> None:
     """A copy that is there whole or not at all."""
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, part)
-        with part.open("rb+") as copied:
-            os.fsync(copied.fileno())
-        os.replace(part, target)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
     except OSError as error:
         raise CheckpointError(
             f"{source} can't be copied to {target.parent} ({error.strerror or error}): free some space."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(name: str, lineage: list[dict[str, Any]]) -> None:
-    path = _folder(name) / "lineage.json"
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    part.write_text(json.dumps(lineage, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    write_text(_folder(name) / "lineage.json", json.dumps(lineage, indent=1))
 
 
 def _verdict(run: Path) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from boltzformer import checkpoint
+from boltzformer.atomic import replacing, write_text
 from boltzformer.card import Card
 from boltzformer.card_text import markdown
 from boltzformer.checkpoint import Checkpoint, History
@@ -45,7 +44,7 @@ def publish(model: Path, results: Path, output: Path, *, picture: str = "", note
     )
     _rewrite(model, output, history)
     text = markdown(measured, history.name or output.stem, history.licence, picture)
-    _replace(output.with_suffix(".md"), text.encode())
+    write_text(output.with_suffix(".md"), text)
     return checkpoint.read(output)
 
 
@@ -78,24 +77,11 @@ def _rewrite(source: Path, target: Path, history: History) -> None:
     """The same tensors, bit for bit and in the same precision, under another history."""
     with safe_open(source, framework="pt") as file:
         header = dict(file.metadata())
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(load_file(source), part, metadata={**header, "history": json.dumps(asdict(history))})
-        os.chmod(part, 0o644)
-        os.replace(part, target)
+        with replacing(target) as part:
+            save_file(load_file(source), part, metadata={**header, "history": json.dumps(asdict(history))})
     except OSError as error:
         raise CheckpointError(
             f"{target} can't be written ({error}): free some space or choose another folder."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

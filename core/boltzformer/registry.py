@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boltzformer import checkpoint, hub
+from boltzformer.atomic import flush
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.convert import Origin, Report, convert
 from boltzformer.convert.card import card_of, licence_in
@@ -65,8 +66,7 @@ def add(
                 card_of(part).write_text(origin.card, encoding="utf-8")
             elif card_of(file).is_file():
                 shutil.copyfile(card_of(file), card_of(part))
-            with part.open("rb+") as copied:
-                os.fsync(copied.fileno())
+            flush(part)
         else:
             report = convert(file, part, origin=origin, name=name, config=config, skip=skip)
             checkpoint.load(part)

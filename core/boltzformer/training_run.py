@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boltzformer import checkpoint
+from boltzformer.atomic import flush, write_text
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
@@ -139,8 +140,7 @@ class RunFolder:
             for number, some in enumerate(_portions(tensors)):
                 file = part / f"{name}-{number}.safetensors"
                 save_file({key: tensor.cpu().contiguous() for key, tensor in some.items()}, file)
-                with file.open("rb+") as handle:
-                    os.fsync(handle.fileno())
+                flush(file)
         write_text(part / SUMS, json.dumps({file.name: _sha256(file) for file in sorted(part.glob("*.safetensors"))}))
         os.replace(part, final)
         for old in sorted(self.path.glob(f"{STATE}*"))[:-2]:
@@ -201,13 +201,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 2**62  # cut off by a crash
-
-
-def write_text(path: Path, text: str) -> None:
-    """A file, on the disk whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)

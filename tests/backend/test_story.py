@@ -1,13 +1,16 @@
 """One user's afternoon, headless, through a real backend; then the same with the backend killed in the middle."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from serving import MODEL
 
 import boltzformer
-from boltzformer import Cancelled, Failed, Guidance, Prediction, Session, SliceResult, Started
+from boltzformer import Annotation, Cancelled, Failed, Guidance, Prediction, Session, SliceResult, SliceState, Started
+from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 
 
@@ -21,7 +24,9 @@ def kill(session: Session) -> None:
 
 
 @pytest.mark.parametrize("disturb", [lambda _: None, kill], ids=["undisturbed", "killed in the middle"])
-def test_the_story(made: Phantom, engine: boltzformer.Engine, disturb: Callable[[Session], None]) -> None:
+def test_the_story(
+    made: Phantom, engine: boltzformer.Engine, tmp_path: Path, disturb: Callable[[Session], None]
+) -> None:
     volume, prompts = made.volume, [BRIGHT, DARK]
     (i, j, k), near = made.lesions[0].centre, boltzformer.segment(made.volume, prompts, model=engine)
     with Session.local(MODEL) as session:
@@ -73,3 +78,27 @@ def test_the_story(made: Phantom, engine: boltzformer.Engine, disturb: Callable[
         assert again.provenance == near.provenance
         (twin,) = (one for one in again.slices if one.index == kept.index)
         assert np.array_equal(twin.logits, kept.logits)
+
+        # What the user corrected and accepted is on the disk, whatever becomes of the backend.
+        labels = again.labels()
+        layers = labels.layers.copy()
+        layers[0, k, :3, :3] = 1
+        unseen, reviewed = SliceState.UNSEEN, SliceState.REVIEWED
+        states = tuple(reviewed if index == k else unseen for index in range(64))
+        annotation = Annotation(
+            volume,
+            replace(labels, layers=layers),
+            again.prompts,
+            dict.fromkeys(labels.names.values(), states),
+            again.provenance,
+        )
+        kept = Dataset.at(tmp_path / "mine").add(annotation, answer=labels)
+        disturb(session)
+    store = Dataset(tmp_path / "mine")
+    (case,) = store.cases()
+    name = labels.names[1]
+    assert np.array_equal(case.mask(name)[k], layers[0, k] == 1)
+    assert not case.mask(name)[:k].any()  # nobody spoke of the others
+    assert case.revisions[0].changes[name] == {"added": 9, "removed": 0}
+    assert case.revisions[0].model_sha256 == near.provenance["model"]["sha256"]
+    assert (case.revisions[0].number, kept.number) == (1, 1)

@@ -40,7 +40,14 @@ def engine_of(folder: Path, **decoder: Any) -> Engine:
 def test_guidance_changes_its_own_slices_and_prompts_and_no_bit_of_others(engine: Engine, small: Phantom) -> None:
     prompts = [BRIGHT, DARK]
     plain = run(engine, small, prompts=prompts)
-    for nothing in (None, (), Guidance(), [Guidance()], Guidance(((30, 40, 3),)), Guidance((POINT,), strength=0)):
+    for nothing in (
+        None,
+        (),
+        Guidance(),
+        [Guidance()],
+        Guidance(((30, 40, 3),)),
+        Guidance((POINT,), strength=0, bend=False),
+    ):
         same = run(engine, small, prompts=prompts, guidance=nothing)
         logits = [[one.logits, one.existence] for one in same.slices]
         assert all(
@@ -54,6 +61,16 @@ def test_guidance_changes_its_own_slices_and_prompts_and_no_bit_of_others(engine
             assert np.array_equal(before.logits[1], after.logits[1])
             assert np.array_equal(before.logits[0], after.logits[0]) == (before.index != 8)
             assert before.existence[1] == after.existence[1]
+
+
+def test_the_answer_holds_where_the_user_pointed(engine: Engine, small: Phantom) -> None:
+    i, j, k = (int(at) for at in POINT)
+    there = run(engine, small, guidance=Guidance((POINT,))).labels().mask(1)
+    assert there[k, j, i]
+    both = run(engine, small, guidance=[Guidance((POINT,)), Guidance((), (POINT,))]).labels().mask(1)
+    assert both[k, j, i]  # who says both is taken at the word "here"
+    z, y, x = np.argwhere(run(engine, small).labels().mask(1))[0]
+    assert not run(engine, small, guidance=Guidance((), ((x, y, z),))).labels().mask(1)[z, y, x]
 
 
 def test_guided_answers_depend_on_nothing_that_runs_beside_them(engine: Engine, small: Phantom) -> None:

@@ -113,6 +113,7 @@ def test_wrong_manifests_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFi
         (good + "\n{", "Line 2"),
         (json.dumps({"image": "a.png"}), "lacks mask, target, prompts, group_id"),
         (good.replace('"licence_allows"', '"no"'), "whose licence allows"),
+        (json.dumps({**json.loads(good), "group_id": "ljubljana_ms:19"}), "no row to train on"),  # the sample's patient
         (good, "does not exist"),
     ):
         manifest = tmp_path / "manifest.jsonl"

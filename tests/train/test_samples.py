@@ -28,8 +28,20 @@ def test_image_and_mask_stay_together_through_every_look(seed: int, whole: bool,
     assert image.shape == (3, 64, 64)
     assert mask.shape == (32, 32)
     small = torch.nn.functional.avg_pool2d(image[:1], 2)[0]
-    assert small[mask == 1].ge(170).all()
+    assert small[mask == 1].gt(80).all()  # one that is hardly there is dim
+    assert not small.ge(170).any() or small[mask == 1].ge(170).all()
     assert small[mask == 0].le(110).all()
+
+
+@given(st.integers(0, 2**31), st.integers(60, 300), st.integers(60, 300))
+def test_a_part_without_the_object_is_shown_when_asked(seed: int, height: int, width: int) -> None:
+    picture = square(height, width, (height // 3, height // 2, width // 4, width // 2))
+    upright = Strength(rotation=0, empty=1)
+    look = look_at(picture, "box", 64, upright, np.random.default_rng(seed), whole=False)
+    assert look.mask(picture.masks["box"]).max() == 0
+    assert (look.of(picture) > 0).all()  # and nothing beyond the border
+    full = square(height, width, (0, height, 0, width))
+    assert look_at(full, "box", 64, upright, np.random.default_rng(seed), whole=False).mask(full.masks["box"]).max() > 0
 
 
 def test_the_whole_picture_fills_the_sample_and_is_centred() -> None:

@@ -8,21 +8,23 @@ import secrets
 import subprocess
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO
 
 from boltzformer.errors import BackendError
+from boltzformer.protocol import Means
 
 
 class Child:
     """`python -m boltzformer.server`, on the loopback address, for this process alone."""
 
-    def __init__(self, model: str, python: str) -> None:
+    def __init__(self, model: str, python: str, means: Means) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         # Windows: below normal priority from the start; elsewhere the child makes itself nice.
         flags = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
         try:
             self.process = subprocess.Popen(
-                [python, "-m", "boltzformer.server", model],
+                [python, "-m", "boltzformer.server", model, json.dumps(asdict(means))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

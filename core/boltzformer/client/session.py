@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
+from boltzformer.client.environment import engine_python
 from boltzformer.client.job import Job
 from boltzformer.errors import BackendError
 from boltzformer.guidance import Guidance, as_guidance
 from boltzformer.intensity import Window
-from boltzformer.protocol import ModelFile, ModelName, ModelState, TraceRequest, decode
+from boltzformer.protocol import Means, ModelFile, ModelName, ModelState, TraceRequest, decode
 from boltzformer.region import Region
 from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
 
@@ -24,17 +24,23 @@ from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
 class Session:
     """For viewers, scripts and notebooks. Nothing here waits but what returns an answer."""
 
-    def __init__(self, model: str, *, python: str = "", address: str = "", token: str = "") -> None:
-        self.model = model
+    def __init__(
+        self, model: str, *, python: str = "", means: Means | None = None, address: str = "", token: str = ""
+    ) -> None:
+        self.model, self.means = model, means or Means()
         self._python, self._address, self._token = python, address, token
         self._lock = threading.Lock()
         self._backend: Backend | None = None
         self._closed = False
 
     @staticmethod
-    def local(model: str | Path = "default", python: str = sys.executable) -> Session:
-        """The engine on this computer, for this process alone: started when needed, and again when it died."""
-        return Session(str(model), python=python)
+    def local(model: str | Path = "default", python: str = "", **means: Any) -> Session:
+        """The engine on this computer, for this process alone: started when needed, and again when it died.
+
+        `python` is one that has the engine: by default this one, or that of the environment made for it. `means` are
+        the fields of `protocol.Means`: device, threads, cache_bytes.
+        """
+        return Session(str(model), python=python, means=Means(**means))
 
     @staticmethod
     def connect(address: str, token: str, model: str = "default") -> Session:
@@ -52,9 +58,21 @@ class Session:
             if self._backend is None and self._address:
                 self._backend = Backend(self._address, self._token)
             elif self._backend is None:
-                child = Child(self.model, self._python)
+                child = Child(self.model, self._python or engine_python(), self.means)
                 self._backend = Backend(child.address, child.token, child)
             return self._backend
+
+    def use(self, **means: Any) -> None:
+        """Other means (`protocol.Means`): the engine ends now, and the next call starts one that has them."""
+        with self._lock:
+            self.means, backend = replace(self.means, **means), self._backend
+            self._backend = None
+        if backend is not None:
+            backend.close()
+
+    def free_memory(self) -> None:
+        """Lets go of kept image features and of loaded models; what is asked next takes longer once."""
+        self.backend().ask("POST", "/memory/free")
 
     def health(self) -> dict[str, Any]:
         """Starts the backend if need be → the fields of `protocol.Health`: 'starting', 'ready' or 'failed', version…"""

@@ -8,10 +8,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from boltzformer.atomic import flush, replacing
 from boltzformer.errors import DatasetError, ImageError
 
 UNFINISHED = ".unfinished"
@@ -26,13 +27,13 @@ def new_folder(root: Path, target: Path) -> Iterator[Path]:
         begun.mkdir(parents=True)
         yield begun
         for file in (inside for inside in begun.rglob("*") if inside.is_file()):
-            _to_disk(file)
+            flush(file)
         for folder in (begun, *(inside for inside in begun.rglob("*") if inside.is_dir())):
-            _folder_to_disk(folder)
+            flush(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(begun, target)
-        _folder_to_disk(target.parent)
-        _folder_to_disk(target.parent.parent)
+        flush(target.parent)
+        flush(target.parent.parent)
     except (OSError, ImageError) as error:
         raise unwritten(target, error) from error
     finally:
@@ -41,20 +42,13 @@ def new_folder(root: Path, target: Path) -> Iterator[Path]:
 
 def write_json(root: Path, target: Path, content: Mapping[str, Any], *, mode: int = 0o644) -> None:
     """Replace or make a JSON file."""
-    begun = root / UNFINISHED / secrets.token_hex(8)
+    unfinished = root / UNFINISHED
     try:
-        begun.parent.mkdir(exist_ok=True)
-        with open(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(as_json(content))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(begun, target)
-        _folder_to_disk(target.parent)
+        unfinished.mkdir(exist_ok=True)
+        with replacing(target, mode=mode, beside=unfinished) as part:
+            part.write_bytes(as_json(content))
     except OSError as error:
         raise unwritten(target, error) from error
-    finally:
-        with suppress(OSError):  # renamed already, or never made
-            begun.unlink()
 
 
 def as_json(content: Mapping[str, Any]) -> bytes:
@@ -92,7 +86,7 @@ def erase(root: Path, path: Path) -> None:
     try:
         gone.parent.mkdir(exist_ok=True)
         os.rename(path, gone)
-        _folder_to_disk(path.parent)
+        flush(path.parent)
         shutil.rmtree(gone)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -118,18 +112,3 @@ def unwritten(target: Path, error: Exception) -> DatasetError:
         f"{target} could not be written ({reason}): nothing was added and what was there is whole; make room or choose "
         "a folder that you may write to."
     )
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _folder_to_disk(path: Path) -> None:
-    """Makes names last; Windows has no such call and keeps them by itself."""
-    with suppress(PermissionError):
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)

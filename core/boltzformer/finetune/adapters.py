@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from boltzformer import checkpoint
+from boltzformer.atomic import replacing
 from boltzformer.checkpoint import Checkpoint, History, is_half
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
@@ -91,10 +92,9 @@ def merged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def save_adapter(path: Path, trained: Mapping[str, Tensor], about: Checkpoint) -> None:
     """Only what was trained, with the hash of its base and what the whole model says of itself."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
-    part = path.with_name(f".{path.name}.part")
     told = {"config": json.dumps(about.config.to_dict()), "history": json.dumps(asdict(about.history))}
-    save_file(tensors, part, metadata={"format": FORMAT, "base": about.history.parent, **told})
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"format": FORMAT, "base": about.history.parent, **told})
 
 
 def read_adapter(path: Path, base: str) -> tuple[dict[str, Tensor], ModelConfig, History]:

@@ -12,9 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from boltzformer.atomic import write_text
 from boltzformer.errors import BoltzFormerError
 from boltzformer.finetune.options import Frozen
-from boltzformer.training_run import Plan, RunFolder, write_text
+from boltzformer.training_run import Plan, RunFolder
 
 CONFIG, MODEL, DONE = "config.json", "model.safetensors", "done.json"
 

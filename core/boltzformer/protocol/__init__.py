@@ -5,6 +5,7 @@ from boltzformer.protocol.api import SMALL as SMALL
 from boltzformer.protocol.api import Focus as Focus
 from boltzformer.protocol.api import Health as Health
 from boltzformer.protocol.api import JobState as JobState
+from boltzformer.protocol.api import Means as Means
 from boltzformer.protocol.api import ModelFile as ModelFile
 from boltzformer.protocol.api import ModelName as ModelName
 from boltzformer.protocol.api import ModelState as ModelState

@@ -23,6 +23,18 @@ Model = str
 
 
 @dataclass(frozen=True)
+class Means:
+    """What a backend of one's own may use; the argument of its process."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:NUMBER or mps."""
+    threads: int | None = None
+    """Of the CPU; else all cores but one."""
+    cache_bytes: int | None = None
+    """For image features, so that another prompt on the same slice is quick."""
+
+
+@dataclass(frozen=True)
 class NewVolume:
     """POST /v1/volumes: what will be uploaded. Neither the image's name nor its path travels."""
 
@@ -155,6 +167,8 @@ class Health:
     note: str = ""
     """What the model was trained on."""
     device: str = ""
+    why: str = ""
+    """Why this device."""
     error: str = ""
     jobs: int = 0
     """Waiting or running."""
@@ -162,6 +176,8 @@ class Health:
     volume_bytes: int = 0
     result_bytes: int = 0
     """Of events that are kept for their readers."""
+    cached_bytes: int = 0
+    """Of image features, so that another prompt on the same slice is quick."""
 
 
 @dataclass(frozen=True)

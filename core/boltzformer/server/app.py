@@ -192,6 +192,12 @@ def _about_models(app: FastAPI, backend: Backend) -> None:
         """Loads it now, so that the first job need not wait."""
         return await asyncio.wrap_future(backend.load(model.name))
 
+    @app.post(f"{ROOT}/memory/free", status_code=204)
+    async def free() -> Response:
+        """Lets go of kept image features and loaded models, between two slices."""
+        await asyncio.wrap_future(backend.free())
+        return Response(status_code=204)
+
 
 async def _sweep(backend: Backend) -> None:
     while True:

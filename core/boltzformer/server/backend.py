@@ -42,11 +42,13 @@ class Backend:
             model=told.model if told else "",
             note=told.note if told else "",
             device=told.device if told else "",
+            why=told.why if told else "",
             error=told.error if told else "",
             jobs=self.jobs.live,
             volumes=len(self.volumes),
             volume_bytes=self.volumes.nbytes,
             result_bytes=self.jobs.nbytes,
+            cached_bytes=self.models.cached_bytes,
         )
 
     def load(self, name: str) -> Future[ModelState]:
@@ -57,6 +59,10 @@ class Backend:
             return next(state for state in self.models.known() if state.name == name)
 
         return cast("Future[ModelState]", self._call(Call(make)))
+
+    def free(self) -> Future[object]:
+        """Now, between two slices: what can be made again is let go of."""
+        return self._call(Call(self.models.free))
 
     def trace(self, request: TraceRequest) -> Future[bytes]:
         """The frame of a `SamplingTrace`, once the slice is there; small, so it overtakes."""
@@ -100,4 +106,4 @@ class Backend:
         except Exception as error:
             return Health("failed", __version__, error=sentence_about(error))
         history = engine.about.history
-        return Health("ready", __version__, history.name, history.data, engine.device)
+        return Health("ready", __version__, history.name, history.data, engine.device, engine.why)

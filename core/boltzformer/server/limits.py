@@ -26,6 +26,8 @@ class Limits:
     """Of any other request."""
     models_bytes: int = 6_000_000_000
     """Of the weights that stay loaded; the model in use is always allowed."""
+    cache_bytes: int = 2_000_000_000
+    """Of image features that are kept for the next prompt."""
     jobs: int = 32
     """Waiting or running at the same time."""
     job_seconds: float = 6 * 3600

@@ -33,7 +33,6 @@ class Models:
         from boltzformer import checkpoint
         from boltzformer.engine import load
         from boltzformer.features import FeatureCache
-        from boltzformer.memory import CACHE_BYTES
 
         path = self._path(name)
         found = _stamp(path)
@@ -44,11 +43,23 @@ class Models:
             with self._lock:
                 while self._loaded and sum(map(_bytes, self._loaded.values())) > room:
                     del self._loaded[next(iter(self._loaded))]
-            self._features = self._features or FeatureCache(CACHE_BYTES)
+            self._features = self._features or FeatureCache(self._limits.cache_bytes)
             engine = load(path, device=self._device, features=self._features)
         with self._lock:
             self._loaded[name] = (engine, found)
         return engine
+
+    @property
+    def cached_bytes(self) -> int:
+        """Of image features."""
+        return 0 if self._features is None else self._features.used
+
+    def free(self) -> None:
+        """Lets go of everything that can be made again. For the worker thread alone."""
+        with self._lock:
+            self._loaded.clear()
+        if self._features is not None:
+            self._features.clear()
 
     def known(self) -> list[ModelState]:
         """Every model that can be asked for by name, and files in use."""

@@ -16,13 +16,16 @@ from pathlib import Path
 
 import uvicorn
 
+from boltzformer.atomic import write_text
 from boltzformer.errors import BackendError
+from boltzformer.protocol import Means
 from boltzformer.server.app import create_app
 from boltzformer.server.backend import Backend
 from boltzformer.server.guard import HERE
+from boltzformer.server.limits import Limits
 
 
-def serve_owner(model: str) -> None:
+def serve_owner(model: str, means: Means) -> None:
     """For `Session.local`: token on the first line of standard input, {"port": N} on standard output.
 
     Standard input stays open as long as the owner lives; when it closes, so do we.
@@ -33,7 +36,10 @@ def serve_owner(model: str) -> None:
     _die_with_owner()
     listener = socket.create_server(("127.0.0.1", 0))
     _be_nice()
-    server = _server(model, token)
+    if means.threads is not None:
+        os.environ["BOLTZFORMER_THREADS"] = str(means.threads)
+    limits = Limits() if means.cache_bytes is None else Limits(cache_bytes=means.cache_bytes)
+    server = _server(Backend(model, limits, device=means.device), token)
     sys.stdout.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     server.run([listener])
@@ -54,16 +60,12 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
             f"Port {port} can't be used ({error.strerror or error}): choose another, or 0 for any."
         ) from error
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    part = token_file.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(json.dumps({"address": address, "token": token}))
-        os.replace(part, token_file)  # who waits for it never reads half of it
+    try:  # who waits for the file never reads half of it
+        write_text(token_file, json.dumps({"address": address, "token": token}), mode=0o600)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
     _be_nice()
-    server = _server(model, token)
+    server = _server(Backend(model), token)
     for number in (signal.SIGINT, signal.SIGTERM):  # so that the file goes, too
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
@@ -72,9 +74,9 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
         token_file.unlink(missing_ok=True)
 
 
-def _server(model: str, token: str) -> uvicorn.Server:
+def _server(backend: Backend, token: str) -> uvicorn.Server:
     """Errors alone are logged, and never what was asked (see `faults`)."""
-    app = create_app(Backend(model), token)
+    app = create_app(backend, token)
     config = uvicorn.Config(
         app, log_level="error", access_log=False, timeout_graceful_shutdown=2, server_header=False, lifespan="on"
     )

@@ -121,6 +121,7 @@ class SegmentJob:
             region=r.region,
             size=r.size,
             guidance=r.guidance,
+            cache_bytes=self._limits.cache_bytes,
             voxels=self._stored.id,
         )
         self._plan = plan
