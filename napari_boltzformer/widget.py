@@ -18,6 +18,7 @@ from boltzformer.samples import Sample, sample
 from napari_boltzformer.background import Background
 from napari_boltzformer.bottom import Bottom
 from napari_boltzformer.engine_line import EngineLine
+from napari_boltzformer.engine_panel import EnginePanel, means_of
 from napari_boltzformer.exporting import ask_and_export
 from napari_boltzformer.form import Form
 from napari_boltzformer.guiding import Guide
@@ -51,7 +52,7 @@ class BoltzFormerDock(Form):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
-        self.session = session or Session.local(self.settings.model)
+        self.session = session or Session.local(self.settings.model, **means_of(self.settings))
         self.log = Log()
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks = self.add_more("How it looked")
@@ -67,7 +68,7 @@ class BoltzFormerDock(Form):
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
         self.bottom, self.images = Bottom(self), Images(self)
-        self.models, self.seeing = ModelPanel(self), Seeing(self)
+        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
         self.unsure, self.ring = (
@@ -79,6 +80,7 @@ class BoltzFormerDock(Form):
         for box in (self.unsure, self.ring):
             self.more_layout.addWidget(box)
             box.toggled.connect(self._on_choice)
+        self.more_layout.addWidget(self.means)
         self.more.toggled.connect(lambda _: self.seeing.show_picture())
         self._connect()
         self.images.show()
@@ -241,7 +243,8 @@ class BoltzFormerDock(Form):
             if self.running.runs:
                 self.running.cancel()
             self.session.close()
-            self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
+            # starts only if somebody brings the dock back and runs
+            self.session = Session.local(self.session.model, **means_of(self.settings))
             QTimer.singleShot(0, self.bottom.leave)
         return super().event(event)
 

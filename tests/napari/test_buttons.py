@@ -67,6 +67,8 @@ def test_the_buttons_that_are_pressed_now_and_then(
     click(qtbot, dock.models.file)
     until(qtbot, lambda: "The model is loaded" in dock.message.text())
     assert dock.session.model == PHANTOM_MODEL.stem
+    click(qtbot, dock.means.free)
+    until(qtbot, lambda: dock.message.text() == "The engine's memory is free again.")
 
 
 def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
@@ -78,6 +80,7 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
         "notice": dock.notice,
         "models": dock.models,
         "seeing": dock.seeing,
+        "means": dock.means,
         "lesions": dock.lesions,
         "review": dock.bottom.review,
         "view": dock.bottom.looks,
