@@ -50,34 +50,34 @@ class Rings:
             self._layer.data = places
             if colours:
                 self._layer.border_color = colours
-                self._layer.border_width = self._line(image)
+                self.zoomed()
             return
         if len(places):
             active = viewer.layers.selection.active
             self._layer = viewer.add_points(
                 places,
                 name=NAME,
-                symbol="disc",  # napari fills its "ring" where the screen is drawn in software
-                size=SCREEN,
+                symbol="disc",
+                size=SCREEN * self._pixel(image),
                 face_color="transparent",
                 border_color=colours,
-                border_width=self._line(image),
+                border_width=THIN * self._pixel(image),
                 border_width_is_relative=False,
-                canvas_size_limits=(SCREEN, SCREEN),
                 **same_place(image),
             )
             self._layer.editable = False
             viewer.layers.selection.active = active
 
     def zoomed(self, event: Any = None) -> None:
-        """napari keeps the rings' size on the screen, not that of their line."""
+        """The same on the screen at every zoom; with napari's own limits, the line would be half as wide as the ring."""
         image = self._dock.chosen_image()
         if image is not None and self._layer is not None and len(self._now):
-            self._layer.border_width = self._line(image)
+            self._layer.size = SCREEN * self._pixel(image)
+            self._layer.border_width = THIN * self._pixel(image)
 
-    def _line(self, image: Image) -> float:
-        """In the image's own pixels."""
-        return THIN / max(camera_of(self._dock.viewer).zoom * float(image.scale[-1]), 1e-6)
+    def _pixel(self, image: Image) -> float:
+        """One of the canvas, in the image's own."""
+        return 1 / max(camera_of(self._dock.viewer).zoom * float(image.scale[-1]), 1e-6)
 
 
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:
