@@ -69,7 +69,7 @@ class Rings:
             viewer.layers.selection.active = active
 
     def zoomed(self, event: Any = None) -> None:
-        """The same on the screen at every zoom; with napari's own limits, the line would be half as wide as the ring."""
+        """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""
         image = self._dock.chosen_image()
         if image is not None and self._layer is not None and len(self._now):
             self._layer.size = SCREEN * self._pixel(image)
