@@ -77,6 +77,7 @@ class EngineLine:
         dock = self._dock
         dock.engine.setText(line(health, None))
         if health["state"] == "ready":
+            dock.means.show_health(health)
             dock.background.do(dock.session.models, self._hand_over)
             dock.background.do(partial(seconds_per_slice, dock.session), lambda s: dock.engine.setText(line(health, s)))
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError, io
 from napari_boltzformer.layers import volume_of
-from napari_boltzformer.masks import how_made, label_map, unique_names
+from napari_boltzformer.stored_masks import how_made, label_map, unique_names
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock

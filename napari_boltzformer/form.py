@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -48,7 +49,8 @@ class Form(QWidget):
         self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.more.setArrowType(Qt.ArrowType.RightArrow)
         self.more_area, self.more_body = QScrollArea(), QWidget()
-        self.more_layout = QVBoxLayout(self.more_body)
+        self.more_layout, self.more_buttons = QVBoxLayout(self.more_body), QGridLayout()
+        self.more_layout.addLayout(self.more_buttons)
         self._lay_out()
         self.more.toggled.connect(self.open_more)
         self.open_more(False)
@@ -60,8 +62,8 @@ class Form(QWidget):
 
     def add_more(self, text: str) -> QPushButton:
         """A button under More."""
-        button = QPushButton(text)
-        self.more_layout.addWidget(button)
+        button, number = QPushButton(text), self.more_buttons.count()
+        self.more_buttons.addWidget(button, number // 2, number % 2)
         return button
 
     def open_more(self, on: bool) -> None:
@@ -88,6 +90,7 @@ class Form(QWidget):
         self.more_area.setWidgetResizable(True)
         self.more_area.setFrameShape(QFrame.Shape.NoFrame)
         self.more_area.setMinimumHeight(150)
+        self.more_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.more_layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.more_area, 2)
         layout.addStretch()

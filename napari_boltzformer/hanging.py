@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
@@ -28,7 +28,7 @@ def sides(image: Image, axis: int) -> tuple[str, str]:
 def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
     """Turns the camera, and writes the letters, for the plane that is shown; foreign layers stay as they are."""
     if image is None or KEY not in image.metadata or viewer.dims.ndisplay != 2 or image.ndim != 3:
-        viewer.text_overlay.visible = False
+        _text(viewer).visible = False
         return
     offset = viewer.dims.ndim - 3
     vertical, horizontal = (axis - offset for axis in viewer.dims.displayed)
@@ -36,8 +36,21 @@ def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
         return
     up = sides(image, vertical)[1] in ("H", "A")  # what grows towards head or face is drawn upwards
     left = sides(image, horizontal)[1] in ("R", "A")
-    viewer.camera.orientation2d = ("up" if up else "down", "left" if left else "right")
+    camera_of(viewer).orientation2d = ("up" if up else "down", "left" if left else "right")
     top, bottom = sides(image, vertical)[:: -1 if up else 1]
     west, east = sides(image, horizontal)[:: -1 if left else 1]
-    viewer.text_overlay.text = f"top {top} · bottom {bottom} · left {west} · right {east}"
-    viewer.text_overlay.visible = True
+    text = _text(viewer)
+    text.text = f"top {top} · bottom {bottom} · left {west} · right {east}"
+    text.visible = True
+
+
+def camera_of(viewer: napari.viewer.Viewer) -> Any:
+    """napari 0.9 moved it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
+def _text(viewer: napari.viewer.Viewer) -> Any:
+    """The viewer's words on the canvas, moved as well."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text

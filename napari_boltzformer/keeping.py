@@ -19,8 +19,9 @@ from boltzformer.home import home
 from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.background import Background
 from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, answer_map, label_map, new_track, unique_names
+from napari_boltzformer.masks import Track, new_track
 from napari_boltzformer.run import counted
+from napari_boltzformer.stored_masks import answer_map, label_map, unique_names
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -95,8 +96,9 @@ class Keeper:
             if track.state(row) is SliceState.UNSEEN
         }
         scores = {
-            row: (abs(score - track.gate), score, track.gate)
+            row: (abs(score - gate), score, gate)
             for track in tracks
+            for gate in [track.kept.thresholds.existence]
             for row, score in track.scores.items()
             if track.state(row) is SliceState.UNSEEN and row != self._dock.row()
         }
@@ -203,6 +205,7 @@ class Keeper:
             self._based_on[image.unique_id] = number
         if annotation.prompts:
             self._dock.prompt.setPlainText("\n".join(dict.fromkeys(texts.values())))
+        self._dock.bottom.show_tracks()
         self._dock.notice.say("Restored.")
         self._dock.show_results()
 

@@ -25,8 +25,10 @@ from boltzformer import LabelMap, Prediction
 from boltzformer.io.atomic import new_files
 from boltzformer.lesions import Finding, table, to_csv
 from boltzformer.objects import pieces
+from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, unique_names
+from napari_boltzformer.masks import Track
+from napari_boltzformer.stored_masks import unique_names
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -52,8 +54,7 @@ def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
     found: list[Lesion] = []
     for track, name in zip(tracks, unique_names(tracks), strict=True):
         stored = np.ascontiguousarray(plan.view.undo(track.rows > 0)).astype(np.uint8)
-        answers = tuple(sorted(track.answers.values(), key=lambda one: one.index))
-        prediction = Prediction((track.prompt,), answers, track.plan or plan)
+        prediction = Prediction((track.prompt,), tuple(track.kept.alone()), track.plan or plan)
         rows = table(LabelMap(stored[None], volume.grid, {1: name}), prediction)
         objects = plan.view.apply(pieces(stored))
         sizes = np.bincount(objects.ravel())
@@ -136,7 +137,7 @@ class LesionTable(QWidget):
         viewer = self._dock.viewer
         self._dock.jump(one.voxel[0])
         centre = track.layer.data_to_world(one.voxel[-track.layer.ndim :])
-        viewer.camera.center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        camera_of(viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
         viewer.layers.selection.active = track.layer
 
     def _sum_up(self, tracks: Mapping[str, Track]) -> None:
@@ -163,7 +164,7 @@ def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
 def _texts(one: Lesion, track: Track | None) -> tuple[str, ...]:
     finding = one.finding
     first, last = finding.first_slice, finding.last_slice
-    score = f"{finding.existence:.2f}" if track is not None and track.answers else "painted"
+    score = f"{finding.existence:.2f}" if track is not None and track.kept.rows else "painted"
     return (
         f"{finding.name} {finding.number}",
         f"{finding.volume_mm3 / 1000:.3g}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from boltzformer import LabelMap, Prompt, SlicePlan, SliceResult
+from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.types import SliceState
+from napari_boltzformer.answers import Answers, Kept, Thresholds
 from napari_boltzformer.layers import KEY, empty_labels, facts_of, volume_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,16 @@ MOST_SHOWN = 4
 Bits = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What there was of a slice before a run."""
+
+    written: Bits | None
+    kept: Kept | None
+    spread: int | None
+    how: Mapping[str, Any] | None
+
+
 class Track:
     """Rows are slices as the viewer counts them, in the canonical view; a flat image has one."""
 
@@ -40,8 +52,12 @@ class Track:
         self.scores: dict[int, float] = {}
         self.spread: dict[int, int] = {}
         """How much several samples disagreed, where they were asked for."""
-        self.answers: dict[int, SliceResult] = {}
-        """By row, this prompt's part alone."""
+        self.how: dict[int, Mapping[str, Any]] = {}
+        """What a slice was asked with: seed, window, guidance, model."""
+        self.kept = Answers()
+        """The model's answers, for other thresholds and for the slice bar."""
+        self.touched: set[int] = set()
+        """Where a person may have been: no other slice needs comparing to know whose it is."""
         self.plan: SlicePlan | None = None
         self.proposals: dict[int, Bits] = {}
         """Answers for slices that are a person's: offered, never written."""
@@ -49,7 +65,7 @@ class Track:
         """A voxel of each object that is left out of exports."""
         self.changed: Callable[[], None] = lambda: None
         self._written: dict[int, Bits] = {}
-        self._before: dict[int, Bits | None] = {}
+        self._before: dict[int, _Known] = {}
         self._said: dict[int, tuple[SliceState, Bits]] = {}
         self._stroked: set[int] = set()
         self.gate = 0.5
@@ -89,6 +105,7 @@ class Track:
 
     def say(self, row: int, state: SliceState) -> None:
         """A person has looked."""
+        self.touched.add(row)
         self._said[row] = (state, np.packbits(self.rows[row] > 0))
         self.changed()
 
@@ -104,10 +121,23 @@ class Track:
             whole[row] = self._unpacked(bits)
         return whole
 
-    def begin_run(self, plan: SlicePlan) -> None:
+    def begin_run(self, plan: SlicePlan, gate: float) -> None:
         """From here on, `revert` goes back to what is there now."""
-        self.plan = plan
+        if self.kept.thresholds == Thresholds(self.gate):  # the user chose no other
+            self.kept.thresholds = Thresholds(gate)
+        self.plan, self.gate = plan, gate
         self._before.clear()
+
+    def answer(self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any]) -> bool:
+        """Keeps the model's answer and shows it, at the thresholds of the moment; False where it is only offered."""
+        row = plan.canonical_index(result.index)
+        if not self.belongs_to_a_person(row):
+            self._remember(row)
+        self.kept.keep(plan, result, number)
+        self.scores[row], self.how[row] = float(result.existence[number]), how
+        if result.spread is not None:
+            self.spread[row] = int(result.spread[number].sum(dtype=np.int64))
+        return self.put(row, self.kept.mask(row))
 
     def put(self, row: int, mask: NDArray[np.bool_]) -> bool:
         """The model's answer, outside the undo history; False where the slice is a person's, who is offered it."""
@@ -118,7 +148,16 @@ class Track:
                 self.proposals[row] = np.packbits(mask)
             return False
         self.proposals.pop(row, None)
-        self._before.setdefault(row, self._written.get(row))
+        self._remember(row)
+        self._write(row, mask)
+        return True
+
+    def show_again(self, row: int, mask: NDArray[np.bool_]) -> bool:
+        """The same answer at other thresholds, which is no run; False where the slice is a person's."""
+        if self.belongs_to_a_person(row):
+            if row in self.proposals:
+                self.proposals[row] = np.packbits(mask)
+            return False
         self._write(row, mask)
         return True
 
@@ -136,6 +175,7 @@ class Track:
         """On a person's behalf: one step of undo, outside of which nothing of theirs is touched."""
         where = np.nonzero(self.rows[row] != mask)  # also what was painted with another label
         self._stroked.add(row)
+        self.touched.add(row)
         places = where if self.layer.ndim == 2 else (np.full(len(where[0]), row), *where)
         self.layer.data_setitem(places, mask[where].astype(np.uint8).tolist())
 
@@ -144,9 +184,20 @@ class Track:
         rows = [row for row in self._before if not self.belongs_to_a_person(row)]
         for row in rows:
             before = self._before.pop(row)
-            self._write(row, np.zeros(self.rows[row].shape, bool) if before is None else self._unpacked(before) > 0)
-            for known in (self.scores, self.spread, self.answers):
+            for known, value in (
+                (self.scores, None if before.kept is None else before.kept.score),
+                (self.spread, before.spread),
+                (self.how, before.how),
+            ):
                 known.pop(row, None)
+                if value is not None:
+                    known[row] = value
+            self.kept.bring_back(row, before.kept)
+            if before.kept is not None:
+                self._write(row, self.kept.mask(row))  # the thresholds may be others by now
+            else:
+                bits = before.written
+                self._write(row, np.zeros(self.rows[row].shape, bool) if bits is None else self._unpacked(bits) > 0)
         return len(rows)
 
     @property
@@ -156,9 +207,16 @@ class Track:
     def restore(self, masks: NDArray[np.bool_], states: Sequence[SliceState]) -> None:
         """As it was kept: (slices, rows, columns) in the canonical view."""
         self.rows[...] = masks
+        self.touched.update(np.nonzero(masks.any(axis=(1, 2)))[0].tolist())
         for row, state in enumerate(states):
             if state is not SliceState.UNSEEN:
                 self.say(row, state)
+
+    def _remember(self, row: int) -> None:
+        """For `revert`: as it was when the run began."""
+        if row not in self._before:
+            known = _Known(self._written.get(row), self.kept.of(row), self.spread.get(row), self.how.get(row))
+            self._before[row] = known
 
     def _write(self, row: int, mask: NDArray[np.bool_]) -> None:
         if row in self._stroked:
@@ -179,6 +237,7 @@ class Track:
             first = where[0] if self.layer.ndim == 3 else 0
             rows = range(*first.indices(len(self.rows))) if isinstance(first, slice) else np.unique(first).tolist()
             self._stroked.update(rows)
+            self.touched.update(rows)
         self.changed()
 
 
@@ -220,54 +279,6 @@ def show_few(viewer: napari.viewer.Viewer, image: Image, chosen: Labels | None) 
         for track in tracks:
             if track.layer.visible != same(track.layer, chosen):
                 track.layer.visible = same(track.layer, chosen)
-
-
-def label_map(image: Image, tracks: Sequence[Track], *, whole: bool = True) -> LabelMap:
-    """The masks on the stored grid of their image, one layer and one label each; `whole`: excluded objects, too."""
-    volume = volume_of(image)
-    view = volume.grid.canonical(volume.slice_axis)
-    layers = [view.undo((track.rows if whole else kept(track)) > 0) for track in tracks]
-    stacked = np.stack([layer * np.uint8(n + 1) for n, layer in enumerate(layers)])
-    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
-
-
-def answer_map(image: Image, tracks: Sequence[Track]) -> LabelMap:
-    """What the model had said, on the stored grid."""
-    volume = volume_of(image)
-    view = volume.grid.canonical(volume.slice_axis)
-    stacked = np.stack([view.undo(track.written()) * np.uint8(n + 1) for n, track in enumerate(tracks)])
-    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
-
-
-def unique_names(tracks: Sequence[Track]) -> list[str]:
-    """Two masks may carry one name in the viewer, but not in a file."""
-    names = [track.name for track in tracks]
-    return [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names, 1)]
-
-
-def kept(track: Track) -> NDArray[np.uint8]:
-    """The mask without the objects that are excluded."""
-    if not track.excluded:
-        return track.rows
-    from boltzformer.objects import pieces
-
-    found = pieces(track.rows)
-    gone = {int(found[voxel]) for voxel in track.excluded} - {0}  # what was erased meanwhile needs no leaving out
-    return np.where(np.isin(found, list(gone)), 0, track.rows).astype(np.uint8)
-
-
-def how_made(track: Track) -> dict[str, Any]:
-    """The runs that wrote into a mask, and the slices that differ from what they wrote."""
-    return {
-        "prompt": track.prompt.text,
-        "warning": track.warning,
-        "runs": track.runs,
-        "slices edited, as shown": track.edited_rows(),
-        "slices accepted, as shown": [
-            row for row in range(len(track.rows)) if track.state(row) is not SliceState.UNSEEN
-        ],
-        "objects excluded": len(track.excluded),
-    }
 
 
 def _one_colour(colour: str) -> DirectLabelColormap:

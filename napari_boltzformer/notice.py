@@ -16,13 +16,15 @@ class Notice(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.label, self.action, self.copy = QLabel(), QPushButton(), QPushButton("Copy details")
+        self.label, self.action = QLabel(), QPushButton()
+        self.copy, self.report = QPushButton("Copy details"), QPushButton("Save report…")
+        self.report.setToolTip("A file to pass on: what went wrong, the log, versions, settings; no image")
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._do: Callable[[], None] = lambda: None
-        self._details = ""
+        self.details = ""
         buttons = QHBoxLayout()
-        for button in (self.action, self.copy):
+        for button in (self.action, self.copy, self.report):
             button.hide()
             buttons.addWidget(button)
         buttons.addStretch()
@@ -31,7 +33,7 @@ class Notice(QWidget):
         layout.addWidget(self.label)
         layout.addLayout(buttons)
         self.action.clicked.connect(self._act)
-        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.details))
 
     def say(self, sentence: str, action: str = "", do: Callable[[], None] = lambda: None) -> None:
         """A sentence, and a button that does something about it."""
@@ -39,7 +41,8 @@ class Notice(QWidget):
         self._do = do
         self.action.setText(action)
         self.action.setVisible(bool(action))
-        self.copy.hide()
+        for button in (self.copy, self.report):
+            button.hide()
 
     def add(self, sentence: str, action: str, do: Callable[[], None]) -> None:
         """Behind what was said already, e.g. how a run went."""
@@ -54,8 +57,9 @@ class Notice(QWidget):
     def fail(self, sentence: str, details: str = "") -> None:
         """A sentence about what went wrong; the details name versions and no image."""
         self.say(sentence)
-        self._details = "\n".join(part for part in (sentence, details, versions()) if part)
-        self.copy.show()
+        self.details = "\n".join(part for part in (sentence, details, versions()) if part)
+        for button in (self.copy, self.report):
+            button.show()
 
     def _act(self) -> None:
         do = self._do

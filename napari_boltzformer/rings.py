@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Image, Points
 from numpy.typing import NDArray
 
 from boltzformer.objects import pieces
+from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import same_place
 from napari_boltzformer.masks import Track
 
@@ -19,6 +20,8 @@ SMALL = 8
 """Pixels, in the slice."""
 SCREEN = 24
 """Of a ring, in pixels of the canvas."""
+THIN = 2
+"""Of its line."""
 NAME = "small objects"
 
 
@@ -46,22 +49,35 @@ class Rings:
         if self._layer is not None and self._layer in viewer.layers:
             self._layer.data = places
             if colours:
-                self._layer.face_color = colours
+                self._layer.border_color = colours
+                self.zoomed()
             return
         if len(places):
             active = viewer.layers.selection.active
             self._layer = viewer.add_points(
                 places,
                 name=NAME,
-                symbol="ring",
-                size=SCREEN,
-                face_color=colours,
-                border_width=0,
-                canvas_size_limits=(SCREEN, SCREEN),
+                symbol="disc",
+                size=SCREEN * self._pixel(image),
+                face_color="transparent",
+                border_color=colours,
+                border_width=THIN * self._pixel(image),
+                border_width_is_relative=False,
                 **same_place(image),
             )
             self._layer.editable = False
             viewer.layers.selection.active = active
+
+    def zoomed(self, event: Any = None) -> None:
+        """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""
+        image = self._dock.chosen_image()
+        if image is not None and self._layer is not None and len(self._now):
+            self._layer.size = SCREEN * self._pixel(image)
+            self._layer.border_width = THIN * self._pixel(image)
+
+    def _pixel(self, image: Image) -> float:
+        """One of the canvas, in the image's own."""
+        return 1 / max(camera_of(self._dock.viewer).zoom * float(image.scale[-1]), 1e-6)
 
 
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 
 from boltzformer import Job, Prompt, SlicePlan, SliceResult
@@ -27,11 +25,14 @@ class Run:
         image: Image,
         prompts: Sequence[Prompt],
         job: Job,
+        how: Mapping[str, Any],
         *,
         warnings: Mapping[str, str],
         whole: bool,
     ) -> None:
         self.viewer, self.image, self.prompts, self.job, self.whole = viewer, image, list(prompts), job, whole
+        self.how = how
+        """What was asked: seed, window, guidance, model."""
         self.tracks: list[Track] = []
         self.looked: set[int] = set()
         self.found: dict[str, int] = {prompt.name: 0 for prompt in prompts}
@@ -55,27 +56,27 @@ class Run:
         for prompt in self.prompts:
             track = known.get(prompt.text) or new_track(self.viewer, self.image, prompt)
             track.warning = self._warnings.get(prompt.text, "")
-            track.gate = float(made["thresholds"]["existence"])
-            track.begin_run(plan)
+            track.begin_run(plan, float(made["thresholds"]["existence"]))
             self.tracks.append(track)
+
+    def row_of(self, result: SliceResult) -> int:
+        """As the viewer counts."""
+        assert self._plan is not None
+        return self._plan.canonical_index(result.index)
 
     def write(self, result: SliceResult) -> None:
         """One slice into each mask; slices that are a person's are left alone, and the answer is offered there."""
         assert self._plan is not None
-        row, gate = self._plan.canonical_index(result.index), self._made["thresholds"]["existence"]
+        row = self.row_of(result)
         self.looked.add(result.index)
         shown = row == row_on_screen(self.image, self.viewer.dims.point) and self.viewer.dims.ndisplay == 2
         for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):
-            mask = self._plan.mask(result.plane(number)) & result.passes(number, gate)
-            if track.layer not in self.viewer.layers or track.rows.shape != (self._plan.count, *mask.shape):
+            shape = self._plan.count, *self._plan.slice_shape
+            if track.layer not in self.viewer.layers or track.rows.shape != shape:
                 self.lost.add(prompt.name)
                 continue
-            track.scores[row] = float(result.existence[number])
-            track.answers[row] = alone(result, number)
-            if result.spread is not None:
-                track.spread[row] = int(result.spread[number].sum(dtype=np.int64))
-            if track.put(row, mask):
-                self.found[prompt.name] += bool(mask.any())
+            if track.answer(self._plan, result, number, self.how):
+                self.found[prompt.name] += bool(track.rows[row].any())
             else:
                 self.kept_edits.add(result.index)
             if shown:
@@ -109,19 +110,6 @@ class Run:
         names = ", ".join(sorted(self.lost))
         lost = f" The layer of '{names}' was removed or changed, so it got no masks." if names else ""
         return f"Looked in {counted(self.done)}; found {', '.join(parts)}.{edits}{lost}"
-
-
-def alone(result: SliceResult, number: int) -> SliceResult:
-    """One prompt's part of an answer."""
-    only = slice(number, number + 1)
-    return replace(
-        result,
-        logits=result.plane(number)[None],
-        existence=result.existence[only],
-        spread=None if result.spread is None else result.spread[only],
-        edges=None if result.edges is None else result.edges[only],
-        lifted=None if result.lifted is None else result.lifted[only],
-    )
 
 
 def counted(slices: int) -> str:

@@ -61,21 +61,21 @@ class Running:
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self._dock.current_slice()
+            window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
+            how = {"seed": SEED, "window": window, "guidance": guidance, "model": model}
             job = self._dock.session.segment(
                 volume,
                 prompts,
-                seed=SEED,
                 start=here,
                 slices=[here] if only_this else None,
                 samples=self._dock.settings.samples,
-                guidance=guidance,
-                window=self._dock.seeing.window_of(layer, volume),
+                **how,
             )
         except BoltzFormerError as error:
             self._dock.notice.fail(str(error))
             return None
         warnings = {text: self._dock.prompt.knowledge.warning(text) for text in texts}
-        self.runs.append(Run(self._dock.viewer, layer, prompts, job, warnings=warnings, whole=not only_this))
+        self.runs.append(Run(self._dock.viewer, layer, prompts, job, how, warnings=warnings, whole=not only_this))
         self._dock.settings.asked(texts)
         self._dock.progress.setRange(0, 0)
         self._dock.notice.say("Starting…")
@@ -96,15 +96,17 @@ class Running:
         for event in events:
             match event:
                 case Queued(position):
-                    self._dock.notice.say(f"Waiting: {position} before it.")
+                    self._dock.notice.say(f"Waiting, place {position + 1} in the queue.")
                 case Started(plan, total, made):
                     run.begin(plan, total, made)
                     for track in run.tracks:
                         self.adopt(track)
+                    self._dock.bottom.show_tracks()
                     self._dock.progress.setRange(0, total)
                     self._dock.progress.setValue(0)
                 case SliceResult():
                     run.write(event)
+                    self._dock.bottom.slice_finished(run.image, run.row_of(event))
                     self._dock.progress.setValue(run.done)
                     self._dock.message.setText(run.progress())
                 case Adjusted(what, why):
@@ -143,7 +145,12 @@ class Running:
         self._dock.keys.bind(track.layer)
 
     def _on_change(self, track: Track) -> None:
-        """A person painted."""
+        """A person painted, or said something of a slice."""
+        self._dock.bottom.changed(track)
+        self.recount(track)
+
+    def recount(self, track: Track) -> None:
+        """The mask is another one now: it is to be saved, and its objects counted once it rests."""
         self._dock.keeper.touch()
         self.objects.pop(track.layer.unique_id, None)
         self._recount.add(track.layer.unique_id)
@@ -165,6 +172,7 @@ class Running:
         count = sum(track.revert() for track in self._dock.tracks())
         for track in self._dock.tracks():
             track.layer.refresh()
+        self._dock.bottom.show_tracks()
         self._dock.notice.say(f"Took the last run back in {count} {'mask slice' if count == 1 else 'mask slices'}.")
         self._recount |= {track.layer.unique_id for track in self._dock.tracks()}
         self._count()

@@ -9,7 +9,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from boltzformer import BoltzFormerError, Volume, Window
 from boltzformer.intensity import PRESETS
@@ -34,10 +34,13 @@ class Seeing(QWidget):
         self.choice, self.mine, self.picture = QComboBox(), QPushButton("Use my contrast"), QLabel()
         self.choice.addItems([AUTO, *PRESETS, "percentiles", "stored"])
         self.picture.setFixedSize(SIDE, SIDE)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        for widget in (QLabel("Model sees"), self.choice, self.mine, self.picture):
-            line.addWidget(widget)
+        lines = QGridLayout(self)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.addWidget(QLabel("Model sees"), 0, 0)
+        lines.addWidget(self.choice, 0, 1)
+        lines.addWidget(self.mine, 1, 0, 1, 2)
+        lines.addWidget(self.picture, 0, 2, 2, 1)
+        lines.setColumnStretch(1, 1)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(SOON_MS)

@@ -16,16 +16,18 @@ from qtpy.QtWidgets import QCheckBox
 from boltzformer import BoltzFormerError, Session
 from boltzformer.samples import Sample, sample
 from napari_boltzformer.background import Background
+from napari_boltzformer.bottom import Bottom
 from napari_boltzformer.engine_line import EngineLine
+from napari_boltzformer.engine_panel import EnginePanel, means_of
 from napari_boltzformer.exporting import ask_and_export
 from napari_boltzformer.form import Form
 from napari_boltzformer.guiding import Guide
-from napari_boltzformer.hanging import hang
+from napari_boltzformer.hanging import camera_of, hang
+from napari_boltzformer.images import Images
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
 from napari_boltzformer.lesion_table import LesionTable
-from napari_boltzformer.looking import Looking
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
 from napari_boltzformer.opening import Opening
@@ -33,9 +35,9 @@ from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
 from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
-from napari_boltzformer.sampling import LooksView
 from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
+from napari_boltzformer.trouble import Log, ask_and_report
 
 if TYPE_CHECKING:
     import napari
@@ -50,27 +52,27 @@ class BoltzFormerDock(Form):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
-        self.session = session or Session.local(self.settings.model)
+        self.session = session or Session.local(self.settings.model, **means_of(self.settings))
+        self.log = Log()
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks = self.add_more("How it looked")
         self.revert = self.add_more("Revert this run")
-        self.accept_all = self.add_more("Accept all slices seen")
-        self.next = self.add_more("Next doubtful slice (N)")
+        self.accept_all = self.add_more("Accept all seen")
+        self.next = self.add_more("Next doubtful (N)")
         self.table = self.add_more("Lesion table")
-        self.point = self.add_more("Point: here / not here")
+        self.point = self.add_more("Here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
-        self._looked_for: set[str] = set()
         self.running = Running(self)
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
-        self.looking = Looking(self)
-        self.models, self.seeing = ModelPanel(self), Seeing(self)
+        self.bottom, self.images = Bottom(self), Images(self)
+        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
         self.unsure, self.ring = (
-            QCheckBox("4 samples per slice: shows where it is unsure"),
+            QCheckBox("4 samples: where is it unsure?"),
             QCheckBox("Ring tiny objects"),
         )
         self.unsure.setChecked(self.settings.samples > 1)
@@ -78,9 +80,10 @@ class BoltzFormerDock(Form):
         for box in (self.unsure, self.ring):
             self.more_layout.addWidget(box)
             box.toggled.connect(self._on_choice)
+        self.more_layout.addWidget(self.means)
         self.more.toggled.connect(lambda _: self.seeing.show_picture())
         self._connect()
-        self._list_images()
+        self.images.show()
         self.show_state()
         self.engine_line = EngineLine(self)
         self.engine_line.ask()
@@ -122,8 +125,7 @@ class BoltzFormerDock(Form):
         """Which buttons can do something now."""
         self.all_slices.setEnabled(not any(run.whole for run in self.running.runs))
         self.cancel.setEnabled(bool(self.running.runs))
-        for button in (self.looks, self.export):
-            button.setEnabled(not self.running.runs)
+        self.export.setEnabled(not self.running.runs)
         self.revert.setEnabled(not self.running.runs and any(track.can_revert for track in self.tracks()))
         self.example.setVisible(self.image.count() == 0)
 
@@ -132,8 +134,15 @@ class BoltzFormerDock(Form):
             if run.whole and same(run.image, self.chosen_image()):
                 run.job.focus(self.current_slice())
         self.keeper.on_screen()
+        self.bottom.moved()
         self.seeing.show_picture()
         self._show_soon()
+
+    def layers_changed(self) -> None:
+        """Image or masks may be others than before."""
+        self.bottom.layers_changed()
+        self._show_soon()
+        self.show_state()
 
     def _show_soon(self) -> None:
         """Between two events: layers must not come and go while the viewer draws or lists them."""
@@ -203,37 +212,6 @@ class BoltzFormerDock(Form):
             self.viewer.layers.append(track.layer)
         self.show_results()
 
-    def _list_images(self, event: Any = None) -> None:
-        """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
-        before = opened if isinstance(opened, Image) else self.image.currentData()
-        self.image.blockSignals(True)  # one change, told once
-        self.image.clear()
-        for layer in images:
-            self.image.addItem(layer.name, layer)
-        if images:
-            self.image.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
-        self.image.blockSignals(False)
-        self._on_image()
-
-    def _on_image(self) -> None:
-        layer = self.chosen_image()
-        if layer is not None:
-            self.keys.bind(layer)
-            self._look_for_work(layer)
-        hang(self.viewer, layer)
-        self.seeing.show_picture()
-        self._show_soon()
-        self.show_state()
-
-    def _look_for_work(self, layer: Image) -> None:
-        """Once per image."""
-        if layer.unique_id not in self._looked_for:
-            self._looked_for.add(layer.unique_id)
-            with suppress(BoltzFormerError):  # an image that can't be segmented has no work either
-                self.keeper.look_for(layer)
-
     def _modality(self) -> str:
         layer = self.chosen_image()
         try:
@@ -265,26 +243,26 @@ class BoltzFormerDock(Form):
             if self.running.runs:
                 self.running.cancel()
             self.session.close()
-            self.session = Session.local(self.session.model)  # starts only if somebody brings the dock back and runs
+            # starts only if somebody brings the dock back and runs
+            self.session = Session.local(self.session.model, **means_of(self.settings))
+            QTimer.singleShot(0, self.bottom.leave)
         return super().event(event)
-
-    @property
-    def looks_view(self) -> LooksView | None:
-        """The looks, once they were asked for."""
-        return self.looking.view
 
     def _connect(self) -> None:
         self.keys = Keys(self)
         self.keys.add("a", self.keeper.accept)
         self.keys.add("0", self.keeper.nothing)
         self.keys.add("n", self.keeper.next_doubtful)
+        self.keys.add(",", lambda: self.bottom.step(-1))
+        self.keys.add(".", lambda: self.bottom.step(1))
         for button, do in (
             (self.example, self._on_example),
             (self.this_slice, lambda: self.running.start(only_this=True)),
             (self.all_slices, lambda: self.running.start(only_this=False)),
             (self.cancel, self.running.cancel),
-            (self.looks, self.looking.look),
+            (self.looks, self.bottom.open_looks),
             (self.export, lambda: ask_and_export(self)),
+            (self.notice.report, lambda: ask_and_report(self)),
             (self.revert, self.running.revert),
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
@@ -298,30 +276,34 @@ class BoltzFormerDock(Form):
             button.clicked.connect(lambda _=False, do=do: do())
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
-        self.image.currentIndexChanged.connect(lambda _: self._on_image())
+        self.image.currentIndexChanged.connect(lambda _: self.images.chosen())
         self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
         self.doubt.hide()
         layers, dims = self.viewer.layers.events, self.viewer.dims.events
         heard = [
-            (layers.inserted, self._list_images),
-            (layers.removed, self._list_images),
-            (layers.renamed, self._list_images),
+            (layers.inserted, self.images.show),
+            (layers.removed, self.images.show),
+            (layers.renamed, self.images.show),
             (layers.removed, self._on_removed),
             (dims.current_step, self._on_scroll),
             (dims.order, self._on_plane),
             (dims.ndisplay, self._on_plane),
+            (camera_of(self.viewer).events.zoom, self.rings.zoomed),
+            (self.viewer.layers.selection.events.active, self.bottom.moved_soon),
         ]
         for event, listener in heard:
             event.connect(listener)
-        self.destroyed.connect(
-            partial(_leave, self.session, (self.background.pool, self.keeper.background.pool), heard)
-        )
+        pools = self.background.pool, self.keeper.background.pool
+        self.destroyed.connect(partial(_leave, self.session, pools, heard, self.log))
 
 
-def _leave(session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], *_: object) -> None:
+def _leave(
+    session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], log: Log, *_: object
+) -> None:
     """The dock is gone: end its engine and its threads, stop listening to the viewer."""
     session.close()
+    log.leave()
     asking, keeping = pools
     asking.shutdown(wait=False, cancel_futures=True)
     keeping.shutdown(wait=True)  # what was accepted gets onto the disk

@@ -9,7 +9,8 @@ from napari.layers import Labels, Layer
 
 from boltzformer import GeometryError, Grid, LabelMap, io
 from napari_boltzformer.layers import KEY, own_grid
-from napari_boltzformer.masks import MASK, Track, how_made
+from napari_boltzformer.masks import MASK, Track
+from napari_boltzformer.stored_masks import how_made
 
 
 def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:

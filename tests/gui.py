@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLineEdit
+from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QFileDialog, QLineEdit
 
 from napari_boltzformer.masks import Track
 from napari_boltzformer.widget import BoltzFormerDock
@@ -17,7 +17,8 @@ LONG = 120_000
 
 
 def click(qtbot: Any, button: QAbstractButton) -> None:
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    spot = QPoint(8, button.height() // 2) if isinstance(button, QCheckBox) else button.rect().center()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton, pos=spot)
 
 
 def until(qtbot: Any, what: Callable[[], bool]) -> None:

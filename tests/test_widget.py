@@ -101,11 +101,10 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
     assert np.array_equal(prediction.labels().layers.max(axis=0), back.array)
 
     click(qtbot, dock.looks)
-    qtbot.waitUntil(lambda: dock.looks_view is not None, timeout=LONG)
-    picture = dock.looks_view.picture
-    qtbot.waitUntil(lambda: picture.shown_at().width() > 500, timeout=LONG)  # all nine looks, whole
-    assert picture.rect().contains(picture.shown_at())
     viewer.dims.set_current_step(0, lesion.centre[2])
+    looks = dock.bottom.looks
+    qtbot.waitUntil(lambda: looks.headline.text().startswith("Look 1 saw "), timeout=LONG)
+    assert all(looks.sheet.rect().contains(looks.sheet.tile_at(number)) for number in range(9))
     shots = Path(__file__).parents[1] / "screenshots"
     shots.mkdir(exist_ok=True)
     window = viewer.screenshot(path=str(shots / "thread.png"), canvas_only=False, flash=False)
@@ -161,7 +160,7 @@ def test_what_is_missing_is_said_in_the_dock(qtbot: Any, viewer: Any, dock: Bolt
     click(qtbot, dock.this_slice)
     assert "give a 2-D or 3-D image" in dock.message.text()
     click(qtbot, dock.looks)
-    assert "Run a prompt first" in dock.message.text()
+    assert "Run a prompt first" in dock.bottom.looks.headline.text()
     answer_file_dialog(Path("nowhere.nii.gz"))
     click(qtbot, dock.export)
     assert "no mask of this image yet" in dock.message.text()

@@ -178,8 +178,15 @@ class Engine:
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         voxels: str = "",
+        query: int | None = None,
     ) -> SamplingTrace:
-        """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0)."""
+        """Where the model looked on one slice: exactly the looks that gave `segment` its answer (sample 0).
+
+        `query`: only the looks of that one, from 0; None is all together.
+        """
+        queries = self.about.config.decoder.queries
+        if query is not None and not 0 <= query < queries:
+            raise BoltzFormerError(f"There is no query {query}: this model has {queries}, counted from 0.")
         (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
         check_slices([index], plan)
         question = Question((one,), seed, 1, followed(guidance, plan, (one,), self.about))
@@ -190,7 +197,7 @@ class Engine:
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, _hints(question, plan, index))
             looks = self.model.decode(image, self._text(one.text), noise, True, energies=energies).trace
-        return SamplingTrace(tuple(_look_trace(look) for look in looks))
+        return SamplingTrace(tuple(_look_trace(look if query is None else look.of(query)) for look in looks), queries)
 
     # --- one run -------------------------------------------------------------------------------------------------
 

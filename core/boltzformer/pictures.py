@@ -34,12 +34,17 @@ def slice_picture(volume: Volume, plan: SlicePlan, window: Window, index: int) -
 
 def outlined(picture: Picture, mask: Array, colour: tuple[int, int, int] = ORANGE) -> Picture:
     """The picture with the mask's inner border drawn in."""
+    drawn = picture.copy()
+    drawn[border(mask)] = colour
+    return drawn
+
+
+def border(mask: Array) -> NDArray[np.bool_]:
+    """The pixels of a mask that touch what is outside it."""
     inside = mask.astype(bool)
     padded = np.pad(inside, 1)
     core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    drawn = picture.copy()
-    drawn[inside & ~core] = colour
-    return drawn
+    return inside & ~core
 
 
 def captioned(picture: Picture, *lines: str, width: int = 400) -> Picture:
@@ -70,7 +75,7 @@ def looks_picture(
     the same in all tiles and all sheets. Cyan: the model's own guess that steered the look. White: the mask.
     """
     picture, mask = picture[plan.crop], mask[plan.crop]
-    big = _resized(picture, width - 2 * GAP)
+    big = resized(picture, width - 2 * GAP)
     tiles = [
         _tile(big, plan, look, number, mask if number == len(trace.layers) else None)
         for number, look in enumerate(trace.layers, 1)
@@ -92,16 +97,24 @@ def brightness(share: Array) -> NDArray[np.float32]:
     return (DIM + (1 - DIM) * np.minimum(share / FULL, 1)).astype(np.float32)
 
 
-def _tile(big: Picture, plan: SlicePlan, look: LookTrace, number: int, mask: Array | None) -> Picture:
-    """One look: hard token squares of light, the lines, and the look's numbers below."""
+def look_tile(big: Picture, plan: SlicePlan, light: Array, guess: Array, mask: Array | None) -> Picture:
+    """What the network saw of a slice (`plan.crop`, at any size), lit by token squares (h, w) from `DIM` to 1, with
+    the guess in cyan and the mask in white.
+    """
     rows, columns = big.shape[:2]
-    lit = (big * brightness(_on_slice(look.visited, plan, rows, columns))[..., None]).astype(np.uint8)
-    lit = outlined(lit, _smooth_on_slice(look.guess, plan, rows, columns) >= 0.5, CYAN)
+    lit = (big * on_slice(light, plan, rows, columns)[..., None]).astype(np.uint8)
+    lit = outlined(lit, smooth_on_slice(guess, plan, rows, columns) >= 0.5, CYAN)
     if mask is not None:
         lit = outlined(lit, mask[np.ix_(_nearest(rows, mask.shape[0]), _nearest(columns, mask.shape[1]))], WHITE)
+    return lit
+
+
+def _tile(big: Picture, plan: SlicePlan, look: LookTrace, number: int, mask: Array | None) -> Picture:
+    """One look: hard token squares of light, the lines, and the look's numbers below."""
+    lit = look_tile(big, plan, brightness(look.visited), look.guess, mask)
     tokens = f"{look.visited.shape[0]} x {look.visited.shape[1]} places of {look.scale} px"
     lines = f"look {number}, temperature {look.temperature:.2f}", tokens
-    return np.pad(captioned(lit, *lines, width=columns), ((0, 2 * GAP), (GAP, GAP), (0, 0)))
+    return np.pad(captioned(lit, *lines, width=big.shape[1]), ((0, 2 * GAP), (GAP, GAP), (0, 0)))
 
 
 def _legend(width: int, chance: float) -> Picture:
@@ -128,7 +141,7 @@ def _line(text: str, width: int) -> Picture:
     return np.asarray(canvas)
 
 
-def _resized(picture: Picture, width: int) -> Picture:
+def resized(picture: Picture, width: int) -> Picture:
     """To a width; pixels stay squares where it grows."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     how = Image.Resampling.NEAREST if width > picture.shape[1] else Image.Resampling.BOX
@@ -141,14 +154,14 @@ def beside(*pictures: Picture) -> Picture:
     return np.concatenate([np.pad(p, ((0, height - p.shape[0]), (0, 6), (0, 0))) for p in pictures], axis=1)
 
 
-def _on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
+def on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
     """Token values as hard squares on a picture of the slice with so many rows and columns."""
     down, across = (_in_square(plan, axis, n) for axis, n in enumerate((rows, columns)))
     nearest = np.ix_(*((at * tokens.shape[0]).astype(int) for at in (down, across)))
     return tokens[nearest].astype(np.float32)
 
 
-def _smooth_on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
+def smooth_on_slice(tokens: Array, plan: SlicePlan, rows: int, columns: int) -> NDArray[np.float32]:
     """Token values between the middles of their squares, for a line that does not follow the squares."""
     values = tokens.astype(np.float32)
     for axis, n in enumerate((rows, columns)):

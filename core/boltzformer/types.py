@@ -102,6 +102,8 @@ class SamplingTrace:
     """The sampling maps of all decoder layers for one slice and prompt."""
 
     layers: tuple[LookTrace, ...]
+    queries: int = 0
+    """How many the model has, whose looks can be asked for one by one; 0: not known."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ def test_the_client_gets_what_the_engine_gives(session: Session, engine: boltzfo
     seen = session.trace(small.volume, BRIGHT, 8, seed=2)
     same = engine.trace(small.volume, BRIGHT, 8, seed=2)
     assert all(np.array_equal(a.visited, b.visited) for a, b in zip(seen.layers, same.layers, strict=True))
+    alone = session.trace(small.volume, BRIGHT, 8, seed=2, query=3)
+    third = engine.trace(small.volume, BRIGHT, 8, seed=2, query=3)
+    assert alone.queries == seen.queries == 12
+    assert all(np.array_equal(a.visited, b.visited) for a, b in zip(alone.layers, third.layers, strict=True))
 
 
 def test_cancel_keeps_what_is_done_and_the_session_goes_on(session: Session, made: Phantom) -> None:

@@ -1,11 +1,13 @@
 """The first five minutes: what a new user sees and does, by clicks and keys."""
 
+import logging
+import zipfile
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import DIST, canvas, click, done, press, ready, track_named, type_lines, until
+from gui import DIST, answer_file_dialog, canvas, click, done, press, ready, track_named, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
@@ -112,9 +114,11 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
 
 
 def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
     viewer.add_image(np.zeros((2, 3, 8, 8), np.uint8), name="SECRET")
+    logging.getLogger("boltzformer.client").warning("a line of the log")
+    dock.settings.folder, dock.settings.prompts = "/SECRET", ["SECRET"]
     click(qtbot, dock.this_slice)
     assert dock.notice.copy.isVisible()
     click(qtbot, dock.notice.copy)
@@ -122,6 +126,14 @@ def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(
     assert told.startswith(dock.message.text())
     assert "napari-boltzformer 0" in told
     assert "SECRET" not in told
+    answer_file_dialog(tmp_path / "report.zip")
+    click(qtbot, dock.notice.report)
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        texts = {name: report.read(name).decode() for name in report.namelist()}
+    assert texts["what went wrong.txt"] == told
+    assert "a line of the log" in texts["log.txt"]
+    assert '"rings": true' in texts["settings.json"]
+    assert not any("SECRET" in text for text in texts.values())
 
 
 def test_what_was_asked_is_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path) -> None:

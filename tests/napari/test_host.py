@@ -13,9 +13,10 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 from boltzformer import Prompt, Session, Volume, io
 from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.actions import segment, segmented
-from napari_boltzformer.hanging import sides
+from napari_boltzformer.hanging import camera_of, sides
 from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
-from napari_boltzformer.masks import Track, label_map
+from napari_boltzformer.masks import Track
+from napari_boltzformer.stored_masks import label_map
 from napari_boltzformer.widget import BoltzFormerDock
 from napari_boltzformer.writers import write_labels
 
@@ -72,14 +73,14 @@ def test_planes_hang_upright_and_the_letters_say_which_side_is_which(
         image = viewer.add_image(data, **options)
         for axes in ((0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)):
             viewer.dims.order = axes
-            vertical, horizontal = (str(one).lower() for one in viewer.camera.orientation2d)
+            vertical, horizontal = (str(one).lower() for one in camera_of(viewer).orientation2d)
             begin, end = sides(image, axes[1])
             top = end if "up" in vertical else begin
             assert top in ("H", "A", "L", "R")
             left = sides(image, axes[2])[1 if "left" in horizontal else 0]
             assert left in ("R", "A", "H", "F")
-            assert f"top {top}" in viewer.text_overlay.text
-            assert f"left {left}" in viewer.text_overlay.text
+            assert f"top {top}" in viewer.canvas.overlays.text.text
+            assert f"left {left}" in viewer.canvas.overlays.text.text
         viewer.dims.order = (0, 1, 2)
         viewer.layers.remove(image)
 
@@ -94,7 +95,7 @@ def test_three_planes_can_be_looked_at(viewer: Any, dock: BoltzFormerDock, qtbot
         viewer.reset_view()
         picture = viewer.screenshot(path=str(shots / f"plane-{name}.png"), canvas_only=True, flash=False)
         assert picture.std() > 20
-        assert "top H" in viewer.text_overlay.text or name == "axial"
+        assert "top H" in viewer.canvas.overlays.text.text or name == "axial"
 
 
 def test_the_window_is_the_models_own_and_recorded(

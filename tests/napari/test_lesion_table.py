@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from boltzformer import io
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
+from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.rings import NAME, small_objects
 from napari_boltzformer.widget import BoltzFormerDock
@@ -74,7 +75,10 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     dock.show_results()
     rings = viewer.layers[NAME]
     assert rings.data.tolist() == [[row, 5, 6]]
-    assert tuple(rings.canvas_size_limits) == (24, 24)
+    for zoom in (camera_of(viewer).zoom, 7.5):
+        camera_of(viewer).zoom = zoom
+        assert np.allclose(rings.size * rings.scale[-1] * zoom, 24)
+        assert np.allclose(rings.border_width * rings.scale[-1] * zoom, 2)
     track.layer.brush_size = 9
     track.layer.paint((row, 5, 6), 1)
     dock.show_results()

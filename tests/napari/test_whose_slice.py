@@ -84,7 +84,7 @@ class Interleaved(RuleBasedStateMachine):
 
     @rule()
     def a_new_run_begins(self) -> None:
-        self.track.begin_run(None)  # type: ignore[arg-type]  # the plan is not looked at here
+        self.track.begin_run(None, 0.5)  # type: ignore[arg-type]  # the plan is not looked at here
 
     @precondition(lambda self: self.steps)
     @rule()
@@ -122,10 +122,10 @@ TestStrokesSurvive = Interleaved.TestCase
 def test_reverting_a_run_brings_back_what_was_there_but_for_strokes(first: Any, second: Any, row: int) -> None:
     one = track()
     other = (row + 1) % ROWS
-    one.begin_run(None)  # type: ignore[arg-type]
+    one.begin_run(None, 0.5)  # type: ignore[arg-type]
     one.put(row, first)
     one.put(other, first)
-    one.begin_run(None)  # type: ignore[arg-type]
+    one.begin_run(None, 0.5)  # type: ignore[arg-type]
     one.put(row, second)
     one.put(other, second)
     one.layer.paint((other, 0, 0), 0 if second[0, 0] else 1)

@@ -139,14 +139,21 @@ class Session:
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
+        query: int | None = None,
     ) -> SamplingTrace:
-        """Where the model looked on one slice; waits for the answer, which overtakes whole volumes."""
+        """Where the model looked on one slice; waits for the answer, which overtakes whole volumes.
+
+        `query`: only the looks of that one, from 0 (`SamplingTrace.queries` says how many there are).
+        """
         (one,), backend = as_prompts(prompt), self.backend()
         for again in (True, False):
             upload = backend.upload(volume, axis, index)
             shown, chosen = window or upload.window(volume), self.model if model is None else model
             pointed = list(as_guidance(guidance))
-            request = TraceRequest(upload.id, one, int(index), shown, chosen, int(seed), axis, region, size, pointed)
+            whose = None if query is None else int(query)
+            request = TraceRequest(
+                upload.id, one, int(index), shown, chosen, int(seed), axis, region, size, pointed, whose
+            )
             try:
                 return decode(backend.ask("POST", "/traces", json=asdict(request)).content)
             except Refused as error:

@@ -5,7 +5,7 @@ It keeps what the decoder has anyway, and makes maps when asked for them, so a t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,12 @@ class Look:
         if self.blocked is None:
             return torch.ones_like(self.guess)
         return 1 - self.blocked.to(self.own_guess.dtype).mean((2, 3)).unflatten(-1, self.size)
+
+    def of(self, query: int) -> Look:
+        """The look of one query alone."""
+        one = slice(query, query + 1)
+        blocked = None if self.blocked is None else self.blocked[..., one, :]
+        return replace(self, own_guess=self.own_guess[:, :, one], blocked=blocked)
 
     def visited_by(self, query: int, head: int = 0) -> Tensor:
         """(B, P, h, w) bool: the exact set of one query and head (its heads share one set under `per_query`)."""

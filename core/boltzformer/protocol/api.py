@@ -101,6 +101,8 @@ class TraceRequest:
     region: Region | None = None
     size: int | None = None
     guidance: list[Guidance] = field(default_factory=list[Guidance])
+    query: int | None = None
+    """Only the looks of this one; None is all together."""
 
 
 @dataclass(frozen=True)

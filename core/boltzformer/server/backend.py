@@ -85,6 +85,7 @@ class Backend:
                     region=request.region,
                     size=request.size,
                     guidance=request.guidance,
+                    query=request.query,
                     voxels=stored.id,
                 )
             )

@@ -1,0 +1,117 @@
+"""What the looks of one slice amount to: shares inside and outside the mask, and the sentence above them. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer import LookTrace, SamplingTrace, SlicePlan
+from boltzformer.pictures import DIM, Picture, brightness, on_slice
+
+OCTAVES = 3
+"""The scale of chances ends at 2³ times chance, and at as small a part of it."""
+EVERYWHERE = 0.5
+"""Looks that visit more than this share of a slice narrow nothing down."""
+SETTLED = 2.0
+"""A last look that visits the mask less than twice as much as the rest has not settled."""
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """All that is shown of one slice and prompt."""
+
+    prompt: str
+    row: int
+    """The slice, as the viewer counts."""
+    seed: int
+    picture: Picture
+    """The slice as the model sees it, upright, with its rows and columns."""
+    plan: SlicePlan
+    trace: SamplingTrace
+    mask: NDArray[np.bool_]
+    """The answer that these looks led to, in the canonical view."""
+    query: int | None = None
+    """The one whose looks these are, from 0; None = all together."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Mean share of queries and heads that visited a place of a region."""
+
+    inside: float | None
+    """The mask; None where there is none."""
+    elsewhere: float | None
+
+
+def shares(look: LookTrace, plan: SlicePlan, mask: NDArray[np.bool_]) -> Shares:
+    """How much of the mask, and of the rest of what the network saw, was looked at."""
+    seen, inside = on_slice(look.visited, plan, *plan.crop_shape), mask[plan.crop]
+    return Shares(*(float(seen[where].mean()) if where.any() else None for where in (inside, ~inside)))
+
+
+def samples(trace: SamplingTrace) -> bool:
+    """Whether places were drawn. Where they are not, visits follow from the chances; empty rows only lift them all."""
+    return any(float(np.std(look.visited - look.probability)) > 1e-4 for look in trace.layers)
+
+
+def headline(looks: Looks) -> str:
+    """What happened between the first look and the last, computed for this slice."""
+    trace, count = looks.trace, len(looks.trace.layers)
+    first, last = (shares(look, looks.plan, looks.mask) for look in (trace.layers[0], trace.layers[-1]))
+    everywhere = float(trace.layers[-1].visited.mean())
+    if not samples(trace):
+        how = "the whole slice" if everywhere > 1 - 1e-6 else "every place that its own guess claims"
+        return f"This model does not sample: each look visits {how}."
+    if everywhere >= EVERYWHERE:
+        return f"It looked everywhere: look {count} still visited {percent(everywhere)} of the slice."
+    if first.inside is None or last.inside is None:
+        start = float(trace.layers[0].visited.mean())
+        return f"No mask in this slice. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
+    if first.elsewhere is None or last.elsewhere is None:
+        return f"The mask is the whole slice. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
+    said = (
+        f"ook 1 saw {percent(first.inside)} of the final mask and {percent(first.elsewhere)} of the rest; "
+        f"look {count}: {percent(last.inside)} and {percent(last.elsewhere)}."
+    )
+    return f"It never settled: l{said}" if last.inside < SETTLED * last.elsewhere else f"L{said}"
+
+
+def caption(count: int) -> str:
+    """The legend that lets the picture stand alone."""
+    number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+    return (
+        f"The model takes {number} looks; each may visit about one place in ten (lit). The first is almost random; "
+        "later looks favour places where its own guess (cyan) was stronger. Lit means *looked at*, not *lesion*; the "
+        "white outline is the answer."
+    )
+
+
+def light_of_visits(look: LookTrace) -> NDArray[np.float32]:
+    """(h, w): how much of the image shows, by the share of queries and heads that visited."""
+    return brightness(look.visited)
+
+
+def light_of_chances(look: LookTrace) -> NDArray[np.float32]:
+    """(h, w): the same by the chance to be visited, as a multiple of its mean (× chance), on one logarithmic scale."""
+    chance = float(look.probability.mean())
+    with np.errstate(divide="ignore"):
+        octaves = np.log2(look.probability / chance) if chance else np.zeros_like(look.probability)
+    share = (np.clip(octaves, -OCTAVES, OCTAVES) + OCTAVES) / (2 * OCTAVES)
+    return (DIM + (1 - DIM) * share).astype(np.float32)
+
+
+def chance_level(trace: SamplingTrace) -> float:
+    """The share that looking at random would visit: as the shared pictures mark it."""
+    return float(np.mean([look.visited.mean() for look in trace.layers]))
+
+
+def percent(share: float, *, short: bool = False) -> str:
+    """18 %; what is not quite nothing, or not quite all, is not rounded to it."""
+    if 0 < share < 0.01:
+        return "< 1 %" if short else "under 1 %"
+    if 0.99 < share < 1:
+        return "> 99 %" if short else "over 99 %"
+    return f"{100 * share:.0f} %"

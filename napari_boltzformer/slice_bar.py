@@ -1,0 +1,274 @@
+"""The strip of all slices: what was looked at, found, hidden, edited, accepted. Click = jump, drag = move the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from napari_boltzformer.answers import Mark
+
+NAMES, STRIP, LANE, GAP = 120, 11, 26, 2
+"""Pixels: width of the prompts' names, height of the strips for signs, of a prompt's lane, between lanes."""
+STEADY = 4
+"""A hand that clicks moves by fewer pixels."""
+LEAST, MOST = 0.01, 0.99
+"""Where the gate can be dragged to."""
+GROUND, UNKNOWN, LINE, NOW = QColor(30, 32, 38), QColor(92, 96, 106), QColor(150, 154, 164), QColor(255, 255, 255)
+BAD, GOOD, HAND = QColor(255, 90, 80), QColor(120, 220, 130), QColor(255, 225, 120)
+
+
+class State(Enum):
+    """What a prompt's lane shows of a slice."""
+
+    UNKNOWN = auto()
+    """Not computed: hatched."""
+    NOTHING = auto()
+    """Looked, nothing: a thin line."""
+    HIDDEN = auto()
+    """Found, but below a threshold: hollow."""
+    FOUND = auto()
+    """A bar as high as the score."""
+
+
+@dataclass
+class _Lane:
+    name: str
+    colour: QColor
+    marks: dict[int, Mark] = field(default_factory=dict[int, Mark])
+    edited: frozenset[int] = frozenset()
+
+
+class SliceBar(QWidget):
+    """Rows are slices as the viewer counts them. It knows scores and signs, no masks."""
+
+    jumped = Signal(int)
+    """The user wants to see this row."""
+    gate_dragged = Signal(float)
+    """The user moved the least score that is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lanes: list[_Lane] = []
+        self._count, self._row, self._gate = 1, 0, 0.5
+        self._failed: frozenset[int] = frozenset()
+        self._accepted: frozenset[int] = frozenset()
+        self._pressed: QPointF | None = None
+        self._dragging = ""
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(300)
+        self.set_run((), 1)
+
+    # --- what it is told -----------------------------------------------------------------------------------------
+
+    def set_run(self, lanes: Iterable[tuple[str, QColor]], count: int) -> None:
+        """Empty lanes, one per prompt, over so many slices."""
+        self._lanes = [_Lane(name, QColor(colour)) for name, colour in lanes]
+        self._count, self._failed, self._accepted = max(count, 1), frozenset(), frozenset()
+        self.setFixedHeight(2 * STRIP + max(len(self._lanes), 1) * (LANE + GAP))
+        self.update()
+
+    def set_mark(self, lane: int, row: int, mark: Mark) -> None:
+        """The model has looked; only this column is drawn again, and no sign of a neighbour is cut."""
+        self._lanes[lane].marks[row] = mark
+        self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
+
+    def set_edited(self, lane: int, rows: Collection[int]) -> None:
+        """Slices that a person changed: a pencil."""
+        self._lanes[lane].edited = frozenset(rows)
+        self.update()
+
+    def set_accepted(self, rows: Collection[int]) -> None:
+        """Slices that a person accepted: a tick."""
+        self._accepted = frozenset(rows)
+        self.update()
+
+    def set_failed(self, rows: Collection[int]) -> None:
+        """Slices that could not be done: an exclamation mark."""
+        self._failed = frozenset(rows)
+        self.update()
+
+    def set_row(self, row: int) -> None:
+        """The slice on screen."""
+        if row != self._row:
+            self._row = row
+            self.update()
+
+    def set_gate(self, gate: float) -> None:
+        """The least score that is shown: the dashed line."""
+        if gate != self._gate:
+            self._gate = gate
+            self.update()
+
+    # --- what it says --------------------------------------------------------------------------------------------
+
+    def state(self, lane: int, row: int) -> State:
+        """What is drawn there, signs apart."""
+        mark = self._lanes[lane].marks.get(row)
+        if mark is None:
+            return State.UNKNOWN
+        return State.FOUND if mark.voxels else State.HIDDEN if mark.hidden else State.NOTHING
+
+    def words(self, row: int) -> str:
+        """What the bar shows of a slice, as the tool tip says it."""
+        lines = [f"Slice {row}" + (", accepted" if row in self._accepted else "")]
+        if row in self._failed:
+            lines.append("could not be done")
+        for number, lane in enumerate(self._lanes):
+            mark, state = lane.marks.get(row), self.state(number, row)
+            said = {
+                State.UNKNOWN: "not looked yet",
+                State.NOTHING: "nothing",
+                State.HIDDEN: "hidden by a threshold",
+                State.FOUND: "found",
+            }[state]
+            score = "" if mark is None else f", score {mark.score:.2f} (uncalibrated)"
+            lines.append(f"{lane.name}: {said}{score}{', edited' if row in lane.edited else ''}")
+        return "\n".join(lines)
+
+    def place(self, lane: int, row: int, score: float = 0.5) -> QPointF:
+        """Where a score of a slice is drawn."""
+        top = STRIP + lane * (LANE + GAP)
+        return QPointF(self._column(row).center().x(), top + (1 - score) * LANE)
+
+    # --- mouse ---------------------------------------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pressed, self._dragging = event.position(), ""
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        if self._pressed is None:
+            return
+        way = event.position() - self._pressed
+        if not self._dragging and max(abs(way.x()), abs(way.y())) >= STEADY:
+            self._dragging = "gate" if abs(way.y()) > abs(way.x()) and self._lanes else "row"
+        if self._dragging == "gate":
+            self.gate_dragged.emit(self._score_at(event.position().y()))
+        elif self._dragging == "row":
+            self._jump(event.position().x())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        if self._pressed is not None and not self._dragging:
+            self._jump(event.position().x())
+        self._pressed, self._dragging = None, ""
+        self.update()
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self.words(self._row_at(event.pos().x())), self)
+            return True
+        return super().event(event)
+
+    def _jump(self, x: float) -> None:
+        if (row := self._row_at(x)) != self._row:
+            self.set_row(row)
+            self.jumped.emit(row)
+
+    def _row_at(self, x: float) -> int:
+        row = int((x - NAMES) * self._count // max(self.width() - NAMES, 1))
+        return min(max(row, 0), self._count - 1)
+
+    def _score_at(self, y: float) -> float:
+        assert self._pressed is not None
+        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self._lanes) - 1)
+        score = 1 - (y - STRIP - lane * (LANE + GAP)) / LANE
+        return round(min(max(score, LEAST), MOST), 2)
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def _column(self, row: int) -> QRectF:
+        wide = max(self.width() - NAMES, 1) / self._count
+        return QRectF(NAMES + row * wide, 0, max(wide, 1.0), self.height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        painter = QPainter(self)
+        painter.fillRect(event.rect(), GROUND)
+        first, last = self._row_at(event.rect().left()), self._row_at(event.rect().right())
+        rows = range(first, last + 1)
+        for number, lane in enumerate(self._lanes):
+            self._draw_lane(painter, number, lane, rows)
+        self._draw_signs(painter, rows)
+        now, bottom = self._column(self._row), self.height() - 1
+        painter.setPen(QPen(NOW, 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(QRectF(now.left(), 0, max(now.width(), 3), bottom))
+        painter.end()
+
+    def _draw_lane(self, painter: QPainter, number: int, lane: _Lane, rows: range) -> None:
+        top = STRIP + number * (LANE + GAP)
+        bottom = top + LANE
+        gap = 1.0 if self._column(0).width() >= 4 else 0.0
+        kinds: dict[State, list[QRectF]] = {state: [] for state in State}
+        for row in rows:
+            state, column = self.state(number, row), self._column(row)
+            high = {State.UNKNOWN: LANE, State.NOTHING: 2.0}.get(state)
+            if high is None:
+                high = max(2.0, lane.marks[row].score * LANE)
+            kinds[state].append(QRectF(column.left(), bottom - high, column.width() - gap, high))
+        painter.setPen(Qt.PenStyle.NoPen)
+        for state, brush in (
+            (State.UNKNOWN, QBrush(UNKNOWN, Qt.BrushStyle.BDiagPattern)),
+            (State.NOTHING, QBrush(LINE)),
+            (State.FOUND, QBrush(lane.colour)),
+        ):
+            painter.setBrush(brush)
+            _draw(painter, kinds[state])
+        painter.setPen(QPen(lane.colour, 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
+        height = top + (1 - self._gate) * LANE
+        painter.setPen(QPen(LINE, 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(NAMES, height), QPointF(self.width(), height))
+        if self._dragging == "gate":
+            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self._gate:.2f}")
+        painter.setPen(lane.colour)
+        name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, NAMES - 10)
+        painter.drawText(QRectF(4, top, NAMES - 8, LANE), Qt.AlignmentFlag.AlignVCenter, name)
+
+    def _draw_signs(self, painter: QPainter, rows: range) -> None:
+        """Pencils and exclamation marks above the lanes, ticks below. Neighbours share one sign over a line."""
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        edited = frozenset().union(*(lane.edited for lane in self._lanes))
+        below = self.height() - STRIP
+        for which, colour, top, sign in (
+            (edited - self._failed, HAND, 0, _PENCIL),
+            (self._failed, BAD, 0, _BANG),
+            (self._accepted, GOOD, below, _TICK),
+        ):
+            for start, stop in runs(which):
+                if stop < rows.start or start >= rows.stop:
+                    continue
+                left, right = self._column(start).left(), self._column(stop).right()
+                painter.setPen(QPen(colour, 1.4))
+                if start < stop:
+                    painter.drawLine(QPointF(left, top + STRIP - 1), QPointF(right, top + STRIP - 1))
+                middle = QPointF((left + right) / 2 - 4, top + 1)
+                for line in sign:
+                    painter.drawPolyline(QPolygonF([QPointF(x, y) + middle for x, y in line]))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+
+_PENCIL: Sequence[Sequence[tuple[float, float]]] = (((1, 8), (2, 5), (6, 1), (8, 3), (4, 7), (1, 8)), ((2, 5), (4, 7)))
+_BANG: Sequence[Sequence[tuple[float, float]]] = (((4, 0), (4, 5)), ((4, 7), (4, 8)))
+_TICK: Sequence[Sequence[tuple[float, float]]] = (((0, 4), (3, 7), (8, 0)),)
+
+
+def runs(rows: Collection[int]) -> list[tuple[int, int]]:
+    """Neighbouring rows joined: first and last of each run."""
+    joined: list[tuple[int, int]] = []
+    for row in sorted(rows):
+        if joined and row == joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], row)
+        else:
+            joined.append((row, row))
+    return joined
+
+
+def _draw(painter: QPainter, rectangles: list[QRectF]) -> None:
+    if rectangles:
+        painter.drawRects(rectangles)

@@ -1,0 +1,105 @@
+"""Every button of ours is clicked by some test; here are those that no other story needs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gui import answer_file_dialog, click, done, type_lines, until
+from phantom_model import PHANTOM_MODEL
+from qtpy.QtWidgets import QAbstractButton
+
+from boltzformer.phantom import BRIGHT, Phantom
+from napari_boltzformer.guiding import BOX
+from napari_boltzformer.layers import image_layer
+from napari_boltzformer.rings import NAME
+from napari_boltzformer.widget import BoltzFormerDock
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_the_buttons_that_are_pressed_now_and_then(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    dock.jump(small.lesions[0].centre[2])
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.more)
+    click(qtbot, dock.unsure)
+    assert dock.settings.samples == 4
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    assert list(track.spread) == [dock.row()]
+    click(qtbot, dock.next)
+    assert re.match(r"Slice \d+: the samples disagree most|No slice is left|Slice \d+: score", dock.message.text())
+
+    track.layer.brush_size = 1
+    track.layer.paint((dock.row(), 2, 3), 1)
+    dock.show_results()
+    assert len(viewer.layers[NAME].data) == 1
+    click(qtbot, dock.ring)
+    until(qtbot, lambda: len(viewer.layers[NAME].data) == 0)
+
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    answer_file_dialog(folder)
+    click(qtbot, dock.accept)
+    until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
+
+    click(qtbot, dock.table)
+    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
+    count = len(dock.lesions.lesions)
+    track.layer.paint((0, 40, 40), 1)
+    click(qtbot, dock.lesions.again)
+    until(qtbot, lambda: len(dock.lesions.lesions) == count + 1)
+    answer_file_dialog(tmp_path / "lesions.csv")
+    click(qtbot, dock.lesions.csv)
+    assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == count + 2
+
+    click(qtbot, dock.box)
+    layer = viewer.layers[BOX]
+    assert layer.mode == "add_rectangle"
+    assert np.asarray(layer.data).size == 0
+
+    answer_file_dialog(PHANTOM_MODEL)
+    click(qtbot, dock.models.file)
+    until(qtbot, lambda: "The model is loaded" in dock.message.text())
+    assert dock.session.model == PHANTOM_MODEL.stem
+    click(qtbot, dock.means.free)
+    until(qtbot, lambda: dock.message.text() == "The engine's memory is free again.")
+
+
+def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    dock.table.click()
+    parts = {
+        "dock": dock,
+        "notice": dock.notice,
+        "models": dock.models,
+        "seeing": dock.seeing,
+        "means": dock.means,
+        "lesions": dock.lesions,
+        "review": dock.bottom.review,
+        "view": dock.bottom.looks,
+    }
+    named = {
+        value: f"{part}.{name}"
+        for part, owner in parts.items()
+        for name, value in vars(owner).items()
+        if isinstance(value, QAbstractButton)
+    }
+    stories = "\n".join(path.read_text("utf-8") for path in (*TESTS.glob("napari/*.py"), TESTS / "test_widget.py"))
+    clicked = {name for pair in re.findall(r"click\(qtbot, ([\w.]+)\)|([\w.]+)\.click\(\)", stories) for name in pair}
+    endings = {".".join(name.split(".")[-2:]) for name in clicked}
+    unclicked = []
+    for part, owner in parts.items():
+        for button in owner.findChildren(QAbstractButton):
+            if type(button) is QAbstractButton:
+                continue  # a part of one of Qt's own widgets, like the corner of a table
+            name = named.get(button, f"{part}: '{button.text()}' without a name")
+            if name not in endings and name.replace("view.", "looks.") not in endings:
+                unclicked.append(name)
+    assert not unclicked
