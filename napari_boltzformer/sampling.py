@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -26,8 +26,8 @@ STEP_MS = 700
 """So long Play stays on a look."""
 ROOMY = 920
 """Pixels: in less width, texts take one line more."""
-SHARP = 2
-"""Pictures are written so many times as large as they are on screen."""
+SHARP, PAGE = 2, QSize(1300, 325)
+"""Pictures of the looks are written so sharp, and so large in pixels of a screen."""
 
 
 class LooksView(QWidget):
@@ -114,12 +114,15 @@ class LooksView(QWidget):
 
     def save_to(self, path: Path) -> None:
         """What is shown, as PNG: looks, headline, legend and caption."""
-        picture = QPixmap(self.page.size() * SHARP)
+        shown = self.page.size()
+        self.page.resize(PAGE)  # however small the window is, the picture can be read
+        picture = QPixmap(PAGE * SHARP)
         picture.setDevicePixelRatio(SHARP)
         picture.fill(DARK)
         painter = QPainter(picture)
         self.page.render(painter)
         painter.end()
+        self.page.resize(shown)
         if not picture.save(str(path), "PNG"):
             self.headline.setText(f"The picture could not be written to {path}: choose another folder.")
 
