@@ -57,7 +57,6 @@ def main() -> None:
         until(lambda: not dock.running.runs)
         settle()
         viewer.screenshot(str(PICTURES / "viewer.png"), canvas_only=False, flash=False)
-        viewer.window._qt_window.resize(*LARGE)  # room for the looks
         dock.looks.click()
         looks = dock.bottom.looks
         until(lambda: looks.sheet.looks is not None and not looks.sheet.waiting)
