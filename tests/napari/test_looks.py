@@ -20,7 +20,7 @@ from napari_boltzformer.layers import empty_labels, image_layer
 from napari_boltzformer.looks import Looks, caption, headline, light_of_chances, percent, shares
 from napari_boltzformer.looks_canvas import LIGHT, CanvasLight, veil
 from napari_boltzformer.looks_follow import LooksFollower, OnScreen, looks_of
-from napari_boltzformer.sampling import LooksView
+from napari_boltzformer.sampling import PAGE, SHARP, LooksView
 
 
 def flat(visited: float, probability: float | None = None, side: int = 4) -> LookTrace:
@@ -234,7 +234,7 @@ def test_the_picture_is_written_with_headline_and_caption(view: LooksView, tmp_p
     QTimer.singleShot(50, answer)
     view.save.click()
     written = np.asarray(Image.open(tmp_path / "looks.png").convert("RGB"))
-    assert written.shape == (2 * view.page.height(), 2 * view.page.width(), 3)
+    assert written.shape == (SHARP * PAGE.height(), SHARP * PAGE.width(), 3)  # however small the window is
     label = view.caption.geometry()
     words = written[2 * label.top() : 2 * label.bottom(), 2 * label.left() : 2 * label.right()]
     assert (words.max(axis=2) > 200).sum() > 1000  # the caption is in it
