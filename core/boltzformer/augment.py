@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from boltzformer.absent import empty_window
 from boltzformer.corpus import Picture
+from boltzformer.objects import pieces
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
 """Anatomies where left and right may be exchanged: no target of theirs is named by its side."""
@@ -36,6 +37,8 @@ class Strength:
     """Share of the samples that are blurred."""
     paste: float = 0.3
     """Share of the samples that get another picture's lesion, where there is one."""
+    grow: float = 1.0
+    """Pasted lesions are up to so many times as wide as they were."""
     whole: float = 0.5
     """Share of the samples that show the whole image; the others show a part, larger."""
     empty: float = 0.0
@@ -139,9 +142,15 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
     return image.clamp(0, 1) * 255
 
 
-def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator) -> Picture:
-    """The donor's object of this target, with a feathered edge, where the surroundings are about as bright."""
+def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator, *, grow: float = 1.0) -> Picture:
+    """The donor's object of this target, with a feathered edge, where the surroundings are about as bright.
+
+    One of its objects alone, made up to `grow` times as wide, if that is more than 1.
+    """
     mask = donor.masks[target]
+    if grow > 1 and bool(mask.any()):
+        found = pieces(mask.cpu().numpy())
+        mask = torch.from_numpy((found == rng.integers(1, found.max() + 1)).astype(np.uint8)).to(mask.device)
     spots = mask.nonzero()
     if donor.pixels.shape[0] != picture.pixels.shape[0] or not len(spots):
         return picture
@@ -150,19 +159,28 @@ def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generato
     piece, shape = donor.pixels[:, top:bottom, left:right].float(), mask[top:bottom, left:right].float()
     if rng.random() < 0.5:
         piece, shape = piece.flip(-1), shape.flip(-1)
+    if grow > 1:
+        wide = [round(length * math.exp(rng.uniform(0, math.log(grow)))) for length in shape.shape]
+        piece = F.interpolate(piece[None], wide, mode="bilinear", align_corners=False)[0]
+        shape = F.interpolate(shape[None, None], wide, mode="nearest")[0, 0]
     height, width = shape.shape
     room = picture.pixels.shape[1] - height, picture.pixels.shape[2] - width
     if min(room) <= 0 or shape.mean() == 0:
         return picture
     around = shape == 0
-    wanted = float(piece[:, around].mean()) if bool(around.any()) else float(piece.mean())
+    own = piece.mean(0)[around] if bool(around.any()) else piece.mean(0)
+    wanted = float(own.mean())
     places = rng.integers(0, room, (24, 2))
     gray = picture.pixels.float().mean(0)
-    found = [float(gray[y : y + height, x : x + width][around].mean()) for y, x in places]
-    y, x = places[int(np.argmin(np.abs(np.array(found) - wanted)))]
+    there = [gray[y : y + height, x : x + width][around] for y, x in places]
+    # As bright, and as even: half tissue and half air is as bright as something, too.
+    unlike = [
+        abs(float(one.mean()) - wanted) + abs(float(one.std(correction=0) - own.std(correction=0))) for one in there
+    ]
+    y, x = places[int(np.argmin(unlike))]
     window = slice(y, y + height), slice(x, x + width)
     taken = any(bool(other[window][shape > 0].any()) for other in picture.masks.values())
-    if taken or min(abs(value - wanted) for value in found) > 40:
+    if taken or not min(unlike) <= 40:
         return picture
     soft = F.avg_pool2d(F.pad(F.max_pool2d(shape[None, None], 3, 1, 1), (2, 2, 2, 2)), 5, 1)[0]  # (1, h, w)
     pixels, new = picture.pixels.clone(), picture.masks.get(target, torch.zeros_like(gray, dtype=torch.uint8)).clone()

@@ -88,7 +88,7 @@ class Corpus:
                 if picture.centred or mask.float().mean() <= SMALL_ENOUGH:
                     self._donors.setdefault((target, picture.modality, picture.anatomy), []).append(picture)
 
-    def choose(self, rng: np.random.Generator, *, present: int, paste: float) -> Choice:
+    def choose(self, rng: np.random.Generator, *, present: int, paste: float, plain: float = 0.0) -> Choice:
         """A target by the root of its number of groups, then a group, a size, a picture; prompts for it."""
         target = self._drawn[rng.choice(len(self._drawn), p=self._weights)]
         groups = self._groups[target]
@@ -101,6 +101,9 @@ class Corpus:
         asked = [(name, _phrase(rng, picture.prompts[name])) for name in wanted]
         absent = self._absent(rng, picture)
         asked.append((absent, _phrase(rng, self._phrasings[absent])))
+        if plain:
+            where = f"{picture.anatomy} {picture.modality}"
+            asked = [(name, f"{name} in {where}" if rng.random() < plain else text) for name, text in asked]
         donor = None
         if rng.random() < paste:
             donors = self._donors.get((target, picture.modality, picture.anatomy), [])

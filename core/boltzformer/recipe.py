@@ -64,6 +64,8 @@ class Recipe:
     """Prompts per image about targets that are there; one about an absent target joins them."""
     small: float = 1.0
     """Targets that are usually under 1 % of their image are drawn so many times as often."""
+    plain: float = 0.0
+    """Share of the prompts that are put together from target, anatomy and modality, as users may type them."""
     save_every: int = 100
     """Steps between two states that a run can go on from."""
     prompts: int = 3

@@ -227,8 +227,12 @@ def _sample(
     corpus: Corpus, recipe: Recipe, rng: np.random.Generator, side: int, whole: bool
 ) -> tuple[Tensor, Tensor, tuple[tuple[str, str], ...]]:
     strength = recipe.augmentation
-    choice = corpus.choose(rng, present=recipe.present, paste=strength.paste)
-    picture = choice.picture if choice.donor is None else augment.paste(choice.picture, *choice.donor, rng)
+    choice = corpus.choose(rng, present=recipe.present, paste=strength.paste, plain=recipe.plain)
+    picture = (
+        choice.picture
+        if choice.donor is None
+        else augment.paste(choice.picture, *choice.donor, rng, grow=strength.grow)
+    )
     look = augment.look_at(picture, choice.focus, side, strength, rng, whole=whole)
     image = augment.regrade(look.of(picture), strength, rng)
     empty = image.new_zeros(side // 2, side // 2)
