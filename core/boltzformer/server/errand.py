@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 PLACE = "errand"
 """Folder within the errand's own, for what is said here."""
 LOCK, PID, LINES, SAID, ENDED, ASKED = "lock", "pid", "lines.jsonl", "said.txt", "ended.json", "asked.json"
+NICENESS = 10
+"""More than the backend's 5: what a person waits for goes first."""
 STOPPED = 143
 """Exit code of one that was asked to stop before it could keep anything."""
 
@@ -32,7 +34,7 @@ def run_errand(place: Path, arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until the command has something to keep
     (place / PID).write_text(str(os.getpid()), "utf-8")
     if hasattr(os, "nice"):
-        os.nice(5)  # what a person waits for goes first
+        os.nice(max(0, NICENESS - os.nice(0)))
     code = 1
     try:
         from boltzformer.cli import run  # brings torch along

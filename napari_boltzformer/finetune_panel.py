@@ -1,0 +1,409 @@
+"""The Fine-tune dock: from what was accepted to a better model, and back if it is not. A run outlives the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from boltzformer import BoltzFormerError, Failed, Progress, Session
+from boltzformer.client import Errand
+from boltzformer.home import home
+from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, Lineage, command_line
+from napari_boltzformer import comparing
+from napari_boltzformer.background import Background
+from napari_boltzformer.finetune_form import FinetuneForm
+from napari_boltzformer.settings import Settings
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_boltzformer.widget import BoltzFormerDock
+
+TICK_MS, LOOK_MS = 100, 2000
+"""How often events of a run are taken, and how often the folder of accepted slices is looked at."""
+RUNS = "runs"
+"""Folder of runs, in the program's own."""
+
+
+class FinetunePanel(FinetuneForm):
+    """What the form's buttons do. It asks the main dock's engine where there is one, else one of its own."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self.viewer, self._given = napari_viewer, session
+        self._own: Session | None = None
+        self._asked: Session | None = None
+        self.errand: Errand | None = None
+        self.state: ErrandState | None = None
+        self.holding: Holding | None = None
+        self.dataset = ""
+        self._seen = -1.0
+        self._planned: tuple[Any, ...] = ()
+        self._wanted = ""
+        self.background = Background(self, "boltzformer-teaching", self.notice.fail, threads=3)
+        self._tick, self._look = QTimer(self), QTimer(self)
+        for timer, every, do in ((self._tick, TICK_MS, self._on_tick), (self._look, LOOK_MS, self.look)):
+            timer.setInterval(every)
+            timer.timeout.connect(do)
+            timer.start()
+        self._connect()
+        self._list_runs()
+        self._show_state()
+        QTimer.singleShot(0, self._first)  # only then are we in a window, and see whose engine to ask
+
+    def session(self) -> Session:
+        """The main dock's, so that no second engine is started; else our own."""
+        if self._given is not None:
+            return self._given
+        dock = self._dock()
+        if dock is not None:
+            return dock.session
+        self._own = self._own or Session.local(Settings.load().model)
+        return self._own
+
+    # --- what there is to learn from ----------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Counts again where something was accepted since."""
+        self.dataset = self.dataset or Settings.load().folder
+        self.folder.setText(Path(self.dataset).name or "no folder yet")
+        self.folder.setToolTip(self.dataset)
+        self.model.setText(Path(self.session().model).stem)
+        if not self.dataset:
+            self.holds.setText("Accept slices in 'Segment by text' first, or choose the folder where they are kept.")
+            return
+        stamp = _stamp(Path(self.dataset))
+        if stamp != self._seen:
+            self._seen = stamp
+            self.background.do(partial(self.session().holding, self.dataset), self._held)
+        self._ask_need()
+
+    def _held(self, holding: Holding) -> None:
+        self.holding = holding
+        self.holds.setText(holding.sentence)
+        before = self.prompt.currentText()
+        self.prompt.clear()
+        self.prompt.addItems([text for name, text in holding.prompts.items() if name in holding.targets])
+        if before:
+            self.prompt.setEditText(before)
+        self._show_state()
+        self._ask_need()
+
+    def _ask_need(self) -> None:
+        """Memory and time by mode, once for every other question: a process of its own works some seconds for it."""
+        if self.holding is None or not self.holding.targets or not self.isVisible() or self._is_running():
+            return
+        about = (self.dataset, self._seen, self.session().model, self.length.value(), self.unit.currentText())
+        if about != self._planned:
+            self._planned = about
+            request = self.request(mode="auto")
+            self.background.do(partial(self.session().plan, request), partial(self._show_plan, about))
+
+    def _show_plan(self, about: tuple[Any, ...], plan: FinetunePlan) -> None:
+        if about == self._planned:
+            self.show_need(plan.facts)
+
+    def request(self, output: str = "", mode: str = "") -> FinetuneRequest:
+        """What the form asks for."""
+        length: Any = {self.unit.currentText(): self.length.value()}
+        return self.session().finetune_request(
+            self.dataset or ".",
+            output or _new_run(),
+            mode=mode or self.mode.currentData(),
+            seed=self.seed.value(),
+            **length,
+        )
+
+    # --- a run --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A new run."""
+        request, session = self.request(), self.session()
+        how = {name: getattr(request, name) for name in ("model", "mode", "steps", "epochs", "minutes", "seed")}
+        self._follow(session.finetune(request.source, request.output, **how), session)
+        self.notice.say("Starting… Closing napari does not end it.")
+        self._list_runs(request.output)
+
+    def go_on(self) -> None:
+        """Where the run was stopped or killed."""
+        session = self.session()
+        self._follow(session.resume(self.run.currentData()), session)
+        self.notice.say("Going on…")
+
+    def end(self) -> None:
+        """After the step in hand."""
+        if self.errand is not None:
+            self.errand.stop()
+            self.notice.say("Stopping after the step in hand; the best so far is kept…")
+
+    def _follow(self, errand: Errand, session: Session) -> None:
+        if self.errand is not None:
+            self.errand.leave()
+        self.errand, self._asked, self.state = errand, session, None
+        self.curve.clear()
+        self.verdict.setText("")
+        self._show_state(waiting=True)
+
+    def _on_run(self) -> None:
+        """Another run is looked at."""
+        path = self.run.currentData()
+        if path and (self.errand is None or self.errand.output != path):
+            session = self.session()
+            self._follow(session.follow(path), session)
+
+    def _on_tick(self) -> None:
+        errand = self.errand
+        if errand is None:
+            return
+        for event in errand.poll():
+            match event:
+                case Progress(step, steps, losses):
+                    self.curve.add(step, steps, losses)
+                case ErrandState():
+                    self._told(event)
+                case Failed(error):
+                    self._lost(error)
+
+    def _told(self, state: ErrandState) -> None:
+        was, self.state = self.state, state
+        self.progress.setRange(0, max(state.steps, 1 if state.state != "running" else 0))
+        self.progress.setValue(state.step)
+        self.curve.measured({int(one["at_step"]): float(one["dice"]) for one in state.checks})
+        if state.state == "failed":
+            self.notice.fail(state.error)
+        elif was is None or state.state == "running" or was.state != state.state:
+            self.notice.say(_sentence(state))
+        self.verdict.setText(_verdict(state))
+        self._show_state()
+
+    def _lost(self, error: str) -> None:
+        """The engine that was asked is gone, or it refused. A run that goes on is asked about elsewhere."""
+        lost, self.errand = self.errand, None
+        if lost is not None and self.session() is not self._asked:
+            self._asked = self.session()
+            self.errand = self._asked.follow(lost.output)
+            return
+        self.notice.fail(error)
+        self._list_runs()
+        self._show_state()
+
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def ask_both(self) -> None:
+        """Before and after."""
+        image = self._image()
+        try:
+            question = comparing.question_of(
+                image, self.viewer.dims.point, self.prompt.currentText(), self.seed.value()
+            )
+        except BoltzFormerError as error:
+            self.notice.fail(str(error))
+            return
+        state = self.state
+        assert state is not None
+        assert image is not None
+        self.compared.setText("Asking both models…")
+        self.compare.setEnabled(False)
+        work = partial(comparing.ask_both, self.session(), question, state.before, state.model)
+        self.background.do(self._released(work), partial(self._show_both, image))
+
+    def _released(self, work: Callable[[], Any]) -> Callable[[], Any]:
+        """The sentence does not stay where it failed."""
+
+        def done() -> Any:
+            try:
+                return work()
+            except BaseException:
+                QTimer.singleShot(0, self, self._show_state)
+                raise
+
+        return done
+
+    def _show_both(self, image: Image, compared: comparing.Compared) -> None:
+        self.compared.setText(compared.sentence)
+        if image in self.viewer.layers:
+            comparing.show(self.viewer, image, compared)
+        self._show_state()
+
+    def take_over(self) -> None:
+        """The new model takes a name and is used from now on; what had the name is kept."""
+        name, run = self.name.text().strip(), self.run.currentData()
+        work = partial(self.session().promote, run, name, anyway=self.anyway.isChecked())
+        self.background.do(work, partial(self._promoted, name))
+
+    def _promoted(self, name: str, lineage: Lineage) -> None:
+        kept = len(lineage.models) - 1
+        before = f"; {kept} before it {'is' if kept == 1 else 'are'} kept" if kept else ""
+        self.notice.say(f"'{name}' is the model of this run from now on{before}.")
+        dock = self._dock()
+        if dock is not None:
+            dock.models.load(name)
+        elif self._given is None:
+            self.session().model = name
+
+    def give_back(self) -> None:
+        """The model before it gets the name again."""
+        name = self.name.text().strip()
+        self.background.do(
+            partial(self.session().roll_back, name),
+            lambda lineage: self.notice.say(f"'{name}' is again the model before ({lineage.models[-1]['note']})."),
+        )
+
+    # --- showing ------------------------------------------------------------------------------------------------
+
+    def _is_running(self) -> bool:
+        return self.errand is not None and (self.state is None or self.state.state == "running")
+
+    def _show_state(self, *, waiting: bool = False) -> None:
+        """Which buttons can do something now."""
+        state, running = self.state, waiting or self._is_running()
+        holds = self.holding is not None and bool(self.holding.targets)
+        self.start.setEnabled(holds and not running)
+        self.stop.setEnabled(self._is_running())
+        self.resume.setEnabled(state is not None and state.state in ("stopped", "failed") and bool(state.command))
+        for button in (self.compare, self.promote):
+            button.setEnabled(state is not None and bool(state.model) and not running)
+        self.toggle.setEnabled(len(comparing.pair_of(self.viewer)) == 2)
+        self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
+        self._show_command()
+
+    def _show_command(self) -> None:
+        self.command.setText(command_line(self.request().arguments()) if self.dataset else "")
+        self.command.setCursorPosition(0)
+
+    def _list_runs(self, chosen: str = "") -> None:
+        """The newest first; it is looked at, so that a run that goes on is found again."""
+        chosen = chosen or (self.run.currentData() or "")
+        found = [str(path) for path in _runs()]
+        if chosen and chosen not in found:
+            found.insert(0, chosen)
+        self.run.blockSignals(True)
+        self.run.clear()
+        for path in found:
+            self.run.addItem(Path(path).name, path)
+        self.run.setCurrentIndex(max(0, self.run.findData(chosen)) if found else -1)
+        self.run.blockSignals(False)
+
+    def _first(self) -> None:
+        self.look()
+        self._on_run()
+
+    def _on_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self, "Where accepted slices are kept", self.dataset, QFileDialog.Option.DontUseNativeDialog
+        )
+        if path:
+            self.dataset, self._seen = path, -1.0
+            self.look()
+
+    def _image(self) -> Image | None:
+        """The image that is selected, else the first."""
+        active = self.viewer.layers.selection.active
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        return active if isinstance(active, Image) else next(iter(images), None)
+
+    def _dock(self) -> BoltzFormerDock | None:
+        from napari_boltzformer.widget import BoltzFormerDock  # later: the dock must not need us, nor we it
+
+        found = (one for one in QApplication.allWidgets() if isinstance(one, BoltzFormerDock))
+        return next((one for one in found if one.window() is self.window() and one.parent() is not None), None)
+
+    def _connect(self) -> None:
+        for button, do in (
+            (self.choose, self._on_folder),
+            (self.start, self.begin),
+            (self.stop, self.end),
+            (self.resume, self.go_on),
+            (self.compare, self.ask_both),
+            (self.toggle, lambda: comparing.flip(self.viewer)),
+            (self.promote, self.take_over),
+            (self.roll_back, self.give_back),
+            (self.copy, lambda: QGuiApplication.clipboard().setText(self.command.text())),
+        ):
+            button.clicked.connect(lambda _=False, do=do: do())
+        self.run.activated.connect(lambda _: self._on_run())
+        for changed in (self.mode.currentIndexChanged, self.unit.currentIndexChanged, self.length.valueChanged):
+            changed.connect(lambda _: self._show_command())
+        self.seed.valueChanged.connect(lambda _: self._show_command())
+        self.destroyed.connect(partial(_leave, self.background.pool, self.__dict__))
+
+    def event(self, event: QEvent) -> bool:
+        """napari takes a dock that is closed out of its window: our own engine ends, the training goes on."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            if self.errand is not None:
+                self.errand.leave()
+                self.errand = None
+            if self._own is not None:
+                self._own.close()
+                self._own = None
+        return super().event(event)
+
+
+def _leave(pool: ThreadPoolExecutor, held: dict[str, Any], *_: object) -> None:
+    """The panel is gone: nothing is waited for. A training goes on."""
+    errand, own = held.get("errand"), held.get("_own")
+    if errand is not None:
+        errand.leave()
+    if own is not None:
+        own.close()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _sentence(state: ErrandState) -> str:
+    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'."""
+    if state.state != "running":
+        told = {"finished": "Finished", "stopped": "Stopped", "absent": "There is no run here"}[state.state]
+        step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
+        if state.state == "finished":
+            return f"Finished after {state.step} steps."
+        return " ".join([f"{told}{step}.", *state.notes[-1:]])
+    if not state.step:
+        return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
+    some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
+    left = "" if state.eta is None else f", about {_time(state.eta)} left"
+    return f"Step {state.step} of {state.steps}: {some}{left}" + (
+        ". Now it is compared with its parent…" if state.step == state.steps else ""
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _verdict(state: ErrandState) -> str:
+    """What the gate says."""
+    told = state.result
+    if not told:
+        return ""
+    if told.get("promoted"):
+        return "Passed: better on held-back slices, and no worse elsewhere."
+    return f"Not better for sure: {'; '.join(told.get('because', ()))}."
+
+
+def _runs() -> list[Path]:
+    place = home() / RUNS
+    found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _new_run() -> str:
+    number = 1
+    while (home() / RUNS / f"run-{number:03d}").exists():
+        number += 1
+    return str(home() / RUNS / f"run-{number:03d}")
+
+
+def _stamp(dataset: Path) -> float:
+    """Changes whenever something is accepted."""
+    with suppress(OSError):
+        return (dataset / "index.json").stat().st_mtime
+    return 0.0
