@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtGui import QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from boltzformer import BoltzFormerError, Failed, Progress, Session
+from boltzformer import Failed, Progress, Session
 from boltzformer.client import Errand
-from boltzformer.home import home
-from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, Lineage, command_line
+from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer import comparing
 from napari_boltzformer.background import Background
 from napari_boltzformer.finetune_form import FinetuneForm
 from napari_boltzformer.settings import Settings
+from napari_boltzformer.teaching_outcome import Outcome
+from napari_boltzformer.teaching_runs import new_run, runs, stamp
+from napari_boltzformer.teaching_words import sentence, verdict
 
 if TYPE_CHECKING:
     import napari
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 TICK_MS, LOOK_MS = 100, 2000
 """How often events of a run are taken, and how often the folder of accepted slices is looked at."""
-RUNS = "runs"
-"""Folder of runs, in the program's own."""
 
 
 class FinetunePanel(FinetuneForm):
@@ -55,16 +53,16 @@ class FinetunePanel(FinetuneForm):
             timer.setInterval(every)
             timer.timeout.connect(do)
             timer.start()
+        self.outcome = Outcome(self)
         self._connect()
         self._list_runs()
-        self._show_state()
-        QTimer.singleShot(0, self._first)  # only then are we in a window, and see whose engine to ask
+        self.show_state()
 
     def session(self) -> Session:
         """The main dock's, so that no second engine is started; else our own."""
         if self._given is not None:
             return self._given
-        dock = self._dock()
+        dock = self.main_dock()
         if dock is not None:
             return dock.session
         self._own = self._own or Session.local(Settings.load().model)
@@ -81,9 +79,9 @@ class FinetunePanel(FinetuneForm):
         if not self.dataset:
             self.holds.setText("Accept slices in 'Segment by text' first, or choose the folder where they are kept.")
             return
-        stamp = _stamp(Path(self.dataset))
-        if stamp != self._seen:
-            self._seen = stamp
+        now = stamp(Path(self.dataset))
+        if now != self._seen:
+            self._seen = now
             self.background.do(partial(self.session().holding, self.dataset), self._held)
         self._ask_need()
 
@@ -95,7 +93,7 @@ class FinetunePanel(FinetuneForm):
         self.prompt.addItems([text for name, text in holding.prompts.items() if name in holding.targets])
         if before:
             self.prompt.setEditText(before)
-        self._show_state()
+        self.show_state()
         self._ask_need()
 
     def _ask_need(self) -> None:
@@ -117,7 +115,7 @@ class FinetunePanel(FinetuneForm):
         length: Any = {self.unit.currentText(): self.length.value()}
         return self.session().finetune_request(
             self.dataset or ".",
-            output or _new_run(),
+            output or new_run(),
             mode=mode or self.mode.currentData(),
             seed=self.seed.value(),
             **length,
@@ -151,7 +149,7 @@ class FinetunePanel(FinetuneForm):
         self.errand, self._asked, self.state = errand, session, None
         self.curve.clear()
         self.verdict.setText("")
-        self._show_state(waiting=True)
+        self.show_state(waiting=True)
 
     def _on_run(self) -> None:
         """Another run is looked at."""
@@ -181,9 +179,9 @@ class FinetunePanel(FinetuneForm):
         if state.state == "failed":
             self.notice.fail(state.error)
         elif was is None or state.state == "running" or was.state != state.state:
-            self.notice.say(_sentence(state))
-        self.verdict.setText(_verdict(state))
-        self._show_state()
+            self.notice.say(sentence(state))
+        self.verdict.setText(verdict(state))
+        self.show_state()
 
     def _lost(self, error: str) -> None:
         """The engine that was asked is gone, or it refused. A run that goes on is asked about elsewhere."""
@@ -194,76 +192,14 @@ class FinetunePanel(FinetuneForm):
             return
         self.notice.fail(error)
         self._list_runs()
-        self._show_state()
-
-    # --- what comes of it ---------------------------------------------------------------------------------------
-
-    def ask_both(self) -> None:
-        """Before and after."""
-        image = self._image()
-        try:
-            question = comparing.question_of(
-                image, self.viewer.dims.point, self.prompt.currentText(), self.seed.value()
-            )
-        except BoltzFormerError as error:
-            self.notice.fail(str(error))
-            return
-        state = self.state
-        assert state is not None
-        assert image is not None
-        self.compared.setText("Asking both models…")
-        self.compare.setEnabled(False)
-        work = partial(comparing.ask_both, self.session(), question, state.before, state.model)
-        self.background.do(self._released(work), partial(self._show_both, image))
-
-    def _released(self, work: Callable[[], Any]) -> Callable[[], Any]:
-        """The sentence does not stay where it failed."""
-
-        def done() -> Any:
-            try:
-                return work()
-            except BaseException:
-                QTimer.singleShot(0, self, self._show_state)
-                raise
-
-        return done
-
-    def _show_both(self, image: Image, compared: comparing.Compared) -> None:
-        self.compared.setText(compared.sentence)
-        if image in self.viewer.layers:
-            comparing.show(self.viewer, image, compared)
-        self._show_state()
-
-    def take_over(self) -> None:
-        """The new model takes a name and is used from now on; what had the name is kept."""
-        name, run = self.name.text().strip(), self.run.currentData()
-        work = partial(self.session().promote, run, name, anyway=self.anyway.isChecked())
-        self.background.do(work, partial(self._promoted, name))
-
-    def _promoted(self, name: str, lineage: Lineage) -> None:
-        kept = len(lineage.models) - 1
-        before = f"; {kept} before it {'is' if kept == 1 else 'are'} kept" if kept else ""
-        self.notice.say(f"'{name}' is the model of this run from now on{before}.")
-        dock = self._dock()
-        if dock is not None:
-            dock.models.load(name)
-        elif self._given is None:
-            self.session().model = name
-
-    def give_back(self) -> None:
-        """The model before it gets the name again."""
-        name = self.name.text().strip()
-        self.background.do(
-            partial(self.session().roll_back, name),
-            lambda lineage: self.notice.say(f"'{name}' is again the model before ({lineage.models[-1]['note']})."),
-        )
+        self.show_state()
 
     # --- showing ------------------------------------------------------------------------------------------------
 
     def _is_running(self) -> bool:
         return self.errand is not None and (self.state is None or self.state.state == "running")
 
-    def _show_state(self, *, waiting: bool = False) -> None:
+    def show_state(self, *, waiting: bool = False) -> None:
         """Which buttons can do something now."""
         state, running = self.state, waiting or self._is_running()
         holds = self.holding is not None and bool(self.holding.targets)
@@ -283,7 +219,7 @@ class FinetunePanel(FinetuneForm):
     def _list_runs(self, chosen: str = "") -> None:
         """The newest first; it is looked at, so that a run that goes on is found again."""
         chosen = chosen or (self.run.currentData() or "")
-        found = [str(path) for path in _runs()]
+        found = [str(path) for path in runs()]
         if chosen and chosen not in found:
             found.insert(0, chosen)
         self.run.blockSignals(True)
@@ -305,13 +241,14 @@ class FinetunePanel(FinetuneForm):
             self.dataset, self._seen = path, -1.0
             self.look()
 
-    def _image(self) -> Image | None:
+    def image(self) -> Image | None:
         """The image that is selected, else the first."""
         active = self.viewer.layers.selection.active
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         return active if isinstance(active, Image) else next(iter(images), None)
 
-    def _dock(self) -> BoltzFormerDock | None:
+    def main_dock(self) -> BoltzFormerDock | None:
+        """'Segment by text' in the same window."""
         from napari_boltzformer.widget import BoltzFormerDock  # later: the dock must not need us, nor we it
 
         found = (one for one in QApplication.allWidgets() if isinstance(one, BoltzFormerDock))
@@ -323,10 +260,10 @@ class FinetunePanel(FinetuneForm):
             (self.start, self.begin),
             (self.stop, self.end),
             (self.resume, self.go_on),
-            (self.compare, self.ask_both),
+            (self.compare, self.outcome.ask_both),
             (self.toggle, lambda: comparing.flip(self.viewer)),
-            (self.promote, self.take_over),
-            (self.roll_back, self.give_back),
+            (self.promote, self.outcome.take_over),
+            (self.roll_back, self.outcome.give_back),
             (self.copy, lambda: QGuiApplication.clipboard().setText(self.command.text())),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
@@ -335,6 +272,11 @@ class FinetunePanel(FinetuneForm):
             changed.connect(lambda _: self._show_command())
         self.seed.valueChanged.connect(lambda _: self._show_command())
         self.destroyed.connect(partial(_leave, self.background.pool, self.__dict__))
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Only now are we in a window, and see whose engine to ask."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._first)
 
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: our own engine ends, the training goes on."""
@@ -356,54 +298,3 @@ def _leave(pool: ThreadPoolExecutor, held: dict[str, Any], *_: object) -> None:
     if own is not None:
         own.close()
     pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _sentence(state: ErrandState) -> str:
-    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'."""
-    if state.state != "running":
-        told = {"finished": "Finished", "stopped": "Stopped", "absent": "There is no run here"}[state.state]
-        step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
-        if state.state == "finished":
-            return f"Finished after {state.step} steps."
-        return " ".join([f"{told}{step}.", *state.notes[-1:]])
-    if not state.step:
-        return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
-    some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
-    left = "" if state.eta is None else f", about {_time(state.eta)} left"
-    return f"Step {state.step} of {state.steps}: {some}{left}" + (
-        ". Now it is compared with its parent…" if state.step == state.steps else ""
-    )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _verdict(state: ErrandState) -> str:
-    """What the gate says."""
-    told = state.result
-    if not told:
-        return ""
-    if told.get("promoted"):
-        return "Passed: better on held-back slices, and no worse elsewhere."
-    return f"Not better for sure: {'; '.join(told.get('because', ()))}."
-
-
-def _runs() -> list[Path]:
-    place = home() / RUNS
-    found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-    return sorted(found, key=lambda path: path.name, reverse=True)
-
-
-def _new_run() -> str:
-    number = 1
-    while (home() / RUNS / f"run-{number:03d}").exists():
-        number += 1
-    return str(home() / RUNS / f"run-{number:03d}")
-
-
-def _stamp(dataset: Path) -> float:
-    """Changes whenever something is accepted."""
-    with suppress(OSError):
-        return (dataset / "index.json").stat().st_mtime
-    return 0.0

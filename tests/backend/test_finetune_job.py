@@ -119,8 +119,8 @@ def test_the_backend_is_killed_and_the_training_goes_on_and_is_found_again(store
     run = runs / "run"
     with Session.local(MODEL) as session:
         errand = session.finetune(store, run, steps=400, **SMALL)
-        while session.finetuning(run).state != "running":
-            assert session.finetuning(run).state == "absent"
+        wait_for(errand, lambda event: isinstance(event, ErrandState))
+        assert session.finetuning(run).state == "running"
         worker = pid_of(run)
         session.backend().process.kill()
         assert isinstance(wait_for(errand, begun), Progress)  # the same handle asks the fresh backend

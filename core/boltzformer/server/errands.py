@@ -53,6 +53,7 @@ class Errands:
             raise BoltzFormerError(found.sentence)
         if any((output / name).exists() for name in ("config.json", "model.safetensors", "done.json")):
             raise Conflict(f"{output} already holds a run: resume it, or choose a new folder.")
+        _demand_sense(request)
         return self._begin(output, "finetune", request)
 
     def evaluate(self, request: EvaluateRequest) -> ErrandState:
@@ -73,7 +74,8 @@ class Errands:
     def state(self, folder: str, after: int = 0) -> ErrandState:
         """Also of one that another backend began, or a terminal."""
         output = self._place(folder)
-        self._bury()
+        with self._lock:  # one that is just being begun is not there yet
+            self._begun = [one for one in self._begun if one.poll() is None]  # the ended ones are buried
         return state_of(output, after)
 
     def stop(self, folder: str) -> ErrandState:
@@ -94,6 +96,7 @@ class Errands:
         found = holding(self._place(request.source))
         if not found.targets:
             raise BoltzFormerError(found.sentence)
+        _demand_sense(request)
         arguments = [sys.executable, "-m", "boltzformer", *request.arguments(), "--dry-run", "--json"]
         try:
             done = subprocess.run(
@@ -165,10 +168,6 @@ class Errands:
                 time.sleep(0.02)  # from its first word on, its lock tells that it runs
         return self.state(str(output))
 
-    def _bury(self) -> None:
-        """What has ended must not stay in the table of processes."""
-        self._begun = [one for one in self._begun if one.poll() is None]
-
     def _place(self, path: str) -> Path:
         """A path that the owner named."""
         if not self._own_files:
@@ -188,6 +187,17 @@ class Errands:
         from boltzformer.registry import demand_name
 
         return demand_name(name)
+
+
+def _demand_sense(request: FinetuneRequest) -> None:
+    """Options that fit together and a model that can be read: said here, before a process has loaded anything."""
+    from boltzformer import checkpoint  # brings torch along, as the first job does
+    from boltzformer.finetune.options import Options
+
+    asked = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "targets")}
+    Options(Path(request.source), targets=tuple(request.targets), **asked)
+    if request.model == "default" or ":" not in request.model or request.model.endswith(".safetensors"):
+        checkpoint.read(checkpoint.resolve(request.model))  # others lie on the hub, and are fetched by the process
 
 
 def found_notes(lines: list[dict[str, Any]]) -> list[str]:
