@@ -196,7 +196,7 @@ def _demand_sense(request: FinetuneRequest) -> None:
 
     asked = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "targets")}
     Options(Path(request.source), targets=tuple(request.targets), **asked)
-    if request.model == "default" or ":" not in request.model or request.model.endswith(".safetensors"):
+    if "/" not in request.model or request.model.endswith(".safetensors"):
         checkpoint.read(checkpoint.resolve(request.model))  # others lie on the hub, and are fetched by the process
 
 
