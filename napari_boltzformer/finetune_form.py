@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_boltzformer.form import RESEARCH
 from napari_boltzformer.notice import Notice
 from napari_boltzformer.teaching_curve import Curve
+from napari_boltzformer.teaching_words import spoken_time
 
 MODES = {
     "auto": "the best that time and memory allow",
@@ -51,10 +52,12 @@ class FinetuneForm(QWidget):
             self.mode.setItemData(self.mode.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
         self.length.setRange(1, 100_000)
         self.length.setValue(MINUTES)
-        self.unit.addItems(["minutes", "steps", "epochs"])
+        self.unit.addItems(["minutes", "steps"])
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same model on the same computer")
         self.need = _label("")
+        self.facts: Mapping[str, Any] = {}
+        """What was predicted (`FinetunePlan.facts`)."""
         self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
         self.run, self.progress, self.curve, self.notice = QComboBox(), QProgressBar(), Curve(), Notice()
@@ -72,17 +75,28 @@ class FinetuneForm(QWidget):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._lay_out()
 
-    def show_need(self, facts: Mapping[str, Any]) -> None:
-        """What was predicted: beside every mode, and in words for the one that would be used."""
+    def show_need(self) -> None:
+        """What was predicted, for the length that is chosen: beside every mode, and the rest in words."""
+        facts = self.facts
+        if not facts:
+            return
         for row in range(self.mode.count()):
             name = self.mode.itemData(row)
             told = facts["modes"].get(facts["mode"] if name == "auto" else name)
-            self.mode.setItemText(row, name if told is None else f"{_which(name, facts['mode'])}: {_takes(told)}")
+            shown = f"auto ({facts['mode']})" if name == "auto" else name
+            self.mode.setItemText(row, f"{shown}: {'not with this model' if told is None else self._takes(told)}")
         new = f" New to the model: {', '.join(facts['new_targets'])}." if facts["new_targets"] else ""
-        self.need.setText(
-            f"{facts['pictures']} slices teach, {facts['held_back_pictures']} are held back to compare. "
-            f"{facts['free_gb']:.1f} GB of memory are free; {facts['device'].upper()}.{new}"
-        )
+        self.need.setText(f"Runs on {facts['device'].upper()}; {facts['free_gb']:.1f} GB of memory are free.{new}")
+
+    def _takes(self, told: Mapping[str, Any]) -> str:
+        """'about 12 min, 1.2 GB'."""
+        memory = f"{told['memory_gb']:.1f} GB"
+        if not told["fits"]:
+            return f"needs {memory} of memory, too much here"
+        if self.unit.currentText() == "minutes":
+            steps = 60 * self.length.value() / max(1e-3, told["seconds_per_step"])
+            return f"{self.length.value()} min, about {float(f'{steps:.1g}'):.0f} steps, {memory}"
+        return f"about {spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
 
     def _lay_out(self) -> None:
         whole, body = QVBoxLayout(self), QWidget()
@@ -118,19 +132,6 @@ class FinetuneForm(QWidget):
         layout.addWidget(_label("The same in a terminal"))
         layout.addLayout(_line(self.command, self.copy))
         layout.addStretch()
-
-
-def _which(name: str, chosen: str) -> str:
-    return f"auto ({chosen})" if name == "auto" else name
-
-
-def _takes(told: Mapping[str, Any]) -> str:
-    """'about 12 min, 1.2 GB'."""
-    if not told["fits"]:
-        return f"needs {told['memory_gb']:.1f} GB of memory, too much here"
-    seconds = float(told["predicted_seconds"])
-    time = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
-    return f"about {time}, {told['memory_gb']:.1f} GB"
 
 
 def _label(text: str) -> QLabel:

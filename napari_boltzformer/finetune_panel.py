@@ -45,8 +45,7 @@ class FinetunePanel(FinetuneForm):
         self.holding: Holding | None = None
         self.dataset = ""
         self._seen = -1.0
-        self._planned: tuple[Any, ...] = ()
-        self._wanted = ""
+        self._planned = ("", "")
         self.background = Background(self, "boltzformer-teaching", self.notice.fail, threads=3)
         self._tick, self._look = QTimer(self), QTimer(self)
         for timer, every, do in ((self._tick, TICK_MS, self._on_tick), (self._look, LOOK_MS, self.look)):
@@ -97,18 +96,18 @@ class FinetunePanel(FinetuneForm):
         self._ask_need()
 
     def _ask_need(self) -> None:
-        """Memory and time by mode, once for every other question: a process of its own works some seconds for it."""
-        if self.holding is None or not self.holding.targets or not self.isVisible() or self._is_running():
-            return
-        about = (self.dataset, self._seen, self.session().model, self.length.value(), self.unit.currentText())
-        if about != self._planned:
+        """Memory and time by mode, once for a folder and a model: a process of its own works some seconds for it."""
+        about = (self.dataset, self.session().model)
+        idle = self.isVisible() and not self._is_running()
+        if idle and about != self._planned and self.holding is not None and self.holding.targets:
             self._planned = about
-            request = self.request(mode="auto")
-            self.background.do(partial(self.session().plan, request), partial(self._show_plan, about))
+            plan = self.session().plan
+            self.background.do(partial(plan, self.request(mode="auto")), partial(self._show_plan, about))
 
-    def _show_plan(self, about: tuple[Any, ...], plan: FinetunePlan) -> None:
+    def _show_plan(self, about: tuple[str, str], plan: FinetunePlan) -> None:
         if about == self._planned:
-            self.show_need(plan.facts)
+            self.facts = plan.facts
+            self.show_need()
 
     def request(self, output: str = "", mode: str = "") -> FinetuneRequest:
         """What the form asks for."""
@@ -212,6 +211,10 @@ class FinetunePanel(FinetuneForm):
         self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 
+    def _on_choice(self) -> None:
+        self.show_need()
+        self._show_command()
+
     def _show_command(self) -> None:
         self.command.setText(command_line(self.request().arguments()) if self.dataset else "")
         self.command.setCursorPosition(0)
@@ -268,9 +271,13 @@ class FinetunePanel(FinetuneForm):
         ):
             button.clicked.connect(lambda _=False, do=do: do())
         self.run.activated.connect(lambda _: self._on_run())
-        for changed in (self.mode.currentIndexChanged, self.unit.currentIndexChanged, self.length.valueChanged):
-            changed.connect(lambda _: self._show_command())
-        self.seed.valueChanged.connect(lambda _: self._show_command())
+        for changed in (
+            self.mode.currentIndexChanged,
+            self.unit.currentIndexChanged,
+            self.length.valueChanged,
+            self.seed.valueChanged,
+        ):
+            changed.connect(lambda _: self._on_choice())
         self.destroyed.connect(partial(_leave, self.background.pool, self.__dict__))
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name

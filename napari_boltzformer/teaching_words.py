@@ -16,14 +16,15 @@ def sentence(state: ErrandState) -> str:
     if not state.step:
         return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
     some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
-    left = "" if state.eta is None else f", about {_time(state.eta)} left"
+    left = "" if state.eta is None else f", about {spoken_time(state.eta)} left"
     return f"Step {state.step} of {state.steps}: {some}{left}" + (
         ". Now it is compared with its parent…" if state.step == state.steps else ""
     )
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+def spoken_time(seconds: float) -> str:
+    """'12 min', '40 s'."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
 
 
 def verdict(state: ErrandState) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from finetune_runs import annotated
-from gui import DIST, click, done, type_lines, until
+from gui import DIST, click, done, type_lines
 from npe2 import PluginManager
 from phantom_model import PHANTOM_MODEL
+from serving import Served, serving
 
 from boltzformer import Session
 from boltzformer.dataset import Dataset
@@ -23,6 +24,8 @@ from napari_boltzformer.settings import Settings
 from napari_boltzformer.widget import BoltzFormerDock
 
 STEPS = 12
+LONG = 400_000
+"""ms: a training makes room for everybody else on a busy machine."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +35,17 @@ def no_run_is_left(own_home: Path) -> Iterator[None]:
     for pid in own_home.glob("runs/*/errand/pid"):
         if not (pid.parent / "ended.json").is_file():
             os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """An engine in this process: one program less to wait for."""
+    with serving() as one:
+        yield one
+
+
+def until(qtbot: Any, what: Callable[[], bool]) -> None:
+    qtbot.waitUntil(what, timeout=LONG)
 
 
 def set_up(panel: FinetunePanel, steps: int) -> None:
@@ -45,8 +59,10 @@ def state(panel: FinetunePanel) -> str:
 
 
 def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path, tmp_path: Path
+    qtbot: Any, viewer: Any, served: Served, small_file: Path, tmp_path: Path
 ) -> None:
+    dock = BoltzFormerDock(viewer, served.session())
+    viewer.window.add_dock_widget(dock, name="Segment by text")
     viewer.open(str(small_file), plugin=DIST)
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.all_slices)
@@ -108,7 +124,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
 
     shots = Path(__file__).parents[2] / "screenshots"
     shots.mkdir(exist_ok=True)
-    viewer.window.resize(1400, 900)
+    dock.window().resize(1400, 900)
     viewer.screenshot(path=str(shots / "finetune.png"), canvas_only=False, flash=False)
     click(qtbot, panel.roll_back)
     until(qtbot, lambda: "nothing before 'mine'" in panel.notice.label.text())
