@@ -17,6 +17,7 @@ from boltzformer.client import Errand
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer import comparing
 from napari_boltzformer.background import Background
+from napari_boltzformer.engine_panel import means_of
 from napari_boltzformer.finetune_form import FinetuneForm
 from napari_boltzformer.settings import Settings
 from napari_boltzformer.teaching_outcome import Outcome
@@ -64,7 +65,9 @@ class FinetunePanel(FinetuneForm):
         dock = self.main_dock()
         if dock is not None:
             return dock.session
-        self._own = self._own or Session.local(Settings.load().model)
+        if self._own is None:
+            kept = Settings.load()
+            self._own = Session.local(kept.model, **means_of(kept))
         return self._own
 
     # --- what there is to learn from ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from serving import Served, serving
 from boltzformer import Session
 from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT
+from boltzformer.protocol import Means
 from napari_boltzformer import comparing
 from napari_boltzformer.finetune_panel import FinetunePanel
 from napari_boltzformer.settings import Settings
@@ -62,6 +63,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     qtbot: Any, viewer: Any, served: Served, small_file: Path, tmp_path: Path
 ) -> None:
     dock = BoltzFormerDock(viewer, served.session())
+    dock.session.means = Means(threads=1)
     viewer.window.add_dock_widget(dock, name="Segment by text")
     viewer.open(str(small_file), plugin=DIST)
     type_lines(qtbot, dock, BRIGHT)
@@ -85,7 +87,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     set_up(panel, STEPS)
     until(qtbot, lambda: "GB" in panel.mode.itemText(0) and panel.start.isEnabled())
     assert panel.mode.itemText(0).startswith("auto (full): about ")
-    assert f"--steps {STEPS} --seed 3" in panel.command.text()
+    assert f"--steps {STEPS} --seed 3 --threads 1" in panel.command.text()
 
     before = time.thread_time()
     click(qtbot, panel.start)
@@ -136,7 +138,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     store = Dataset.at(tmp_path / "kept")
     for patient in range(4):
         annotated(store, patient)
-    Settings(model=str(PHANTOM_MODEL), folder=str(store.path)).save()
+    Settings(model=str(PHANTOM_MODEL), folder=str(store.path), threads=1).save()
     first = make_napari_viewer_proxy(show=True)
     panel = FinetunePanel(first)
     first.window.add_dock_widget(panel, name="Fine-tune")
@@ -151,7 +153,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     until(qtbot, lambda: engine.poll() is not None)
 
     second = make_napari_viewer_proxy(show=True)
-    again = FinetunePanel(second, Session.local(PHANTOM_MODEL))
+    again = FinetunePanel(second, Session.local(PHANTOM_MODEL, threads=1))
     second.window.add_dock_widget(again, name="Fine-tune")
     until(qtbot, lambda: state(again) == "running" and len(again.curve.losses) > 0)
     assert int(pid.read_text()) == worker

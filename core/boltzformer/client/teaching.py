@@ -20,6 +20,7 @@ from boltzformer.protocol import (
     FinetuneRequest,
     Holding,
     Lineage,
+    Means,
     ModelName,
     PromoteRequest,
 )
@@ -34,6 +35,7 @@ class Teaching(ABC):
     """Of a session whose backend runs on this computer, for its own user: it may name files."""
 
     model: str
+    means: Means
 
     @abstractmethod
     def backend(self) -> Backend:
@@ -84,8 +86,11 @@ class Teaching(ABC):
     def finetune_request(
         self, dataset: PathLike, output: PathLike, *, model: PathLike | None = None, **how: Any
     ) -> FinetuneRequest:
-        """What `finetune` and `plan` ask; `.arguments()` say the same in a terminal."""
+        """What `finetune` and `plan` ask, with the means of this session; `.arguments()` say the same in a terminal."""
         how["targets"] = list(how.get("targets", ()))
+        if how.get("device", "auto") == "auto":
+            how["device"] = self.means.device
+        how["threads"] = how.get("threads") or self.means.threads
         return FinetuneRequest(_whole(dataset), _whole(output), self._named(model), **how)
 
     def plan(self, request: FinetuneRequest) -> FinetunePlan:
