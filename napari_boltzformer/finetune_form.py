@@ -132,6 +132,7 @@ class FinetuneForm(QWidget):
         layout.addWidget(_label("The same in a terminal"))
         layout.addLayout(_line(self.command, self.copy))
         layout.addStretch()
+        area.setMinimumSize(body.minimumSizeHint().width() + area.verticalScrollBar().sizeHint().width(), 200)
 
 
 def _label(text: str) -> QLabel:

@@ -73,7 +73,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     dock.settings.folder = str(tmp_path / "kept")
     dock.settings.save()
     panel = FinetunePanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Fine-tune", area="left")
+    viewer.window.add_dock_widget(panel, name="Fine-tune")
     assert panel.session() is dock.session
     assert not panel.start.isEnabled()
 
@@ -111,6 +111,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     until(qtbot, lambda: dock.session.model == "mine")
     assert panel.prompt.currentText() == BRIGHT
     dock.jump(found[1])
+    track.layer.visible = False
     click(qtbot, panel.compare)
     until(qtbot, lambda: panel.toggle.isEnabled())
     assert f"Slice {found[1]}, '{BRIGHT}', seed 3: before " in panel.compared.text()
@@ -122,11 +123,13 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     assert (one.visible, other.visible) == (False, True)
     click(qtbot, panel.toggle)
     assert (one.visible, other.visible) == (True, False)
-    click(qtbot, panel.toggle)
+    one.visible = other.visible = True
 
     shots = Path(__file__).parents[2] / "screenshots"
     shots.mkdir(exist_ok=True)
-    dock.window().resize(1400, 900)
+    panel.window().resize(1400, 900)
+    dock.parentWidget().hide()
+    until(qtbot, lambda: panel.height() > 600)
     viewer.screenshot(path=str(shots / "finetune.png"), canvas_only=False, flash=False)
     click(qtbot, panel.roll_back)
     until(qtbot, lambda: "nothing before 'mine'" in panel.notice.label.text())

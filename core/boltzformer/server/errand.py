@@ -15,6 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from boltzformer.atomic import write_text
+
 PLACE = "errand"
 """Folder within the errand's own, for what is said here."""
 LOCK, PID, LINES, SAID, ENDED, ASKED = "lock", "pid", "lines.jsonl", "said.txt", "ended.json", "asked.json"
@@ -32,7 +34,7 @@ def run_errand(place: Path, arguments: Sequence[str]) -> int:
     except Timeout:
         return 1  # another one is at work here, and this folder is its own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until the command has something to keep
-    (place / PID).write_text(str(os.getpid()), "utf-8")
+    write_text(place / PID, str(os.getpid()))
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
     code = 1
@@ -45,7 +47,7 @@ def run_errand(place: Path, arguments: Sequence[str]) -> int:
     except Exception:
         sys.stderr.write(traceback.format_exc())
     finally:
-        (place / ENDED).write_text(json.dumps({"code": code}), "utf-8")
+        write_text(place / ENDED, json.dumps({"code": code}))
         lock.release()
     return code
 

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from boltzformer.atomic import write_text
 from boltzformer.dataset.holding import holding
 from boltzformer.errors import BoltzFormerError
 from boltzformer.manifest import read_manifest
@@ -79,7 +80,10 @@ class Errands:
         return state_of(output, after)
 
     def stop(self, folder: str) -> ErrandState:
-        """Asks it to end after the step in hand and to keep the best so far; what has ended stays as it is."""
+        """Asks it to end after the step in hand and to keep the best so far; what has ended stays as it is.
+
+        Windows knows no asking: there it ends at once, and goes on from what was saved.
+        """
         output = self._place(folder)
         if running(output):
             try:
@@ -147,7 +151,7 @@ class Errands:
                 place.mkdir(parents=True, exist_ok=True)
                 for name in (PID, ENDED):
                     (place / name).unlink(missing_ok=True)
-                (place / ASKED).write_text(json.dumps({"kind": kind, "request": asdict(request)}), "utf-8")
+                write_text(place / ASKED, json.dumps({"kind": kind, "request": asdict(request)}))
                 with (place / LINES).open("ab") as lines, (place / SAID).open("wb") as said:
                     arguments = [*request.arguments(), "--json", *more]
                     process = subprocess.Popen(
