@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PAIR = "boltzformer before and after"
 """Marks the two layers in their metadata."""
 COLOURS = {"before": "#56B4E9", "after": "#E69F00"}
-CONTOUR = 2
+FILLED = 0.45
+"""Opacity of the one before, which is filled; the one after is an outline upon it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def pair_of(viewer: napari.viewer.Viewer) -> list[Labels]:
 
 
 def show(viewer: napari.viewer.Viewer, image: Image, compared: Compared) -> None:
-    """As outlines, both at once; the pair of the last comparison goes."""
+    """A filled mask and an outline, both at once; the pair of the last comparison goes."""
     active = viewer.layers.selection.active
     for layer in pair_of(viewer):
         viewer.layers.remove(layer)
@@ -94,7 +95,10 @@ def show(viewer: napari.viewer.Viewer, image: Image, compared: Compared) -> None
         rows[compared.question.row] = plane
         colours = DirectLabelColormap(color_dict={0: "transparent", None: COLOURS[name]})
         layer = viewer.add_labels(data, **options, colormap=colours, opacity=1.0, metadata={PAIR: name})
-        layer.contour = CONTOUR
+        if name == "before":
+            layer.opacity = FILLED
+        else:
+            layer.contour = 1
     if active is not None and active in viewer.layers:
         viewer.layers.selection.active = active
 

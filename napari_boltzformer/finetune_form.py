@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -73,6 +73,7 @@ class FinetuneForm(QWidget):
         self.command.setReadOnly(True)
         for box in (self.mode, self.run, self.prompt):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(12)
         self._lay_out()
 
     def show_need(self) -> None:
@@ -94,13 +95,13 @@ class FinetuneForm(QWidget):
         if not told["fits"]:
             return f"needs {memory} of memory, too much here"
         if self.unit.currentText() == "minutes":
-            steps = 60 * self.length.value() / max(1e-3, told["seconds_per_step"])
-            return f"{self.length.value()} min, about {float(f'{steps:.1g}'):.0f} steps, {memory}"
-        return f"about {spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
+            return f"{self.length.value()} min, {memory}"
+        # Without loading and comparing, which take the same for every mode.
+        return f"steps about {spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
 
     def _lay_out(self) -> None:
         whole, body = QVBoxLayout(self), QWidget()
-        area, layout = QScrollArea(), QVBoxLayout(body)
+        area, layout = _Upright(), QVBoxLayout(body)
         area.setWidget(body)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -110,29 +111,39 @@ class FinetuneForm(QWidget):
         layout.setSpacing(4)
         layout.addWidget(_label(RESEARCH))
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Accepted", _line(self.folder, self.choose))
         form.addRow(self.holds)
         form.addRow("Model", self.model)
         form.addRow("Mode", self.mode)
-        form.addRow("Length", _line(self.length, self.unit, QLabel("Seed"), self.seed))
+        form.addRow("Length", _line(self.length, self.unit))
+        form.addRow("Seed", self.seed)
         form.addRow(self.need)
         layout.addLayout(form)
-        layout.addLayout(_line(self.start, self.stop, self.resume))
+        layout.addLayout(_line(self.start, self.stop, self.resume, stretch=None))
         layout.addLayout(_line(QLabel("Run"), self.run, stretch=1))
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
         layout.addWidget(self.notice)
         layout.addWidget(self.verdict)
         layout.addWidget(_label("Before and after, on the slice on screen"))
-        layout.addLayout(_line(self.prompt, self.compare, self.toggle))
+        layout.addWidget(self.prompt)
+        layout.addLayout(_line(self.compare, self.toggle))
         layout.addWidget(self.compared)
         layout.addLayout(_line(self.promote, self.name, self.roll_back, stretch=1))
         layout.addWidget(self.anyway)
         layout.addWidget(_label("The same in a terminal"))
         layout.addLayout(_line(self.command, self.copy))
         layout.addStretch()
-        area.setMinimumSize(body.minimumSizeHint().width() + area.verticalScrollBar().sizeHint().width(), 200)
+
+
+class _Upright(QScrollArea):
+    """Scrolls up and down alone: never narrower than what is in it."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        body, bar = self.widget(), self.verticalScrollBar()
+        wide = 0 if body is None else body.minimumSizeHint().width()
+        return QSize(wide + (0 if bar is None else bar.sizeHint().width()), 160)
 
 
 def _label(text: str) -> QLabel:
@@ -141,7 +152,7 @@ def _label(text: str) -> QLabel:
     return label
 
 
-def _line(*widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
+def _line(*widgets: QWidget, stretch: int | None = 0) -> QHBoxLayout:
     line = QHBoxLayout()
     for number, widget in enumerate(widgets):
         line.addWidget(widget, 1 if number == stretch else 0)
