@@ -106,6 +106,8 @@ def _held(path: Path) -> bool:
         lock.acquire()
     except Timeout:
         return True
+    except OSError:
+        return False  # nobody works where nothing can be written
     lock.release()
     return False
 
