@@ -18,7 +18,7 @@ from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.protocol import ErrandFolder, ErrandState, FinetuneRequest
 
-STEPS = 30
+STEPS = 60
 SMALL = {"batch": 2, "threads": 1, "device": "cpu"}
 
 
@@ -87,7 +87,7 @@ def test_it_trains_while_we_segment_is_stopped_goes_on_and_takes_a_name(
     assert 1 <= stopped.step < STEPS
     assert Path(stopped.model).is_file()  # the best so far is kept
     assert stopped.result["finished"] is False
-    assert "--steps 30" in stopped.command
+    assert f"--steps {STEPS}" in stopped.command
 
     finished = session.resume(run).result()
     assert finished.state == "finished"
