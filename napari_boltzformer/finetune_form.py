@@ -87,17 +87,18 @@ class FinetuneForm(QWidget):
             shown = f"auto ({facts['mode']})" if name == "auto" else name
             self.mode.setItemText(row, f"{shown}: {'not with this model' if told is None else self._takes(told)}")
         new = f" New to the model: {', '.join(facts['new_targets'])}." if facts["new_targets"] else ""
-        self.need.setText(f"Runs on {facts['device'].upper()}; {facts['free_gb']:.1f} GB of memory are free.{new}")
+        alone = " Times are of the steps alone." if self.unit.currentText() == "steps" else ""
+        free = f"{facts['free_gb']:.1f} GB of memory are free"
+        self.need.setText(f"Runs on {facts['device'].upper()}; {free}.{alone}{new}")
 
     def _takes(self, told: Mapping[str, Any]) -> str:
-        """'about 12 min, 1.2 GB'."""
+        """'12 min, 1.2 GB': loading and comparing take the same in every mode, and are not in it."""
         memory = f"{told['memory_gb']:.1f} GB"
         if not told["fits"]:
             return f"needs {memory} of memory, too much here"
         if self.unit.currentText() == "minutes":
             return f"{self.length.value()} min, {memory}"
-        # Without loading and comparing, which take the same for every mode.
-        return f"steps about {spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
+        return f"{spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
 
     def _lay_out(self) -> None:
         whole, body = QVBoxLayout(self), QWidget()

@@ -88,7 +88,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     until(qtbot, lambda: panel.holds.text().startswith("3 accepted slices of 1 patient: 10 slices and 3 patients"))
     set_up(panel, STEPS)
     until(qtbot, lambda: "GB" in panel.mode.itemText(0) and panel.start.isEnabled())
-    assert panel.mode.itemText(0).startswith("auto (full): steps about ")
+    assert panel.mode.itemText(0).startswith("auto (full): ")
     assert f"--steps {STEPS} --seed 3 --threads 1" in panel.command.text()
 
     before = time.thread_time()
