@@ -1,4 +1,4 @@
-"""Calls of `boltzformer finetune` for its tests, and manifests cut out of the package's own images."""
+"""Calls of `boltzformer finetune` for its tests, manifests cut out of the package's own images, a small dataset."""
 
 import json
 import os
@@ -7,8 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import boltzformer
+import numpy as np
 
+import boltzformer
+from boltzformer.dataset import Dataset
+from boltzformer.geometry import Grid
+from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
+
+SHAPE = (4, 48, 40)
 MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -43,3 +49,18 @@ def command(data: Path, base: Path, output: Path, *more: str) -> list[str]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+def annotated(store: Dataset, patient: int) -> None:
+    """A bright box on two reviewed slices, one slice reviewed as empty, one unseen."""
+    rng = np.random.default_rng(patient)
+    array = rng.integers(0, 60, SHAPE).astype(np.uint8)
+    mask = np.zeros((1, *SHAPE), np.uint8)
+    mask[0, :2, 10:20, 12 : 20 + patient] = 1
+    array[mask[0] > 0] = 200
+    volume = Volume(array, Grid.pixels(SHAPE), "CT")
+    states = (SliceState.REVIEWED, SliceState.REVIEWED, SliceState.EMPTY, SliceState.UNSEEN)
+    labels = LabelMap(mask, volume.grid, {1: "box"})
+    store.add(
+        Annotation(volume, labels, (Prompt("bright box in CT", "box"),), {"box": states}, axis=0), patient=f"p{patient}"
+    )

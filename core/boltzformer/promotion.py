@@ -14,6 +14,7 @@ from boltzformer.atomic import replacing, write_text
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.home import folder, model_file
+from boltzformer.registry import demand_name
 
 GATE = "gate.json"
 
@@ -35,9 +36,7 @@ def promote(run: Path, name: str, *, anyway: bool = False, note: str = "") -> Ch
         because = "; ".join(verdict.get("because", ())) or "the run tells of no comparison with its parent"
         raise BoltzFormerError(f"{run} is not promoted: {because}. Give --anyway if you have looked at it yourself.")
     about = checkpoint.load(model)[1]
-    target, lineage = model_file(name), history_of(name)
-    if name == "default" or Path(name).name != name or name.startswith("."):
-        raise CheckpointError(f"'{name}' can't name a model: use letters, digits, dots, dashes and underscores.")
+    target, lineage = model_file(demand_name(name)), history_of(name)
     if target.is_file() and not lineage:
         lineage.append(_kept(name, target, 0, "as it was registered"))
     entry = _kept(name, model, len(lineage), note or ("looked at by a person" if anyway else "passed the gate"))

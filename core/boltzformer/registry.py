@@ -142,8 +142,13 @@ def _free(name: str, overwrite: bool) -> Path:
 
 
 def _target(name: str) -> Path:
+    return model_file(demand_name(name))
+
+
+def demand_name(name: str) -> str:
+    """A name that a model can have."""
     if name == "default":
         raise CheckpointError("'default' names the model that comes with the program: choose another name.")
     if not _NAME.fullmatch(name):
-        raise CheckpointError(f"'{name}' can't name a model: use letters, digits, dots, dashes and underscores.")
-    return model_file(name)
+        raise CheckpointError(f"{name!a} can't name a model: use letters, digits, dots, dashes and underscores.")
+    return name

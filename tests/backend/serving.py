@@ -57,10 +57,10 @@ class Served:
 
 
 @contextmanager
-def serving(**limits: float) -> Iterator[Served]:
+def serving(*, own_files: bool = True, **limits: float) -> Iterator[Served]:
     """A server until the end of the block."""
     token = secrets.token_urlsafe(16)
-    backend = Backend(MODEL, Limits(**limits))
+    backend = Backend(MODEL, Limits(**limits), own_files=own_files)
     config = uvicorn.Config(create_app(backend, token), log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))

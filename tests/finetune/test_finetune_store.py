@@ -3,36 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from finetune_runs import command, run
+from finetune_runs import annotated, command, run
 
 from boltzformer import checkpoint
 from boltzformer.dataset import Dataset
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune.lessons import read_lessons
-from boltzformer.geometry import Grid
 from boltzformer.promotion import history_of, promote, roll_back
 from boltzformer.review import Unseen, doubts, unseen
-from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
-
-SHAPE = (4, 48, 40)
-
-
-def annotated(store: Dataset, patient: int) -> None:
-    """A bright box on two reviewed slices, one slice reviewed as empty, one unseen."""
-    rng = np.random.default_rng(patient)
-    array = rng.integers(0, 60, SHAPE).astype(np.uint8)
-    mask = np.zeros((1, *SHAPE), np.uint8)
-    mask[0, :2, 10:20, 12 : 20 + patient] = 1
-    array[mask[0] > 0] = 200
-    volume = Volume(array, Grid.pixels(SHAPE), "CT")
-    states = (SliceState.REVIEWED, SliceState.REVIEWED, SliceState.EMPTY, SliceState.UNSEEN)
-    labels = LabelMap(mask, volume.grid, {1: "box"})
-    store.add(
-        Annotation(volume, labels, (Prompt("bright box in CT", "box"),), {"box": states}, axis=0), patient=f"p{patient}"
-    )
 
 
 @pytest.fixture(scope="module")

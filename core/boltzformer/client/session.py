@@ -13,6 +13,7 @@ from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
 from boltzformer.client.environment import engine_python
 from boltzformer.client.job import Job
+from boltzformer.client.teaching import Teaching
 from boltzformer.errors import BackendError
 from boltzformer.guidance import Guidance, as_guidance
 from boltzformer.intensity import Window
@@ -21,7 +22,7 @@ from boltzformer.region import Region
 from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
 
 
-class Session:
+class Session(Teaching):
     """For viewers, scripts and notebooks. Nothing here waits but what returns an answer."""
 
     def __init__(

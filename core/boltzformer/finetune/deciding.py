@@ -135,6 +135,28 @@ def _learnt(base: Checkpoint, lessons: Lessons) -> dict[str, str]:
     return lines
 
 
+def by_mode(
+    frozen: Frozen, options: Options, base: Checkpoint, lessons: Lessons, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Memory and time of each mode that this model can be taught in, and whether it fits: for a person who chooses."""
+    half = bool(frozen.environment.get("bfloat16"))
+    speed, free, steps = matrix_speed(device, half), ROOM * available(device), _steps(options, lessons)
+    told: dict[str, dict[str, Any]] = {}
+    for mode in MODES:
+        if mode == "existence" and not base.config.decoder.existence:
+            continue
+        recipe = options.recipe(base.config, mode, steps)
+        found = predict(base, recipe, mode, micro=options.micro, speed=speed, rank=options.rank, half=half)
+        told[mode] = {
+            "what learns": MEANING[mode],
+            "memory_gb": round(found.memory / 1e9, 2),
+            "fits": found.memory <= free,
+            "seconds_per_step": round(found.seconds, 3),
+            "predicted_seconds": round(found.seconds * steps if options.minutes is None else 60 * options.minutes, 1),
+        }
+    return told
+
+
 def planned(
     frozen: Frozen, options: Options, base: Checkpoint, lessons: Lessons, device: torch.device
 ) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)
+        # A second, because who asks whether somebody trains here holds the lock for a moment.
+        self._lock = FileLock(path / ".lock", timeout=1, thread_local=False)
 
     @property
     def begun(self) -> bool:

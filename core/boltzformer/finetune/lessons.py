@@ -15,12 +15,11 @@ from torch import Tensor
 from boltzformer import io
 from boltzformer.corpus import Picture, mask_of
 from boltzformer.dataset import Case, Dataset
+from boltzformer.dataset.holding import ENOUGH_GROUPS
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.geometry import Array
 from boltzformer.manifest import Row, read_manifest, read_split
 
-ENOUGH_GROUPS = 3
-"""With fewer patients none can be held back to tell whether a new model is better."""
 HELD_BACK = 5
 """One patient in so many validates where nobody drew a split."""
 

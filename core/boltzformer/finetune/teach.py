@@ -18,7 +18,7 @@ from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune import gate
 from boltzformer.finetune.asking import asked, engine_with, macro
 from boltzformer.finetune.board import Board
-from boltzformer.finetune.deciding import decide, planned
+from boltzformer.finetune.deciding import by_mode, decide, planned
 from boltzformer.finetune.ending import finish
 from boltzformer.finetune.features import Features
 from boltzformer.finetune.folder import DONE, MODEL, Folder
@@ -100,6 +100,8 @@ def finetune(
     place = devices.choose(options.device if frozen is None else frozen.device)
     draft = frozen or decide(options, base, lessons, place.device, team.world)
     facts = planned(draft, options, base, lessons, place.device)
+    if dry:
+        facts["modes"] = by_mode(draft, options, base, lessons, place.device)
     yield Planned(facts)
     if dry or not agree(facts):
         return
@@ -146,6 +148,7 @@ class _Run:
         if not going_on:
             if minutes is not None:
                 self._plan(student, features, 60 * minutes - (time.monotonic() - began))
+                self.frozen = replace(self.frozen, micro=student.micro)
                 student = self._fresh(student)
             self.frozen = self.team.same(self.frozen)
             if self.team.leads:
@@ -162,6 +165,7 @@ class _Run:
         while student.step < recipe.steps and not stopped:
             share = (self.team.rank, self.team.world)
             losses = student.learn(batch_of(self.start.pool, recipe, student.step, share=share, features=features))
+            self._keep_micro(student)
             progress = Progress(student.step, recipe.steps, losses)
             now = time.monotonic()
             checked = student.step % self.frozen.check_every == 0 or student.step == recipe.steps
@@ -189,6 +193,13 @@ class _Run:
             if board is not None:
                 board.close()
         self.team.wait()
+
+    def _keep_micro(self, student: Student) -> None:
+        """What fits the memory was found once: a run that goes on begins with it."""
+        if student.micro != self.frozen.micro:
+            self.frozen = replace(self.frozen, micro=student.micro)
+            if self.team.leads:
+                self.folder.freeze(self.frozen)
 
     def _features(self, student: Student) -> Features | None:
         """The encoder's work, where it is the same in every step."""

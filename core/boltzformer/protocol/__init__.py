@@ -14,6 +14,16 @@ from boltzformer.protocol.api import Problem as Problem
 from boltzformer.protocol.api import SegmentRequest as SegmentRequest
 from boltzformer.protocol.api import TraceRequest as TraceRequest
 from boltzformer.protocol.api import VolumeState as VolumeState
+from boltzformer.protocol.errands import DatasetPath as DatasetPath
+from boltzformer.protocol.errands import ErrandFolder as ErrandFolder
+from boltzformer.protocol.errands import ErrandState as ErrandState
+from boltzformer.protocol.errands import EvaluateRequest as EvaluateRequest
+from boltzformer.protocol.errands import FinetunePlan as FinetunePlan
+from boltzformer.protocol.errands import FinetuneRequest as FinetuneRequest
+from boltzformer.protocol.errands import Holding as Holding
+from boltzformer.protocol.errands import Lineage as Lineage
+from boltzformer.protocol.errands import PromoteRequest as PromoteRequest
+from boltzformer.protocol.errands import command_line as command_line
 from boltzformer.protocol.frames import decode as decode
 from boltzformer.protocol.frames import decode_event as decode_event
 from boltzformer.protocol.frames import encode as encode

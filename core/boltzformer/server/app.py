@@ -32,6 +32,7 @@ from boltzformer.protocol import (
     encode,
 )
 from boltzformer.server.backend import Backend
+from boltzformer.server.errand_routes import about_errands
 from boltzformer.server.guard import Guard
 from boltzformer.server.refusals import status_of
 from boltzformer.server.volumes import Packing
@@ -77,6 +78,7 @@ def create_app(backend: Backend, token: str) -> FastAPI:
     _about_volumes(app, backend)
     _about_jobs(app, backend)
     _about_models(app, backend)
+    about_errands(app, backend.errands)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import cast
 from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import Health, ModelState, TraceRequest, encode
+from boltzformer.server.errands import Errands
 from boltzformer.server.faults import sentence_about
 from boltzformer.server.jobs import Jobs
 from boltzformer.server.limits import Limits
@@ -30,6 +31,7 @@ class Backend:
         self.volumes = Volumes(self.limits)
         self.models = Models(self.limits, own_files=own_files, device=device, first=model)
         self.jobs = Jobs(self.volumes, self.models, self.worker, self.limits)
+        self.errands = Errands(own_files=own_files)
         self._first = Call(self._load_first)
         self.worker.submit(self._first)
 

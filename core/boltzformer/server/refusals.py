@@ -9,6 +9,12 @@ class Refusal(BoltzFormerError):
     status = 400
 
 
+class Forbidden(Refusal):
+    """Not by this backend, whoever asks."""
+
+    status = 403
+
+
 class NotFound(Refusal):
     """It is not here, or no more."""
 

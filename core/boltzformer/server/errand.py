@@ -1,0 +1,56 @@
+"""`python -m boltzformer.server.errand FOLDER COMMAND…`: a command as a process of its own, which outlives all others.
+
+It holds a lock in the folder from its first moment to its last, however it ends: so it is found again by whoever looks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from boltzformer.atomic import write_text
+
+PLACE = "errand"
+"""Folder within the errand's own, for what is said here."""
+LOCK, PID, LINES, SAID, ENDED, ASKED = "lock", "pid", "lines.jsonl", "said.txt", "ended.json", "asked.json"
+NICENESS = 10
+"""More than the backend's 5: what a person waits for goes first."""
+STOPPED = 143
+"""Exit code of one that was asked to stop before it could keep anything."""
+
+
+def run_errand(place: Path, arguments: Sequence[str]) -> int:
+    """The command's exit code, also written down."""
+    lock = FileLock(place / LOCK, timeout=5)
+    try:
+        lock.acquire()
+    except Timeout:
+        return 1  # another one is at work here, and this folder is its own
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until the command has something to keep
+    write_text(place / PID, str(os.getpid()))
+    if hasattr(os, "nice"):
+        os.nice(max(0, NICENESS - os.nice(0)))
+    code = 1
+    try:
+        from boltzformer.cli import run  # brings torch along
+
+        code = run(arguments)
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 1
+    except Exception:
+        sys.stderr.write(traceback.format_exc())
+    finally:
+        write_text(place / ENDED, json.dumps({"code": code}))
+        lock.release()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run_errand(Path(sys.argv[1]) / PLACE, sys.argv[2:]))
