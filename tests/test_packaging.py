@@ -1,5 +1,6 @@
 """What a user installs is what we mean to ship."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from boltzformer import checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +25,13 @@ def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> No
     assert not any(re.match(r"(?i)(pyqt|pyside|torch)", name) for name in [*extras["io"], *project["dependencies"]])
     assert not any(name.startswith("torch") for name in extras["napari"])
     assert "PyQt6" in extras["napari"]
+
+
+def test_the_pictures_show_the_shipped_model() -> None:
+    about = json.loads((ROOT / "docs/pictures.json").read_text("utf-8"))
+    assert about["model"] == checkpoint.read(checkpoint.resolve("default")).sha256, "make pictures"
+    for name in re.findall(r"\]\((docs/[^)]+)\)", (ROOT / "README.md").read_text("utf-8")):
+        assert (ROOT / name).is_file()
 
 
 @pytest.mark.slow
