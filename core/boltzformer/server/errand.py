@@ -16,14 +16,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from boltzformer.atomic import write_text
+from boltzformer.server.errand_files import ENDED, LOCK, PID, PLACE, STOPPED
 
-PLACE = "errand"
-"""Folder within the errand's own, for what is said here."""
-LOCK, PID, LINES, SAID, ENDED, ASKED = "lock", "pid", "lines.jsonl", "said.txt", "ended.json", "asked.json"
 NICENESS = 10
 """More than the backend's 5: what a person waits for goes first."""
-STOPPED = 143
-"""Exit code of one that was asked to stop before it could keep anything."""
 
 
 def run_errand(place: Path, arguments: Sequence[str]) -> int:

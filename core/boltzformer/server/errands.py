@@ -27,7 +27,7 @@ from boltzformer.protocol import (
     PromoteRequest,
     command_line,
 )
-from boltzformer.server.errand import ASKED, ENDED, LINES, PID, PLACE, SAID
+from boltzformer.server.errand_files import ASKED, ENDED, LINES, PID, PLACE, SAID
 from boltzformer.server.refusals import Conflict, Forbidden, NotFound
 from boltzformer.server.telling import asked_for, running, state_of
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from boltzformer.home import folder as home_folder
 from boltzformer.protocol import ErrandState, EvaluateRequest, FinetuneRequest, command_line
-from boltzformer.server.errand import ASKED, ENDED, LINES, LOCK, PID, PLACE, SAID, STOPPED
+from boltzformer.server.errand_files import ASKED, ENDED, LINES, LOCK, PID, PLACE, SAID, STOPPED
 
 MOST = 1000
 """So many rows of a curve are told at once; the next question gets the next ones."""
