@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from boltzformer.phantom import Phantom, phantom
 # whoever runs the tests at home looks for new ones.
 settings.register_profile("shared machines", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("shared machines")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 APT_LINE = "apt-get install -y --no-install-recommends xvfb xauth (or `make test`, which does it for you)"
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from phantom_model import PHANTOM_MODEL
 
 from boltzformer import checkpoint
 from boltzformer.card import Card, split_in_words
@@ -119,7 +120,7 @@ def test_the_text_names_licences_misuse_and_failures() -> None:
 
 
 def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:
-    model, about = checkpoint.load("default")
+    model, about = checkpoint.load(PHANTOM_MODEL)  # it has no card
     history = checkpoint.History("ours", licence="CC BY-SA 4.0", notes={"seed": 3, **CARD.notes()})
     checkpoint.save(tmp_path / "m.safetensors", model, history)
     (tmp_path / "metrics.json").write_text(json.dumps(FACTS))

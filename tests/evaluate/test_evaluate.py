@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phantom_model import PHANTOM_MODEL
 from PIL import Image
 from processes import ended
 
@@ -77,7 +78,8 @@ def data(made: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("result")
-    assert run(["evaluate", str(data), "-o", str(output), "--save-masks", "--min-masks", "1"]) == 0
+    told = ["--model", str(PHANTOM_MODEL), "--save-masks", "--min-masks", "1"]
+    assert run(["evaluate", str(data), "-o", str(output), *told]) == 0
     return output
 
 
@@ -95,7 +97,8 @@ def test_saved_masks_are_those_of_the_command_line_and_give_the_dice(result: Pat
         saved = np.asarray(Image.open(result / row["saved"]))
         assert set(np.unique(saved)) <= {0, 255}
         alone = tmp_path / f"{row['row']}.png"
-        assert run(["segment", str(manifest[row["row"]].image), "-p", row["prompt"], "-o", str(alone)]) == 0
+        asked = ["-p", row["prompt"], "--model", str(PHANTOM_MODEL)]
+        assert run(["segment", str(manifest[row["row"]].image), *asked, "-o", str(alone)]) == 0
         assert (np.asarray(Image.open(alone)) == saved).all()
         mask = manifest[row["row"]].mask
         if mask is not None:
