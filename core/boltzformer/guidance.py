@@ -11,7 +11,7 @@ import numpy as np
 from boltzformer.errors import BoltzFormerError
 from boltzformer.slicing import SlicePlan
 
-STRENGTH, WIDTH = 2.0, 16.0
+STRENGTH, WIDTH = 0.5, 16.0
 """Of guidance, unless said otherwise; what other values did is in benchmarks/RESULTS.md."""
 Voxel = tuple[float, float, float]
 """A place i, j, k in the stored array (along x, y, z), 0-based: whole numbers are the centres of voxels."""
