@@ -18,6 +18,8 @@ from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.protocol import ErrandFolder, ErrandState, FinetuneRequest
 
+pytestmark = pytest.mark.slow  # processes that load torch, one after the other
+
 STEPS = 60
 SMALL = {"batch": 2, "threads": 1, "device": "cpu"}
 

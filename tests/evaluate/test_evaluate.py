@@ -244,6 +244,7 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(data: Path, capsys:
     assert "it is a file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_replaces_the_first_and_nothing_else(data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for seed in ("0", "1"):

@@ -17,6 +17,8 @@ from boltzformer.card import Card
 from boltzformer.cli import run as cli
 from boltzformer.dataset import Dataset
 
+pytestmark = pytest.mark.slow  # processes that load torch, one after the other
+
 STEPS = "20"
 
 
@@ -74,7 +76,6 @@ def test_killed_before_its_first_state_it_begins_anew_and_when_finished_resuming
     assert {path: path.read_bytes() for path in cut.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_a_random_step_it_makes_the_weights_of_the_uninterrupted_run(
     tmp_path: Path, whole: Path, data: Path, base: Path, seed: int
@@ -109,7 +110,6 @@ def test_a_folder_with_a_run_is_refused(whole: Path, data: Path, base: Path) -> 
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.slow
 def test_interrupted_it_leaves_a_model_and_can_go_on(tmp_path: Path, whole: Path, data: Path, base: Path) -> None:
     arguments = command(data, base, tmp_path / "run", "--steps", STEPS)
     with ended(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)) as process:
@@ -131,7 +131,6 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, data: Path, base: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_minutes_are_turned_into_steps_once(tmp_path: Path, data: Path, base: Path) -> None:
     done = run(*command(data, base, tmp_path / "run", "--minutes", "0.3", "--batch", "2"))
     assert done.returncode == 0, done.stderr

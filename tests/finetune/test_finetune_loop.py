@@ -183,6 +183,7 @@ team.wait()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does_at_twice_the_batch(tmp_path: Path, data: Path, base: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(Path(__file__).parents[1]), base=str(base), data=str(data)))

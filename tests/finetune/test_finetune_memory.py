@@ -12,6 +12,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from boltzformer.finetune import Finished, Options, finetune
 from boltzformer.types import Progress
 
+pytestmark = pytest.mark.slow  # processes that load torch, one after the other
+
 FITS = 2
 """So many pictures this memory holds while a model learns."""
 

@@ -14,6 +14,8 @@ from boltzformer.finetune.lessons import read_lessons
 from boltzformer.promotion import history_of, promote, roll_back
 from boltzformer.review import Unseen, doubts, unseen
 
+pytestmark = pytest.mark.slow  # processes that load torch, one after the other
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Dataset:

@@ -27,6 +27,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, encoding="utf-8", env=ENVIRONMENT, check=False)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*command(whole)).returncode == 0
@@ -51,6 +52,7 @@ def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert run(*command(tmp_path, "--minutes", "0")).returncode == 0  # a single step
     assert run(*command(tmp_path, "--minutes", "0")).returncode == 0  # one more

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 BETA = 0.1
-"""Per token of distance, in units of q·k. The paper's are for distances along one axis, so this one is our own. With the
-shipped model at twice its size it made no difference (benchmarks/RESULTS.md); for larger models it is a guess."""
+"""Per token of distance, in units of q·k. The paper's are for distances along one axis, so this one is our own. With
+the shipped model at twice its size it made no difference (benchmarks/RESULTS.md); for larger models it is a guess."""
 TILE = 2**18
 """Pairs of tokens whose distances are held at a time: 1 MB, where all of a large image are 1 GB."""
 
