@@ -29,13 +29,13 @@ def parity(
     for row in replay(folder):
         rows.append(row)
         if as_json:
-            print(json.dumps(asdict(row)), flush=True)
+            typer.echo(json.dumps(asdict(row)))
         else:
             error = "-" if row.error is None else f"{row.error:.1e}"
             verdict = "ok" if row.passed else f"MISS {row.note}"
-            print(f"{row.file:36} {row.tensor:44} {row.way:6} {error:>8} (≤ {row.tolerance:.1e}) {verdict}", flush=True)
+            typer.echo(f"{row.file:36} {row.tensor:44} {row.way:6} {error:>8} (≤ {row.tolerance:.1e}) {verdict}")
     summary = summarize(rows)
-    print(json.dumps(asdict(summary)) if as_json else summary)
+    typer.echo(json.dumps(asdict(summary)) if as_json else summary)
     if not summary.passed:
         raise typer.Exit(1)
 

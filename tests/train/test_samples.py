@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from boltzformer.augment import Look, Strength, look_at, paste, regrade
 from boltzformer.corpus import Corpus, Picture, band, not_here
+from boltzformer.manifest import Row
 
 
 def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:
@@ -108,3 +109,30 @@ def test_what_a_source_lost_is_unknown_not_absent() -> None:
 
 def test_bands_of_size() -> None:
     assert [band(share) for share in (0.0005, 0.001, 0.05, 0.2)] == [0, 1, 2, 3]
+
+
+def test_pasted_objects_grow_when_asked() -> None:
+    picture, donor = square(200, 200, (0, 1, 0, 1)), square(200, 200, (90, 100, 90, 100))
+    grown = [paste(picture, donor, "box", np.random.default_rng(seed), grow=4.0) for seed in range(20)]
+    added = [int(one.masks["box"].sum()) - 1 for one in grown]
+    assert max(added) > 400  # of 100 pixels
+    assert min(one for one in added if one > 0) >= 100
+    plain = [paste(picture, donor, "box", np.random.default_rng(seed)) for seed in range(20)]
+    assert {int(one.masks["box"].sum()) - 1 for one in plain} <= {0, 100}
+
+
+def test_prompts_are_also_put_together_as_users_type_them(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        choice = corpus.choose(rng, present=2, paste=0, plain=1)
+        where = f"{choice.picture.anatomy} {choice.picture.modality}"
+        assert [text for _, text in choice.asked] == [f"{name} in {where}" for name, _ in choice.asked]
+
+
+def test_targets_that_are_small_can_be_drawn_oftener(rows: tuple[Row, ...]) -> None:
+    def share(small: float) -> float:
+        corpus, rng = Corpus(rows, small=small), np.random.default_rng(0)
+        drawn = [corpus.choose(rng, present=1, paste=0) for _ in range(400)]
+        return float(np.mean([float(one.picture.masks[one.focus].float().mean()) < 0.01 for one in drawn]))
+
+    assert share(8) > 1.3 * share(1) > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,46 +40,14 @@ class Teaching(ABC):
     def backend(self) -> Backend:
         """The living backend."""
 
-    def finetune(
-        self,
-        dataset: PathLike,
-        output: PathLike,
-        *,
-        model: PathLike | None = None,
-        mode: str = "auto",
-        steps: int | None = None,
-        epochs: float | None = None,
-        minutes: float | None = None,
-        seed: int = 0,
-        batch: int | None = None,
-        rate: float | None = None,
-        replay: bool = True,
-        anchor: bool = True,
-        targets: Sequence[str] = (),
-        threads: int | None = None,
-        device: str = "auto",
-    ) -> Errand:
+    def finetune(self, dataset: PathLike, output: PathLike, *, model: PathLike | None = None, **how: Any) -> Errand:
         """Teaches a model from accepted masks, as a process of its own: it outlives this program and its backend.
 
-        Returns at once. `output` is the folder of the run, by which it is found again; the model is in it.
+        Returns at once. `output` is the folder of the run, by which it is found again; the model is in it. `how` are
+        the other fields of `protocol.FinetuneRequest`: mode, steps, epochs, minutes, seed, batch, rate, replay, anchor,
+        targets, threads, device.
         """
-        request = self.finetune_request(
-            dataset,
-            output,
-            model=model,
-            mode=mode,
-            steps=steps,
-            epochs=epochs,
-            minutes=minutes,
-            seed=seed,
-            batch=batch,
-            rate=rate,
-            replay=replay,
-            anchor=anchor,
-            targets=targets,
-            threads=threads,
-            device=device,
-        )
+        request = self.finetune_request(dataset, output, model=model, **how)
         return self._errand(request.output, "/errands/finetune", asdict(request))
 
     def finetune_request(

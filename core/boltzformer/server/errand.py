@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,9 +39,7 @@ def run_errand(place: Path, arguments: Sequence[str]) -> int:
         code = run(arguments)
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
-    except Exception:
-        sys.stderr.write(traceback.format_exc())
-    finally:
+    finally:  # what was not foreseen goes on to standard error, which is kept
         write_text(place / ENDED, json.dumps({"code": code}))
         lock.release()
     return code
