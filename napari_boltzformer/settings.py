@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from boltzformer.atomic import write_text
 from boltzformer.home import home
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,7 @@ class Settings:
         """Whole or not at all; a full disk costs nobody their work."""
         try:
             home().mkdir(parents=True, exist_ok=True)
-            part = home() / f"{FILE}.{os.getpid()}.part"
-            part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), "utf-8")
-            os.replace(part, home() / FILE)
+            write_text(home() / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False))
         except OSError as error:
             logger.warning("the settings could not be saved: %s", error)
 
