@@ -21,6 +21,11 @@ TURNED = frozenset({"cell", "tissue", "kidney", "blood", "skin", "colon", "neuro
 MIXED = frozenset({"abdomen"})
 """Where sources disagree about up and down (see the data's list of flaws): flipped now and then."""
 
+FAINT = 6.0
+"""Gray values between an object and its surroundings below which it is not made larger: nobody would see it."""
+PLAIN = (20.0, 90.0)
+"""Gray values by which an object that was made larger differs at least."""
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -37,8 +42,10 @@ class Strength:
     """Share of the samples that are blurred."""
     paste: float = 0.3
     """Share of the samples that get another picture's lesion, where there is one."""
-    grow: float = 1.0
-    """Pasted lesions are up to so many times as wide as they were."""
+    grow: float = 0.0
+    """Pasted lesions are made larger, up to this share of the picture."""
+    window: float = 0.0
+    """Share of the samples that are shown darker, or brighter with white cut off, as other windows would."""
     whole: float = 0.5
     """Share of the samples that show the whole image; the others show a part, larger."""
     empty: float = 0.0
@@ -129,7 +136,11 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
     """Other gray values: gamma, contrast, brightness, blur, noise. (3, H, W) in 0…255 before and after."""
     low, high = strength.gamma
     gamma = float(np.exp(rng.uniform(math.log(low), math.log(high))))
-    image = (image / 255).clamp(0, 1) ** gamma
+    image = (image / 255).clamp(0, 1)
+    if strength.window and rng.random() < strength.window:
+        low, white = image.max() * rng.uniform(0, 0.12), image.max() * math.exp(rng.uniform(math.log(0.5), math.log(2)))
+        image = ((image - low) / (white - low).clamp(min=0.05)).clamp(0, 1)
+    image = image**gamma
     contrast, brightness = rng.uniform(0.85, 1.15), rng.uniform(-0.06, 0.06)
     dark = image == 0  # the background of cut-out organs and of padding stays black
     image = ((image - 0.5) * contrast + 0.5 + brightness).masked_fill(dark, 0)
@@ -142,13 +153,13 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
     return image.clamp(0, 1) * 255
 
 
-def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator, *, grow: float = 1.0) -> Picture:
+def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator, *, grow: float = 0.0) -> Picture:
     """The donor's object of this target, with a feathered edge, where the surroundings are about as bright.
 
-    One of its objects alone, made up to `grow` times as wide, if that is more than 1.
+    With `grow`, one of its objects alone, made larger: up to that share of the picture, and plain to see.
     """
     mask = donor.masks[target]
-    if grow > 1 and bool(mask.any()):
+    if grow and bool(mask.any()):
         found = pieces(mask.cpu().numpy())
         mask = torch.from_numpy((found == rng.integers(1, found.max() + 1)).astype(np.uint8)).to(mask.device)
     spots = mask.nonzero()
@@ -159,10 +170,12 @@ def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generato
     piece, shape = donor.pixels[:, top:bottom, left:right].float(), mask[top:bottom, left:right].float()
     if rng.random() < 0.5:
         piece, shape = piece.flip(-1), shape.flip(-1)
-    if grow > 1:
-        wide = [round(length * math.exp(rng.uniform(0, math.log(grow)))) for length in shape.shape]
+    times = grow * picture.pixels[0].numel() / max(1.0, float(shape.sum()))
+    if times > 1:
+        wider = math.sqrt(math.exp(rng.uniform(0, math.log(times))))
+        wide = [max(1, round(length * wider * rng.uniform(0.8, 1.25))) for length in shape.shape]
         piece = F.interpolate(piece[None], wide, mode="bilinear", align_corners=False)[0]
-        shape = F.interpolate(shape[None, None], wide, mode="nearest")[0, 0]
+        shape = F.interpolate(shape[None, None], wide, mode="bilinear", align_corners=False)[0, 0].gt(0.5).float()
     height, width = shape.shape
     room = picture.pixels.shape[1] - height, picture.pixels.shape[2] - width
     if min(room) <= 0 or shape.mean() == 0:
@@ -170,6 +183,11 @@ def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generato
     around = shape == 0
     own = piece.mean(0)[around] if bool(around.any()) else piece.mean(0)
     wanted = float(own.mean())
+    if grow:
+        contrast = abs(float(piece.mean(0)[~around].mean()) - wanted)
+        if contrast < FAINT:
+            return picture
+        piece = wanted + (piece - wanted) * min(4.0, max(1.0, float(rng.uniform(*PLAIN)) / contrast))
     places = rng.integers(0, room, (24, 2))
     gray = picture.pixels.float().mean(0)
     there = [gray[y : y + height, x : x + width][around] for y, x in places]

@@ -24,6 +24,8 @@ BANDS = (0.001, 0.01, 0.1)
 """Borders between the sizes of objects, as shares of the image."""
 SMALL_ENOUGH = 0.02
 """Objects up to this share of their image are pasted into others."""
+MOST_PASTED = 3
+"""Objects in one sample."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Choice:
     """The target that it was drawn for."""
     asked: tuple[tuple[str, str], ...]
     """(target, phrasing) of each prompt; the last is absent."""
-    donor: tuple[Picture, str] | None
-    """A picture whose object of this target is pasted in."""
+    donors: tuple[Picture, ...]
+    """Pictures whose objects of that target are pasted in."""
 
 
 class Corpus:
@@ -104,11 +106,9 @@ class Corpus:
         if plain:
             where = f"{picture.anatomy} {picture.modality}"
             asked = [(name, f"{name} in {where}" if rng.random() < plain else text) for name, text in asked]
-        donor = None
-        if rng.random() < paste:
-            donors = self._donors.get((target, picture.modality, picture.anatomy), [])
-            donor = (_pick(rng, donors), target) if donors else None
-        return Choice(picture, target, tuple(asked), donor)
+        known = self._donors.get((target, picture.modality, picture.anatomy), [])
+        donors = () if not known or rng.random() >= paste else [_pick(rng, known) for _ in range(rng.integers(MOST_PASTED) + 1)]
+        return Choice(picture, target, tuple(asked), tuple(donors))
 
     def _absent(self, rng: np.random.Generator, picture: Picture) -> str:
         """A target that is provably not in the picture: labelled elsewhere in its source, or of another modality."""

@@ -228,11 +228,9 @@ def _sample(
 ) -> tuple[Tensor, Tensor, tuple[tuple[str, str], ...]]:
     strength = recipe.augmentation
     choice = corpus.choose(rng, present=recipe.present, paste=strength.paste, plain=recipe.plain)
-    picture = (
-        choice.picture
-        if choice.donor is None
-        else augment.paste(choice.picture, *choice.donor, rng, grow=strength.grow)
-    )
+    picture = choice.picture
+    for donor in choice.donors:
+        picture = augment.paste(picture, donor, choice.focus, rng, grow=strength.grow)
     look = augment.look_at(picture, choice.focus, side, strength, rng, whole=whole)
     image = augment.regrade(look.of(picture), strength, rng)
     empty = image.new_zeros(side // 2, side // 2)

@@ -69,6 +69,17 @@ def test_black_stays_black_and_the_scale_is_kept() -> None:
         assert (made[:, :8] == 0).all()
 
 
+def test_other_windows_make_it_darker_and_cut_white_off() -> None:
+    image = torch.linspace(0, 200, 1024).reshape(1, 32, 32).expand(3, -1, -1)
+    plain = replace(Strength(), noise=0.0, blur=0.0, gamma=(1.0, 1.0))
+    made = [regrade(image, replace(plain, window=1.0), np.random.default_rng(seed)) for seed in range(60)]
+    before = [regrade(image, plain, np.random.default_rng(seed)) for seed in range(60)]
+    assert min(float(one.mean()) for one in made) < 0.7 * min(float(one.mean()) for one in before)
+    white = [float((one == one.max()).float().mean()) for one in made]
+    assert max(white) > 0.3
+    assert all(one[0].flatten().diff().min() >= 0 for one in made)  # never darker where it was brighter
+
+
 def test_a_pasted_lesion_joins_the_mask_where_nothing_was() -> None:
     picture, donor = square(128, 128, (20, 40, 20, 40)), square(64, 64, (30, 36, 30, 36))
     made = paste(picture, donor, "box", np.random.default_rng(1))
@@ -113,10 +124,10 @@ def test_bands_of_size() -> None:
 
 def test_pasted_objects_grow_when_asked() -> None:
     picture, donor = square(200, 200, (0, 1, 0, 1)), square(200, 200, (90, 100, 90, 100))
-    grown = [paste(picture, donor, "box", np.random.default_rng(seed), grow=4.0) for seed in range(20)]
+    grown = [paste(picture, donor, "box", np.random.default_rng(seed), grow=0.05) for seed in range(20)]
     added = [int(one.masks["box"].sum()) - 1 for one in grown]
-    assert max(added) > 400  # of 100 pixels
-    assert min(one for one in added if one > 0) >= 100
+    assert 1000 < max(added) < 0.06 * 1.25**2 * 200**2  # of 100 pixels; either side a quarter more or less
+    assert min(one for one in added if one > 0) >= 64
     plain = [paste(picture, donor, "box", np.random.default_rng(seed)) for seed in range(20)]
     assert {int(one.masks["box"].sum()) - 1 for one in plain} <= {0, 100}
 
