@@ -138,8 +138,9 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
     gamma = float(np.exp(rng.uniform(math.log(low), math.log(high))))
     image = (image / 255).clamp(0, 1)
     if strength.window and rng.random() < strength.window:
-        low, white = image.max() * rng.uniform(0, 0.12), image.max() * math.exp(rng.uniform(math.log(0.5), math.log(2)))
-        image = ((image - low) / (white - low).clamp(min=0.05)).clamp(0, 1)
+        brightest = float(image.max())
+        black, white = brightest * rng.uniform(0, 0.12), brightest * math.exp(rng.uniform(math.log(0.5), math.log(2)))
+        image = ((image - black) / max(0.05, white - black)).clamp(0, 1)
     image = image**gamma
     contrast, brightness = rng.uniform(0.85, 1.15), rng.uniform(-0.06, 0.06)
     dark = image == 0  # the background of cut-out organs and of padding stays black
