@@ -151,14 +151,14 @@ class Answers:
         return sum(kept.only_in_box for kept in self._kept.values())
 
     def prediction(self, prompt: Prompt, plan: SlicePlan) -> Prediction:
-        """This prompt's part of all answers, in the order of the stored slices; `plan`: the image's, at any size.
+        """This prompt's part of all answers, in the order of the stored slices; `plan`: any of the image.
 
         Where some looked at the whole slice and others in a box, all of them at the size of the image's own voxels.
         """
         parts = [part for kept in self._kept.values() for part in kept.parts]
         plans = {part.plan for part in parts}
         if len(plans) > 1:
-            plan = replace(plan, size=max(plan.slice_shape))
+            plan = replace(plan, size=max(plan.slice_shape), box=None)
             found = [_at_size(kept, plan) for kept in self._kept.values()]
         else:
             plan = next(iter(plans), plan)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Volume
@@ -37,25 +38,24 @@ class Closer:
             raise BoltzFormerError(
                 "There is no box to look closer in: 'Draw a box' first, or untick 'Look closer' (both under More)."
             )
-        along, wide = plane_of(drawn)
-        if not wide:
-            raise BoltzFormerError("The box is thinner than a voxel: draw a larger one.")
-        low, high = drawn.copy()
-        if along is not None:  # a rectangle is meant for all that lies behind and before it
-            low[along], high[along] = 0, image.data.shape[along] - 1
-        places = np.rint([stored_voxel(volume, (0.0, *end)[-3:]) for end in (low, high)]).astype(int)
-        size = np.array(volume.grid.shape[::-1])
-        first, last = np.maximum(places.min(axis=0), 0).tolist(), np.minimum(places.max(axis=0), size - 1).tolist()
-        if any(a > b for a, b in zip(first, last, strict=True)):
-            raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
-        return Region.of_voxels(volume.grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
+        return region_of(volume, drawn)
 
 
-def plane_of(drawn: np.ndarray) -> tuple[int | None, bool]:
-    """The axis across which a rectangle lies (None in a flat image), and whether it is at least a voxel wide."""
-    extent = drawn[1] - drawn[0]
-    along = None if len(extent) == 2 else int(np.argmin(extent))
-    return along, bool((np.delete(extent, [] if along is None else along) >= 1).all())
+def region_of(volume: Volume, drawn: NDArray[np.float64]) -> Region:
+    """A rectangle (2, ndim), as the viewer counts, with all that lies behind and before it."""
+    low, high = np.zeros((2, 3))
+    low[-drawn.shape[1] :], high[-drawn.shape[1] :] = drawn
+    view, shape = volume.grid.canonical(volume.slice_axis), volume.grid.shape
+    along = int(np.argmin(high - low))
+    if (np.delete(high - low, along) < 1).any():
+        raise BoltzFormerError("The box is thinner than a voxel: draw a larger one.")
+    low[along], high[along] = 0, shape[view.order[along]] - 1
+    places = np.rint([stored_voxel(volume, end) for end in (low, high)]).astype(int)
+    first = np.maximum(places.min(axis=0), 0).tolist()
+    last = np.minimum(places.max(axis=0), np.array(shape[::-1]) - 1).tolist()
+    if any(a > b for a, b in zip(first, last, strict=True)):
+        raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
+    return Region.of_voxels(volume.grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
 
 
 def in_box(track: Track) -> list[str]:
