@@ -79,6 +79,12 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
     prediction = job.result()
     assert np.array_equal(prediction.labels().layers[0, row] > 0, track.rows[row] > 0)
 
+    click(qtbot, dock.looks)  # they are of the box, too
+    sheet = dock.bottom.looks.sheet
+    until(qtbot, lambda: sheet.looks is not None)
+    assert sheet.looks is not None
+    assert sheet.looks.plan.box == prediction.plan.box
+
 
 def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
     opened(viewer, small.volume)
