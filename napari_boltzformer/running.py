@@ -62,7 +62,8 @@ class Running:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self._dock.current_slice()
             window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
-            how = {"seed": SEED, "window": window, "guidance": guidance, "model": model}
+            region = self._dock.closer.region(layer, volume)
+            how = {"seed": SEED, "window": window, "guidance": guidance, "model": model, "region": region}
             job = self._dock.session.segment(
                 volume,
                 prompts,
