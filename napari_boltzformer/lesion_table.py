@@ -33,6 +33,7 @@ from napari_boltzformer.stored_masks import unique_names
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
+TOPIC = "lesions"
 COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
 
 
@@ -97,9 +98,10 @@ class LesionTable(QWidget):
         """Beside the viewer: a large mask takes seconds."""
         image, tracks = self._dock.chosen_image(), self._dock.tracks()
         if image is None or not tracks:
+            self._dock.background.drop(TOPIC)
             self.show_lesions([])
             return
-        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions)
+        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions, topic=TOPIC)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions = lesions

@@ -152,8 +152,10 @@ class Running:
     def recount(self, track: Track) -> None:
         """The mask is another one now: it is to be saved, and its objects counted once it rests."""
         self._dock.keeper.touch()
-        self.objects.pop(track.layer.unique_id, None)
-        self._recount.add(track.layer.unique_id)
+        layer = track.layer.unique_id
+        self.objects.pop(layer, None)
+        self._dock.background.drop(f"objects of {layer}")
+        self._recount.add(layer)
         self._recounting.start()
 
     def _count(self) -> None:
@@ -161,8 +163,12 @@ class Running:
         due = [track for track in self._dock.tracks() if track.layer.unique_id in self._recount]
         self._recount.clear()
         for track in due:
+            layer = track.layer.unique_id
             rows = track.rows[list(track.scores)] if len(track.scores) == 1 else track.rows
-            self._dock.background.do(partial(_objects_in, rows.copy()), partial(self._counted, track.layer.unique_id))
+            # No copy: if it changes meanwhile it is counted again.
+            self._dock.background.do(
+                partial(_objects_in, rows), partial(self._counted, layer), topic=f"objects of {layer}"
+            )
 
     def _counted(self, layer: str, objects: int) -> None:
         self.objects[layer] = objects
