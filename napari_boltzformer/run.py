@@ -51,13 +51,16 @@ class Run:
 
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
-        self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
+        self._begin(plan, total, made)
         known = {track.prompt.text: track for track in tracks_of(self.viewer, self.image)}
         for prompt in self.prompts:
             track = known.get(prompt.text) or new_track(self.viewer, self.image, prompt)
             track.warning = self._warnings.get(prompt.text, "")
             track.begin_run(plan, float(made["thresholds"]["existence"]))
             self.tracks.append(track)
+
+    def _begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
+        self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
 
     def row_of(self, result: SliceResult) -> int:
         """As the viewer counts."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
@@ -19,6 +20,7 @@ from boltzformer import (
     Queued,
     SliceResult,
     Started,
+    Volume,
 )
 from napari_boltzformer.background import POLL_MS
 from napari_boltzformer.knowledge import named_apart
@@ -61,8 +63,7 @@ class Running:
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self._dock.current_slice()
-            window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
-            how = {"seed": SEED, "window": window, "guidance": guidance, "model": model}
+            how = self.how(layer, volume, guidance)
             job = self._dock.session.segment(
                 volume,
                 prompts,
@@ -75,13 +76,22 @@ class Running:
             self._dock.notice.fail(str(error))
             return None
         warnings = {text: self._dock.prompt.knowledge.warning(text) for text in texts}
-        self.runs.append(Run(self._dock.viewer, layer, prompts, job, how, warnings=warnings, whole=not only_this))
         self._dock.settings.asked(texts)
+        self.follow(Run(self._dock.viewer, layer, prompts, job, how, warnings=warnings, whole=not only_this))
+        return self.runs[-1]
+
+    def how(self, layer: Image, volume: Volume, guidance: Guidance | None = None) -> dict[str, Any]:
+        """What a question says beside its prompts, as it would be asked now."""
+        window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
+        return {"seed": SEED, "window": window, "guidance": guidance, "model": model}
+
+    def follow(self, run: Run) -> None:
+        """Shows how far it is, and takes its answers."""
+        self.runs.append(run)
         self._dock.progress.setRange(0, 0)
         self._dock.notice.say("Starting…")
         self._dock.show_state()
         self._timer.start()
-        return self.runs[-1]
 
     def _on_tick(self) -> None:
         if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:

@@ -15,8 +15,10 @@ from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
 from boltzformer.samples import Sample, sample
+from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.bottom import Bottom
+from napari_boltzformer.case_list import CaseList, open_list
 from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.engine_panel import EnginePanel, means_of
 from napari_boltzformer.exporting import ask_and_export
@@ -59,7 +61,9 @@ class BoltzFormerDock(Form):
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all seen")
         self.next = self.add_more("Next doubtful (N)")
+        self.sure = self.add_more("How sure? Ask 4 times")
         self.table = self.add_more("Lesion table")
+        self.case_list = self.add_more("Case list")
         self.point = self.add_more("Here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
@@ -67,6 +71,7 @@ class BoltzFormerDock(Form):
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
+        self.cases: CaseList | None = None
         self.bottom, self.images = Bottom(self), Images(self)
         self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
         self.more_layout.addWidget(self.models)
@@ -267,7 +272,9 @@ class BoltzFormerDock(Form):
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
+            (self.sure, lambda: how_sure.ask(self)),
             (self.table, self._on_table),
+            (self.case_list, lambda: open_list(self)),
             (self.open, self.opening.ask),
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
