@@ -243,7 +243,13 @@ class BoltzFormerDock(Form):
             self._on_run(whole)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: then its engine ends, too."""
+        """napari takes a dock that is closed out of its window: then its engine ends, too.
+
+        A window that closes hides it first: of a run that is under way, what has come is kept.
+        """
+        if event.type() == QEvent.Type.Hide and self.running.runs:
+            self.keeper.touch()
+            self.keeper.autosave()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if self.running.runs:
                 self.running.cancel()
