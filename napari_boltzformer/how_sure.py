@@ -35,7 +35,7 @@ class Sureness(Run):
 
     def write(self, result: SliceResult) -> None:
         """Beside the answer; one that was given meanwhile to another question stays without."""
-        row = self.row_of(result)
+        row = self.row_of(result.index)
         self.looked.add(result.index)
         for track in self.tracks:
             if row in track.scores and track.how.get(row, self.how) == self.how and result.spread is not None:

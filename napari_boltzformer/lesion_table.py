@@ -159,6 +159,14 @@ class LesionTable(QWidget):
             self._dock.notice.say(f"Wrote {path}")
 
 
+def open_table(dock: BoltzFormerDock) -> None:
+    """Beside the dock, measured anew; made when it is first asked for."""
+    if dock.lesions is None:
+        dock.lesions = LesionTable(dock)
+        dock.viewer.window.add_dock_widget(dock.lesions, name="Lesion table", area="right", tabify=True)
+    dock.lesions.measure()
+
+
 def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
     return one.layer in tracks and one.voxel not in tracks[one.layer].excluded
 

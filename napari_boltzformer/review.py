@@ -112,8 +112,8 @@ class SliceReview(QWidget):
         """Rows that a person accepted."""
         self.bar.set_accepted(rows)
 
-    def set_failed(self, rows: Collection[int]) -> None:
-        """Rows that could not be done."""
+    def set_failed(self, rows: Mapping[int, str]) -> None:
+        """Rows that could not be done, and why."""
         self.bar.set_failed(rows)
 
     # --- thresholds ----------------------------------------------------------------------------------------------

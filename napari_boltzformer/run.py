@@ -62,15 +62,15 @@ class Run:
     def _begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
 
-    def row_of(self, result: SliceResult) -> int:
+    def row_of(self, index: int) -> int:
         """As the viewer counts."""
         assert self._plan is not None
-        return self._plan.canonical_index(result.index)
+        return self._plan.canonical_index(index)
 
     def write(self, result: SliceResult) -> None:
         """One slice into each mask; slices that are a person's are left alone, and the answer is offered there."""
         assert self._plan is not None
-        row = self.row_of(result)
+        row = self.row_of(result.index)
         self.looked.add(result.index)
         shown = row == row_on_screen(self.image, self.viewer.dims.point) and self.viewer.dims.ndisplay == 2
         for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):

@@ -116,7 +116,7 @@ class Running:
                     self._dock.progress.setValue(0)
                 case SliceResult():
                     run.write(event)
-                    self._dock.bottom.slice_finished(run.image, run.row_of(event))
+                    self._dock.bottom.slice_finished(run.image, run.row_of(event.index))
                     self._dock.progress.setValue(run.done)
                     self._dock.message.setText(run.progress())
                 case Adjusted(what, why):
@@ -127,8 +127,10 @@ class Running:
                 case Cancelled():
                     run.end("cancelled")
                     self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
-                case Failed(error):
+                case Failed(error, index):
                     run.end("failed")
+                    if index is not None:
+                        self._dock.bottom.slice_failed(run.image, run.row_of(index), error)
                     self._finish(run, "")
                     self._dock.notice.fail(error, f"Run: {run.summary()}")
         run.refresh()  # once per tick, however many slices came

@@ -29,7 +29,7 @@ from napari_boltzformer.images import Images
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
-from napari_boltzformer.lesion_table import LesionTable
+from napari_boltzformer.lesion_table import LesionTable, open_table
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
 from napari_boltzformer.opening import Opening
@@ -195,12 +195,6 @@ class BoltzFormerDock(Form):
         self.settings.save()
         self._show_soon()
 
-    def _on_table(self) -> None:
-        if self.lesions is None:
-            self.lesions = LesionTable(self)
-            self.viewer.window.add_dock_widget(self.lesions, name="Lesion table", area="right", tabify=True)
-        self.lesions.measure()
-
     def _on_removed(self, event: Any) -> None:
         gone = event.value
         for run in self.running.runs:
@@ -279,7 +273,7 @@ class BoltzFormerDock(Form):
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
             (self.sure, lambda: how_sure.ask(self)),
-            (self.table, self._on_table),
+            (self.table, lambda: open_table(self)),
             (self.case_list, lambda: open_list(self)),
             (self.open, self.opening.ask),
             (self.point, self.guide.point),

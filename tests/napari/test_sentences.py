@@ -71,7 +71,6 @@ def test_of_every_kind_of_layer_the_dock_says_what_it_did_or_why_not(
     click(qtbot, dock.this_slice)
     demand(dock, "no image")
     viewer.add_labels(np.zeros((3, 8, 8), np.uint8), name="theirs")
-    viewer.add_points(np.zeros((1, 3)), name="spots")
     click(qtbot, dock.this_slice)
     demand(dock, "only layers of others")
     viewer.layers.clear()
