@@ -41,19 +41,21 @@ def turned() -> np.ndarray:
     return np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1]])
 
 
-LAYERS: dict[str, Callable[[Any], Any]] = {
+TAKEN: dict[str, Callable[[Any], Any]] = {
     "an image of another plugin, straight in space": lambda viewer: viewer.add_image(
         np.zeros((3, 24, 32), np.int16), name="theirs", scale=(2, 0.5, 0.5), translate=(1, -3, 8)
     ),
     "2-D": lambda viewer: viewer.add_image(np.zeros((24, 32), np.uint8), name="flat", scale=(0.5, 0.25)),
     "RGB": lambda viewer: viewer.add_image(np.zeros((24, 32, 3), np.uint8), name="colours", rgb=True),
     "dask": lambda viewer: viewer.add_image(dask.array.zeros((3, 24, 32), chunks=(1, 24, 32)), name="lazy"),
+    "units of length": lambda viewer: viewer.add_image(
+        np.zeros((24, 32), np.uint8), name="small", scale=(50, 50), units=("um", "um")
+    ),
+}
+REFUSED: dict[str, Callable[[Any], Any]] = {
     "4-D": lambda viewer: viewer.add_image(np.zeros((2, 3, 24, 32), np.uint8), name="four"),
     "multiscale": lambda viewer: viewer.add_image(
         [np.zeros((3, 64, 64), np.uint8), np.zeros((3, 32, 32), np.uint8)], name="pyramid", multiscale=True
-    ),
-    "units of length": lambda viewer: viewer.add_image(
-        np.zeros((24, 32), np.uint8), name="small", scale=(50, 50), units=("um", "um")
     ),
     "units that are no length": lambda viewer: viewer.add_image(
         np.zeros((3, 24, 32), np.uint8), name="timed", units=("s", "mm", "mm")
@@ -65,32 +67,41 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def test_of_every_kind_of_layer_the_dock_says_what_it_did_or_why_not(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+@pytest.mark.parametrize("condition", TAKEN)
+def test_a_layer_of_any_origin_is_looked_at_where_that_can_be_right(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, condition: str
 ) -> None:
+    layer = TAKEN[condition](viewer)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    demand(dock, condition)
+    (track,) = dock.tracks()
+    assert track.layer.data.shape == (layer.data.shape[:-1] if layer.rgb else layer.data.shape)
+    assert tuple(track.layer.scale) == tuple(layer.scale)
+    if condition == "units of length":
+        assert volume_of(layer).grid.spacing_mm == pytest.approx((0.05, 0.05, 1.0))
+
+
+def test_what_can_not_be_looked_at_is_refused_in_a_sentence(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     click(qtbot, dock.this_slice)
     demand(dock, "no image")
-    viewer.add_labels(np.zeros((3, 8, 8), np.uint8), name="theirs")
+    theirs = viewer.add_labels(np.zeros((3, 8, 8), np.uint8), name="theirs")
     click(qtbot, dock.this_slice)
     demand(dock, "only layers of others")
-    viewer.layers.clear()
+    viewer.layers.remove(theirs)
     layer = viewer.add_image(np.zeros((3, 8, 8), np.uint8), name="grey")
     click(qtbot, dock.this_slice)
     demand(dock, "no prompt")
-    viewer.layers.remove(layer)
     type_lines(qtbot, dock, BRIGHT)
-    for condition, add in LAYERS.items():
+    for condition, add in REFUSED.items():
+        viewer.layers.remove(layer)
         layer = add(viewer)
         assert dock.image.currentText() == layer.name
-        click(qtbot, dock.all_slices)
-        done(qtbot, dock)
+        click(qtbot, dock.this_slice)
         demand(dock, condition)
-        for track in dock.tracks():
-            assert track.layer.data.shape == (layer.data.shape[:-1] if layer.rgb else layer.data.shape)
-            assert tuple(track.layer.scale) == tuple(layer.scale)
-        if condition == "units of length":
-            assert volume_of(layer).grid.spacing_mm == pytest.approx((0.05, 0.05, 1.0))
-        viewer.layers.clear()
+        assert dock.notice.copy.isVisible()
+        assert not dock.running.runs
 
 
 def big(viewer: Any) -> Any:
