@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from boltzformer import Volume
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing
 from napari_boltzformer.guiding import GUIDE
-from napari_boltzformer.keeping import CASE
+from napari_boltzformer.keeping import CASE, autosaves
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import tracks_of
 
@@ -92,8 +92,8 @@ class CaseList(QWidget):
         """At one case after the other, those first that would be next."""
         due = [one for one in in_turn(self.cases, self.current) if one in self._stale]
         if due:
-            one, store = due[0], self._dock.keeper.folder()
-            work = partial(standing, one, store, self.standings.get(one))
+            one, stores = due[0], (self._dock.keeper.folder(), autosaves())
+            work = partial(standing, one, stores, self.standings.get(one))
             self._dock.background.do(work, partial(self._tell, one), topic="standing of a case")
         elif self._wants_next:
             self._try_next()

@@ -72,17 +72,29 @@ def cases_in(folder: Path) -> list[Listed]:
     return list(_below(folder, folder))
 
 
-def standing(one: Listed, store: Path, known: Standing | None = None) -> Standing:
-    """`store`: where work is kept. The image is read for its id, unless that is `known`."""
-    if not is_dataset(store):
+def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None) -> Standing:
+    """`stores`: where work is kept, and where it was before a person said where.
+
+    The image is read for its id, unless what was `known` a moment ago tells it.
+    """
+    kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
+    if not kept:
         return Standing()
-    dataset = Dataset(store)
     try:
-        case, slices = (known.case, known.slices) if known and known.case else _identified(one, dataset)
-    except BoltzFormerError as error:
+        if known is not None and known.case:
+            return _standing(kept[0], known.case, known.slices, begun=known.begun)
+        if one.case:
+            return _standing(kept[0], one.case, 0)
+        volume = one.read()
+        before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
+        return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
+    except (BoltzFormerError, OSError) as error:
         return Standing(error=str(error))
-    begun = dataset.draft(case) is not None
-    if not (store / "cases" / case).is_dir():
+
+
+def _standing(dataset: Dataset, case: str, slices: int, *, begun: bool = False) -> Standing:
+    begun = begun or dataset.draft(case) is not None
+    if not (dataset.path / "cases" / case).is_dir():
         return Standing(case, slices, begun=begun)
     kept = dataset.case(case)
     by_slice = zip(*kept.states.values(), strict=True)
@@ -94,13 +106,6 @@ def in_turn(cases: Sequence[Listed], current: Listed | None) -> list[Listed]:
     """From the one behind the current case on, and round; the current one last."""
     start = cases.index(current) + 1 if current in cases else 0
     return [*cases[start:], *cases[:start]]
-
-
-def _identified(one: Listed, dataset: Dataset) -> tuple[str, int]:
-    if one.case:
-        return one.case, 0  # its own words tell the slices
-    volume = one.read()
-    return dataset.case_of(volume), volume.grid.shape[volume.slice_axis]
 
 
 def _below(folder: Path, top: Path) -> Iterator[Listed]:

@@ -21,7 +21,7 @@ from napari_boltzformer.background import Background
 from napari_boltzformer.doubting import after, doubtful
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track, new_track, same, tracks_of
-from napari_boltzformer.remembering import annotation_of, answered_from, vouched
+from napari_boltzformer.remembering import annotation_of, answered_from, last_work
 from napari_boltzformer.run import counted
 from napari_boltzformer.stored_masks import answer_map
 
@@ -186,18 +186,11 @@ class Keeper:
 
     def look_for(self, image: Image) -> None:
         """Offers what was kept of this image, yesterday or before a crash."""
-        volume, folder, listed = volume_of(image), self.folder(), image.metadata.get(CASE)
+        volume, folders, listed = volume_of(image), (self.folder(), autosaves()), image.metadata.get(CASE)
 
         def find() -> tuple[str, Annotation, int | None] | None:
-            if not (folder / "dataset.json").is_file():
-                return None
-            dataset = Dataset(folder)
-            case = listed or dataset.case_of(volume)
-            draft, known = dataset.draft(case), dataset.entries().get(case)
-            last = dataset.case(case).revisions[-1] if known is not None else None
-            if draft is not None and (last is None or draft.time >= last.time):
-                return draft.time, draft.annotation(volume), None if last is None else last.number
-            return None if last is None else (last.time, vouched(dataset.case(case).annotation), last.number)
+            kept = [found for one in dict.fromkeys(folders) if (found := last_work(one, volume, listed or ""))]
+            return kept[0] if kept else None
 
         def offer(found: tuple[str, Annotation, int | None] | None) -> None:
             if found is not None and image in self._dock.viewer.layers and not self._dock.tracks():
@@ -251,7 +244,7 @@ class Keeper:
 
     def folder(self) -> Path:
         """Where work is kept: what is accepted, once a person has said where, and what is not."""
-        return Path(self._dock.settings.folder) if self._dock.settings.folder else home() / "autosave"
+        return Path(self._dock.settings.folder) if self._dock.settings.folder else autosaves()
 
     def _demand_folder(self) -> bool:
         """Asked for once."""
@@ -265,6 +258,11 @@ class Keeper:
             )
             settings.save()
         return bool(settings.folder)
+
+
+def autosaves() -> Path:
+    """Where work is kept as long as nobody has said where."""
+    return home() / "autosave"
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
 
-from boltzformer import Prompt, SlicePlan
+from boltzformer import Prompt, SlicePlan, Volume
+from boltzformer.dataset import Dataset
 from boltzformer.types import GATE, Annotation, SliceState
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track
@@ -58,3 +60,19 @@ def vouched(annotation: Annotation) -> Annotation:
         scores = {index: score for index, score in known["scores"].items() if int(index) in spoken}
         told[name] = {**known, "scores": scores, "edited": [index for index in known["edited"] if index in spoken]}
     return replace(annotation, provenance={**annotation.provenance, ANSWERED: told})
+
+
+def last_work(folder: Path, volume: Volume, case: str = "") -> tuple[str, Annotation, int | None] | None:
+    """The last that is kept of an image: when, what, and on which revision it stands; None where nothing is.
+
+    `case`: its id, where that is not the usual one.
+    """
+    if not (folder / "dataset.json").is_file():
+        return None
+    dataset = Dataset(folder)
+    name = case or dataset.case_of(volume)
+    draft, known = dataset.draft(name), dataset.entries().get(name)
+    last = dataset.case(name).revisions[-1] if known is not None else None
+    if draft is not None and (last is None or draft.time >= last.time):
+        return draft.time, draft.annotation(volume), None if last is None else last.number
+    return None if last is None else (last.time, vouched(dataset.case(name).annotation), last.number)
