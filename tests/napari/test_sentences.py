@@ -31,11 +31,6 @@ def demand(dock: BoltzFormerDock, condition: str) -> None:
     assert says(dock, condition), f"{condition}: {dock.message.text()!r} instead of {TABLE[condition]!r}"
 
 
-def swapped() -> np.ndarray:
-    """The first two axes change places."""
-    return np.eye(4)[[1, 0, 2, 3]]
-
-
 def turned() -> np.ndarray:
     c, s = np.cos(0.3), np.sin(0.3)
     return np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1]])
@@ -61,9 +56,6 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
         np.zeros((3, 24, 32), np.uint8), name="timed", units=("s", "mm", "mm")
     ),
     "oblique": lambda viewer: viewer.add_image(np.zeros((3, 24, 32), np.uint8), name="oblique", affine=turned()),
-    "axes swapped by an affine": lambda viewer: viewer.add_image(
-        np.zeros((3, 24, 32), np.uint8), name="swapped", affine=swapped()
-    ),
 }
 
 
