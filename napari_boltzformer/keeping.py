@@ -152,9 +152,15 @@ class Keeper:
             return
         self.save(image)
 
-    def save(self, image: Image, then: Callable[[], None] = lambda: None) -> None:
-        """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk."""
-        tracks, folder, case = tracks_of(self._dock.viewer, image), self.folder(), image.metadata.get(CASE, "")
+    def save(
+        self, image: Image, then: Callable[[], None] = lambda: None, tracks: Sequence[Track] | None = None
+    ) -> None:
+        """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk.
+
+        `tracks`: its masks, where they may have left the viewer.
+        """
+        tracks = tracks_of(self._dock.viewer, image) if tracks is None else tracks
+        folder, case = self.folder(), image.metadata.get(CASE, "")
         if not tracks:
             then()
             return

@@ -200,6 +200,7 @@ class BoltzFormerDock(Form):
         for run in self.running.runs:
             if same(gone, run.image):
                 run.job.cancel()
+                self.keeper.save(run.image, tracks=run.tracks)  # a viewer that closes takes its layers out first
         track = track_of(gone)
         if track is not None:
             # Later: within the viewer's own event, adding a layer again would confuse it.

@@ -188,7 +188,7 @@ def test_two_viewers_work_side_by_side_and_one_that_is_closed_during_a_run_leave
     assert second.running.runs
     process = second.session.backend().process
     other.close()
-    process.wait(60)
+    until(qtbot, lambda: process.poll() is not None)
 
     data, options, _ = image_layer(phantom(1, (400, 96, 96)).volume)
     viewer.add_image(data, **options)
