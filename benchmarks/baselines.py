@@ -40,8 +40,9 @@ from boltzformer.types import Volume
 
 CELLS = 32
 """The best box is looked for on a grid of so many cells per side."""
-CHANNELS = (48, 96, 192, 304, 360)
-"""Of the U-Net's levels: 7.1 M parameters with two residual units each, as many as the shipped model has."""
+CHANNELS, FEATURES = (48, 96, 192, 304, 360), 24
+"""Of the U-Net's levels and its output, before one 1×1 convolution per target (53 full-size maps would take half of
+each step): 7.0 M parameters with two residual units each, as many as the shipped model has."""
 SAVE_EVERY = 100
 """Steps between two saved states."""
 
@@ -100,8 +101,8 @@ class Baseline:
     def __init__(self, recipe: Recipe, targets: Sequence[str], device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.targets, self.step, self.device = recipe, {t: n for n, t in enumerate(targets)}, 0, device
-        net = UNet(2, 3, len(targets), channels=CHANNELS, strides=(2,) * (len(CHANNELS) - 1), num_res_units=2)
-        self.net: nn.Module = net.to(device)
+        net = UNet(2, 3, FEATURES, channels=CHANNELS, strides=(2,) * (len(CHANNELS) - 1), num_res_units=2)
+        self.net = nn.Sequential(net, nn.Conv2d(FEATURES, len(targets), 1)).to(device)
         own = recipe.optimizer
         self.mean = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(own.average))
         self.optimizer = torch.optim.AdamW(self.net.parameters(), own.rate, weight_decay=own.weight_decay)
@@ -111,10 +112,10 @@ class Baseline:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.recipe, self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_half(self.device)):
-            every = self.net(_normalised(batch.images.to(self.device)))  # (B, T, S, S)
+            images = _normalised(batch.images.to(self.device)).contiguous(memory_format=torch.channels_last)
+            every = self.net[1](nn.functional.avg_pool2d(self.net[0](images), 2)).float()  # (B, T, S / 2, S / 2)
         rows = torch.tensor([[self.targets[name] for name in names] for names in batch.names], device=self.device)
-        half = nn.functional.avg_pool2d(every.float(), 2)
-        named = half.gather(1, rows[:, :, None, None].expand(-1, -1, *half.shape[-2:]))  # (B, P, S / 2, S / 2)
+        named = every.gather(1, rows[:, :, None, None].expand(-1, -1, *every.shape[-2:]))  # (B, P, S / 2, S / 2)
         masks = batch.masks.to(self.device)
         present = masks.amax((-2, -1)).gt(0).float()
         loss = ((present * dice(named, masks) + cross_entropy(named, masks)) / present.numel()).sum()

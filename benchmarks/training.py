@@ -87,14 +87,18 @@ def speed(name: str, mode: Mode, *, cache: bool, steps: int, batch: int) -> dict
 
 
 def memory(name: str, mode: Mode) -> dict[str, Any]:
-    """Of one step at batch 1, beside what importing costs; in a process of its own."""
+    """Of two steps at batch 1 (the optimizer's moments are born at the end of the first), beside what importing costs.
+
+    In a process of its own.
+    """
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     model, about = model_of(name)
     recipe = replace(recipe_of(about, mode, cache=False, batch=1), side=about.config.image_size)
     found = predict(about, recipe, mode, micro=0, speed=1e12, rank=8, half=fast_half(CPU))
     prepare(model, mode)
     student, pool = Student(model, recipe), Pool(mini()[:4], (), ())
-    student.learn(batch_of(pool, recipe, 0))
+    for step in range(2):
+        student.learn(batch_of(pool, recipe, step))
     measured = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - imported
     return {
         "model": name,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import SlicePlan, SliceResult
-from boltzformer.slicing import LOGIT_STEP
+from boltzformer import Prediction, Prompt, SlicePlan, SliceResult
+from boltzformer.geometry import Array
+from boltzformer.slicing import LOGIT_STEP, to_int8
 
 OVERSHOOT = 0.3
 """Resizing with bicubic weights can raise a peak beside a valley: by less than this share of what lies between."""
@@ -47,6 +48,20 @@ class Kept:
     """Of the prompt among those that were asked together."""
     peak: float
     """The highest logit."""
+    under: Kept | None = None
+    """Where this one looked in a box only: the answer before it, which still holds outside of the box."""
+
+    @property
+    def parts(self) -> Iterator[Kept]:
+        """This answer, and what lies under it."""
+        yield self
+        if self.under is not None:
+            yield from self.under.parts
+
+    @property
+    def only_in_box(self) -> bool:
+        """Whether nobody ever asked for the whole slice."""
+        return all(part.plan.box is not None for part in self.parts)
 
     @property
     def ceiling(self) -> float:
@@ -55,10 +70,36 @@ class Kept:
 
     @property
     def score(self) -> float:
-        return float(self.result.existence[self.number])
+        """The highest of all parts."""
+        return max(float(part.result.existence[part.number]) for part in self.parts)
 
     def shows(self, at: Thresholds) -> bool:
+        """Whether this part may have a mask."""
         return self.result.passes(self.number, at.existence) and self.ceiling >= _logit(at.outline)
+
+    def mask(self, at: Thresholds) -> NDArray[np.bool_]:
+        """Of the whole slice, in the canonical view."""
+        seen = np.zeros(self.plan.slice_shape, bool)
+        if self.shows(at):
+            seen = self.plan.mask(self.result.plane(self.number), at.outline)
+        return self._over(seen, lambda under: under.mask(at))
+
+    def logits(self) -> NDArray[np.float32]:
+        """The same before thresholds; −∞ where it was not looked."""
+        return self._over(self.plan.expand(self.result.plane(self.number)), Kept.logits)
+
+    def _over(self, seen: Array, beneath: Callable[[Kept], Array]) -> Array:
+        if self.under is None:
+            return seen
+        whole = beneath(self.under)
+        whole[self.plan.crop] = seen[self.plan.crop]
+        return whole
+
+    def outside(self, plan: SlicePlan) -> Kept | None:
+        """What of this remains where another plan looks in its box alone."""
+        under = None if self.under is None else self.under.outside(plan)
+        hidden = all(a.start >= b.start and a.stop <= b.stop for a, b in zip(self.plan.crop, plan.crop, strict=True))
+        return under if hidden else replace(self, under=under)
 
 
 class Answers:
@@ -88,9 +129,11 @@ class Answers:
         self._recalled[row], self._voxels[row] = score, voxels
 
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
-        """Holds an answer (its logits stay packed) → its row."""
+        """Holds an answer (its logits stay packed) → its row. One of a box covers what was known there, no more."""
         row = plan.canonical_index(result.index)
-        self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP)
+        before = None if plan.box is None else self._kept.get(row)
+        under = None if before is None else before.outside(plan)
+        self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP, under)
         self._asked_at.pop(row, None)
         self._recalled.pop(row, None)
         return row
@@ -104,22 +147,39 @@ class Answers:
         """What is held of a slice."""
         return self._kept.get(row)
 
+    def score(self, row: int) -> float:
+        """The slice's."""
+        return self._kept[row].score
+
     def bring_back(self, row: int, kept: Kept | None) -> None:
         """What was held before."""
         self.forget(row)
         if kept is not None:
             self._kept[row] = kept
 
-    def alone(self) -> list[SliceResult]:
-        """This prompt's part of all answers, in the order of the stored slices."""
-        return sorted((_alone(kept.result, kept.number) for kept in self._kept.values()), key=lambda one: one.index)
+    @property
+    def in_box_only(self) -> int:
+        """In so many slices nothing but a box was looked at."""
+        return sum(kept.only_in_box for kept in self._kept.values())
+
+    def prediction(self, prompt: Prompt, plan: SlicePlan) -> Prediction:
+        """This prompt's part of all answers, in the order of the stored slices; `plan`: any of the image.
+
+        Where some looked at the whole slice and others in a box, all of them at the size of the image's own voxels.
+        """
+        parts = [part for kept in self._kept.values() for part in kept.parts]
+        plans = {part.plan for part in parts}
+        if len(plans) > 1:
+            plan = replace(plan, size=max(plan.slice_shape), box=None)
+            found = [_at_size(kept, plan) for kept in self._kept.values()]
+        else:
+            plan = next(iter(plans), plan)
+            found = [_alone(part.result, part.number) for part in parts]
+        return Prediction((prompt,), tuple(sorted(found, key=lambda one: one.index)), plan)
 
     def at_present(self, row: int) -> NDArray[np.bool_]:
         """The slice's mask in the canonical view, at the present thresholds."""
-        kept, at = self._kept[row], self.thresholds
-        if kept.shows(at):
-            return kept.plan.mask(kept.result.plane(kept.number), at.outline)
-        return np.zeros(kept.plan.slice_shape, bool)
+        return self._kept[row].mask(self.thresholds)
 
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""
@@ -129,10 +189,10 @@ class Answers:
 
     def stale(self, row: int) -> bool:
         """Whether the mask would be another one than when it was last asked for."""
-        kept, before, now = self._kept[row], self._asked_at.get(row), self.thresholds
-        if before is None or kept.shows(before) != kept.shows(now):
+        parts, before, now = list(self._kept[row].parts), self._asked_at.get(row), self.thresholds
+        if before is None or any(part.shows(before) != part.shows(now) for part in parts):
             return True
-        return kept.shows(now) and before.outline != now.outline
+        return before.outline != now.outline and any(part.shows(now) for part in parts)
 
     def mark(self, row: int) -> Mark:
         """What the slice bar draws; the voxels are those of the mask that was last asked for."""
@@ -140,7 +200,8 @@ class Answers:
         if row not in self._kept:
             return Mark(self._recalled[row], voxels)
         kept = self._kept[row]
-        return Mark(kept.score, voxels, hidden=not voxels and kept.peak >= min(0.0, _logit(self.thresholds.outline)))
+        peak = max(part.peak for part in kept.parts)
+        return Mark(kept.score, voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))
 
     def best(self) -> tuple[float, int]:
         """The highest score, and its row."""
@@ -158,13 +219,14 @@ class Answers:
             return f"not looked yet, 0 of {_slices(count)}"
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
         amount, partial = _amount(sum(voxels.values()), voxel_ml), looked < count
-        filled = sum(one > 0 for one in voxels.values())
+        filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:
-            return f"{amount} so far, {looked} of {_slices(count)}"
+            return f"{amount} so far, {looked} of {_slices(count)}{boxed}"
         if filled:
-            return f"{amount} in {filled} of {_slices(count)}"
+            return f"{amount} in {filled} of {_slices(count)}{boxed}"
         score, row = self.best()
         where = f"looked in {looked} of {_slices(count)} so far" if partial else f"looked in {_slices(count)}"
+        where += boxed
         least = self.thresholds.existence
         digits = 2 if f"{score:.2f}" != f"{least:.2f}" else 4  # rounding must not make it reach what it misses
         if score < least:
@@ -186,6 +248,20 @@ def _alone(result: SliceResult, number: int) -> SliceResult:
         edges=None if result.edges is None else result.edges[only],
         lifted=None if result.lifted is None else result.lifted[only],
     )
+
+
+def _at_size(kept: Kept, plan: SlicePlan) -> SliceResult:
+    """All parts of an answer as one, seen by another plan."""
+    logits = to_int8(plan.to_network(np.maximum(kept.logits(), np.iinfo(np.int8).min * LOGIT_STEP)))
+    existence = np.array([kept.score], kept.result.existence.dtype)
+    return SliceResult(kept.result.index, logits[None], existence)
+
+
+def _boxed(boxed: int, looked: int) -> str:
+    """What must be said where not all of each slice was looked at."""
+    if not boxed:
+        return ""
+    return ", only in the box" if boxed == looked else f", in {boxed} of them only in the box"
 
 
 def _logit(probability: float) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError, io
 from napari_boltzformer.layers import volume_of
+from napari_boltzformer.probability_maps import Maps
 from napari_boltzformer.stored_masks import how_made, label_map, unique_names
 
 if TYPE_CHECKING:
@@ -19,13 +22,28 @@ KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
 
 def export_to(dock: BoltzFormerDock, path: Path) -> list[Path]:
     """Writes the masks of the chosen image, without the objects that are excluded."""
+    return ready_to_write(dock, path)()
+
+
+def ready_to_write(dock: BoltzFormerDock, path: Path) -> Callable[[], list[Path]]:
+    """The masks as they are now, and what writes them; with their probabilities, where those are wanted."""
     layer, tracks = dock.chosen_image(), dock.tracks()
     if layer is None or not tracks:
         raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
-    made = {name: how_made(track) for name, track in zip(unique_names(tracks), tracks, strict=True)}
+    made: dict[str, Any] = {
+        "masks": {name: how_made(track) for name, track in zip(unique_names(tracks), tracks, strict=True)}
+    }
     # The file dialog asked about the file itself; nothing else is replaced without a question.
-    labels, overwrite = label_map(layer, tracks, whole=False), path.exists()
-    return io.write(labels, path, source=volume_of(layer), provenance={"masks": made}, overwrite=overwrite)
+    labels, overwrite, volume = label_map(layer, tracks, whole=False), path.exists(), volume_of(layer)
+    maps = Maps.of(volume, tracks, path) if dock.maps.isChecked() else None
+    if maps is not None:
+        made["probability maps"] = maps.facts
+
+    def write() -> list[Path]:
+        files = [] if maps is None else maps.write(overwrite)
+        return [*io.write(labels, path, source=volume, provenance=made, overwrite=overwrite), *files]
+
+    return write
 
 
 def ask_and_export(dock: BoltzFormerDock) -> None:
@@ -37,9 +55,18 @@ def ask_and_export(dock: BoltzFormerDock) -> None:
     )
     if path:
         try:
-            dock.notice.say("Wrote " + ", ".join(str(written) for written in export_to(dock, Path(path))))
+            write = ready_to_write(dock, Path(path))
+            if dock.maps.isChecked():  # beside the viewer: packing decimals takes seconds
+                dock.notice.say("Writing the masks and their probabilities…")
+                dock.background.do(write, partial(_said, dock))
+            else:
+                _said(dock, write())
         except BoltzFormerError as error:
             dock.notice.fail(str(error))
+
+
+def _said(dock: BoltzFormerDock, written: list[Path]) -> None:
+    dock.notice.say("Wrote " + ", ".join(map(str, written)))
 
 
 def _extension(dock: BoltzFormerDock) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -62,6 +63,8 @@ class FinetuneForm(QWidget):
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
         self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), Notice()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")
+        self.seen = QLabel()
+        self.seen.setToolTip("One picture that was held back: the true outline, before, now")
         self.verdict = _label("")
         self.prompt, self.compare, self.toggle = QComboBox(), QPushButton("Compare"), QPushButton("Before / after")
         self.prompt.setEditable(True)
@@ -90,6 +93,12 @@ class FinetuneForm(QWidget):
         alone = " Times are of the steps alone." if self.unit.currentText() == "steps" else ""
         free = f"{facts['free_gb']:.1f} GB of memory are free"
         self.need.setText(f"Runs on {facts['device'].upper()}; {free}.{alone}{new}")
+
+    def show_seen(self, path: str) -> None:
+        """The last validation's picture, as wide as the form."""
+        shown = QPixmap(path) if path else QPixmap()
+        wide = min(shown.width(), self.curve.width())
+        self.seen.setPixmap(shown.scaledToWidth(wide, Qt.TransformationMode.SmoothTransformation) if wide else shown)
 
     def _takes(self, told: Mapping[str, Any]) -> str:
         """'12 min, 1.2 GB': loading and comparing take the same in every mode, and are not in it."""
@@ -125,6 +134,7 @@ class FinetuneForm(QWidget):
         layout.addLayout(_line(QLabel("Run"), self.run, stretch=1))
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
+        layout.addWidget(self.seen)
         layout.addWidget(self.notice)
         layout.addWidget(self.verdict)
         layout.addWidget(_label("Before and after, on the slice on screen"))

@@ -150,6 +150,7 @@ class FinetunePanel(FinetuneForm):
             self.errand.leave()
         self.errand, self._asked, self.state = errand, session, None
         self.curve.clear()
+        self.show_seen("")
         self.verdict.setText("")
         self.show_state(waiting=True)
 
@@ -178,6 +179,8 @@ class FinetunePanel(FinetuneForm):
         self.progress.setRange(0, max(state.steps, 1 if state.state != "running" else 0))
         self.progress.setValue(state.step)
         self.curve.measured({int(one["at_step"]): float(one["dice"]) for one in state.checks})
+        picture = state.checks[-1].get("picture", "") if state.checks else ""
+        self.show_seen(str(Path(state.output) / picture) if picture else "")
         if state.state == "failed":
             self.notice.fail(state.error)
         elif was is None or state.state == "running" or was.state != state.state:

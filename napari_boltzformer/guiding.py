@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Points, Shapes
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from boltzformer import BoltzFormerError, Guidance
@@ -115,18 +116,24 @@ class Guide:
         def voxel(place: Any) -> tuple[float, float, float]:
             return stored_voxel(volume, (0.0, *place) if image.ndim == 2 else tuple(place))
 
-        points, box = self._layer(POINTS, image), self._layer(BOX, image)
+        points = self._layer(POINTS, image)
         said: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
         if points is not None:
             features = zip(points.data, points.features["here"], points.features["prompt"], strict=True)
             for place, here, whose in features:
                 if whose == prompt:
                     said[bool(here)].append(voxel(place))
-        corners = None
-        if box is not None and len(box.data):
-            drawn = np.asarray(box.data[-1])
-            corners = voxel(drawn.min(axis=0)), voxel(drawn.max(axis=0))
+        drawn = self.drawn(image)
+        corners = None if drawn is None else (voxel(drawn[0]), voxel(drawn[1]))
         return Guidance(tuple(said[True]), tuple(said[False]), corners, prompt)
+
+    def drawn(self, image: Image) -> NDArray[np.float64] | None:
+        """(2, ndim): the ends of the box on an image, as the viewer counts; None without one."""
+        box = self._layer(BOX, image)
+        if box is None or not len(box.data):
+            return None
+        corners = np.asarray(box.data[-1])
+        return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
     def _prompt(self) -> str:
         """The selected mask's, else the first that is typed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -19,6 +19,7 @@ class Keys:
 
     def __init__(self, dock: BoltzFormerDock) -> None:
         self._dock = dock
+        self._held: dict[str, Callable[[Any], Iterator[None]]] = {}
         self._do: dict[str, Callable[[], None]] = {
             RUN_THIS: lambda: dock.this_slice.click(),
             RUN_ALL: lambda: dock.all_slices.click(),
@@ -28,11 +29,17 @@ class Keys:
         """Another key, before layers are bound."""
         self._do[key] = do
 
+    def hold(self, key: str, do: Callable[[Any], Iterator[None]]) -> None:
+        """One that does something as long as it is held, on images and masks; points and boxes keep theirs."""
+        self._held[key] = do
+
     @property
     def used(self) -> tuple[str, ...]:
-        return (*self._do, HIDE)
+        return (*self._do, *self._held, HIDE)
 
     def bind(self, layer: Layer) -> None:
+        for key, hold in self._held.items() if isinstance(layer, Image | Labels) else ():
+            layer.bind_key(key, hold, overwrite=True)
         for key, do in self._do.items():
             layer.bind_key(key, _calls(do), overwrite=True)
         layer.bind_key(HIDE, self._hide, overwrite=True)

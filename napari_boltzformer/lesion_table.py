@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer import LabelMap, Prediction
+from boltzformer import LabelMap
 from boltzformer.io.atomic import new_files
 from boltzformer.lesions import Finding, table, to_csv
 from boltzformer.objects import pieces
@@ -55,7 +55,7 @@ def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
     found: list[Lesion] = []
     for track, name in zip(tracks, unique_names(tracks), strict=True):
         stored = np.ascontiguousarray(plan.view.undo(track.rows > 0)).astype(np.uint8)
-        prediction = Prediction((track.prompt,), tuple(track.kept.alone()), track.plan or plan)
+        prediction = track.kept.prediction(track.prompt, plan)
         rows = table(LabelMap(stored[None], volume.grid, {1: name}), prediction)
         objects = plan.view.apply(pieces(stored))
         sizes = np.bincount(objects.ravel())

@@ -46,7 +46,9 @@ class OnScreen:
     @property
     def plan(self) -> SlicePlan:
         """How the slice lies; the network's size does not matter to a picture."""
-        return SlicePlan.of(self.volume.grid, 1, self.how.get("axis", self.volume.slice_axis))
+        axis, region = self.how.get("axis", self.volume.slice_axis), self.how.get("region")
+        box = None if region is None else region.box(self.volume.grid, axis)
+        return SlicePlan.of(self.volume.grid, 1, axis, box=box)
 
     @property
     def subject(self) -> tuple[object, ...]:

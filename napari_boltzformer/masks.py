@@ -49,6 +49,8 @@ class Track:
         self.runs: list[dict[str, Any]] = []
         self.warning = ""
         """What the model's card says against this prompt."""
+        self.began_from = ""
+        """The layer that a person began from, instead of a run."""
         self.scores: dict[int, float] = {}
         self.spread: dict[int, int] = {}
         """How much several samples disagreed, where they were asked for."""
@@ -136,7 +138,7 @@ class Track:
         if not self.belongs_to_a_person(row):
             self._remember(row)
         self.kept.keep(plan, result, number)
-        self.scores[row], self.how[row] = float(result.existence[number]), how
+        self.scores[row], self.how[row] = self.kept.score(row), how
         self.spread.pop(row, None)  # it was of another answer
         if result.spread is not None:
             self.spread[row] = int(result.spread[number].sum(dtype=np.int64))
@@ -145,10 +147,11 @@ class Track:
     def put(self, row: int, mask: NDArray[np.bool_]) -> bool:
         """The model's answer, outside the undo history; False where the slice is a person's, who is offered it."""
         if self.belongs_to_a_person(row):
-            if np.array_equal(self.rows[row] > 0, mask):
+            offered = self._offered(row, mask)
+            if np.array_equal(self.rows[row] > 0, offered):
                 self.proposals.pop(row, None)
             else:
-                self.proposals[row] = np.packbits(mask)
+                self.proposals[row] = np.packbits(offered)
             return False
         self.proposals.pop(row, None)
         self._remember(row)
@@ -159,7 +162,7 @@ class Track:
         """The same answer at other thresholds, which is no run; False where the slice is a person's."""
         if self.belongs_to_a_person(row):
             if row in self.proposals:
-                self.proposals[row] = np.packbits(mask)
+                self.proposals[row] = np.packbits(self._offered(row, mask))
             return False
         self._write(row, mask)
         return True
@@ -176,11 +179,23 @@ class Track:
 
     def change(self, row: int, mask: NDArray[np.bool_]) -> None:
         """On a person's behalf: one step of undo, outside of which nothing of theirs is touched."""
-        where = np.nonzero(self.rows[row] != mask)  # also what was painted with another label
-        self._stroked.add(row)
-        self.touched.add(row)
-        places = where if self.layer.ndim == 2 else (np.full(len(where[0]), row), *where)
-        self.layer.data_setitem(places, mask[where].astype(np.uint8).tolist())
+        self.change_all({row: mask})
+
+    def change_all(self, masks: Mapping[int, NDArray[np.bool_]]) -> list[int]:
+        """The same for several slices, as one step → those that are other ones now."""
+        found: list[tuple[NDArray[np.intp], ...]] = []
+        values: list[NDArray[np.uint8]] = []
+        for row, mask in masks.items():
+            where = np.nonzero(self.rows[row] != mask)  # also what was painted with another label
+            if len(where[0]):
+                self._stroked.add(row)
+                self.touched.add(row)
+                found.append((np.full(len(where[0]), row), *where))
+                values.append(mask[where].astype(np.uint8))
+        if found:
+            places = tuple(np.concatenate(axis) for axis in zip(*found, strict=True))
+            self.layer.data_setitem(places[-self.layer.ndim :], np.concatenate(values).tolist())
+        return [int(one[0][0]) for one in found]
 
     def revert(self) -> int:
         """Takes back what the last run wrote, but for slices that a person has touched since → how many slices."""
@@ -225,6 +240,15 @@ class Track:
                 self._written[row] = np.packbits(self.rows[row] > 0)
         self._hand = set(edited)
         self.touched |= self._hand
+
+    def _offered(self, row: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where only a box was looked at, what is a person's stays theirs outside of it."""
+        kept = self.kept.of(row)
+        if kept is None or kept.plan.box is None:
+            return mask
+        offered = self.rows[row] > 0
+        offered[kept.plan.crop] = mask[kept.plan.crop]
+        return offered
 
     def _remember(self, row: int) -> None:
         """For `revert`: as it was when the run began."""

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
+from napari_boltzformer.closer import in_box
 from napari_boltzformer.masks import Track
 from napari_boltzformer.prompts import AMBER
 
@@ -53,7 +54,7 @@ def sentence(track: Track, on_screen: int, objects: int | None) -> str:
     """'MS lesion · score 0.83 · this slice · 2 objects', and what speaks against it."""
     parts = [track.name]
     if track.scores:
-        parts += [f"score {max(track.scores.values()):.2f}", where(track, on_screen)]
+        parts += [f"score {max(track.scores.values()):.2f}", where(track, on_screen), *in_box(track)]
     if objects is not None:
         parts.append("1 object" if objects == 1 else f"{objects} objects")
     edited = "\n" + track.warning if track.warning else ""

@@ -112,7 +112,8 @@ class Run:
         edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
         names = ", ".join(sorted(self.lost))
         lost = f" The layer of '{names}' was removed or changed, so it got no masks." if names else ""
-        return f"Looked in {counted(self.done)}; found {', '.join(parts)}.{edits}{lost}"
+        boxed = ", only in the box" if self._plan is not None and self._plan.box is not None else ""
+        return f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}"
 
 
 def counted(slices: int) -> str:

@@ -83,7 +83,8 @@ class Running:
     def how(self, layer: Image, volume: Volume, guidance: Guidance | None = None) -> dict[str, Any]:
         """What a question says beside its prompts, as it would be asked now."""
         window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
-        return {"seed": SEED, "window": window, "guidance": guidance, "model": model}
+        region = self._dock.closer.region(layer, volume)
+        return {"seed": SEED, "window": window, "guidance": guidance, "model": model, "region": region}
 
     def follow(self, run: Run) -> None:
         """Shows how far it is, and takes its answers."""

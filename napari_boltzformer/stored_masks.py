@@ -54,6 +54,7 @@ def how_made(track: Track) -> dict[str, Any]:
     return {
         "prompt": track.prompt.text,
         "warning": track.warning,
+        **({"began from": track.began_from} if track.began_from else {}),
         "runs": track.runs,
         "thresholds, as shown": asdict(track.kept.thresholds),
         "slices edited, as shown": track.edited_rows(),

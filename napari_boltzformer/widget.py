@@ -17,8 +17,10 @@ from boltzformer import BoltzFormerError, Session
 from boltzformer.samples import Sample, sample
 from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
+from napari_boltzformer.between import fill_between
 from napari_boltzformer.bottom import Bottom
 from napari_boltzformer.case_list import CaseList, open_list
+from napari_boltzformer.closer import Closer
 from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.engine_panel import EnginePanel, means_of
 from napari_boltzformer.exporting import ask_and_export
@@ -32,6 +34,7 @@ from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volum
 from napari_boltzformer.lesion_table import LesionTable, open_table
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
+from napari_boltzformer.objects_tool import ObjectsTool
 from napari_boltzformer.opening import Opening
 from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
@@ -39,6 +42,7 @@ from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
 from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
+from napari_boltzformer.starting_from import ask_and_use
 from napari_boltzformer.trouble import Log, ask_and_report
 
 if TYPE_CHECKING:
@@ -67,6 +71,9 @@ class BoltzFormerDock(Form):
         self.point = self.add_more("Here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
+        self.use_layer = self.add_more("Use layer…")
+        self.between = self.add_more("Fill between slices")
+        self.closer = Closer(self)
         self.running = Running(self)
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
@@ -76,15 +83,17 @@ class BoltzFormerDock(Form):
         self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
-        self.unsure, self.ring = (
+        self.unsure, self.ring, self.maps = (
             QCheckBox("4 samples: where is it unsure?"),
             QCheckBox("Ring tiny objects"),
+            QCheckBox("Export also writes the probability maps"),
         )
         self.unsure.setChecked(self.settings.samples > 1)
         self.ring.setChecked(self.settings.rings)
         for box in (self.unsure, self.ring):
             self.more_layout.addWidget(box)
             box.toggled.connect(self._on_choice)
+        self.more_layout.addWidget(self.maps)
         self.more_layout.addWidget(self.means)
         self.more.toggled.connect(lambda _: self.seeing.show_picture())
         self._connect()
@@ -261,6 +270,7 @@ class BoltzFormerDock(Form):
         self.keys.add("n", self.keeper.next_doubtful)
         self.keys.add(",", lambda: self.bottom.step(-1))
         self.keys.add(".", lambda: self.bottom.step(1))
+        ObjectsTool(self)
         for button, do in (
             (self.example, self._on_example),
             (self.this_slice, lambda: self.running.start(only_this=True)),
@@ -280,6 +290,8 @@ class BoltzFormerDock(Form):
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
             (self.box, self.guide.box),
+            (self.use_layer, lambda: ask_and_use(self)),
+            (self.between, lambda: fill_between(self)),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
         self.prompt.run.connect(self._on_run)

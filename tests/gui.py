@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QFileDialog, QLineEdit
+from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QComboBox, QFileDialog, QInputDialog, QLineEdit
 
 from napari_boltzformer.masks import Track
 from napari_boltzformer.widget import BoltzFormerDock
@@ -69,3 +69,18 @@ def canvas(viewer: Any) -> Any:
     """The widget that napari draws on, found as any Qt program could."""
     top = next(one for one in QApplication.topLevelWidgets() if one.inherits("QMainWindow") and one.isVisible())
     return next(one for one in top.findChildren(object) if type(one).__name__ == "CanvasBackendDesktop")
+
+
+def answer_choice(text: str) -> None:
+    """Chooses in the open question's list and presses OK, as a person would."""
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QInputDialog):
+            QTimer.singleShot(50, answer)
+            return
+        box = dialog.findChild(QComboBox)
+        box.setCurrentIndex(box.findText(text))
+        QTest.keyClick(dialog, Qt.Key.Key_Return)
+
+    QTimer.singleShot(50, answer)

@@ -27,6 +27,7 @@ TORCH_FREE = [
         "packing.py",
         "resampling.py",
         "postprocess.py",
+        "probability.py",
         "vocabulary.py",
         "guidance.py",
         "protocol",

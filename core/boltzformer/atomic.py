@@ -30,6 +30,13 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """The whole content of a file, in a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
 def flush(path: Path) -> None:
     """To the disk: what a file holds, or which names a folder has."""
     if path.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ TURNED = frozenset({"cell", "tissue", "kidney", "blood", "skin", "colon", "neuro
 MIXED = frozenset({"abdomen"})
 """Where sources disagree about up and down (see the data's list of flaws): flipped now and then."""
 
+LESIONS = ("lesion", "tumor", "metastasis", "nodule", "exudate", "hemorrhage", "edema", "mass", "glioma", "ulcer")
+"""Words in the names of targets that may be of any size where they are; organs are not."""
+FARTHEST = 40
+"""Pixels that a lesion spreads."""
 FAINT = 6.0
 """Gray values between an object and its surroundings below which it is not made larger: nobody would see it."""
 PLAIN = (20.0, 90.0)
@@ -44,6 +48,8 @@ class Strength:
     """Share of the samples that get another picture's lesion, where there is one."""
     grow: float = 0.0
     """Pasted lesions are made larger, up to this share of the picture."""
+    spread: float = 0.0
+    """Share of the samples whose own lesions are made larger where they are, as far as the tissue goes."""
     window: float = 0.0
     """Share of the samples that are shown darker, or brighter with white cut off, as other windows would."""
     whole: float = 0.5
@@ -138,8 +144,9 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
     gamma = float(np.exp(rng.uniform(math.log(low), math.log(high))))
     image = (image / 255).clamp(0, 1)
     if strength.window and rng.random() < strength.window:
-        low, white = image.max() * rng.uniform(0, 0.12), image.max() * math.exp(rng.uniform(math.log(0.5), math.log(2)))
-        image = ((image - low) / (white - low).clamp(min=0.05)).clamp(0, 1)
+        brightest = float(image.max())
+        black, white = brightest * rng.uniform(0, 0.12), brightest * math.exp(rng.uniform(math.log(0.5), math.log(2)))
+        image = ((image - black) / max(0.05, white - black)).clamp(0, 1)
     image = image**gamma
     contrast, brightness = rng.uniform(0.85, 1.15), rng.uniform(-0.06, 0.06)
     dark = image == 0  # the background of cut-out organs and of padding stays black
@@ -151,6 +158,49 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
         noise = torch.randn(image.shape[1:], generator=generator).to(image.device)
         image = image + noise * float(rng.uniform(0, strength.noise))
     return image.clamp(0, 1) * 255
+
+
+def spread(picture: Picture, target: str, rng: np.random.Generator, *, grow: float) -> Picture:
+    """The picture's own lesions, larger where they are: up to that share of it, through tissue as bright."""
+    mask = picture.masks[target].bool()
+    gray, around = picture.pixels.float().mean(0), _wider(mask, 5) & ~mask
+    around &= gray > 0
+    if not any(word in target for word in LESIONS) or not bool(mask.any()) or not bool(around.any()):
+        return picture
+    inside, outside = float(gray[mask].mean()), float(gray[around].mean())
+    contrast = inside - outside
+    wanted = grow * math.exp(rng.uniform(-3, 0)) * mask.numel()
+    if abs(contrast) < FAINT or int(mask.sum()) >= wanted:
+        return picture
+    free = (gray > 0.6 * min(inside, outside)) & (gray < 1.3 * max(inside, outside))
+    for name, other in picture.masks.items():
+        free &= (other == 0) | (name == target)
+    field = torch.from_numpy(rng.random((1, 1, 40, 40), np.float32)).to(gray.device)
+    free &= F.interpolate(field, mask.shape, mode="bicubic")[0, 0] > rng.uniform(0.2, 0.5)  # rather here than there
+    larger = mask
+    for step in range(FARTHEST):
+        before, larger = larger, larger | (_wider(larger, 1, crosswise=step % 2 == 0) & free)
+        if int(larger.sum()) >= wanted or torch.equal(before, larger):
+            break
+    larger = mask | ((F.avg_pool2d(larger[None].float(), 7, 1, 3)[0] > 0.5) & (gray > 0.6 * min(inside, outside)))
+    plain = math.copysign(max(abs(contrast), float(rng.uniform(*PLAIN))), contrast)
+    change = (larger & ~mask) * (plain * float(rng.uniform(0.8, 1.1))) + mask * (plain - contrast)
+    soft = F.avg_pool2d(F.pad(change[None], (2, 2, 2, 2)), 5, 1)
+    pixels = (picture.pixels.float() + soft).clamp(0, 255).round().to(torch.uint8)
+    return _with(picture, pixels, target, larger.to(torch.uint8))
+
+
+def _wider(mask: Tensor, by: int, *, crosswise: bool = False) -> Tensor:
+    plane, side = mask[None].float(), 2 * by + 1
+    if crosswise:
+        across, down = F.max_pool2d(plane, (1, side), 1, (0, by)), F.max_pool2d(plane, (side, 1), 1, (by, 0))
+        return torch.maximum(across, down)[0] > 0
+    return F.max_pool2d(plane, side, 1, by)[0] > 0
+
+
+def _with(picture: Picture, pixels: Tensor, target: str, mask: Tensor) -> Picture:
+    half = F.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
+    return replace(picture, pixels=pixels, half=half, masks={**picture.masks, target: mask}, centred=False)
 
 
 def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generator, *, grow: float = 0.0) -> Picture:
@@ -208,15 +258,4 @@ def paste(picture: Picture, donor: Picture, target: str, rng: np.random.Generato
         (soft * (piece + offset) + (1 - soft) * below).clamp(0, 255).round().to(torch.uint8)
     )
     new[window] |= (shape > 0).to(torch.uint8)
-    half = F.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
-    return Picture(
-        pixels,
-        half,
-        {**picture.masks, target: new},
-        picture.prompts,
-        picture.group,
-        picture.modality,
-        picture.anatomy,
-        picture.source,
-        False,
-    )
+    return _with(picture, pixels, target, new)

@@ -20,12 +20,12 @@ from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
 from boltzformer.guidance import Guidance
 from boltzformer.intensity import Window
-from boltzformer.postprocess import sigmoid, smoothed
+from boltzformer.postprocess import smoothed
+from boltzformer.probability import probabilities, spread
 from boltzformer.region import Region
 from boltzformer.reproduce import reproduce
 from boltzformer.request import FOUND, Request
 from boltzformer.show import Show
-from boltzformer.slicing import LOGIT_STEP
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
 
 
@@ -193,29 +193,6 @@ class Casework:
         others = tuple(axis for axis in range(3) if axis != prediction.plan.axis)
         areas = labels.mask(prompt + 1).sum(axis=others)
         return [max(prediction.slices, key=lambda one: (int(areas[one.index]), float(one.existence[prompt]))).index]
-
-
-def probabilities(prediction: Prediction, prompt: int) -> NDArray[np.float32]:
-    """(z, y, x): each voxel's probability before threshold and existence gate; 0 in slices that were not looked at."""
-    plan = prediction.plan
-    stored = np.zeros(plan.grid.shape, np.float32)
-    seen = plan.view.apply(stored)
-    for one in prediction.slices:
-        seen[plan.canonical_index(one.index)] = sigmoid(plan.expand(one.plane(prompt)))
-    return stored
-
-
-def spread(prediction: Prediction, prompt: int) -> NDArray[np.float32] | None:
-    """(z, y, x): standard deviation of each voxel's probability over the samples; None for a single one."""
-    plan = prediction.plan
-    stored = np.zeros(plan.grid.shape, np.float32)
-    seen = plan.view.apply(stored)
-    for one in prediction.slices:
-        if one.spread is None:
-            return None
-        levels = (one.spread[prompt] // 2).astype(np.int8)  # 127 is the largest there is, 0.5
-        seen[plan.canonical_index(one.index)] = np.clip(plan.expand(levels) / LOGIT_STEP / 254, 0, 0.5)
-    return stored
 
 
 def _fits(engine: Engine) -> Callable[[str], bool]:

@@ -106,8 +106,10 @@ class Corpus:
         if plain:
             where = f"{picture.anatomy} {picture.modality}"
             asked = [(name, f"{name} in {where}" if rng.random() < plain else text) for name, text in asked]
+        donors: list[Picture] = []
         known = self._donors.get((target, picture.modality, picture.anatomy), [])
-        donors = () if not known or rng.random() >= paste else [_pick(rng, known) for _ in range(rng.integers(MOST_PASTED) + 1)]
+        if known and rng.random() < paste:
+            donors = [_pick(rng, known) for _ in range(rng.integers(MOST_PASTED) + 1)]
         return Choice(picture, target, tuple(asked), tuple(donors))
 
     def _absent(self, rng: np.random.Generator, picture: Picture) -> str:

@@ -229,6 +229,8 @@ def _sample(
     strength = recipe.augmentation
     choice = corpus.choose(rng, present=recipe.present, paste=strength.paste, plain=recipe.plain)
     picture = choice.picture
+    if strength.spread and rng.random() < strength.spread:
+        picture = augment.spread(picture, choice.focus, rng, grow=strength.grow)
     for donor in choice.donors:
         picture = augment.paste(picture, donor, choice.focus, rng, grow=strength.grow)
     look = augment.look_at(picture, choice.focus, side, strength, rng, whole=whole)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from finetune_runs import ENVIRONMENT, command, manifest, run
+from PIL import Image
 from processes import ended
 
 from boltzformer import checkpoint
@@ -63,6 +64,13 @@ def test_the_folder_tells_the_whole_story(whole: Path) -> None:
     assert "<polyline" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "promoted" in json.loads((whole / "gate.json").read_text())
+    checks = [json.loads(line) for line in (whole / "checks.jsonl").read_text().splitlines()]
+    for check in checks:  # a small picture as it went: the truth, before, now
+        image = Image.open(whole / check["picture"])
+        assert image.size[0] > 2.5 * image.size[1] > 0
+    told = [json.loads(line) for line in (whole / "stdout").read_text().splitlines()]
+    assert [one["picture"] for one in told if one.get("event") == "validation"] == [one["picture"] for one in checks]
+    assert checks
 
 
 def test_killed_before_its_first_state_it_begins_anew_and_when_finished_resuming_changes_nothing(

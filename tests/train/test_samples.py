@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boltzformer.augment import Look, Strength, look_at, paste, regrade
+from boltzformer.augment import Look, Strength, look_at, paste, regrade, spread
 from boltzformer.corpus import Corpus, Picture, band, not_here
 from boltzformer.manifest import Row
 
@@ -130,6 +130,31 @@ def test_pasted_objects_grow_when_asked() -> None:
     assert min(one for one in added if one > 0) >= 64
     plain = [paste(picture, donor, "box", np.random.default_rng(seed)) for seed in range(20)]
     assert {int(one.masks["box"].sum()) - 1 for one in plain} <= {0, 100}
+
+
+def test_lesions_spread_where_they_are_and_not_into_others_or_the_dark() -> None:
+    plain = square(200, 200, (90, 100, 90, 100))
+    pixels = plain.pixels.clone()
+    pixels[:, :, 110:] = 5  # beside it, nothing that a lesion could spread to
+    other = torch.zeros_like(plain.masks["box"])
+    other[:88] = 1
+    picture = replace(plain, pixels=pixels, masks={"brain lesion": plain.masks["box"], "organ": other})
+    made = [spread(picture, "brain lesion", np.random.default_rng(seed), grow=0.2) for seed in range(20)]
+    for one in made:
+        mask = one.masks["brain lesion"]
+        assert (mask >= picture.masks["brain lesion"]).all()
+        assert not mask[:, 112:].any()
+        assert not mask[:85].any()
+        assert torch.equal(one.masks["organ"], other)
+    sizes = [int(one.masks["brain lesion"].sum()) for one in made]
+    assert max(sizes) > 1000
+    assert max(sizes) < 0.2 * 200 * 200
+    largest = made[int(np.argmax(sizes))]
+    new = (largest.masks["brain lesion"] > 0) & (picture.masks["brain lesion"] == 0)
+    assert float(largest.pixels[0][new].float().mean()) > float(picture.pixels[0][new].float().mean()) + 15
+    assert (
+        spread(replace(picture, masks={"organ": other}), "organ", np.random.default_rng(0), grow=0.5).pixels is pixels
+    )
 
 
 def test_prompts_are_also_put_together_as_users_type_them(corpus: Corpus) -> None:

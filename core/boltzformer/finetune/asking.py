@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.casework import probabilities
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.corpus import Picture
 from boltzformer.devices import Place
@@ -16,6 +15,7 @@ from boltzformer.engine import Engine
 from boltzformer.geometry import Grid
 from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.probability import probabilities
 from boltzformer.types import Prediction, Volume
 
 

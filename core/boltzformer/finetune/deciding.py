@@ -19,6 +19,7 @@ from boltzformer.finetune.need import Predicted, available, matrix_speed, predic
 from boltzformer.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options
 from boltzformer.finetune.prompts import new_targets, phrases_of
 from boltzformer.finetune.replay import mini
+from boltzformer.finetune.together import Together
 from boltzformer.train import fast_half
 
 ROOM = 0.9
@@ -30,7 +31,7 @@ LEAST_STEPS = 20
 BY_QUALITY: tuple[Mode, ...] = ("full", "lora", "decoder", "existence")
 
 
-def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.device, world: int) -> Frozen:
+def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.device, team: Together) -> Frozen:
     """Everything but the steps that --minutes allows, which are measured later."""
     half = fast_half(device) and options.precision == "auto"
     threads = options.threads or _cores()
@@ -44,10 +45,10 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
 
     mode, micro = _mode(options, look, steps, free)
     recipe = options.recipe(base.config, mode, steps)
-    if recipe.batch % world or (recipe.final.share and recipe.final.batch % world):
+    if recipe.batch % team.world or (recipe.final.share and recipe.final.batch % team.world):
         raise BoltzFormerError(
-            f"{world} processes can't share batches of {recipe.batch} and {recipe.final.batch} pictures evenly: "
-            f"give a --batch that is a multiple of {world}."
+            f"{team.world} processes can't share batches of {recipe.batch} and {recipe.final.batch} pictures evenly: "
+            f"give a --batch that is a multiple of {team.world}."
         )
     learnt = {} if mode == "existence" else _learnt(base, lessons)
     return Frozen(
@@ -66,13 +67,14 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         targets=options.targets,
         learnt=learnt,
         check_every=max(1, math.ceil(steps / CHECKS)),
-        world=world,
+        world=team.world,
         environment={
             "napari-boltzformer": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "system": platform.platform(),
             "bfloat16": half,
+            "launch": team.launch,
         },
     )
 

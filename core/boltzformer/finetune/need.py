@@ -19,7 +19,7 @@ from boltzformer.recipe import Recipe
 
 TRANSIENT = 1.25
 """What a backward pass holds beside what the forward pass saved, as a multiple of that: measured (benchmarks)."""
-WORK_BYTES = 150_000_000
+WORK_BYTES = 190_000_000
 """Of what does not depend on the model: pictures, batches, libraries' work space; measured (benchmarks/training.py)."""
 EFFICIENCY = 0.25
 """Share of a matrix product's speed that a whole model reaches."""

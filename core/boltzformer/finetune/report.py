@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.atomic import write_bytes
 from boltzformer.corpus import Picture
 from boltzformer.finetune.asking import Reply
 from boltzformer.finetune.folder import Folder
@@ -64,10 +65,9 @@ def write(
     if checks:
         curves.append(_curve("Dice held back", [c["at_step"] for c in checks], [c["dice"] for c in checks]))
     shown = []
-    (folder.path / "pictures").mkdir(exist_ok=True)
     for number, pair in enumerate(pairs):
         png = _picture(pair, gate_before, gate_after)
-        (folder.path / "pictures" / f"{number}.png").write_bytes(png)
+        write_bytes(folder.path / "pictures" / f"{number}.png", png)
         caption = html.escape(f"{pair.target}: true outline, before, after")
         shown.append(f"<figure><img src='{_inline(png)}' alt='{caption}'><figcaption>{caption}</figcaption></figure>")
     verdict = (
@@ -85,6 +85,13 @@ Research only, not for clinical use.</p>
 <h2>How it was made</h2><pre>{html.escape(frozen.to_json())}</pre></html>
 """
     folder.write("report.html", page)
+
+
+def thumbnail(folder: Folder, step: int, pair: Pair) -> str:
+    """Truth, before, and after so many steps: where the PNG lies in the folder."""
+    name = f"pictures/step-{step:08d}.png"
+    write_bytes(folder.path / name, _picture(pair, 0.0, 0.0))
+    return name
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ import torch
 from boltzformer import checkpoint, devices
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.finetune import gate
-from boltzformer.finetune.asking import asked, engine_with, macro
+from boltzformer.finetune import gate, report
+from boltzformer.finetune.asking import asked, engine_with, macro, replies
 from boltzformer.finetune.board import Board
 from boltzformer.finetune.deciding import by_mode, decide, planned
 from boltzformer.finetune.ending import finish
@@ -85,20 +85,39 @@ def finetune(
 ) -> Iterator[Event]:
     """Teaches a model from a manifest or a dataset. `stop` is asked after every step, `agree` once, with the plan.
 
-    `began` is the monotonic time that --minutes counts from.
+    `began` is the monotonic time that --minutes counts from. Of several processes only the first tells.
     """
-    folder, team = Folder(output), Together.of_environment()
-    if folder.begun and not resume and not dry:
+    team = Together.of_environment()
+    for event in _events(options, Folder(output), team, resume, dry, stop, agree, began):
+        if team.leads:
+            yield event
+
+
+def _events(
+    options: Options,
+    folder: Folder,
+    team: Together,
+    resume: bool,
+    dry: bool,
+    stop: Callable[[], bool],
+    agree: Callable[[Mapping[str, Any]], bool],
+    began: float | None,
+) -> Iterator[Event]:
+    output = folder.path
+    begun, done, frozen = team.same((folder.begun, folder.done, folder.frozen()))  # before anyone changes it
+    # torchrun repeats its whole command after a loss: the run that it began itself goes on.
+    resume = resume or (team.again and frozen is not None and frozen.environment.get("launch") == team.launch)
+    if begun and not resume and not dry:
         raise BoltzFormerError(f"{output} already holds a run: give --resume to go on with it, or a new --output.")
-    if resume and folder.done:
+    if resume and done:
         told = json.loads((output / DONE).read_text("utf-8"))
         yield Finished(output / MODEL, {**told, "already": True})
         return
-    base, lessons, frozen = _read(options, folder)
+    base, lessons = _read(options, folder, frozen)
     for warning in lessons.warnings():
         yield Note(warning)
     place = devices.choose(options.device if frozen is None else frozen.device)
-    draft = frozen or decide(options, base, lessons, place.device, team.world)
+    draft = frozen or decide(options, base, lessons, place.device, team)
     facts = planned(draft, options, base, lessons, place.device)
     if dry:
         facts["modes"] = by_mode(draft, options, base, lessons, place.device)
@@ -115,9 +134,8 @@ def finetune(
             folder.leave()
 
 
-def _read(options: Options, folder: Folder) -> tuple[Checkpoint, Lessons, Frozen | None]:
+def _read(options: Options, folder: Folder, frozen: Frozen | None) -> tuple[Checkpoint, Lessons]:
     """Model and data, checked against what a run that goes on began with."""
-    frozen = folder.frozen()
     base = checkpoint.read(checkpoint.resolve(options.model if frozen is None else frozen.model))
     if frozen is not None and base.sha256 != frozen.parent:
         raise CheckpointError(f"{base.path} is not the model that {folder.path} began with: put that one back.")
@@ -132,7 +150,7 @@ def _read(options: Options, folder: Folder) -> tuple[Checkpoint, Lessons, Frozen
         raise BoltzFormerError(
             f"{options.source} has changed since {folder.path} began: choose a new --output to learn from it."
         )
-    return base, lessons, frozen
+    return base, lessons
 
 
 class _Run:
@@ -260,7 +278,11 @@ class _Run:
     def _check(self, student: Student, checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Dice of what is taught, by size, on what was held back; the best weights so far are kept."""
         with student.averaged() as model:
-            cases = asked(engine_with(model, self.start.base, self.start.place), self.start.validation[:CHECKED])
+            engine = engine_with(model, self.start.base, self.start.place)
+            cases = asked(engine, self.start.validation[:CHECKED])
+            picture, target = self.start.shown[0]
+            text = picture.prompts[target][0]
+            pair = report.Pair(picture, target, self.start.before[0][text], replies(engine, picture, [text])[text])
         present = sum(case.area > 0 for case in cases)
         score = macro([case for case in cases if case.target in self.start.lessons.targets], 0.0) or 0.0
         facts = {
@@ -268,6 +290,7 @@ class _Run:
             "dice": round(score, 6),
             "masks": present,
             "bands": gate.by_band(cases, 0.0),
+            "picture": report.thumbnail(self.folder, student.step, pair),
             "best": present >= TELLING and score > max((one["dice"] for one in checks), default=-1.0),
         }
         if facts["best"]:

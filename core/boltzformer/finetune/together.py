@@ -18,19 +18,25 @@ class Together:
 
     rank: int = 0
     world: int = 1
+    launch: str = ""
+    """The name that torchrun gave this call of it."""
+    again: bool = False
+    """Whether torchrun started us anew because a process was lost."""
 
     @staticmethod
     def of_environment() -> Together:
         """As torchrun tells it; alone without it."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
+        launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
+        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
         if world == 1:
-            return Together()
+            return Together(launch=launch, again=again)
         if not distributed.is_initialized():
             gpu = torch.cuda.is_available()
             if gpu:
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             distributed.init_process_group("nccl" if gpu else "gloo")
-        return Together(distributed.get_rank(), world)
+        return Together(distributed.get_rank(), world, launch, again)
 
     @property
     def leads(self) -> bool:

@@ -1,0 +1,102 @@
+"""Fill between slices: shapes between two slices that are a person's, by their signed distances. No model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer import BoltzFormerError
+from boltzformer.objects import pieces
+from napari_boltzformer.masks import Track
+from napari_boltzformer.run import counted
+
+if TYPE_CHECKING:
+    from napari_boltzformer.widget import BoltzFormerDock
+
+Mask = NDArray[np.bool_]
+
+
+def fill_between(dock: BoltzFormerDock) -> None:
+    """In the selected mask, around the slice on screen; one step of undo."""
+    track = dock.active_track()
+    if track is None:
+        dock.notice.say("There is no mask to fill: run a prompt, paint on two slices, then fill between them.")
+        return
+    try:
+        sentence = fill(track, dock.row())
+    except BoltzFormerError as error:
+        dock.notice.say(str(error))
+        return
+    dock.running.recount(track)
+    dock.notice.say(sentence)
+    dock.show_results()
+
+
+def fill(track: Track, row: int) -> str:
+    """Adds to the slices between the two, those left out that a person spoke of → what was done."""
+    own = {one for one in track.touched if track.belongs_to_a_person(one)}
+    first, last = neighbours([one for one in own if track.rows[one].any()], row, track.name)
+    ends = track.rows[first] > 0, track.rows[last] > 0
+    spacing = np.abs(np.asarray(track.layer.scale)[-2:])
+    shares = {one: (one - first) / (last - first) for one in range(first + 1, last) if one not in own}
+    shapes = interpolated(*ends, list(shares.values()), (float(spacing[0]), float(spacing[1])))
+    filled = dict(zip(shares, shapes, strict=True))
+    changed = track.change_all({one: (track.rows[one] > 0) | shape for one, shape in filled.items()})
+    if not changed:
+        return f"Nothing to fill between slices {first} and {last}: the two shapes vanish on the way, or are there."
+    between = f"slice {changed[0]}" if len(changed) == 1 else f"slices {changed[0]} to {changed[-1]}"
+    rest = last - first - 1 - len(changed)
+    left = f" {counted(rest)} between stayed untouched." if rest else ""
+    return (
+        f"Filled '{track.name}' in {between}, between {first} and {last}; nothing was taken away there.{left} "
+        "One Ctrl+Z takes it back."
+    )
+
+
+def neighbours(own: Sequence[int], row: int, name: str) -> tuple[int, int]:
+    """The two of a person's slices that the slice on screen lies between; if it is one itself, the nearest other."""
+    below, above = [one for one in own if one < row], [one for one in own if one > row]
+    if row in own:
+        gaps = [(min(pair), max(pair)) for pair in ((row, max(below, default=row)), (row, min(above, default=row)))]
+        gaps = [(a, b) for a, b in gaps if b - a > 1]
+        if gaps:
+            return min(gaps, key=lambda gap: gap[1] - gap[0])
+    elif below and above:
+        return max(below), min(above)
+    raise BoltzFormerError(
+        f"There is nothing to fill between: paint '{name}' on two slices with others between them, and stay on the "
+        "second one or go between them."
+    )
+
+
+def interpolated(first: Mask, last: Mask, shares: Sequence[float], spacing: tuple[float, float]) -> list[Mask]:
+    """Shapes on the way from one mask to another, at shares from 0 to 1. Single objects move as they change."""
+    from scipy.ndimage import center_of_mass, shift
+
+    inside = np.nonzero(first | last)
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
+    ends = first[box], last[box]
+    lone = all(int(pieces(mask).max(initial=0)) == 1 for mask in ends)
+    way = np.subtract(center_of_mass(ends[1]), center_of_mass(ends[0])) if lone else np.zeros(2)
+    margin = 1 + int(np.ceil(np.abs(way).max()))  # so that nothing moves in from beyond the edge
+    start, end = (_signed_distance(np.pad(mask, margin), spacing) for mask in ends)
+    found = []
+    for share in shares:
+        a, b = start, end
+        if way.any():
+            a, b = shift(a, share * way, order=1, mode="nearest"), shift(b, (share - 1) * way, order=1, mode="nearest")
+        whole = np.zeros(first.shape, bool)
+        whole[box] = ((1 - share) * a + share * b > 0)[margin:-margin, margin:-margin]
+        found.append(whole)
+    return found
+
+
+def _signed_distance(mask: Mask, spacing: tuple[float, float]) -> NDArray[np.float64]:
+    """To the mask's border, in mm; positive inside."""
+    from scipy.ndimage import distance_transform_edt
+
+    signed: NDArray[np.float64] = distance_transform_edt(mask, spacing) - distance_transform_edt(~mask, spacing)
+    return signed

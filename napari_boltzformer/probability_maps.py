@@ -1,0 +1,73 @@
+"""The model's own probabilities as files beside exported masks: on the stored grid, before thresholds and edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer import BoltzFormerError, Prompt, Volume, io
+from boltzformer.cases import slugs
+from boltzformer.postprocess import sigmoid
+from napari_boltzformer.answers import Kept
+from napari_boltzformer.layers import plan_of
+from napari_boltzformer.masks import Track
+from napari_boltzformer.stored_masks import unique_names
+
+MEANING = "the model's probability of each voxel, before thresholds and edits; 0 where it has not looked"
+KINDS = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One per mask that the model has answered; its answers are held, so that it can be written while they change."""
+
+    volume: Volume
+    kept: Mapping[Path, Mapping[int, Kept]]
+    """By file, then by row."""
+    facts: Mapping[str, Any]
+    """For the provenance of the masks."""
+
+    @staticmethod
+    def of(volume: Volume, tracks: Sequence[Track], masks: Path) -> Maps:
+        """Beside the file of the masks, named like it."""
+        stem, extension = io.split_name(masks)
+        extension = extension if extension in KINDS else ".nii.gz"
+        names, plan = unique_names(tracks), plan_of(volume)
+        kept: dict[Path, Mapping[int, Kept]] = {}
+        facts: dict[str, Any] = {}
+        for slug, name, track in zip(slugs([Prompt(name) for name in names]), names, tracks, strict=True):
+            file = masks.with_name(f"{stem}.{slug}.probability{extension}")
+            rows = {row: answer for row in track.kept.rows if (answer := track.kept.of(row)) is not None}
+            if rows:
+                kept[file] = rows
+                looked = sorted(plan.canonical_index(row) for row in rows)
+                facts[file.name] = {"mask": name, "prompt": track.prompt.text, "meaning": MEANING, "slices": looked}
+        if not kept:
+            raise BoltzFormerError(
+                "There are no probabilities to write: the model has not looked at this image since it was opened. "
+                "Run the prompt, or untick the probability maps (under More)."
+            )
+        return Maps(volume, kept, facts)
+
+    def write(self, overwrite: bool) -> list[Path]:
+        """All of them; not on the viewer's thread."""
+        for file in self.kept:
+            if file.exists() and not overwrite:
+                raise BoltzFormerError(f"{file} exists already: choose another name for the masks.")
+        return [
+            io.write_volume(replace(self.volume, array=self._stored(rows)), file, overwrite=overwrite)
+            for file, rows in self.kept.items()
+        ]
+
+    def _stored(self, rows: Mapping[int, Kept]) -> NDArray[np.float32]:
+        """(z, y, x)."""
+        stored = np.zeros(self.volume.grid.shape, np.float32)
+        seen = plan_of(self.volume).view.apply(stored)
+        for row, kept in rows.items():
+            seen[row] = sigmoid(kept.logits())
+        return stored
