@@ -111,11 +111,22 @@ class Answers:
         self._kept: dict[int, Kept] = {}
         self._asked_at: dict[int, Thresholds] = {}
         self._voxels: dict[int, int] = {}
+        self._recalled: dict[int, float] = {}
+        """Scores of an earlier day, whose logits are gone."""
 
     @property
     def rows(self) -> Collection[int]:
-        """Where the model has looked."""
+        """Where the model has looked and its answer is held."""
         return self._kept.keys()
+
+    @property
+    def looked(self) -> Collection[int]:
+        """Where the model has looked."""
+        return self._kept.keys() | self._recalled.keys()
+
+    def recall(self, row: int, score: float, voxels: int) -> None:
+        """An answer of an earlier day: no threshold re-applies to it."""
+        self._recalled[row], self._voxels[row] = score, voxels
 
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
         """Holds an answer (its logits stay packed) → its row. One of a box covers what was known there, no more."""
@@ -124,11 +135,12 @@ class Answers:
         under = None if before is None else before.outside(plan)
         self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP, under)
         self._asked_at.pop(row, None)
+        self._recalled.pop(row, None)
         return row
 
     def forget(self, row: int) -> None:
         """As if the model had never looked there."""
-        for known in (self._kept, self._asked_at, self._voxels):
+        for known in (self._kept, self._asked_at, self._voxels, self._recalled):
             known.pop(row, None)
 
     def of(self, row: int) -> Kept | None:
@@ -184,24 +196,28 @@ class Answers:
 
     def mark(self, row: int) -> Mark:
         """What the slice bar draws; the voxels are those of the mask that was last asked for."""
-        kept, voxels = self._kept[row], self._voxels.get(row, 0)
+        voxels = self._voxels.get(row, 0)
+        if row not in self._kept:
+            return Mark(self._recalled[row], voxels)
+        kept = self._kept[row]
         peak = max(part.peak for part in kept.parts)
         return Mark(kept.score, voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))
 
     def best(self) -> tuple[float, int]:
         """The highest score, and its row."""
-        row = max(self._kept, key=lambda one: (self._kept[one].score, -one))
-        return self._kept[row].score, row
+        scores = {**self._recalled, **{row: kept.score for row, kept in self._kept.items()}}
+        row = max(scores, key=lambda one: (scores[one], -one))
+        return scores[row], row
 
     def total(self, count: int, voxel_ml: float | None, painted: Mapping[int, int]) -> str:
         """How much is shown, and in how many of the image's `count` slices the model has looked.
 
         `painted`: voxels of the rows that a person changed, which count as they are. `voxel_ml`: None without a scale.
         """
-        looked = len(self._kept)
+        looked = len(self.looked)
         if not looked:
             return f"not looked yet, 0 of {_slices(count)}"
-        voxels = {**{row: self._voxels.get(row, 0) for row in self._kept}, **painted}
+        voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
         amount, partial = _amount(sum(voxels.values()), voxel_ml), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:

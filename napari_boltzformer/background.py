@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -14,6 +15,13 @@ from boltzformer import BoltzFormerError
 POLL_MS = 40
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    future: Future[Any]
+    then: Callable[[Any], None]
+    topic: str
+
+
 class Background(QObject):
     """Two threads: starting an engine must not hold up what needs none."""
 
@@ -21,28 +29,40 @@ class Background(QObject):
         super().__init__(parent)
         self.pool = ThreadPoolExecutor(threads, name)
         self._fail = fail
-        self._waiting: list[tuple[Future[Any], Callable[[Any], None]]] = []
+        self._waiting: list[_Waiting] = []
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._look)
 
-    def do(self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _: None) -> None:
-        """Returns at once; `then` gets the result. An error becomes a sentence."""
-        self._waiting.append((self.pool.submit(work), then))
+    def do(self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _: None, *, topic: str = "") -> None:
+        """Returns at once; `then` gets the result. An error becomes a sentence.
+
+        What was asked before about the same topic is stale: nobody gets its answer.
+        """
+        self.drop(topic)
+        self._waiting.append(_Waiting(self.pool.submit(work), then, topic))
         self._timer.start()
+
+    def drop(self, topic: str) -> None:
+        """Nobody wants the answer any more."""
+        if topic:
+            for one in self._waiting:
+                if one.topic == topic:
+                    one.future.cancel()
+            self._waiting = [one for one in self._waiting if one.topic != topic]
 
     @property
     def busy(self) -> bool:
         return bool(self._waiting)
 
     def _look(self) -> None:
-        ready = [pair for pair in self._waiting if pair[0].done()]
-        self._waiting = [pair for pair in self._waiting if pair not in ready]
+        ready = [one for one in self._waiting if one.future.done()]
+        self._waiting = [one for one in self._waiting if one not in ready]
         if not self._waiting:
             self._timer.stop()
-        for future, then in ready:
+        for one in ready:
             try:
-                result = future.result()
+                result = one.future.result()
             except CancelledError:
                 continue
             except BoltzFormerError as error:
@@ -51,4 +71,4 @@ class Background(QObject):
             except Exception as error:  # a person must hear of it, whatever it was
                 self._fail(f"That failed ({type(error).__name__}: {error}).", traceback.format_exc())
                 continue
-            then(result)
+            one.then(result)

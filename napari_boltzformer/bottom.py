@@ -45,6 +45,8 @@ class Bottom(QObject):
         self._dirty: set[int] = set()
         self._other: set[Track] = set()
         self._painted: set[Track] = set()
+        self._failed: dict[str, dict[int, str]] = {}
+        """By image: rows at which a run broke off, and why."""
         self.review = SliceReview(self._write, self._refresh)
         self.review.jumped.connect(dock.jump)
         self.review.reapplied.connect(self._reapplied)
@@ -77,6 +79,7 @@ class Bottom(QObject):
         count, gate = len(self._tracks[0].rows), self._tracks[-1].gate
         self.review.set_run(self._lanes, count, row=dock.row(), gate=gate, voxel_ml=ml)
         self._show_states()
+        self._show_failed()
         self._put_in_window(self.review, SLICES)
 
     def layers_changed(self) -> None:
@@ -87,10 +90,17 @@ class Bottom(QObject):
 
     def slice_finished(self, image: Image, row: int) -> None:
         """A run wrote this row."""
+        if self._failed.get(image.unique_id, {}).pop(row, None) is not None:
+            self._show_failed()
         if same(image, self._image):
             self.review.slice_finished(row)
             if row == self._dock.row():
                 self._follower.moved()
+
+    def slice_failed(self, image: Image, row: int, why: str) -> None:
+        """A run broke off at this row."""
+        self._failed.setdefault(image.unique_id, {})[row] = why
+        self._show_failed()
 
     def changed(self, track: Track) -> None:
         """A person painted, or said something of a slice: often many times in a row."""
@@ -168,6 +178,10 @@ class Bottom(QObject):
         self.review.set_accepted(
             [row for row in said if all(one.state(row) is not SliceState.UNSEEN for one in self._tracks)]
         )
+
+    def _show_failed(self) -> None:
+        if self._image is not None:
+            self.review.set_failed(self._failed.get(self._image.unique_id, {}))
 
     def _on_screen(self) -> OnScreen | str:
         image, track, row = self._dock.chosen_image(), self._dock.active_track(), self._dock.row()

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSpinBox,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_boltzformer.form import RESEARCH
 from napari_boltzformer.notice import Notice
+from napari_boltzformer.progress import Progress
 from napari_boltzformer.teaching_curve import Curve
 from napari_boltzformer.teaching_words import spoken_time
 
@@ -61,7 +61,7 @@ class FinetuneForm(QWidget):
         """What was predicted (`FinetunePlan.facts`)."""
         self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
-        self.run, self.progress, self.curve, self.notice = QComboBox(), QProgressBar(), Curve(), Notice()
+        self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), Notice()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")
         self.seen = QLabel()
         self.seen.setToolTip("One picture that was held back: the true outline, before, now")

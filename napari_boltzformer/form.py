@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QToolButton,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_boltzformer.notice import Notice
+from napari_boltzformer.progress import Progress
 from napari_boltzformer.prompts import AMBER, PromptBox
 from napari_boltzformer.results import Results
 
@@ -39,7 +39,7 @@ class Form(QWidget):
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
         self.all_slices.setToolTip("Ctrl+Shift+Enter: from here outwards")
-        self.cancel, self.progress = QPushButton("Cancel"), QProgressBar()
+        self.cancel, self.progress = QPushButton("Cancel"), Progress()
         self.results, self.notice = Results(), Notice()
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
         self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,24 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from boltzformer import Prompt
+from boltzformer import BoltzFormerError, Prompt
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.home import home
 from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.background import Background
+from napari_boltzformer.doubting import after, doubtful
 from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, new_track
+from napari_boltzformer.masks import Track, new_track, same, tracks_of
+from napari_boltzformer.remembering import annotation_of, answered_from, last_work
 from napari_boltzformer.run import counted
-from napari_boltzformer.stored_masks import answer_map, label_map, unique_names
+from napari_boltzformer.stored_masks import answer_map
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 AUTOSAVE_MS = 5000
+CASE = "boltzformer case"
+"""Where an image layer's metadata says that it was opened from the case list: its id in a dataset, or ''."""
 
 
 class Keeper:
@@ -39,6 +43,9 @@ class Keeper:
         self._seen: dict[str, set[int]] = {}
         self._visible: dict[str, tuple[int, int]] = {}
         self._unsaved = self._unstored = False
+        self._doubted: int | None = None
+        self.kept: Callable[[], None] = lambda: None
+        """Called when something has reached the disk."""
         self._timer = QTimer(dock)
         self._timer.setInterval(AUTOSAVE_MS)
         self._timer.timeout.connect(self.autosave)
@@ -87,33 +94,15 @@ class Keeper:
             self.store(f"{counted(len(seen))} accepted.{rest}")
 
     def next_doubtful(self) -> None:
-        """Jumps to the slice that nobody has accepted and where the model is least sure."""
-        tracks = self._shown()
-        spread = {
-            row: value
-            for track in tracks
-            for row, value in track.spread.items()
-            if track.state(row) is SliceState.UNSEEN
-        }
-        scores = {
-            row: (abs(score - gate), score, gate)
-            for track in tracks
-            for gate in [track.kept.thresholds.existence]
-            for row, score in track.scores.items()
-            if track.state(row) is SliceState.UNSEEN and row != self._dock.row()
-        }
-        if spread and max(spread.values()) > 0:
-            row = max(spread, key=lambda one: (spread[one], -one))
-            why = "the samples disagree most"
-        elif scores:
-            row = min(scores, key=lambda one: (scores[one][0], one))
-            _, score, gate = scores[row]
-            why = f"score {score:.2f} is nearest to {gate:.2f} (one sample; ask for 4 under More to see disagreement)"
-        else:
+        """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
+        doubts = doubtful(self._shown())
+        if not doubts:
             self._dock.notice.say("No slice is left to doubt: all that the model looked at is accepted.")
             return
-        self._dock.jump(row)
-        self._dock.notice.say(f"Slice {row}: {why}.")
+        one = after(doubts, self._dock.row(), self._doubted)
+        self._doubted = one.row
+        self._dock.jump(one.row)
+        self._dock.notice.say(f"Slice {one.row}: {one.why}.")
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
@@ -124,15 +113,16 @@ class Keeper:
         if image is None or not tracks:
             return
         annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
-        folder, key = Path(self._dock.settings.folder), image.unique_id
+        folder, key, case = Path(self._dock.settings.folder), image.unique_id, image.metadata.get(CASE, "")
 
         def add() -> Revision:
-            return Dataset.at(folder).add(annotation, answer=answer, based_on=self._based_on.get(key))
+            return Dataset.at(folder).add(annotation, case=case, answer=answer, based_on=self._based_on.get(key))
 
         def kept(revision: Revision) -> None:
             self._based_on[key] = revision.number
             self._dock.notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.")
             self._dock.show_results()
+            self.kept()
 
         self.background.do(add, kept)
 
@@ -160,30 +150,60 @@ class Keeper:
         image, tracks = self._dock.chosen_image(), self._dock.tracks()
         if not self._unsaved or image is None or not tracks or self.background.busy:
             return
+        self.save(image)
+
+    def save(
+        self, image: Image, then: Callable[[], None] = lambda: None, tracks: Sequence[Track] | None = None
+    ) -> None:
+        """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk.
+
+        `tracks`: its masks, where they may have left the viewer.
+        """
+        tracks = tracks_of(self._dock.viewer, image) if tracks is None else tracks
+        folder, case = self.folder(), image.metadata.get(CASE, "")
+        if not tracks:
+            then()
+            return
         self._unsaved = False
-        annotation, folder = annotation_of(image, tracks), self._drafts()
-        self.background.do(lambda: Dataset.at(folder).save_draft(annotation))
+        annotation = annotation_of(image, tracks)
+
+        def write() -> str:
+            try:
+                Dataset.at(folder).save_draft(annotation, case=case)
+            except BoltzFormerError as error:
+                return str(error)
+            return ""
+
+        def written(error: str) -> None:
+            if error:
+                self._unsaved = True
+                self._dock.notice.fail(error)
+                return
+            self.kept()
+            self.on_screen()
+            if self._unsaved and same(image, self._dock.chosen_image()):
+                self.save(image, then)  # painted meanwhile
+            else:
+                then()
+
+        self.background.do(write, written)
 
     # --- bringing back ------------------------------------------------------------------------------------------
 
     def look_for(self, image: Image) -> None:
         """Offers what was kept of this image, yesterday or before a crash."""
-        volume, folder = volume_of(image), self._drafts()
+        volume, folders, listed = volume_of(image), (self.folder(), autosaves()), image.metadata.get(CASE)
 
         def find() -> tuple[str, Annotation, int | None] | None:
-            if not (folder / "dataset.json").is_file():
-                return None
-            dataset = Dataset(folder)
-            case = dataset.case_of(volume)
-            draft, known = dataset.draft(case), dataset.entries().get(case)
-            last = dataset.case(case).revisions[-1] if known is not None else None
-            if draft is not None and (last is None or draft.time >= last.time):
-                return draft.time, draft.annotation(volume), None if last is None else last.number
-            return None if last is None else (last.time, dataset.case(case).annotation, last.number)
+            kept = [found for one in dict.fromkeys(folders) if (found := last_work(one, volume, listed or ""))]
+            return kept[0] if kept else None
 
         def offer(found: tuple[str, Annotation, int | None] | None) -> None:
             if found is not None and image in self._dock.viewer.layers and not self._dock.tracks():
                 when, annotation, number = found
+                if listed is not None:  # who opens it from the list goes on with it
+                    self._restore(image, annotation, number)
+                    return
                 sentence = f"There is work of {when[:16].replace('T', ' ')} UTC on this image."
                 self._dock.notice.say(sentence, "Restore", partial(self._restore, image, annotation, number))
 
@@ -192,13 +212,14 @@ class Keeper:
     def _restore(self, image: Image, annotation: Annotation, number: int | None) -> None:
         if image not in self._dock.viewer.layers:
             return
-        view = annotation.volume.grid.canonical(annotation.slice_axis)
+        view, plan = annotation.volume.grid.canonical(annotation.slice_axis), plan_of(volume_of(image))
         texts = {prompt.name: prompt.text for prompt in reversed(annotation.prompts)}
         for value, name in annotation.labels.names.items():
             track = new_track(self._dock.viewer, image, Prompt(texts.get(name, name), name))
             states = annotation.slices.get(name, ())
             shown = tuple(reversed(states)) if view.flips[0] else tuple(states)
             track.restore(view.apply(annotation.labels.mask(value)), shown)
+            track.recall(*answered_from(annotation, name, plan))
             track.layer.refresh()
             self._dock.running.adopt(track)
         if number is not None:
@@ -227,8 +248,9 @@ class Keeper:
             if any(track.state(row) is not SliceState.UNSEEN for row in range(len(track.rows)))
         ]
 
-    def _drafts(self) -> Path:
-        return Path(self._dock.settings.folder) if self._dock.settings.folder else home() / "autosave"
+    def folder(self) -> Path:
+        """Where work is kept: what is accepted, once a person has said where, and what is not."""
+        return Path(self._dock.settings.folder) if self._dock.settings.folder else autosaves()
 
     def _demand_folder(self) -> bool:
         """Asked for once."""
@@ -244,18 +266,9 @@ class Keeper:
         return bool(settings.folder)
 
 
-def annotation_of(image: Image, tracks: Sequence[Track]) -> Annotation:
-    """What the masks of an image say now. Its case is named by a salted hash, never by what the image is called."""
-    volume, names = volume_of(image), unique_names(tracks)
-    plan = plan_of(volume)
-    states = {
-        name: tuple(track.state(plan.canonical_index(index)) for index in range(plan.count))
-        for name, track in zip(names, tracks, strict=True)
-    }
-    prompts = tuple(Prompt(track.prompt.text, name) for name, track in zip(names, tracks, strict=True))
-    runs = [run for track in tracks for run in track.runs]
-    made = {**(runs[-1] if runs else {}), "slices edited": {n: t.edited_rows() for n, t in zip(names, tracks)}}  # noqa: B905
-    return Annotation(volume, label_map(image, tracks), prompts, states, made, plan.axis)
+def autosaves() -> Path:
+    """Where work is kept as long as nobody has said where."""
+    return home() / "autosave"
 
 
 def ranges(numbers: Sequence[int]) -> str:

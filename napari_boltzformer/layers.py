@@ -37,8 +37,12 @@ def facts_of(volume: Volume) -> dict[str, Any]:
 
 def volume_of(layer: Image) -> Volume:
     """The volume that an image layer shows."""
+    if layer.multiscale:
+        raise GeometryError(
+            f"The layer '{layer.name}' has several scales: give one of its levels as a layer of its own."
+        )
     data = np.asarray(layer.data)
-    if layer.multiscale or data.ndim - bool(layer.rgb) not in (2, 3):
+    if data.ndim - bool(layer.rgb) not in (2, 3):
         raise GeometryError(f"The layer '{layer.name}' has {data.ndim} dimensions: give a 2-D or 3-D image.")
     facts = layer.metadata.get(KEY)
     if facts is not None:
@@ -91,10 +95,23 @@ def own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
         raise GeometryError(
             f"The layer '{layer.name}' is rotated or sheared in napari: open the file itself with BoltzFormer instead."
         )
-    pad = [1.0] * (3 - layer.ndim)
-    scale = [*pad, *(np.asarray(layer.scale) * np.diagonal(matrix))]
-    offset = [*(0.0 for _ in pad), *(np.asarray(layer.translate) + np.asarray(layer.affine.translate))]
+    pad, mm = [1.0] * (3 - layer.ndim), _mm_per_unit(layer)
+    scale = [*pad, *(np.asarray(layer.scale) * np.diagonal(matrix) * mm)]
+    offset = [*(0.0 for _ in pad), *((np.asarray(layer.translate) + np.asarray(layer.affine.translate)) * mm)]
     lps = np.eye(4)
     lps[:3, :3] = np.diag(scale[::-1])
     lps[:3, 3] = offset[::-1]
     return Grid.from_lps(shape, lps)
+
+
+def _mm_per_unit(layer: Layer) -> np.ndarray:
+    """Millimetres per unit of each axis; what has no units is taken as it is."""
+    units = [1 * unit for unit in layer.units]
+    if all(str(one.units) in ("pixel", "dimensionless", "") for one in units):
+        return np.ones(layer.ndim)
+    for one in units:
+        if not one.is_compatible_with("millimeter"):
+            raise GeometryError(
+                f"The layer '{layer.name}' is measured in {one.units}: give all its axes units of length, or none."
+            )
+    return np.array([one.to("millimeter").magnitude for one in units])

@@ -33,6 +33,7 @@ from napari_boltzformer.stored_masks import unique_names
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
+TOPIC = "lesions"
 COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
 
 
@@ -97,9 +98,10 @@ class LesionTable(QWidget):
         """Beside the viewer: a large mask takes seconds."""
         image, tracks = self._dock.chosen_image(), self._dock.tracks()
         if image is None or not tracks:
+            self._dock.background.drop(TOPIC)
             self.show_lesions([])
             return
-        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions)
+        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions, topic=TOPIC)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions = lesions
@@ -155,6 +157,14 @@ class LesionTable(QWidget):
             with new_files([Path(path)], overwrite=True) as (file,):
                 file.write(self.csv_text().encode())
             self._dock.notice.say(f"Wrote {path}")
+
+
+def open_table(dock: BoltzFormerDock) -> None:
+    """Beside the dock, measured anew; made when it is first asked for."""
+    if dock.lesions is None:
+        dock.lesions = LesionTable(dock)
+        dock.viewer.window.add_dock_widget(dock.lesions, name="Lesion table", area="right", tabify=True)
+    dock.lesions.measure()
 
 
 def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class Track:
         self._before: dict[int, _Known] = {}
         self._said: dict[int, tuple[SliceState, Bits]] = {}
         self._stroked: set[int] = set()
+        self._hand: set[int] = set()
+        """A person's of an earlier day: what the model had written there is not known any more."""
         self.gate = 0.5
         """The least score for a mask, by the last run."""
         layer.metadata[MASK] = self
@@ -92,7 +94,7 @@ class Track:
         """Whether it differs from what the model wrote."""
         written = self._written.get(row)
         if written is None:
-            return bool(self.rows[row].any())
+            return row in self._hand or bool(self.rows[row].any())
         return not np.array_equal(self.rows[row], self._unpacked(written))
 
     def edited_rows(self) -> list[int]:
@@ -137,6 +139,7 @@ class Track:
             self._remember(row)
         self.kept.keep(plan, result, number)
         self.scores[row], self.how[row] = self.kept.score(row), how
+        self.spread.pop(row, None)  # it was of another answer
         if result.spread is not None:
             self.spread[row] = int(result.spread[number].sum(dtype=np.int64))
         return self.put(row, self.kept.mask(row))
@@ -226,6 +229,17 @@ class Track:
         for row, state in enumerate(states):
             if state is not SliceState.UNSEEN:
                 self.say(row, state)
+
+    def recall(self, scores: Mapping[int, float], edited: Collection[int], gate: float) -> None:
+        """What the model had answered, after `restore`: its scores, and which slices a person changed since."""
+        self.gate, self.kept.thresholds = gate, Thresholds(gate)
+        for row, score in scores.items():
+            self.scores[row] = score
+            self.kept.recall(row, score, int(np.count_nonzero(self.rows[row])))
+            if row not in edited:
+                self._written[row] = np.packbits(self.rows[row] > 0)
+        self._hand = set(edited)
+        self.touched |= self._hand
 
     def _offered(self, row: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Where only a box was looked at, what is a person's stays theirs outside of it."""

@@ -1,4 +1,4 @@
-"""Which model looks: those the engine knows, or a file; loaded beside the viewer, remembered."""
+"""Which model looks: those the engine knows, a file, or one from the hub; loaded beside the viewer, remembered."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from boltzformer.protocol import ModelState
+from napari_boltzformer.hub_panel import HubPanel
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -22,13 +23,19 @@ class ModelPanel(QWidget):
         self._dock = dock
         self.choice, self.file = QComboBox(), QPushButton("File…")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
+        self.from_hub, self.hub = QPushButton("From the hub…"), HubPanel(dock, self.load)
+        self.from_hub.setCheckable(True)
+        whole, line = QVBoxLayout(self), QHBoxLayout()
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addLayout(line)
+        whole.addWidget(self.hub)
         line.addWidget(QLabel("Model"))
         line.addWidget(self.choice, 1)
         line.addWidget(self.file)
+        line.addWidget(self.from_hub)
         self.choice.activated.connect(lambda _: self.load(self.choice.currentData()))
         self.file.clicked.connect(self._on_file)
+        self.from_hub.toggled.connect(self.hub.setVisible)
 
     def show_models(self, states: list[ModelState]) -> None:
         """Those that can't be used say why."""

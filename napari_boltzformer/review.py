@@ -88,6 +88,8 @@ class SliceReview(QWidget):
         self.set_row(row)
         for number, lane in enumerate(self._lanes):
             self.bar.set_edited(number, lane.painted)
+            for past in set(lane.answers.looked) - set(lane.answers.rows):
+                self.bar.set_mark(number, past, lane.answers.mark(past))
         self._apply()
 
     def slice_finished(self, row: int) -> None:
@@ -110,8 +112,8 @@ class SliceReview(QWidget):
         """Rows that a person accepted."""
         self.bar.set_accepted(rows)
 
-    def set_failed(self, rows: Collection[int]) -> None:
-        """Rows that could not be done."""
+    def set_failed(self, rows: Mapping[int, str]) -> None:
+        """Rows that could not be done, and why."""
         self.bar.set_failed(rows)
 
     # --- thresholds ----------------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ class SliceReview(QWidget):
 
     def _mark(self, row: int) -> None:
         for number, lane in enumerate(self._lanes):
-            if row in lane.answers.rows:
+            if row in lane.answers.looked:
                 self.bar.set_mark(number, row, lane.answers.mark(row))
 
     # --- words ---------------------------------------------------------------------------------------------------

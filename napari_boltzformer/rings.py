@@ -84,11 +84,13 @@ def small_objects(track: Track, row: int) -> list[tuple[float, float]]:
     """Middles (row, column) of the objects of a slice that have fewer than eight pixels."""
     if row >= len(track.rows) or not track.rows[row].any():
         return []
-    found = pieces(track.rows[row])
-    sizes = np.bincount(found.ravel())
-    return [
-        (float(middle[0]), float(middle[1]))
-        for one in range(1, len(sizes))
-        if sizes[one] < SMALL
-        for middle in [np.argwhere(found == one).mean(axis=0)]
-    ]
+    mask = track.rows[row] > 0
+    lines, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(lines[0]), int(across[0])
+    found = pieces(mask[top : lines[-1] + 1, left : across[-1] + 1])
+    y, x = np.nonzero(found)
+    which = found[y, x]
+    sizes = np.bincount(which)
+    middles = [np.bincount(which, weights=place)[1:] / sizes[1:] for place in (y + top, x + left)]
+    small = sizes[1:] < SMALL
+    return list(zip(middles[0][small].tolist(), middles[1][small].tolist(), strict=True))

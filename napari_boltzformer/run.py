@@ -51,7 +51,7 @@ class Run:
 
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
-        self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
+        self._begin(plan, total, made)
         known = {track.prompt.text: track for track in tracks_of(self.viewer, self.image)}
         for prompt in self.prompts:
             track = known.get(prompt.text) or new_track(self.viewer, self.image, prompt)
@@ -59,15 +59,18 @@ class Run:
             track.begin_run(plan, float(made["thresholds"]["existence"]))
             self.tracks.append(track)
 
-    def row_of(self, result: SliceResult) -> int:
+    def _begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
+        self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
+
+    def row_of(self, index: int) -> int:
         """As the viewer counts."""
         assert self._plan is not None
-        return self._plan.canonical_index(result.index)
+        return self._plan.canonical_index(index)
 
     def write(self, result: SliceResult) -> None:
         """One slice into each mask; slices that are a person's are left alone, and the answer is offered there."""
         assert self._plan is not None
-        row = self.row_of(result)
+        row = self.row_of(result.index)
         self.looked.add(result.index)
         shown = row == row_on_screen(self.image, self.viewer.dims.point) and self.viewer.dims.ndisplay == 2
         for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
@@ -19,6 +20,7 @@ from boltzformer import (
     Queued,
     SliceResult,
     Started,
+    Volume,
 )
 from napari_boltzformer.background import POLL_MS
 from napari_boltzformer.knowledge import named_apart
@@ -61,9 +63,7 @@ class Running:
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self._dock.current_slice()
-            window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
-            region = self._dock.closer.region(layer, volume)
-            how = {"seed": SEED, "window": window, "guidance": guidance, "model": model, "region": region}
+            how = self.how(layer, volume, guidance)
             job = self._dock.session.segment(
                 volume,
                 prompts,
@@ -76,13 +76,23 @@ class Running:
             self._dock.notice.fail(str(error))
             return None
         warnings = {text: self._dock.prompt.knowledge.warning(text) for text in texts}
-        self.runs.append(Run(self._dock.viewer, layer, prompts, job, how, warnings=warnings, whole=not only_this))
         self._dock.settings.asked(texts)
+        self.follow(Run(self._dock.viewer, layer, prompts, job, how, warnings=warnings, whole=not only_this))
+        return self.runs[-1]
+
+    def how(self, layer: Image, volume: Volume, guidance: Guidance | None = None) -> dict[str, Any]:
+        """What a question says beside its prompts, as it would be asked now."""
+        window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
+        region = self._dock.closer.region(layer, volume)
+        return {"seed": SEED, "window": window, "guidance": guidance, "model": model, "region": region}
+
+    def follow(self, run: Run) -> None:
+        """Shows how far it is, and takes its answers."""
+        self.runs.append(run)
         self._dock.progress.setRange(0, 0)
         self._dock.notice.say("Starting…")
         self._dock.show_state()
         self._timer.start()
-        return self.runs[-1]
 
     def _on_tick(self) -> None:
         if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
@@ -107,7 +117,7 @@ class Running:
                     self._dock.progress.setValue(0)
                 case SliceResult():
                     run.write(event)
-                    self._dock.bottom.slice_finished(run.image, run.row_of(event))
+                    self._dock.bottom.slice_finished(run.image, run.row_of(event.index))
                     self._dock.progress.setValue(run.done)
                     self._dock.message.setText(run.progress())
                 case Adjusted(what, why):
@@ -118,8 +128,10 @@ class Running:
                 case Cancelled():
                     run.end("cancelled")
                     self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
-                case Failed(error):
+                case Failed(error, index):
                     run.end("failed")
+                    if index is not None:
+                        self._dock.bottom.slice_failed(run.image, run.row_of(index), error)
                     self._finish(run, "")
                     self._dock.notice.fail(error, f"Run: {run.summary()}")
         run.refresh()  # once per tick, however many slices came
@@ -153,8 +165,10 @@ class Running:
     def recount(self, track: Track) -> None:
         """The mask is another one now: it is to be saved, and its objects counted once it rests."""
         self._dock.keeper.touch()
-        self.objects.pop(track.layer.unique_id, None)
-        self._recount.add(track.layer.unique_id)
+        layer = track.layer.unique_id
+        self.objects.pop(layer, None)
+        self._dock.background.drop(f"objects of {layer}")
+        self._recount.add(layer)
         self._recounting.start()
 
     def _count(self) -> None:
@@ -162,8 +176,12 @@ class Running:
         due = [track for track in self._dock.tracks() if track.layer.unique_id in self._recount]
         self._recount.clear()
         for track in due:
+            layer = track.layer.unique_id
             rows = track.rows[list(track.scores)] if len(track.scores) == 1 else track.rows
-            self._dock.background.do(partial(_objects_in, rows.copy()), partial(self._counted, track.layer.unique_id))
+            # No copy: if it changes meanwhile it is counted again.
+            self._dock.background.do(
+                partial(_objects_in, rows), partial(self._counted, layer), topic=f"objects of {layer}"
+            )
 
     def _counted(self, layer: str, objects: int) -> None:
         self.objects[layer] = objects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -55,7 +55,7 @@ class SliceBar(QWidget):
         super().__init__()
         self._lanes: list[_Lane] = []
         self._count, self._row, self._gate = 1, 0, 0.5
-        self._failed: frozenset[int] = frozenset()
+        self._failed: dict[int, str] = {}
         self._accepted: frozenset[int] = frozenset()
         self._pressed: QPointF | None = None
         self._dragging = ""
@@ -68,7 +68,7 @@ class SliceBar(QWidget):
     def set_run(self, lanes: Iterable[tuple[str, QColor]], count: int) -> None:
         """Empty lanes, one per prompt, over so many slices."""
         self._lanes = [_Lane(name, QColor(colour)) for name, colour in lanes]
-        self._count, self._failed, self._accepted = max(count, 1), frozenset(), frozenset()
+        self._count, self._failed, self._accepted = max(count, 1), {}, frozenset()
         self.setFixedHeight(2 * STRIP + max(len(self._lanes), 1) * (LANE + GAP))
         self.update()
 
@@ -87,9 +87,9 @@ class SliceBar(QWidget):
         self._accepted = frozenset(rows)
         self.update()
 
-    def set_failed(self, rows: Collection[int]) -> None:
-        """Slices that could not be done: an exclamation mark."""
-        self._failed = frozenset(rows)
+    def set_failed(self, rows: Mapping[int, str]) -> None:
+        """Slices that could not be done, and why: an exclamation mark."""
+        self._failed = dict(rows)
         self.update()
 
     def set_row(self, row: int) -> None:
@@ -117,7 +117,7 @@ class SliceBar(QWidget):
         """What the bar shows of a slice, as the tool tip says it."""
         lines = [f"Slice {row}" + (", accepted" if row in self._accepted else "")]
         if row in self._failed:
-            lines.append("could not be done")
+            lines.append(f"could not be done: {self._failed[row]}")
         for number, lane in enumerate(self._lanes):
             mark, state = lane.marks.get(row), self.state(number, row)
             said = {
@@ -236,7 +236,7 @@ class SliceBar(QWidget):
         edited = frozenset().union(*(lane.edited for lane in self._lanes))
         below = self.height() - STRIP
         for which, colour, top, sign in (
-            (edited - self._failed, HAND, 0, _PENCIL),
+            (edited - self._failed.keys(), HAND, 0, _PENCIL),
             (self._failed, BAD, 0, _BANG),
             (self._accepted, GOOD, below, _TICK),
         ):

@@ -15,9 +15,11 @@ from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
 from boltzformer.samples import Sample, sample
+from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.between import fill_between
 from napari_boltzformer.bottom import Bottom
+from napari_boltzformer.case_list import CaseList, open_list
 from napari_boltzformer.closer import Closer
 from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.engine_panel import EnginePanel, means_of
@@ -29,7 +31,7 @@ from napari_boltzformer.images import Images
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
 from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
-from napari_boltzformer.lesion_table import LesionTable
+from napari_boltzformer.lesion_table import LesionTable, open_table
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
 from napari_boltzformer.objects_tool import ObjectsTool
@@ -63,7 +65,9 @@ class BoltzFormerDock(Form):
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all seen")
         self.next = self.add_more("Next doubtful (N)")
+        self.sure = self.add_more("How sure? Ask 4 times")
         self.table = self.add_more("Lesion table")
+        self.case_list = self.add_more("Case list")
         self.point = self.add_more("Here / not here")
         self.unpoint = self.add_more("Remove last point")
         self.box = self.add_more("Draw a box")
@@ -74,6 +78,7 @@ class BoltzFormerDock(Form):
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
         self.lesions: LesionTable | None = None
+        self.cases: CaseList | None = None
         self.bottom, self.images = Bottom(self), Images(self)
         self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
         self.more_layout.addWidget(self.models)
@@ -199,17 +204,12 @@ class BoltzFormerDock(Form):
         self.settings.save()
         self._show_soon()
 
-    def _on_table(self) -> None:
-        if self.lesions is None:
-            self.lesions = LesionTable(self)
-            self.viewer.window.add_dock_widget(self.lesions, name="Lesion table", area="right", tabify=True)
-        self.lesions.measure()
-
     def _on_removed(self, event: Any) -> None:
         gone = event.value
         for run in self.running.runs:
             if same(gone, run.image):
                 run.job.cancel()
+                self.keeper.save(run.image, tracks=run.tracks)  # a viewer that closes takes its layers out first
         track = track_of(gone)
         if track is not None:
             # Later: within the viewer's own event, adding a layer again would confuse it.
@@ -247,7 +247,13 @@ class BoltzFormerDock(Form):
             self._on_run(whole)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: then its engine ends, too."""
+        """napari takes a dock that is closed out of its window: then its engine ends, too.
+
+        A window that closes hides it first: of a run that is under way, what has come is kept.
+        """
+        if event.type() == QEvent.Type.Hide and self.running.runs:
+            self.keeper.touch()
+            self.keeper.autosave()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if self.running.runs:
                 self.running.cancel()
@@ -277,7 +283,9 @@ class BoltzFormerDock(Form):
             (self.accept, self.keeper.accept),
             (self.accept_all, self.keeper.accept_all),
             (self.next, self.keeper.next_doubtful),
-            (self.table, self._on_table),
+            (self.sure, lambda: how_sure.ask(self)),
+            (self.table, lambda: open_table(self)),
+            (self.case_list, lambda: open_list(self)),
             (self.open, self.opening.ask),
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),

@@ -46,6 +46,7 @@ TORCH_FREE = [
         "card_text.py",
         "hashing.py",
         "dataset",
+        "cases.py",
     ]
 ]
 

@@ -11,14 +11,13 @@ from gui import DIST, LONG, answer_file_dialog, click, done
 from image_files import write_series
 from napari.layers import Labels
 from phantom_model import PHANTOM_MODEL
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 
 import boltzformer
 from boltzformer import Session, io
 from boltzformer.cli import run
-from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -132,48 +131,12 @@ def test_this_slice_runs_one_slice_and_edits_are_never_overwritten(
     assert mask.data[37, 5, 5] == 0
 
 
-def test_a_killed_engine_is_one_sentence_and_the_next_click_starts_a_fresh_one(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock
-) -> None:
-    data, options, _ = image_layer(phantom(1, (400, 96, 96)).volume)  # so long that it can't end before it is killed
-    viewer.add_image(data, **options)
-    qtbot.keyClicks(dock.prompt, BRIGHT)
-    dock.progress.valueChanged.connect(lambda value: value == 2 and dock.session.backend().process.kill())
-    click(qtbot, dock.all_slices)
-    wait_until_done(qtbot, dock)
-    assert dock.message.text() == (
-        "The engine stopped unexpectedly. Finished slices are kept; run again, and a fresh engine starts."
-    )
-    dock.progress.valueChanged.disconnect()
-    click(qtbot, dock.this_slice)
-    wait_until_done(qtbot, dock)
-    assert dock.message.text().startswith("Looked in 1 slice")
-
-
 def test_what_is_missing_is_said_in_the_dock(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
-    click(qtbot, dock.this_slice)
-    assert dock.message.text().startswith("Open an image first")
-    viewer.add_image(np.zeros((2, 3, 8, 8), np.uint8), name="four")
-    click(qtbot, dock.this_slice)
-    assert "no prompt" in dock.message.text()
-    qtbot.keyClicks(dock.prompt, "x")
-    click(qtbot, dock.this_slice)
-    assert "give a 2-D or 3-D image" in dock.message.text()
     click(qtbot, dock.looks)
     assert "Run a prompt first" in dock.bottom.looks.headline.text()
     answer_file_dialog(Path("nowhere.nii.gz"))
     click(qtbot, dock.export)
     assert "no mask of this image yet" in dock.message.text()
-
-
-def test_layers_of_other_origin_and_flat_images_work(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
-    layer = viewer.add_image(np.zeros((40, 30), np.uint8), name="flat", scale=(0.5, 0.5))
-    qtbot.keyClicks(dock.prompt, BRIGHT)
-    click(qtbot, dock.all_slices)
-    wait_until_done(qtbot, dock)
-    assert dock.message.text().startswith("Looked in 1 slice")
-    assert masks(viewer)[0].data.shape == layer.data.shape
-    assert tuple(masks(viewer)[0].scale) == (0.5, 0.5)
 
 
 def test_masks_belong_to_their_image_and_prompt_whatever_the_layers_are_called(
@@ -202,28 +165,6 @@ def test_masks_belong_to_their_image_and_prompt_whatever_the_layers_are_called(
     dock.image.setCurrentText("phantom 4242")
     (other,) = export_to(dock, tmp_path / "other.seg.nrrd")[:1]
     assert list(io.read_labels(other).names.values()) == [BRIGHT]
-
-
-def test_layers_that_go_in_the_middle_of_a_run_end_it_in_a_sentence(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
-) -> None:
-    viewer.open_sample(DIST, "phantom")
-    qtbot.keyClicks(dock.prompt, BRIGHT)
-
-    def remove_at_two(which: Callable[[], Any]) -> Callable[[int], None]:
-        """As a user would: between two events of the viewer, not within one."""
-        return lambda value: QTimer.singleShot(0, lambda: viewer.layers.remove(which())) if value == 2 else None
-
-    dock.progress.valueChanged.connect(remove_at_two(lambda: masks(viewer)[0]))
-    click(qtbot, dock.all_slices)
-    wait_until_done(qtbot, dock)
-    dock.progress.valueChanged.disconnect()
-    assert "The layer of 'bright blob' was removed or changed" in dock.message.text()
-    dock.progress.valueChanged.connect(remove_at_two(lambda: viewer.layers["phantom 4242"]))
-    click(qtbot, dock.all_slices)
-    wait_until_done(qtbot, dock)
-    assert dock.message.text().startswith("Cancelled")
-    assert dock.image.count() == 0
 
 
 def test_a_dock_closed_by_its_own_cross_ends_its_engine(qtbot: Any, viewer: Any) -> None:

@@ -13,7 +13,7 @@ from boltzformer import checkpoint, provenance
 from boltzformer.answering import Question, answer, energies_of
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place, choose, use_cores
-from boltzformer.errors import BoltzFormerError, OutOfMemory
+from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.features import FeatureCache, Scope, one_by_one
 from boltzformer.guidance import Guidance, Hint, hint
 from boltzformer.intensity import Window
@@ -206,7 +206,11 @@ class Engine:
         yield Started(run.plan, total, self._made(run, voxels, ()))
         while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
             index = run.waiting[0]
-            result = self._attempt(run, voxels, index)
+            try:
+                result = self._attempt(run, voxels, index)
+            except Exception as error:
+                at_slice(error, index)
+                raise
             if isinstance(result, Adjusted):
                 run.adjusted.append(result)
                 yield result

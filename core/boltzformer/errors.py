@@ -31,3 +31,13 @@ class BackendError(BoltzFormerError):
 
 class OutOfMemory(BoltzFormerError):
     """The device has too little memory, even after everything that can shrink was shrunk."""
+
+
+def at_slice(error: Exception, index: int) -> None:
+    """Notes which slice was under way when something broke, whatever broke."""
+    vars(error)["slice under way"] = index
+
+
+def slice_of(error: Exception) -> int | None:
+    """The slice that was noted, if one was."""
+    return vars(error).get("slice under way")

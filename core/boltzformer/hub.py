@@ -57,6 +57,8 @@ class Offered:
     licence: str
     """As its card declares; empty if it declares none."""
     page: str
+    card: str = ""
+    """Its card, as it is there."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def fetch(spot: Spot) -> Iterator[Offered | Received | Fetched]:
         return
     remote = _look_up(spot)
     card = _card(spot, target.parent)
-    yield Offered(spot, remote.size, licence_in(card), page(spot.repo))
+    yield Offered(spot, remote.size, licence_in(card), page(spot.repo), card)
     if not (target.is_file() and target.stat().st_size == remote.size and matches(target, remote.checksum)):
         yield from download(lambda: _look_up(spot), target, str(spot))
     yield Fetched(target, remote.checksum, card, ours=True)

@@ -20,11 +20,12 @@ DOUBLE = 0.5
 def pieces(mask: Array, edges: Array | None = None) -> Pieces:
     """Voxels that touch, also by a corner, are one object; where `edges` run through the mask, they part it."""
     from skimage.measure import label
-    from skimage.segmentation import watershed
 
     whole = mask.astype(bool)
     if edges is None:
         return label(whole, connectivity=whole.ndim).astype(np.int32)
+    from skimage.segmentation import watershed  # takes 50 ms to import, and a viewer may wait
+
     cores = label(whole & ~edges.astype(bool), connectivity=1)
     parted = watershed(edges.astype(np.uint8), cores, mask=whole, connectivity=whole.ndim).astype(np.int32)
     # what is nothing but edge has no core to grow from, and is still an object

@@ -299,6 +299,8 @@ class Failed:
 
     error: str
     """One sentence for the user."""
+    index: int | None = None
+    """The slice that was under way, where it is known: a process that is gone can't tell."""
 
 
 @dataclass(frozen=True)

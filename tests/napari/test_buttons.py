@@ -75,10 +75,13 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
     data, options, _ = image_layer(small.volume)
     viewer.add_image(data, **options)
     dock.table.click()
+    dock.case_list.click()
     parts = {
         "dock": dock,
         "notice": dock.notice,
         "models": dock.models,
+        "hub": dock.models.hub,
+        "cases": dock.cases,
         "seeing": dock.seeing,
         "means": dock.means,
         "lesions": dock.lesions,

@@ -142,7 +142,7 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
     plain = bar.grab().toImage()
     bar.set_edited(0, [20])
     bar.set_accepted([20, 21, 22])
-    bar.set_failed([40])
+    bar.set_failed({40: "The memory was full."})
     signed = bar.grab().toImage()
     changed = {
         (round((x - 125) // 10), y < 11)
@@ -158,7 +158,7 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
     assert bar.words(20) == (
         "Slice 20, accepted\nbright blob: found, score 0.42 (uncalibrated), edited\ndark blob: not looked yet"
     )
-    assert bar.words(40).startswith("Slice 40\ncould not be done\n")
+    assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
 
 
 def test_a_click_jumps_a_drag_up_or_down_moves_the_gate_one_along_goes_through_the_slices(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +18,22 @@ from boltzformer.client.teaching import Teaching
 from boltzformer.errors import BackendError
 from boltzformer.guidance import Guidance, as_guidance
 from boltzformer.intensity import Window
-from boltzformer.protocol import Means, ModelFile, ModelName, ModelState, TraceRequest, decode
+from boltzformer.protocol import (
+    HubOffer,
+    HubPlace,
+    HubState,
+    Means,
+    ModelFile,
+    ModelName,
+    ModelState,
+    TraceRequest,
+    decode,
+)
 from boltzformer.region import Region
 from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
+
+ASK_S = 0.2
+"""Seconds between two questions after a download."""
 
 
 class Session(Teaching):
@@ -92,6 +106,24 @@ class Session(Teaching):
     def load_model(self, name: str | Path) -> ModelState:
         """Loads it now, so that the first job need not wait."""
         return ModelState(**self.backend().ask("POST", "/models/load", json=asdict(ModelName(str(name)))).json())
+
+    def offer_model(self, what: str) -> HubOffer:
+        """What 'owner/repository[:file]' on the hub is, and on whose terms; the file itself is not downloaded."""
+        return HubOffer(**self.backend().ask("POST", "/models/hub/offer", json=asdict(HubPlace(what))).json())
+
+    def fetch_model(self, what: str) -> Iterator[HubState]:
+        """Downloads, checks and registers it → how far it is; the last one is not running. Closing it stops it."""
+        place, backend = asdict(HubPlace(what)), self.backend()
+        state = HubState(**backend.ask("POST", "/models/hub/fetch", json=place).json())
+        try:
+            while state.state == "running":
+                yield state
+                time.sleep(ASK_S)
+                state = HubState(**backend.ask("POST", "/models/hub/state", json=place).json())
+        except GeneratorExit:
+            backend.ask("POST", "/models/hub/stop", json=place)
+            raise
+        yield state
 
     def segment(
         self,

@@ -4,6 +4,9 @@ from boltzformer.protocol.api import ROOT as ROOT
 from boltzformer.protocol.api import SMALL as SMALL
 from boltzformer.protocol.api import Focus as Focus
 from boltzformer.protocol.api import Health as Health
+from boltzformer.protocol.api import HubOffer as HubOffer
+from boltzformer.protocol.api import HubPlace as HubPlace
+from boltzformer.protocol.api import HubState as HubState
 from boltzformer.protocol.api import JobState as JobState
 from boltzformer.protocol.api import Means as Means
 from boltzformer.protocol.api import ModelFile as ModelFile

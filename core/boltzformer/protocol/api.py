@@ -142,6 +142,46 @@ class ModelName:
 
 
 @dataclass(frozen=True)
+class HubPlace:
+    """POST /v1/models/hub/offer, /fetch, /state, /stop"""
+
+    what: str
+    """'owner/repository', 'owner/repository:file', or a name that is known."""
+
+
+@dataclass(frozen=True)
+class HubOffer:
+    """What would be downloaded, and on whose terms; nothing but its card has been."""
+
+    what: str
+    name: str
+    """What the model will be called."""
+    size: int
+    """Bytes; 0 if the file is on this computer already."""
+    licence: str
+    """As its card declares; empty if it declares none."""
+    card: str
+    """The whole card, as its owners wrote it."""
+    page: str
+    """Where a person reads about it."""
+
+
+@dataclass(frozen=True)
+class HubState:
+    """How far a download is."""
+
+    what: str
+    state: Literal["running", "stopped", "finished", "failed"]
+    done: int = 0
+    total: int = 0
+    converting: bool = False
+    """All bytes are here; the file is being checked and registered."""
+    name: str = ""
+    """What the model is called, once it is here."""
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class ModelState:
     """One model that can be asked for."""
 

@@ -34,6 +34,7 @@ from boltzformer.protocol import (
 from boltzformer.server.backend import Backend
 from boltzformer.server.errand_routes import about_errands
 from boltzformer.server.guard import Guard
+from boltzformer.server.hub_routes import about_hub
 from boltzformer.server.refusals import status_of
 from boltzformer.server.volumes import Packing
 
@@ -79,6 +80,7 @@ def create_app(backend: Backend, token: str) -> FastAPI:
     _about_jobs(app, backend)
     _about_models(app, backend)
     about_errands(app, backend.errands)
+    about_hub(app, backend.downloads)
     return app
 
 

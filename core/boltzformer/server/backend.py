@@ -9,6 +9,7 @@ from typing import cast
 from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import Health, ModelState, TraceRequest, encode
+from boltzformer.server.downloads import Downloads
 from boltzformer.server.errands import Errands
 from boltzformer.server.faults import sentence_about
 from boltzformer.server.jobs import Jobs
@@ -32,6 +33,7 @@ class Backend:
         self.models = Models(self.limits, own_files=own_files, device=device, first=model)
         self.jobs = Jobs(self.volumes, self.models, self.worker, self.limits)
         self.errands = Errands(own_files=own_files)
+        self.downloads = Downloads(own_files=own_files)
         self._first = Call(self._load_first)
         self.worker.submit(self._first)
 

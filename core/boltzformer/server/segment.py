@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from boltzformer.errors import BoltzFormerError
+from boltzformer.errors import BoltzFormerError, slice_of
 from boltzformer.protocol import SMALL, SegmentRequest
 from boltzformer.server.events import END, EventLog
 from boltzformer.server.faults import sentence_about
@@ -80,9 +80,9 @@ class SegmentJob:
         try:
             event = self._ending or self._advance()
         except BoltzFormerError as error:
-            event = Failed(str(error))
+            event = Failed(str(error), slice_of(error))
         except Exception as error:  # whatever it was, the client must hear an end and the server goes on
-            event = Failed(sentence_about(error))
+            event = Failed(sentence_about(error), slice_of(error))
         self.log.add(event)
         if not isinstance(event, END):
             return False

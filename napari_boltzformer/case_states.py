@@ -1,0 +1,133 @@
+"""The cases of a folder, and how far each is: new, in progress, or accepted in so many slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boltzformer import BoltzFormerError, Volume, io
+from boltzformer.cases import STORY, is_dicom
+from boltzformer.dataset import Dataset
+from boltzformer.types import SliceState
+from napari_boltzformer.opening import is_scout, series_below
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One case: an image file, a DICOM series, or a case of an annotation dataset."""
+
+    name: str
+    path: Path
+    series: str = ""
+    """Which one of a DICOM folder."""
+    case: str = ""
+    """Its id, in the dataset that `path` is."""
+
+    def read(self) -> Volume:
+        """The image, with its true grid."""
+        if self.case:
+            return Dataset(self.path).case(self.case).volume
+        return io.read(self.path, series=self.series) if self.series else io.read(self.path)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a case is."""
+
+    case: str = ""
+    """Its id in the dataset where work is kept."""
+    slices: int = 0
+    accepted: int = 0
+    """In all masks of the case."""
+    begun: bool = False
+    """Something was saved that nobody has accepted."""
+    error: str = ""
+    """Why its image can't be read."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to look at; what can't be read is nobody's work either."""
+        return bool(self.error) or 0 < self.slices <= self.accepted
+
+    @property
+    def words(self) -> str:
+        """For the list."""
+        if self.error:
+            return "can't be read"
+        if self.accepted:
+            return f"accepted {self.accepted} of {self.slices} slices"
+        return "in progress" if self.begun else "new"
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is an annotation dataset."""
+    return (folder / "dataset.json").is_file()
+
+
+def cases_in(folder: Path) -> list[Listed]:
+    """Every case that can be opened, by name. Only names and DICOM headers are read."""
+    if is_dataset(folder):
+        return [Listed(name, folder, case=name) for name in Dataset(folder).entries()]
+    return list(_below(folder, folder))
+
+
+def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None) -> Standing:
+    """`stores`: where work is kept, and where it was before a person said where.
+
+    The image is read for its id, unless what was `known` a moment ago tells it.
+    """
+    kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
+    if not kept:
+        return Standing()
+    try:
+        if known is not None and known.case:
+            return _standing(kept[0], known.case, known.slices, begun=known.begun)
+        if one.case:
+            return _standing(kept[0], one.case, 0)
+        volume = one.read()
+        before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
+        return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
+    except (BoltzFormerError, OSError) as error:
+        return Standing(error=str(error))
+
+
+def _standing(dataset: Dataset, case: str, slices: int, *, begun: bool = False) -> Standing:
+    begun = begun or dataset.draft(case) is not None
+    if not (dataset.path / "cases" / case).is_dir():
+        return Standing(case, slices, begun=begun)
+    kept = dataset.case(case)
+    by_slice = zip(*kept.states.values(), strict=True)
+    accepted = sum(all(state is not SliceState.UNSEEN for state in states) for states in by_slice)
+    return Standing(case, kept.grid.shape[kept.axis], accepted, begun=begun)
+
+
+def in_turn(cases: Sequence[Listed], current: Listed | None) -> list[Listed]:
+    """From the one behind the current case on, and round; the current one last."""
+    start = cases.index(current) + 1 if current in cases else 0
+    return [*cases[start:], *cases[:start]]
+
+
+def _below(folder: Path, top: Path) -> Iterator[Listed]:
+    """A folder of DICOM files holds its series; else each image file is a case, but for what was exported beside it."""
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if is_dicom(folder):
+        found = series_below(folder)
+        name = folder.name if folder == top else str(folder.relative_to(top))
+        for one in found:
+            if len(found) == 1 or not is_scout(one, found):
+                words = name if len(found) == 1 else f"{name} · {one.description or one.modality}"
+                yield Listed(words, folder, series=one.uid)
+    else:
+        for path in inside:
+            stem, extension = io.split_name(path)
+            if path.is_file() and extension and not _is_mask(path):
+                yield Listed(str((path.parent / stem).relative_to(top)), path)
+    for path in inside:
+        if path.is_dir() and not is_dataset(path):
+            yield from _below(path, top)
+
+
+def _is_mask(path: Path) -> bool:
+    """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
+    return path.name.lower().endswith(".seg.nrrd") or path.with_name(io.split_name(path)[0] + STORY).is_file()

@@ -1,0 +1,56 @@
+"""Which slice to look at next: of those that nobody has accepted, the most doubtful first, and what ranked it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from boltzformer.types import SliceState
+from napari_boltzformer.masks import Track
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One slice, as the viewer counts, and why it stands where it does."""
+
+    row: int
+    why: str
+
+
+def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
+    """Where seeds disagree, the largest area first; then by how near the score is to what it must reach."""
+    spread: dict[int, int] = {}
+    near: dict[int, tuple[float, float, float]] = {}
+    for track in tracks:
+        gate = track.kept.thresholds.existence
+        for row, score in track.scores.items():
+            if track.state(row) is not SliceState.UNSEEN:
+                continue
+            near[row] = min(near.get(row, (2.0, 0.0, 0.0)), (abs(score - gate), score, gate))
+            spread[row] = max(spread.get(row, 0), track.spread.get(row, 0))
+    apart = sorted((row for row in near if spread[row]), key=lambda row: (-spread[row], row))
+    rest = sorted((row for row in near if not spread[row]), key=lambda row: (near[row][0], row))
+    asked = any(row in track.spread for track in tracks for row in rest)
+    found = [
+        Doubt(
+            row, f"the samples disagree {_most(place)} (ranked by the seeds' disagreement, {place + 1} of {len(apart)})"
+        )
+        for place, row in enumerate(apart)
+    ]
+    once = "the seeds agree" if asked else "one sample; 'How sure?' under More asks 4 seeds"
+    for place, row in enumerate(rest):
+        _, score, gate = near[row]
+        how = "nearest" if place == 0 else "next nearest"
+        found.append(Doubt(row, f"score {score:.2f} is {how} to {gate:.2f} (ranked by score: {once})"))
+    return found
+
+
+def after(doubts: Sequence[Doubt], row: int, before: int | None) -> Doubt:
+    """The first; from there, or from where the question led `before`, the one that follows."""
+    rows = [one.row for one in doubts]
+    goes_on = row in rows and row in (before, rows[0])
+    return doubts[(rows.index(row) + 1) % len(rows) if goes_on else 0]
+
+
+def _most(place: int) -> str:
+    return "most" if place == 0 else "next most"

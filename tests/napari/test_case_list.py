@@ -1,0 +1,170 @@
+"""A folder's cases: listed with how far each is, opened by a click, saved before another takes its place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui import answer_file_dialog, click, done, type_lines, until
+from image_files import write_series
+from qtpy.QtCore import Qt
+
+from boltzformer import io
+from boltzformer.dataset import Dataset
+from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.types import SliceState
+from napari_boltzformer.case_list import BUSY, CaseList
+from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing
+from napari_boltzformer.exporting import export_to
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images, and beside them what is no case."""
+    place = tmp_path / "images"
+    place.mkdir()
+    for number, name in enumerate(("a", "b", "c")):
+        io.write_volume(phantom(number + 1, (4, 48, 48)).volume, place / f"{name}.nii.gz")
+    (place / "notes.txt").write_text("no image")
+    return place
+
+
+def states(cases: CaseList) -> list[str]:
+    return [cases.table.item(row, 1).text() for row in range(cases.table.rowCount())]
+
+
+def press_row(qtbot: Any, cases: CaseList, row: int) -> None:
+    spot = cases.table.visualItemRect(cases.table.item(row, 0)).center()
+    qtbot.mouseClick(cases.table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+
+
+def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_lost(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(tmp_path / "kept")
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    cases = dock.cases
+    click(qtbot, cases.next)
+    assert dock.message.text() == "There is no list of cases yet: choose a folder of images first."
+    answer_file_dialog(folder)
+    click(qtbot, cases.folder)
+    until(qtbot, lambda: states(cases) == ["new", "new", "new"])
+    own = viewer.add_image(np.zeros((4, 8, 8)), name="the user's own")
+
+    click(qtbot, cases.next)
+    until(qtbot, lambda: cases.current is not None and dock.image.currentText() == "a")
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    press_row(qtbot, cases, 1)
+    assert dock.message.text() == BUSY
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    track.layer.brush_size = 2
+    track.layer.paint((1, 5, 5), 1)
+    dock.jump(2)
+    click(qtbot, dock.accept)
+    until(qtbot, lambda: states(cases)[0] == "accepted 1 of 4 slices")
+    track.layer.paint((3, 30, 30), 1)  # the last stroke, a moment before
+    before, scores = track.rows.copy(), dict(track.scores)
+
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: dock.image.currentText() == "b" and dock.message.text() == "b is open.")
+    assert [layer.name for layer in viewer.layers] == [own.name, "b"]
+    assert cases.table.currentRow() == 1
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    for row in range(4):
+        dock.jump(row)
+    click(qtbot, dock.accept_all)
+    until(qtbot, lambda: states(cases)[1] == "accepted 4 of 4 slices")
+
+    click(qtbot, cases.next)
+    until(qtbot, lambda: dock.message.text() == "c is open.")
+    click(qtbot, cases.next)  # round, to the one that was left unfinished
+    until(qtbot, lambda: dock.message.text() == "Restored." and dock.image.currentText() == "a")
+    (back,) = dock.tracks()
+    assert np.array_equal(back.rows > 0, before > 0)
+    assert back.scores == pytest.approx(scores, abs=1e-4)
+    assert back.state(2) is SliceState.REVIEWED
+    assert [row for row in range(4) if back.edited(row)] == [1, 3]
+    assert "score" in dock.results.item(0).text()
+    bar = dock.bottom.review.bar
+    assert "score" in bar.words(0)
+    assert "edited" in bar.words(3)
+    assert "accepted" in bar.words(2)
+    assert "in 4 of 4" in dock.bottom.review.totals.text() or "of 4 slices" in dock.bottom.review.totals.text()
+    click(qtbot, dock.all_slices)  # what the model had written it may write again; a person's stays
+    done(qtbot, dock)
+    assert np.array_equal(back.rows > 0, before > 0)
+
+    cases.show_folder(tmp_path / "kept")  # the same work, as the dataset that it is
+    until(qtbot, lambda: sorted(states(cases)) == ["accepted 1 of 4 slices", "accepted 4 of 4 slices"])
+    assert {one.case for one in cases.cases} == set(Dataset(tmp_path / "kept").entries())
+
+
+def test_what_lies_in_a_folder_becomes_cases_but_not_its_masks(folder: Path, tmp_path: Path) -> None:
+    first = phantom(1, (4, 48, 48)).volume
+    (folder / "a-mask.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes())
+    (folder / "a-mask.provenance.json").write_text("{}")
+    (folder / "b.seg.nrrd").write_text("")
+    (folder / "broken.nii.gz").write_bytes(b"nothing")
+    write_series(folder / "ct", first.array, first.grid)
+    Dataset.at(folder / "kept")
+    found = cases_in(folder)
+    assert [one.name for one in found] == ["a", "b", "broken", "c", "ct"]
+    assert found[4].series
+    assert np.array_equal(found[4].read().array, first.array)
+    assert cases_in(folder / "kept") == []
+    assert standing(found[2], [folder / "kept"]).words == "can't be read"
+    assert standing(found[0], [folder / "nowhere"]) == Standing()
+    here = standing(found[0], [folder / "kept"])
+    assert (here.words, here.slices, here.finished) == ("new", 4, False)
+    assert here.case == standing(found[4], [folder / "kept"]).case == Dataset(folder / "kept").case_of(first)
+
+
+def test_after_the_last_case_comes_the_first() -> None:
+    cases = [Listed(name, Path(name)) for name in "abc"]
+    assert in_turn(cases, None) == cases
+    assert [one.name for one in in_turn(cases, cases[1])] == ["c", "a", "b"]
+    assert Standing("x", 4, 4).finished
+    assert Standing(error="gone").finished
+    assert not Standing("x", 4, 3).finished
+
+
+def test_where_a_case_can_not_be_saved_it_stays_open(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    cases = dock.cases
+    cases.show_folder(folder)
+    until(qtbot, lambda: states(cases) == ["new", "new", "new"])
+    press_row(qtbot, cases, 0)
+    until(qtbot, lambda: dock.message.text() == "a is open.")
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    dock.settings.folder = str(folder / "notes.txt" / "kept")  # below a file there is no folder
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: "can't be made" in dock.message.text())
+    assert dock.image.currentText() == "a"
+    assert len(dock.tracks()) == 1
+    dock.settings.folder = ""
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: dock.message.text() == "b is open.")
+    dock.settings.folder = str(tmp_path / "kept")  # chosen only now: what was done before is found all the same
+    press_row(qtbot, cases, 0)
+    until(qtbot, lambda: dock.message.text() == "Restored." and len(dock.tracks()) == 1)
+    cases.show_folder(folder)
+    until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
+
+
+def test_an_export_beside_its_image_is_no_case(qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path) -> None:
+    viewer.open(str(folder / "a.nii.gz"), plugin="napari-boltzformer")
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    export_to(dock, folder / "a-mask.nii.gz")
+    assert [one.name for one in cases_in(folder)] == ["a", "b", "c"]

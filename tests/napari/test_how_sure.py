@@ -1,0 +1,69 @@
+"""How sure? The same questions with four seeds: masks stay, and N goes where the answers differ."""
+
+import re
+from typing import Any
+
+import numpy as np
+from gui import click, done, type_lines
+
+from boltzformer.phantom import BRIGHT, Phantom
+from napari_boltzformer.doubting import Doubt, after
+from napari_boltzformer.layers import image_layer
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    click(qtbot, dock.more)
+    click(qtbot, dock.sure)
+    assert dock.message.text() == "There is no answer to doubt yet: run a prompt first."
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    click(qtbot, dock.next)
+    assert re.fullmatch(
+        r"Slice \d+: score \d\.\d\d is (next )?nearest to 0\.50 \(ranked by score: one sample; 'How sure\?' "
+        r"under More asks 4 seeds\)\.",
+        dock.message.text(),
+    )
+    track.layer.paint((3, 5, 5), 1)
+    track.layer.paint((3, 5, 5), 0)
+    before, scores, runs = track.rows.copy(), dict(track.scores), len(track.runs)
+
+    dock.progress.valueChanged.connect(lambda value: value == 2 and click(qtbot, dock.cancel))
+    click(qtbot, dock.sure)
+    assert dock.cancel.isEnabled()
+    done(qtbot, dock)
+    dock.progress.valueChanged.disconnect()
+    assert dock.message.text().startswith("Cancelled; what was finished is kept. Asked 4 seeds in ")
+    assert 2 <= len(track.spread) < 16
+
+    click(qtbot, dock.sure)
+    done(qtbot, dock)
+    assert dock.progress.value() == 16
+    said = re.match(
+        r"Asked 4 seeds in 16 slices: they disagree most in slice (\d+)\. N goes there", dock.message.text()
+    )
+    assert said is not None
+    assert sorted(track.spread) == list(range(16))
+    assert np.array_equal(track.rows, before)
+    assert (dict(track.scores), len(track.runs)) == (scores, runs)
+
+    order = sorted((row for row in track.spread if track.spread[row]), key=lambda row: (-track.spread[row], row))
+    assert int(said[1]) == order[0]
+    dock.jump(next(row for row in range(16) if row not in order[:2]))
+    for place, row in enumerate(order[:2]):
+        click(qtbot, dock.next)
+        assert dock.row() == row
+        most = "most" if place == 0 else "next most"
+        assert dock.message.text().startswith(f"Slice {row}: the samples disagree {most} (ranked by the seeds'")
+
+
+def test_asking_for_the_next_goes_on_and_comes_round() -> None:
+    doubts = [Doubt(4, ""), Doubt(9, ""), Doubt(2, "")]
+    assert [after(doubts, row, row).row for row in (7, 4, 9, 2)] == [4, 9, 2, 4]
+    assert [after(doubts, row, None).row for row in (7, 4, 9, 2)] == [4, 9, 4, 4]

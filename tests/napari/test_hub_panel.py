@@ -1,0 +1,106 @@
+"""A model from the hub: its terms first, then the download with progress and a way to stop it, then it is chosen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui import click, until
+from hub_server import Hub
+from phantom_model import PHANTOM_MODEL
+from qtpy.QtCore import Qt
+
+from boltzformer.protocol import HubOffer
+from napari_boltzformer.hub_panel import sentence
+from napari_boltzformer.widget import BoltzFormerDock
+
+CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"
+PLACE = "clinic/blobs:blobs.safetensors"
+CONTENT = "/content/clinic/blobs/blobs.safetensors"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Before the dock, whose engine is to find it."""
+    files = {"clinic/blobs/blobs.safetensors": PHANTOM_MODEL.read_bytes(), "clinic/blobs/README.md": CARD}
+    monkeypatch.setenv("HF_TOKEN", "")
+    for name in ("BOLTZFORMER_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Hub(files) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        yield running
+
+
+def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_the_end(
+    qtbot: Any, server: Hub, viewer: Any, dock: BoltzFormerDock, own_home: Path
+) -> None:
+    hub = dock.models.hub
+    click(qtbot, dock.more)
+    assert not hub.isVisible()
+    click(qtbot, dock.models.from_hub)
+    assert hub.isVisible()
+    assert not hub.get.isVisible()
+    qtbot.keyClicks(hub.place, "clinic/nothing")
+    click(qtbot, hub.look)
+    until(qtbot, lambda: "There is no " in dock.message.text())
+    assert not hub.get.isVisible()
+
+    hub.place.clear()
+    qtbot.keyClicks(hub.place, PLACE)
+    qtbot.keyClick(hub.place, Qt.Key.Key_Return)
+    until(qtbot, hub.get.isVisible)
+    size = PHANTOM_MODEL.stat().st_size / 1e6
+    assert hub.terms.text() == (
+        f"{PLACE} ({size:.1f} MB) comes under the licence 'cc-by-4.0', as its owners declare at "
+        f"{server.address}/clinic/blobs."
+    )
+    assert "Only for tests, by nobody." in hub.card.toPlainText()
+    assert CONTENT not in {path for _, path, _, _ in server.requests}
+    qtbot.keyClicks(hub.place, "x")  # terms of one place are none of another
+    assert not hub.get.isVisible()
+    qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
+    click(qtbot, hub.look)
+    until(qtbot, hub.get.isVisible)
+
+    click(qtbot, hub.get)
+    assert hub.stop.isVisible()
+    until(qtbot, lambda: dock.session.model == "clinic--blobs--blobs")
+    until(qtbot, lambda: dock.message.text().startswith("The model is loaded"))
+    assert (own_home / "models" / "clinic--blobs--blobs.safetensors").is_file()
+    until(qtbot, lambda: dock.models.choice.currentData() == "clinic--blobs--blobs")
+    assert dock.settings.model == "clinic--blobs--blobs"
+    click(qtbot, hub.look)
+    until(qtbot, lambda: "is here already: choose 'clinic--blobs--blobs'" in dock.message.text())
+
+
+def test_a_download_that_is_stopped_leaves_no_model_and_goes_on_another_time(
+    qtbot: Any, server: Hub, viewer: Any, dock: BoltzFormerDock, own_home: Path
+) -> None:
+    hub = dock.models.hub
+    click(qtbot, dock.more)
+    click(qtbot, dock.models.from_hub)
+    server.cuts.extend([20_000] * 3)  # each answer but the last is cut: time enough to stop
+    qtbot.keyClicks(hub.place, PLACE)
+    click(qtbot, hub.look)
+    until(qtbot, hub.get.isVisible)
+    click(qtbot, hub.get)
+    click(qtbot, hub.stop)
+    until(qtbot, lambda: dock.message.text().startswith("Stopped at "))
+    assert not hub.stop.isVisible()
+    assert not list((own_home / "models").glob("*.safetensors"))
+    server.cuts.clear()
+
+    def again() -> bool:
+        """The thread of the first download may need a moment to end."""
+        if "is being downloaded" in dock.message.text() or dock.message.text().startswith("Stopped"):
+            click(qtbot, hub.get)
+        return dock.session.model == "clinic--blobs--blobs"
+
+    until(qtbot, again)
+
+
+def test_weights_without_a_licence_are_named_so() -> None:
+    bare = HubOffer("a/b:c.safetensors", "a--b--c", 2_500_000, "", "", "http://hub/a/b")
+    assert sentence(bare) == (
+        "a/b:c.safetensors (2.5 MB) declares no licence: ask its owners at http://hub/a/b whether you may use it."
+    )
