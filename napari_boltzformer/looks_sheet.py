@@ -214,7 +214,7 @@ class LooksSheet(QWidget):
     def _draw_legend(self, painter: QPainter, looks: Looks) -> None:
         """The one scale of brightness, with the level of chance; and what the lines are."""
         top, left, wide, roomy = self.height() - LEGEND + 5, 0, 110, self.width() >= 1000
-        who = "queries × heads" if looks.query is None else f"heads of query {looks.query + 1}"
+        who = "its searchers" if looks.query is None else f"heads of query {looks.query + 1}"
         low, high, text = "0 %", f"{100 * FULL:.0f} %", f"or more of {who} visited"
         light = brightness(np.linspace(0, FULL, wide))
         level, name = chance_level(looks.trace) / FULL, "chance"
