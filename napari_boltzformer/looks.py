@@ -84,9 +84,9 @@ def caption(count: int) -> str:
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
     return (
         f"The model takes {number} looks; each may visit about one place in ten (lit). The first is almost random; "
-        "later looks favour places where its own guess (cyan) was stronger. It looks in large, middle and small squares "
-        "by turns; the more of its searchers (queries × heads) saw a square, the brighter it is. Lit means *looked at*, "
-        "not *lesion*; the white outline is the answer."
+        "later looks favour places where its own guess (cyan) was stronger. It looks in large, middle and small "
+        "squares by turns; the more of its searchers (queries × heads) saw a square, the brighter it is. "
+        "Lit means *looked at*, not *lesion*; the white outline is the answer."
     )
 
 
