@@ -172,17 +172,18 @@ def spread(picture: Picture, target: str, rng: np.random.Generator, *, grow: flo
     wanted = grow * math.exp(rng.uniform(-3, 0)) * mask.numel()
     if abs(contrast) < FAINT or int(mask.sum()) >= wanted:
         return picture
-    free = (gray > 0.6 * min(inside, outside)) & (gray < 1.3 * max(inside, outside))
+    taken = torch.zeros_like(mask)
     for name, other in picture.masks.items():
-        free &= (other == 0) | (name == target)
+        taken |= (other > 0) & (name != target)
+    tissue = (gray > 0.6 * min(inside, outside)) & (gray < 1.3 * max(inside, outside)) & ~taken
     field = torch.from_numpy(rng.random((1, 1, 40, 40), np.float32)).to(gray.device)
-    free &= F.interpolate(field, mask.shape, mode="bicubic")[0, 0] > rng.uniform(0.2, 0.5)  # rather here than there
+    free = tissue & (F.interpolate(field, mask.shape, mode="bicubic")[0, 0] > rng.uniform(0.2, 0.5))  # rather here
     larger = mask
     for step in range(FARTHEST):
         before, larger = larger, larger | (_wider(larger, 1, crosswise=step % 2 == 0) & free)
         if int(larger.sum()) >= wanted or torch.equal(before, larger):
             break
-    larger = mask | ((F.avg_pool2d(larger[None].float(), 7, 1, 3)[0] > 0.5) & (gray > 0.6 * min(inside, outside)))
+    larger = mask | ((F.avg_pool2d(larger[None].float(), 7, 1, 3)[0] > 0.5) & tissue)
     plain = math.copysign(max(abs(contrast), float(rng.uniform(*PLAIN))), contrast)
     change = (larger & ~mask) * (plain * float(rng.uniform(0.8, 1.1))) + mask * (plain - contrast)
     soft = F.avg_pool2d(F.pad(change[None], (2, 2, 2, 2)), 5, 1)

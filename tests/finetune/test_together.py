@@ -57,6 +57,7 @@ def test_one_of_two_processes_is_lost_and_the_run_that_goes_on_makes_the_same_mo
         while launcher.poll() is None and len(logged(cut)) < 4:
             time.sleep(0.01)  # another process writes it
         at_work = [one for one in psutil.Process(launcher.pid).children(recursive=True) if "finetune" in one.cmdline()]
+        assert len(at_work) == 2
         os.kill(at_work[-1].pid, signal.SIGKILL)
         assert launcher.wait() != 0
     done = run(call(data, base, cut, "--resume"))
@@ -69,9 +70,10 @@ def test_what_torchrun_starts_anew_goes_on_with_its_own_run_alone(tmp_path: Path
     alone = command(data, base, tmp_path / "run", "--steps", STEPS, "--batch", "4")
     first = run(alone, TORCHELASTIC_RUN_ID="mine")
     assert first.returncode == 0, first.stderr
-    refused = run(alone, TORCHELASTIC_RUN_ID="another", TORCHELASTIC_RESTART_COUNT="1")
-    assert refused.returncode == 2
-    assert "already holds a run" in refused.stderr
+    for other in ("another", "none"):  # torchrun calls itself 'none' unless it is told a name
+        refused = run(alone, TORCHELASTIC_RUN_ID=other, TORCHELASTIC_RESTART_COUNT="1")
+        assert refused.returncode == 2
+        assert "already holds a run" in refused.stderr
     model = (tmp_path / "run" / "model.safetensors").read_bytes()
     for name in ("model.safetensors", "done.json", "log.jsonl"):
         (tmp_path / "run" / name).unlink()

@@ -106,7 +106,8 @@ def _events(
     output = folder.path
     begun, done, frozen = team.same((folder.begun, folder.done, folder.frozen()))  # before anyone changes it
     # torchrun repeats its whole command after a loss: the run that it began itself goes on.
-    resume = resume or (team.again and frozen is not None and frozen.environment.get("launch") == team.launch)
+    own = bool(team.launch) and frozen is not None and frozen.environment.get("launch") == team.launch
+    resume = resume or (team.again and own)
     if begun and not resume and not dry:
         raise BoltzFormerError(f"{output} already holds a run: give --resume to go on with it, or a new --output.")
     if resume and done:

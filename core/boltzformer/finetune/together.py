@@ -19,7 +19,7 @@ class Together:
     rank: int = 0
     world: int = 1
     launch: str = ""
-    """The name that torchrun gave this call of it."""
+    """The name that this call of torchrun has; its 'none' is everybody's, and so nobody's."""
     again: bool = False
     """Whether torchrun started us anew because a process was lost."""
 
@@ -27,7 +27,8 @@ class Together:
     def of_environment() -> Together:
         """As torchrun tells it; alone without it."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
-        launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
+        told = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+        launch = "" if told == "none" else told
         again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
         if world == 1:
             return Together(launch=launch, again=again)
