@@ -235,7 +235,7 @@ class Track:
         self.gate, self.kept.thresholds = gate, Thresholds(gate)
         for row, score in scores.items():
             self.scores[row] = score
-            self.kept.recall(row, score, int(np.count_nonzero(self.rows[row])))
+            self.kept.recall(row, score, self.rows[row] > 0)
             if row not in edited:
                 self._written[row] = np.packbits(self.rows[row] > 0)
         self._hand = set(edited)
