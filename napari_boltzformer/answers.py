@@ -171,11 +171,17 @@ class Answers:
         held = (self._kept.get(row), self._recalled.get(row))
         return max(one.score for one in held if one is not None)
 
-    def bring_back(self, row: int, kept: Kept | None) -> None:
+    def recalled(self, row: int) -> Recalled | None:
+        """What an earlier day's answer left."""
+        return self._recalled.get(row)
+
+    def bring_back(self, row: int, kept: Kept | None, recalled: Recalled | None) -> None:
         """What was held before."""
         self.forget(row)
         if kept is not None:
             self._kept[row] = kept
+        if recalled is not None:
+            self._recalled[row], self._voxels[row] = recalled, recalled.voxels
 
     @property
     def in_box_only(self) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -11,7 +12,7 @@ from storage_orders import grid_of
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.types import SliceState
-from napari_boltzformer.answers import Thresholds
+from napari_boltzformer.answers import Mark, Thresholds
 from napari_boltzformer.masks import Track
 
 ROWS, SIDE = 4, 8
@@ -167,3 +168,19 @@ def test_a_look_into_a_box_leaves_a_mask_of_another_day_around_it() -> None:
     answer_in(one, 1, None, 0.8, 127)  # the whole slice: nothing of yesterday's is left
     assert one.rows[1].all()
     assert one.scores == {1: np.float32(0.8)}
+
+
+@pytest.mark.parametrize("box", [None, ((0, ROWS), (2, 6), (2, 6))])
+def test_reverting_a_run_brings_back_the_score_of_another_day(box: Any) -> None:
+    one, yesterday = track(), np.zeros((ROWS, SIDE, SIDE), bool)
+    yesterday[1, 0:3, 0:3] = True
+    one.restore(yesterday, ())
+    one.recall({1: 0.9}, (), 0.5)
+    one.begin_run(None, 0.5)  # type: ignore[arg-type]
+    answer_in(one, 1, box, 0.6, 64)
+    answer_in(one, 2, box, 0.6, 64)
+    assert one.revert() == 2
+    assert one.scores == {1: 0.9}
+    assert set(one.kept.looked) == {1}
+    assert one.kept.mark(1) == Mark(0.9, 9)
+    assert np.array_equal(one.rows > 0, yesterday)
