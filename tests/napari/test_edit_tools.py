@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from gui import answer_choice, canvas, click, done, press, track_named, type_lines, until
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QWidget
 from storage_orders import ORDERS, grid_of, stored
 
 from boltzformer import BoltzFormerError, Volume
@@ -255,6 +257,43 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     assert set(range(5, 9)) | {12} <= track.touched
     layer.undo()
     assert np.array_equal(track.rows > 0, two)
+
+
+def test_d_whose_release_another_window_got_deletes_nothing_later(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    image = opened(viewer, small.volume)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    layer, one = track.layer, np.zeros(track.rows.shape, bool)
+    one[5, 30:40, 30:40] = True
+    track.restore(one, ())
+    viewer.reset_view()
+    dock.jump(5)
+    viewer.layers.selection.active = layer
+    layer.mode = "pick"
+    spot, view = place_on_canvas(viewer, image, (5, 35, 35)), canvas(viewer)
+    view.setFocus()
+    callbacks = list(layer.mouse_drag_callbacks)
+    qtbot.keyPress(view, Qt.Key.Key_D)
+    assert str(layer.mode) == "pan_zoom"
+    other = QWidget()
+    qtbot.addWidget(other)
+    other.show()
+    other.activateWindow()
+    until(qtbot, lambda: QGuiApplication.focusWindow() is other.windowHandle())
+    assert str(layer.mode) == "pick"
+    assert layer.mouse_drag_callbacks == callbacks
+    other.close()
+    view.setFocus()
+    for _ in range(2):  # the second press comes where the first was never released
+        qtbot.keyPress(view, Qt.Key.Key_D)
+    qtbot.keyRelease(view, Qt.Key.Key_D)
+    assert str(layer.mode) == "pick"
+    assert layer.mouse_drag_callbacks == callbacks
+
 
 
 def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
