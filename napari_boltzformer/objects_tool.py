@@ -54,6 +54,9 @@ class ObjectsTool:
 
     def _on_click(self, layer: Layer, event: Any) -> None:
         track = self._dock.active_track()
+        if track is not None and not track.layer.visible:
+            self._dock.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
+            return
         voxel = None if track is None else voxel_under(track, event)
         if track is None or voxel is None or not track.rows[voxel]:
             name = "any mask" if track is None else f"'{track.name}'"

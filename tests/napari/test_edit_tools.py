@@ -294,6 +294,16 @@ def test_d_whose_release_another_window_got_deletes_nothing_later(
     assert str(layer.mode) == "pick"
     assert layer.mouse_drag_callbacks == callbacks
 
+    viewer.layers.selection.active = image
+    layer.visible = False
+    dock.notice.say("")
+    qtbot.keyPress(view, Qt.Key.Key_D)
+    qtbot.mouseMove(view, spot)
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=spot)
+    until(qtbot, lambda: bool(dock.message.text()))
+    qtbot.keyRelease(view, Qt.Key.Key_D)
+    assert dock.message.text() == "'bright blob' is hidden, so nothing of it is deleted: show it first."
+    assert np.array_equal(track.rows > 0, one)
 
 
 def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
