@@ -8,7 +8,7 @@ from gui import answer_choice, canvas, click, done, press, track_named, type_lin
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
-from storage_orders import ORDERS, grid_of, stored
+from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
 from boltzformer.phantom import BRIGHT, DARK, Phantom
@@ -431,6 +431,21 @@ def test_the_box_is_one_place_of_the_patient_however_the_image_is_stored(
     z, y, x = wanted.box(grid, 0)
     assert z == (0, 6)  # through all slices
     assert (y[1] - y[0], x) == (12, (10, 22))  # square, around rows 4 to 12
+
+
+@pytest.mark.parametrize(("order", "flips"), ORDERS)
+def test_in_tilted_images_the_box_is_no_larger_than_it_was_drawn(
+    order: tuple[int, ...], flips: tuple[bool, ...]
+) -> None:
+    grid = grid_of((60, 90, 100), (3.0, 0.8, 0.8), rotation(10, 0, 25))
+    volume = Volume(np.zeros(grid.shape, np.int16), grid)
+    drawn = np.array([(30, 20.0, 40.0), (30, 39.0, 59.0)])
+    wanted = ((0, 60), (20, 40), (40, 60))
+    assert region_of(volume, drawn).box(grid, 0) == wanted
+    array, other = stored(volume.array, grid, order, flips)
+    again = region_of(Volume(array, other), drawn)
+    assert again.box(grid, 0) == wanted  # the same place, asked of the image as it was stored first
+    assert sorted(b - a for a, b in again.box(other, order.index(0))) == [20, 20, 60]
 
 
 def test_a_box_too_thin_or_beside_the_image_is_refused() -> None:
