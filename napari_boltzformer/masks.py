@@ -173,7 +173,9 @@ class Track:
         """The answer that was offered, as one step of undo."""
         offered = self._unpacked(self.proposals.pop(row))
         self.change(row, offered > 0)
-        self._written[row] = np.packbits(offered)
+        kept = self.kept.of(row)
+        if kept is None or kept.plan.box is None:  # else it is still a person's around the box
+            self._written[row] = np.packbits(offered)
 
     def proposed(self, row: int) -> NDArray[np.bool_]:
         """The answer that is offered for a slice."""

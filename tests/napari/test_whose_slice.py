@@ -184,3 +184,17 @@ def test_reverting_a_run_brings_back_the_score_of_another_day(box: Any) -> None:
     assert set(one.kept.looked) == {1}
     assert one.kept.mark(1) == Mark(0.9, 9)
     assert np.array_equal(one.rows > 0, yesterday)
+
+
+def test_an_offer_for_a_box_that_is_taken_leaves_the_slice_a_persons_around_it() -> None:
+    one = track()
+    one.layer.brush_size = 1
+    one.layer.paint((1, 0, 0), 1)
+    answer_in(one, 1, ((0, ROWS), (2, 6), (2, 6)), 0.6, 64)
+    one.take(1)
+    wanted = np.zeros((SIDE, SIDE), bool)
+    wanted[0, 0], wanted[2:6, 2:6] = True, True
+    assert np.array_equal(one.rows[1], wanted)
+    one.kept.thresholds = Thresholds(0.7)
+    assert not one.show_again(1, one.kept.mask(1))
+    assert np.array_equal(one.rows[1], wanted)
