@@ -102,6 +102,23 @@ class Kept:
         return under if hidden else replace(self, under=under)
 
 
+@dataclass(frozen=True)
+class Recalled:
+    """A slice's answer of an earlier day: its logits are gone, so no threshold re-applies to it."""
+
+    score: float
+    bits: NDArray[np.uint8]
+    """Its mask, packed."""
+    voxels: int
+
+    def around(self, seen: NDArray[np.bool_], boxes: Kept) -> NDArray[np.bool_]:
+        """Its mask, but for what was looked at since in boxes."""
+        whole = np.unpackbits(self.bits, count=seen.size).reshape(seen.shape).astype(bool)
+        for part in boxes.parts:
+            whole[part.plan.crop] = seen[part.plan.crop]
+        return whole
+
+
 class Answers:
     """One prompt's answers by row: the slice's number as a viewer counts it, in the canonical view."""
 
@@ -111,8 +128,8 @@ class Answers:
         self._kept: dict[int, Kept] = {}
         self._asked_at: dict[int, Thresholds] = {}
         self._voxels: dict[int, int] = {}
-        self._recalled: dict[int, float] = {}
-        """Scores of an earlier day, whose logits are gone."""
+        self._recalled: dict[int, Recalled] = {}
+        """Also beneath answers of boxes, outside of which they still hold."""
 
     @property
     def rows(self) -> Collection[int]:
@@ -124,9 +141,10 @@ class Answers:
         """Where the model has looked."""
         return self._kept.keys() | self._recalled.keys()
 
-    def recall(self, row: int, score: float, voxels: int) -> None:
-        """An answer of an earlier day: no threshold re-applies to it."""
-        self._recalled[row], self._voxels[row] = score, voxels
+    def recall(self, row: int, score: float, mask: NDArray[np.bool_]) -> None:
+        """An answer of an earlier day."""
+        self._voxels[row] = int(np.count_nonzero(mask))
+        self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row])
 
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
         """Holds an answer (its logits stay packed) → its row. One of a box covers what was known there, no more."""
@@ -135,7 +153,8 @@ class Answers:
         under = None if before is None else before.outside(plan)
         self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP, under)
         self._asked_at.pop(row, None)
-        self._recalled.pop(row, None)
+        if plan.box is None:
+            self._recalled.pop(row, None)
         return row
 
     def forget(self, row: int) -> None:
@@ -148,19 +167,26 @@ class Answers:
         return self._kept.get(row)
 
     def score(self, row: int) -> float:
-        """The slice's."""
-        return self._kept[row].score
+        """The slice's: the highest of all that is held."""
+        held = (self._kept.get(row), self._recalled.get(row))
+        return max(one.score for one in held if one is not None)
 
-    def bring_back(self, row: int, kept: Kept | None) -> None:
+    def recalled(self, row: int) -> Recalled | None:
+        """What an earlier day's answer left."""
+        return self._recalled.get(row)
+
+    def bring_back(self, row: int, kept: Kept | None, recalled: Recalled | None) -> None:
         """What was held before."""
         self.forget(row)
         if kept is not None:
             self._kept[row] = kept
+        if recalled is not None:
+            self._recalled[row], self._voxels[row] = recalled, recalled.voxels
 
     @property
     def in_box_only(self) -> int:
         """In so many slices nothing but a box was looked at."""
-        return sum(kept.only_in_box for kept in self._kept.values())
+        return sum(kept.only_in_box for row, kept in self._kept.items() if row not in self._recalled)
 
     def prediction(self, prompt: Prompt, plan: SlicePlan) -> Prediction:
         """This prompt's part of all answers, in the order of the stored slices; `plan`: any of the image.
@@ -179,7 +205,9 @@ class Answers:
 
     def at_present(self, row: int) -> NDArray[np.bool_]:
         """The slice's mask in the canonical view, at the present thresholds."""
-        return self._kept[row].mask(self.thresholds)
+        kept, recalled = self._kept[row], self._recalled.get(row)
+        seen = kept.mask(self.thresholds)
+        return seen if recalled is None else recalled.around(seen, kept)
 
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""
@@ -198,14 +226,14 @@ class Answers:
         """What the slice bar draws; the voxels are those of the mask that was last asked for."""
         voxels = self._voxels.get(row, 0)
         if row not in self._kept:
-            return Mark(self._recalled[row], voxels)
+            return Mark(self._recalled[row].score, voxels)
         kept = self._kept[row]
         peak = max(part.peak for part in kept.parts)
-        return Mark(kept.score, voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))
+        return Mark(self.score(row), voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))
 
     def best(self) -> tuple[float, int]:
         """The highest score, and its row."""
-        scores = {**self._recalled, **{row: kept.score for row, kept in self._kept.items()}}
+        scores = {row: self.score(row) for row in self.looked}
         row = max(scores, key=lambda one: (scores[one], -one))
         return scores[row], row
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError, io
 from napari_boltzformer.layers import volume_of
-from napari_boltzformer.probability_maps import Maps
+from napari_boltzformer.probability_maps import FACTS, Maps, written_before
 from napari_boltzformer.stored_masks import how_made, label_map, unique_names
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ def ready_to_write(dock: BoltzFormerDock, path: Path) -> Callable[[], list[Path]
     # The file dialog asked about the file itself; nothing else is replaced without a question.
     labels, overwrite, volume = label_map(layer, tracks, whole=False), path.exists(), volume_of(layer)
     maps = Maps.of(volume, tracks, path) if dock.maps.isChecked() else None
+    ours = written_before(path) if overwrite else ()
     if maps is not None:
-        made["probability maps"] = maps.facts
+        made[FACTS] = maps.facts
 
     def write() -> list[Path]:
-        files = [] if maps is None else maps.write(overwrite)
+        files = [] if maps is None else maps.write(ours)
         return [*io.write(labels, path, source=volume, provenance=made, overwrite=overwrite), *files]
 
     return write

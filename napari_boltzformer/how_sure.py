@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image
 
 from boltzformer import BoltzFormerError, Job, Prompt, SlicePlan, SliceResult
+from napari_boltzformer.doubting import doubtful
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track, tracks_of
 from napari_boltzformer.run import Run, counted
@@ -52,7 +53,11 @@ class Sureness(Run):
         most = max(self._disagree, key=lambda row: (self._disagree[row], -row), default=None)
         if most is None or not self._disagree[most]:
             return f"{asked}: their answers are the same."
-        return f"{asked}: they disagree most in slice {most}. N goes there first; masks stay as they are."
+        # N knows only visible masks, and slices that nobody has accepted.
+        doubts = doubtful([track for track in tracks_of(self.viewer, self.image) if track.layer.visible])
+        first = doubts[0].row if doubts else None
+        goes = "" if first is None else " N goes there first." if first == most else f" N goes to slice {first} first."
+        return f"{asked}: they disagree most in slice {most}.{goes} Masks stay as they are."
 
 
 def ask(dock: BoltzFormerDock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
@@ -18,6 +17,7 @@ from napari_boltzformer.progress import Progress
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
+TOPIC = "a model's terms"
 POLL_MS = 200
 KB = 1000
 
@@ -57,7 +57,7 @@ class HubPanel(QWidget):
         self.place.returnPressed.connect(self._ask)
         self.place.textEdited.connect(lambda _: self._forget())
         self.get.clicked.connect(self._get)
-        self.stop.clicked.connect(lambda: self._stopped.set())
+        self.stop.clicked.connect(self._stop)
         dock.destroyed.connect(self._stopped.set)
         self._forget()
         self.hide()
@@ -65,6 +65,7 @@ class HubPanel(QWidget):
     def _forget(self) -> None:
         """Terms of another place are none of this one."""
         self._what = ""
+        self._dock.background.drop(TOPIC)
         for widget in (self.terms, self.card, self.get, self.stop, self.progress):
             widget.hide()
 
@@ -72,7 +73,7 @@ class HubPanel(QWidget):
         self._forget()
         what, session = self.place.text().strip(), self._dock.session
         self._dock.notice.say(f"Asking the hub about {what}…")
-        self._dock.background.do(lambda: session.offer_model(what), self._show, topic="a model's terms")
+        self._dock.background.do(lambda: session.offer_model(what), self._show, topic=TOPIC)
 
     def _show(self, offer: HubOffer) -> None:
         self._what = offer.what
@@ -89,7 +90,8 @@ class HubPanel(QWidget):
         self._dock.destroyed.connect(stopped.set)
         self._heard.clear()
         self.get.hide()
-        self.look.setEnabled(False)
+        for widget in (self.place, self.look):  # one download at a time
+            widget.setEnabled(False)
         self.stop.show()
         self.progress.setRange(0, 0)
         self.progress.show()
@@ -98,17 +100,24 @@ class HubPanel(QWidget):
         heard = self._heard
         self._dock.background.do(lambda: followed(session, what, stopped, heard), self._ended)
 
+    def _stop(self) -> None:
+        self._stopped.set()
+        self.stop.hide()
+        self._dock.notice.say(f"Stopping the download of {self._what}…")
+
     def _show_state(self) -> None:
         if self._heard:
             now = self._heard[0]
             self.progress.setRange(0, now.total // KB)
             self.progress.setValue(now.done // KB)
-            if now.converting:
+            if now.converting:  # the download itself is over
+                self.stop.hide()
                 self._dock.notice.say(f"{now.what} is here; it is being checked and converted…")
 
     def _ended(self, last: HubState | str) -> None:
         self._timer.stop()
-        self.look.setEnabled(True)
+        for widget in (self.place, self.look):
+            widget.setEnabled(True)
         self.stop.hide()
         self.progress.hide()
         if isinstance(last, HubState) and last.state == "finished":
@@ -123,15 +132,14 @@ class HubPanel(QWidget):
 
 
 def followed(session: Session, what: str, stopped: threading.Event, heard: deque[HubState]) -> HubState | str:
-    """Until its end → how it ended; an error as its sentence."""
-    last = HubState(what, "running")
+    """Until its end, which only the backend knows → how it ended; an error as its sentence."""
+    last, asked = HubState(what, "running"), False
     try:
-        events = session.fetch_model(what)
-        for last in events:
+        for last in session.fetch_model(what):
             heard.append(last)
-            if stopped.is_set() and last.state == "running":
-                events.close()
-                return replace(last, state="stopped")
+            if stopped.is_set() and not asked:
+                session.stop_fetching(what)
+                asked = True
     except BoltzFormerError as error:
         return str(error)
     return last

@@ -46,6 +46,8 @@ class Lesion:
     finding: Finding
     voxel: tuple[int, int, int]
     """One of its own: slice, row and column in the viewer, in the slice where it is longest."""
+    rows: tuple[int, ...]
+    """Its slices in the viewer."""
 
 
 def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
@@ -70,7 +72,8 @@ def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
                 chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
             free.discard(chosen)
             y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
-            found.append(Lesion(track.layer.unique_id, row, (middle, y, x)))
+            slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
+            found.append(Lesion(track.layer.unique_id, row, (middle, y, x), slices))
     return found
 
 
@@ -174,11 +177,19 @@ def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
 def _texts(one: Lesion, track: Track | None) -> tuple[str, ...]:
     finding = one.finding
     first, last = finding.first_slice, finding.last_slice
-    score = f"{finding.existence:.2f}" if track is not None and track.kept.rows else "painted"
     return (
         f"{finding.name} {finding.number}",
         f"{finding.volume_mm3 / 1000:.3g}",
         f"{finding.longest_mm:.1f}",
         f"{first}" if first == last else f"{first}-{last}",
-        score,
+        _score(one, track),
     )
+
+
+def _score(one: Lesion, track: Track | None) -> str:
+    """The highest of its slices, and whether it is of an earlier day; "painted" where the model never looked."""
+    looked = [row for row in one.rows if track is not None and row in track.kept.looked]
+    if track is None or not looked:
+        return "painted"
+    score = max(track.kept.score(row) for row in looked)
+    return f"{score:.2f}" if any(row in track.kept.rows for row in looked) else f"{score:.2f} (earlier)"

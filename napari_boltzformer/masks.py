@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.types import SliceState
-from napari_boltzformer.answers import Answers, Kept, Thresholds
+from napari_boltzformer.answers import Answers, Kept, Recalled, Thresholds
 from napari_boltzformer.layers import KEY, empty_labels, facts_of, volume_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class _Known:
 
     written: Bits | None
     kept: Kept | None
+    recalled: Recalled | None
+    score: float | None
     spread: int | None
     how: Mapping[str, Any] | None
 
@@ -171,7 +173,9 @@ class Track:
         """The answer that was offered, as one step of undo."""
         offered = self._unpacked(self.proposals.pop(row))
         self.change(row, offered > 0)
-        self._written[row] = np.packbits(offered)
+        kept = self.kept.of(row)
+        if kept is None or kept.plan.box is None:  # else it is still a person's around the box
+            self._written[row] = np.packbits(offered)
 
     def proposed(self, row: int) -> NDArray[np.bool_]:
         """The answer that is offered for a slice."""
@@ -203,14 +207,14 @@ class Track:
         for row in rows:
             before = self._before.pop(row)
             for known, value in (
-                (self.scores, None if before.kept is None else before.kept.score),
+                (self.scores, before.score),
                 (self.spread, before.spread),
                 (self.how, before.how),
             ):
                 known.pop(row, None)
                 if value is not None:
                     known[row] = value
-            self.kept.bring_back(row, before.kept)
+            self.kept.bring_back(row, before.kept, before.recalled)
             if before.kept is not None:
                 self._write(row, self.kept.mask(row))  # the thresholds may be others by now
             else:
@@ -235,7 +239,7 @@ class Track:
         self.gate, self.kept.thresholds = gate, Thresholds(gate)
         for row, score in scores.items():
             self.scores[row] = score
-            self.kept.recall(row, score, int(np.count_nonzero(self.rows[row])))
+            self.kept.recall(row, score, self.rows[row] > 0)
             if row not in edited:
                 self._written[row] = np.packbits(self.rows[row] > 0)
         self._hand = set(edited)
@@ -253,8 +257,8 @@ class Track:
     def _remember(self, row: int) -> None:
         """For `revert`: as it was when the run began."""
         if row not in self._before:
-            known = _Known(self._written.get(row), self.kept.of(row), self.spread.get(row), self.how.get(row))
-            self._before[row] = known
+            held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
+            self._before[row] = _Known(self._written.get(row), *held, score, self.spread.get(row), self.how.get(row))
 
     def _write(self, row: int, mask: NDArray[np.bool_]) -> None:
         if row in self._stroked:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
+from qtpy.QtGui import QGuiApplication
 
 from boltzformer.objects import pieces
 from napari_boltzformer.masks import Track
@@ -27,21 +28,35 @@ class ObjectsTool:
 
     def __init__(self, dock: BoltzFormerDock) -> None:
         self._dock = dock
+        self._armed: tuple[Layer, str] | None = None
+        """The layer that listens for clicks, and the tool that was in hand."""
         for key in KEYS:
             dock.keys.hold(key, self.held)
 
     def held(self, layer: Layer) -> Iterator[None]:
         """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
-        mode = str(layer.mode)
+        self._let_go()
+        self._armed = layer, str(layer.mode)
         layer.mode = "pan_zoom"
         layer.mouse_drag_callbacks.append(self._on_click)
+        # Where another window gets the keys, it also gets the release: napari never hears of it.
+        QGuiApplication.instance().focusWindowChanged.connect(self._let_go)
         yield
-        layer.mouse_drag_callbacks.remove(self._on_click)
-        if layer.mode == "pan_zoom":
-            layer.mode = mode
+        self._let_go()
+
+    def _let_go(self, _window: Any = None) -> None:
+        if self._armed is not None:
+            (layer, mode), self._armed = self._armed, None
+            QGuiApplication.instance().focusWindowChanged.disconnect(self._let_go)
+            layer.mouse_drag_callbacks.remove(self._on_click)
+            if layer.mode == "pan_zoom":
+                layer.mode = mode
 
     def _on_click(self, layer: Layer, event: Any) -> None:
         track = self._dock.active_track()
+        if track is not None and not track.layer.visible:
+            self._dock.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
+            return
         voxel = None if track is None else voxel_under(track, event)
         if track is None or voxel is None or not track.rows[voxel]:
             name = "any mask" if track is None else f"'{track.name}'"

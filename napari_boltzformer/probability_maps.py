@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,18 @@ from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import unique_names
 
 MEANING = "the model's probability of each voxel, before thresholds and edits; 0 where it has not looked"
+FACTS = "probability maps"
+"""What the masks' provenance says of them is found there."""
 KINDS = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+def written_before(masks: Path) -> Collection[str]:
+    """Names of the maps that came with masks that lie there: they are replaced along with them."""
+    try:
+        told = json.loads(masks.with_name(f"{io.split_name(masks)[0]}.provenance.json").read_bytes())
+        return set(told[FACTS])
+    except (OSError, ValueError, KeyError, TypeError):  # nothing that we wrote
+        return ()
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,13 @@ class Maps:
             )
         return Maps(volume, kept, facts)
 
-    def write(self, overwrite: bool) -> list[Path]:
-        """All of them; not on the viewer's thread."""
+    def write(self, replaceable: Collection[str]) -> list[Path]:
+        """All of them, also over files of these names; not on the viewer's thread."""
         for file in self.kept:
-            if file.exists() and not overwrite:
+            if file.exists() and file.name not in replaceable:
                 raise BoltzFormerError(f"{file} exists already: choose another name for the masks.")
         return [
-            io.write_volume(replace(self.volume, array=self._stored(rows)), file, overwrite=overwrite)
+            io.write_volume(replace(self.volume, array=self._stored(rows)), file, overwrite=file.name in replaceable)
             for file, rows in self.kept.items()
         ]
 

@@ -95,7 +95,7 @@ class Casework:
         if self.expected is not None:
             prediction = self._watched(case, reproduce(self.expected, volume, engine))
             box = self.expected["region"]
-            return prediction, None if box is None else Region(box["low_lps_mm"], box["high_lps_mm"])
+            return prediction, None if box is None else Region(**box)
         how: dict[str, Any] = {
             "seed": request.seed,
             "samples": request.samples,

@@ -51,7 +51,7 @@ def describe(
             "channels": plan.channels,
             "resampler": plan.resampler,
         },
-        "region": None if region is None else {"low_lps_mm": region.low_lps_mm, "high_lps_mm": region.high_lps_mm},
+        "region": None if region is None else asdict(region),
         "guidance": [asdict(one) for one in question.guidance],
         "slices": [one.index for one in slices],
         "gate lifted": [

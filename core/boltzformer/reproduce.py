@@ -59,7 +59,7 @@ class _Asked:
         self.window = Window(window["low"], window["high"], window["kind"], window["zero"])
         self.axis, self.plane = int(facts["plan"]["axis"]), str(facts["plan"]["plane"])
         box = facts["region"]
-        self.region = None if box is None else Region(tuple(box["low_lps_mm"]), tuple(box["high_lps_mm"]))
+        self.region = None if box is None else Region(**box)
         self.size = int(facts["plan"]["size"])
         self.guidance = [Guidance(**one) for one in facts.get("guidance", ())]
         self.slices = {int(index) for index in facts["slices"]}

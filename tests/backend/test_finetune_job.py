@@ -219,6 +219,10 @@ def test_a_backend_for_others_opens_no_path(store: Path, runs: Path) -> None:
             ("/datasets/holding", {"path": str(store)}),
             ("/models/promote", {"run": str(runs), "name": "mine"}),
             ("/models/rollback", {"name": "mine"}),
+            ("/models/hub/offer", {"what": "clinic/blobs"}),
+            ("/models/hub/fetch", {"what": "clinic/blobs"}),
+            ("/models/hub/state", {"what": "clinic/blobs"}),
+            ("/models/hub/stop", {"what": "clinic/blobs"}),
         ):
             assert served.http.post(path, json=content).status_code == 403, path
         with pytest.raises(BackendError, match="opens no files"):

@@ -1,10 +1,14 @@
 """Small-object mode: a box is looked at enlarged, and its masks lie where the object is."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_orders import ORDERS, stored
+from pydantic import TypeAdapter
+from storage_orders import ORDERS, grid_of, rotation, stored
 
 import boltzformer
 from boltzformer import GeometryError, Grid, Region, SlicePlan, Window
@@ -19,9 +23,25 @@ def test_a_region_is_the_voxels_between_two_corners_made_square_in_the_plane() -
     assert region.box(GRID, 0) == ((2, 7), (4, 10), (9, 15))
     assert Region(region.high_lps_mm, region.low_lps_mm) == region
     assert Region.of_voxels(GRID, (0, 0, 0), (29, 2, 0)).box(GRID, 0) == ((0, 1), (0, 20), (0, 30))  # as far as it goes
+    flat = (1, 0, 0), (0, 1, 0), (1, 1, 0)
+    with pytest.raises(GeometryError, match="span no region"):
+        Region((0, 0, 0), (1, 1, 1), flat)
     for wrong in (((0, 0), (1, 1)), ((0, 0, np.nan), (1, 1, 1))):
         with pytest.raises(GeometryError, match="two corners"):
             Region(*wrong)
+
+
+def test_along_a_turned_grid_a_region_holds_the_voxels_that_were_named_and_survives_json() -> None:
+    turned = grid_of((9, 20, 30), (2.5, 0.8, 0.7), rotation(12, -7, 30))
+    region = Region.of_voxels(turned, (10, 4, 2), (15, 9, 6))
+    assert region.box(turned, 0) == ((2, 7), (4, 10), (10, 16))
+    mask = np.zeros(turned.shape, bool)
+    mask[2:7, 4:10, 10:16] = True
+    assert Region.around(turned, mask, 0).box(turned, 0) == region.box(turned, 0)
+    assert Region.around(turned, mask, 1.61).box(turned, 0)[1:] == ((2, 12), (8, 18))  # 2 more each way
+    back = TypeAdapter(Region).validate_json(json.dumps(asdict(region)))  # as a backend reads it
+    assert back.box(turned, 0) == region.box(turned, 0)
+    assert Region(**json.loads(json.dumps(asdict(region)))) == back
 
 
 def test_around_what_a_first_pass_found() -> None:

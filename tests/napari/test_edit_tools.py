@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from gui import answer_choice, canvas, click, done, press, track_named, type_lines, until
 from qtpy.QtCore import QPoint, Qt
-from storage_orders import ORDERS, grid_of, stored
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QWidget
+from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
 from boltzformer.phantom import BRIGHT, DARK, Phantom
@@ -257,6 +259,53 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     assert np.array_equal(track.rows > 0, two)
 
 
+def test_d_whose_release_another_window_got_deletes_nothing_later(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    image = opened(viewer, small.volume)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    layer, one = track.layer, np.zeros(track.rows.shape, bool)
+    one[5, 30:40, 30:40] = True
+    track.restore(one, ())
+    viewer.reset_view()
+    dock.jump(5)
+    viewer.layers.selection.active = layer
+    layer.mode = "pick"
+    spot, view = place_on_canvas(viewer, image, (5, 35, 35)), canvas(viewer)
+    view.setFocus()
+    callbacks = list(layer.mouse_drag_callbacks)
+    qtbot.keyPress(view, Qt.Key.Key_D)
+    assert str(layer.mode) == "pan_zoom"
+    other = QWidget()
+    qtbot.addWidget(other)
+    other.show()
+    other.activateWindow()
+    until(qtbot, lambda: QGuiApplication.focusWindow() is other.windowHandle())
+    assert str(layer.mode) == "pick"
+    assert layer.mouse_drag_callbacks == callbacks
+    other.close()
+    view.setFocus()
+    for _ in range(2):  # the second press comes where the first was never released
+        qtbot.keyPress(view, Qt.Key.Key_D)
+    qtbot.keyRelease(view, Qt.Key.Key_D)
+    assert str(layer.mode) == "pick"
+    assert layer.mouse_drag_callbacks == callbacks
+
+    viewer.layers.selection.active = image
+    layer.visible = False
+    dock.notice.say("")
+    qtbot.keyPress(view, Qt.Key.Key_D)
+    qtbot.mouseMove(view, spot)
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=spot)
+    until(qtbot, lambda: bool(dock.message.text()))
+    qtbot.keyRelease(view, Qt.Key.Key_D)
+    assert dock.message.text() == "'bright blob' is hidden, so nothing of it is deleted: show it first."
+    assert np.array_equal(track.rows > 0, one)
+
+
 def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
@@ -382,6 +431,21 @@ def test_the_box_is_one_place_of_the_patient_however_the_image_is_stored(
     z, y, x = wanted.box(grid, 0)
     assert z == (0, 6)  # through all slices
     assert (y[1] - y[0], x) == (12, (10, 22))  # square, around rows 4 to 12
+
+
+@pytest.mark.parametrize(("order", "flips"), ORDERS)
+def test_in_tilted_images_the_box_is_no_larger_than_it_was_drawn(
+    order: tuple[int, ...], flips: tuple[bool, ...]
+) -> None:
+    grid = grid_of((60, 90, 100), (3.0, 0.8, 0.8), rotation(10, 0, 25))
+    volume = Volume(np.zeros(grid.shape, np.int16), grid)
+    drawn = np.array([(30, 20.0, 40.0), (30, 39.0, 59.0)])
+    wanted = ((0, 60), (20, 40), (40, 60))
+    assert region_of(volume, drawn).box(grid, 0) == wanted
+    array, other = stored(volume.array, grid, order, flips)
+    again = region_of(Volume(array, other), drawn)
+    assert again.box(grid, 0) == wanted  # the same place, asked of the image as it was stored first
+    assert sorted(b - a for a, b in again.box(other, order.index(0))) == [20, 20, 60]
 
 
 def test_a_box_too_thin_or_beside_the_image_is_refused() -> None:

@@ -10,7 +10,7 @@ from hub_server import Hub
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
-from boltzformer.protocol import HubOffer
+from boltzformer.protocol import HubOffer, HubState
 from napari_boltzformer.hub_panel import sentence
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -60,10 +60,18 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
     assert not hub.get.isVisible()
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
     click(qtbot, hub.look)
+    qtbot.keyClicks(hub.place, "x")  # also where they are still on their way
+    until(qtbot, lambda: not dock.background.busy)
+    assert not hub.get.isVisible()
+    qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
+    click(qtbot, hub.look)
     until(qtbot, hub.get.isVisible)
 
     click(qtbot, hub.get)
     assert hub.stop.isVisible()
+    hub._heard.append(HubState(PLACE, "running", 5, 5, converting=True))
+    hub._show_state()
+    assert not hub.stop.isVisible()  # nothing is left to stop
     until(qtbot, lambda: dock.session.model == "clinic--blobs--blobs")
     until(qtbot, lambda: dock.message.text().startswith("The model is loaded"))
     assert (own_home / "models" / "clinic--blobs--blobs.safetensors").is_file()
@@ -84,19 +92,15 @@ def test_a_download_that_is_stopped_leaves_no_model_and_goes_on_another_time(
     click(qtbot, hub.look)
     until(qtbot, hub.get.isVisible)
     click(qtbot, hub.get)
+    assert not hub.place.isEnabled()  # another place would take the way to stop along
     click(qtbot, hub.stop)
     until(qtbot, lambda: dock.message.text().startswith("Stopped at "))
     assert not hub.stop.isVisible()
+    assert hub.place.isEnabled()
     assert not list((own_home / "models").glob("*.safetensors"))
     server.cuts.clear()
-
-    def again() -> bool:
-        """The thread of the first download may need a moment to end."""
-        if "is being downloaded" in dock.message.text() or dock.message.text().startswith("Stopped"):
-            click(qtbot, hub.get)
-        return dock.session.model == "clinic--blobs--blobs"
-
-    until(qtbot, again)
+    click(qtbot, hub.get)  # at once: what is said to be stopped has ended
+    until(qtbot, lambda: dock.session.model == "clinic--blobs--blobs")
 
 
 def test_weights_without_a_licence_are_named_so() -> None:

@@ -7,11 +7,13 @@ import numpy as np
 from gui import click, done, type_lines, until
 from qtpy.QtCore import Qt
 
-from boltzformer import io
+from boltzformer import Prompt, io
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.lesion_table import _texts, lesions_of
+from napari_boltzformer.masks import new_track
 from napari_boltzformer.rings import NAME, small_objects
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -85,3 +87,16 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     assert len(rings.data) == 0
     assert small_objects(track, row) == []
     assert np.count_nonzero(track.rows[row]) > 8
+
+
+def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_painted(
+    viewer: Any, made: Phantom
+) -> None:
+    data, options, _ = image_layer(made.volume)
+    image = viewer.add_image(data, **options)
+    track = new_track(viewer, image, Prompt(BRIGHT))
+    yesterday = np.zeros(track.rows.shape, bool)
+    yesterday[2:4, 5:9, 5:9], yesterday[8, 5:9, 5:9] = True, True
+    track.restore(yesterday, ())
+    track.recall({2: 0.7, 3: 0.9}, (), 0.5)
+    assert [_texts(one, track)[-1] for one in lesions_of(image, [track])] == ["0.90 (earlier)", "painted"]

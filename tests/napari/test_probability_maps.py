@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import answer_file_dialog, click, done, type_lines, until
 from storage_orders import stored
 
-from boltzformer import Prompt, Volume, io
+from boltzformer import BoltzFormerError, Prompt, Volume, io
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.probability import probabilities
+from napari_boltzformer.exporting import export_to
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
@@ -75,3 +77,13 @@ def test_a_map_that_is_there_already_is_not_replaced_unasked(
     until(qtbot, lambda: "exists already" in dock.message.text())
     assert precious.read_bytes() == b"somebody's"
     assert not (tmp_path / "mask.nii.gz").exists()
+
+    (tmp_path / "mask.nii.gz").write_bytes(b"an older one")  # whoever replaces this was not asked about the map
+    with pytest.raises(BoltzFormerError, match="exists already"):
+        export_to(dock, tmp_path / "mask.nii.gz")
+    assert precious.read_bytes() == b"somebody's"
+    assert (tmp_path / "mask.nii.gz").read_bytes() == b"an older one"
+
+    precious.unlink()
+    for _ in range(2):  # the second time it replaces its own
+        assert precious in export_to(dock, tmp_path / "mask.nii.gz")

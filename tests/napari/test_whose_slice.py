@@ -3,13 +3,16 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from napari.layers import Image, Labels
+from storage_orders import grid_of
 
-from boltzformer import Prompt
+from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.types import SliceState
+from napari_boltzformer.answers import Mark, Thresholds
 from napari_boltzformer.masks import Track
 
 ROWS, SIDE = 4, 8
@@ -133,3 +136,65 @@ def test_reverting_a_run_brings_back_what_was_there_but_for_strokes(first: Any, 
     assert one.revert() == 1
     assert np.array_equal(one.rows[row], first)
     assert np.array_equal(one.rows[other], painted)
+
+
+def answer_in(one: Track, row: int, box: Any, score: float, logit: int) -> None:
+    """The model's, of a box or of the whole slice: the same everywhere it looked."""
+    plan = SlicePlan.of(grid_of((ROWS, SIDE, SIDE), (1.0, 1.0, 1.0)), SIDE, 0, box=box)
+    looked = np.full((1, SIDE, SIDE), logit, np.int8)
+    one.answer(plan, SliceResult(row, looked, np.array([score], np.float32)), 0, {})
+
+
+def test_a_look_into_a_box_leaves_a_mask_of_another_day_around_it() -> None:
+    one, yesterday = track(), np.zeros((ROWS, SIDE, SIDE), bool)
+    yesterday[1, 0:3, 0:3] = True
+    one.restore(yesterday, ())
+    one.recall({1: 0.9}, (), 0.5)
+    box = ((0, ROWS), (2, 6), (2, 6))
+    wanted = yesterday[1].copy()
+    for score, logit, inside in ((0.6, 64, True), (0.1, -64, False), (0.7, 64, True)):
+        one.begin_run(None, 0.5)  # type: ignore[arg-type]
+        answer_in(one, 1, box, score, logit)
+        wanted[2:6, 2:6] = inside
+        assert np.array_equal(one.rows[1], wanted)
+        assert one.kept.mark(1).voxels == wanted.sum()
+        assert one.kept.best() == (one.scores[1], 1)
+    assert one.scores == {1: 0.9}  # the highest of all that was looked at
+    assert one.kept.in_box_only == 0
+    one.kept.thresholds = Thresholds(0.5, 0.99)
+    one.show_again(1, one.kept.mask(1))
+    wanted[2:6, 2:6] = False
+    assert np.array_equal(one.rows[1], wanted)
+    answer_in(one, 1, None, 0.8, 127)  # the whole slice: nothing of yesterday's is left
+    assert one.rows[1].all()
+    assert one.scores == {1: np.float32(0.8)}
+
+
+@pytest.mark.parametrize("box", [None, ((0, ROWS), (2, 6), (2, 6))])
+def test_reverting_a_run_brings_back_the_score_of_another_day(box: Any) -> None:
+    one, yesterday = track(), np.zeros((ROWS, SIDE, SIDE), bool)
+    yesterday[1, 0:3, 0:3] = True
+    one.restore(yesterday, ())
+    one.recall({1: 0.9}, (), 0.5)
+    one.begin_run(None, 0.5)  # type: ignore[arg-type]
+    answer_in(one, 1, box, 0.6, 64)
+    answer_in(one, 2, box, 0.6, 64)
+    assert one.revert() == 2
+    assert one.scores == {1: 0.9}
+    assert set(one.kept.looked) == {1}
+    assert one.kept.mark(1) == Mark(0.9, 9)
+    assert np.array_equal(one.rows > 0, yesterday)
+
+
+def test_an_offer_for_a_box_that_is_taken_leaves_the_slice_a_persons_around_it() -> None:
+    one = track()
+    one.layer.brush_size = 1
+    one.layer.paint((1, 0, 0), 1)
+    answer_in(one, 1, ((0, ROWS), (2, 6), (2, 6)), 0.6, 64)
+    one.take(1)
+    wanted = np.zeros((SIDE, SIDE), bool)
+    wanted[0, 0], wanted[2:6, 2:6] = True, True
+    assert np.array_equal(one.rows[1], wanted)
+    one.kept.thresholds = Thresholds(0.7)
+    assert not one.show_again(1, one.kept.mask(1))
+    assert np.array_equal(one.rows[1], wanted)

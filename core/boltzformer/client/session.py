@@ -125,6 +125,10 @@ class Session(Teaching):
             raise
         yield state
 
+    def stop_fetching(self, what: str) -> None:
+        """Asks a download to end at its next block; whoever follows it hears what became of it."""
+        self.backend().ask("POST", "/models/hub/stop", json=asdict(HubPlace(what)))
+
     def segment(
         self,
         volume: Volume,
