@@ -20,7 +20,7 @@ from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.background import Background
 from napari_boltzformer.doubting import after, doubtful
 from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, new_track, same, tracks_of
+from napari_boltzformer.masks import Track, new_track, same, track_of, tracks_of
 from napari_boltzformer.remembering import annotation_of, answered_from, last_work
 from napari_boltzformer.run import counted
 from napari_boltzformer.stored_masks import answer_map
@@ -42,7 +42,11 @@ class Keeper:
         self._based_on: dict[str, int] = {}
         self._seen: dict[str, set[int]] = {}
         self._visible: dict[str, tuple[int, int]] = {}
-        self._unsaved = self._unstored = False
+        self._unsaved: set[str] = set()
+        """Images of which something changed since they were saved."""
+        self._unstored = False
+        self._leaving: list[Track] = []
+        """Masks that left the viewer just now."""
         self._doubted: int | None = None
         self.kept: Callable[[], None] = lambda: None
         """Called when something has reached the disk."""
@@ -126,9 +130,9 @@ class Keeper:
 
         self.background.do(add, kept)
 
-    def touch(self) -> None:
-        """Something changed: it is saved soon."""
-        self._unsaved = True
+    def touch(self, image: str) -> None:
+        """Something changed in an image's masks (by the id of its layer): they are saved soon."""
+        self._unsaved.add(image)
 
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: napari tells nobody of an undo."""
@@ -139,7 +143,8 @@ class Keeper:
         for track in self._dock.tracks():
             before = self._visible.get(track.layer.unique_id)
             if before is not None and before[0] < len(track.rows):
-                self._unsaved |= before[1] != _checksum(track, before[0])
+                if before[1] != _checksum(track, before[0]):
+                    self.touch(track.image_id)
             self._visible[track.layer.unique_id] = (row, _checksum(track, row))
 
     def autosave(self) -> None:
@@ -147,10 +152,37 @@ class Keeper:
         self.on_screen()
         if self._unstored:
             self.store("")
-        image, tracks = self._dock.chosen_image(), self._dock.tracks()
-        if not self._unsaved or image is None or not tracks or self.background.busy:
-            return
-        self.save(image)
+        if not self.background.busy:
+            self._save_changed()
+
+    def leave(self) -> None:
+        """The dock is hidden, and perhaps the window closes: nothing waits any longer."""
+        for run in self._dock.running.runs:
+            self.touch(run.image.unique_id)
+        self.on_screen()
+        if self._unstored:
+            self.store("")
+        self._save_changed()
+
+    def removed(self, layer: Any) -> None:
+        """A layer left the viewer; an image's work is kept, with the masks that left in the same breath.
+
+        A viewer that closes, and a person who deletes all, takes the layers out one by one.
+        """
+        track = track_of(layer)
+        if track is not None:
+            self._leaving.append(track)
+            QTimer.singleShot(0, self._leaving.clear)
+        running = [run for run in self._dock.running.runs if same(run.image, layer)]
+        if running or layer.unique_id in self._unsaved:
+            left = [one for one in reversed(self._leaving) if one.image_id == layer.unique_id]
+            written = [one for run in running for one in run.tracks]
+            self.save(layer, tracks=list(dict.fromkeys([*tracks_of(self._dock.viewer, layer), *left, *written])))
+
+    def _save_changed(self) -> None:
+        for layer in self._dock.viewer.layers:
+            if isinstance(layer, Image) and layer.unique_id in self._unsaved:
+                self.save(layer)
 
     def save(
         self, image: Image, then: Callable[[], None] = lambda: None, tracks: Sequence[Track] | None = None
@@ -164,7 +196,7 @@ class Keeper:
         if not tracks:
             then()
             return
-        self._unsaved = False
+        self._unsaved.discard(image.unique_id)
         annotation = annotation_of(image, tracks)
 
         def write() -> str:
@@ -176,12 +208,12 @@ class Keeper:
 
         def written(error: str) -> None:
             if error:
-                self._unsaved = True
+                self.touch(image.unique_id)
                 self._dock.notice.fail(error)
                 return
             self.kept()
             self.on_screen()
-            if self._unsaved and same(image, self._dock.chosen_image()):
+            if image.unique_id in self._unsaved and image in self._dock.viewer.layers:
                 self.save(image, then)  # painted meanwhile
             else:
                 then()
