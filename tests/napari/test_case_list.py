@@ -9,10 +9,10 @@ from gui import answer_file_dialog, click, done, type_lines, until
 from image_files import write_series
 from qtpy.QtCore import Qt
 
-from boltzformer import io
+from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, phantom
-from boltzformer.types import SliceState
+from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.case_list import BUSY, CaseList
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing
 from napari_boltzformer.exporting import export_to
@@ -32,6 +32,12 @@ def folder(tmp_path: Path) -> Path:
 
 def states(cases: CaseList) -> list[str]:
     return [cases.table.item(row, 1).text() for row in range(cases.table.rowCount())]
+
+
+def wholly_accepted(volume: Volume) -> Annotation:
+    labels = LabelMap(np.zeros((1, *volume.array.shape), np.uint8), volume.grid, {1: BRIGHT})
+    states = (SliceState.EMPTY,) * volume.grid.shape[volume.slice_axis]
+    return Annotation(volume, labels, (Prompt(BRIGHT, BRIGHT),), {BRIGHT: states}, {}, volume.slice_axis)
 
 
 def press_row(qtbot: Any, cases: CaseList, row: int) -> None:
@@ -94,7 +100,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert "score" in bar.words(0)
     assert "edited" in bar.words(3)
     assert "accepted" in bar.words(2)
-    assert "in 4 of 4" in dock.bottom.review.totals.text() or "of 4 slices" in dock.bottom.review.totals.text()
+    assert "in 4 of 4" in dock.bottom.review.totals.text()
     click(qtbot, dock.all_slices)  # what the model had written it may write again; a person's stays
     done(qtbot, dock)
     assert np.array_equal(back.rows > 0, before > 0)
@@ -109,6 +115,7 @@ def test_what_lies_in_a_folder_becomes_cases_but_not_its_masks(folder: Path, tmp
     (folder / "a-mask.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes())
     (folder / "a-mask.provenance.json").write_text("{}")
     (folder / "b.seg.nrrd").write_text("")
+    (folder / "a-mask.bright-blob.probability.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes())
     (folder / "broken.nii.gz").write_bytes(b"nothing")
     write_series(folder / "ct", first.array, first.grid)
     Dataset.at(folder / "kept")
@@ -131,6 +138,59 @@ def test_after_the_last_case_comes_the_first() -> None:
     assert Standing("x", 4, 4).finished
     assert Standing(error="gone").finished
     assert not Standing("x", 4, 3).finished
+
+
+def test_a_case_has_another_id_in_another_dataset(folder: Path, tmp_path: Path) -> None:
+    one = cases_in(folder)[0]
+    first, second = (Dataset.at(tmp_path / name).path for name in ("first", "second"))
+    known = standing(one, [first])
+    volume = one.read()
+    Dataset(second).add(wholly_accepted(volume))
+    assert standing(one, [second, first], known).words == "accepted 4 of 4 slices"
+    assert standing(one, [second, first], known).finished
+
+
+@pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])
+def test_a_damaged_store_finishes_no_case(folder: Path, tmp_path: Path, damaged: str) -> None:
+    store = Dataset.at(tmp_path / "kept").path
+    assert (store / damaged).is_file()
+    (store / damaged).write_text("{")
+    told = standing(cases_in(folder)[0], [store])
+    assert not told.finished
+    assert told.words == "unknown"
+    assert told.trouble
+
+
+def test_where_one_image_can_not_be_read_the_list_says_which(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "broken.nii.gz").write_bytes(b"nothing")
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    dock.cases.show_folder(folder)
+    until(qtbot, lambda: states(dock.cases) == ["can't be read"])
+    click(qtbot, dock.cases.next)
+    until(qtbot, lambda: dock.message.text().startswith("Every slice"))
+    assert dock.message.text() == "Every slice of every case that can be read is accepted. Can't be read: broken."
+
+
+def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_for_before(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    cases = dock.cases
+    cases.show_folder(folder)
+    until(qtbot, lambda: cases.table.rowCount() == 3)
+    click(qtbot, cases.next)
+    press_row(qtbot, cases, 2)
+    until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.background.busy)
+    assert dock.image.currentText() == "c"
+    assert cases.current == cases.cases[2]
 
 
 def test_where_a_case_can_not_be_saved_it_stays_open(
