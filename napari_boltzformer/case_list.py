@@ -22,9 +22,10 @@ from qtpy.QtWidgets import (
 from boltzformer import Volume
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing
 from napari_boltzformer.guiding import GUIDE
-from napari_boltzformer.keeping import CASE, autosaves
+from napari_boltzformer.keeping import autosaves
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import tracks_of
+from napari_boltzformer.remembering import CASE, STORE
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -95,7 +96,8 @@ class CaseList(QWidget):
         """At one case after the other, those first that would be next."""
         due = [one for one in in_turn(self.cases, self.current) if one in self._stale]
         if due:
-            one, stores = due[0], (self._dock.keeper.folder(), autosaves())
+            one = due[0]
+            stores = one.path if one.case else self._dock.keeper.folder(), autosaves()
             self._looking = one
             self._stale.discard(one)  # what is saved from now on, it may not see
             work = partial(standing, one, stores, self.standings.get(one))
@@ -184,6 +186,8 @@ class CaseList(QWidget):
                     viewer.layers.remove(layer)
         data, options, _ = image_layer(volume)
         options["metadata"][CASE] = one.case
+        if one.case:
+            options["metadata"][STORE] = str(one.path)
         self.current = one
         self._image = viewer.add_image(data, **options)
         self._mark_current()

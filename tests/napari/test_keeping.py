@@ -170,6 +170,27 @@ def test_saving_one_image_does_not_make_another_saved(
     assert drafted(small.volume)[BRIGHT].any()
 
 
+def test_work_found_beside_masks_of_today_is_offered_all_the_same(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
+) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    before = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    before.layer.paint((3, 40, 40), 1)
+    idle(qtbot, dock)
+    dock.keeper.save(dock.chosen_image())
+    idle(qtbot, dock)
+    viewer.layers.clear()
+
+    viewer.open(str(small_file), plugin=DIST)
+    today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    today.layer.paint((9, 40, 40), 1)
+    until(qtbot, lambda: dock.notice.action.text() == "Restore")
+    click(qtbot, dock.notice.action)
+    assert [track.layer for track in dock.tracks()] == [today.layer]
+    assert np.array_equal(today.rows[3], before.rows[3])
+    assert today.rows[9].any()
+
+
 def test_slices_are_named_in_ranges() -> None:
     assert ranges([0, 1, 2, 4, 7, 8]) == "0-2, 4, 7-8"
     assert ranges([]) == ""
