@@ -33,8 +33,8 @@ class BringingBack:
         self.based_on: dict[str, int] = {}
         """By image: the revision that its work began from."""
         self._waiting: dict[str, list[Callable[[], None]]] = {}
-        self._offers: dict[str, tuple[str, Callable[[], None]]] = {}
-        """Made during a run, whose words have taken their place."""
+        self._offers: dict[str, tuple[Image, str, Callable[[], None]]] = {}
+        """Made while something was done already, whose words may have taken their place."""
 
     def look_for(self, image: Image, folders: Sequence[Path]) -> None:
         """Offers what was kept of this image, yesterday or before a crash."""
@@ -69,10 +69,11 @@ class BringingBack:
         return True
 
     def offer_again(self) -> None:
-        """Behind how the run went."""
+        """Once, behind how the run went."""
         if self._offers and not self._dock.running.runs:
-            _, (sentence, restore) = self._offers.popitem()
-            self._dock.notice.add(sentence, "Restore", restore)
+            _, (image, sentence, restore) = self._offers.popitem()
+            if image in self._dock.viewer.layers:
+                self._dock.notice.add(sentence, "Restore", restore)
 
     def _offer(self, image: Image, found: Found) -> None:
         when, annotation, number = found
@@ -82,8 +83,8 @@ class BringingBack:
             return
         sentence = f"There is work of {when[:16].replace('T', ' ')} UTC on this image."
         self._dock.notice.say(sentence, "Restore", restore)
-        if self._dock.running.runs:
-            self._offers[image.unique_id] = sentence, restore
+        if self._dock.running.runs or tracks_of(self._dock.viewer, image):
+            self._offers[image.unique_id] = image, sentence, restore
 
     def _restore(self, image: Image, annotation: Annotation, number: int | None) -> None:
         self._offers.pop(image.unique_id, None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gui import answer_file_dialog, click, done, type_lines, until
 from image_files import write_series
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
@@ -207,6 +207,20 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
     until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.background.busy)
     assert dock.image.currentText() == "c"
     assert cases.current == cases.cases[2]
+
+
+def test_the_list_advances_however_often_something_is_saved(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    cases, _ = opened_from_list(qtbot, dock, folder, "a")
+    saving = QTimer()
+    saving.timeout.connect(dock.keeper.kept)
+    saving.start(20)  # sooner than any image is read
+    cases.show_folder(folder)
+    until(qtbot, lambda: states(cases)[1:] == ["…", "…"])
+    until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
+    saving.stop()
 
 
 def test_nothing_here_is_stored_before_the_next_case_takes_its_place(

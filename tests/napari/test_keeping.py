@@ -1,5 +1,6 @@
 """What is accepted gets onto the disk; everything is autosaved, and comes back after a crash."""
 
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -181,10 +182,16 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     idle(qtbot, dock)
     viewer.layers.clear()
 
+    go_on = threading.Event()
+    dock.keeper.background.pool.submit(go_on.wait, 60)  # a slow disk
     viewer.open(str(small_file), plugin=DIST)
     today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
     today.layer.paint((9, 40, 40), 1)
+    go_on.set()
     until(qtbot, lambda: dock.notice.action.text() == "Restore")
+    dock.notice.say("Looked in 1 slice.")  # something else is told
+    dock.keeper.autosave()
+    assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
     click(qtbot, dock.notice.action)
     assert [track.layer for track in dock.tracks()] == [today.layer]
     assert np.array_equal(today.rows[3], before.rows[3])
