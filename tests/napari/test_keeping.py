@@ -188,7 +188,7 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
     today.layer.paint((9, 40, 40), 1)
     go_on.set()
-    until(qtbot, lambda: dock.notice.action.text() == "Restore")
+    until(qtbot, lambda: "There is work of 20" in dock.message.text())
     dock.notice.say("Looked in 1 slice.")  # something else is told
     dock.keeper.autosave()
     assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
