@@ -119,14 +119,13 @@ class Keeper:
         image = self._dock.chosen_image() if image is None else image
         if image is None:
             return
-        key, settings = image.unique_id, self._dock.settings
+        key = image.unique_id
         self._unstored.pop(key, None)
         if self.back.holds(image, partial(self.store, sentence, image, tracks)):
             return
         tracks = [one for one in (tracks_of(self._dock.viewer, image) if tracks is None else tracks) if _spoken_of(one)]
         if not tracks:
             return
-        image.metadata[STORE] = image.metadata.get(STORE) or settings.folder
         annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
         folder, case = self.folder(image), image.metadata.get(CASE, "")
         based_on = self.back.based_on
@@ -135,7 +134,7 @@ class Keeper:
             return Dataset.at(folder).add(annotation, case=case, answer=answer, based_on=based_on.get(key))
 
         def kept(revision: Revision) -> None:
-            based_on[key] = revision.number
+            based_on[key], image.metadata[STORE] = revision.number, str(folder)
             self._dock.notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.".strip())
             self._dock.show_results()
             self.kept()
