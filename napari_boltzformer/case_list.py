@@ -22,9 +22,10 @@ from qtpy.QtWidgets import (
 from boltzformer import Volume
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing
 from napari_boltzformer.guiding import GUIDE
-from napari_boltzformer.keeping import CASE, autosaves
+from napari_boltzformer.keeping import autosaves
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import tracks_of
+from napari_boltzformer.remembering import CASE, STORE
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -44,6 +45,7 @@ class CaseList(QWidget):
         self._image: Image | None = None
         self._wants_next = False
         self._stale: set[Listed] = set()
+        self._looking: Listed | None = None
         self.table, self.where = QTableWidget(0, 2), QLabel("Choose a folder of images, or of an annotation dataset.")
         self.where.setWordWrap(True)
         self.table.setHorizontalHeaderLabels(["Case", "State"])
@@ -73,13 +75,15 @@ class CaseList(QWidget):
         """Something was saved: the open case may stand otherwise."""
         if self.current is not None:
             self._stale.add(self.current)
-            self._look()
+            if self._looking is None:  # else it has its turn: a look that is begun again and again never ends
+                self._look()
 
     def _show(self, folder: Path, cases: list[Listed]) -> None:
         if is_dataset(folder):  # work on its cases is kept there
             self._dock.settings.folder = str(folder)
             self._dock.settings.save()
         self.cases, self.standings, self._stale = cases, {}, set(cases)
+        self._wants_next, self._looking = False, None
         self.where.setText(f"{folder}: {'1 case' if len(cases) == 1 else f'{len(cases)} cases'}")
         self.table.setRowCount(len(cases))
         for row, one in enumerate(cases):
@@ -92,19 +96,22 @@ class CaseList(QWidget):
         """At one case after the other, those first that would be next."""
         due = [one for one in in_turn(self.cases, self.current) if one in self._stale]
         if due:
-            one, stores = due[0], (self._dock.keeper.folder(), autosaves())
+            one = due[0]
+            stores = one.path if one.case else self._dock.keeper.folder(), autosaves()
+            self._looking = one
+            self._stale.discard(one)  # what is saved from now on, it may not see
             work = partial(standing, one, stores, self.standings.get(one))
             self._dock.background.do(work, partial(self._tell, one), topic="standing of a case")
         elif self._wants_next:
             self._try_next()
 
     def _tell(self, one: Listed, told: Standing) -> None:
-        self._stale.discard(one)
+        self._looking = None
         self.standings[one] = told
         if one in self.cases:
             item = self.table.item(self.cases.index(one), 1)
             item.setText(told.words)
-            item.setToolTip(told.error)
+            item.setToolTip(told.error or told.trouble)
         if self._wants_next:
             self._try_next()
         self._look()
@@ -133,7 +140,7 @@ class CaseList(QWidget):
 
     def _try_next(self) -> None:
         for one in in_turn(self.cases, self.current):
-            if one in self._stale:
+            if one in self._stale or one == self._looking:
                 return  # it is being looked at
             if not self.standings[one].finished:
                 self._wants_next = False
@@ -143,10 +150,13 @@ class CaseList(QWidget):
                     self.open(one)
                 return
         self._wants_next = False
-        self._dock.notice.say("Every slice of every case is accepted.")
+        broken = ", ".join(one.name for one in self.cases if self.standings[one].error)
+        rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
+        self._dock.notice.say(f"Every slice of every case{rest}")
 
     def open(self, one: Listed) -> None:
         """Reads it, saves the case that is open, and only then puts one in the place of the other."""
+        self._wants_next = False
         if self._dock.running.runs:
             self._dock.notice.say(BUSY)
             self._mark_current()
@@ -176,12 +186,13 @@ class CaseList(QWidget):
                     viewer.layers.remove(layer)
         data, options, _ = image_layer(volume)
         options["metadata"][CASE] = one.case
+        if one.case:
+            options["metadata"][STORE] = str(one.path)
         self.current = one
         self._image = viewer.add_image(data, **options)
         self._mark_current()
         self._dock.notice.say(f"{one.name} is open.")
-        self._stale.add(one)
-        self._look()
+        self.look_again()
 
 
 def open_list(dock: BoltzFormerDock) -> CaseList:

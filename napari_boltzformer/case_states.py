@@ -44,6 +44,10 @@ class Standing:
     """Something was saved that nobody has accepted."""
     error: str = ""
     """Why its image can't be read."""
+    trouble: str = ""
+    """Why nobody can tell how far it is: its image can be opened all the same."""
+    store: Path | None = None
+    """The dataset of which `case` is an id: another one has other ids."""
 
     @property
     def finished(self) -> bool:
@@ -55,6 +59,8 @@ class Standing:
         """For the list."""
         if self.error:
             return "can't be read"
+        if self.trouble:
+            return "unknown"
         if self.accepted:
             return f"accepted {self.accepted} of {self.slices} slices"
         return "in progress" if self.begun else "new"
@@ -77,29 +83,40 @@ def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None)
 
     The image is read for its id, unless what was `known` a moment ago tells it.
     """
-    kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
-    if not kept:
-        return Standing()
     try:
-        if known is not None and known.case:
-            return _standing(kept[0], known.case, known.slices, begun=known.begun)
+        kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
+        if not kept:
+            return Standing()
         if one.case:
-            return _standing(kept[0], one.case, 0)
-        volume = one.read()
+            return _listed(kept[0], one.case)
+        if known is not None and known.case and known.store == kept[0].path:
+            return _standing(kept[0], known.case, known.slices, begun=known.begun)
+        try:
+            volume = one.read()
+        except Exception as error:  # whatever its reader came upon: it is not opened
+            return Standing(error=str(error) or type(error).__name__)
         before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
         return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
-    except (BoltzFormerError, OSError) as error:
+    except Exception as error:  # the list goes on with the next one, and says it of this one
+        return Standing(trouble=str(error) or type(error).__name__)
+
+
+def _listed(dataset: Dataset, case: str) -> Standing:
+    """What is damaged in the dataset itself can't be opened either."""
+    try:
+        return _standing(dataset, case, 0)
+    except BoltzFormerError as error:
         return Standing(error=str(error))
 
 
 def _standing(dataset: Dataset, case: str, slices: int, *, begun: bool = False) -> Standing:
     begun = begun or dataset.draft(case) is not None
     if not (dataset.path / "cases" / case).is_dir():
-        return Standing(case, slices, begun=begun)
+        return Standing(case, slices, begun=begun, store=dataset.path)
     kept = dataset.case(case)
     by_slice = zip(*kept.states.values(), strict=True)
     accepted = sum(all(state is not SliceState.UNSEEN for state in states) for states in by_slice)
-    return Standing(case, kept.grid.shape[kept.axis], accepted, begun=begun)
+    return Standing(case, kept.grid.shape[kept.axis], accepted, begun=begun, store=dataset.path)
 
 
 def in_turn(cases: Sequence[Listed], current: Listed | None) -> list[Listed]:
@@ -130,4 +147,7 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
 
 def _is_mask(path: Path) -> bool:
     """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
-    return path.name.lower().endswith(".seg.nrrd") or path.with_name(io.split_name(path)[0] + STORY).is_file()
+    stem = io.split_name(path)[0]
+    if path.name.lower().endswith(".seg.nrrd") or stem.lower().endswith(".probability"):
+        return True
+    return path.with_name(stem + STORY).is_file()

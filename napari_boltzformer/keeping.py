@@ -13,15 +13,15 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from boltzformer import BoltzFormerError, Prompt
+from boltzformer import BoltzFormerError
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.home import home
-from boltzformer.types import Annotation, SliceState
+from boltzformer.types import SliceState
 from napari_boltzformer.background import Background
+from napari_boltzformer.bringing_back import BringingBack
 from napari_boltzformer.doubting import after, doubtful
-from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, new_track, same, tracks_of
-from napari_boltzformer.remembering import annotation_of, answered_from, last_work
+from napari_boltzformer.masks import Track, same, track_of, tracks_of
+from napari_boltzformer.remembering import CASE, STORE, annotation_of
 from napari_boltzformer.run import counted
 from napari_boltzformer.stored_masks import answer_map
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 AUTOSAVE_MS = 5000
-CASE = "boltzformer case"
-"""Where an image layer's metadata says that it was opened from the case list: its id in a dataset, or ''."""
 
 
 class Keeper:
@@ -39,10 +37,15 @@ class Keeper:
     def __init__(self, dock: BoltzFormerDock) -> None:
         self._dock = dock
         self.background = Background(dock, "boltzformer-keeper", dock.notice.fail, threads=1)
-        self._based_on: dict[str, int] = {}
         self._seen: dict[str, set[int]] = {}
         self._visible: dict[str, tuple[int, int]] = {}
-        self._unsaved = self._unstored = False
+        self._unsaved: set[str] = set()
+        """Images of which something changed since they were saved."""
+        self._unstored: dict[str, Image] = {}
+        """Of which a person said something that is stored a moment later, so that it can be taken back."""
+        self.back = BringingBack(dock, self.background)
+        self._leaving: list[Track] = []
+        """Masks that left the viewer just now."""
         self._doubted: int | None = None
         self.kept: Callable[[], None] = lambda: None
         """Called when something has reached the disk."""
@@ -74,7 +77,9 @@ class Keeper:
             for track in tracks:
                 track.change(row, np.zeros(track.rows.shape[1:], bool))
                 track.say(row, SliceState.EMPTY)
-            self._unstored = True  # stored a moment later, so that it can be taken back
+            image = self._dock.chosen_image()
+            assert image is not None  # it has masks
+            self._unstored[image.unique_id] = image
             names = "', '".join(track.name for track in tracks)
             self._dock.notice.say(f"Slice {row}: no '{names}' here.", "Undo", partial(self._take_back, before, row))
 
@@ -106,29 +111,39 @@ class Keeper:
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
-    def store(self, sentence: str) -> None:
-        """All that was accepted, as a new revision; on the disk when the sentence is said."""
-        image, tracks = self._dock.chosen_image(), self._spoken_of()
-        self._unstored = False
-        if image is None or not tracks:
+    def store(self, sentence: str, image: Image | None = None, tracks: Sequence[Track] | None = None) -> None:
+        """All that was accepted of an image (the chosen one), as a new revision; on the disk when the sentence is said.
+
+        `tracks`: its masks, where they may have left the viewer.
+        """
+        image = self._dock.chosen_image() if image is None else image
+        if image is None:
+            return
+        key = image.unique_id
+        self._unstored.pop(key, None)
+        if self.back.holds(image, partial(self.store, sentence, image, tracks)):
+            return
+        tracks = [one for one in (tracks_of(self._dock.viewer, image) if tracks is None else tracks) if _spoken_of(one)]
+        if not tracks:
             return
         annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
-        folder, key, case = Path(self._dock.settings.folder), image.unique_id, image.metadata.get(CASE, "")
+        folder, case = self.folder(image), image.metadata.get(CASE, "")
+        based_on = self.back.based_on
 
         def add() -> Revision:
-            return Dataset.at(folder).add(annotation, case=case, answer=answer, based_on=self._based_on.get(key))
+            return Dataset.at(folder).add(annotation, case=case, answer=answer, based_on=based_on.get(key))
 
         def kept(revision: Revision) -> None:
-            self._based_on[key] = revision.number
-            self._dock.notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.")
+            based_on[key], image.metadata[STORE] = revision.number, str(folder)
+            self._dock.notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.".strip())
             self._dock.show_results()
             self.kept()
 
         self.background.do(add, kept)
 
-    def touch(self) -> None:
-        """Something changed: it is saved soon."""
-        self._unsaved = True
+    def touch(self, image: str) -> None:
+        """Something changed in an image's masks (by the id of its layer): they are saved soon."""
+        self._unsaved.add(image)
 
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: napari tells nobody of an undo."""
@@ -138,19 +153,49 @@ class Keeper:
         self._seen.setdefault(image.unique_id, set()).add(row)
         for track in self._dock.tracks():
             before = self._visible.get(track.layer.unique_id)
-            if before is not None and before[0] < len(track.rows):
-                self._unsaved |= before[1] != _checksum(track, before[0])
+            if before is not None and before[0] < len(track.rows) and before[1] != _checksum(track, before[0]):
+                self.touch(track.image_id)
             self._visible[track.layer.unique_id] = (row, _checksum(track, row))
 
     def autosave(self) -> None:
         """Everything as it is, accepted or not."""
         self.on_screen()
-        if self._unstored:
-            self.store("")
-        image, tracks = self._dock.chosen_image(), self._dock.tracks()
-        if not self._unsaved or image is None or not tracks or self.background.busy:
-            return
-        self.save(image)
+        self._store_rest()
+        self.back.offer_again()
+        if not self.background.busy:
+            self._save_changed()
+
+    def leave(self) -> None:
+        """The dock is hidden, and perhaps the window closes: nothing waits any longer."""
+        for run in self._dock.running.runs:
+            self.touch(run.image.unique_id)
+        self.on_screen()
+        self._store_rest()
+        self._save_changed()
+
+    def removed(self, layer: Any) -> None:
+        """A layer left the viewer; an image's work is kept, with the masks that left in the same breath.
+
+        A viewer that closes, and a person who deletes all, takes the layers out one by one.
+        """
+        track = track_of(layer)
+        if track is not None:
+            self._leaving.append(track)
+            QTimer.singleShot(0, self._leaving.clear)
+        running = [run for run in self._dock.running.runs if same(run.image, layer)]
+        if running or layer.unique_id in self._unsaved | self._unstored.keys():
+            left = [one for one in reversed(self._leaving) if one.image_id == layer.unique_id]
+            written = [one for run in running for one in run.tracks]
+            self.save(layer, tracks=list(dict.fromkeys([*tracks_of(self._dock.viewer, layer), *left, *written])))
+
+    def _store_rest(self) -> None:
+        for image in list(self._unstored.values()):
+            self.store("", image)
+
+    def _save_changed(self) -> None:
+        for layer in list(self._dock.viewer.layers):
+            if isinstance(layer, Image) and layer.unique_id in self._unsaved:
+                self.save(layer)
 
     def save(
         self, image: Image, then: Callable[[], None] = lambda: None, tracks: Sequence[Track] | None = None
@@ -159,12 +204,16 @@ class Keeper:
 
         `tracks`: its masks, where they may have left the viewer.
         """
+        if self.back.holds(image, partial(self.save, image, then, tracks)):
+            return
         tracks = tracks_of(self._dock.viewer, image) if tracks is None else tracks
-        folder, case = self.folder(), image.metadata.get(CASE, "")
         if not tracks:
             then()
             return
-        self._unsaved = False
+        if image.unique_id in self._unstored:
+            self.store("", image, tracks)
+        folder, case = self.folder(image), image.metadata.get(CASE, "")
+        self._unsaved.discard(image.unique_id)
         annotation = annotation_of(image, tracks)
 
         def write() -> str:
@@ -176,81 +225,39 @@ class Keeper:
 
         def written(error: str) -> None:
             if error:
-                self._unsaved = True
+                self.touch(image.unique_id)
                 self._dock.notice.fail(error)
                 return
             self.kept()
             self.on_screen()
-            if self._unsaved and same(image, self._dock.chosen_image()):
+            if image.unique_id in self._unsaved and image in self._dock.viewer.layers:
                 self.save(image, then)  # painted meanwhile
             else:
                 then()
 
         self.background.do(write, written)
 
-    # --- bringing back ------------------------------------------------------------------------------------------
-
     def look_for(self, image: Image) -> None:
-        """Offers what was kept of this image, yesterday or before a crash."""
-        volume, folders, listed = volume_of(image), (self.folder(), autosaves()), image.metadata.get(CASE)
-
-        def find() -> tuple[str, Annotation, int | None] | None:
-            kept = [found for one in dict.fromkeys(folders) if (found := last_work(one, volume, listed or ""))]
-            return kept[0] if kept else None
-
-        def offer(found: tuple[str, Annotation, int | None] | None) -> None:
-            if found is not None and image in self._dock.viewer.layers and not self._dock.tracks():
-                when, annotation, number = found
-                if listed is not None:  # who opens it from the list goes on with it
-                    self._restore(image, annotation, number)
-                    return
-                sentence = f"There is work of {when[:16].replace('T', ' ')} UTC on this image."
-                self._dock.notice.say(sentence, "Restore", partial(self._restore, image, annotation, number))
-
-        self.background.do(find, offer)
-
-    def _restore(self, image: Image, annotation: Annotation, number: int | None) -> None:
-        if image not in self._dock.viewer.layers:
-            return
-        view, plan = annotation.volume.grid.canonical(annotation.slice_axis), plan_of(volume_of(image))
-        texts = {prompt.name: prompt.text for prompt in reversed(annotation.prompts)}
-        for value, name in annotation.labels.names.items():
-            track = new_track(self._dock.viewer, image, Prompt(texts.get(name, name), name))
-            states = annotation.slices.get(name, ())
-            shown = tuple(reversed(states)) if view.flips[0] else tuple(states)
-            track.restore(view.apply(annotation.labels.mask(value)), shown)
-            track.recall(*answered_from(annotation, name, plan))
-            track.layer.refresh()
-            self._dock.running.adopt(track)
-        if number is not None:
-            self._based_on[image.unique_id] = number
-        if annotation.prompts:
-            self._dock.prompt.setPlainText("\n".join(dict.fromkeys(texts.values())))
-        self._dock.bottom.show_tracks()
-        self._dock.notice.say("Restored.")
-        self._dock.show_results()
+        """Offers what was kept of this image; from here on its work goes where such work went when it was opened."""
+        image.metadata.setdefault(STORE, self._dock.settings.folder)
+        self.back.look_for(image, (self.folder(image), autosaves()))
 
     # ------------------------------------------------------------------------------------------------------------
 
     def _take_back(self, before: list[tuple[Track, Any]], row: int) -> None:
-        self._unstored = False
         for track, mask in before:
+            self._unstored.pop(track.image_id, None)
             track.say(row, SliceState.UNSEEN)
             track.change(row, mask)
 
     def _shown(self) -> list[Track]:
         return [track for track in self._dock.tracks() if track.layer.visible]
 
-    def _spoken_of(self) -> list[Track]:
-        return [
-            track
-            for track in self._dock.tracks()
-            if any(track.state(row) is not SliceState.UNSEEN for row in range(len(track.rows)))
-        ]
-
-    def folder(self) -> Path:
-        """Where work is kept: what is accepted, once a person has said where, and what is not."""
-        return Path(self._dock.settings.folder) if self._dock.settings.folder else autosaves()
+    def folder(self, image: Image | None = None) -> Path:
+        """Where work is kept (of this image): what is accepted, once a person has said where, and what is not."""
+        kept = "" if image is None else image.metadata.get(STORE, "")
+        place = kept or self._dock.settings.folder
+        return Path(place) if place else autosaves()
 
     def _demand_folder(self) -> bool:
         """Asked for once."""
@@ -280,6 +287,11 @@ def ranges(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _spoken_of(track: Track) -> bool:
+    """Whether a person has said something of one of its slices."""
+    return any(track.state(row) is not SliceState.UNSEEN for row in range(len(track.rows)))
 
 
 def _checksum(track: Track, row: int) -> int:

@@ -16,6 +16,10 @@ from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import label_map, unique_names
 
+CASE = "boltzformer case"
+"""Where an image layer's metadata says that it was opened from the case list: its id in a dataset, or ''."""
+STORE = "boltzformer store"
+"""Where it says in which dataset its work is kept; '': nobody has said it yet."""
 ANSWERED = "answered"
 """Where the provenance says it."""
 

@@ -140,7 +140,7 @@ class Running:
 
     def _finish(self, run: Run, sentence: str) -> None:
         self.runs.remove(run)
-        self._dock.keeper.touch()
+        self._dock.keeper.touch(run.image.unique_id)
         self._dock.progress.setRange(0, max(self._dock.progress.maximum(), 1))
         self._dock.notice.say(sentence)
         self._recount |= {track.layer.unique_id for track in run.tracks}
@@ -164,7 +164,7 @@ class Running:
 
     def recount(self, track: Track) -> None:
         """The mask is another one now: it is to be saved, and its objects counted once it rests."""
-        self._dock.keeper.touch()
+        self._dock.keeper.touch(track.image_id)
         layer = track.layer.unique_id
         self.objects.pop(layer, None)
         self._dock.background.drop(f"objects of {layer}")

@@ -209,7 +209,7 @@ class BoltzFormerDock(Form):
         for run in self.running.runs:
             if same(gone, run.image):
                 run.job.cancel()
-                self.keeper.save(run.image, tracks=run.tracks)  # a viewer that closes takes its layers out first
+        self.keeper.removed(gone)
         track = track_of(gone)
         if track is not None:
             # Later: within the viewer's own event, adding a layer again would confuse it.
@@ -249,11 +249,10 @@ class BoltzFormerDock(Form):
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: then its engine ends, too.
 
-        A window that closes hides it first: of a run that is under way, what has come is kept.
+        A window that closes hides it first: the last strokes, and what has come of a run under way, are kept.
         """
-        if event.type() == QEvent.Type.Hide and self.running.runs:
-            self.keeper.touch()
-            self.keeper.autosave()
+        if event.type() == QEvent.Type.Hide:
+            self.keeper.leave()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if self.running.runs:
                 self.running.cancel()

@@ -1,5 +1,7 @@
 """A folder's cases: listed with how far each is, opened by a click, saved before another takes its place."""
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,16 @@ import numpy as np
 import pytest
 from gui import answer_file_dialog, click, done, type_lines, until
 from image_files import write_series
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
-from boltzformer import io
+from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, phantom
-from boltzformer.types import SliceState
+from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.case_list import BUSY, CaseList
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing
 from napari_boltzformer.exporting import export_to
+from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -32,6 +35,25 @@ def folder(tmp_path: Path) -> Path:
 
 def states(cases: CaseList) -> list[str]:
     return [cases.table.item(row, 1).text() for row in range(cases.table.rowCount())]
+
+
+def wholly_accepted(volume: Volume) -> Annotation:
+    labels = LabelMap(np.zeros((1, *volume.array.shape), np.uint8), volume.grid, {1: BRIGHT})
+    states = (SliceState.EMPTY,) * volume.grid.shape[volume.slice_axis]
+    return Annotation(volume, labels, (Prompt(BRIGHT, BRIGHT),), {BRIGHT: states}, {}, volume.slice_axis)
+
+
+def opened_from_list(qtbot: Any, dock: BoltzFormerDock, folder: Path, name: str) -> tuple[CaseList, Any]:
+    """The list of a folder, and one of its cases as an image layer."""
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    cases = dock.cases
+    assert cases is not None
+    cases.show_folder(folder)
+    until(qtbot, lambda: cases.table.rowCount() > 0 and "…" not in states(cases))
+    press_row(qtbot, cases, [one.name for one in cases.cases].index(name))
+    until(qtbot, lambda: cases.current is not None)
+    return cases, dock.chosen_image()
 
 
 def press_row(qtbot: Any, cases: CaseList, row: int) -> None:
@@ -94,7 +116,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert "score" in bar.words(0)
     assert "edited" in bar.words(3)
     assert "accepted" in bar.words(2)
-    assert "in 4 of 4" in dock.bottom.review.totals.text() or "of 4 slices" in dock.bottom.review.totals.text()
+    assert "in 4 of 4" in dock.bottom.review.totals.text()
     click(qtbot, dock.all_slices)  # what the model had written it may write again; a person's stays
     done(qtbot, dock)
     assert np.array_equal(back.rows > 0, before > 0)
@@ -109,6 +131,7 @@ def test_what_lies_in_a_folder_becomes_cases_but_not_its_masks(folder: Path, tmp
     (folder / "a-mask.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes())
     (folder / "a-mask.provenance.json").write_text("{}")
     (folder / "b.seg.nrrd").write_text("")
+    (folder / "a-mask.bright-blob.probability.nii.gz").write_bytes((folder / "a.nii.gz").read_bytes())
     (folder / "broken.nii.gz").write_bytes(b"nothing")
     write_series(folder / "ct", first.array, first.grid)
     Dataset.at(folder / "kept")
@@ -131,6 +154,146 @@ def test_after_the_last_case_comes_the_first() -> None:
     assert Standing("x", 4, 4).finished
     assert Standing(error="gone").finished
     assert not Standing("x", 4, 3).finished
+
+
+def test_a_case_has_another_id_in_another_dataset(folder: Path, tmp_path: Path) -> None:
+    one = cases_in(folder)[0]
+    first, second = (Dataset.at(tmp_path / name).path for name in ("first", "second"))
+    known = standing(one, [first])
+    volume = one.read()
+    Dataset(second).add(wholly_accepted(volume))
+    assert standing(one, [second, first], known).words == "accepted 4 of 4 slices"
+    assert standing(one, [second, first], known).finished
+
+
+@pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])
+def test_a_damaged_store_finishes_no_case(folder: Path, tmp_path: Path, damaged: str) -> None:
+    store = Dataset.at(tmp_path / "kept").path
+    assert (store / damaged).is_file()
+    (store / damaged).write_text("{")
+    told = standing(cases_in(folder)[0], [store])
+    assert not told.finished
+    assert told.words == "unknown"
+    assert told.trouble
+
+
+def test_where_one_image_can_not_be_read_the_list_says_which(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "broken.nii.gz").write_bytes(b"nothing")
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    dock.cases.show_folder(folder)
+    until(qtbot, lambda: states(dock.cases) == ["can't be read"])
+    click(qtbot, dock.cases.next)
+    until(qtbot, lambda: dock.message.text().startswith("Every slice"))
+    assert dock.message.text() == "Every slice of every case that can be read is accepted. Can't be read: broken."
+
+
+def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_for_before(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    click(qtbot, dock.more)
+    click(qtbot, dock.case_list)
+    cases = dock.cases
+    cases.show_folder(folder)
+    until(qtbot, lambda: cases.table.rowCount() == 3)
+    click(qtbot, cases.next)
+    press_row(qtbot, cases, 2)
+    until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.background.busy)
+    assert dock.image.currentText() == "c"
+    assert cases.current == cases.cases[2]
+
+
+def test_the_list_advances_however_often_something_is_saved(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    cases, _ = opened_from_list(qtbot, dock, folder, "a")
+    saving = QTimer()
+    saving.timeout.connect(dock.keeper.kept)
+    saving.start(20)  # sooner than any image is read
+    cases.show_folder(folder)
+    until(qtbot, lambda: states(cases)[1:] == ["…", "…"])
+    until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
+    saving.stop()
+
+
+def test_nothing_here_is_stored_before_the_next_case_takes_its_place(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
+    cases, image = opened_from_list(qtbot, dock, folder, "a")
+    track = new_track(viewer, image, Prompt(BRIGHT))
+    dock.running.adopt(track)
+    dock.jump(2)
+    dock.keeper.nothing()
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: dock.message.text() == "b is open.")
+    (case,) = Dataset(tmp_path / "kept").cases()
+    assert list(case.states[BRIGHT]).count(SliceState.EMPTY) == 1
+
+
+def test_work_on_a_case_goes_into_its_own_dataset_whichever_is_listed_meanwhile(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    first, second = (Dataset.at(tmp_path / name) for name in ("first", "second"))
+    first.add(wholly_accepted(io.read(folder / "a.nii.gz")))
+    second.add(wholly_accepted(io.read(folder / "b.nii.gz")))
+    (name,) = first.entries()
+    cases, _ = opened_from_list(qtbot, dock, first.path, name)
+    until(qtbot, lambda: len(dock.tracks()) == 1)
+    cases.show_folder(second.path)
+    until(qtbot, lambda: dock.settings.folder == str(second.path) and states(cases)[0].startswith("accepted"))
+    dock.jump(1)
+    dock.tracks()[0].layer.paint((1, 20, 20), 1)
+    dock.keeper.accept()
+    until(qtbot, lambda: "Kept as revision 2" in dock.message.text())
+    press_row(qtbot, cases, 0)
+    until(qtbot, lambda: cases.current == cases.cases[0])
+    assert list(first.entries()) == [name]
+    assert len(first.case(name).revisions) == 2
+    assert first.case(name).mask(BRIGHT).any()
+    assert name not in second.entries()
+    assert first.draft(name) is not None
+    assert second.draft(name) is None
+
+
+def test_a_run_that_is_faster_than_the_look_for_yesterdays_work_loses_none_of_it(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
+) -> None:
+    store = Dataset.at(tmp_path / "kept")
+    dock.settings.folder = str(store.path)
+    empty = wholly_accepted(io.read(folder / "a.nii.gz"))
+    labels = empty.labels.layers.copy()
+    labels[0, 3, 30:34, 30:34] = 1
+    yesterday = replace(empty, labels=replace(empty.labels, layers=labels), slices={})
+    name = store.save_draft(yesterday)
+    go_on = threading.Event()
+    dock.keeper.background.pool.submit(go_on.wait, 60)  # a slow disk
+    _, image = opened_from_list(qtbot, dock, folder, "a")
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    today = dock.row()
+    track.layer.paint((today, 5, 5), 1)
+    for _ in range(3):
+        dock.keeper.save(image)
+    go_on.set()
+    until(qtbot, lambda: not dock.keeper.background.busy)
+    (track,) = dock.tracks()
+    assert track.rows[today, 5, 5]
+    assert np.count_nonzero(track.rows) > np.count_nonzero(track.rows[today])
+    last = store.draft(name)
+    assert last is not None
+    kept = last.annotation(empty.volume)
+    assert kept.labels.mask(1)[3, 30:34, 30:34].all()
+    assert np.count_nonzero(kept.labels.mask(1)) == np.count_nonzero(track.rows)
 
 
 def test_where_a_case_can_not_be_saved_it_stays_open(

@@ -1,18 +1,23 @@
 """What is accepted gets onto the disk; everything is autosaved, and comes back after a crash."""
 
+import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import DIST, answer_file_dialog, canvas, click, done, press, type_lines, until
+import pytest
+from gui import DIST, answer_file_dialog, canvas, click, done, press, track_named, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
-from boltzformer import Session
+from boltzformer import Prompt, Session, Volume
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.keeping import ranges
+from napari_boltzformer.keeping import autosaves, ranges
+from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -108,15 +113,111 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     again.session.close()
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["the image", "all layers"])
+def test_an_image_removed_during_a_run_keeps_the_masks_that_the_run_did_not_ask_for(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, made_file: Path, alone: bool
+) -> None:
+    viewer.open(str(made_file), plugin=DIST)
+    image = dock.chosen_image()
+    by_hand = new_track(viewer, image, Prompt(BRIGHT))
+    dock.running.adopt(by_hand)
+    by_hand.layer.paint((3, 40, 40), 1)
+    type_lines(qtbot, dock, DARK)
+    click(qtbot, dock.all_slices)
+    until(qtbot, lambda: len(dock.tracks()) == 2 and len(track_named(dock, DARK).scores) > 0)
+    assert dock.running.runs
+    if alone:
+        viewer.layers.remove(image)
+    else:
+        viewer.layers.clear()
+    idle(qtbot, dock)
+    assert {name: bool(mask.any()) for name, mask in drafted(made.volume).items()}.keys() == {BRIGHT, DARK}
+    assert drafted(made.volume)[BRIGHT].any()
+    done(qtbot, dock)
+
+
+def test_the_last_strokes_are_kept_when_the_window_closes(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
+) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    track = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    dock.running.adopt(track)
+    idle(qtbot, dock)
+    dock.keeper.background.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
+    track.layer.paint((3, 40, 40), 1)
+    pool = dock.keeper.background.pool
+    viewer.close()
+    pool.shutdown(wait=True)
+    assert drafted(small.volume)[BRIGHT].sum() == np.count_nonzero(track.rows)
+
+
+def test_saving_one_image_does_not_make_another_saved(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, made_file: Path
+) -> None:
+    tracks = []
+    for path in (made_file, small_file):
+        viewer.open(str(path), plugin=DIST)
+        tracks.append(new_track(viewer, dock.chosen_image(), Prompt(BRIGHT)))
+        dock.running.adopt(tracks[-1])
+    idle(qtbot, dock)
+    for track in tracks:
+        track.layer.paint((3, 40, 40), 1)
+    dock.image.setCurrentIndex(0)
+    dock.keeper.save(dock.chosen_image())
+    idle(qtbot, dock)
+    dock.image.setCurrentIndex(1)
+    dock.keeper.autosave()
+    idle(qtbot, dock)
+    assert drafted(small.volume)[BRIGHT].any()
+
+
+def test_work_found_beside_masks_of_today_is_offered_all_the_same(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
+) -> None:
+    viewer.open(str(small_file), plugin=DIST)
+    before = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    before.layer.paint((3, 40, 40), 1)
+    idle(qtbot, dock)
+    dock.keeper.save(dock.chosen_image())
+    idle(qtbot, dock)
+    viewer.layers.clear()
+
+    go_on = threading.Event()
+    dock.keeper.background.pool.submit(go_on.wait, 60)  # a slow disk
+    viewer.open(str(small_file), plugin=DIST)
+    today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    today.layer.paint((9, 40, 40), 1)
+    go_on.set()
+    until(qtbot, lambda: "There is work of 20" in dock.message.text())
+    dock.notice.say("Looked in 1 slice.")  # something else is told
+    dock.keeper.autosave()
+    assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
+    click(qtbot, dock.notice.action)
+    assert [track.layer for track in dock.tracks()] == [today.layer]
+    assert np.array_equal(today.rows[3], before.rows[3])
+    assert today.rows[9].any()
+
+
 def test_slices_are_named_in_ranges() -> None:
     assert ranges([0, 1, 2, 4, 7, 8]) == "0-2, 4, 7-8"
     assert ranges([]) == ""
 
 
 def _autosaves() -> Path:
-    from boltzformer.home import home
+    return autosaves() / "drafts"
 
-    return home() / "autosave" / "drafts"
+
+def drafted(volume: Volume) -> dict[str, Any]:
+    """The masks of the last autosave, by name."""
+    dataset = Dataset(autosaves())
+    draft = dataset.draft(dataset.case_of(volume))
+    assert draft is not None
+    labels = draft.annotation(volume).labels
+    return {name: labels.mask(value) for value, name in labels.names.items()}
+
+
+def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
+    until(qtbot, lambda: not dock.keeper.background.busy)
 
 
 def _flipped(dock: BoltzFormerDock) -> bool:
