@@ -17,7 +17,7 @@ test: $(READY) system
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/npe2 validate napari-boltzformer
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests
 
 test-slow: $(READY) system
 	$(BIN)/python -m pytest -q -m slow tests

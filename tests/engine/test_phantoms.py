@@ -16,6 +16,8 @@ import boltzformer
 from boltzformer import Grid, Volume, checkpoint, io
 from boltzformer.phantom import BRIGHT, DARK, KINDS, Phantom, phantom
 
+pytestmark = pytest.mark.slow  # a model is taught from nothing first
+
 Centre = tuple[int, int, int]
 """Array indices z, y, x."""
 SHAPE = (32, 96, 96)

@@ -37,6 +37,7 @@ def answers(model: BoltzFormer, *prompts: str) -> tuple[Tensor, Tensor]:
     return answer.logits, answer.existence
 
 
+@pytest.mark.slow
 def test_existence_mode_leaves_mask_logits_as_they_are_bit_for_bit(tmp_path: Path, data: Path, base: Path) -> None:
     done = run(*command(data, base, tmp_path / "run", "--mode", "existence", "--steps", "6", "--batch", "4"))
     assert done.returncode == 0, done.stderr
@@ -47,6 +48,7 @@ def test_existence_mode_leaves_mask_logits_as_they_are_bit_for_bit(tmp_path: Pat
         assert not torch.equal(claims, claims_after)
 
 
+@pytest.mark.slow
 def test_decoder_mode_keeps_both_encoders_and_the_cache_goes_with_them(tmp_path: Path, data: Path, base: Path) -> None:
     done = run(*command(data, base, tmp_path / "run", "--mode", "decoder", "--steps", "6", "--batch", "4"))
     assert done.returncode == 0, done.stderr
@@ -61,6 +63,7 @@ def test_decoder_mode_keeps_both_encoders_and_the_cache_goes_with_them(tmp_path:
     assert any(name.endswith("learnt_rows") for name in after)
 
 
+@pytest.mark.slow
 def test_lora_merges_exactly_and_its_adapter_knows_its_base(tmp_path: Path, data: Path, base: Path) -> None:
     done = run(*command(data, base, tmp_path / "run", "--mode", "lora", "--steps", "6", "--batch", "4"))
     assert done.returncode == 0, done.stderr

@@ -78,6 +78,7 @@ def test_interrupted_it_keeps_what_it_has(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
     assert run(*command(tmp_path, "--minutes", "0")).returncode == 0
     other = tmp_path / "other.toml"
