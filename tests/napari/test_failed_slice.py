@@ -16,7 +16,7 @@ from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from napari_boltzformer.widget import BoltzFormerDock
 
-ROOM = 300_000_000
+ROOM = 200_000_000
 """Bytes that the engine may take more than it has: too few for a slice of this model."""
 
 
@@ -48,12 +48,13 @@ def test_the_slice_that_was_too_much_is_marked_with_the_reason(
     done(qtbot, greedy)
     assert "too little memory for the model 'greedy'" in greedy.message.text()
     bar = greedy.bottom.review.bar
-    assert f"could not be done: {greedy.message.text()}" in bar.words(2)
-    assert [row for row in range(5) if "could not be done" in bar.words(row)] == [2]
+    (failed,) = [row for row in range(5) if "could not be done" in bar.words(row)]  # the allocator decides which
+    assert f"could not be done: {greedy.message.text()}" in bar.words(failed)
     greedy.bottom.show_tracks()
-    assert "could not be done" in bar.words(2)
+    assert "could not be done" in bar.words(failed)
 
     resource.prlimit(process, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    greedy.jump(failed)
     click(qtbot, greedy.this_slice)
     done(qtbot, greedy)
-    assert "could not be done" not in bar.words(2)
+    assert "could not be done" not in bar.words(failed)
