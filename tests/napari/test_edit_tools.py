@@ -19,6 +19,7 @@ from napari_boltzformer.exporting import export_to
 from napari_boltzformer.guiding import BOX
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.masks import Track
 from napari_boltzformer.objects_tool import voxel_under
 from napari_boltzformer.stored_masks import how_made
 from napari_boltzformer.widget import BoltzFormerDock
@@ -47,6 +48,15 @@ def draw_box(viewer: Any, dock: BoltzFormerDock, qtbot: Any, low: tuple[int, int
 
 
 # --- look closer --------------------------------------------------------------------------------------------------
+
+
+def asked(qtbot: Any, dock: BoltzFormerDock) -> Track:
+    """The mask of a prompt that was asked about the slice on screen."""
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    (track,) = dock.tracks()
+    return track
 
 
 def test_look_closer_asks_about_the_box_alone_and_says_so(
@@ -210,10 +220,7 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     image = opened(viewer, small.volume)
-    type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.this_slice)
-    done(qtbot, dock)
-    (track,) = dock.tracks()
+    track = asked(qtbot, dock)
     layer = track.layer
     two = np.zeros(track.rows.shape, bool)
     two[2:7, 30:40, 30:40], two[5:9, 50:60, 20:30], two[12, 5:8, 5:8] = True, True, True
@@ -263,10 +270,7 @@ def test_d_whose_release_another_window_got_deletes_nothing_later(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     image = opened(viewer, small.volume)
-    type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.this_slice)
-    done(qtbot, dock)
-    (track,) = dock.tracks()
+    track = asked(qtbot, dock)
     layer, one = track.layer, np.zeros(track.rows.shape, bool)
     one[5, 30:40, 30:40] = True
     track.restore(one, ())
@@ -310,10 +314,7 @@ def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     opened(viewer, small.volume)
-    type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.this_slice)
-    done(qtbot, dock)
-    (track,) = dock.tracks()
+    track = asked(qtbot, dock)
     two = np.zeros(track.rows.shape, bool)
     two[3, 30:40, 30:40], two[9, 30:50, 30:50] = True, True
     track.restore(two, ())
@@ -383,10 +384,7 @@ def test_what_a_person_said_of_a_slice_between_stays(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     opened(viewer, small.volume)
-    type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.this_slice)
-    done(qtbot, dock)
-    (track,) = dock.tracks()
+    track = asked(qtbot, dock)
     first, last = 4, 8
     track.put(6, disc(track.rows.shape[1:], 60, 60, 2))  # the model's: it stays beside what is filled
     for row in (first, last):
