@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError, io
-from napari_boltzformer.layers import volume_of
 from napari_boltzformer.probability_maps import FACTS, Maps, written_before
-from napari_boltzformer.stored_masks import how_made, label_map, unique_names
+from napari_boltzformer.stored_masks import Snapshot, how_made, unique_names
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -34,15 +32,16 @@ def ready_to_write(dock: BoltzFormerDock, path: Path) -> Callable[[], list[Path]
         "masks": {name: how_made(track) for name, track in zip(unique_names(tracks), tracks, strict=True)}
     }
     # The file dialog asked about the file itself; nothing else is replaced without a question.
-    labels, overwrite, volume = label_map(layer, tracks, whole=False), path.exists(), volume_of(layer)
-    maps = Maps.of(volume, tracks, path) if dock.maps.isChecked() else None
+    masks, overwrite = Snapshot.of(layer, tracks), path.exists()
+    maps = Maps.of(masks.volume, tracks, path) if dock.maps.isChecked() else None
     ours = written_before(path) if overwrite else ()
     if maps is not None:
         made[FACTS] = maps.facts
 
     def write() -> list[Path]:
         files = [] if maps is None else maps.write(ours)
-        return [*io.write(labels, path, source=volume, provenance=made, overwrite=overwrite), *files]
+        labels = masks.labels(whole=False)
+        return [*io.write(labels, path, source=masks.volume, provenance=made, overwrite=overwrite), *files]
 
     return write
 
@@ -57,17 +56,12 @@ def ask_and_export(dock: BoltzFormerDock) -> None:
     if path:
         try:
             write = ready_to_write(dock, Path(path))
-            if dock.maps.isChecked():  # beside the viewer: packing decimals takes seconds
-                dock.notice.say("Writing the masks and their probabilities…")
-                dock.background.do(write, partial(_said, dock))
-            else:
-                _said(dock, write())
         except BoltzFormerError as error:
             dock.notice.fail(str(error))
-
-
-def _said(dock: BoltzFormerDock, written: list[Path]) -> None:
-    dock.notice.say("Wrote " + ", ".join(map(str, written)))
+            return
+        dock.notice.say(f"Writing {path}…")
+        # Where work is kept, for that is waited for when the window closes.
+        dock.keeper.background.do(write, lambda files: dock.notice.say("Wrote " + ", ".join(map(str, files))))
 
 
 def _extension(dock: BoltzFormerDock) -> str:

@@ -131,7 +131,7 @@ class Keeper:
         based_on = self.back.based_on
 
         def add() -> Revision:
-            return Dataset.at(folder).add(annotation, case=case, answer=answer, based_on=based_on.get(key))
+            return Dataset.at(folder).add(annotation(), case=case, answer=answer, based_on=based_on.get(key))
 
         def kept(revision: Revision) -> None:
             based_on[key], image.metadata[STORE] = revision.number, str(folder)
@@ -218,7 +218,7 @@ class Keeper:
 
         def write() -> str:
             try:
-                Dataset.at(folder).save_draft(annotation, case=case)
+                Dataset.at(folder).save_draft(annotation(), case=case)
             except BoltzFormerError as error:
                 return str(error)
             return ""

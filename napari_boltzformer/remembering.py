@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from napari.layers import Image
 from boltzformer import Prompt, SlicePlan, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.types import GATE, Annotation, SliceState
-from napari_boltzformer.layers import plan_of, volume_of
+from napari_boltzformer.layers import plan_of
 from napari_boltzformer.masks import Track
-from napari_boltzformer.stored_masks import label_map, unique_names
+from napari_boltzformer.stored_masks import Snapshot
 
 CASE = "boltzformer case"
 """Where an image layer's metadata says that it was opened from the case list: its id in a dataset, or ''."""
@@ -24,10 +24,13 @@ ANSWERED = "answered"
 """Where the provenance says it."""
 
 
-def annotation_of(image: Image, tracks: Sequence[Track]) -> Annotation:
-    """What the masks of an image say now. Its case is named by a salted hash, never by what the image is called."""
-    volume, names = volume_of(image), unique_names(tracks)
-    plan = plan_of(volume)
+def annotation_of(image: Image, tracks: Sequence[Track]) -> Callable[[], Annotation]:
+    """What the masks of an image say now, to be put together beside the viewer.
+
+    Its case is named by a salted hash, never by what the image is called.
+    """
+    masks = Snapshot.of(image, tracks)
+    names, plan = masks.names, plan_of(masks.volume)
     states = {
         name: tuple(track.state(plan.canonical_index(index)) for index in range(plan.count))
         for name, track in zip(names, tracks, strict=True)
@@ -37,7 +40,7 @@ def annotation_of(image: Image, tracks: Sequence[Track]) -> Annotation:
     edits = {name: track.edited_rows() for name, track in zip(names, tracks, strict=True)}
     told = {name: answered(track, edits[name], plan) for name, track in zip(names, tracks, strict=True)}
     made = {**(runs[-1] if runs else {}), "slices edited": edits, ANSWERED: told}
-    return Annotation(volume, label_map(image, tracks), prompts, states, made, plan.axis)
+    return lambda: Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
 
 
 def answered(track: Track, edited: Sequence[int], plan: SlicePlan) -> dict[str, Any]:

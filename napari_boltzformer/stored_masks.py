@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from boltzformer import LabelMap
+from boltzformer import LabelMap, Volume
 from boltzformer.objects import pieces
 from boltzformer.types import SliceState
 from napari_boltzformer.layers import volume_of
 from napari_boltzformer.masks import Track
 
 
-def label_map(image: Image, tracks: Sequence[Track], *, whole: bool = True) -> LabelMap:
-    """The masks on the stored grid of their image, one layer and one label each; `whole`: excluded objects, too."""
-    volume = volume_of(image)
-    view = volume.grid.canonical(volume.slice_axis)
-    layers = [view.undo((track.rows if whole else kept(track)) > 0) for track in tracks]
-    stacked = np.stack([layer * np.uint8(n + 1) for n, layer in enumerate(layers)])
-    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
+@dataclass(frozen=True)
+class Snapshot:
+    """The masks of an image at one moment: copied at once, so that what takes long is done beside the viewer."""
+
+    volume: Volume
+    names: tuple[str, ...]
+    rows: tuple[NDArray[np.uint8], ...]
+    excluded: tuple[frozenset[tuple[int, ...]], ...]
+
+    @staticmethod
+    def of(image: Image, tracks: Sequence[Track]) -> Snapshot:
+        rows, excluded = [track.rows.copy() for track in tracks], [frozenset(track.excluded) for track in tracks]
+        return Snapshot(volume_of(image), tuple(unique_names(tracks)), tuple(rows), tuple(excluded))
+
+    def labels(self, *, whole: bool = True) -> LabelMap:
+        """On the stored grid of the image, one layer and one label each; `whole`: excluded objects, too."""
+        view = self.volume.grid.canonical(self.volume.slice_axis)
+        shown = self.rows if whole else [_kept(*one) for one in zip(self.rows, self.excluded, strict=True)]
+        stacked = np.stack([(view.undo(rows) > 0) * np.uint8(n) for n, rows in enumerate(shown, 1)])
+        return LabelMap(stacked, self.volume.grid, dict(enumerate(self.names, 1)))
 
 
 def answer_map(image: Image, tracks: Sequence[Track]) -> LabelMap:
@@ -40,13 +53,13 @@ def unique_names(tracks: Sequence[Track]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names, 1)]
 
 
-def kept(track: Track) -> NDArray[np.uint8]:
-    """The mask without the objects that are excluded."""
-    if not track.excluded:
-        return track.rows
-    found = pieces(track.rows)
-    gone = {int(found[voxel]) for voxel in track.excluded} - {0}  # what was erased meanwhile needs no leaving out
-    return np.where(np.isin(found, list(gone)), 0, track.rows).astype(np.uint8)
+def _kept(rows: NDArray[np.uint8], excluded: Collection[tuple[int, ...]]) -> NDArray[np.uint8]:
+    """A mask without the objects that are excluded."""
+    if not excluded:
+        return rows
+    found = pieces(rows)
+    gone = {int(found[voxel]) for voxel in excluded} - {0}  # what was erased meanwhile needs no leaving out
+    return np.where(np.isin(found, list(gone)), 0, rows).astype(np.uint8)
 
 
 def how_made(track: Track) -> dict[str, Any]:

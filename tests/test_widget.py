@@ -81,7 +81,7 @@ def test_a_prompt_typed_in_napari_comes_back_as_a_mask(
 
     answer_file_dialog(tmp_path / "mask.nii.gz")
     click(qtbot, dock.export)
-    assert "Wrote" in dock.message.text()
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Wrote "), timeout=LONG)
     back = io.read(tmp_path / "mask.nii.gz")
     assert back.grid.same_as(made.volume.grid)
     bright = next(layer for layer in masks(viewer) if layer.name == BRIGHT)
@@ -188,7 +188,7 @@ def test_a_dicom_folder_opens_and_its_mask_goes_back_as_dicom_seg(
     mask.data[3, 20:30, 20:25] = 1
     answer_file_dialog(tmp_path / "mask.dcm")
     click(qtbot, dock.export)
-    assert "Wrote" in dock.message.text()
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Wrote "), timeout=LONG)
     back = io.read_labels(tmp_path / "mask.dcm", grid=small.volume.grid)
     assert np.array_equal(back.layers.max(axis=0) > 0, mask.data > 0)
 

@@ -16,7 +16,7 @@ from napari_boltzformer.actions import segment, segmented
 from napari_boltzformer.hanging import camera_of, sides
 from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
 from napari_boltzformer.masks import Track
-from napari_boltzformer.stored_masks import label_map
+from napari_boltzformer.stored_masks import Snapshot
 from napari_boltzformer.widget import BoltzFormerDock
 from napari_boltzformer.writers import write_labels
 
@@ -37,7 +37,7 @@ def test_masks_of_all_48_storage_orders_are_written_voxel_exact(tmp_path: Path) 
         track = Track(layer, image, Prompt("lesion"), "#000000")
         view = place.canonical(volume.slice_axis)
         track.rows[...] = view.apply(mask)
-        labels = label_map(image, [track])
+        labels = Snapshot.of(image, [track]).labels()
         assert np.array_equal(labels.layers[0] > 0, mask)
         (path, *_) = write_labels(str(tmp_path / f"{number}.nii.gz"), [layer.as_layer_data_tuple()])
         back = io.read(path)
