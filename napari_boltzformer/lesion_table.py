@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,16 @@ def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
             free.discard(chosen)
             y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
             slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
-            found.append(Lesion(track.layer.unique_id, row, (middle, y, x), slices))
+            found.append(Lesion(track.layer.unique_id, _known(row, track, slices), (middle, y, x), slices))
     return found
+
+
+def _known(row: Finding, track: Track, slices: Sequence[int]) -> Finding:
+    """With an earlier day's score; what no model has said of the object is not a number."""
+    scores = [track.kept.score(one) for one in slices if one in track.kept.looked]
+    whole = all(one in track.kept.rows for one in slices)
+    mean = row.mean_probability if whole else math.nan
+    return replace(row, existence=max(scores, default=math.nan), mean_probability=mean)
 
 
 class LesionTable(QWidget):
@@ -188,8 +197,7 @@ def _texts(one: Lesion, track: Track | None) -> tuple[str, ...]:
 
 def _score(one: Lesion, track: Track | None) -> str:
     """The highest of its slices, and whether it is of an earlier day; "painted" where the model never looked."""
-    looked = [row for row in one.rows if track is not None and row in track.kept.looked]
-    if track is None or not looked:
+    score = one.finding.existence
+    if track is None or math.isnan(score):
         return "painted"
-    score = max(track.kept.score(row) for row in looked)
-    return f"{score:.2f}" if any(row in track.kept.rows for row in looked) else f"{score:.2f} (earlier)"
+    return f"{score:.2f}" if any(row in track.kept.rows for row in one.rows) else f"{score:.2f} (earlier)"

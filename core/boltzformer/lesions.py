@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,9 +36,9 @@ class Finding:
     last_slice: int
     centroid_lps_mm: tuple[float, float, float]
     mean_probability: float
-    """Of its voxels, before the threshold."""
+    """Of its voxels, before the threshold; not a number where no model has looked."""
     existence: float
-    """The highest among its slices."""
+    """The highest among its slices; not a number where no model has looked."""
 
 
 def table(labels: LabelMap, prediction: Prediction, edges: LabelMap | None = None) -> list[Finding]:
@@ -141,4 +142,6 @@ def _along_slices(found: Array, prompt: int, prediction: Prediction) -> tuple[ND
 
 
 def _short(value: object) -> object:
-    return round(value, 4) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return "" if math.isnan(value) else round(value, 4)
+    return value

@@ -1,5 +1,6 @@
 """The lesion table: objects linked to the masks, left out of exports one by one."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from gui import click, done, type_lines, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
+from boltzformer.lesions import to_csv
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.hanging import camera_of
@@ -99,4 +101,8 @@ def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_pai
     yesterday[2:4, 5:9, 5:9], yesterday[8, 5:9, 5:9] = True, True
     track.restore(yesterday, ())
     track.recall({2: 0.7, 3: 0.9}, (), 0.5)
-    assert [_texts(one, track)[-1] for one in lesions_of(image, [track])] == ["0.90 (earlier)", "painted"]
+    lesions = lesions_of(image, [track])
+    assert [_texts(one, track)[-1] for one in lesions] == ["0.90 (earlier)", "painted"]
+    lines = list(csv.DictReader(to_csv([one.finding for one in lesions]).splitlines()))
+    assert [line["existence"] for line in lines] == ["0.9", ""]
+    assert [line["mean_probability"] for line in lines] == ["", ""]  # yesterday's map is not kept
