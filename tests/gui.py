@@ -6,7 +6,16 @@ from typing import Any
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QComboBox, QFileDialog, QInputDialog, QLineEdit, QMessageBox
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QInputDialog,
+    QLineEdit,
+    QMessageBox,
+)
 
 from napari_boltzformer.masks import Track
 from napari_boltzformer.widget import BoltzFormerDock

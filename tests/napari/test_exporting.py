@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from gui import answer_file_dialog, answer_question, click, until
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
