@@ -66,6 +66,15 @@ def names_in(path: Path) -> dict[int, str] | None:
     return None
 
 
+def is_export(path: Path) -> bool:
+    """Whether an export wrote a file, of masks or of anything else; a story that names no files speaks of its own."""
+    if names_in(path) is not None:
+        return True
+    story = story_path(path)
+    told = told_in(story)
+    return story.is_file() and not (told and (FILES in told or "files" in told))
+
+
 def _named(told: Mapping[str, Any], path: Path, stem: str) -> dict[int, str] | None:
     own, masks = io.split_name(path)[0], list(told["masks"])
     if isinstance(told.get(FILES), dict):

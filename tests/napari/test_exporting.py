@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import answer_file_dialog, answer_question, click, until
+from gui import DIST, answer_file_dialog, answer_question, click, until
+from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
@@ -13,7 +14,8 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from boltzformer import Grid, Prompt, Volume, io
 from boltzformer.phantom import Phantom
 from napari_boltzformer.layers import image_layer
-from napari_boltzformer.masks import Track, new_track
+from napari_boltzformer.masks import Track, new_track, same
+from napari_boltzformer.starting_from import lies_on, offers
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -95,3 +97,35 @@ def test_the_dock_says_that_others_straighten_a_tilted_nifti(
     data, options, _ = image_layer(tilted)
     painted(viewer, viewer.add_image(data, **options), "a", slice(10, 20))
     assert "show the mask in the wrong place" in export(qtbot, dock, tmp_path / "tilted.nii.gz")
+
+
+def test_exported_masks_come_back_as_masks_of_their_image(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "ct", small.volume.array, small.volume.grid)
+    viewer.open(str(tmp_path / "ct"), plugin=DIST)
+    series = dock.chosen_image()
+    painted(viewer, series, "a", slice(10, 20))
+    export(qtbot, dock, tmp_path / "seg.dcm")
+    (image,) = viewer.open(str(small_file), plugin=DIST)
+    tracks = [painted(viewer, image, "a", slice(10, 20)), painted(viewer, image, "b", slice(15, 25))]
+    for name in ("one.nii.gz", "two.seg.nrrd", "three.nrrd"):
+        export(qtbot, dock, tmp_path / name)
+    for names in (["two.seg.nrrd"], ["one__a.nii.gz", "one__b.nii.gz"], ["three__a.nrrd", "three__b.nrrd"]):
+        back = [layer for name in names for layer in viewer.open(str(tmp_path / name), plugin=DIST)]
+        assert [type(layer).__name__ for layer in back] == ["Labels", "Labels"]
+        for layer, track in zip(back, tracks, strict=True):
+            assert layer.name.split(" [")[0] == track.name
+            assert np.array_equal(np.asarray(layer.data) > 0, track.rows > 0)
+            assert lies_on(layer, image)
+        assert dock.chosen_image() is image
+    before = len(viewer.layers)
+    dock.opening.open(tmp_path / "seg.dcm")
+    until(qtbot, lambda: len(viewer.layers) == before + 1)
+    assert lies_on(viewer.layers[-1], series)
+    assert viewer.layers[-1].name.split(" [")[0] == "a"
+    assert dock.chosen_image() is image
+    viewer.layers.selection.active = viewer.layers[-2]
+    assert any(same(layer, viewer.layers[-2]) for layer, _ in offers(dock, image).values())
+    (plain,) = viewer.open(str(small_file), plugin=DIST)
+    assert dock.chosen_image().unique_id == plain.unique_id
