@@ -107,16 +107,19 @@ class CaseList(QWidget):
             self._try_next()
 
     def _tell(self, one: Listed, told: Standing) -> None:
-        self._looking = None if one == self._looking else self._looking
-        self._stale.discard(one)
+        self._looking = None
+        before = self.standings.get(one)
+        self._show_standing(one, before if before is not None and before.error and told == Standing() else told)
+        if self._wants_next:
+            self._try_next()
+        self._look()
+
+    def _show_standing(self, one: Listed, told: Standing) -> None:
         self.standings[one] = told
         if one in self.cases:
             item = self.table.item(self.cases.index(one), 1)
             item.setText(told.words)
             item.setToolTip(told.error or told.trouble)
-        if self._wants_next:
-            self._try_next()
-        self._look()
 
     def _mark_current(self) -> None:
         if self.current in self.cases:
@@ -175,7 +178,8 @@ class CaseList(QWidget):
     def _read(self, one: Listed, onwards: bool, volume: Volume | Exception) -> None:
         if isinstance(volume, Exception):
             told = Standing(error=str(volume) or type(volume).__name__)
-            self._tell(one, told)
+            self._stale.discard(one)
+            self._show_standing(one, told)
             self._mark_current()
             if onwards:
                 self.open_next()

@@ -201,11 +201,12 @@ def test_next_case_goes_past_what_can_not_be_read_and_the_list_says_so_while_the
     (folder / "b.nii.gz").unlink()
     (folder / "c.nii.gz").unlink()
     cases, _ = opened_from_list(qtbot, dock, folder, "a")  # nothing is kept anywhere yet
+    cases.show_folder(folder)
+    until(qtbot, lambda: cases.table.rowCount() == 3)
+    click(qtbot, cases.next)  # while the list is still looked at
     assert dock.notice.isVisible()
     assert not dock.visibleRegion().isEmpty()
     assert [one.name for one in cases.cases] == ["a", "aa", "ab"]
-    until(qtbot, lambda: dock.message.text() == "a is open.")
-    click(qtbot, cases.next)
     until(qtbot, lambda: dock.message.text() == "This is the only case that is left. Can't be read: aa, ab.")
     assert states(cases)[1:] == ["can't be read", "can't be read"]
     assert "is empty (0 bytes)" in cases.table.item(2, 1).toolTip()
