@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 TOPIC = "lesions"
+ROOM = 140
+"""Pixels: the header and a few lines, also where a bar of slices made the place small."""
 OLD = "The masks have changed since: Measure again."
 COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
 
@@ -102,6 +104,7 @@ class LesionTable(QWidget):
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
+        self.table.setMinimumHeight(ROOM)
         self.total.setWordWrap(True)
         self.old = QLabel(OLD)
         self.old.setWordWrap(True)
