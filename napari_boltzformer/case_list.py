@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer import Volume
-from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing
+from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
 from napari_boltzformer.guiding import GUIDE
 from napari_boltzformer.keeping import autosaves
 from napari_boltzformer.layers import image_layer
@@ -107,14 +108,18 @@ class CaseList(QWidget):
 
     def _tell(self, one: Listed, told: Standing) -> None:
         self._looking = None
+        before = self.standings.get(one)
+        self._show_standing(one, before if before is not None and before.error and told == Standing() else told)
+        if self._wants_next:
+            self._try_next()
+        self._look()
+
+    def _show_standing(self, one: Listed, told: Standing) -> None:
         self.standings[one] = told
         if one in self.cases:
             item = self.table.item(self.cases.index(one), 1)
             item.setText(told.words)
             item.setToolTip(told.error or told.trouble)
-        if self._wants_next:
-            self._try_next()
-        self._look()
 
     def _mark_current(self) -> None:
         if self.current in self.cases:
@@ -139,23 +144,27 @@ class CaseList(QWidget):
         self._try_next()
 
     def _try_next(self) -> None:
+        broken = ", ".join(one.name for one in self.cases if one in self.standings and self.standings[one].error)
         for one in in_turn(self.cases, self.current):
             if one in self._stale or one == self._looking:
                 return  # it is being looked at
             if not self.standings[one].finished:
                 self._wants_next = False
                 if one == self.current:
-                    self._dock.notice.say("This is the only case that is left.")
+                    rest = f" Can't be read: {broken}." if broken else ""
+                    self._dock.notice.say(f"This is the only case that is left.{rest}")
                 else:
-                    self.open(one)
+                    self.open(one, onwards=True)
                 return
         self._wants_next = False
-        broken = ", ".join(one.name for one in self.cases if self.standings[one].error)
         rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
         self._dock.notice.say(f"Every slice of every case{rest}")
 
-    def open(self, one: Listed) -> None:
-        """Reads it, saves the case that is open, and only then puts one in the place of the other."""
+    def open(self, one: Listed, *, onwards: bool = False) -> None:
+        """Reads it, saves the case that is open, and only then puts one in the place of the other.
+
+        `onwards`: where it can't be read, the next one.
+        """
         self._wants_next = False
         if self._dock.running.runs:
             self._dock.notice.say(BUSY)
@@ -164,9 +173,19 @@ class CaseList(QWidget):
         if one == self.current and self._image in self._dock.viewer.layers:
             return
         self._dock.notice.say(f"Reading {one.name}…")
-        self._dock.background.do(one.read, partial(self._read, one), topic="opening a case")
+        self._dock.background.do(partial(tried, one), partial(self._read, one, onwards), topic="opening a case")
 
-    def _read(self, one: Listed, volume: Volume) -> None:
+    def _read(self, one: Listed, onwards: bool, volume: Volume | Exception) -> None:
+        if isinstance(volume, Exception):
+            told = Standing(error=str(volume) or type(volume).__name__)
+            self._stale.discard(one)
+            self._show_standing(one, told)
+            self._mark_current()
+            if onwards:
+                self.open_next()
+            else:
+                self._dock.notice.fail(told.error, "".join(format_exception(volume)))
+            return
         before = self._image if self._image in self._dock.viewer.layers else None
         if before is None:
             self._swap(one, volume)
@@ -196,10 +215,10 @@ class CaseList(QWidget):
 
 
 def open_list(dock: BoltzFormerDock) -> CaseList:
-    """Beside the dock; made when it is first asked for."""
+    """On the other side, where the dock and what it says stay in sight; made when it is first asked for."""
     if dock.cases is None:
         dock.cases = CaseList(dock)
-        dock.viewer.window.add_dock_widget(dock.cases, name="Cases", area="right", tabify=True)
+        dock.viewer.window.add_dock_widget(dock.cases, name="Cases", area="left", tabify=True)
     else:
         outer = dock.cases.parentWidget()
         if outer is not None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boltzformer import BoltzFormerError, Volume, io
-from boltzformer.cases import STORY, is_dicom
+from boltzformer.cases import is_dicom
 from boltzformer.dataset import Dataset
 from boltzformer.types import SliceState
 from napari_boltzformer.opening import is_scout, series_below
+from napari_boltzformer.stories import is_export
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ def cases_in(folder: Path) -> list[Listed]:
     return list(_below(folder, folder))
 
 
+def tried(one: Listed) -> Volume | Exception:
+    """Its image, or why it can't be read."""
+    try:
+        return one.read()
+    except Exception as error:  # whatever its reader came upon
+        return error
+
+
 def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None) -> Standing:
     """`stores`: where work is kept, and where it was before a person said where.
 
@@ -86,7 +95,7 @@ def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None)
     try:
         kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
         if not kept:
-            return Standing()
+            return Standing(error=known.error) if known is not None else Standing()
         if one.case:
             return _listed(kept[0], one.case)
         if known is not None and known.case and known.store == kept[0].path:
@@ -147,7 +156,5 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
 
 def _is_mask(path: Path) -> bool:
     """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
-    stem = io.split_name(path)[0]
-    if path.name.lower().endswith(".seg.nrrd") or stem.lower().endswith(".probability"):
-        return True
-    return path.with_name(stem + STORY).is_file()
+    stem = io.split_name(path)[0].lower()
+    return path.name.lower().endswith(".seg.nrrd") or stem.endswith(".probability") or is_export(path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
+from boltzformer import Grid
 from napari_boltzformer.layers import KEY
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def sides(image: Image, axis: int) -> tuple[str, str]:
     return (low, high) if direction[world] > 0 else (high, low)
 
 
+def has_sides(image: Image) -> bool:
+    """Whether anybody knows which side is which: a picture (PNG, JPEG, TIFF) says nothing of it."""
+    facts = image.metadata.get(KEY)
+    return facts is not None and facts["grid"] != Grid.pixels(facts["grid"].shape)
+
+
 def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
     """Turns the camera, and writes the letters, for the plane that is shown; foreign layers stay as they are."""
     if image is None or KEY not in image.metadata or viewer.dims.ndisplay != 2 or image.ndim != 3:
@@ -40,8 +47,8 @@ def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:
     top, bottom = sides(image, vertical)[:: -1 if up else 1]
     west, east = sides(image, horizontal)[:: -1 if left else 1]
     text = _text(viewer)
+    text.visible = has_sides(image)
     text.text = f"top {top} · bottom {bottom} · left {west} · right {east}"
-    text.visible = True
 
 
 def camera_of(viewer: napari.viewer.Viewer) -> Any:

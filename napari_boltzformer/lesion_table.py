@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
@@ -22,19 +23,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer import LabelMap
+from boltzformer import BoltzFormerError, LabelMap
 from boltzformer.io.atomic import new_files
 from boltzformer.lesions import Finding, table, to_csv
 from boltzformer.objects import pieces
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track
+from napari_boltzformer.prompts import AMBER
 from napari_boltzformer.stored_masks import unique_names
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 TOPIC = "lesions"
+ROOM = 140
+"""Pixels: the header and a few lines, also where a bar of slices made the place small."""
+OLD = "The masks have changed since: Measure again."
 COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
 
 
@@ -99,9 +104,20 @@ class LesionTable(QWidget):
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
-        layout = QVBoxLayout(self)
-        for widget in (self.table, self.total, self.again, self.csv):
-            layout.addWidget(widget)
+        self.table.setMinimumHeight(ROOM)
+        self.total.setWordWrap(True)
+        self.old = QLabel(OLD)
+        self.old.setWordWrap(True)
+        self.old.setStyleSheet(f"color: {AMBER}")
+        self.old.hide()
+        layout, side = QHBoxLayout(self), QVBoxLayout()
+        layout.addWidget(self.table, 3)
+        layout.addLayout(side, 1)
+        for widget in (self.total, self.old, self.again, self.csv):
+            side.addWidget(widget)
+        side.addStretch()
+        self._heard: set[str] = set()
+        dock.progress.valueChanged.connect(self._outdated)
         self.again.clicked.connect(self.measure)
         self.csv.clicked.connect(self._on_csv)
         self.table.cellClicked.connect(self._on_cell)
@@ -113,6 +129,12 @@ class LesionTable(QWidget):
             self._dock.background.drop(TOPIC)
             self.show_lesions([])
             return
+        self.total.setText("Measuring…")
+        for track in tracks:
+            if track.layer.unique_id not in self._heard:
+                self._heard.add(track.layer.unique_id)
+                track.layer.events.paint.connect(self._outdated)
+        self.old.hide()
         self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions, topic=TOPIC)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
@@ -132,6 +154,9 @@ class LesionTable(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.blockSignals(False)
         self._sum_up(tracks)
+
+    def _outdated(self, event: Any = None) -> None:
+        self.old.setVisible(bool(self.lesions))
 
     def csv_text(self) -> str:
         """Of the objects that are not excluded."""
@@ -159,23 +184,31 @@ class LesionTable(QWidget):
         ml = sum(one.volume_mm3 for one in inside) / 1000
         out = len(self.lesions) - len(inside)
         left = f", {out} left out of export" if out else ""
-        self.total.setText(f"{len(inside)} objects, {ml:.3g} mL{left}")
+        self.total.setText(f"{len(inside)} {'object' if len(inside) == 1 else 'objects'}, {ml:.3g} mL{left}")
 
     def _on_csv(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
             self, "Save the table", "lesions.csv", "Table (*.csv)", options=QFileDialog.Option.DontUseNativeDialog
         )
         if path:
-            with new_files([Path(path)], overwrite=True) as (file,):
-                file.write(self.csv_text().encode())
-            self._dock.notice.say(f"Wrote {path}")
+            try:
+                with new_files([Path(path)], overwrite=True) as (file,):
+                    file.write(self.csv_text().encode())
+            except BoltzFormerError as error:
+                self._dock.notice.fail(str(error))
+            else:
+                self._dock.notice.say(f"Wrote {path}")
 
 
 def open_table(dock: BoltzFormerDock) -> None:
-    """Beside the dock, measured anew; made when it is first asked for."""
+    """Below the canvas, where the dock and what it says stay in sight; measured anew."""
     if dock.lesions is None:
         dock.lesions = LesionTable(dock)
-        dock.viewer.window.add_dock_widget(dock.lesions, name="Lesion table", area="right", tabify=True)
+        dock.viewer.window.add_dock_widget(dock.lesions, name="Lesion table", area="bottom", tabify=True)
+    outer = dock.lesions.parentWidget()
+    if outer is not None:
+        outer.show()
+        outer.raise_()
     dock.lesions.measure()
 
 

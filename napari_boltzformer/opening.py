@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from boltzformer import BoltzFormerError, Volume, Window, io
 from boltzformer.io.dicom_headers import Series, discreet, series_in
 from boltzformer.io.dicom_pixels import read_pixels
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.mask_files import as_masks, images_here
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -86,6 +87,15 @@ class Opening:
     def open(self, path: Path) -> None:
         """Returns at once."""
         self._dock.notice.say(f"Reading {path.name}…")
+        near = images_here(self._dock.viewer, self._dock.chosen_image())
+        self._dock.background.do(partial(as_masks, path, near), partial(self._found, path))
+
+    def _found(self, path: Path, masks: list[Any] | None) -> None:
+        if masks is not None:
+            for data, options, _ in masks:
+                self._dock.viewer.add_labels(data, **options)
+            self._dock.notice.say("")
+            return
         dicom = path.is_dir() or io.split_name(path)[1] in (".dcm", ".ima", "")
         if dicom:
             folder = path if path.is_dir() else path.parent

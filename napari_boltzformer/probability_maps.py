@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,18 +19,7 @@ from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import unique_names
 
 MEANING = "the model's probability of each voxel, before thresholds and edits; 0 where it has not looked"
-FACTS = "probability maps"
-"""What the masks' provenance says of them is found there."""
 KINDS = (".nii", ".nii.gz", ".nrrd", ".mha")
-
-
-def written_before(masks: Path) -> Collection[str]:
-    """Names of the maps that came with masks that lie there: they are replaced along with them."""
-    try:
-        told = json.loads(masks.with_name(f"{io.split_name(masks)[0]}.provenance.json").read_bytes())
-        return set(told[FACTS])
-    except (OSError, ValueError, KeyError, TypeError):  # nothing that we wrote
-        return ()
 
 
 @dataclass(frozen=True)
@@ -66,15 +54,10 @@ class Maps:
             )
         return Maps(volume, kept, facts)
 
-    def write(self, replaceable: Collection[str]) -> list[Path]:
-        """All of them, also over files of these names; not on the viewer's thread."""
-        for file in self.kept:
-            if file.exists() and file.name not in replaceable:
-                raise BoltzFormerError(f"{file} exists already: choose another name for the masks.")
-        return [
-            io.write_volume(replace(self.volume, array=self._stored(rows)), file, overwrite=file.name in replaceable)
-            for file, rows in self.kept.items()
-        ]
+    def write(self, replaceable: Collection[Path]) -> None:
+        """All of them, also over these files; not on the viewer's thread."""
+        for file, rows in self.kept.items():
+            io.write_volume(replace(self.volume, array=self._stored(rows)), file, overwrite=file in replaceable)
 
     def _stored(self, rows: Mapping[int, Kept]) -> NDArray[np.float32]:
         """(z, y, x)."""

@@ -1,4 +1,4 @@
-"""Opens images with their true grid. Never a dialog: of several DICOM series the largest, and a word about the rest."""
+"""Opens images and masks with their true grid. Never a dialog: of several DICOM series the largest, told in a word."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import napari
 from napari.utils.notifications import show_info
 
 from boltzformer import Volume, io
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.mask_files import as_masks, images_here
 from napari_boltzformer.opening import largest, series_below
 
 
@@ -22,7 +24,11 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] 
 
 
 def _read(path: str | list[str]) -> list[Any]:
-    return [image_layer(_volume(Path(one))) for one in ([path] if isinstance(path, str) else path)]
+    layers: list[Any] = []
+    for one in [path] if isinstance(path, str) else path:
+        masks = as_masks(Path(one), images_here(napari.current_viewer()))
+        layers += [image_layer(_volume(Path(one)))] if masks is None else masks
+    return layers
 
 
 def _volume(path: Path) -> Volume:

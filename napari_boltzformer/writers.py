@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from boltzformer import GeometryError, Grid, LabelMap, io
 from napari_boltzformer.layers import KEY, own_grid
 from napari_boltzformer.masks import MASK, Track
 from napari_boltzformer.stored_masks import how_made
+from napari_boltzformer.stories import with_files, written_before
 
 
 def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -38,8 +40,11 @@ def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
     if len(names) > 255:
         raise GeometryError(f"There are {len(names)} labels, but a mask holds 255: save fewer layers at once.")
     labels = LabelMap(np.stack(planes), first, names)
-    told = {"masks": made} if made else None
-    return [str(one) for one in io.write(labels, path, source=source, provenance=told, overwrite=True)]
+    file = Path(path)
+    told = with_files({"masks": made}, labels, file) if made else None
+    # napari asked about the file itself
+    written = io.write(labels, file, source=source, provenance=told, overwrite={file, *written_before(file)})
+    return [str(one) for one in written]
 
 
 def _stored(data: Any, options: dict[str, Any]) -> tuple[Grid, np.ndarray, str | None]:

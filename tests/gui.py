@@ -6,7 +6,16 @@ from typing import Any
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QComboBox, QFileDialog, QInputDialog, QLineEdit
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QInputDialog,
+    QLineEdit,
+    QMessageBox,
+)
 
 from napari_boltzformer.masks import Track
 from napari_boltzformer.widget import BoltzFormerDock
@@ -84,3 +93,12 @@ def answer_choice(text: str) -> None:
         QTest.keyClick(dialog, Qt.Key.Key_Return)
 
     QTimer.singleShot(50, answer)
+
+
+def answer_question(qtbot: Any, button: str) -> str:
+    """Waits for a question beside the viewer and presses a button of it → what it asked."""
+    until(qtbot, lambda: isinstance(QApplication.activeModalWidget(), QMessageBox))
+    question = QApplication.activeModalWidget()
+    asked = str(question.text())
+    click(qtbot, next(one for one in question.buttons() if one.text().replace("&", "") == button))
+    return asked

@@ -122,6 +122,23 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path: Path) -> None:
             path.unlink()
 
 
+def test_masks_of_their_own_take_the_place_of_the_file_that_may_be_replaced(tmp_path: Path) -> None:
+    old, labels = tmp_path / "a.nii.gz", two_masks(overlap=True)
+    names = [path.name for path in io.targets(labels, old)]
+    assert names == ["a__MS_lesion.nii.gz", "a__brain.nii.gz"]
+    old.write_bytes(b"older masks")
+    said: list[str] = []
+    io.write(labels, old, overwrite=[old], tell=said.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert "the masks overlap" in said[0]
+    assert said[1] == "They take the place of a.nii.gz."
+    old.write_bytes(b"older masks")
+    before = everything_in(tmp_path)
+    with pytest.raises(ImageError, match="exists already"):
+        io.write(labels, old, overwrite=[old], tell=said.append)
+    assert everything_in(tmp_path) == before
+
+
 def test_the_image_itself_is_never_overwritten_by_its_mask(tmp_path: Path) -> None:
     path = io.write_volume(Volume(phantom(GRID.shape), GRID), tmp_path / "scan.nii.gz")
     before = everything_in(tmp_path)

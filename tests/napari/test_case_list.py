@@ -193,6 +193,30 @@ def test_where_one_image_can_not_be_read_the_list_says_which(
     assert dock.message.text() == "Every slice of every case that can be read is accepted. Can't be read: broken."
 
 
+def test_next_case_goes_past_what_can_not_be_read_and_the_list_says_so_while_the_dock_is_in_sight(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path
+) -> None:
+    (folder / "aa.nii.gz").write_text("this is no image")
+    (folder / "ab.nii").write_bytes(b"")
+    (folder / "b.nii.gz").unlink()
+    (folder / "c.nii.gz").unlink()
+    cases, _ = opened_from_list(qtbot, dock, folder, "a")  # nothing is kept anywhere yet
+    cases.show_folder(folder)
+    until(qtbot, lambda: cases.table.rowCount() == 3)
+    click(qtbot, cases.next)  # while the list is still looked at
+    assert dock.notice.isVisible()
+    assert not dock.visibleRegion().isEmpty()
+    assert [one.name for one in cases.cases] == ["a", "aa", "ab"]
+    until(qtbot, lambda: dock.message.text() == "This is the only case that is left. Can't be read: aa, ab.")
+    assert states(cases)[1:] == ["can't be read", "can't be read"]
+    assert "is empty (0 bytes)" in cases.table.item(2, 1).toolTip()
+    click(qtbot, cases.next)
+    until(qtbot, lambda: dock.message.text().startswith("This is the only case"))
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: "aa.nii.gz" in dock.message.text())
+    assert dock.image.currentText() == "a"
+
+
 def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_for_before(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
 ) -> None:

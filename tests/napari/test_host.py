@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored
 
-from boltzformer import Prompt, Session, Volume, io
+from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
 from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.actions import segment, segmented
 from napari_boltzformer.hanging import camera_of, sides
@@ -81,8 +81,22 @@ def test_planes_hang_upright_and_the_letters_say_which_side_is_which(
             assert left in ("R", "A", "H", "F")
             assert f"top {top}" in viewer.canvas.overlays.text.text
             assert f"left {left}" in viewer.canvas.overlays.text.text
+            assert viewer.canvas.overlays.text.visible
         viewer.dims.order = (0, 1, 2)
         viewer.layers.remove(image)
+
+
+def test_a_picture_shows_no_sides_that_nobody_knows(viewer: Any, dock: BoltzFormerDock, tmp_path: Path) -> None:
+    labels = np.zeros((1, 1, 24, 32), np.uint8)
+    labels[..., 4:9] = 1
+    (picture,) = io.write(LabelMap(labels, Grid.pixels(labels.shape[1:]), {1: "a"}), tmp_path / "plain.png")
+    viewer.open(str(picture), plugin=DIST)
+    assert dock.image.count() == 1
+    assert not viewer.canvas.overlays.text.visible
+    flat = Grid.from_lps((1, 24, 32), np.diag([0.5, 0.5, 3, 1]))
+    io.write_volume(Volume(labels[0], flat), tmp_path / "flat.nii.gz")
+    viewer.open(str(tmp_path / "flat.nii.gz"), plugin=DIST)
+    assert viewer.canvas.overlays.text.visible
 
 
 def test_three_planes_can_be_looked_at(viewer: Any, dock: BoltzFormerDock, qtbot: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import click, done, type_lines, until
+from gui import answer_file_dialog, click, done, type_lines, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
@@ -61,6 +61,24 @@ def test_objects_are_listed_found_again_and_left_out(
     assert len(lines) == 3
     cell(qtbot, table, 1, 0)
     assert len(dock.lesions.csv_text().splitlines()) == 4
+
+    assert not dock.visibleRegion().isEmpty()  # what it says stays in sight
+    header = table.horizontalHeader()
+    assert header.length() <= table.viewport().width()
+    answer_file_dialog(tmp_path / "nowhere" / "lesions.csv")
+    click(qtbot, dock.lesions.csv)
+    assert "could not be written" in dock.message.text()
+    assert not dock.lesions.old.isVisible()
+    track.layer.paint((2, 3, 3), 1)
+    assert dock.lesions.old.text() == "The masks have changed since: Measure again."
+    assert dock.lesions.old.isVisible()
+    click(qtbot, dock.lesions.again)
+    assert dock.lesions.total.text() == "Measuring…"
+    assert not dock.lesions.old.isVisible()
+    until(qtbot, lambda: "objects" in dock.lesions.total.text())
+    for row in range(1, table.rowCount()):
+        cell(qtbot, table, row, 0)
+    assert dock.lesions.total.text().startswith("1 object, ")
 
 
 def test_small_objects_get_a_ring_on_the_slice_that_is_shown(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_file_dialog, click, done, type_lines, until
+from gui import answer_file_dialog, answer_question, click, done, type_lines, until
 from storage_orders import stored
 
 from boltzformer import BoltzFormerError, Prompt, Volume, io
@@ -74,7 +74,8 @@ def test_a_map_that_is_there_already_is_not_replaced_unasked(
     precious.write_bytes(b"somebody's")
     answer_file_dialog(tmp_path / "mask.nii.gz")
     click(qtbot, dock.export)
-    until(qtbot, lambda: "exists already" in dock.message.text())
+    assert precious.name in answer_question(qtbot, "Cancel")
+    assert dock.message.text() == "Nothing was written: Export… again under another name."
     assert precious.read_bytes() == b"somebody's"
     assert not (tmp_path / "mask.nii.gz").exists()
 

@@ -6,7 +6,7 @@ from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
 from boltzformer.io.patient import patient_of
 from boltzformer.io.reading import read, read_labels
 from boltzformer.io.resample import resample, straightened
-from boltzformer.io.writing import WRITABLE, check_targets, write, write_json, write_volume
+from boltzformer.io.writing import WRITABLE, check_targets, targets, write, write_json, write_volume
 
 __all__ = [
     "EXTENSIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "resample",
     "split_name",
     "straightened",
+    "targets",
     "write",
     "write_json",
     "write_volume",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,15 +13,18 @@ from boltzformer.errors import ImageError
 
 
 @contextmanager
-def new_files(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[list[BinaryIO]]:
-    """Open files to write into; they get their names together at the end, and only if nothing went wrong."""
+def new_files(paths: Sequence[Path], *, overwrite: bool | Collection[Path] = False) -> Iterator[list[BinaryIO]]:
+    """Open files to write into; they get their names together at the end, and only if nothing went wrong.
+
+    `overwrite`: what lies there may be replaced, or only these files.
+    """
     # A short name of its own, so that neither a crash nor a long target name can touch a file of the user.
     parts = [path.with_name(f".{secrets.token_hex(8)}.part") for path in paths]
     try:
         for path in paths:
             if path.is_dir():
                 raise ImageError(f"{path} is a folder: choose a file name for the mask.")
-            if path.exists() and not overwrite:
+            if path.exists() and not may_replace(path, overwrite):
                 raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(part.open("xb")) for part in parts]
@@ -41,3 +44,8 @@ def new_files(paths: Sequence[Path], *, overwrite: bool = False) -> Iterator[lis
         for part in parts:
             with suppress(OSError):  # renamed already, or never made
                 part.unlink()
+
+
+def may_replace(path: Path, overwrite: bool | Collection[Path]) -> bool:
+    """Whether `overwrite` allows it for this file."""
+    return overwrite if isinstance(overwrite, bool) else path in overwrite

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
-from boltzformer.io.atomic import new_files
+from boltzformer.io.atomic import may_replace, new_files
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.kinds import EXTENSIONS, split_name
 from boltzformer.types import LabelMap, Volume
@@ -32,11 +32,14 @@ def write(
     *,
     source: str | Path | Volume | None = None,
     provenance: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
+    overwrite: bool | Collection[Path] = False,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write the masks, all files or none, and say which.
 
-    Where masks overlap and the format has no layers, each label gets a file of its own, `STEM__NAME.EXT`.
+    Where masks overlap and the format has no layers, each label gets a file of its own, `STEM__NAME.EXT`; a file of the
+    name itself, if it may be replaced, is removed once they are there. `overwrite` may name the files that may be
+    replaced. What the user should know is handed to `tell`, or is a warning.
     `source` is the image that the masks belong to: DICOM-SEG needs its series, NIfTI keeps its words on orientation.
     `provenance` goes beside it as `STEM.provenance.json`.
     """
@@ -63,23 +66,40 @@ def write(
             _tell(files[1:], provenance)
         return [path, *story]
 
-    masks = _per_file(labels, path, stem, extension)
+    tell = tell or _warn
+    masks, why = _per_file(labels, path, stem, extension)
+    if why:
+        tell(f"{path.name}: {why}, so each is written into a file of its own; .seg.nrrd keeps them in one.")
     like = _nifti_like(source, labels.grid) if extension in (".nii", ".nii.gz") else None
     if extension in (".nii", ".nii.gz") and like is None and labels.grid.sheared:
-        warnings.warn(
+        tell(
             f"{path.name} keeps the tilt of the slices, but programs built on ITK (3D Slicer, ITK-SNAP) straighten "
-            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe.",
-            ImageWarning,
-            stacklevel=2,
+            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe."
         )
     with new_files([*masks, *story], overwrite=overwrite) as files:
-        for file, array in zip(files, masks.values(), strict=False):
+        for file, holds in zip(files, masks.values(), strict=False):
+            array = _array(labels, holds, alone=path not in masks)
             if extension == ".png":
                 pictures.write_png(file, array[0] > 0)
             else:
                 _write_array(file, array, labels.grid, extension, like)
         _tell(files[len(masks) :], provenance)
+    if path not in masks and path.is_file() and may_replace(path, overwrite):
+        try:
+            path.unlink()
+            tell(f"They take the place of {path.name}.")
+        except OSError as error:
+            tell(f"{path.name} holds older masks and could not be removed ({error.strerror}): remove it yourself.")
     return [*masks, *story]
+
+
+def targets(labels: LabelMap, path: str | Path) -> dict[Path, tuple[int, ...]]:
+    """The files of masks that `write` makes of them, and which labels each holds."""
+    path, labels = Path(path), _all_named(labels)
+    stem, extension = split_name(path)
+    if extension in (".seg.nrrd", ".dcm"):
+        return {path: tuple(sorted(labels.names))}
+    return _per_file(labels, path, stem, extension)[0]
 
 
 def check_targets(paths: Sequence[Path], grid: Grid) -> None:
@@ -124,8 +144,8 @@ def _write_array(file: BinaryIO, array: Array, grid: Grid, extension: str, like:
         nifti.write(file, array, grid, packed=extension == ".nii.gz", like=like)
 
 
-def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> dict[Path, NDArray[np.uint8]]:
-    """One label file where that says everything; else one mask per label."""
+def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> tuple[dict[Path, tuple[int, ...]], str]:
+    """One label file where that says everything; else one mask per label → their labels, and why there are several."""
     if extension not in (*_PLAIN, ".png"):
         problem = f"masks can't be written as {EXTENSIONS[extension]}" if extension else "its extension is unknown"
         raise ImageError(f"{path} can't be written ({problem}): choose {WRITABLE}.")
@@ -134,20 +154,25 @@ def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> dict[P
             f"{path} can't hold a volume of {labels.grid.shape[0]} slices: choose .nii.gz or .seg.nrrd."
         )
     overlap = _overlap(labels.layers)
-    if not overlap and (extension != ".png" or len(labels.names) <= 1):
-        flat = labels.layers[0] if len(labels.layers) == 1 else labels.layers.max(axis=0, initial=0)
-        return {path: flat}
-    why = "the masks overlap" if overlap else "a PNG holds one mask"
-    warnings.warn(
-        f"{path.name}: {why}, so each is written into a file of its own; .seg.nrrd keeps them in one.",
-        ImageWarning,
-        stacklevel=4,
-    )
+    every = tuple(sorted(labels.names))
+    if not overlap and (extension != ".png" or len(every) <= 1):
+        return {path: every}, ""
     names = _file_names(labels.names)
-    return {
-        path.with_name(f"{stem}__{names[label]}{path.name[len(stem) :]}"): labels.mask(label).view(np.uint8)
-        for label in sorted(labels.names)
+    files: dict[Path, tuple[int, ...]] = {
+        path.with_name(f"{stem}__{names[label]}{path.name[len(stem) :]}"): (label,) for label in every
     }
+    return files, "the masks overlap" if overlap else "a PNG holds one mask"
+
+
+def _array(labels: LabelMap, holds: Sequence[int], alone: bool) -> NDArray[np.uint8]:
+    """(z, y, x): the labels of one file."""
+    if alone:
+        return labels.mask(holds[0]).view(np.uint8)
+    return labels.layers[0] if len(labels.layers) == 1 else labels.layers.max(axis=0, initial=0)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ImageWarning, stacklevel=3)  # whoever called `write`
 
 
 def _all_named(labels: LabelMap) -> LabelMap:

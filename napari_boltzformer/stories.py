@@ -1,0 +1,119 @@
+"""What lies beside exported masks as STEM.provenance.json: which files one of our exports wrote, and what they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from boltzformer import LabelMap, Prompt, io
+from boltzformer.cases import STORY, slugs
+
+FILES = "mask files"
+"""By file name: the name of each label in it."""
+MAPS = "probability maps"
+EARLIER = "earlier exports"
+"""Stories of files of the same stem that are still there, e.g. in another format."""
+
+
+def story_path(masks: Path) -> Path:
+    """Where an export to this name says how it was made."""
+    return masks.with_name(io.split_name(masks)[0] + STORY)
+
+
+def told_in(file: Path) -> dict[str, Any] | None:
+    """A story that we wrote: from the viewer or the command line."""
+    try:
+        told = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and isinstance(told.get("masks"), dict) else None
+
+
+def written_before(masks: Path) -> frozenset[Path]:
+    """Files that earlier exports of this stem wrote, and their story: these are ours to replace."""
+    story = story_path(masks)
+    told = told_in(story)
+    if told is None:
+        return frozenset()
+    names = {name for one in _all(told) for key in (FILES, MAPS, "files") for name in one.get(key, ())}
+    return frozenset({story, *(masks.with_name(name) for name in names if Path(name).name == name)})
+
+
+def with_files(made: Mapping[str, Any], labels: LabelMap, masks: Path) -> dict[str, Any]:
+    """A story for `io.write` that names its files; what it still tells of other files that lie there is kept."""
+    files = io.targets(labels, masks)
+    named = {
+        # alone in its file, a label is 1
+        file.name: {str(label if file == masks else 1): labels.names[label] for label in holds}
+        for file, holds in files.items()
+    }
+    before = told_in(story_path(masks))
+    earlier = [] if before is None else [_left(one, masks, {*named, masks.name}) for one in _all(before)]
+    kept = [one for one in earlier if one]
+    return {**made, FILES: named, **({EARLIER: kept} if kept else {})}
+
+
+def names_in(path: Path) -> dict[int, str] | None:
+    """What the labels of a file are called, if one of our exports says that it is a mask."""
+    for stem in _stems(path):
+        told = told_in(path.with_name(stem + STORY))
+        for one in _all(told) if told else ():
+            names = _named(one, path, stem)
+            if names is not None:
+                return names
+    return None
+
+
+def is_export(path: Path) -> bool:
+    """Whether an export wrote a file, of masks or of anything else; a story that names no files speaks of its own."""
+    if names_in(path) is not None:
+        return True
+    story = story_path(path)
+    told = told_in(story)
+    return story.is_file() and not (told and (FILES in told or "files" in told))
+
+
+def _named(told: Mapping[str, Any], path: Path, stem: str) -> dict[int, str] | None:
+    own, masks = io.split_name(path)[0], list(told["masks"])
+    if isinstance(told.get(FILES), dict):
+        found = told[FILES].get(path.name)
+        return {int(label): str(name) for label, name in found.items()} if isinstance(found, dict) else None
+    every = dict(enumerate(masks, 1))
+    if isinstance(told.get("files"), list):  # of the command line
+        if path.name not in told["files"]:
+            return None
+        alone = dict(zip(slugs([Prompt(name) for name in masks]), masks, strict=True))
+        if own == stem:
+            return every
+        return {1: alone[own]} if own in alone else {} if own.startswith(f"{stem}__") else None
+    return every if own == stem else None  # of a version that did not name its files
+
+
+def _stems(path: Path) -> Iterator[str]:
+    """Of the stories that may tell of a file: its own, that of masks that overlap, that of a case's folder."""
+    stem = io.split_name(path)[0]
+    yield stem
+    for at in range(1, len(stem)):
+        if stem.startswith("__", at):
+            yield stem[:at]
+    yield path.resolve().parent.name
+
+
+def _all(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    earlier = [one for one in told.get(EARLIER, ()) if isinstance(one, dict) and isinstance(one.get("masks"), dict)]
+    return [told, *earlier]
+
+
+def _left(told: Mapping[str, Any], masks: Path, gone: Collection[str]) -> dict[str, Any]:
+    """What a story tells of files that stay; nothing if none does."""
+    left = {key: value for key, value in told.items() if key != EARLIER}
+    for key in (FILES, "files"):
+        held = told.get(key, {})
+        stay = [name for name in held if name not in gone and masks.with_name(name).is_file()]
+        if isinstance(held, dict) and key in told:
+            left[key] = {name: held[name] for name in stay}
+        elif key in told:
+            left[key] = stay
+    return left if left.get(FILES) or left.get("files") else {}
