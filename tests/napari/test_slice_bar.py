@@ -140,7 +140,7 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
 
 def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> None:
     plain = bar.grab().toImage()
-    bar.set_edited(0, [20])
+    bar.set_edited(0, [20], {20: 3})
     bar.set_accepted([20, 21, 22])
     bar.set_failed({40: "The memory was full."})
     signed = bar.grab().toImage()
@@ -159,6 +159,15 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
         "Slice 20, accepted\nbright blob: found, score 0.42 (uncalibrated), edited\ndark blob: not looked yet"
     )
     assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
+    bar.set_mark(0, 30, Mark(0.9, 12))
+    bar.set_mark(0, 31, Mark(0.1, 0))
+    bar.set_edited(0, [30, 31], {30: 0, 31: 7, 32: 0})
+    words = [bar.words(row).splitlines()[1] for row in (30, 31, 32)]
+    painted = "bright blob: painted by you, score 0.10 (uncalibrated)"
+    assert words == ["bright blob: nothing, by you", painted, "bright blob: nothing, by you"]
+    assert [bar.state(0, row) for row in (30, 31, 32)] == [State.NOTHING, State.FOUND, State.NOTHING]
+    bar.set_run([("bright blob", ORANGE)], 1)
+    assert bar.words(0).startswith("This picture")
 
 
 def test_a_click_jumps_a_drag_up_or_down_moves_the_gate_one_along_goes_through_the_slices(
@@ -258,7 +267,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     layers[0].data[painted] = 0
     layers[0].data[painted, 5, 5:8] = 1
     edited[0, painted] = layers[0].data[painted].copy()
-    review.set_edited(0, {painted: 3})
+    review.set_edited(0, {painted: 3}, {painted})
 
     # Up with the outline: the slice on screen has it at once, the others when the viewer is idle.
     before = [layer.data.copy() for layer in layers]
