@@ -74,18 +74,18 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert answers.total(1, 0.003, {0: 800}) == "2.4 mL in 1 of 1 slice"  # what a person painted counts as it is
     answers.thresholds = Thresholds(0.9, 0.5)
     answers.mask(0)
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83 (slice 0), below 0.90"
+    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, below 0.90"
     assert answers.total(2, 0.003, {}) == "looked in 1 of 2 slices so far, best score 0.83 (slice 0), below 0.90"
     answers.thresholds = Thresholds(0.831, 0.5)
     answers.keep(*one_slice(0.8304, found), 0)
     answers.mask(0)
-    assert "best score 0.8304 (slice 0), below 0.8310" in answers.total(1, 0.003, {})  # not rounded until it fits
+    assert "best score 0.8304, below 0.8310" in answers.total(1, 0.003, {})  # not rounded until it fits
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, nothing), 0))
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83 (slice 0), but no outline"
+    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, but no outline"
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
-    assert answers.total(1, 0.003, {}).endswith("(slice 0), but nothing reaches the outline's 0.95")
+    assert answers.total(1, 0.003, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
     answers.forget(0)
     assert answers.total(1, 0.003, {}) == "not looked yet, 0 of 1 slice"
 
