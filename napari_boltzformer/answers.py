@@ -255,6 +255,7 @@ class Answers:
         score, row = self.best()
         where = f"looked in {looked} of {_slices(count)} so far" if partial else f"looked in {_slices(count)}"
         where += boxed
+        there = "" if count == 1 else f" (slice {row})"
         least = self.thresholds.existence
         digits = 2 if f"{score:.2f}" != f"{least:.2f}" else 4  # rounding must not make it reach what it misses
         if score < least:
@@ -263,7 +264,7 @@ class Answers:
             why = f"but nothing reaches the outline's {self.thresholds.outline:.2f}"
         else:
             why = "but no outline"
-        return f"{where}, best score {score:.{digits}f} (slice {row}), {why}"
+        return f"{where}, best score {score:.{digits}f}{there}, {why}"
 
 
 def _alone(result: SliceResult, number: int) -> SliceResult:

@@ -14,11 +14,12 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from boltzformer.types import SliceState
-from napari_boltzformer.layers import plan_of, volume_of
+from napari_boltzformer.layers import plan_of, shows_slices, volume_of
 from napari_boltzformer.looks_canvas import CanvasLight
 from napari_boltzformer.looks_follow import LooksFollower, OnScreen
 from napari_boltzformer.masks import Track, same
 from napari_boltzformer.review import Lane, SliceReview
+from napari_boltzformer.run import named
 from napari_boltzformer.sampling import LooksView
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Bottom(QObject):
         volume = volume_of(self._image)
         flat = volume.grid.shape[plan_of(volume).axis] == 1
         ml = None if flat else abs(float(np.linalg.det(volume.grid.axes))) / 1000
-        self._lanes = [Lane(one.name, QColor(one.colour), one.kept, _painted(one)) for one in self._tracks]
+        self._lanes = [Lane(one.name, QColor(one.colour), one.kept, *_painted(one)) for one in self._tracks]
         count, gate = len(self._tracks[0].rows), self._tracks[-1].gate
         self.review.set_run(self._lanes, count, row=dock.row(), gate=gate, voxel_ml=ml)
         self._show_states()
@@ -150,7 +151,7 @@ class Bottom(QObject):
         if not track.show_again(row, mask):
             return int(np.count_nonzero(track.rows[row]))
         self._other.add(track)
-        if row == self._dock.row() or self._dock.viewer.dims.ndisplay == 3:
+        if row == self._dock.row() or not shows_slices(self._dock.viewer):
             self._dirty.add(lane)
         return None
 
@@ -172,7 +173,7 @@ class Bottom(QObject):
     def _show_states(self) -> None:
         """What people did: which rows they painted, and which they accepted in all masks."""
         for track in self._painted & set(self._tracks):
-            self.review.set_edited(self._tracks.index(track), _painted(track))
+            self.review.set_edited(self._tracks.index(track), *_painted(track))
         self._painted.clear()
         said = set.intersection(*(one.touched for one in self._tracks)) if self._tracks else set()
         self.review.set_accepted(
@@ -188,7 +189,10 @@ class Bottom(QObject):
         if image is None or track is None:
             return "Run a prompt first, then see how the model looked."
         if row not in track.kept.rows:
-            return f"The model has not looked at slice {row} yet: run this slice first."
+            name, earlier = named(row, len(track.rows)), row in track.kept.looked
+            if earlier:
+                return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
+            return f"The model has not looked at {name} yet: run it first."
         volume, how = volume_of(image), dict(track.how[row])
         index, seed, mask = plan_of(volume).canonical_index(row), how.pop("seed"), track.kept.at_present(row)
         return OnScreen(image, volume, track.prompt.text, index, seed, mask, track.kept.thresholds, how)
@@ -244,6 +248,7 @@ def how_it_looked() -> QWidget:
     return looks
 
 
-def _painted(track: Track) -> dict[int, int]:
-    """Voxels of the slices that are a person's."""
-    return {row: int(np.count_nonzero(track.rows[row])) for row in track.touched if track.belongs_to_a_person(row)}
+def _painted(track: Track) -> tuple[dict[int, int], set[int]]:
+    """Voxels of the slices that are a person's, and those of them that differ from what the model wrote."""
+    held = {row: int(np.count_nonzero(track.rows[row])) for row in track.touched if track.belongs_to_a_person(row)}
+    return held, {row for row in held if track.edited(row)}

@@ -109,6 +109,7 @@ class BringingBack:
             track.recall(scores, edited, gate)
             track.layer.refresh()
             self._dock.running.adopt(track)
+            self._dock.running.count(track)
         if number is not None:
             self.based_on[image.unique_id] = number
         self._dock.bottom.show_tracks()

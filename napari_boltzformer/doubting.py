@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from boltzformer.types import SliceState
 from napari_boltzformer.masks import Track
 
+REACH = 0.2
+"""A score that misses its gate by less may be another one with another seed."""
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -17,8 +20,15 @@ class Doubt:
     why: str
 
 
+def within_reach(track: Track, row: int) -> bool:
+    """Whether a mask is shown, or nearly: what seeds disagree about elsewhere, nobody sees."""
+    if bool(track.rows[row].any()):
+        return True
+    return row in track.scores and track.scores[row] >= track.kept.thresholds.existence - REACH
+
+
 def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
-    """Where seeds disagree, the largest area first; then by how near the score is to what it must reach."""
+    """Where seeds disagree about what is shown, the largest area first; then by how near the score is to its gate."""
     spread: dict[int, int] = {}
     near: dict[int, tuple[float, float, float]] = {}
     for track in tracks:
@@ -27,10 +37,12 @@ def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
             if track.state(row) is not SliceState.UNSEEN:
                 continue
             near[row] = min(near.get(row, (2.0, 0.0, 0.0)), (abs(score - gate), score, gate))
-            spread[row] = max(spread.get(row, 0), track.spread.get(row, 0))
+            visible = track.spread.get(row, 0) if within_reach(track, row) else 0
+            spread[row] = max(spread.get(row, 0), visible)
     apart = sorted((row for row in near if spread[row]), key=lambda row: (-spread[row], row))
     rest = sorted((row for row in near if not spread[row]), key=lambda row: (near[row][0], row))
     asked = any(row in track.spread for track in tracks for row in rest)
+    hidden = {row for track in tracks for row in rest if track.spread.get(row)}
     found = [
         Doubt(
             row, f"the samples disagree {_most(place)} (ranked by the seeds' disagreement, {place + 1} of {len(apart)})"
@@ -41,7 +53,8 @@ def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
     for place, row in enumerate(rest):
         _, score, gate = near[row]
         how = "nearest" if place == 0 else "next nearest"
-        found.append(Doubt(row, f"score {score:.2f} is {how} to {gate:.2f} (ranked by score: {once})"))
+        why = "the seeds disagree only about what is not shown" if row in hidden else once
+        found.append(Doubt(row, f"score {score:.2f} is {how} to {gate:.2f} (ranked by score: {why})"))
     return found
 
 

@@ -38,7 +38,6 @@ class Form(QWidget):
         self.doubt.setStyleSheet(f"color: {AMBER}")
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
-        self.all_slices.setToolTip("Ctrl+Shift+Enter: from here outwards")
         self.cancel, self.progress = QPushButton("Cancel"), Progress()
         self.results, self.notice = Results(), Notice()
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")

@@ -67,9 +67,11 @@ class Guide:
     def remove_last(self) -> None:
         """The point that was set last."""
         layer = self._layer(POINTS, self._dock.chosen_image())
-        if layer is not None and len(layer.data):
-            layer.selected_data = {len(layer.data) - 1}
-            layer.remove_selected()
+        if layer is None or not len(layer.data):
+            self._dock.notice.say("There is no point to remove: set one with 'Here / not here' first.")
+            return
+        layer.selected_data = {len(layer.data) - 1}
+        layer.remove_selected()
 
     def box(self) -> None:
         """Ready to draw one: nothing outside is looked at in this slice."""

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image
 
 from boltzformer import BoltzFormerError, Job, Prompt, SlicePlan, SliceResult
-from napari_boltzformer.doubting import doubtful
+from napari_boltzformer.doubting import doubtful, within_reach
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track, tracks_of
 from napari_boltzformer.run import Run, counted
@@ -28,6 +28,8 @@ class Sureness(Run):
     ) -> None:
         super().__init__(dock.viewer, image, prompts, job, how, warnings={}, whole=True)
         self._disagree: dict[int, int] = {}
+        self._hidden = False
+        """Whether they disagree anywhere, if only about what is not shown."""
 
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Makes no masks."""
@@ -42,7 +44,9 @@ class Sureness(Run):
             if row in track.scores and track.how.get(row, self.how) == self.how and result.spread is not None:
                 number = self.prompts.index(track.prompt)
                 track.spread[row] = int(result.spread[number].sum(dtype=np.int64))
-                self._disagree[row] = max(track.spread[row], self._disagree.get(row, 0))
+                self._hidden |= bool(track.spread[row])
+                if within_reach(track, row):
+                    self._disagree[row] = max(track.spread[row], self._disagree.get(row, 0))
 
     def end(self, state: str, made: Mapping[str, Any] | None = None) -> None:
         """No mask was made."""
@@ -52,12 +56,15 @@ class Sureness(Run):
         asked = f"Asked {SEEDS} seeds in {counted(self.done)}"
         most = max(self._disagree, key=lambda row: (self._disagree[row], -row), default=None)
         if most is None or not self._disagree[most]:
-            return f"{asked}: their answers are the same."
+            same = "they disagree only about what is not shown" if self._hidden else "their answers are the same"
+            return f"{asked}: {same}."
         # N knows only visible masks, and slices that nobody has accepted.
         doubts = doubtful([track for track in tracks_of(self.viewer, self.image) if track.layer.visible])
-        first = doubts[0].row if doubts else None
+        first, stay = doubts[0].row if doubts else None, "Masks stay as they are."
+        if self._plan is not None and self._plan.count == 1:
+            return f"{asked}: they disagree in {self._disagree[most]:,} pixels of this picture. {stay}"
         goes = "" if first is None else " N goes there first." if first == most else f" N goes to slice {first} first."
-        return f"{asked}: they disagree most in slice {most}.{goes} Masks stay as they are."
+        return f"{asked}: they disagree most in slice {most}.{goes} {stay}"
 
 
 def ask(dock: BoltzFormerDock) -> None:

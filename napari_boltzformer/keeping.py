@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from napari_boltzformer.bringing_back import BringingBack
 from napari_boltzformer.doubting import after, doubtful
 from napari_boltzformer.masks import Track, same, track_of, tracks_of
 from napari_boltzformer.remembering import CASE, STORE, annotation_of
-from napari_boltzformer.run import counted
+from napari_boltzformer.run import counted, named
 from napari_boltzformer.stored_masks import answer_map
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Keeper:
         self._visible: dict[str, tuple[int, int]] = {}
         self._unsaved: set[str] = set()
         """Images of which something changed since they were saved."""
-        self._unstored: dict[str, Image] = {}
-        """Of which a person said something that is stored a moment later, so that it can be taken back."""
+        self._unstored: dict[str, _Nothing] = {}
+        """By image: what a person said that is stored a moment later, so that it can be taken back."""
         self.back = BringingBack(dock, self.background)
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
@@ -61,27 +62,28 @@ class Keeper:
         tracks, row = self._shown(), self._dock.row()
         if not tracks:
             self._dock.notice.say("There is no mask on screen to accept: run a prompt first.")
-        elif self._demand_folder():
+        elif self._dock.screen.ready() and self._demand_folder():
             for track in tracks:
                 track.proposals.pop(row, None)
                 track.say(row, SliceState.REVIEWED)
-            self.store(f"Slice {row} accepted.")
+            self.store(f"{named(row, len(tracks[0].rows)).capitalize()} accepted{self._in(tracks)}.")
 
     def nothing(self) -> None:
         """There is nothing in the slice on screen, of all prompts that are shown."""
         tracks, row = self._shown(), self._dock.row()
         if not tracks:
             self._dock.notice.say("There is no mask on screen: run a prompt first.")
-        elif self._demand_folder():
+        elif self._dock.screen.ready() and self._demand_folder():
             before = [(track, track.rows[row] > 0) for track in tracks]
             for track in tracks:
                 track.change(row, np.zeros(track.rows.shape[1:], bool))
                 track.say(row, SliceState.EMPTY)
             image = self._dock.chosen_image()
             assert image is not None  # it has masks
-            self._unstored[image.unique_id] = image
             names = "', '".join(track.name for track in tracks)
-            self._dock.notice.say(f"Slice {row}: no '{names}' here.", "Undo", partial(self._take_back, before, row))
+            sentence = f"{named(row, len(tracks[0].rows)).capitalize()}: no '{names}' here."
+            self._unstored[image.unique_id] = _Nothing(image, tracks, row, sentence)
+            self._dock.notice.say(sentence, "Undo", partial(self._take_back, before, row))
 
     def accept_all(self) -> None:
         """Every slice that was on screen; the others are named."""
@@ -89,14 +91,15 @@ class Keeper:
         if image is None or not tracks:
             self._dock.notice.say("There is no mask to accept: run a prompt first.")
         elif self._demand_folder():
-            seen = self._seen.get(image.unique_id, set()) | {self._dock.row()}
+            self.on_screen()
+            seen = self._seen.get(image.unique_id, set())
             unseen = [row for row in range(len(tracks[0].rows)) if row not in seen]
             for track in tracks:
                 for row in seen:
                     if row in track.scores or track.rows[row].any():
                         track.say(row, SliceState.REVIEWED)
             rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
-            self.store(f"{counted(len(seen))} accepted.{rest}")
+            self.store(f"{counted(len(seen))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
@@ -107,7 +110,7 @@ class Keeper:
         one = after(doubts, self._dock.row(), self._doubted)
         self._doubted = one.row
         self._dock.jump(one.row)
-        self._dock.notice.say(f"Slice {one.row}: {one.why}.")
+        self._dock.notice.say(f"{named(one.row, len(self._shown()[0].rows)).capitalize()}: {one.why}.")
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
@@ -150,7 +153,8 @@ class Keeper:
         image, row = self._dock.chosen_image(), self._dock.row()
         if image is None:
             return
-        self._seen.setdefault(image.unique_id, set()).add(row)
+        if self._dock.screen.shows(image):
+            self._seen.setdefault(image.unique_id, set()).add(row)
         for track in self._dock.tracks():
             before = self._visible.get(track.layer.unique_id)
             if before is not None and before[0] < len(track.rows) and before[1] != _checksum(track, before[0]):
@@ -189,8 +193,15 @@ class Keeper:
             self.save(layer, tracks=list(dict.fromkeys([*tracks_of(self._dock.viewer, layer), *left, *written])))
 
     def _store_rest(self) -> None:
-        for image in list(self._unstored.values()):
-            self.store("", image)
+        for key in list(self._unstored):
+            self._store_nothing(key)
+
+    def _store_nothing(self, key: str, tracks: Sequence[Track] | None = None) -> None:
+        said = self._unstored.pop(key)
+        if any(track.state(said.row) is not SliceState.UNSEEN for track in said.tracks):
+            self.store(said.sentence, said.image, tracks)
+        else:  # Ctrl+Z took it back
+            self._dock.notice.take_back(said.sentence)
 
     def _save_changed(self) -> None:
         for layer in list(self._dock.viewer.layers):
@@ -211,7 +222,7 @@ class Keeper:
             then()
             return
         if image.unique_id in self._unstored:
-            self.store("", image, tracks)
+            self._store_nothing(image.unique_id, tracks)
         folder, case = self.folder(image), image.metadata.get(CASE, "")
         self._unsaved.discard(image.unique_id)
         annotation = annotation_of(image, tracks)
@@ -250,6 +261,11 @@ class Keeper:
             track.say(row, SliceState.UNSEEN)
             track.change(row, mask)
 
+    def _in(self, shown: Sequence[Track]) -> str:
+        """Which masks, where that is not all of them."""
+        every, names = self._dock.tracks(), "', '".join(track.name for track in shown)
+        return f" in '{names}', {len(shown)} of {len(every)} masks" if len(shown) < len(every) else ""
+
     def _shown(self) -> list[Track]:
         return [track for track in self._dock.tracks() if track.layer.visible]
 
@@ -271,6 +287,16 @@ class Keeper:
             )
             settings.save()
         return bool(settings.folder)
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """A person's word that there is nothing in a slice."""
+
+    image: Image
+    tracks: Sequence[Track]
+    row: int
+    sentence: str
 
 
 def autosaves() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer import Prompt
@@ -9,6 +10,7 @@ from boltzformer.card import NOTE, Card
 from boltzformer.protocol import ModelState
 from boltzformer.suggestions import meant, search
 
+GUESS, GUESSES = "Treat the result as a guess.", "Treat the results as guesses."
 MOST = 12
 """Completions at once."""
 
@@ -49,7 +51,8 @@ class Knowledge:
         measured = next(one.metrics for one in self.card.targets if one.name == known.target)
         if known.dice is None or not measured.get("groups"):
             return f"taught on {known.groups} {'case' if known.groups == 1 else 'cases'}, not measured"
-        return f"Dice {known.dice:.2f} on {measured['groups']} unseen cases"
+        unseen = "1 unseen case" if measured["groups"] == 1 else f"{measured['groups']} unseen cases"
+        return f"Dice {known.dice:.2f} on {unseen}"
 
     def warning(self, prompt: str) -> str:
         """One sentence where its mask is a guess; '' where the model was taught it, or says nothing of itself."""
@@ -57,8 +60,17 @@ class Knowledge:
             return ""
         known = self.card.knows(prompt)
         if not known.target:
-            return f"This model never saw '{prompt}'. Treat the result as a guess."
+            return f"This model never saw '{prompt}'. {GUESS}"
         return known.warning()
+
+    def warnings(self, prompts: Sequence[str]) -> str:
+        """Of several prompts at once: what holds for more than one is said once."""
+        never = [one for one in prompts if self.card is not None and not self._knows(one)]
+        said = [self.warning(one) for one in prompts if one not in never]
+        if never:
+            names = "', '".join(never)
+            said.insert(0, f"This model never saw '{names}'. {GUESS if len(never) == 1 else GUESSES}")
+        return " ".join(one for one in said if one)
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
         """What the user may mean, what the model knows first; before a word is typed, what was asked lately."""

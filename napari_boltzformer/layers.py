@@ -10,6 +10,7 @@ import numpy as np
 from boltzformer import GeometryError, Grid, SlicePlan, Volume
 
 if TYPE_CHECKING:
+    import napari
     from napari.layers import Image, Layer
 
 KEY = "boltzformer"
@@ -74,6 +75,17 @@ def row_on_screen(layer: Image, point: Sequence[float]) -> int:
         return 0
     count = layer.data.shape[0]
     return int(np.clip(np.rint(np.asarray(layer.world_to_data(point))[-3]), 0, count - 1))
+
+
+def lies_on_screen(layer: Image, point: Sequence[float]) -> bool:
+    """Whether `viewer.dims.point` lies in one of its slices; `row_on_screen` gives the nearest one otherwise."""
+    return layer.ndim == 2 or 0 <= np.rint(np.asarray(layer.world_to_data(point))[-3]) < layer.data.shape[0]
+
+
+def shows_slices(viewer: napari.viewer.Viewer) -> bool:
+    """Whether the viewer shows the plane of the slices, flat."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1}
 
 
 def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, float, float]:

@@ -47,6 +47,8 @@ class Notice(QWidget):
     def add(self, sentence: str, action: str, do: Callable[[], None]) -> None:
         """Behind what was said already, e.g. how a run went."""
         before = self.label.text()
+        if before and before[-1].isalnum():  # e.g. how far a run is
+            before += "."
         self.say(before if sentence in before else f"{before} {sentence}".strip(), action, do)
 
     def take_back(self, sentence: str) -> None:

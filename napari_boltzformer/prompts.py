@@ -56,6 +56,13 @@ class PromptBox(QPlainTextEdit):
         if self.toPlainText() != before or asked:
             QTimer.singleShot(0, self.offer)
 
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802 - Qt's name
+        """Tab goes on to the next widget, unless it takes what is chosen in the list."""
+        popup = self.completer.popup()
+        if forward and popup.isVisible() and popup.currentIndex().isValid():
+            return False  # then it reaches us as a key
+        return super().focusNextPrevChild(forward)
+
     def offer(self) -> None:
         """Opens the list for the line in hand, if it knows anything to say."""
         line = self.textCursor().block().text().strip()

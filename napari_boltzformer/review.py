@@ -30,7 +30,9 @@ class Lane:
     colour: QColor
     answers: Answers
     painted: dict[int, int] = field(default_factory=dict[int, int])
-    """Voxels of the rows that a person changed."""
+    """Voxels of the rows that are a person's: changed, or accepted as they were."""
+    edited: set[int] = field(default_factory=set[int])
+    """Those that a person changed."""
 
 
 class SliceReview(QWidget):
@@ -87,7 +89,7 @@ class SliceReview(QWidget):
         self.bar.set_run([(lane.name, lane.colour) for lane in lanes], count)
         self.set_row(row)
         for number, lane in enumerate(self._lanes):
-            self.bar.set_edited(number, lane.painted)
+            self.bar.set_edited(number, lane.edited, lane.painted)
             for past in set(lane.answers.looked) - set(lane.answers.rows):
                 self.bar.set_mark(number, past, lane.answers.mark(past))
         self._apply()
@@ -102,10 +104,10 @@ class SliceReview(QWidget):
         self._row = row
         self.bar.set_row(row)
 
-    def set_edited(self, lane: int, painted: Mapping[int, int]) -> None:
-        """Rows that a person changed, with the voxels they hold: they are never written, and count as they are."""
-        self._lanes[lane].painted = dict(painted)
-        self.bar.set_edited(lane, painted)
+    def set_edited(self, lane: int, painted: Mapping[int, int], edited: Collection[int]) -> None:
+        """Rows that are a person's, with the voxels they hold: they are never written, and count as they are."""
+        self._lanes[lane].painted, self._lanes[lane].edited = dict(painted), set(edited)
+        self.bar.set_edited(lane, edited, painted)
         self._say()
 
     def set_accepted(self, rows: Collection[int]) -> None:
@@ -168,8 +170,9 @@ class SliceReview(QWidget):
                 lane.painted[row] = painted
             else:
                 lane.painted.pop(row, None)
+                lane.edited.discard(row)
             if known != painted:
-                self.bar.set_edited(number, lane.painted)
+                self.bar.set_edited(number, lane.edited, lane.painted)
         self._mark(row)
 
     def _mark(self, row: int) -> None:
@@ -184,6 +187,10 @@ class SliceReview(QWidget):
         self.gate_words.setText(f"show in slice if score ≥ {at.existence:.2f} (uncalibrated)")
         self.outline_words.setText(f"outline at ≥ {at.outline:.2f}")
         lines = [f"{one.name}: {one.answers.total(self._count, self._voxel_ml, one.painted)}" for one in self._lanes]
+        earlier = {row for one in self._lanes for row in set(one.answers.looked) - set(one.answers.rows)}
+        if earlier and at != self._own:
+            which = "1 slice" if len(earlier) == 1 else f"{len(earlier)} slices"
+            lines.append(f"{which} of an earlier day stay as they were: run them again to move their thresholds")
         self.totals.setText("\n".join(lines))
 
     def _lay_out(self) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from boltzformer import Job, Prompt, SlicePlan, SliceResult
-from napari_boltzformer.layers import row_on_screen
-from napari_boltzformer.masks import Track, new_track, tracks_of
+from napari_boltzformer.layers import row_on_screen, shows_slices
+from napari_boltzformer.masks import MOST_SHOWN, Track, new_track, show_few, tracks_of
 
 if TYPE_CHECKING:
     import napari
@@ -72,25 +72,36 @@ class Run:
         assert self._plan is not None
         row = self.row_of(result.index)
         self.looked.add(result.index)
-        shown = row == row_on_screen(self.image, self.viewer.dims.point) and self.viewer.dims.ndisplay == 2
+        here = row == row_on_screen(self.image, self.viewer.dims.point)
+        shown = self.viewer.dims.ndisplay == 2 and (here or not shows_slices(self.viewer))
         for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):
             shape = self._plan.count, *self._plan.slice_shape
             if track.layer not in self.viewer.layers or track.rows.shape != shape:
                 self.lost.add(prompt.name)
                 continue
-            if track.answer(self._plan, result, number, self.how):
-                self.found[prompt.name] += bool(track.rows[row].any())
-            else:
+            if not track.answer(self._plan, result, number, self.how):
                 self.kept_edits.add(result.index)
+            self.found[prompt.name] += bool(track.kept.mark(row).voxels)  # also where it is only offered
             if shown:
                 self._dirty.add(track)
+        if here:
+            self._show_one([row])
 
     def end(self, state: str, made: Mapping[str, Any] | None = None) -> None:
         """Notes in every mask how it was made, for the file beside its export."""
+        self._show_one([self.row_of(index) for index in sorted(self.looked)])
         for track in self.tracks:
             if self.viewer.dims.ndisplay == 3:
                 self._dirty.add(track)  # drawing in 3-D takes seconds: once is enough
             track.runs.append({**(made or self._made), "state": state, "slices": sorted(self.looked)})
+
+    def _show_one(self, rows: Sequence[int]) -> None:
+        """Above four masks, where none that is shown found anything in these slices: one that did."""
+        every = tracks_of(self.viewer, self.image)
+        if len(every) > MOST_SHOWN and not any(one.layer.visible and _found(one, rows) for one in every):
+            found = next((one for one in self.tracks if one in every and _found(one, rows)), None)
+            if found is not None:
+                show_few(self.viewer, self.image, found.layer)
 
     def refresh(self) -> None:
         """Draws what is on screen again, if it changed."""
@@ -113,8 +124,20 @@ class Run:
         names = ", ".join(sorted(self.lost))
         lost = f" The layer of '{names}' was removed or changed, so it got no masks." if names else ""
         boxed = ", only in the box" if self._plan is not None and self._plan.box is not None else ""
-        return f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}"
+        every = tracks_of(self.viewer, self.image)
+        shown = f"Showing {sum(one.layer.visible for one in every)} of {len(every)} masks: click a row for another."
+        few = f" {shown}" if len(every) > MOST_SHOWN else ""
+        return f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}{few}"
+
+
+def _found(track: Track, rows: Sequence[int]) -> bool:
+    return any(track.kept.mark(row).voxels for row in rows if row in track.kept.looked)
 
 
 def counted(slices: int) -> str:
     return "1 slice" if slices == 1 else f"{slices} slices"
+
+
+def named(row: int, count: int) -> str:
+    """A slice of so many, in the middle of a sentence."""
+    return "this picture" if count == 1 else f"slice {row}"

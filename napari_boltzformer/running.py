@@ -25,13 +25,14 @@ from boltzformer import (
 from napari_boltzformer.background import POLL_MS
 from napari_boltzformer.knowledge import named_apart
 from napari_boltzformer.layers import volume_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.masks import Track, same
 from napari_boltzformer.run import Run
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 SEED = 0
+ALL_TIP = "Ctrl+Shift+Enter: from here outwards"
 RECOUNT_MS = 500
 
 
@@ -43,6 +44,10 @@ class Running:
         self.runs: list[Run] = []
         self.objects: dict[str, int] = {}
         """Counted so far, by the mask's layer."""
+        self._said: dict[str, str] = {}
+        """How the last run of an image went."""
+        self._told, self._chosen = "", ""
+        """The last that was told of a run, and the image that was chosen then."""
         self._recount: set[str] = set()
         self._timer, self._recounting = QTimer(dock), QTimer(dock)
         self._timer.setInterval(POLL_MS)
@@ -63,6 +68,8 @@ class Running:
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = volume_of(layer), self._dock.current_slice()
+            if only_this and not self._dock.screen.ready():
+                return None
             how = self.how(layer, volume, guidance)
             job = self._dock.session.segment(
                 volume,
@@ -89,8 +96,8 @@ class Running:
     def follow(self, run: Run) -> None:
         """Shows how far it is, and takes its answers."""
         self.runs.append(run)
-        self._dock.progress.setRange(0, 0)
-        self._dock.notice.say("Starting…")
+        self.show_progress()
+        self._tell(run, "Starting…")
         self._dock.show_state()
         self._timer.start()
 
@@ -107,19 +114,18 @@ class Running:
         for event in events:
             match event:
                 case Queued(position):
-                    self._dock.notice.say(f"Waiting, place {position + 1} in the queue.")
+                    self._tell(run, f"Waiting, place {position + 1} in the queue.")
                 case Started(plan, total, made):
                     run.begin(plan, total, made)
                     for track in run.tracks:
                         self.adopt(track)
                     self._dock.bottom.show_tracks()
-                    self._dock.progress.setRange(0, total)
-                    self._dock.progress.setValue(0)
+                    self.show_progress()
                 case SliceResult():
                     run.write(event)
                     self._dock.bottom.slice_finished(run.image, run.row_of(event.index))
-                    self._dock.progress.setValue(run.done)
-                    self._dock.message.setText(run.progress())
+                    self.show_progress()
+                    self._tell_progress(run)
                 case Adjusted(what, why):
                     self._dock.notice.say(f"{what}. {why}")
                 case Prediction():
@@ -127,7 +133,8 @@ class Running:
                     self._finish(run, run.summary())
                 case Cancelled():
                     run.end("cancelled")
-                    self._finish(run, f"Cancelled; what was finished is kept. {run.summary()}")
+                    kept = f"Cancelled; what was finished is kept. {run.summary()}"
+                    self._finish(run, kept if run.done else "Cancelled before the first slice.")
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -142,10 +149,68 @@ class Running:
         self.runs.remove(run)
         self._dock.keeper.touch(run.image.unique_id)
         self._dock.progress.setRange(0, max(self._dock.progress.maximum(), 1))
-        self._dock.notice.say(sentence)
+        self.show_progress()
+        self._said[run.image.unique_id] = sentence
+        self._tell(run, sentence)
         self._recount |= {track.layer.unique_id for track in run.tracks}
         self._count()
         self._dock.show_state()
+
+    def _of_interest(self) -> list[Run]:
+        """Those of the chosen image; where it has none, all."""
+        return [run for run in self.runs if same(run.image, self._dock.chosen_image())] or self.runs
+
+    def _of(self, run: Run, text: str) -> str:
+        """Names the image, where it is not the chosen one."""
+        return text if not text or same(run.image, self._dock.chosen_image()) else f"'{run.image.name}': {text}"
+
+    def _tell(self, run: Run, text: str) -> None:
+        self._told = self._of(run, text)
+        self._dock.notice.say(self._told)
+
+    def _tell_progress(self, run: Run) -> None:
+        """Of another image than the chosen one only where that takes no other sentence's place."""
+        image, message = self._dock.chosen_image(), self._dock.message
+        said = "" if image is None else self._said.get(image.unique_id, "")
+        free = not message.text() or (message.text() == self._told and message.text() != said)
+        if same(run.image, image) or (free and run in self._of_interest()):
+            self._told = self._of(run, run.progress())
+            message.setText(self._told)
+
+    def show_progress(self) -> None:
+        """Of the chosen image's runs; where there is none, of all."""
+        if runs := self._of_interest():
+            self._dock.progress.setRange(0, sum(run.total for run in runs))
+            self._dock.progress.setValue(sum(run.done for run in runs))
+
+    def switched(self) -> None:
+        """Another image may be chosen: what was told of a run is told of its own."""
+        image, before = self._dock.chosen_image(), self._chosen
+        self._chosen = "" if image is None else image.unique_id
+        if self._chosen == before:
+            return
+        self.show_progress()
+        if not self.runs:
+            self._dock.progress.setRange(0, 1)
+            self._dock.progress.setValue(0)
+        if self._told and self._dock.message.text() == self._told:
+            runs = self._of_interest()
+            self._told = self._of(runs[-1], runs[-1].progress()) if runs else self._said.get(self._chosen, "")
+            self._dock.notice.say(self._told)
+
+    def show_buttons(self) -> None:
+        """Which can do something now, and why the others can't."""
+        dock, whole = self._dock, next((run.image.name for run in self.runs if run.whole), "")
+        busy = "Wait until the run has ended, or press Cancel"
+        reverts = not self.runs and any(track.can_revert for track in dock.tracks())
+        for button, on, usual, reason in (
+            (dock.all_slices, not whole, ALL_TIP, f"'{whole}' is looked at just now: wait, or press Cancel"),
+            (dock.cancel, bool(self.runs), "Stops every run; what is finished is kept", "Nothing is under way"),
+            (dock.export, not self.runs, "", busy),
+            (dock.revert, reverts, "", busy if self.runs else "There is no run to take back on this image"),
+        ):
+            button.setEnabled(on)
+            button.setToolTip(usual if on else reason)
 
     def cancel(self) -> None:
         for run in self.runs:
@@ -165,6 +230,10 @@ class Running:
     def recount(self, track: Track) -> None:
         """The mask is another one now: it is to be saved, and its objects counted once it rests."""
         self._dock.keeper.touch(track.image_id)
+        self.count(track)
+
+    def count(self, track: Track) -> None:
+        """Its objects, once it rests."""
         layer = track.layer.unique_id
         self.objects.pop(layer, None)
         self._dock.background.drop(f"objects of {layer}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QBoxLayout,
     QButtonGroup,
     QFileDialog,
     QFrame,
@@ -190,6 +191,8 @@ class LooksView(QWidget):
         line, narrow = self.caption.fontMetrics().lineSpacing(), self.width() < ROOMY
         self.caption.setMinimumHeight((3 if narrow else 2) * line + 4)
         self.headline.setMinimumHeight((2 if narrow else 1) * line + 4)
+        across, down = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+        self._top.setDirection(down if narrow else across)  # the title must not push the headline into many lines
         super().resizeEvent(event)
 
     # --- in sight or not -----------------------------------------------------------------------------------------
@@ -263,10 +266,10 @@ class LooksView(QWidget):
         inside = QVBoxLayout(self.page)
         inside.setContentsMargins(8, 4, 8, 4)
         inside.setSpacing(2)
-        top = QHBoxLayout()
-        top.addWidget(self.headline, 1)
-        top.addWidget(self.title)
-        inside.addLayout(top)
+        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._top.addWidget(self.headline, 1)
+        self._top.addWidget(self.title)
+        inside.addLayout(self._top)
         inside.addWidget(self.sheet, 1)
         inside.addWidget(self.caption)
 

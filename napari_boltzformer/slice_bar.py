@@ -41,6 +41,8 @@ class _Lane:
     colour: QColor
     marks: dict[int, Mark] = field(default_factory=dict[int, Mark])
     edited: frozenset[int] = frozenset()
+    held: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Voxels of the slices that are a person's, whatever the model found there."""
 
 
 class SliceBar(QWidget):
@@ -77,9 +79,9 @@ class SliceBar(QWidget):
         self._lanes[lane].marks[row] = mark
         self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
 
-    def set_edited(self, lane: int, rows: Collection[int]) -> None:
-        """Slices that a person changed: a pencil."""
-        self._lanes[lane].edited = frozenset(rows)
+    def set_edited(self, lane: int, rows: Collection[int], held: Mapping[int, int]) -> None:
+        """Slices that a person changed: a pencil. `held`: voxels of all that are a person's, changed or accepted."""
+        self._lanes[lane].edited, self._lanes[lane].held = frozenset(rows), dict(held)
         self.update()
 
     def set_accepted(self, rows: Collection[int]) -> None:
@@ -108,14 +110,19 @@ class SliceBar(QWidget):
 
     def state(self, lane: int, row: int) -> State:
         """What is drawn there, signs apart."""
-        mark = self._lanes[lane].marks.get(row)
+        mark, held = self._lanes[lane].marks.get(row), self._lanes[lane].held.get(row)
+        if held == 0:
+            return State.NOTHING
         if mark is None:
             return State.UNKNOWN
+        if held:
+            return State.FOUND
         return State.FOUND if mark.voxels else State.HIDDEN if mark.hidden else State.NOTHING
 
     def words(self, row: int) -> str:
         """What the bar shows of a slice, as the tool tip says it."""
-        lines = [f"Slice {row}" + (", accepted" if row in self._accepted else "")]
+        name = "This picture" if self._count == 1 else f"Slice {row}"
+        lines = [name + (", accepted" if row in self._accepted else "")]
         if row in self._failed:
             lines.append(f"could not be done: {self._failed[row]}")
         for number, lane in enumerate(self._lanes):
@@ -127,7 +134,13 @@ class SliceBar(QWidget):
                 State.FOUND: "found",
             }[state]
             score = "" if mark is None else f", score {mark.score:.2f} (uncalibrated)"
-            lines.append(f"{lane.name}: {said}{score}{', edited' if row in lane.edited else ''}")
+            edited, held = row in lane.edited, lane.held.get(row)
+            if held == 0 and (edited or mark is None):
+                lines.append(f"{lane.name}: nothing, by you")
+            elif held and edited and mark is not None and not mark.voxels:
+                lines.append(f"{lane.name}: painted by you{score}")
+            else:
+                lines.append(f"{lane.name}: {said}{score}{', edited' if edited else ''}")
         return "\n".join(lines)
 
     def place(self, lane: int, row: int, score: float = 0.5) -> QPointF:

@@ -14,7 +14,6 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
-from boltzformer.samples import Sample, sample
 from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.between import fill_between
@@ -30,7 +29,7 @@ from napari_boltzformer.hanging import camera_of, hang
 from napari_boltzformer.images import Images
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.keys import Keys
-from napari_boltzformer.layers import image_layer, plan_of, row_on_screen, volume_of
+from napari_boltzformer.layers import plan_of, row_on_screen, volume_of
 from napari_boltzformer.lesion_table import LesionTable, open_table
 from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.model_panel import ModelPanel
@@ -40,6 +39,7 @@ from napari_boltzformer.prompts import asks_to_run
 from napari_boltzformer.proposals import Proposals
 from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
+from napari_boltzformer.screen import Screen
 from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.settings import Settings
 from napari_boltzformer.starting_from import ask_and_use
@@ -73,7 +73,7 @@ class BoltzFormerDock(Form):
         self.box = self.add_more("Draw a box")
         self.use_layer = self.add_more("Use layer…")
         self.between = self.add_more("Fill between slices")
-        self.closer = Closer(self)
+        self.closer, self.screen = Closer(self), Screen(self)
         self.running = Running(self)
         self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
         self.proposals, self.rings = Proposals(self), Rings(self)
@@ -113,7 +113,7 @@ class BoltzFormerDock(Form):
         return tracks_of(self.viewer, self.chosen_image())
 
     def row(self) -> int:
-        """The slice on screen as the viewer counts it."""
+        """The slice on screen as the viewer counts it; where the image is not on screen, the nearest one."""
         layer = self.chosen_image()
         return 0 if layer is None else row_on_screen(layer, self.viewer.dims.point)
 
@@ -124,29 +124,24 @@ class BoltzFormerDock(Form):
 
     def jump(self, row: int) -> None:
         """Brings a slice of the chosen image on the screen."""
-        layer = self.chosen_image()
-        if layer is not None and layer.ndim == 3:
-            axis = self.viewer.dims.ndim - 3
-            self.viewer.dims.set_point(axis, float(layer.data_to_world((row, 0, 0))[0]))
+        self.screen.jump(row)
 
     def active_track(self) -> Track | None:
-        """The mask that is selected, else the last one."""
-        tracks = self.tracks()
-        active = self.viewer.layers.selection.active
-        return next((track for track in tracks if same(track.layer, active)), tracks[-1] if tracks else None)
+        """The mask that is selected, else the last one that is shown."""
+        tracks, active = self.tracks(), self.viewer.layers.selection.active
+        usual = [track for track in tracks if track.layer.visible] or tracks
+        return next((track for track in tracks if same(track.layer, active)), usual[-1] if usual else None)
 
     def show_state(self) -> None:
         """Which buttons can do something now."""
-        self.all_slices.setEnabled(not any(run.whole for run in self.running.runs))
-        self.cancel.setEnabled(bool(self.running.runs))
-        self.export.setEnabled(not self.running.runs)
-        self.revert.setEnabled(not self.running.runs and any(track.can_revert for track in self.tracks()))
+        self.running.show_buttons()
         self.example.setVisible(self.image.count() == 0)
 
     def _on_scroll(self, event: Any = None) -> None:
         for run in self.running.runs:
             if run.whole and same(run.image, self.chosen_image()):
                 run.job.focus(self.current_slice())
+        self.screen.scrolled()
         self.keeper.on_screen()
         self.bottom.moved()
         self.seeing.show_picture()
@@ -186,18 +181,6 @@ class BoltzFormerDock(Form):
 
     # --- opening, leaving, the rest -----------------------------------------------------------------------------
 
-    def _on_example(self) -> None:
-        self.example.setEnabled(False)
-        self.background.do(sample, self._show_example)
-
-    def _show_example(self, case: Sample) -> None:
-        self.example.setEnabled(True)
-        data, options, _ = image_layer(case.volume)
-        self.viewer.add_image(data, **options)
-        self.jump(plan_of(case.volume).canonical_index(case.index))
-        self.prompt.setPlainText(case.prompt)
-        self.notice.say("The example is open: Ctrl+Enter looks at this slice.")
-
     def _on_choice(self) -> None:
         self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
         self.settings.rings = self.ring.isChecked()
@@ -230,8 +213,7 @@ class BoltzFormerDock(Form):
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
-        found = [self.prompt.knowledge.warning(text) for text in self.prompt.texts()]
-        self.doubt.setText(" ".join(one for one in found if one))
+        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
         self.doubt.setVisible(bool(self.doubt.text()))
 
     # --- Qt ----------------------------------------------------------------------------------------------------
@@ -271,7 +253,7 @@ class BoltzFormerDock(Form):
         self.keys.add(".", lambda: self.bottom.step(1))
         ObjectsTool(self)
         for button, do in (
-            (self.example, self._on_example),
+            (self.example, self.images.example),
             (self.this_slice, lambda: self.running.start(only_this=True)),
             (self.all_slices, lambda: self.running.start(only_this=False)),
             (self.cancel, self.running.cancel),
@@ -295,7 +277,7 @@ class BoltzFormerDock(Form):
             button.clicked.connect(lambda _=False, do=do: do())
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
-        self.image.currentIndexChanged.connect(lambda _: self.images.chosen())
+        self.image.currentIndexChanged.connect(lambda _: self.images.picked())
         self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
         self.doubt.hide()

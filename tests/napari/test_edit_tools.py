@@ -165,6 +165,9 @@ def test_a_mask_from_elsewhere_becomes_a_persons_own_work(
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     assert "3 slices you edited stayed as painted" in dock.message.text()
+    found = sum(bool(track.kept.mark(row).voxels) for row in range(len(track.rows)))
+    assert f"found '{BRIGHT}' in {found}. " in dock.message.text()  # the dashed ones count
+    assert found > sum(bool(track.kept.mark(row).voxels) for row in range(len(track.rows)) if row not in (3, 4, 5))
     assert np.array_equal(track.rows[3:6] > 0, theirs[3:6] == 2)
     assert how_made(track)["began from"] == "from a colleague"
     assert export_to(dock, tmp_path / "mask.nii.gz")

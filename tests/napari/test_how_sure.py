@@ -8,7 +8,7 @@ from gui import click, done, type_lines
 
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.doubting import Doubt, after
+from napari_boltzformer.doubting import Doubt, after, within_reach
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -55,13 +55,16 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
     assert (dict(track.scores), len(track.runs)) == (scores, runs)
 
     track.say(int(said[1]), SliceState.REVIEWED)
-    rest = max((row for row in track.spread if row != int(said[1])), key=lambda row: (track.spread[row], -row))
+    assert within_reach(track, int(said[1]))  # who looks there sees something
+    seen = [row for row in track.spread if within_reach(track, row)]
+    assert any(track.spread[row] for row in track.spread if row not in seen)
+    rest = max((row for row in seen if row != int(said[1])), key=lambda row: (track.spread[row], -row))
     click(qtbot, dock.sure)
     done(qtbot, dock)
     assert f"disagree most in slice {said[1]}. N goes to slice {rest} first. Masks stay" in dock.message.text()
     track.say(int(said[1]), SliceState.UNSEEN)
 
-    order = sorted((row for row in track.spread if track.spread[row]), key=lambda row: (-track.spread[row], row))
+    order = sorted((row for row in seen if track.spread[row]), key=lambda row: (-track.spread[row], row))
     assert int(said[1]) == order[0]
     dock.jump(next(row for row in range(16) if row not in order[:2]))
     for place, row in enumerate(order[:2]):

@@ -110,6 +110,14 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     assert np.array_equal(back.rows > 0, before > 0)
     assert again.prompt.texts() == [BRIGHT]
     assert back.belongs_to_a_person(3)
+    until(qtbot, lambda: back.layer.unique_id in again.running.objects)
+    again.jump(5)
+    again.looks.click()
+    headline = again.bottom.looks.headline
+    until(qtbot, lambda: "How it looked at slice 5 on an earlier day is not kept" in headline.text())
+    again.bottom.review.gate.setValue(99)
+    assert "16 slices of an earlier day stay as they were" in again.bottom.review.totals.text()
+    assert np.array_equal(back.rows > 0, before > 0)
     again.session.close()
 
 

@@ -147,6 +147,14 @@ def view(qtbot: Any, real: Looks) -> LooksView:
     return panel
 
 
+def test_a_narrow_panel_gives_the_headline_no_more_than_two_lines(qtbot: Any, view: LooksView, real: Looks) -> None:
+    view.resize(768, 330)
+    view.show_looks(replace(real, query=1))
+    line = view.headline.fontMetrics().lineSpacing()
+    qtbot.waitUntil(lambda: view.width() == 768 and view.title.y() > view.headline.y())
+    assert view.headline.heightForWidth(view.headline.width()) <= 2 * line + 4
+
+
 def press(view: LooksView, number: int) -> None:
     QTest.mouseClick(view.sheet, Qt.MouseButton.LeftButton, pos=view.sheet.tile_at(number).center())
 

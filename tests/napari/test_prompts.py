@@ -16,7 +16,7 @@ from boltzformer.card import Card, Target
 from boltzformer.checkpoint import History
 from boltzformer.phantom import BRIGHT
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.knowledge import named_apart
+from napari_boltzformer.knowledge import Knowledge, named_apart
 from napari_boltzformer.prompts import AMBER
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -28,7 +28,7 @@ def carded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The phantom model with a card that knows bright blobs and lung nodules."""
     measured = {"n": 90, "groups": 48, "dice": 0.71, "dice_interval": [0.6, 0.8]}
     targets = (
-        Target(BRIGHT, (), (BRIGHT,), 100, 50, 60, True, {"n": 9, "groups": 8, "dice": 0.9}),
+        Target(BRIGHT, (), (BRIGHT,), 100, 50, 60, True, {"n": 9, "groups": 1, "dice": 0.9}),
         Target("lung nodule", ("CT",), ("lung nodule in chest CT",), 300, 150, 198, True, measured),
     )
     card = Card((), targets, "A quarter was held back.")
@@ -62,7 +62,15 @@ def test_completions_and_results_say_what_the_model_knows(
     QTest.keyClick(popup, Qt.Key.Key_Down)
     QTest.keyClick(popup, Qt.Key.Key_Return)
     assert knowing.prompt.texts() == ["lung nodule in chest CT"]
+    knowing.prompt.selectAll()
+    qtbot.keyClicks(knowing.prompt, "lung nod")
+    qtbot.waitUntil(lambda: popup.isVisible(), timeout=20_000)
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Tab)
+    assert knowing.prompt.texts() == ["lung nodule in chest CT"]
     assert knowing.doubt.text() == ""
+    knowing.prompt.setPlainText("kidney\nspleen\nlung nodule in chest CT")
+    assert knowing.doubt.text() == "This model never saw 'kidney', 'spleen'. Treat the results as guesses."
 
     knowing.prompt.selectAll()
     type_lines(qtbot, knowing, "kidney")
@@ -90,6 +98,7 @@ def test_the_card_travels_from_the_backend(carded: Path) -> None:
         card = Card.of({"card": state.card})
         assert card is not None
         assert card.knows("lung nodule").dice == 0.71
+        assert Knowledge(card).words(BRIGHT) == "Dice 0.90 on 1 unseen case"
         assert next(one for one in session.models() if one.name == "default").card is not None
 
 

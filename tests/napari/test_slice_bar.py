@@ -74,18 +74,18 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert answers.total(1, 0.003, {0: 800}) == "2.4 mL in 1 of 1 slice"  # what a person painted counts as it is
     answers.thresholds = Thresholds(0.9, 0.5)
     answers.mask(0)
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83 (slice 0), below 0.90"
+    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, below 0.90"
     assert answers.total(2, 0.003, {}) == "looked in 1 of 2 slices so far, best score 0.83 (slice 0), below 0.90"
     answers.thresholds = Thresholds(0.831, 0.5)
     answers.keep(*one_slice(0.8304, found), 0)
     answers.mask(0)
-    assert "best score 0.8304 (slice 0), below 0.8310" in answers.total(1, 0.003, {})  # not rounded until it fits
+    assert "best score 0.8304, below 0.8310" in answers.total(1, 0.003, {})  # not rounded until it fits
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, nothing), 0))
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83 (slice 0), but no outline"
+    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, but no outline"
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
-    assert answers.total(1, 0.003, {}).endswith("(slice 0), but nothing reaches the outline's 0.95")
+    assert answers.total(1, 0.003, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
     answers.forget(0)
     assert answers.total(1, 0.003, {}) == "not looked yet, 0 of 1 slice"
 
@@ -140,7 +140,7 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
 
 def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> None:
     plain = bar.grab().toImage()
-    bar.set_edited(0, [20])
+    bar.set_edited(0, [20], {20: 3})
     bar.set_accepted([20, 21, 22])
     bar.set_failed({40: "The memory was full."})
     signed = bar.grab().toImage()
@@ -159,6 +159,15 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
         "Slice 20, accepted\nbright blob: found, score 0.42 (uncalibrated), edited\ndark blob: not looked yet"
     )
     assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
+    bar.set_mark(0, 30, Mark(0.9, 12))
+    bar.set_mark(0, 31, Mark(0.1, 0))
+    bar.set_edited(0, [30, 31], {30: 0, 31: 7, 32: 0})
+    words = [bar.words(row).splitlines()[1] for row in (30, 31, 32)]
+    painted = "bright blob: painted by you, score 0.10 (uncalibrated)"
+    assert words == ["bright blob: nothing, by you", painted, "bright blob: nothing, by you"]
+    assert [bar.state(0, row) for row in (30, 31, 32)] == [State.NOTHING, State.FOUND, State.NOTHING]
+    bar.set_run([("bright blob", ORANGE)], 1)
+    assert bar.words(0).startswith("This picture")
 
 
 def test_a_click_jumps_a_drag_up_or_down_moves_the_gate_one_along_goes_through_the_slices(
@@ -258,7 +267,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     layers[0].data[painted] = 0
     layers[0].data[painted, 5, 5:8] = 1
     edited[0, painted] = layers[0].data[painted].copy()
-    review.set_edited(0, {painted: 3})
+    review.set_edited(0, {painted: 3}, {painted})
 
     # Up with the outline: the slice on screen has it at once, the others when the viewer is idle.
     before = [layer.data.copy() for layer in layers]
