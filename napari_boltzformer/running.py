@@ -161,8 +161,9 @@ class Running:
         return [run for run in self.runs if same(run.image, self._dock.chosen_image())] or self.runs
 
     def _of(self, run: Run, text: str) -> str:
-        """Names the image, where it is not the chosen one."""
-        return text if not text or same(run.image, self._dock.chosen_image()) else f"'{run.image.name}': {text}"
+        """Names the image, where another one is chosen."""
+        chosen = self._dock.chosen_image()
+        return text if not text or chosen is None or same(run.image, chosen) else f"'{run.image.name}': {text}"
 
     def _tell(self, run: Run, text: str) -> None:
         self._told = self._of(run, text)

@@ -203,6 +203,7 @@ def test_a_mask_stored_in_another_order_is_recognised_by_its_place(
 
     values = viewer.add_image(volume.array.astype(np.int16) + 300, name="no mask", scale=image.scale)
     dock.image.setCurrentIndex(dock.image.findText(image.name))
+    values.visible = True  # it lay over the chosen one
     answer_choice("no mask")
     click(qtbot, dock.use_layer)
     assert "is an image and no mask" in dock.message.text()
