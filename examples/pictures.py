@@ -6,10 +6,12 @@ They show the shipped model, whose hash is kept beside them, on a case that no t
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import napari
 import numpy as np
@@ -79,4 +81,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with TemporaryDirectory() as nothing_yet:  # as a new user sees it, whatever was done on this computer before
+        os.environ["BOLTZFORMER_HOME"] = nothing_yet
+        main()

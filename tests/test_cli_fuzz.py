@@ -1,9 +1,12 @@
 """Whatever array, type and prompt is given: a result, or one of our errors."""
 
 import numpy as np
+import pytest
 
 from boltzformer import BoltzFormerError, Engine, Grid, Volume
 from boltzformer.types import Prediction
+
+pytestmark = pytest.mark.slow
 
 TYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">i2", "c8", "O", "U3", "M8[s]"]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from phantom_model import PHANTOM_MODEL
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "python_api.ipynb"
 
 

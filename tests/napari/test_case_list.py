@@ -21,6 +21,8 @@ from napari_boltzformer.exporting import export_to
 from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -24,6 +24,8 @@ from napari_boltzformer.objects_tool import voxel_under
 from napari_boltzformer.stored_masks import how_made
 from napari_boltzformer.widget import BoltzFormerDock
 
+pytestmark = pytest.mark.slow
+
 
 def opened(viewer: Any, volume: Volume) -> Any:
     data, options, _ = image_layer(volume)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import click, done, type_lines, until
 
 from boltzformer.dataset import Dataset
@@ -11,6 +12,8 @@ from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.slice_bar import State
 from napari_boltzformer.widget import BoltzFormerDock
+
+pytestmark = pytest.mark.slow
 
 
 def opened(viewer: Any, made: Phantom, name: str) -> Any:
