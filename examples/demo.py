@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import typer
 from PIL import Image
 from rich.progress import track
 
@@ -66,7 +67,7 @@ def main() -> int:
     usual = card.knows(case.prompt).dice if card else None
     promised = "" if usual is None else f" Its card says that {usual:.2f} is usual for such lesions."
     each = np.median(np.diff(finished)) if len(finished) > 1 else finished[0] - began
-    print(f"""
+    typer.echo(f"""
 What happened: the model that comes with the package looked for '{case.prompt}' on {len(slices)} slices of a real FLAIR
 volume ({case.facts["dataset"]}), a patient that it was never trained on.
 Model: {history.name} ({history.data}), {engine.device}, {each:.2f} s per slice.

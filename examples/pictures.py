@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import napari
 import numpy as np
+import typer
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
@@ -77,7 +78,7 @@ def main() -> None:
     about = {"model": checkpoint.read(checkpoint.resolve("default")).sha256, "case": sample().facts["case_id"]}
     (PICTURES / "pictures.json").write_text(json.dumps(about, indent=1) + "\n")
     for file in sorted(PICTURES.glob("*.*")):
-        print(file.relative_to(PICTURES.parent), file.stat().st_size)
+        typer.echo(f"{file.relative_to(PICTURES.parent)} {file.stat().st_size}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from napari_boltzformer.bringing_back import BringingBack
 from napari_boltzformer.doubting import after, doubtful
 from napari_boltzformer.masks import Track, same, track_of, tracks_of
 from napari_boltzformer.remembering import CASE, STORE, annotation_of
-from napari_boltzformer.run import counted, named
+from napari_boltzformer.run import counted, named, ranges
 from napari_boltzformer.stored_masks import answer_map
 
 if TYPE_CHECKING:
@@ -302,17 +302,6 @@ class _Nothing:
 def autosaves() -> Path:
     """Where work is kept as long as nobody has said where."""
     return home() / "autosave"
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """'0-4, 7, 9-12'."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and parts[-1][-1] == number - 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)
 
 
 def _spoken_of(track: Track) -> bool:

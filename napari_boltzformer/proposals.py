@@ -29,6 +29,8 @@ class Proposals:
         """For the slice on screen."""
         row, image = self._dock.row(), self._dock.chosen_image()
         tracks = [track for track in self._dock.tracks() if row in track.proposals and track.layer.visible]
+        if image is None or not self._dock.screen.shows(image):
+            tracks = []  # nobody takes what can't be seen
         now = tuple((track.layer.unique_id, hash((row, track.proposals[row].tobytes()))) for track in tracks)
         if now == self._shown:
             return

@@ -141,3 +141,14 @@ def counted(slices: int) -> str:
 def named(row: int, count: int) -> str:
     """A slice of so many, in the middle of a sentence."""
     return "this picture" if count == 1 else f"slice {row}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """'0-4, 7, 9-12'."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)

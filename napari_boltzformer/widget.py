@@ -159,6 +159,7 @@ class BoltzFormerDock(Form):
 
     def _on_plane(self, event: Any = None) -> None:
         hang(self.viewer, self.chosen_image())
+        self._show_soon()
 
     # --- results ------------------------------------------------------------------------------------------------
 

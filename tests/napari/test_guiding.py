@@ -86,6 +86,13 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     done(qtbot, dock)
     until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
     viewer.layers.selection.active = track.layer
+    viewer.dims.order = (1, 0, 2)  # another plane shows nothing of it: nobody takes what can't be seen
+    until(qtbot, lambda: NAME not in [layer.name for layer in viewer.layers])
+    press(qtbot, viewer, Qt.Key.Key_Return)
+    assert np.array_equal(track.rows[row], edited)
+    viewer.dims.order = (0, 1, 2)
+    until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
+    viewer.layers.selection.active = track.layer
     press(qtbot, viewer, Qt.Key.Key_Escape)
     assert NAME not in [layer.name for layer in viewer.layers]
     assert np.array_equal(track.rows[row], edited)
