@@ -68,12 +68,13 @@ def test_of_two_images_each_has_its_own_progress_and_its_own_words(
     click(qtbot, dock.all_slices)
     click(qtbot, dock.cancel)
     done(qtbot, dock)
-    assert dock.message.text() == "Cancelled before the first slice."
+    told, looked = dock.message.text(), any(track.scores for track in dock.tracks())  # it may have been quicker
+    assert told.startswith("Cancelled; what was finished") if looked else told == "Cancelled before the first slice."
     assert dock.export.isEnabled()
     assert dock.export.toolTip() == ""
 
     dock.image.setCurrentText("long")
-    assert dock.message.text() != "Cancelled before the first slice."
+    assert dock.message.text() != told
     click(qtbot, dock.all_slices)
     until(qtbot, lambda: dock.progress.value() >= 3)
     assert " of 300 slices" in dock.message.text()
