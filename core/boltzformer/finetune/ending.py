@@ -16,6 +16,7 @@ from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, repl
 from boltzformer.finetune.folder import DONE, MODEL, Folder
 from boltzformer.finetune.options import Frozen
 from boltzformer.finetune.replay import Replay
+from boltzformer.finetune.settling import settle
 from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 
@@ -37,7 +38,8 @@ def finish(
     chosen: Mapping[str, Tensor] = student.mean
     if weights is not None and set(weights) == set(student.mean):
         chosen = {name: tensor.to(start.place.device) for name, tensor in weights.items()}
-    with student.averaged(chosen) as model:
+    settled = settle(start, frozen, student, chosen)
+    with student.averaged(settled.weights) as model:
         engine = engine_with(model, start.base, start.place)
         validation = tuple(asked(engine, start.validation))
         replay, absent = _again(engine, start.replay)
@@ -54,6 +56,7 @@ def finish(
             "promoted": verdict.promoted,
             "because": list(verdict.reasons),
             "taught now": sorted(start.lessons.targets),
+            "share of what was learnt": settled.way,
             "by target": keeping.scores_by_target(validation, threshold),
             **_rounded(verdict.numbers),
         }
@@ -68,7 +71,7 @@ def finish(
             steps=student.step if weights is None or best is None else best,
         )
         if frozen.mode == "lora":
-            adapters.save_adapter(folder.path / "adapter.safetensors", chosen, about)
+            adapters.save_adapter(folder.path / "adapter.safetensors", settled.weights, about)
         after = [replies(engine, one, [one.prompts[name][0]]) for one, name in start.shown]
     facts = {
         "model": str(folder.path / MODEL),

@@ -34,9 +34,8 @@ def prepare(model: BoltzFormer, mode: Mode, *, rank: int = 8, seed: int = 0) -> 
     if mode == "lora":
         adapt(model, rank, seed)
     for name, parameter in model.named_parameters():
-        inner = name.removeprefix("sem_seg_head.predictor.")
         if mode == "existence":
-            parameter.requires_grad_(inner.startswith(_CLASSIFIER))
+            parameter.requires_grad_(is_claim(name))
         elif mode == "decoder":
             parameter.requires_grad_(not name.startswith(_FROZEN))
         elif mode == "full":
@@ -46,6 +45,11 @@ def prepare(model: BoltzFormer, mode: Mode, *, rank: int = 8, seed: int = 0) -> 
     rows = learnt_parameter(model)
     if rows is not None:
         rows.requires_grad_(mode != "existence")
+
+
+def is_claim(name: str) -> bool:
+    """Whether a weight belongs to the existence classifier: no mask depends on it."""
+    return name.removeprefix("sem_seg_head.predictor.").startswith(_CLASSIFIER)
 
 
 def keeps_features(mode: Mode) -> bool:

@@ -15,7 +15,7 @@ import torch
 from boltzformer import checkpoint, devices
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.finetune import gate, report
+from boltzformer.finetune import gate, report, settling
 from boltzformer.finetune.asking import asked, engine_with, macro, replies
 from boltzformer.finetune.board import Board
 from boltzformer.finetune.deciding import by_mode, decide, planned
@@ -255,6 +255,7 @@ class _Run:
         questions = len(self.start.replay.truth) + len(self.start.validation)
         checks = len(pictures) / max(1, questions) * self.start.asking_seconds
         left -= self._closing_seconds() + checks * CHECKS
+        seconds *= 1 + settling.SECONDS
         steps = max(LEAST, int(RESERVE * left / seconds)) if left > 0 else LEAST
         warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
         recipe = replace(
@@ -266,8 +267,8 @@ class _Run:
         self.frozen = replace(self.frozen, recipe=recipe, check_every=max(1, math.ceil(steps / CHECKS)))
 
     def _closing_seconds(self) -> float:
-        """What judging, calibrating and writing will take: about what the parent's answers took."""
-        return 1.2 * self.start.asking_seconds + 5
+        """What walking back, judging, calibrating and writing will take: each about what the parent's answers took."""
+        return (1.2 + settling.WALKS) * self.start.asking_seconds + 5
 
     def _fresh(self, student: Student) -> Student:
         """As if nothing had been measured."""

@@ -1,0 +1,93 @@
+"""Between the last step and the verdict: as far back to the parent as the old targets ask; then the claims catch up.
+
+What was learnt lies on the line from the parent to the taught weights. The new target keeps most of its gain well
+before the line's end, and what the others lose grows about with the square of the way (weight-space ensembles: Wortsman
+et al., CVPR 2022; our own numbers are in benchmarks/RESULTS.md). The classifier reads what the walk has changed, so it
+learns on for a while, alone: masks stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from boltzformer.finetune.asking import asked, engine_with, macro
+from boltzformer.finetune.modes import is_claim
+from boltzformer.finetune.options import Frozen
+from boltzformer.finetune.sampling import batch_of
+from boltzformer.finetune.starting import Start
+from boltzformer.finetune.student import Student
+
+ALLOWED = 0.01
+"""The other targets' macro Dice on the remembered pictures may fall by so much: half of what the gate lets pass."""
+WALKS = 2
+SHARE, MOST = 8, 80
+"""The classifier learns on alone for an eighth of the run's steps, at most 80."""
+SECONDS = 0.5 / SHARE
+"""What that takes, per second of the run: nearly nothing is passed back, so half a step's time each."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is judged and kept."""
+
+    weights: Mapping[str, Tensor]
+    way: float
+    """How much of what was learnt is left: 1 where the other targets had not lost too much."""
+
+
+def settle(start: Start, frozen: Frozen, student: Student, taught: Mapping[str, Tensor]) -> Settled:
+    """The same for the same weights, seed and machine. Without replay nobody knows what was lost: all is kept."""
+    if frozen.mode == "existence" or not frozen.recipe.replay:
+        return Settled(taught, 1.0)
+    weights, way = dict(taught), 1.0
+    for _ in range(WALKS):
+        lost = _lost(start, student, weights)
+        if lost <= ALLOWED:
+            break
+        way *= min(0.85, math.sqrt(ALLOWED / lost))
+        weights = {
+            name: tensor if is_claim(name) or name.endswith("learnt_rows") else student.start[name].lerp(tensor, way)
+            for name, tensor in taught.items()
+        }
+    return Settled({**weights, **_claims(start, frozen, student, weights)}, way)
+
+
+def _lost(start: Start, student: Student, weights: Mapping[str, Tensor]) -> float:
+    """What masks of targets that are not taught now lost on the remembered pictures."""
+    pictures = [one for one in start.replay.truth if set(one.masks) - set(start.lessons.targets)]
+    with student.averaged(weights) as model:
+        now = asked(engine_with(model, start.base, start.place), pictures)
+    before, after = (
+        macro([case for case in cases if case.target not in start.lessons.targets], 0.0) or 0.0
+        for cases in (start.replay.parent, now)
+    )
+    return before - after
+
+
+def _claims(start: Start, frozen: Frozen, student: Student, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The classifier's weights after it has learnt on, on whole images at the size of use."""
+    recipe = frozen.recipe
+    steps = min(MOST, student.step // SHARE)
+    learning = {name for name in weights if is_claim(name)}
+    if not (steps and learning):
+        return {}
+    short = replace(
+        recipe,
+        seed=recipe.seed + 1,
+        steps=steps,
+        anchor=0.0,
+        final=replace(recipe.final, share=1.0),
+        loss=replace(recipe.loss, deep=0.0),
+        optimizer=replace(recipe.optimizer, warm_up=max(1, steps // 10), average=0.9),
+    )
+    with student.averaged(weights) as model:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in learning)
+        alone = Student(model, short, micro=frozen.micro)
+        while alone.step < steps:
+            alone.learn(batch_of(start.pool, short, alone.step))
+    return alone.mean
