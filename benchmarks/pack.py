@@ -1,7 +1,8 @@
-"""Re-packs the licensed rows of a manifest, small enough to travel (`all`), or makes the mini set (`mini`).
+"""Re-packs the licensed rows of a manifest, small enough to travel (`all`), or makes the package's small sets.
 
 python benchmarks/pack.py all MANIFEST OUT           gray PNG images become JPEG (quality 92)
-python benchmarks/pack.py mini MANIFEST SPLIT OUT    at most 40 images of CC BY or CC0 training groups, as they are
+python benchmarks/pack.py mini MANIFEST SPLIT OUT    at most 48 images of openly licensed training groups, as they are
+python benchmarks/pack.py check MANIFEST SPLIT OUT   the same of validation groups: what fine-tuning is judged on
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from PIL import Image
 
 from boltzformer.manifest import Row, part_of, read_manifest, read_split
 
-IMAGES = 40
-OPEN = ("CC BY 4.0", "CC BY 3.0", "CC0")
+IMAGES = 48
+OPEN = ("CC BY 4.0", "CC BY 3.0", "CC0", "CC BY-SA 4.0", "Apache-2.0", "MIT on Kaggle copy; TCIA UTSW-Glioma CC BY 4.0")
 KEPT = ("modality", "anatomy", "source", "crop", "dataset", "licence", "commercial_use", "area_fraction")
 
 
@@ -37,7 +38,7 @@ def pack_all(rows: Iterable[Row], out: Path) -> None:
     (out / "manifest.jsonl").write_text("".join(lines), "utf-8")
 
 
-def pack_mini(rows: Iterable[Row], out: Path) -> None:
+def pack_few(rows: Iterable[Row], out: Path) -> None:
     """For every target the smallest image, then the next smallest, until it is full."""
     usable = [r for r in rows if r.licensed and r.mask is not None and not r.centred]
     free = [r for r in usable if str(r.notes["licence"]).startswith(OPEN)]
@@ -79,9 +80,9 @@ def _line(row: Row, image: str, mask: str) -> str:
 def main(arguments: list[str]) -> int:
     if len(arguments) == 3 and arguments[0] == "all":
         pack_all(read_manifest(Path(arguments[1])), Path(arguments[2]))
-    elif len(arguments) == 4 and arguments[0] == "mini":
-        rows = part_of(read_manifest(Path(arguments[1])), read_split(Path(arguments[2])), "train")
-        pack_mini(rows, Path(arguments[3]))
+    elif len(arguments) == 4 and arguments[0] in ("mini", "check"):
+        part = "train" if arguments[0] == "mini" else "validation"
+        pack_few(part_of(read_manifest(Path(arguments[1])), read_split(Path(arguments[2])), part), Path(arguments[3]))
     else:
         sys.stderr.write(f"{__doc__}\n")
         return 2

@@ -47,7 +47,7 @@ class Verdict:
     numbers: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def judge(validation: Compared, replay: Compared, taught: Sequence[str], known: frozenset[str] | None) -> Verdict:
+def judge(validation: Compared, rest: Compared, taught: Sequence[str], known: frozenset[str] | None) -> Verdict:
     """`taught` are the targets of the run; `known` those that the parent's card says were taught (None: all)."""
     reasons: list[str] = []
     own = [pair for pair in validation.differences() if pair[0].target in taught]
@@ -58,14 +58,14 @@ def judge(validation: Compared, replay: Compared, taught: Sequence[str], known: 
         return case.target not in taught and (known is None or case.target in known)
 
     def mean(name: str) -> float | None:
-        cases = [c for one in (validation, replay) for c in getattr(one, name) if other(c)]
-        return macro(cases, getattr(replay, f"{name}_gate"))
+        cases = [c for one in (validation, rest) for c in getattr(one, name) if other(c)]
+        return macro(cases, getattr(rest, f"{name}_gate"))
 
     before, after = mean("parent"), mean("candidate")
     if before is not None and after is not None and after < before - TOLERANCE:
         reasons.append(f"the other targets fell from {before:.3f} to {after:.3f}, by more than {TOLERANCE}")
     strata = {}
-    for name, pairs in _strata([*validation.differences(), *replay.differences()]).items():
+    for name, pairs in _strata([*validation.differences(), *rest.differences()]).items():
         if len(pairs) < MASKS or len({case.group for case, _ in pairs}) < GROUPS:
             continue
         low, high = interval(pairs)

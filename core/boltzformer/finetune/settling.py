@@ -22,7 +22,7 @@ from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 
 ALLOWED = 0.01
-"""The other targets' macro Dice on the remembered pictures may fall by so much: half of what the gate lets pass."""
+"""The other targets' macro Dice may fall by so much: half of what the gate lets pass."""
 WALKS = 2
 SHARE, MOST = 8, 80
 """The classifier learns on alone for an eighth of the run's steps, at most 80."""
@@ -45,25 +45,29 @@ def settle(start: Start, frozen: Frozen, student: Student, taught: Mapping[str, 
         return Settled(taught, 1.0)
     weights, way = dict(taught), 1.0
     for _ in range(WALKS):
-        lost = _lost(start, student, weights)
-        if lost <= ALLOWED:
+        cost = lost(start, student, weights)
+        if cost <= ALLOWED:
             break
-        way *= min(0.85, math.sqrt(ALLOWED / lost))
-        weights = {
-            name: tensor if is_claim(name) or name.endswith("learnt_rows") else student.start[name].lerp(tensor, way)
-            for name, tensor in taught.items()
-        }
+        way *= min(0.85, math.sqrt(ALLOWED / cost))
+        weights = {name: student.start[name].lerp(tensor, _share(name, way)) for name, tensor in taught.items()}
     return Settled({**weights, **_claims(start, frozen, student, weights)}, way)
 
 
-def _lost(start: Start, student: Student, weights: Mapping[str, Tensor]) -> float:
-    """What masks of targets that are not taught now lost on the remembered pictures."""
-    pictures = [one for one in start.replay.truth if set(one.masks) - set(start.lessons.targets)]
+def _share(name: str, way: float) -> float:
+    """What shows the image to every prompt goes all the way back; what answers a prompt half as far, and keeps more."""
+    if is_claim(name) or name.endswith("learnt_rows"):
+        return 1.0
+    return way if name.startswith(("backbone.", "sem_seg_head.pixel_decoder.")) else (1 + way) / 2
+
+
+def lost(start: Start, student: Student, weights: Mapping[str, Tensor]) -> float:
+    """What masks of targets that are not taught now lost on pictures that nothing learnt from."""
+    pictures = [one for one in start.known.truth if set(one.masks) - set(start.lessons.targets)]
     with student.averaged(weights) as model:
         now = asked(engine_with(model, start.base, start.place), pictures)
     before, after = (
         macro([case for case in cases if case.target not in start.lessons.targets], 0.0) or 0.0
-        for cases in (start.replay.parent, now)
+        for cases in (start.known.parent, now)
     )
     return before - after
 

@@ -14,7 +14,7 @@ from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.modes import prepare
 from boltzformer.finetune.options import Frozen
 from boltzformer.finetune.prompts import with_learnt
-from boltzformer.finetune.replay import Replay, mini, remember
+from boltzformer.finetune.replay import Known, check, mini, remember
 from boltzformer.finetune.sampling import Pool
 from boltzformer.provenance import own_gate
 
@@ -35,10 +35,11 @@ class Start:
         torch.manual_seed(frozen.recipe.seed)
         model, _ = checkpoint.load(base.path)
         model.to(self.place.device)
-        pictures = mini()[:: 1 if base.parameters < LARGE else 4]
+        every = 1 if base.parameters < LARGE else 4
         parent = engine_with(model, base, self.place)
         started = time.monotonic()
-        self.replay: Replay = remember(parent, pictures, frozen.recipe.seed)
+        recalled = remember(parent, mini()[::every], frozen.recipe.seed).seen if frozen.recipe.replay else ()
+        self.known: Known = remember(parent, check()[::every], frozen.recipe.seed)
         self.validation = lessons.validation[:JUDGED]
         self.parent = tuple(asked(parent, self.validation))
         self.shown = report.chosen(lessons)
@@ -48,6 +49,5 @@ class Start:
         grown.to(self.place.device)
         prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)
         self.model = grown
-        remembered = self.replay.seen if frozen.recipe.replay else ()
-        self.pool = Pool(lessons.train, remembered, frozen.learnt)
+        self.pool = Pool(lessons.train, recalled, frozen.learnt)
         self.parent_gate = own_gate(base)

@@ -1,0 +1,77 @@
+"""Between the last step and the verdict: what was learnt is walked back as far as the old targets ask."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from finetune_runs import manifest
+from torch import Tensor
+
+from boltzformer import checkpoint
+from boltzformer.finetune.deciding import decide
+from boltzformer.finetune.lessons import read_lessons
+from boltzformer.finetune.modes import is_claim
+from boltzformer.finetune.options import Frozen, Options
+from boltzformer.finetune.settling import ALLOWED, Settled, lost, settle
+from boltzformer.finetune.starting import Start
+from boltzformer.finetune.student import Student
+from boltzformer.finetune.together import Together
+
+
+def begun(source: Path, model: Path, **options: object) -> tuple[Start, Frozen, Student]:
+    asked = Options(source, model=str(model), threads=1, device="cpu", steps=8, batch=2, **options)  # type: ignore[arg-type]
+    base = checkpoint.read(model)
+    lessons = read_lessons(source, split=None, targets=(), neighbours=False, frozen=None)
+    frozen = decide(asked, base, lessons, torch.device("cpu"), Together.of_environment())
+    start = Start(base, lessons, frozen)
+    student = Student(start.model, frozen.recipe, micro=frozen.micro)
+    student.step = frozen.recipe.steps
+    return start, frozen, student
+
+
+def shaken(student: Student, strength: float) -> dict[str, Tensor]:
+    """As a hurried training would leave them: every weight a little elsewhere."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: tensor + strength * tensor.std(correction=0) * torch.randn(tensor.shape, generator=generator)
+        for name, tensor in student.start.items()
+    }
+
+
+@pytest.mark.slow
+def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_path: Path) -> None:
+    start, frozen, student = begun(manifest(tmp_path, ("cell nucleus",)), checkpoint.resolve("default"))
+    taught = shaken(student, 0.1)
+    before = lost(start, student, taught)
+    settled = settle(start, frozen, student, taught)
+    assert before > ALLOWED
+    assert 0 < settled.way < 1
+    assert lost(start, student, settled.weights) < before
+    for name, tensor in settled.weights.items():
+        if is_claim(name):
+            continue
+        assert torch.equal(tensor, student.start[name].lerp(taught[name], settled.way)), name
+    assert any(not torch.equal(settled.weights[name], taught[name]) for name in taught if is_claim(name))
+    again = settle(start, frozen, student, taught)
+    assert again.way == settled.way
+    assert all(torch.equal(again.weights[name], tensor) for name, tensor in settled.weights.items())
+
+
+def test_what_cost_the_old_targets_nothing_is_kept_whole_and_only_the_claims_learn_on(data: Path, base: Path) -> None:
+    start, frozen, student = begun(data, base, mode="decoder")
+    taught = dict(student.start)
+    settled = settle(start, frozen, student, taught)
+    assert settled.way == 1.0
+    assert {name for name in taught if not torch.equal(settled.weights[name], taught[name])} == {
+        name for name in taught if is_claim(name) and not torch.equal(settled.weights[name], taught[name])
+    }
+    assert any(is_claim(name) and not torch.equal(settled.weights[name], taught[name]) for name in taught)
+
+
+@pytest.mark.parametrize("options", [{"mode": "existence"}, {"mode": "decoder", "replay": False}])
+def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
+    data: Path, base: Path, options: dict[str, object]
+) -> None:
+    start, frozen, student = begun(data, base, **options)
+    taught = shaken(student, 0.5)
+    assert settle(start, frozen, student, taught) == Settled(taught, 1.0)
