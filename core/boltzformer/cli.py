@@ -25,6 +25,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune.adapters import join_command
 from boltzformer.finetune_cli import finetune_command
+from boltzformer.mean import mean_command
 from boltzformer.promotion import lineage_command, promote_command, rollback_command
 from boltzformer.proof_cli import bench, parity
 from boltzformer.publish import publish_command
@@ -57,6 +58,7 @@ manage.models.command("promote")(promote_command)
 manage.models.command("rollback")(rollback_command)
 manage.models.command("lineage")(lineage_command)
 manage.models.command("publish")(publish_command)
+manage.models.command("mean")(mean_command)
 app.add_typer(dataset, name="dataset")
 app.command("convert")(manage.convert_file)
 

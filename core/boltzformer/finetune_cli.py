@@ -157,7 +157,9 @@ def _result(event: Finished) -> str:
         if facts["promoted"]
         else "not promoted: " + "; ".join(facts["because"])
     )
-    return f"{event.model}\n{verdict}"
+    share = facts.get("share of what was learnt", 1.0)
+    walked = f"; {share:.0%} of what was learnt is kept, for the sake of the other targets" if share < 1 else ""
+    return f"{event.model}\n{verdict}{walked}"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import checkpoint
@@ -11,7 +12,9 @@ from boltzformer.card import Card, split_in_words
 from boltzformer.card_text import markdown
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.manifest import Row
+from boltzformer.mean import mean
 from boltzformer.publish import publish
+from boltzformer.report import sha256_of
 
 
 def rows(target: str, groups: int, modality: str = "MRI") -> list[Row]:
@@ -117,6 +120,23 @@ def test_the_text_names_licences_misuse_and_failures() -> None:
     for said in ("CC BY-SA 4.0", "not verified upstream", "no medical device", "who/where", "1 of 3 missed", "0.500"):
         assert said in text
     assert "Not measured yet" in markdown(CARD, "ours", "")
+
+
+def test_a_mean_of_models_lies_between_them_and_names_them(tmp_path: Path) -> None:
+    model, about = checkpoint.load(PHANTOM_MODEL)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checkpoint.save(tmp_path / "a.safetensors", model, about.history)
+    model.load_state_dict({name: tensor + 0.5 for name, tensor in before.items()})
+    checkpoint.save(tmp_path / "b.safetensors", model, about.history)
+    made = mean([tmp_path / "a.safetensors", tmp_path / "b.safetensors"], tmp_path / "mean.safetensors")
+    after = checkpoint.load(made.path)[0].state_dict()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor + 0.25, msg=name)
+    assert made.history.notes["mean of"] == [sha256_of(tmp_path / f"{name}.safetensors") for name in "ab"]
+    with pytest.raises(CheckpointError, match="at least two"):
+        mean([made.path], tmp_path / "alone.safetensors")
+    with pytest.raises(CheckpointError, match="built otherwise"):
+        mean([checkpoint.resolve("default"), made.path], tmp_path / "other.safetensors")
 
 
 def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:

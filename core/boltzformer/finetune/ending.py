@@ -15,7 +15,7 @@ from boltzformer.finetune import adapters, gate, keeping, report
 from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, replies
 from boltzformer.finetune.folder import DONE, MODEL, Folder
 from boltzformer.finetune.options import Frozen
-from boltzformer.finetune.replay import Known
+from boltzformer.finetune.replay import Reference
 from boltzformer.finetune.settling import settle
 from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
@@ -42,13 +42,13 @@ def finish(
     with student.averaged(settled.weights) as model:
         engine = engine_with(model, start.base, start.place)
         validation = tuple(asked(engine, start.validation))
-        known, absent = _again(engine, start.known)
+        rest, absent = _again(engine, start.reference)
         own = tuple(asked(engine, start.lessons.train[:OWN]))
-        threshold = _threshold(start, validation, own, known, absent)
+        threshold = _threshold(start, validation, own, rest, absent)
         card = Card.of(start.base.history.notes)
         verdict = gate.judge(
             gate.Compared(start.parent, validation, start.parent_gate, threshold),
-            gate.Compared(start.known.parent, known, start.parent_gate, threshold),
+            gate.Compared(start.reference.parent, rest, start.parent_gate, threshold),
             tuple(start.lessons.targets),
             None if card is None else card.taught,
         )
@@ -98,20 +98,20 @@ def _threshold(
     start: Start,
     validation: Sequence[Case],
     own: Sequence[Case],
-    known: Sequence[Case],
+    rest: Sequence[Case],
     absent: Sequence[float],
 ) -> float:
     """From which claim on a mask is shown."""
     mine = [*validation, *own]
     empty = [case.existence for case in mine if case.area == 0]
-    return gate.threshold([mine, known], [empty, absent], start.parent_gate)
+    return gate.threshold([mine, rest], [empty, absent], start.parent_gate)
 
 
-def _again(engine: Engine, known: Known) -> tuple[tuple[Case, ...], list[float]]:
+def _again(engine: Engine, reference: Reference) -> tuple[tuple[Case, ...], list[float]]:
     """Pictures that nothing learnt from, put to the new model, and its claims about what is not there."""
     cases: list[Case] = []
     absent: list[float] = []
-    for picture, one in zip(known.truth, known.seen, strict=True):
+    for picture, one in zip(reference.truth, reference.seen, strict=True):
         others = [text for _, text, claim in one.others if claim < 0.5]
         given = replies(engine, picture, [*(texts[0] for texts in picture.prompts.values()), *others])
         cases.extend(cases_of(picture, given))

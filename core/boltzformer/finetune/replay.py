@@ -38,7 +38,7 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Known:
+class Reference:
     """All of them, and how well the parent does there."""
 
     seen: tuple[Remembered, ...]
@@ -60,7 +60,7 @@ def _carried(name: str) -> tuple[Picture, ...]:
     return read_pictures(Path(str(files("boltzformer") / "assets" / name / "manifest.jsonl")))
 
 
-def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Known:
+def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Reference:
     """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of."""
     everything = {target: texts for picture in pictures for target, texts in picture.prompts.items()}
     seen, parent = [], list[Case]()
@@ -79,4 +79,4 @@ def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Known:
             existence[target] = reply.existence
         others = tuple((name, text, given[text].existence) for name, text in asked)
         seen.append(Remembered(replace(picture, masks=masks), existence, others))
-    return Known(tuple(seen), tuple(pictures), tuple(parent))
+    return Reference(tuple(seen), tuple(pictures), tuple(parent))

@@ -62,12 +62,12 @@ def _share(name: str, way: float) -> float:
 
 def lost(start: Start, student: Student, weights: Mapping[str, Tensor]) -> float:
     """What masks of targets that are not taught now lost on pictures that nothing learnt from."""
-    pictures = [one for one in start.known.truth if set(one.masks) - set(start.lessons.targets)]
+    pictures = [one for one in start.reference.truth if set(one.masks) - set(start.lessons.targets)]
     with student.averaged(weights) as model:
         now = asked(engine_with(model, start.base, start.place), pictures)
     before, after = (
         macro([case for case in cases if case.target not in start.lessons.targets], 0.0) or 0.0
-        for cases in (start.known.parent, now)
+        for cases in (start.reference.parent, now)
     )
     return before - after
 

@@ -14,7 +14,7 @@ from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.modes import prepare
 from boltzformer.finetune.options import Frozen
 from boltzformer.finetune.prompts import with_learnt
-from boltzformer.finetune.replay import Known, check, mini, remember
+from boltzformer.finetune.replay import Reference, check, mini, remember
 from boltzformer.finetune.sampling import Pool
 from boltzformer.provenance import own_gate
 
@@ -39,7 +39,7 @@ class Start:
         parent = engine_with(model, base, self.place)
         started = time.monotonic()
         recalled = remember(parent, mini()[::every], frozen.recipe.seed).seen if frozen.recipe.replay else ()
-        self.known: Known = remember(parent, check()[::every], frozen.recipe.seed)
+        self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed)
         self.validation = lessons.validation[:JUDGED]
         self.parent = tuple(asked(parent, self.validation))
         self.shown = report.chosen(lessons)
