@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from boltzformer import checkpoint
@@ -110,18 +112,32 @@ def memory(name: str, mode: Mode) -> dict[str, Any]:
 
 
 def together(model: str, steps: int, threads: int) -> dict[str, Any]:
-    """Samples per second of two processes with half of the threads each, against one."""
-    own = [str(Path(__file__)), "--only", "full", "--steps", str(steps), "--model", model, "--json"]
-    seconds = []
-    for processes in (1, 2):
-        each = max(1, threads // processes)
-        started = [
-            subprocess.Popen([sys.executable, *own, "--threads", str(each)], stdout=subprocess.PIPE, text=True)
-            for _ in range(processes)
-        ]
-        rates = [json.loads(one.communicate()[0].splitlines()[-1])["samples_per_second"] for one in started]
-        seconds.append(sum(rates))
-    return {"processes": 2, "efficiency_without_communication": round(seconds[1] / seconds[0], 3), "rates": seconds}
+    """The whole command in two processes under torchrun against one of as many threads: the same batch for all."""
+    data = Path(checkpoint.__file__).parent / "assets" / "mini" / "manifest.jsonl"
+    rows = [json.loads(line) for line in data.read_text("utf-8").splitlines()]
+    chosen = [row for row in rows if row["target"] in ("cell nucleus", "fetal head", "lung nodule", "brain tumor")]
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    half = max(1, threads // 2)
+    cases = {"one": ([sys.executable], half), "one, all": ([sys.executable], threads), "two": (launched, half)}
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "manifest.jsonl"
+        lines = [json.dumps({**row, **{k: str(data.parent / row[k]) for k in ("image", "mask")}}) for row in chosen]
+        manifest.write_text("\n".join(lines) + "\n", "utf-8")
+        for name, (start, each) in cases.items():
+            run = Path(folder) / name
+            own = ["finetune", str(manifest), "--model", model, "--output", str(run), "--steps", str(steps)]
+            more = ["--mode", "full", "--threads", str(each), "--device", "cpu", "--json"]
+            environment = {**os.environ, "OMP_NUM_THREADS": str(each)}
+            subprocess.run([*start, "-m", "boltzformer", *own, *more], check=True, capture_output=True, env=environment)
+            told = [json.loads(line)["seconds"] for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+            seconds[name] = float(np.median(told))
+    return {
+        f"seconds per step, one process of {half}": round(seconds["one"], 3),
+        f"seconds per step, one process of {threads}": round(seconds["one, all"], 3),
+        f"seconds per step, two processes of {half}": round(seconds["two"], 3),
+        "efficiency": round(seconds["one"] / (2 * seconds["two"]), 3),
+    }
 
 
 def main() -> None:

@@ -74,6 +74,10 @@ class Recipe:
     """Fine-tuning: share of the samples that recall what the model could do before."""
     anchor: float = 0.0
     """Fine-tuning: how strongly the weights are drawn back to where they began, per unit of learning rate."""
+    views: int = 0
+    """Fine-tuning: how often a round shows every picture, about; 0: the whole run is one round."""
+    round: int = 0
+    """Fine-tuning: steps of a round, as decided for a run. Every round begins at the parent; their mean is kept."""
     patience: int = 0
     """Fine-tuning: validations without a better result after which it stops; 0 goes on to the end."""
     precision: str = "auto"
@@ -95,6 +99,13 @@ class Recipe:
             raise ConfigError("The recipe's loss.kind is 'gated' or 'overlap', its schedule 'cosine' or 'constant'.")
         if self.side % 32 or self.final.side % 32:
             raise ConfigError(f"Sides of {self.side} and {self.final.side} pixels: give multiples of 32.")
+
+    def within(self, step: int) -> tuple[int, int]:
+        """Which step of its round it is, and how many the round has."""
+        if not self.round:
+            return step, self.steps
+        first = step // self.round * self.round
+        return step - first, min(self.round, self.steps - first)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

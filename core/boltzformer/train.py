@@ -155,14 +155,20 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = min(self.recipe.optimizer.average, (1 + self.step) / (10 + self.step))
+        done = 1 + self.recipe.within(self.step - 1)[0]
+        decay = min(self.recipe.optimizer.average, (1 + done) / (10 + done))
         torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.weights.values()], 1 - decay)
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """What is used and shipped."""
+        return self.mean
 
     @contextmanager
     def averaged(self, weights: Mapping[str, Tensor] | None = None) -> Iterator[BoltzFormer]:
-        """The model with the mean of its weights (or with these), for as long as one looks."""
+        """The model with what is kept (or with these weights), for as long as one looks."""
         kept = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
-        self._put(self.mean if weights is None else weights)
+        self._put(self.kept if weights is None else weights)
         self.model.eval()
         try:
             yield self.model
@@ -190,10 +196,11 @@ class Trainer:
         self._put({name: tensor.to(self.device) for name, tensor in state["weights"].items()})
         for name, tensor in state["mean"].items():
             self.mean[name].copy_(tensor)
+        updates = 1 + self.recipe.within(step - 1)[0]
         for name, parameter in self.weights.items():
             if name in state["exp_avg"]:
                 self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(step)),
+                    "step": torch.tensor(float(updates)),
                     **{part: state[part][name].to(self.device, copy=True) for part in ("exp_avg", "exp_avg_sq")},
                 }
 
@@ -242,12 +249,12 @@ def _sample(
 
 def rate_at(recipe: Recipe, step: int) -> float:
     """The learning rate: up in a line, down along half a cosine."""
-    own = recipe.optimizer
+    own, (step, steps) = recipe.optimizer, recipe.within(step)
     if step < own.warm_up:
         return own.rate * (step + 1) / own.warm_up
     if own.schedule == "constant":
         return own.rate
-    done = (step - own.warm_up) / max(1, recipe.steps - own.warm_up)
+    done = (step - own.warm_up) / max(1, steps - own.warm_up)
     return own.rate * 0.5 * (1 + math.cos(math.pi * done))
 
 

@@ -17,18 +17,22 @@ from boltzformer.finetune.asking import Case
 from boltzformer.finetune.gate import Compared, judge, threshold
 from boltzformer.finetune.lessons import read_lessons, read_pictures
 from boltzformer.finetune.modes import prepare
+from boltzformer.finetune.options import in_rounds
 from boltzformer.finetune.replay import Remembered
 from boltzformer.finetune.sampling import Pool, Taught, batch_of, swapped
 from boltzformer.finetune.student import Student, parts, taught_loss
 from boltzformer.losses import gated_loss, overlap_loss
 from boltzformer.model.boltzformer import Answer
 from boltzformer.recipe import Recipe, read_recipe
+from boltzformer.train import rate_at
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     made = read_recipe("finetune")
-    return replace(made, steps=8, batch=4, side=64, precision="float32", final=replace(made.final, side=64, batch=4))
+    return replace(
+        made, steps=8, batch=4, side=64, replay=0.5, precision="float32", final=replace(made.final, side=64, batch=4)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,49 @@ def test_the_anchor_draws_the_weights_back(base: Path, recipe: Recipe, pool: Poo
             one.learn(batch_of(pool, one.recipe, step))
         moved.append(sum(float((one.weights[name] - one.start[name]).square().sum()) for name in one.start))
     assert moved[1] < 0.9 * moved[0]
+
+
+def test_every_round_begins_at_the_parent_and_their_mean_is_kept(base: Path, recipe: Recipe, pool: Pool) -> None:
+    short = replace(recipe, steps=7, round=3)
+    one = student(base, short)
+    means = []
+    for step in range(short.steps):
+        losses = one.learn(batch_of(pool, short, step))
+        if step in (2, 5, 6):
+            means.append({name: tensor.clone() for name, tensor in one.mean.items()})
+        if step in (0, 3, 6):
+            assert losses["rate"] == pytest.approx(rate_at(replace(short, round=0, steps=short.within(step)[1]), 0))
+    alone = student(base, replace(short, steps=1))  # the last round is one step, of the parent
+    alone.step = 6
+    alone.recipe = short
+    alone.learn(batch_of(pool, short, 6))
+    for name, tensor in one.kept.items():
+        torch.testing.assert_close(tensor, sum(mean[name] for mean in means) / 3)
+        torch.testing.assert_close(alone.mean[name], means[2][name])
+
+
+@pytest.mark.parametrize("at", [2, 3, 5])
+def test_a_run_of_several_rounds_goes_on_to_the_same_weights(base: Path, recipe: Recipe, pool: Pool, at: int) -> None:
+    short = replace(recipe, steps=7, round=3)
+    whole, first, rest = (student(base, short) for _ in range(3))
+    for step in range(short.steps):
+        whole.learn(batch_of(pool, short, step))
+    for step in range(at):
+        first.learn(batch_of(pool, short, step))
+    state = {part: {name: t.clone() for name, t in tensors.items()} for part, tensors in first.state().items()}
+    rest.restore(at, state)
+    for step in range(at, short.steps):
+        rest.learn(batch_of(pool, short, step))
+    assert all(torch.equal(rest.kept[name], tensor) for name, tensor in whole.kept.items())
+
+
+def test_few_pictures_are_taught_in_several_rounds_and_many_in_one() -> None:
+    made = read_recipe("finetune")
+    assert in_rounds(made, 400, 8).round == 100
+    assert in_rounds(made, 250, 8).round == 125
+    assert in_rounds(made, 120, 8).round == 0
+    assert in_rounds(made, 400, 100).round == 0
+    assert in_rounds(replace(made, views=0), 400, 8).round == 0
 
 
 def test_the_side_of_a_prompt_can_be_swapped() -> None:

@@ -14,7 +14,7 @@ from boltzformer.finetune.lessons import read_lessons
 from boltzformer.finetune.modes import is_claim
 from boltzformer.finetune.options import Frozen, Options
 from boltzformer.finetune.replay import check, mini
-from boltzformer.finetune.settling import ALLOWED, Settled, lost, settle
+from boltzformer.finetune.settling import ALLOWED, FIRST, Settled, lost, on_the_way, settle
 from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 from boltzformer.finetune.together import Together
@@ -44,10 +44,10 @@ def shaken(student: Student, strength: float) -> dict[str, Tensor]:
 def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_path: Path) -> None:
     start, frozen, student = begun(manifest(tmp_path, ("cell nucleus",)), checkpoint.resolve("default"))
     taught = shaken(student, 0.1)
-    before = lost(start, student, taught)
+    before = lost(start, student, on_the_way(student, taught, FIRST))
     settled = settle(start, frozen, student, taught)
     assert before > ALLOWED
-    assert 0 < settled.way < 1
+    assert 0 < settled.way < FIRST
     assert lost(start, student, settled.weights) < before
     for name, tensor in settled.weights.items():
         if is_claim(name):
@@ -61,11 +61,11 @@ def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_pat
     assert all(torch.equal(again.weights[name], tensor) for name, tensor in settled.weights.items())
 
 
-def test_what_cost_the_old_targets_nothing_is_kept_whole_and_only_the_claims_learn_on(data: Path, base: Path) -> None:
+def test_what_cost_the_others_nothing_is_walked_no_further_and_only_the_claims_learn_on(data: Path, base: Path) -> None:
     start, frozen, student = begun(data, base, mode="decoder")
     taught = dict(student.start)
     settled = settle(start, frozen, student, taught)
-    assert settled.way == 1.0
+    assert settled.way == FIRST
     assert {name for name in taught if not torch.equal(settled.weights[name], taught[name])} == {
         name for name in taught if is_claim(name) and not torch.equal(settled.weights[name], taught[name])
     }

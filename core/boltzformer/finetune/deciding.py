@@ -16,7 +16,7 @@ from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.modes import MEANING, MODES, Mode
 from boltzformer.finetune.need import Predicted, available, matrix_speed, predict
-from boltzformer.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options
+from boltzformer.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options, in_rounds
 from boltzformer.finetune.prompts import new_targets, phrases_of
 from boltzformer.finetune.replay import mini
 from boltzformer.finetune.together import Together
@@ -55,7 +55,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         model=str(base.path.resolve()) if options.model != "default" else "default",
         parent=base.sha256,
         mode=mode,
-        recipe=recipe,
+        recipe=in_rounds(recipe, steps, len(lessons.train)),
         rank=options.rank,
         micro=micro,
         threads=threads,

@@ -35,8 +35,8 @@ def finish(
     """Judges, calibrates, writes."""
     best = next((one["at_step"] for one in reversed(checks) if one["best"]), None)
     weights = None if best is None else folder.best(best)
-    chosen: Mapping[str, Tensor] = student.mean
-    if weights is not None and set(weights) == set(student.mean):
+    chosen: Mapping[str, Tensor] = student.kept
+    if weights is not None and set(weights) == set(student.kept):
         chosen = {name: tensor.to(start.place.device) for name, tensor in weights.items()}
     settled = settle(start, frozen, student, chosen)
     with student.averaged(settled.weights) as model:

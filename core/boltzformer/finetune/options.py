@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from boltzformer.recipe import Recipe, read_recipe
 CHECKS = 4
 """So many validations in a run, the last at its end."""
 STEPS_WITHOUT_A_WISH = 400
+SHORTEST = 80
+"""Steps of the shortest round."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,18 @@ class Options:
             loss=replace(recipe.loss, deep=deep, dense=0.0),
             optimizer=replace(recipe.optimizer, rate=rate, warm_up=warm_up),
         )
+
+
+def in_rounds(recipe: Recipe, steps: int, pictures: int) -> Recipe:
+    """So many steps, in rounds that show each of so many pictures about `recipe.views` times.
+
+    Beyond that, few pictures teach little and cost the other targets; the mean of several short rounds costs less.
+    """
+    if not recipe.views:
+        return replace(recipe, steps=steps, round=0)
+    one = max(SHORTEST, recipe.views * pictures / (recipe.batch * (1 - min(recipe.replay, 0.9))))
+    rounds = max(1, round(steps / one))
+    return replace(recipe, steps=steps, round=math.ceil(steps / rounds) if rounds > 1 else 0)
 
 
 @dataclass(frozen=True)

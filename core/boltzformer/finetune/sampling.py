@@ -168,7 +168,8 @@ def batch_of(
     pool: Pool, recipe: Recipe, step: int, *, share: tuple[int, int] = (0, 1), features: Features | None = None
 ) -> Taught:
     """The samples of one step; `share` is (rank, world): this process's part of them."""
-    final = step >= round(recipe.steps * (1 - recipe.final.share))
+    place, steps = recipe.within(step)
+    final = place >= round(steps * (1 - recipe.final.share))
     side, size = (recipe.final.side, recipe.final.batch) if final else (recipe.side, recipe.batch)
     old = round(size * recipe.replay) if pool.remembered else 0
     places = tuple(range(size))[share[0] :: share[1]]

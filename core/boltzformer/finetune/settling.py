@@ -23,6 +23,8 @@ from boltzformer.finetune.student import Student
 
 ALLOWED = 0.01
 """The other targets' macro Dice may fall by so much: half of what the gate lets pass."""
+FIRST = 0.7
+"""So much of the way is kept where the others allow it: there the taught target has nearly all of its gain."""
 WALKS = 2
 SHARE, MOST = 8, 80
 """The classifier learns on alone for an eighth of the run's steps, at most 80."""
@@ -36,21 +38,26 @@ class Settled:
 
     weights: Mapping[str, Tensor]
     way: float
-    """How much of what was learnt is left: 1 where the other targets had not lost too much."""
+    """How much of what was learnt is left."""
 
 
 def settle(start: Start, frozen: Frozen, student: Student, taught: Mapping[str, Tensor]) -> Settled:
     """The same for the same weights, seed and machine. Without replay nobody knows what was lost: all is kept."""
     if frozen.mode == "existence" or not frozen.recipe.replay:
         return Settled(taught, 1.0)
-    weights, way = dict(taught), 1.0
+    way = FIRST
     for _ in range(WALKS):
-        cost = lost(start, student, weights)
+        cost = lost(start, student, on_the_way(student, taught, way))
         if cost <= ALLOWED:
             break
         way *= min(0.85, math.sqrt(ALLOWED / cost))
-        weights = {name: student.start[name].lerp(tensor, _share(name, way)) for name, tensor in taught.items()}
+    weights = on_the_way(student, taught, way)
     return Settled({**weights, **_claims(start, frozen, student, weights)}, way)
+
+
+def on_the_way(student: Student, taught: Mapping[str, Tensor], way: float) -> dict[str, Tensor]:
+    """Between the parent and what was taught."""
+    return {name: student.start[name].lerp(tensor, _share(name, way)) for name, tensor in taught.items()}
 
 
 def _share(name: str, way: float) -> float:
@@ -83,6 +90,7 @@ def _claims(start: Start, frozen: Frozen, student: Student, weights: Mapping[str
         recipe,
         seed=recipe.seed + 1,
         steps=steps,
+        round=0,
         anchor=0.0,
         final=replace(recipe.final, share=1.0),
         loss=replace(recipe.loss, deep=0.0),

@@ -53,9 +53,28 @@ class Student(Trainer):
         """Samples that go through the model together; 0: all of them. The step is the same."""
         self.world = world
         """Processes that share a batch."""
+        self.rounds: dict[str, Tensor] = {}
+        """The mean of the rounds that are over."""
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """The mean of the rounds that are over; in the first, the mean of its weights."""
+        return self.rounds or self.mean
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """With the rounds that are over."""
+        return {**super().state(), **({"rounds": self.rounds} if self.rounds else {})}
+
+    def restore(self, step: int, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Goes back to a saved state."""
+        super().restore(step, state)
+        self.rounds = {name: tensor.to(self.device) for name, tensor in state.get("rounds", {}).items()}
 
     def learn(self, batch: Batch) -> dict[str, float]:
-        """One step, in as many parts as the memory asks for."""
+        """One step, in as many parts as the memory asks for. The first of a round begins at the parent."""
+        place, steps = self.recipe.within(self.step)
+        if self.recipe.round and place == 0 and self.step:
+            self._begin_again()
         while True:
             try:
                 losses = super().learn(batch)
@@ -67,7 +86,23 @@ class Student(Trainer):
                     raise
             self.micro = smaller
         self._draw_back(losses["rate"])
+        if self.recipe.round and place == steps - 1:
+            self._end_round()
         return losses
+
+    @torch.no_grad()
+    def _begin_again(self) -> None:
+        self._put(self.start)
+        self.optimizer.state.clear()
+        for name, tensor in self.start.items():
+            self.mean[name].copy_(tensor)
+
+    @torch.no_grad()
+    def _end_round(self) -> None:
+        """What rounds learnt by chance differs between them, what they were taught does not."""
+        number = (self.step - 1) // self.recipe.round + 1
+        before = self.rounds or self.mean
+        self.rounds = {name: before[name].lerp(tensor, 1 / number) for name, tensor in self.mean.items()}
 
     def _gradients(self, batch: Batch) -> dict[str, float]:
         assert isinstance(batch, Taught)

@@ -24,7 +24,7 @@ from boltzformer.finetune.features import Features
 from boltzformer.finetune.folder import DONE, MODEL, Folder
 from boltzformer.finetune.lessons import Lessons, read_lessons
 from boltzformer.finetune.modes import keeps_features
-from boltzformer.finetune.options import CHECKS, Frozen, Options
+from boltzformer.finetune.options import CHECKS, Frozen, Options, in_rounds
 from boltzformer.finetune.sampling import batch_of
 from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
@@ -259,8 +259,7 @@ class _Run:
         steps = max(LEAST, int(RESERVE * left / seconds)) if left > 0 else LEAST
         warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
         recipe = replace(
-            recipe,
-            steps=steps,
+            in_rounds(recipe, steps, len(self.start.pool.pictures)),
             save_every=max(5, min(100, steps // 6)),
             optimizer=replace(recipe.optimizer, warm_up=warm_up),
         )
@@ -296,7 +295,7 @@ class _Run:
             "best": present >= TELLING and score > max((one["dice"] for one in checks), default=-1.0),
         }
         if facts["best"]:
-            self.folder.keep_best(student.step, student.mean)
+            self.folder.keep_best(student.step, student.kept)
         return facts
 
 
