@@ -169,7 +169,7 @@ def test_a_dataset_says_what_it_holds_and_lacks(served: Served, store: Path, tmp
         "3 accepted slices of 1 patient: 10 slices and 3 patients are needed to tell whether a new model is better."
     )
     assert (told.targets, told.empty, told.enough) == ({"box": 2}, 1, False)
-    rows = session.holding(manifest(tmp_path, ("fetal head",)))
+    rows = session.holding(manifest(tmp_path, ("cell nucleus",)))
     assert rows.sentence.startswith(f"{rows.slices} accepted images of {rows.groups} groups")
 
 
