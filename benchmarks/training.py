@@ -1,7 +1,7 @@
 """Fine-tuning's speed and memory: samples per second of every mode, the share of data loading, two processes against
 one, and predicted against measured memory.
 
-    python benchmarks/training.py [--model default] [--steps 4] [--threads 2] [--json]
+    python benchmarks/training.py [--model default] [--steps 4] [--threads 2] [--together]
     python benchmarks/training.py --memory default:full default:decoder biomedparse_v2:decoder
 
 `biomedparse_v2` is that architecture with random weights.
@@ -150,7 +150,6 @@ def main() -> None:
     parser.add_argument("--memory", nargs="*", default=[])
     parser.add_argument("--one", help="internal: MODEL:MODE in this process")
     parser.add_argument("--together", action="store_true")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:

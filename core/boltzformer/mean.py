@@ -27,7 +27,7 @@ def mean(models: Sequence[Path], output: Path) -> Checkpoint:
             raise CheckpointError(f"{path} is built otherwise than {models[-1]}: give trainings of one model.")
         for name, tensor in other.state_dict().items():
             state[name] += tensor.double()
-    made.load_state_dict({name: (total / len(models)).to(made.state_dict()[name]) for name, total in state.items()})
+    made.load_state_dict({name: total / len(models) for name, total in state.items()})
     notes = {**about.history.notes, "mean of": [sha256_of(path) for path in models]}
     return checkpoint.save(output, made, replace(about.history, notes=notes), half=checkpoint.is_half(models[-1]))
 
