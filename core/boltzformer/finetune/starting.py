@@ -37,14 +37,15 @@ class Start:
         model.to(self.place.device)
         every = 1 if base.parameters < LARGE else 4
         parent = engine_with(model, base, self.place)
-        started = time.monotonic()
         recalled = remember(parent, mini()[::every], frozen.recipe.seed).seen if frozen.recipe.replay else ()
+        started = time.monotonic()
         self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed)
         self.validation = lessons.validation[:JUDGED]
         self.parent = tuple(asked(parent, self.validation))
         self.shown = report.chosen(lessons)
         self.before = [replies(parent, one, [one.prompts[name][0]]) for one, name in self.shown]
         self.asking_seconds = time.monotonic() - started
+        """What the parent took for what is asked again at the end."""
         grown = model if frozen.mode == "existence" else with_learnt(model, base, frozen.learnt, frozen.recipe.seed)
         grown.to(self.place.device)
         prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)

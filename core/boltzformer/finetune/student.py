@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,6 +16,9 @@ from boltzformer.model.decoder import Noise
 from boltzformer.model.text import TextState
 from boltzformer.recipe import Recipe
 from boltzformer.train import Batch, Trainer, key
+
+LETTER = 8_000_000
+"""So many numbers, or a few more, go to the other processes at once."""
 
 
 def taught_loss(answer: Answer, batch: Taught, kind: str) -> dict[str, Tensor]:
@@ -128,7 +131,11 @@ class Student(Trainer):
         for parameter in self.weights.values():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            torch.distributed.all_reduce(parameter.grad)
+        for some in letters([p.grad for p in self.weights.values() if p.grad is not None]):
+            flat = torch.cat([gradient.flatten() for gradient in some])
+            torch.distributed.all_reduce(flat)
+            for gradient, summed in zip(some, flat.split([gradient.numel() for gradient in some]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
         values = torch.tensor([told[name] for name in sorted(told)], dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(values)
         return dict(zip(sorted(told), values.tolist(), strict=True))
@@ -178,6 +185,19 @@ class Student(Trainer):
         if self.recipe.anchor:
             values = [parameter.detach() for parameter in self.weights.values()]
             torch._foreach_lerp_(values, list(self.start.values()), min(1.0, rate * self.recipe.anchor))
+
+
+def letters(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """What is sent together: hundreds of small messages take longer than a step."""
+    some, size = list[Tensor](), 0
+    for gradient in gradients:
+        some.append(gradient)
+        size += gradient.numel()
+        if size >= LETTER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def on_device(batch: Taught, device: torch.device) -> Taught:

@@ -252,7 +252,7 @@ class _Run:
             seconds += part * took
             left -= 2 * took
         pictures = self.start.validation[:CHECKED]
-        questions = len(self.start.pool.remembered) + len(self.start.reference.truth) + len(self.start.validation)
+        questions = len(self.start.reference.truth) + len(self.start.validation)
         checks = len(pictures) / max(1, questions) * self.start.asking_seconds
         left -= self._closing_seconds() + checks * CHECKS
         seconds *= 1 + settling.SECONDS
