@@ -20,7 +20,7 @@ test: $(READY) system
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests
 
 test-slow: $(READY) system
-	$(BIN)/python -m pytest -q -m slow tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile tests
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import canvas, click, done, press, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
@@ -11,6 +12,8 @@ from napari_boltzformer.guiding import POINTS
 from napari_boltzformer.layers import image_layer, stored_voxel
 from napari_boltzformer.proposals import NAME, dashes
 from napari_boltzformer.widget import BoltzFormerDock
+
+pytestmark = pytest.mark.slow  # whole stories in the viewer
 
 
 def opened(viewer: Any, made: Phantom) -> Any:

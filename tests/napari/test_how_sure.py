@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import click, done, type_lines
 
 from boltzformer.phantom import BRIGHT, Phantom
@@ -11,6 +12,8 @@ from boltzformer.types import SliceState
 from napari_boltzformer.doubting import Doubt, after, within_reach
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
+
+pytestmark = pytest.mark.slow  # whole stories in the viewer
 
 
 def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(

@@ -20,6 +20,8 @@ from napari_boltzformer.keeping import autosaves, ranges
 from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
+pytestmark = pytest.mark.slow  # whole stories in the viewer
+
 
 def on_the_canvas(viewer: Any, dock: BoltzFormerDock) -> None:
     viewer.layers.selection.active = dock.tracks()[0].layer
