@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -114,9 +113,13 @@ def test_serve_hands_its_token_over_in_a_file_for_its_user_alone(small: Phantom,
     file.write_text("left over, and readable for all")
     file.chmod(0o666)
     command = [sys.executable, "-m", "boltzformer", "serve", "--token-file", str(file), "--model", MODEL]
-    with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as server:
-        while server.poll() is None and not file.read_text().startswith("{"):
-            time.sleep(0.05)  # another process writes the file
+    pipe = subprocess.PIPE
+    with ended(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        assert json.loads(file.read_text())["address"] in said
+        assert json.loads(file.read_text())["token"] not in said
+        assert str(file) in said
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         with Session.connect(**json.loads(file.read_text()), model=MODEL) as session:
             assert session.segment(small.volume, BRIGHT, slices=[1]).result().slices

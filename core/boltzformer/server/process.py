@@ -64,6 +64,8 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
         write_text(token_file, json.dumps({"address": address, "token": token}), mode=0o600)
     except OSError as error:
         raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
+    sys.stdout.write(f"Serving this computer at {address}; the token is in {token_file}. Ctrl-C ends it.\n")
+    sys.stdout.flush()
     _be_nice()
     server = _server(Backend(model), token)
     for number in (signal.SIGINT, signal.SIGTERM):  # so that the file goes, too
