@@ -29,11 +29,11 @@ from boltzformer.card import Card
 from boltzformer.corpus import Corpus
 from boltzformer.devices import choose
 from boltzformer.evaluate import Answers, Asked, Given, draw_absent, evaluate
+from boltzformer.image.resampling import resize
+from boltzformer.image.slicing import SlicePlan, to_int8
 from boltzformer.losses import cross_entropy, dice
 from boltzformer.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.recipe import Recipe, read_recipe
-from boltzformer.resampling import resize
-from boltzformer.slicing import SlicePlan, to_int8
 from boltzformer.summary import summary
 from boltzformer.train import Batch, batch_of, fast_half, rate_at
 from boltzformer.types import Volume

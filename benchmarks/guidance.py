@@ -41,7 +41,7 @@ from torch import Tensor
 import boltzformer
 from boltzformer import Guidance
 from boltzformer.engine import Engine
-from boltzformer.guidance import STRENGTH, WIDTH
+from boltzformer.image.guidance import STRENGTH, WIDTH
 from boltzformer.model import boltzmann
 
 MOST = 3

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer import Grid, checkpoint
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.losses import cross_entropy, dice, resize_logits
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.config import ModelConfig, tiny
 from boltzformer.phantom import KINDS, Phantom, phantom
-from boltzformer.slicing import SlicePlan
 
 DATA = f"{checkpoint.UNTRAINED}, only on generated phantoms"
 PIXELS = 10.0

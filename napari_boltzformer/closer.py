@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Volume
-from boltzformer.region import Region
+from boltzformer.image.region import Region
 from napari_boltzformer.layers import stored_voxel
 from napari_boltzformer.masks import Track
 

@@ -12,7 +12,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from boltzformer import BoltzFormerError, Volume, Window
-from boltzformer.intensity import PRESETS
+from boltzformer.image.intensity import PRESETS
 from boltzformer.pictures import slice_picture
 from napari_boltzformer.layers import plan_of, volume_of
 

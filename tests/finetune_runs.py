@@ -11,7 +11,7 @@ import numpy as np
 
 import boltzformer
 from boltzformer.dataset import Dataset
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
 
 SHAPE = (4, 48, 40)

@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 
 from boltzformer import Grid
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 
 ORDERS = [(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import GeometryError, Grid
-from boltzformer.geometry import PLANES
+from boltzformer.image.geometry import PLANES
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from storage_orders import ORDERS, grid_of, stored
 
 from boltzformer import BoltzFormerError, ImageError, Window
-from boltzformer.intensity import PRESETS
+from boltzformer.image.intensity import PRESETS
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")

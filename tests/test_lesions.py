@@ -8,12 +8,12 @@ import pytest
 from skimage.measure import label, regionprops
 
 from boltzformer import Engine, LabelMap
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.lesions import edges_of, longest_in_plane, table, to_csv
 from boltzformer.objects import kept, pieces, without_doubles
 from boltzformer.phantom import KINDS, Phantom
 from boltzformer.postprocess import smoothed
-from boltzformer.slicing import SlicePlan
 from boltzformer.types import Prediction, Prompt, SliceResult
 
 SHAPE = (6, 20, 30)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from boltzformer import Engine
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.phantom import Phantom
 from boltzformer.pictures import CYAN, DIM, FULL, WHITE, brightness, looks_picture, save, slice_picture
-from boltzformer.slicing import SlicePlan
 from boltzformer.types import LookTrace, SamplingTrace
 
 

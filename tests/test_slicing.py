@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, GeometryError, Grid, LabelMap, SlicePlan, Volume, Window
-from boltzformer.resampling import nearest, resize
-from boltzformer.slicing import axis_by_shape, to_int8
+from boltzformer.image.resampling import nearest, resize
+from boltzformer.image.slicing import axis_by_shape, to_int8
 
 settings.register_profile("busy machine", deadline=None, max_examples=60)
 settings.load_profile("busy machine")

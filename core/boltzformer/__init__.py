@@ -14,7 +14,7 @@ _HOME = {
     "Cancelled": "types",
     "Event": "types",
     "Failed": "types",
-    "Guidance": "guidance",
+    "Guidance": "image.guidance",
     "LabelMap": "types",
     "LookTrace": "types",
     "Prediction": "types",
@@ -26,10 +26,10 @@ _HOME = {
     "SliceState": "types",
     "Started": "types",
     "Volume": "types",
-    "Grid": "geometry",
-    "Region": "region",
-    "Window": "intensity",
-    "SlicePlan": "slicing",
+    "Grid": "image.geometry",
+    "Region": "image.region",
+    "Window": "image.intensity",
+    "SlicePlan": "image.slicing",
     "BackendError": "errors",
     "BoltzFormerError": "errors",
     "CheckpointError": "errors",
@@ -63,11 +63,11 @@ if TYPE_CHECKING:
     from boltzformer.errors import GeometryError as GeometryError
     from boltzformer.errors import ImageError as ImageError
     from boltzformer.errors import OutOfMemory as OutOfMemory
-    from boltzformer.geometry import Grid as Grid
-    from boltzformer.guidance import Guidance as Guidance
-    from boltzformer.intensity import Window as Window
-    from boltzformer.region import Region as Region
-    from boltzformer.slicing import SlicePlan as SlicePlan
+    from boltzformer.image.geometry import Grid as Grid
+    from boltzformer.image.guidance import Guidance as Guidance
+    from boltzformer.image.intensity import Window as Window
+    from boltzformer.image.region import Region as Region
+    from boltzformer.image.slicing import SlicePlan as SlicePlan
     from boltzformer.types import Adjusted as Adjusted
     from boltzformer.types import Annotation as Annotation
     from boltzformer.types import Cancelled as Cancelled

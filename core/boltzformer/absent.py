@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.manifest import Row
 from boltzformer.suggestions import modality_named
 

@@ -18,11 +18,11 @@ from boltzformer.cases import Case, Target, checked_place, is_finished, place_of
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
-from boltzformer.guidance import Guidance
-from boltzformer.intensity import Window
+from boltzformer.image.guidance import Guidance
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
 from boltzformer.postprocess import smoothed
 from boltzformer.probability import probabilities, spread
-from boltzformer.region import Region
 from boltzformer.reproduce import reproduce
 from boltzformer.request import FOUND, Request
 from boltzformer.show import Show

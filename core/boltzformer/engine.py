@@ -15,16 +15,16 @@ from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place, choose, use_cores
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.features import FeatureCache, Scope, one_by_one
-from boltzformer.guidance import Guidance, Hint, hint
-from boltzformer.intensity import Window
+from boltzformer.image.guidance import Guidance, Hint, hint
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
 from boltzformer.noise import noise_for
-from boltzformer.region import Region
 from boltzformer.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
-from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
     Adjusted,
     LookTrace,

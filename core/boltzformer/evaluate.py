@@ -15,7 +15,7 @@ from boltzformer.absent import Absent, Candidate, Listed, draw
 from boltzformer.absent import Window as Cut
 from boltzformer.engine import Engine
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of
 from boltzformer.manifest import Row
 from boltzformer.metrics import Border, Objects, border, dice, objects

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from boltzformer.intensity import Window
+from boltzformer.image.intensity import Window
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.model.boltzformer import ImageState
-from boltzformer.slicing import SlicePlan
 
 
 @dataclass(frozen=True)

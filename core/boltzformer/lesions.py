@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.objects import pieces, voxel_mm3
 from boltzformer.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prediction

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from boltzformer.engine import Engine
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import Volume
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.objects import pieces
 
 TOLERANCE = 2.0

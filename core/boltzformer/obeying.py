@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.guidance import Hint
+from boltzformer.image.guidance import Hint
 from boltzformer.objects import pieces
 
 SURE = 1.0

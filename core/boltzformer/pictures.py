@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from boltzformer.geometry import Array
-from boltzformer.intensity import Window
-from boltzformer.slicing import SlicePlan
+from boltzformer.image.geometry import Array
+from boltzformer.image.intensity import Window
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import LookTrace, SamplingTrace, Volume
 
 ORANGE = (230, 159, 0)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.geometry import Array
-from boltzformer.resampling import resize
+from boltzformer.image.geometry import Array
+from boltzformer.image.resampling import resize
 
 Float = NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.image.slicing import LOGIT_STEP
 from boltzformer.postprocess import sigmoid
-from boltzformer.slicing import LOGIT_STEP
 from boltzformer.types import Prediction
 
 

@@ -9,10 +9,10 @@ import torch
 
 from boltzformer.engine import Engine, Happening
 from boltzformer.errors import BoltzFormerError
-from boltzformer.guidance import Guidance
-from boltzformer.intensity import Window
+from boltzformer.image.guidance import Guidance
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
 from boltzformer.provenance import hash_of_voxels, software
-from boltzformer.region import Region
 from boltzformer.types import Adjusted, Prediction, Prompt, Volume
 
 

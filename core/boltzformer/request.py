@@ -15,11 +15,11 @@ from boltzformer.cases import FORMATS
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import PLANES, Grid
-from boltzformer.guidance import Guidance, Voxel
-from boltzformer.intensity import Window
+from boltzformer.image.geometry import PLANES, Grid
+from boltzformer.image.guidance import Guidance, Voxel
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Point, Region
 from boltzformer.provenance import hash_of_voxels
-from boltzformer.region import Point, Region
 from boltzformer.types import Prompt, Volume, as_prompts
 
 FOUND = "found"

@@ -17,7 +17,7 @@ from boltzformer.card import Card
 from boltzformer.dataset import Dataset
 from boltzformer.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.types import Prediction, SliceState, Volume
 
 SAMPLES = 4

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from boltzformer.answering import Question
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError
-from boltzformer.guidance import Guidance, as_guidance, check
-from boltzformer.intensity import Window
+from boltzformer.image.guidance import Guidance, as_guidance, check
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.memory import Effort
 from boltzformer.model.boltzformer import ImageState
 from boltzformer.model.config import ModelConfig
-from boltzformer.region import Region
-from boltzformer.slicing import SlicePlan
 from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
 
 LARGEST = 2

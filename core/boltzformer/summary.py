@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from boltzformer.evaluate import Scored
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
 
 SMALL = 0.01

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError
-from boltzformer.geometry import Array, Grid
-from boltzformer.guidance import Guidance as Guidance
-from boltzformer.intensity import Window
-from boltzformer.packing import Packed, compressed
-from boltzformer.slicing import SlicePlan
+from boltzformer.image.geometry import Array, Grid
+from boltzformer.image.guidance import Guidance as Guidance
+from boltzformer.image.intensity import Window
+from boltzformer.image.packing import Packed, compressed
+from boltzformer.image.slicing import SlicePlan
 
 GATE = 0.5
 """Least existence for a slice to have a mask, where the checkpoint names none of its own."""

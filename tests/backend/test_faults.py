@@ -15,7 +15,7 @@ from serving import MODEL, Line, Served
 
 import boltzformer
 from boltzformer import BackendError, Cancelled, Failed, Grid, Prediction, Session, SliceResult, Started, Volume
-from boltzformer.hashing import hash_of_voxels
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 
 OWNER = f"""

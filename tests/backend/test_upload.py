@@ -13,7 +13,7 @@ from serving import Served, serving
 
 import boltzformer
 from boltzformer import Failed, Grid, Prediction, SliceResult, Volume
-from boltzformer.hashing import hash_of_voxels
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import NewVolume, decode, frames
 

@@ -7,9 +7,9 @@ import torch
 import boltzformer
 from boltzformer import Prediction
 from boltzformer.answering import Question, Sample, sample
+from boltzformer.image.slicing import to_int8
 from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.provenance import hash_of_logits
-from boltzformer.slicing import to_int8
 from boltzformer.types import Prompt
 
 SOME = [2, 7, 8, 11]

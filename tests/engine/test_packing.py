@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 import boltzformer
 from boltzformer import SliceResult
-from boltzformer.packing import Packed
+from boltzformer.image.packing import Packed
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.protocol import decode, encode
 from boltzformer.types import FLOOR

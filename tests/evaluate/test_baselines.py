@@ -13,7 +13,7 @@ from PIL import Image
 from boltzformer import Volume
 from boltzformer.corpus import Corpus
 from boltzformer.evaluate import Asked
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.manifest import Row
 from boltzformer.recipe import Recipe
 from boltzformer.train import batch_of

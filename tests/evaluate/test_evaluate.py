@@ -19,7 +19,7 @@ from boltzformer.absent import Listed
 from boltzformer.card import Card
 from boltzformer.cli import run
 from boltzformer.evaluate import answers_of, cut, evaluate
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.manifest import read_manifest
 from boltzformer.metrics import dice
 from boltzformer.phantom import Phantom

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.types import LabelMap, Volume
 
 SPACINGS = {"isotropic": (1.0, 1.0, 1.0), "anisotropic": (0.7, 0.9, 3.3), "oblique": (0.7, 0.9, 3.3)}

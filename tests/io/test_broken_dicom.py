@@ -8,7 +8,7 @@ from corpus import DAMAGED, Corpus, all_of, collected, cut, demand_refusal
 from image_files import phantom, stored, write_series
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 CORPUS: Corpus = []

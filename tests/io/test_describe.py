@@ -7,7 +7,7 @@ import numpy as np
 from image_files import phantom, sheared, write_series
 
 from boltzformer import io
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap, Volume
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from boltzformer import io
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap, Volume
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")

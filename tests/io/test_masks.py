@@ -13,7 +13,7 @@ from image_files import demand_same_place, phantom, stored, write_series
 
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.io.atomic import new_files
 from boltzformer.types import LabelMap, Volume
 
@@ -232,7 +232,7 @@ import os
 import numpy as np
 from boltzformer import io
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap
 labels = LabelMap(np.ones((1, 2, 2, 2), np.uint8), Grid.pixels((2, 2, 2)), {{1: "all"}})
 if os.geteuid() == 0:

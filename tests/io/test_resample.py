@@ -4,7 +4,7 @@ import numpy as np
 from image_files import corners, demand_same_place, phantom, rotation, sheared, stored
 
 from boltzformer import io
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap
 
 

@@ -23,7 +23,7 @@ from image_files import (
 )
 
 from boltzformer import io
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap, Volume
 
 FORMATS = (".nii", ".nii.gz", ".nrrd", ".mha")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from boltzformer.guidance import Hint, HintBox, HintPoint
+from boltzformer.image.guidance import Hint, HintBox, HintPoint
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzmann import energy
 from boltzformer.model.config import DecoderConfig

@@ -16,8 +16,9 @@ from boltzformer.client.environment import engine_python
 from boltzformer.client.job import Job
 from boltzformer.client.teaching import Teaching
 from boltzformer.errors import BackendError
-from boltzformer.guidance import Guidance, as_guidance
-from boltzformer.intensity import Window
+from boltzformer.image.guidance import Guidance, as_guidance
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
 from boltzformer.protocol import (
     HubOffer,
     HubPlace,
@@ -29,7 +30,6 @@ from boltzformer.protocol import (
     TraceRequest,
     decode,
 )
-from boltzformer.region import Region
 from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
 
 ASK_S = 0.2

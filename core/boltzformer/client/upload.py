@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boltzformer.errors import BackendError
-from boltzformer.geometry import Array
-from boltzformer.hashing import hash_of_voxels
-from boltzformer.intensity import Window
+from boltzformer.image.geometry import Array
+from boltzformer.image.hashing import hash_of_voxels
+from boltzformer.image.intensity import Window
 from boltzformer.protocol import NewVolume
 from boltzformer.types import Volume
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import DatasetError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import Annotation, LabelMap, SliceState
 
 CODE = {SliceState.UNSEEN: ".", SliceState.REVIEWED: "+", SliceState.EMPTY: "0", SliceState.IGNORED: "x"}

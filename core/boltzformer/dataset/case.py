@@ -18,8 +18,8 @@ from boltzformer.dataset.identity import PRIVATE
 from boltzformer.dataset.revision import Revision, read_revision
 from boltzformer.dataset.split import SPLITS, Split
 from boltzformer.errors import BoltzFormerError, DatasetError
-from boltzformer.geometry import Array, Grid
-from boltzformer.hashing import hash_of_voxels
+from boltzformer.image.geometry import Array, Grid
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
 
 IMAGES = ("image.nii.gz", "image.nrrd")

@@ -21,7 +21,7 @@ from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import Revision, discreet, read_revision, write_revision
 from boltzformer.dataset.split import Split, assign
 from boltzformer.errors import BoltzFormerError, DatasetError
-from boltzformer.hashing import hash_of_voxels
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, Volume
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from boltzformer import io
 from boltzformer.dataset.accepted import CODE, Accepted, Mask, States, decoded, encoded, layered
 from boltzformer.dataset.disk import as_json, damaged, read_json, sha256_of
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import Annotation, LabelMap, Prompt, SliceState, Volume
 
 STORY, LABELS, CHANGE = "revision.json", "labels.seg.nrrd", "change.seg.nrrd"

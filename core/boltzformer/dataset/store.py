@@ -21,7 +21,7 @@ from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import Revision
 from boltzformer.dataset.split import Sides, Split, read_split, write_split
 from boltzformer.errors import DatasetError
-from boltzformer.hashing import hash_of_voxels
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, Volume
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from boltzformer.checkpoint import Checkpoint
 from boltzformer.corpus import Picture
 from boltzformer.devices import Place
 from boltzformer.engine import Engine
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.probability import probabilities

@@ -17,7 +17,7 @@ from boltzformer.corpus import Picture, mask_of
 from boltzformer.dataset import Case, Dataset
 from boltzformer.dataset.holding import ENOUGH_GROUPS
 from boltzformer.errors import BoltzFormerError, DatasetError
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.manifest import Row, read_manifest, read_split
 
 HELD_BACK = 5

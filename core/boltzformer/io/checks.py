@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 
 
 class ImageWarning(UserWarning):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.geometry import PLANES, Grid
+from boltzformer.image.geometry import PLANES, Grid
 from boltzformer.io.dicom_headers import discreet, series_in
 from boltzformer.io.reading import read, read_labels
 from boltzformer.types import LabelMap, Volume

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.io.checks import grid_of, pick_frame
 from boltzformer.io.dicom_headers import Series, Slice, choose, discreet, series_in, series_of
 from boltzformer.io.dicom_pixels import read_pixels

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.io.dicom_headers import Slice
 
 

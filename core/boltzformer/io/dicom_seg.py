@@ -10,7 +10,7 @@ import numpy as np
 
 import boltzformer
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
 from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
 from boltzformer.io.kinds import kind_of

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import grid_of, is_colour, pick_frame, truncated
 from boltzformer.io.stream import Inflated, demand_room, read_into
 from boltzformer.types import Volume

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import pick_frame, truncated
 from boltzformer.io.nifti_header import FIELDS, PLACE, RawHeader, place_fields, place_of
 from boltzformer.io.stream import Inflated, demand_room, read_into

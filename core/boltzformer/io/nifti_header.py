@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import LPS_FROM_RAS, Grid
+from boltzformer.image.geometry import LPS_FROM_RAS, Grid
 from boltzformer.io.checks import ImageWarning, grid_of, truncated
 
 PLACE = ("pixdim", "units", "codes", "quaternion", "shift", "rows")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import grid_of, impossible, is_colour, pick_frame, truncated
 from boltzformer.types import Volume
 

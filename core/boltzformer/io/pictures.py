@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import is_colour, pick_frame, truncated
 from boltzformer.types import Volume
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io import dicom, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.checks import demand_finite
 from boltzformer.io.kinds import kind_of, split_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from boltzformer.geometry import Grid
+from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap
 
 

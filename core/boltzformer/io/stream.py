@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.io.checks import truncated
 
 DEFLATE_LIMIT = 1032

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.atomic import may_replace, new_files
 from boltzformer.io.checks import ImageWarning

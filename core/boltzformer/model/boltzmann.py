@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from boltzformer.guidance import Hint
+from boltzformer.image.guidance import Hint
 from boltzformer.model.config import ConfigError, DecoderConfig
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boltzformer import postprocess
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
+from boltzformer.image.slicing import SlicePlan, axis_by_shape
 from boltzformer.model.config import GRAY_MEAN, GRAY_STD, ModelConfig
 from boltzformer.parity.golden import Golden, Made
-from boltzformer.slicing import SlicePlan, axis_by_shape
 
 Config = Mapping[str, Any]
 

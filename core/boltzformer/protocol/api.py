@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.geometry import Grid
-from boltzformer.guidance import Guidance
-from boltzformer.intensity import Window
-from boltzformer.region import Region
+from boltzformer.image.geometry import Grid
+from boltzformer.image.guidance import Guidance
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Region
 from boltzformer.types import Prompt, as_prompts
 
 ROOT = "/v1"

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from boltzformer.errors import BackendError
-from boltzformer.geometry import Grid
-from boltzformer.packing import Packed
-from boltzformer.slicing import SlicePlan
+from boltzformer.image.geometry import Grid
+from boltzformer.image.packing import Packed
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import (
     Adjusted,
     Cancelled,

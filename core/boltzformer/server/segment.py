@@ -17,7 +17,7 @@ from boltzformer.server.volumes import Stored
 from boltzformer.types import Cancelled, Event, Failed, Prediction, Queued, Started, as_prompts
 
 if TYPE_CHECKING:
-    from boltzformer.slicing import SlicePlan
+    from boltzformer.image.slicing import SlicePlan
 
 
 class SegmentJob:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.hashing import VoxelHash
+from boltzformer.image.hashing import VoxelHash
 from boltzformer.protocol import NewVolume, VolumeState
 from boltzformer.server.limits import Limits
 from boltzformer.server.refusals import NoRoom, NotFound, TooLarge

@@ -17,7 +17,7 @@ from boltzformer.dataset.disk import read_json
 from boltzformer.dataset.layouts.incoming import Incoming, complete, patient_in
 from boltzformer.dataset.split import Split
 from boltzformer.errors import DatasetError
-from boltzformer.geometry import Array, Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.types import Annotation, Volume
 
 _SLICED = re.compile(r"(?P<stem>.+?)_(?P<number>\d{3,})")

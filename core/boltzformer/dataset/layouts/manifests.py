@@ -18,7 +18,7 @@ from boltzformer.dataset.layouts.incoming import Incoming, complete
 from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 from boltzformer.manifest import Row, read_manifest, read_split
 from boltzformer.types import Annotation, Volume
 

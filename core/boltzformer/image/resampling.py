@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 
 Resampler = Literal["bicubic", "antialiased"]
 """Plain bicubic (A = −0.75), how the public model is fed; antialiased (A = −0.5), how logits are always resized."""

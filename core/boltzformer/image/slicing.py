@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError
-from boltzformer.geometry import PLANES, Array, CanonicalView, Grid
-from boltzformer.intensity import Window
-from boltzformer.region import Box
-from boltzformer.resampling import Resampler, nearest, resize
+from boltzformer.image.geometry import PLANES, Array, CanonicalView, Grid
+from boltzformer.image.intensity import Window
+from boltzformer.image.region import Box
+from boltzformer.image.resampling import Resampler, nearest, resize
 
 Channels = Literal["neighbours", "repeat", "rgb"]
 

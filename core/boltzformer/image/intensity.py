@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, ImageError
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 
 PRESETS = {"soft tissue": (400, 40), "lung": (1500, -160), "brain": (80, 40), "bone": (1800, 400)}
 """Width and level in Hounsfield units."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError
-from boltzformer.geometry import FLATTEST, Array, Grid
+from boltzformer.image.geometry import FLATTEST, Array, Grid
 
 Point = tuple[float, float, float]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 
 Kept = TypeVar("Kept")
 

@@ -9,7 +9,7 @@ from math import floor
 import numpy as np
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.slicing import SlicePlan
+from boltzformer.image.slicing import SlicePlan
 
 STRENGTH, WIDTH = 0.5, 16.0
 """Of guidance, unless said otherwise; what other values did is in benchmarks/RESULTS.md."""

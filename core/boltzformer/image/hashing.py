@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from boltzformer.geometry import Array
+from boltzformer.image.geometry import Array
 
 
 class VoxelHash:

@@ -1,0 +1,1 @@
+"""Where voxels lie and what they are worth: grids, windows, slices, regions."""
