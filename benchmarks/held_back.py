@@ -16,7 +16,7 @@ import boltzformer
 from boltzformer import Prediction, Volume, io
 from boltzformer.engine import Engine
 from boltzformer.manifest import Row, part_of, read_manifest, read_split
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 
 Mask = NDArray[np.bool_]
 RESULTS = Path(__file__).parent / "RESULTS.md"

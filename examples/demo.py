@@ -12,8 +12,9 @@ from PIL import Image
 from rich.progress import track
 
 import boltzformer
-from boltzformer import io, pictures
+from boltzformer import io
 from boltzformer.card import Card
+from boltzformer.masks import pictures
 from boltzformer.metrics import dice
 from boltzformer.samples import sample
 from boltzformer.types import Prediction, SliceResult

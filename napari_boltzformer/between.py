@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 from napari_boltzformer.masks import Track
 from napari_boltzformer.run import counted
 

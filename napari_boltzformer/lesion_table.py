@@ -25,8 +25,8 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError, LabelMap
 from boltzformer.io.atomic import new_files
-from boltzformer.lesions import Finding, table, to_csv
-from boltzformer.objects import pieces
+from boltzformer.masks.lesions import Finding, table, to_csv
+from boltzformer.masks.objects import pieces
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import plan_of, volume_of
 from napari_boltzformer.masks import Track

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import LookTrace, SamplingTrace, SlicePlan
-from boltzformer.pictures import DIM, Picture, brightness, on_slice
+from boltzformer.masks.pictures import DIM, Picture, brightness, on_slice
 
 OCTAVES = 3
 """The scale of chances ends at 2³ times chance, and at as small a part of it."""

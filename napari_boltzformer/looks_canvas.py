@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import LookTrace, SlicePlan
-from boltzformer.pictures import CYAN, DIM, WHITE, border, on_slice, smooth_on_slice
+from boltzformer.masks.pictures import CYAN, DIM, WHITE, border, on_slice, smooth_on_slice
 
 if TYPE_CHECKING:
     from napari.layers import Image

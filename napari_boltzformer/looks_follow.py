@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from boltzformer import BoltzFormerError, Session, SlicePlan, Volume
-from boltzformer.pictures import slice_picture
+from boltzformer.masks.pictures import slice_picture
 from napari_boltzformer.answers import Thresholds
 from napari_boltzformer.looks import Looks
 from napari_boltzformer.looks_canvas import CanvasLight, veil

@@ -21,7 +21,7 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from boltzformer import LookTrace
-from boltzformer.pictures import CYAN, DIM, FULL, Picture, brightness, look_tile, resized
+from boltzformer.masks.pictures import CYAN, DIM, FULL, Picture, brightness, look_tile, resized
 from napari_boltzformer.looks import (
     OCTAVES,
     Looks,

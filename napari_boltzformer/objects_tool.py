@@ -11,7 +11,7 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 from qtpy.QtGui import QGuiApplication
 
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 from napari_boltzformer.masks import Track
 from napari_boltzformer.run import counted
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Prompt, Volume, io
 from boltzformer.cases import slugs
-from boltzformer.postprocess import sigmoid
+from boltzformer.masks.postprocess import sigmoid
 from napari_boltzformer.answers import Kept
 from napari_boltzformer.layers import plan_of
 from napari_boltzformer.masks import Track

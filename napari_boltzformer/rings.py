@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Points
 from numpy.typing import NDArray
 
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import same_place
 from napari_boltzformer.masks import Track

@@ -271,6 +271,6 @@ class Running:
 
 def _objects_in(rows: np.ndarray) -> int:
     """Connected objects; of one slice, within it."""
-    from boltzformer.objects import pieces
+    from boltzformer.masks.objects import pieces
 
     return int(pieces(rows).max(initial=0))

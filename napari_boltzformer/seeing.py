@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from boltzformer import BoltzFormerError, Volume, Window
 from boltzformer.image.intensity import PRESETS
-from boltzformer.pictures import slice_picture
+from boltzformer.masks.pictures import slice_picture
 from napari_boltzformer.layers import plan_of, volume_of
 
 if TYPE_CHECKING:

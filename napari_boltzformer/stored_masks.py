@@ -11,7 +11,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from boltzformer import LabelMap, Volume
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 from boltzformer.types import SliceState
 from napari_boltzformer.layers import volume_of
 from napari_boltzformer.masks import Track

@@ -16,7 +16,7 @@ from phantom_model import PHANTOM_MODEL
 from boltzformer import io
 from boltzformer.cases import STORY, find_cases, slugs
 from boltzformer.cli import run
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.types import Prompt, Volume
 

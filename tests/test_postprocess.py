@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boltzformer.postprocess import gate, merge, sigmoid, suppress
+from boltzformer.masks.postprocess import gate, merge, sigmoid, suppress
 
 FAR = 10.0
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from boltzformer.absent import empty_window
 from boltzformer.corpus import Picture
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
 """Anatomies where left and right may be exchanged: no target of theirs is named by its side."""

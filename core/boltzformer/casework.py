@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import io, lesions, objects, pictures, suggestions
+from boltzformer import io, suggestions
 from boltzformer.card import Card
 from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
@@ -21,8 +21,9 @@ from boltzformer.engine import Engine, Happening
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.postprocess import smoothed
-from boltzformer.probability import probabilities, spread
+from boltzformer.masks import lesions, objects, pictures
+from boltzformer.masks.postprocess import smoothed
+from boltzformer.masks.probability import probabilities, spread
 from boltzformer.reproduce import reproduce
 from boltzformer.request import FOUND, Request
 from boltzformer.show import Show

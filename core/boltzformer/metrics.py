@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from boltzformer.image.geometry import Array
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 
 TOLERANCE = 2.0
 """A border that lies within so many millimetres (pixels, where spacing is unknown) of the true one is right."""

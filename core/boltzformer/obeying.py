@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.guidance import Hint
-from boltzformer.objects import pieces
+from boltzformer.masks.objects import pieces
 
 SURE = 1.0
 """Logit that an answer has at least (or at most, with a minus) at a point of the user: a probability of 0.73."""

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer import io, pictures
+from boltzformer import io
 from boltzformer.absent import Absent
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import Answers, Asked, Scored, truth_of
+from boltzformer.masks import pictures
 
 SHOWN = 4
 """So many of the best, the median and the worst are drawn."""

@@ -13,9 +13,9 @@ from boltzformer.corpus import Picture
 from boltzformer.devices import Place
 from boltzformer.engine import Engine
 from boltzformer.image.geometry import Grid
+from boltzformer.masks.probability import probabilities
 from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer
-from boltzformer.probability import probabilities
 from boltzformer.types import Prediction, Volume
 
 

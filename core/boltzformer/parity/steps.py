@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boltzformer import postprocess
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.image.slicing import SlicePlan, axis_by_shape
+from boltzformer.masks import postprocess
 from boltzformer.model.config import GRAY_MEAN, GRAY_STD, ModelConfig
 from boltzformer.parity.golden import Golden, Made
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.slicing import LOGIT_STEP
-from boltzformer.postprocess import sigmoid
+from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import Prediction
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.geometry import Array
-from boltzformer.objects import pieces, voxel_mm3
-from boltzformer.postprocess import sigmoid
+from boltzformer.masks.objects import pieces, voxel_mm3
+from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prediction
 
 

@@ -1,0 +1,1 @@
+"""What can be said of masks without a model: objects, lesions, probabilities, pictures."""
