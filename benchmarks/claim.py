@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boltzformer.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.recipe import Recipe, read_recipe
 
 LAWS: dict[str, dict[str, object]] = {

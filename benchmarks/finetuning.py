@@ -24,13 +24,13 @@ import numpy as np
 import torch
 
 from boltzformer import checkpoint
-from boltzformer.card import Card
 from boltzformer.devices import choose
 from boltzformer.engine import Engine
 from boltzformer.finetune.asking import Case, asked, macro
 from boltzformer.finetune.gate import interval
 from boltzformer.finetune.lessons import pictures_of
-from boltzformer.manifest import Row, read_manifest, read_split
+from boltzformer.knowledge.card import Card
+from boltzformer.knowledge.manifest import Row, read_manifest, read_split
 from boltzformer.provenance import own_gate
 
 MASKS, LEAST_GROUPS = 10, 5

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from boltzformer.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 
 IMAGES = 48
 OPEN = ("CC BY 4.0", "CC BY 3.0", "CC0", "CC BY-SA 4.0", "Apache-2.0", "MIT on Kaggle copy; TCIA UTSW-Glioma CC BY 4.0")

@@ -13,7 +13,7 @@ from rich.progress import track
 
 import boltzformer
 from boltzformer import io
-from boltzformer.card import Card
+from boltzformer.knowledge.card import Card
 from boltzformer.masks import pictures
 from boltzformer.metrics import dice
 from boltzformer.samples import sample

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer import Prompt
-from boltzformer.card import NOTE, Card
+from boltzformer.knowledge.card import NOTE, Card
+from boltzformer.knowledge.suggestions import meant, search
 from boltzformer.protocol import ModelState
-from boltzformer.suggestions import meant, search
 
 GUESS, GUESSES = "Treat the result as a guess.", "Treat the results as guesses."
 MOST = 12

@@ -6,8 +6,8 @@ from itertools import combinations
 import pytest
 from pydicom.sr.codedict import codes
 
-from boltzformer import vocabulary
-from boltzformer.vocabulary import label_colour, slicer_terminology, terms_of
+from boltzformer.knowledge import vocabulary
+from boltzformer.knowledge.vocabulary import label_colour, slicer_terminology, terms_of
 
 
 def test_every_code_is_one_that_pydicom_knows_by_the_same_meaning() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boltzformer.suggestions import MODALITIES, doubts, meant, modality_named, search, templates
+from boltzformer.knowledge.suggestions import MODALITIES, doubts, meant, modality_named, search, templates
 
 
 def everything_fits(_: str) -> bool:

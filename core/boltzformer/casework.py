@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import io, suggestions
-from boltzformer.card import Card
+from boltzformer import io
 from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
@@ -21,6 +20,8 @@ from boltzformer.engine import Engine, Happening
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
+from boltzformer.knowledge import suggestions
+from boltzformer.knowledge.card import Card
 from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.postprocess import smoothed
 from boltzformer.masks.probability import probabilities, spread

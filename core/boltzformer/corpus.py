@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError
-from boltzformer.manifest import Row
+from boltzformer.knowledge.manifest import Row
 
 BANDS = (0.001, 0.01, 0.1)
 """Borders between the sizes of objects, as shares of the image."""

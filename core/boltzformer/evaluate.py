@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.absent import Absent, Candidate, Listed, draw
-from boltzformer.absent import Window as Cut
 from boltzformer.engine import Engine
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of
-from boltzformer.manifest import Row
+from boltzformer.knowledge.absent import Absent, Candidate, Listed, draw
+from boltzformer.knowledge.absent import Window as Cut
+from boltzformer.knowledge.manifest import Row
 from boltzformer.metrics import Border, Objects, border, dice, objects
 from boltzformer.types import LabelMap, Prediction, Volume
 

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from boltzformer import report
-from boltzformer.absent import Listed
-from boltzformer.card import Card
 from boltzformer.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
-from boltzformer.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.knowledge.absent import Listed
+from boltzformer.knowledge.card import Card
+from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.show import Show
 from boltzformer.summary import summary
 

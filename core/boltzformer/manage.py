@@ -12,14 +12,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from boltzformer import card_text, checkpoint, hub, registry
-from boltzformer.card import NOTE, Card
+from boltzformer import checkpoint, hub, registry
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.convert import Origin, Report, convert, read_config
 from boltzformer.convert.card import UNSTATED
 from boltzformer.download import Received
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
+from boltzformer.knowledge import card_text
+from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.registry import Registered
 
 models = typer.Typer(help="Models, kept under a name: get, import, list, remove.", no_args_is_help=True)

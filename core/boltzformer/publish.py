@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from boltzformer import checkpoint
 from boltzformer.atomic import replacing, write_text
-from boltzformer.card import Card
-from boltzformer.card_text import markdown
 from boltzformer.checkpoint import Checkpoint, History
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.knowledge.card import Card
+from boltzformer.knowledge.card_text import markdown
 from boltzformer.report import sha256_of
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.absent import Absent
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import Answers, Asked, Scored, truth_of
+from boltzformer.knowledge.absent import Absent
 from boltzformer.masks import pictures
 
 SHOWN = 4

@@ -13,11 +13,11 @@ import typer
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.card import Card
 from boltzformer.dataset import Dataset
 from boltzformer.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Array
+from boltzformer.knowledge.card import Card
 from boltzformer.types import Prediction, SliceState, Volume
 
 SAMPLES = 4

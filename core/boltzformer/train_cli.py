@@ -14,11 +14,11 @@ import torch
 import typer
 
 from boltzformer import __version__, checkpoint, devices
-from boltzformer.card import Card, split_in_words
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError
-from boltzformer.manifest import part_of, read_manifest, read_split
+from boltzformer.knowledge.card import Card, split_in_words
+from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
 from boltzformer.recipe import read_recipe
 from boltzformer.training_run import Plan, RunFolder, begin, go_on, hash_of
 from boltzformer.types import Progress

@@ -26,7 +26,7 @@ from boltzformer.atomic import flush, write_text
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.manifest import Row
+from boltzformer.knowledge.manifest import Row
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, default
 from boltzformer.model.text import TableTokenizer

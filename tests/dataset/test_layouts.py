@@ -21,7 +21,7 @@ from boltzformer.dataset.layouts import (
     write_nnunet,
 )
 from boltzformer.errors import DatasetError
-from boltzformer.manifest import part_of, read_manifest, read_split
+from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
 from boltzformer.types import Annotation, SliceState
 
 UNSEEN, REVIEWED, EMPTY, IGNORED = SliceState

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from boltzformer.absent import LEAST, Listed, draw, empty_window, family
 from boltzformer.evaluate import by_image
-from boltzformer.manifest import Row, read_manifest
+from boltzformer.knowledge.absent import LEAST, Listed, draw, empty_window, family
+from boltzformer.knowledge.manifest import Row, read_manifest
 
 SHARED = Path(__file__).parents[2] / "../shared/data/train/manifest.jsonl"
 

@@ -14,7 +14,7 @@ from boltzformer import Volume
 from boltzformer.corpus import Corpus
 from boltzformer.evaluate import Asked
 from boltzformer.image.geometry import Grid
-from boltzformer.manifest import Row
+from boltzformer.knowledge.manifest import Row
 from boltzformer.recipe import Recipe
 from boltzformer.train import batch_of
 

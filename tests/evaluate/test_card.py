@@ -8,10 +8,10 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import checkpoint
-from boltzformer.card import Card, split_in_words
-from boltzformer.card_text import markdown
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.manifest import Row
+from boltzformer.knowledge.card import Card, split_in_words
+from boltzformer.knowledge.card_text import markdown
+from boltzformer.knowledge.manifest import Row
 from boltzformer.mean import mean
 from boltzformer.publish import publish
 from boltzformer.report import sha256_of

@@ -15,12 +15,12 @@ from PIL import Image
 from processes import ended
 
 from boltzformer import Volume, checkpoint, io, load
-from boltzformer.absent import Listed
-from boltzformer.card import Card
 from boltzformer.cli import run
 from boltzformer.evaluate import answers_of, cut, evaluate
 from boltzformer.image.geometry import Grid
-from boltzformer.manifest import read_manifest
+from boltzformer.knowledge.absent import Listed
+from boltzformer.knowledge.card import Card
+from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.metrics import dice
 from boltzformer.phantom import Phantom
 from boltzformer.types import LabelMap

@@ -8,7 +8,7 @@ from finetune_runs import MINI, manifest
 
 from boltzformer import checkpoint
 from boltzformer.checkpoint import History
-from boltzformer.manifest import read_manifest
+from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TableTokenizer
 from boltzformer.recipe import read_recipe

@@ -14,9 +14,9 @@ from PIL import Image
 from processes import ended
 
 from boltzformer import checkpoint
-from boltzformer.card import Card
 from boltzformer.cli import run as cli
 from boltzformer.dataset import Dataset
+from boltzformer.knowledge.card import Card
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other
 

@@ -11,8 +11,8 @@ import pytest
 from image_files import ORDERS, sheared, stored
 
 from boltzformer import io
+from boltzformer.knowledge.vocabulary import label_colour, slicer_terminology
 from boltzformer.types import LabelMap
-from boltzformer.vocabulary import label_colour, slicer_terminology
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-slicer"
 PACKAGE = "slicer-core==5.12.4.0"

@@ -12,8 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session, checkpoint
-from boltzformer.card import Card, Target
 from boltzformer.checkpoint import History
+from boltzformer.knowledge.card import Card, Target
 from boltzformer.phantom import BRIGHT
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.knowledge import Knowledge, named_apart

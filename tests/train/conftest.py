@@ -7,7 +7,7 @@ import torch
 
 import boltzformer
 from boltzformer.corpus import Corpus
-from boltzformer.manifest import Row, read_manifest
+from boltzformer.knowledge.manifest import Row, read_manifest
 from boltzformer.recipe import Recipe, read_recipe
 
 MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"

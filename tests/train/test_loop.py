@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from boltzformer.corpus import Corpus
-from boltzformer.manifest import Row
+from boltzformer.knowledge.manifest import Row
 from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.train import Trainer, batch_of, fit, rate_at
 from boltzformer.training_run import Plan, RunFolder, begin

@@ -11,7 +11,7 @@ import pytest
 from processes import ended
 
 from boltzformer import checkpoint, cli
-from boltzformer.card import Card
+from boltzformer.knowledge.card import Card
 
 MINI = Path(checkpoint.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"

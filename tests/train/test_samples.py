@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from boltzformer.augment import Look, Strength, look_at, paste, regrade, spread
 from boltzformer.corpus import Corpus, Picture, band, not_here
-from boltzformer.manifest import Row
+from boltzformer.knowledge.manifest import Row
 
 
 def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:

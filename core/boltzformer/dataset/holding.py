@@ -7,7 +7,7 @@ from pathlib import Path
 
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import BoltzFormerError
-from boltzformer.manifest import read_manifest
+from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.protocol import Holding
 
 ENOUGH_SLICES = 10

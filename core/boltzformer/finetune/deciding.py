@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from boltzformer import __version__
-from boltzformer.card import Card
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.finetune.lessons import Lessons
@@ -20,6 +19,7 @@ from boltzformer.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, O
 from boltzformer.finetune.prompts import new_targets, phrases_of
 from boltzformer.finetune.replay import mini
 from boltzformer.finetune.together import Together
+from boltzformer.knowledge.card import Card
 from boltzformer.train import fast_half
 
 ROOM = 0.9

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from boltzformer.card import Card
 from boltzformer.engine import Engine
 from boltzformer.finetune import adapters, gate, keeping, report
 from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, replies
@@ -19,6 +18,7 @@ from boltzformer.finetune.replay import Reference
 from boltzformer.finetune.settling import settle
 from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
+from boltzformer.knowledge.card import Card
 
 OWN = 12
 """So many pictures that taught are asked again, for the threshold."""

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from boltzformer import __version__, checkpoint
-from boltzformer.card import TAUGHT_GROUPS, Card, Target, split_in_words
 from boltzformer.checkpoint import Checkpoint, History, is_half
 from boltzformer.finetune.adapters import merged
 from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.options import Frozen
+from boltzformer.knowledge.card import TAUGHT_GROUPS, Card, Target, split_in_words
 from boltzformer.model.boltzformer import BoltzFormer
 
 NOTE = "fine-tuning"

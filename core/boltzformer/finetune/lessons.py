@@ -18,7 +18,7 @@ from boltzformer.dataset import Case, Dataset
 from boltzformer.dataset.holding import ENOUGH_GROUPS
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.geometry import Array
-from boltzformer.manifest import Row, read_manifest, read_split
+from boltzformer.knowledge.manifest import Row, read_manifest, read_split
 
 HELD_BACK = 5
 """One patient in so many validates where nobody drew a split."""

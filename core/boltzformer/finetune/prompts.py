@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from boltzformer.card import Card
 from boltzformer.checkpoint import Checkpoint
+from boltzformer.knowledge.card import Card
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import plain_words

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from boltzformer import augment
-from boltzformer.absent import family
 from boltzformer.augment import Look
 from boltzformer.corpus import Picture
 from boltzformer.finetune.features import Features
 from boltzformer.finetune.replay import Remembered
+from boltzformer.knowledge.absent import family
 from boltzformer.recipe import Recipe
 from boltzformer.train import Batch, key
 

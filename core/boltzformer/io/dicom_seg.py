@@ -14,8 +14,8 @@ from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
 from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
 from boltzformer.io.kinds import kind_of
+from boltzformer.knowledge.vocabulary import Code, label_colour, terms_of
 from boltzformer.types import LabelMap
-from boltzformer.vocabulary import Code, label_colour, terms_of
 
 _LABEL_LENGTH = 64  # what DICOM allows for a segment's label
 _REPEATED = (

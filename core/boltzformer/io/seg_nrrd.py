@@ -11,8 +11,8 @@ import numpy as np
 from boltzformer.errors import ImageError
 from boltzformer.io import nrrd
 from boltzformer.io.checks import pick_frame
+from boltzformer.knowledge.vocabulary import label_colour, slicer_terminology
 from boltzformer.types import LabelMap
-from boltzformer.vocabulary import label_colour, slicer_terminology
 
 _PLACE = (("Layer", "0"), ("LabelValue", "1"))
 """Words that say where a segment is in the array, and what Slicer means without them."""

@@ -16,7 +16,7 @@ from typing import Any
 from boltzformer.atomic import write_text
 from boltzformer.dataset.holding import holding
 from boltzformer.errors import BoltzFormerError
-from boltzformer.manifest import read_manifest
+from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.protocol import (
     ErrandState,
     EvaluateRequest,

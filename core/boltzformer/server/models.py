@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boltzformer.card import NOTE
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.knowledge.card import NOTE
 from boltzformer.protocol import ModelState
 from boltzformer.server.limits import Limits
 

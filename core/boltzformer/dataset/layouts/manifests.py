@@ -19,7 +19,7 @@ from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 from boltzformer.image.geometry import Array
-from boltzformer.manifest import Row, read_manifest, read_split
+from boltzformer.knowledge.manifest import Row, read_manifest, read_split
 from boltzformer.types import Annotation, Volume
 
 _KEPT = ("dataset", "source", "source_repo", "licence", "commercial_use", "anatomy", "crop")

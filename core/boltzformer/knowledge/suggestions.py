@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from boltzformer.vocabulary import SPELLINGS
+from boltzformer.knowledge.vocabulary import SPELLINGS
 
 MODALITIES = {
     "CT": ("ct", "computed tomography", "cta"),

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from boltzformer.absent import Candidate, family
 from boltzformer.errors import CheckpointError
-from boltzformer.manifest import Row
-from boltzformer.suggestions import meant, modalities_in, templates
-from boltzformer.vocabulary import SPELLINGS
+from boltzformer.knowledge.absent import Candidate, family
+from boltzformer.knowledge.manifest import Row
+from boltzformer.knowledge.suggestions import meant, modalities_in, templates
+from boltzformer.knowledge.vocabulary import SPELLINGS
 
 NOTE = "card"
 """Where it lies in the notes of a checkpoint's history."""

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 
 from boltzformer.image.geometry import Array
-from boltzformer.manifest import Row
-from boltzformer.suggestions import modality_named
+from boltzformer.knowledge.manifest import Row
+from boltzformer.knowledge.suggestions import modality_named
 
 Kind = Literal["easy", "hard"]
 Window = tuple[int, int, int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from boltzformer.card import Card, Target
+from boltzformer.knowledge.card import Card, Target
 
 MISUSE = (
     "for diagnosis, for decisions about a patient, or for measurements that anybody relies on: it is no medical device",

@@ -1,0 +1,1 @@
+"""What models were taught and how people ask: words, cards, manifests, absent prompts."""
