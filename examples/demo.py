@@ -13,10 +13,10 @@ from rich.progress import track
 
 import boltzformer
 from boltzformer import io
+from boltzformer.io.samples import sample
 from boltzformer.knowledge.card import Card
 from boltzformer.masks import pictures
 from boltzformer.metrics import dice
-from boltzformer.samples import sample
 from boltzformer.types import Prediction, SliceResult
 
 SEED = 0

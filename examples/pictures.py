@@ -20,7 +20,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session, checkpoint
-from boltzformer.samples import sample
+from boltzformer.io.samples import sample
 from boltzformer.train_cli import NEVER
 from napari_boltzformer.widget import BoltzFormerDock
 

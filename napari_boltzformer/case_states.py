@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boltzformer import BoltzFormerError, Volume, io
-from boltzformer.cases import is_dicom
 from boltzformer.dataset import Dataset
+from boltzformer.io.cases import is_dicom
 from boltzformer.types import SliceState
 from napari_boltzformer.opening import is_scout, series_below
 from napari_boltzformer.stories import is_export

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 
 from boltzformer import BoltzFormerError, Session, SliceResult
 from boltzformer.client import environment
-from boltzformer.phantom import phantom
+from boltzformer.io.phantom import phantom
 from boltzformer.protocol import ModelState
 from napari_boltzformer.knowledge import Knowledge
 

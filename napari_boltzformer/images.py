@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 
 from boltzformer import BoltzFormerError
-from boltzformer.samples import Sample, sample
+from boltzformer.io.samples import Sample, sample
 from napari_boltzformer.hanging import hang
 from napari_boltzformer.layers import image_layer, plan_of
 from napari_boltzformer.looks_canvas import LIGHT

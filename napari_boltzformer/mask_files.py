@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 
 from boltzformer import BoltzFormerError, GeometryError, LabelMap, Volume, io
-from boltzformer.cases import is_dicom
+from boltzformer.io.cases import is_dicom
 from napari_boltzformer.layers import KEY, image_layer
 from napari_boltzformer.stories import names_in
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Prompt, Volume, io
-from boltzformer.cases import slugs
+from boltzformer.io.cases import slugs
 from boltzformer.masks.postprocess import sigmoid
 from napari_boltzformer.answers import Kept
 from napari_boltzformer.layers import plan_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from boltzformer.phantom import phantom
-from boltzformer.samples import sample
+from boltzformer.io.phantom import phantom
+from boltzformer.io.samples import sample
 from napari_boltzformer.layers import image_layer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzformer import LabelMap, Prompt, io
-from boltzformer.cases import STORY, slugs
+from boltzformer.io.cases import STORY, slugs
 
 FILES = "mask files"
 """By file name: the name of each label in it."""

@@ -13,7 +13,7 @@ from phantom_model import PHANTOM_MODEL, Taught
 
 import boltzformer
 from boltzformer import io
-from boltzformer.phantom import Phantom, phantom
+from boltzformer.io.phantom import Phantom, phantom
 
 # How long an example takes says nothing on shared machines. What lands is judged by the same examples each time;
 # whoever runs the tests at home looks for new ones.

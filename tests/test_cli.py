@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from boltzformer import io
 from boltzformer.cli import run
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 MODEL = str(PHANTOM_MODEL)
 

@@ -10,7 +10,7 @@ from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
 from boltzformer.cli import run
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 LOW = ("--threshold", 0.01, "--slices", "6:11")
 

@@ -9,7 +9,7 @@ from phantom_model import PHANTOM_MODEL
 
 from boltzformer.cli import run
 from boltzformer.home import folder, home
-from boltzformer.phantom import BRIGHT
+from boltzformer.io.phantom import BRIGHT
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ import pytest
 
 import boltzformer
 from boltzformer import BoltzFormerError, Prediction, SliceResult, Started
-from boltzformer.phantom import BRIGHT, DARK, KINDS, Phantom
-from boltzformer.samples import sample
+from boltzformer.io.phantom import BRIGHT, DARK, KINDS, Phantom
+from boltzformer.io.samples import sample
 
 
 def run(engine: boltzformer.Engine, made: Phantom, prompts: object = KINDS, **how: object) -> Prediction:

@@ -33,8 +33,8 @@ TORCH_FREE = [
         "protocol",
         "client",
         "image/hashing.py",
-        "phantom.py",
-        "samples.py",
+        "io/phantom.py",
+        "io/samples.py",
         "masks/pictures.py",
         "home.py",
         "masks/objects.py",
@@ -46,7 +46,7 @@ TORCH_FREE = [
         "knowledge/card_text.py",
         "image/hashing.py",
         "dataset",
-        "cases.py",
+        "io/cases.py",
     ]
 ]
 

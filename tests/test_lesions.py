@@ -10,10 +10,10 @@ from skimage.measure import label, regionprops
 from boltzformer import Engine, LabelMap
 from boltzformer.image.geometry import Grid
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.io.phantom import KINDS, Phantom
 from boltzformer.masks.lesions import edges_of, longest_in_plane, table, to_csv
 from boltzformer.masks.objects import kept, pieces, without_doubles
 from boltzformer.masks.postprocess import smoothed
-from boltzformer.phantom import KINDS, Phantom
 from boltzformer.types import Prediction, Prompt, SliceResult
 
 SHAPE = (6, 20, 30)

@@ -5,8 +5,8 @@ import numpy as np
 from boltzformer import Engine
 from boltzformer.image.geometry import Grid
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.io.phantom import Phantom
 from boltzformer.masks.pictures import CYAN, DIM, FULL, WHITE, brightness, looks_picture, save, slice_picture
-from boltzformer.phantom import Phantom
 from boltzformer.types import LookTrace, SamplingTrace
 
 

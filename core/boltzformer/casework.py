@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
+from boltzformer.io.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
 from boltzformer.masks import lesions, objects, pictures

@@ -16,7 +16,6 @@ import typer
 
 import boltzformer
 from boltzformer import checkpoint, io, machine, manage
-from boltzformer.cases import FORMATS
 from boltzformer.casework import Casework
 from boltzformer.dataset_cli import dataset
 from boltzformer.devices import choose
@@ -25,6 +24,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune.adapters import join_command
 from boltzformer.finetune_cli import finetune_command
+from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.mean import mean_command
 from boltzformer.promotion import lineage_command, promote_command, rollback_command

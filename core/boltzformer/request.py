@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.cases import FORMATS
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.errors import BoltzFormerError
@@ -19,6 +18,7 @@ from boltzformer.image.geometry import PLANES, Grid
 from boltzformer.image.guidance import Guidance, Voxel
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Point, Region
+from boltzformer.io.cases import FORMATS
 from boltzformer.provenance import hash_of_voxels
 from boltzformer.types import Prompt, Volume, as_prompts
 

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 from serving import MODEL, Served, serving
 
 from boltzformer import Prediction
-from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.protocol import NewVolume
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

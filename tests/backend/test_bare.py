@@ -9,7 +9,7 @@ from pathlib import Path
 from serving import MODEL
 
 import boltzformer
-from boltzformer.phantom import BRIGHT
+from boltzformer.io.phantom import BRIGHT
 
 BASE = ("numpy", "httpx", "httpcore", "h11", "anyio", "idna", "certifi", "typing_extensions", "sniffio")
 CLIENT = f"""
@@ -17,7 +17,7 @@ import importlib.util, sys
 missing = [name for name in ("torch", "fastapi", "scipy", "SimpleITK") if importlib.util.find_spec(name) is None]
 assert len(missing) == 4, missing
 from boltzformer import Session
-from boltzformer.phantom import phantom
+from boltzformer.io.phantom import phantom
 volume = phantom(7, (16, 72, 80)).volume
 with Session.local("{MODEL}", python=sys.argv[1]) as session:
     prediction = session.segment(volume, "{BRIGHT}", slices=[7, 8]).result()

@@ -6,7 +6,7 @@ import time
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Session
-from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.io.phantom import BRIGHT, phantom
 
 
 def test_a_cancel_that_comes_too_late_is_told_once() -> None:

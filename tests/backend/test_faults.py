@@ -16,12 +16,12 @@ from serving import MODEL, Line, Served
 import boltzformer
 from boltzformer import BackendError, Cancelled, Failed, Grid, Prediction, Session, SliceResult, Started, Volume
 from boltzformer.image.hashing import hash_of_voxels
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 OWNER = f"""
 import sys
 from boltzformer import Session, SliceResult
-from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.io.phantom import BRIGHT, phantom
 session = Session.local("{MODEL}")
 for event in session.segment(phantom(1, (400, 96, 96)).volume, BRIGHT):  # so long that it can't end before
     if isinstance(event, SliceResult):

@@ -15,7 +15,7 @@ from serving import MODEL, Served, serving
 from boltzformer import BackendError, Failed, Progress, Session
 from boltzformer.client import Errand
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.protocol import ErrandFolder, ErrandState, FinetuneRequest
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other

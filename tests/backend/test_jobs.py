@@ -12,7 +12,7 @@ from serving import MODEL, Served, serving
 
 import boltzformer
 from boltzformer import Adjusted, Cancelled, Event, Failed, Prediction, Queued, SliceResult, Started
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import decode, frames
 
 

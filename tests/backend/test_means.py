@@ -6,7 +6,7 @@ from serving import MODEL
 
 from boltzformer import BoltzFormerError, Session
 from boltzformer.devices import use_cores
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 
 
 def test_memory_is_kept_under_a_limit_and_given_back_when_asked(small: Phantom) -> None:

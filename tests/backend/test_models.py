@@ -12,7 +12,7 @@ from serving import MODEL, serving
 
 import boltzformer
 from boltzformer import BackendError, Session, checkpoint
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 
 
 @pytest.fixture

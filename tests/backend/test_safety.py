@@ -16,7 +16,7 @@ from serving import MODEL, Served
 
 import boltzformer
 from boltzformer import BackendError, Session
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.server.limits import Limits
 from boltzformer.server.models import Models
 

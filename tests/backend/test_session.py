@@ -9,7 +9,7 @@ import pytest
 
 import boltzformer
 from boltzformer import Adjusted, BackendError, Cancelled, Prediction, Session, SliceResult, Started
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import decode, encode, frames
 
 

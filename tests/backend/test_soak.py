@@ -11,7 +11,7 @@ from serving import MODEL, Served, serving
 
 import boltzformer
 from boltzformer import Prediction, Session, SliceResult
-from boltzformer.phantom import BRIGHT, DARK, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, phantom
 
 SECONDS = float(os.environ.get("BOLTZFORMER_SOAK_SECONDS", "180"))
 SHAPE = (12, 64, 64)

@@ -11,7 +11,7 @@ from serving import MODEL
 import boltzformer
 from boltzformer import Annotation, Cancelled, Failed, Guidance, Prediction, Session, SliceResult, SliceState, Started
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 
 def indices(events: list[object]) -> list[int]:

@@ -14,7 +14,7 @@ from serving import Served, serving
 import boltzformer
 from boltzformer import Failed, Grid, Prediction, SliceResult, Volume
 from boltzformer.image.hashing import hash_of_voxels
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import NewVolume, decode, frames
 
 

@@ -10,9 +10,9 @@ import torch
 import boltzformer
 from boltzformer import checkpoint
 from boltzformer.checkpoint import History
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, tiny
-from boltzformer.phantom import BRIGHT, DARK, Phantom
 
 
 def engine_of(path: Path, config: ModelConfig, **notes: object) -> boltzformer.Engine:

@@ -11,8 +11,8 @@ import boltzformer
 from boltzformer import Adjusted, Prediction, SliceResult
 from boltzformer.answering import Question
 from boltzformer.devices import Place, choose
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.memory import Effort
-from boltzformer.phantom import BRIGHT, DARK, Phantom
 from boltzformer.provenance import hash_of_logits
 from boltzformer.run import Run, one_after_another
 from boltzformer.types import Prompt

@@ -11,8 +11,8 @@ from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer.devices import Place, choose
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.memory import Effort, is_out_of_memory
-from boltzformer.phantom import BRIGHT, Phantom
 
 
 def test_auto_says_why() -> None:

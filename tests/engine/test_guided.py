@@ -14,10 +14,10 @@ import boltzformer
 from boltzformer import Adjusted, BoltzFormerError, Guidance, Prediction, Region, Volume, checkpoint
 from boltzformer.checkpoint import History
 from boltzformer.engine import Engine
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from boltzformer.model.text import ByteTokenizer
-from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.provenance import hash_of_logits
 from boltzformer.reproduce import reproduce
 

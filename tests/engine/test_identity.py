@@ -8,7 +8,7 @@ import boltzformer
 from boltzformer import Prediction
 from boltzformer.answering import Question, Sample, sample
 from boltzformer.image.slicing import to_int8
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.provenance import hash_of_logits
 from boltzformer.types import Prompt
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 import boltzformer
 from boltzformer import SliceResult
 from boltzformer.image.packing import Packed
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.protocol import decode, encode
 from boltzformer.types import FLOOR
 

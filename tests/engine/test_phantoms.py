@@ -14,7 +14,7 @@ from storage_orders import rotation
 
 import boltzformer
 from boltzformer import Grid, Volume, checkpoint, io
-from boltzformer.phantom import BRIGHT, DARK, KINDS, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, KINDS, Phantom, phantom
 
 pytestmark = pytest.mark.slow  # a model is taught from nothing first
 

@@ -13,7 +13,7 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 import boltzformer
 from boltzformer import GeometryError, Grid, Region, SlicePlan, Window
 from boltzformer.image.slicing import to_int8
-from boltzformer.phantom import Phantom, phantom
+from boltzformer.io.phantom import Phantom, phantom
 
 GRID = Grid.from_lps((9, 20, 30), np.array([[0.7, 0, 0, -3], [0, 0.8, 0, 5], [0, 0, 2.5, 40], [0, 0, 0, 1.0]]))
 

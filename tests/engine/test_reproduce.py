@@ -8,7 +8,7 @@ import pytest
 
 import boltzformer
 from boltzformer import Adjusted, BoltzFormerError, Prediction, Region
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.reproduce import reproduce
 
 

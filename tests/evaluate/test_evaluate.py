@@ -18,11 +18,11 @@ from boltzformer import Volume, checkpoint, io, load
 from boltzformer.cli import run
 from boltzformer.evaluate import answers_of, cut, evaluate
 from boltzformer.image.geometry import Grid
+from boltzformer.io.phantom import Phantom
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.metrics import dice
-from boltzformer.phantom import Phantom
 from boltzformer.types import LabelMap
 
 SHARED = Path(__file__).parents[2] / "../shared/data"

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDockWidget
 
 import boltzformer
 from boltzformer import Prediction
-from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.looks_canvas import LIGHT
 from napari_boltzformer.slice_bar import State

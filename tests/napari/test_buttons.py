@@ -9,7 +9,7 @@ from gui import answer_file_dialog, click, done, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtWidgets import QAbstractButton
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.guiding import BOX
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.rings import NAME

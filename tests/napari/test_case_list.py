@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt, QTimer
 
 from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, phantom
+from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.case_list import BUSY, CaseList
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing

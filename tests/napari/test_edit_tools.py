@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.between import interpolated
 from napari_boltzformer.closer import region_of

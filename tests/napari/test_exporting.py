@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from boltzformer import Grid, Prompt, Volume, io
-from boltzformer.phantom import Phantom
+from boltzformer.io.phantom import Phantom
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import Track, new_track, same
 from napari_boltzformer.starting_from import lies_on, offers

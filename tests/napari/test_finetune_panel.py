@@ -17,7 +17,7 @@ from serving import Served, serving
 
 from boltzformer import Session
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT
+from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
 from napari_boltzformer import comparing
 from napari_boltzformer.finetune_panel import FinetunePanel

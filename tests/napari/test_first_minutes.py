@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session
-from boltzformer.phantom import BRIGHT, DARK, Phantom
-from boltzformer.samples import sample
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.samples import sample
 from napari_boltzformer.widget import BoltzFormerDock
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier

@@ -7,7 +7,7 @@ import pytest
 from gui import canvas, click, done, press, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.guiding import POINTS
 from napari_boltzformer.layers import image_layer, stored_voxel
 from napari_boltzformer.proposals import NAME, dashes

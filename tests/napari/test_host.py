@@ -11,7 +11,7 @@ from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.actions import segment, segmented
 from napari_boltzformer.hanging import camera_of, sides
 from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of

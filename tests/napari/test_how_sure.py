@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gui import click, done, type_lines
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.doubting import Doubt, after, within_reach
 from napari_boltzformer.layers import image_layer

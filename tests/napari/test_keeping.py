@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, Session, Volume
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.keeping import autosaves, ranges
 from napari_boltzformer.masks import new_track

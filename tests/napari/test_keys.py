@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 

@@ -9,8 +9,8 @@ from gui import answer_file_dialog, click, done, type_lines, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
-from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import image_layer

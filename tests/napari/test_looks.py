@@ -13,8 +13,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from boltzformer import Engine, Grid, LookTrace, Prediction, SamplingTrace, SlicePlan
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
-from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.answers import Thresholds
 from napari_boltzformer.layers import empty_labels, image_layer
 from napari_boltzformer.looks import Looks, caption, headline, light_of_chances, percent, shares

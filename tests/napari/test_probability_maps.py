@@ -10,8 +10,8 @@ from gui import answer_file_dialog, answer_question, click, done, type_lines, un
 from storage_orders import stored
 
 from boltzformer import BoltzFormerError, Prompt, Volume, io
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.probability import probabilities
-from boltzformer.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.masks import new_track

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session, checkpoint
 from boltzformer.checkpoint import History
+from boltzformer.io.phantom import BRIGHT
 from boltzformer.knowledge.card import Card, Target
-from boltzformer.phantom import BRIGHT
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.knowledge import Knowledge, named_apart
 from napari_boltzformer.prompts import AMBER

@@ -7,7 +7,7 @@ import numpy as np
 from gui import canvas, click, done, press, type_lines, until
 from qtpy.QtCore import Qt
 
-from boltzformer.phantom import BRIGHT
+from boltzformer.io.phantom import BRIGHT
 from boltzformer.types import SliceState
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.widget import BoltzFormerDock

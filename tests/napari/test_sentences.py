@@ -13,7 +13,7 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QTimer
 
 from boltzformer import Session
-from boltzformer.phantom import BRIGHT, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.layers import image_layer, volume_of
 from napari_boltzformer.widget import BoltzFormerDock
 

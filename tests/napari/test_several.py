@@ -8,7 +8,7 @@ import pytest
 from gui import click, done, type_lines, until
 
 from boltzformer.dataset import Dataset
-from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.slice_bar import State
 from napari_boltzformer.widget import BoltzFormerDock

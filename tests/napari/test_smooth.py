@@ -7,7 +7,7 @@ import numpy as np
 from gui import click, done, type_lines, until
 from qtpy.QtCore import QObject
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.background import Background
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.progress import Progress
