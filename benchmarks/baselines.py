@@ -32,7 +32,7 @@ from boltzformer.image.slicing import SlicePlan, to_int8
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
-from boltzformer.losses import cross_entropy, dice
+from boltzformer.model.losses import cross_entropy, dice
 from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.summary import summary
 from boltzformer.train import Batch, batch_of, fast_half, rate_at

@@ -25,9 +25,9 @@ from torch.nn import functional as F
 from boltzformer import Grid, checkpoint
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.phantom import KINDS, Phantom, phantom
-from boltzformer.losses import cross_entropy, dice, resize_logits
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.config import ModelConfig, tiny
+from boltzformer.model.losses import cross_entropy, dice, resize_logits
 
 DATA = f"{checkpoint.UNTRAINED}, only on generated phantoms"
 PIXELS = 10.0

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzformer.losses import gated_loss
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import FocalConfig, HieraConfig, ModelConfig, default, tiny
+from boltzformer.model.losses import gated_loss
 from boltzformer.model.text import TextState
 
 PROMPTS = ["lung nodule in chest CT", "liver", "multiple sclerosis lesion in brain MRI"]

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzformer.losses import dice, edge_target, gated_loss, overlap_loss
+from boltzformer.model.losses import dice, edge_target, gated_loss, overlap_loss
 
 LABELS = torch.zeros(1, 2, 24, 24, dtype=torch.int64)
 LABELS[0, 0, 4:10, 4:10], LABELS[0, 0, 10:16, 4:10] = 1, 2

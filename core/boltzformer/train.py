@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from boltzformer import augment
 from boltzformer.corpus import Corpus
-from boltzformer.losses import cross_entropy, dice, gated_loss
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
+from boltzformer.model.losses import cross_entropy, dice, gated_loss
 from boltzformer.model.text import TextState
 from boltzformer.recipe import Recipe
 from boltzformer.types import Progress

@@ -21,8 +21,8 @@ from boltzformer.finetune.options import in_rounds
 from boltzformer.finetune.replay import Remembered
 from boltzformer.finetune.sampling import Pool, Taught, batch_of, swapped
 from boltzformer.finetune.student import Student, parts, taught_loss
-from boltzformer.losses import gated_loss, overlap_loss
 from boltzformer.model.boltzformer import Answer
+from boltzformer.model.losses import gated_loss, overlap_loss
 from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.train import rate_at
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from boltzformer.finetune.sampling import Taught
-from boltzformer.losses import cross_entropy, dice, edge_target, resize_logits
 from boltzformer.memory import is_out_of_memory
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
+from boltzformer.model.losses import cross_entropy, dice, edge_target, resize_logits
 from boltzformer.model.text import TextState
 from boltzformer.recipe import Recipe
 from boltzformer.train import Batch, Trainer, key

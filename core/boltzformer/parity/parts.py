@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from boltzformer.checkpoint import fill
-from boltzformer.losses import edge_target, gated_loss, overlap_loss, resize_logits
 from boltzformer.model.config import (
     FocalConfig,
     HieraConfig,
@@ -20,6 +19,7 @@ from boltzformer.model.config import (
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
 from boltzformer.model.layers import sine_positions
+from boltzformer.model.losses import edge_target, gated_loss, overlap_loss, resize_logits
 from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.text import TextEncoder
