@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzformer import checkpoint
 from boltzformer.devices import choose
 from boltzformer.engine import Engine
 from boltzformer.finetune.asking import Case, asked, macro
@@ -32,6 +31,7 @@ from boltzformer.finetune.lessons import pictures_of
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, read_manifest, read_split
 from boltzformer.provenance import own_gate
+from boltzformer.weights import checkpoint
 
 MASKS, LEAST_GROUPS = 10, 5
 DRAWS = (0, 1, 2)

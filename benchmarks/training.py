@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import Checkpoint, History
 from boltzformer.finetune.features import Features
 from boltzformer.finetune.modes import MODES, Mode, keeps_features, prepare
 from boltzformer.finetune.need import predict
@@ -38,6 +36,8 @@ from boltzformer.model.config import biomedparse_v2
 from boltzformer.model.text import TableTokenizer
 from boltzformer.recipe import Recipe
 from boltzformer.train import fast_half
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint, History
 from boltzformer.words import token_table
 
 CPU = torch.device("cpu")

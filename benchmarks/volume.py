@@ -21,13 +21,13 @@ import numpy as np
 import torch
 
 import boltzformer
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.engine import Engine
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from boltzformer.model import config as presets
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import ByteTokenizer
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 PROMPTS = [f"structure number {n} in abdominal CT" for n in range(10)]
 SIDE = {"tiny": 96}

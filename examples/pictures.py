@@ -19,9 +19,10 @@ import typer
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from boltzformer import Session, checkpoint
+from boltzformer import Session
 from boltzformer.io.samples import sample
 from boltzformer.train_cli import NEVER
+from boltzformer.weights import checkpoint
 from napari_boltzformer.widget import BoltzFormerDock
 
 PICTURES = Path(__file__).parents[1] / "docs"

@@ -22,12 +22,13 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from boltzformer import Grid, checkpoint
+from boltzformer import Grid
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.phantom import KINDS, Phantom, phantom
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.config import ModelConfig, tiny
 from boltzformer.model.losses import cross_entropy, dice, resize_logits
+from boltzformer.weights import checkpoint
 
 DATA = f"{checkpoint.UNTRAINED}, only on generated phantoms"
 PIXELS = 10.0

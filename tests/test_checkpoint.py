@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import boltzformer
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from boltzformer.model.text import TableTokenizer
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 
 @pytest.fixture(scope="module")

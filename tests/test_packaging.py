@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzformer import checkpoint
+from boltzformer.weights import checkpoint
 
 ROOT = Path(__file__).parents[1]
 

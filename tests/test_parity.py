@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import biomedparse_v2, focal_l, hiera_bp, hiera_s
-from boltzformer.parity import replay, summarize
+from boltzformer.weights.parity import replay, summarize
 
 HERE = Path(__file__).parent
 GOLDENS = HERE / "goldens"

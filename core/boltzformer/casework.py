@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
 from boltzformer.image.guidance import Guidance
@@ -29,6 +28,7 @@ from boltzformer.reproduce import reproduce
 from boltzformer.request import FOUND, Request
 from boltzformer.show import Show
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
+from boltzformer.weights.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 import typer
 
 import boltzformer
-from boltzformer import checkpoint, io, machine, manage
+from boltzformer import io, machine, manage
 from boltzformer.casework import Casework
 from boltzformer.dataset_cli import dataset
 from boltzformer.devices import choose
@@ -27,7 +27,6 @@ from boltzformer.finetune_cli import finetune_command
 from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.mean import mean_command
-from boltzformer.promotion import lineage_command, promote_command, rollback_command
 from boltzformer.proof_cli import bench, parity
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
@@ -35,6 +34,8 @@ from boltzformer.review import review_command
 from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
 from boltzformer.train_cli import train
+from boltzformer.weights import checkpoint
+from boltzformer.weights.promotion import lineage_command, promote_command, rollback_command
 
 NOTICE = "Research only, not for clinical use."
 CommandLineError: Any = typer.BadParameter.__mro__[2]

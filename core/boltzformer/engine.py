@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from boltzformer import checkpoint, provenance
+from boltzformer import provenance
 from boltzformer.answering import Question, answer, energies_of
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place, choose, use_cores
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.features import FeatureCache, Scope, one_by_one
@@ -36,6 +35,8 @@ from boltzformer.types import (
     Volume,
     as_prompts,
 )
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 Happening = Started | Adjusted | SliceResult | Prediction
 KEPT_PROMPTS = 256

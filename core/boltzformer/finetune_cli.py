@@ -89,7 +89,7 @@ def finetune_command(
     for event in finetune(options, output, resume=resume, dry=dry_run, stop=stopped.is_set, agree=agree, began=BEGAN):
         say(event)
         if isinstance(event, Finished) and name and event.facts["promoted"]:
-            from boltzformer import promotion
+            from boltzformer.weights import promotion
 
             say(Note(f"promoted as '{promotion.promote(output, name).path.stem}'"))
 

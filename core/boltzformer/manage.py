@@ -12,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from boltzformer import checkpoint, hub, registry
-from boltzformer.checkpoint import Checkpoint
-from boltzformer.convert import Origin, Report, convert, read_config
-from boltzformer.convert.card import UNSTATED
-from boltzformer.download import Received
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
 from boltzformer.knowledge import card_text
 from boltzformer.knowledge.card import NOTE, Card
-from boltzformer.registry import Registered
+from boltzformer.weights import checkpoint, hub, registry
+from boltzformer.weights.checkpoint import Checkpoint
+from boltzformer.weights.convert import Origin, Report, convert, read_config
+from boltzformer.weights.convert.card import UNSTATED
+from boltzformer.weights.download import Received
+from boltzformer.weights.registry import Registered
 
 models = typer.Typer(help="Models, kept under a name: get, import, list, remove.", no_args_is_help=True)
 cache = typer.Typer(help="What is kept only to save time.", no_args_is_help=True)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import CheckpointError
 from boltzformer.report import sha256_of
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 
 def mean(models: Sequence[Path], output: Path) -> Checkpoint:

@@ -23,7 +23,7 @@ def parity(
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded tensors of the reference: does our model give the same numbers? Exit code 1 on any miss."""
-    from boltzformer.parity import replay, summarize
+    from boltzformer.weights.parity import replay, summarize
 
     rows = []
     for row in replay(folder):

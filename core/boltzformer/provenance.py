@@ -12,13 +12,13 @@ import torch
 
 from boltzformer import __version__
 from boltzformer.answering import Question
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import GATE, Adjusted, SliceResult, Volume
+from boltzformer.weights.checkpoint import Checkpoint
 
 
 def describe(

@@ -12,13 +12,13 @@ import typer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from boltzformer import checkpoint
 from boltzformer.atomic import replacing, write_text
-from boltzformer.checkpoint import Checkpoint, History
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.card_text import markdown
 from boltzformer.report import sha256_of
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint, History
 
 
 def publish(model: Path, results: Path, output: Path, *, picture: str = "", note: str = "") -> Checkpoint:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import PLANES, Grid
@@ -21,6 +20,7 @@ from boltzformer.image.region import Point, Region
 from boltzformer.io.cases import FORMATS
 from boltzformer.provenance import hash_of_voxels
 from boltzformer.types import Prompt, Volume, as_prompts
+from boltzformer.weights.checkpoint import Checkpoint
 
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""

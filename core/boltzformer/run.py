@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from boltzformer.answering import Question
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, as_guidance, check
 from boltzformer.image.intensity import Window
@@ -17,6 +16,7 @@ from boltzformer.memory import Effort
 from boltzformer.model.boltzformer import ImageState
 from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
+from boltzformer.weights.checkpoint import Checkpoint
 
 LARGEST = 2
 """How many times larger than in training a whole slice may be."""

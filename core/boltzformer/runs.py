@@ -9,12 +9,12 @@ from typing import Any
 
 from boltzformer import io
 from boltzformer.casework import Casework
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place, choose
 from boltzformer.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import find_cases
 from boltzformer.show import Show
+from boltzformer.weights.checkpoint import Checkpoint
 
 NOT_THE_SAME, SOME_FAILED = 1, 3
 

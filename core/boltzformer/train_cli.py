@@ -13,8 +13,7 @@ from typing import Annotated
 import torch
 import typer
 
-from boltzformer import __version__, checkpoint, devices
-from boltzformer.checkpoint import History
+from boltzformer import __version__, devices
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card, split_in_words
@@ -22,6 +21,8 @@ from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
 from boltzformer.recipe import read_recipe
 from boltzformer.training_run import Plan, RunFolder, begin, go_on, hash_of
 from boltzformer.types import Progress
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 NEVER = ("ljubljana_ms:19", "openms_patient19")
 """The patient of the sample case: what is shown as an example has never been trained on."""

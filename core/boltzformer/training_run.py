@@ -21,9 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boltzformer import checkpoint
 from boltzformer.atomic import flush, write_text
-from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.manifest import Row
@@ -33,6 +31,8 @@ from boltzformer.model.text import TableTokenizer
 from boltzformer.recipe import Recipe
 from boltzformer.train import Trainer, fit
 from boltzformer.types import Progress
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 from boltzformer.words import token_table
 
 STATE = "state-"

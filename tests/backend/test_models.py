@@ -11,8 +11,9 @@ import torch
 from serving import MODEL, serving
 
 import boltzformer
-from boltzformer import BackendError, Session, checkpoint
+from boltzformer import BackendError, Session
 from boltzformer.io.phantom import BRIGHT, Phantom
+from boltzformer.weights import checkpoint
 
 
 @pytest.fixture

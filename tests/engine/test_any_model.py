@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import boltzformer
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, tiny
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 
 def engine_of(path: Path, config: ModelConfig, **notes: object) -> boltzformer.Engine:

@@ -78,8 +78,8 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
 import boltzformer
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 

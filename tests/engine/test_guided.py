@@ -11,8 +11,7 @@ import torch
 from storage_orders import ORDERS, stored
 
 import boltzformer
-from boltzformer import Adjusted, BoltzFormerError, Guidance, Prediction, Region, Volume, checkpoint
-from boltzformer.checkpoint import History
+from boltzformer import Adjusted, BoltzFormerError, Guidance, Prediction, Region, Volume
 from boltzformer.engine import Engine
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.model.boltzformer import BoltzFormer
@@ -20,6 +19,8 @@ from boltzformer.model.config import tiny
 from boltzformer.model.text import ByteTokenizer
 from boltzformer.provenance import hash_of_logits
 from boltzformer.reproduce import reproduce
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 SOME = [5, 8, 11]
 POINT = (30.0, 40.0, 8.0)

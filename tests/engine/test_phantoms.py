@@ -13,8 +13,9 @@ from skimage.io import imsave
 from storage_orders import rotation
 
 import boltzformer
-from boltzformer import Grid, Volume, checkpoint, io
+from boltzformer import Grid, Volume, io
 from boltzformer.io.phantom import BRIGHT, DARK, KINDS, Phantom, phantom
+from boltzformer.weights import checkpoint
 
 pytestmark = pytest.mark.slow  # a model is taught from nothing first
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from phantom_model import PHANTOM_MODEL
 
-from boltzformer import checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.card_text import markdown
@@ -15,6 +14,7 @@ from boltzformer.knowledge.manifest import Row
 from boltzformer.mean import mean
 from boltzformer.publish import publish
 from boltzformer.report import sha256_of
+from boltzformer.weights import checkpoint
 
 
 def rows(target: str, groups: int, modality: str = "MRI") -> list[Row]:

@@ -14,7 +14,7 @@ from phantom_model import PHANTOM_MODEL
 from PIL import Image
 from processes import ended
 
-from boltzformer import Volume, checkpoint, io, load
+from boltzformer import Volume, io, load
 from boltzformer.cli import run
 from boltzformer.evaluate import answers_of, cut, evaluate
 from boltzformer.image.geometry import Grid
@@ -24,6 +24,7 @@ from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.metrics import dice
 from boltzformer.types import LabelMap
+from boltzformer.weights import checkpoint
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 

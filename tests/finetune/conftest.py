@@ -6,13 +6,13 @@ import pytest
 import torch
 from finetune_runs import MINI, manifest
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TableTokenizer
 from boltzformer.recipe import read_recipe
 from boltzformer.training_run import configured
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 from boltzformer.words import token_table
 
 SMALL = Path(__file__).parents[1] / "train" / "small.toml"

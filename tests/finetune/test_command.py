@@ -13,10 +13,10 @@ from finetune_runs import ENVIRONMENT, command, manifest, run
 from PIL import Image
 from processes import ended
 
-from boltzformer import checkpoint
 from boltzformer.cli import run as cli
 from boltzformer.dataset import Dataset
 from boltzformer.knowledge.card import Card
+from boltzformer.weights import checkpoint
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other
 

@@ -12,7 +12,6 @@ import torch
 from finetune_runs import ENVIRONMENT, MINI
 from torch import Tensor
 
-from boltzformer import checkpoint
 from boltzformer.finetune.asking import Case
 from boltzformer.finetune.gate import Compared, judge, threshold
 from boltzformer.finetune.lessons import read_lessons, read_pictures
@@ -25,6 +24,7 @@ from boltzformer.model.boltzformer import Answer
 from boltzformer.model.losses import gated_loss, overlap_loss
 from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.train import rate_at
+from boltzformer.weights import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ from boltzformer.finetune.modes import prepare
 from boltzformer.finetune.sampling import Pool, batch_of
 from boltzformer.finetune import student
 from boltzformer.finetune.student import Student
-from boltzformer import checkpoint
+from boltzformer.weights import checkpoint
 from boltzformer.recipe import read_recipe
 student.LETTER = 100_000  # gradients in several messages
 torch.set_num_threads(1)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from finetune_runs import annotated, command, run
 
-from boltzformer import checkpoint
 from boltzformer.dataset import Dataset
 from boltzformer.engine import load
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune.lessons import read_lessons
-from boltzformer.promotion import history_of, promote, roll_back
 from boltzformer.review import Unseen, doubts, unseen
+from boltzformer.weights import checkpoint
+from boltzformer.weights.promotion import history_of, promote, roll_back
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other
 

@@ -8,8 +8,6 @@ import torch
 from finetune_runs import command, run
 from torch import Tensor
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import CheckpointError
 from boltzformer.finetune import adapters
 from boltzformer.finetune.modes import prepare
@@ -18,6 +16,8 @@ from boltzformer.finetune.options import Options
 from boltzformer.finetune.prompts import phrases_of, with_learnt
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import LearntPhrases
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 255
 

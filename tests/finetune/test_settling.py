@@ -7,7 +7,6 @@ import torch
 from finetune_runs import manifest
 from torch import Tensor
 
-from boltzformer import checkpoint
 from boltzformer.finetune.deciding import decide
 from boltzformer.finetune.lessons import read_lessons
 from boltzformer.finetune.modes import is_claim
@@ -18,6 +17,7 @@ from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 from boltzformer.finetune.together import Together
 from boltzformer.knowledge.card import Card
+from boltzformer.weights import checkpoint
 
 
 def begun(source: Path, model: Path, **options: object) -> tuple[Start, Frozen, Student]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from boltzformer.model import boltzmann
 from boltzformer.model.config import DecoderConfig
 from boltzformer.model.decoder import Decoded, Decoder, SliceTokens, Way
-from boltzformer.parity import replay
+from boltzformer.weights.parity import replay
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SHARED = Path(__file__).parents[2] / "../shared/parity/goldens"

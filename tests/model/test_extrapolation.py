@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.model import extrapolation
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import HieraConfig, ModelConfig, PixelDecoderConfig, tiny
 from boltzformer.model.extrapolation import BETA, Extrapolation, sharpness, tokens_at
 from boltzformer.model.pigma import PigmaV1, pyramid
 from boltzformer.model.text import ByteTokenizer
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 HIERA = HieraConfig(width=16, stages=(1, 1, 2, 1), global_blocks=(3,), windows=(8, 4, 4, 3), neck=32)
 

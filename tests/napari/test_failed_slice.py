@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from gui import click, done, type_lines, until
 
-from boltzformer import Session, checkpoint
-from boltzformer.checkpoint import History
+from boltzformer import Session
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 from napari_boltzformer.widget import BoltzFormerDock
 
 ROOM = 200_000_000

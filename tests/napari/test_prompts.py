@@ -11,10 +11,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from boltzformer import Session, checkpoint
-from boltzformer.checkpoint import History
+from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.knowledge.card import Card, Target
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.knowledge import Knowledge, named_apart
 from napari_boltzformer.prompts import AMBER

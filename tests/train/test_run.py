@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from processes import ended
 
-from boltzformer import checkpoint, cli
+from boltzformer import cli
 from boltzformer.knowledge.card import Card
+from boltzformer.weights import checkpoint
 
 MINI = Path(checkpoint.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import History
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 
 @pytest.fixture(autouse=True)

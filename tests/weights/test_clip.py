@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzformer.convert import clip
 from boltzformer.model.text import TableTokenizer
+from boltzformer.weights.convert import clip
 
 # Made once with the tokenizer of open_clip_torch 3.3.0, which is CLIP's own.
 RECORDED = json.loads((Path(__file__).parent / "clip_ids.json").read_text("utf-8"))

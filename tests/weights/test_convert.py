@@ -8,17 +8,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from synthetic import lightning, random_state
 
-from boltzformer import checkpoint, registry
-from boltzformer.checkpoint import UNTRAINED
 from boltzformer.cli import run
-from boltzformer.convert import Origin, convert
-from boltzformer.convert.tables import LAYOUTS
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.decoder import Noise
-from boltzformer.parity.golden import Golden
-from boltzformer.parity.models import model_config
+from boltzformer.weights import checkpoint, registry
+from boltzformer.weights.checkpoint import UNTRAINED
+from boltzformer.weights.convert import Origin, convert
+from boltzformer.weights.convert.tables import LAYOUTS
+from boltzformer.weights.parity.golden import Golden
+from boltzformer.weights.parity.models import model_config
 
 HERE = Path(__file__).parents[1]
 GOLDENS, SHARED = HERE / "goldens", HERE / "../../shared/parity/goldens"

@@ -10,9 +10,9 @@ import torch
 from hub_server import Hub
 from synthetic import lightning, random_state
 
-from boltzformer import checkpoint
 from boltzformer.home import model_file
 from boltzformer.model.config import biomedparse_v2
+from boltzformer.weights import checkpoint
 
 KEYS = json.loads((Path(__file__).parents[1] / "keys" / "biomedparse_v2.json").read_text())
 WEIGHTS = 4 * sum(torch.Size(shape).numel() for shape in KEYS.values())

@@ -9,11 +9,11 @@ import pytest
 from hub_server import COMMIT, Hub, sha256
 
 import boltzformer
-from boltzformer import checkpoint, hub, registry
 from boltzformer.cli import run
-from boltzformer.download import Received
 from boltzformer.errors import CheckpointError
-from boltzformer.hub import Spot, spot_of
+from boltzformer.weights import checkpoint, hub, registry
+from boltzformer.weights.download import Received
+from boltzformer.weights.hub import Spot, spot_of
 
 CARD = b"---\nlicense: cc-by-4.0\ntags:\n- medical\n---\n# Small\nOnly for tests.\n"
 FILE = "clinic/liver:small.safetensors"

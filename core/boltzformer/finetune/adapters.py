@@ -20,13 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from boltzformer import checkpoint
 from boltzformer.atomic import replacing
-from boltzformer.checkpoint import Checkpoint, History, is_half
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.layers import Attention
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint, History, is_half
 
 FORMAT = "boltzformer adapter 1"
 SCALE = 2.0

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.corpus import Picture
 from boltzformer.devices import Place
 from boltzformer.engine import Engine
@@ -17,6 +16,7 @@ from boltzformer.masks.probability import probabilities
 from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.types import Prediction, Volume
+from boltzformer.weights.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

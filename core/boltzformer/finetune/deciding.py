@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from boltzformer import __version__
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.finetune.lessons import Lessons
 from boltzformer.finetune.modes import MEANING, MODES, Mode
@@ -21,6 +20,7 @@ from boltzformer.finetune.replay import mini
 from boltzformer.finetune.together import Together
 from boltzformer.knowledge.card import Card
 from boltzformer.train import fast_half
+from boltzformer.weights.checkpoint import Checkpoint
 
 ROOM = 0.9
 """Share of the free memory that a run may take."""

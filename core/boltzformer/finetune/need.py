@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.finetune.modes import Mode, keeps_features, prepare
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TextState
 from boltzformer.recipe import Recipe
+from boltzformer.weights.checkpoint import Checkpoint
 
 TRANSIENT = 1.25
 """What a backward pass holds beside what the forward pass saved, as a multiple of that: measured (benchmarks)."""

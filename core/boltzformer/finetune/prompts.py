@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.knowledge.card import Card
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import plain_words
+from boltzformer.weights.checkpoint import Checkpoint
 
 
 def new_targets(about: Checkpoint, targets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ import time
 
 import torch
 
-from boltzformer import checkpoint, devices
-from boltzformer.checkpoint import Checkpoint
+from boltzformer import devices
 from boltzformer.finetune import report
 from boltzformer.finetune.asking import asked, engine_with, replies
 from boltzformer.finetune.lessons import Lessons
@@ -17,6 +16,8 @@ from boltzformer.finetune.prompts import with_learnt
 from boltzformer.finetune.replay import Reference, check, mini, remember
 from boltzformer.finetune.sampling import Pool
 from boltzformer.provenance import own_gate
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 JUDGED = 60
 """So many pictures of the validation are asked at the beginning and at the end."""

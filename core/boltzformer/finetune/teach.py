@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from boltzformer import checkpoint, devices
-from boltzformer.checkpoint import Checkpoint
+from boltzformer import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune import gate, report, settling
 from boltzformer.finetune.asking import asked, engine_with, macro, replies
@@ -30,6 +29,8 @@ from boltzformer.finetune.starting import Start
 from boltzformer.finetune.student import Student
 from boltzformer.finetune.together import Together
 from boltzformer.types import Progress
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 CHECKED = 12
 """So many pictures of the validation are asked during a run; at its end all of it."""

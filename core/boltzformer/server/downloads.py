@@ -13,7 +13,7 @@ from boltzformer.server.faults import sentence_about
 from boltzformer.server.refusals import Conflict, Forbidden, NotFound
 
 if TYPE_CHECKING:
-    from boltzformer.hub import Spot
+    from boltzformer.weights.hub import Spot
 
 CARD_CHARACTERS = 20_000
 """So much of a card is passed on."""
@@ -30,8 +30,8 @@ class Downloads:
 
     def offer(self, what: str) -> HubOffer:
         """Asks the hub; the file itself stays there."""
-        from boltzformer import hub
-        from boltzformer.convert.card import licence_in
+        from boltzformer.weights import hub
+        from boltzformer.weights.convert.card import licence_in
 
         spot = self._spot(what)
         if model_file(spot.name).is_file():
@@ -69,8 +69,8 @@ class Downloads:
         return now
 
     def _run(self, now: HubState, stop: threading.Event) -> None:
-        from boltzformer import hub, registry
-        from boltzformer.download import Received
+        from boltzformer.weights import hub, registry
+        from boltzformer.weights.download import Received
 
         try:
             for event in registry.get(now.what):
@@ -94,7 +94,7 @@ class Downloads:
             self._now = replace(now, state="failed", error=sentence_about(error))
 
     def _spot(self, what: str) -> Spot:
-        from boltzformer import hub
+        from boltzformer.weights import hub
 
         if not self._own_files:
             raise Forbidden("This backend's models are its owner's: get the model there.")

@@ -123,7 +123,7 @@ class Errands:
 
     def promote(self, request: PromoteRequest) -> Lineage:
         """The model of a run takes a name."""
-        from boltzformer import promotion  # brings torch along
+        from boltzformer.weights import promotion
 
         run = self._place(request.run)
         promotion.promote(run, self._name(request.name), anyway=request.anyway, note=request.note)
@@ -131,14 +131,14 @@ class Errands:
 
     def roll_back(self, name: str) -> Lineage:
         """The model before this one gets the name back."""
-        from boltzformer import promotion
+        from boltzformer.weights import promotion
 
         promotion.roll_back(self._name(name))
         return self.lineage(name)
 
     def lineage(self, name: str) -> Lineage:
         """Which models carried a name."""
-        from boltzformer import promotion
+        from boltzformer.weights import promotion
 
         return Lineage(name, promotion.history_of(self._name(name)))
 
@@ -188,15 +188,15 @@ class Errands:
     def _name(self, name: str) -> str:
         if not self._own_files:
             raise Forbidden("This backend's models are its owner's: promote and roll back there.")
-        from boltzformer.registry import demand_name
+        from boltzformer.weights.registry import demand_name
 
         return demand_name(name)
 
 
 def _demand_sense(request: FinetuneRequest) -> None:
     """Options that fit together and a model that can be read: said here, before a process has loaded anything."""
-    from boltzformer import checkpoint  # brings torch along, as the first job does
     from boltzformer.finetune.options import Options
+    from boltzformer.weights import checkpoint
 
     asked = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "targets")}
     Options(Path(request.source), targets=tuple(request.targets), **asked)

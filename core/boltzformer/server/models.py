@@ -30,9 +30,9 @@ class Models:
 
     def engine(self, name: str) -> Engine:
         """The engine of this model, loaded if it is not; those not used for longest make room."""
-        from boltzformer import checkpoint
         from boltzformer.engine import load
         from boltzformer.features import FeatureCache
+        from boltzformer.weights import checkpoint
 
         path = self._path(name)
         found = _stamp(path)
@@ -63,7 +63,7 @@ class Models:
 
     def known(self) -> list[ModelState]:
         """Every model that can be asked for by name, and files in use."""
-        from boltzformer import checkpoint, registry
+        from boltzformer.weights import checkpoint, registry
 
         with self._lock:
             loaded = list(self._loaded)
@@ -84,7 +84,7 @@ class Models:
 
     def add(self, path: str, name: str) -> ModelState:
         """Copies a file that its own user named into the models folder."""
-        from boltzformer import registry
+        from boltzformer.weights import registry
 
         if not self._own_files:
             raise CheckpointError("This backend opens no files of its computer: import the model there.")
@@ -93,7 +93,7 @@ class Models:
         return ModelState(about.path.stem, history.data, about.parameters, False, metrics=dict(history.metrics))
 
     def _path(self, name: str) -> Path:
-        from boltzformer import checkpoint, registry
+        from boltzformer.weights import checkpoint, registry
 
         if name == "default" or name in registry.registered():
             return checkpoint.resolve(name)

@@ -13,16 +13,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from boltzformer import checkpoint
-from boltzformer.checkpoint import UNTRAINED, Checkpoint, History
-from boltzformer.convert import clip
-from boltzformer.convert.archive import Contents, opened
-from boltzformer.convert.card import write_card
-from boltzformer.convert.tables import LAYOUTS, UNEXPLAINED, Layout, complaints
 from boltzformer.errors import CheckpointError, ConfigError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import TableTokenizer
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import UNTRAINED, Checkpoint, History
+from boltzformer.weights.convert import clip
+from boltzformer.weights.convert.archive import Contents, opened
+from boltzformer.weights.convert.card import write_card
+from boltzformer.weights.convert.tables import LAYOUTS, UNEXPLAINED, Layout, complaints
 
 ENOUGH = 0.2
 """A file so like a layout is held against it, name by name; one less alike is of another kind."""

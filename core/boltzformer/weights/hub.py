@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from boltzformer.convert.card import licence_in
-from boltzformer.download import Received, Remote, Unreachable, download, matches
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder
+from boltzformer.weights.convert.card import licence_in
+from boltzformer.weights.download import Received, Remote, Unreachable, download, matches
 
 # Before the hub's library is loaded anywhere: it would tell the hub which programs run here.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from boltzformer.checkpoint import Checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 LICENCE = re.compile(r"^licen[cs]e(?:_name|_link)?\s*:\s*(.+?)\s*$", re.MULTILINE)

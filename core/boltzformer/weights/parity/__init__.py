@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from boltzformer.errors import CheckpointError
-from boltzformer.parity.golden import Golden, Made
-from boltzformer.parity.models import MODELS
-from boltzformer.parity.parts import PARTS
-from boltzformer.parity.steps import STEPS
+from boltzformer.weights.parity.golden import Golden, Made
+from boltzformer.weights.parity.models import MODELS
+from boltzformer.weights.parity.parts import PARTS
+from boltzformer.weights.parity.steps import STEPS
 
 
 @dataclass(frozen=True)

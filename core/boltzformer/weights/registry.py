@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boltzformer import checkpoint, hub
 from boltzformer.atomic import flush
-from boltzformer.checkpoint import Checkpoint
-from boltzformer.convert import Origin, Report, convert
-from boltzformer.convert.card import card_of, licence_in
-from boltzformer.download import Received
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder, model_file
 from boltzformer.model.config import ModelConfig
+from boltzformer.weights import checkpoint, hub
+from boltzformer.weights.checkpoint import Checkpoint
+from boltzformer.weights.convert import Origin, Report, convert
+from boltzformer.weights.convert.card import card_of, licence_in
+from boltzformer.weights.download import Received
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 

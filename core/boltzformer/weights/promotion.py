@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from boltzformer import checkpoint
 from boltzformer.atomic import replacing, write_text
-from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.home import folder, model_file
-from boltzformer.registry import demand_name
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
+from boltzformer.weights.registry import demand_name
 
 GATE = "gate.json"
 

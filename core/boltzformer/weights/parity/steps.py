@@ -14,7 +14,7 @@ from boltzformer.image.geometry import Array, Grid
 from boltzformer.image.slicing import SlicePlan, axis_by_shape
 from boltzformer.masks import postprocess
 from boltzformer.model.config import GRAY_MEAN, GRAY_STD, ModelConfig
-from boltzformer.parity.golden import Golden, Made
+from boltzformer.weights.parity.golden import Golden, Made
 
 Config = Mapping[str, Any]
 

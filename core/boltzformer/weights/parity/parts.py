@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boltzformer.checkpoint import fill
 from boltzformer.model.config import (
     FocalConfig,
     HieraConfig,
@@ -23,7 +22,8 @@ from boltzformer.model.losses import edge_target, gated_loss, overlap_loss, resi
 from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.text import TextEncoder
-from boltzformer.parity.golden import Golden, Made
+from boltzformer.weights.checkpoint import fill
+from boltzformer.weights.parity.golden import Golden, Made
 
 STRIDES = (4, 8, 16, 32)
 Config = Mapping[str, Any]

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boltzformer.checkpoint import fill
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.config import DecoderConfig, ModelConfig
 from boltzformer.model.decoder import Decoded, Decoder, Way
 from boltzformer.model.text import TextState, reference_padding
-from boltzformer.parity.golden import Golden, Made
-from boltzformer.parity.parts import (
+from boltzformer.weights.checkpoint import fill
+from boltzformer.weights.parity.golden import Golden, Made
+from boltzformer.weights.parity.parts import (
     class_embedding,
     focal_config,
     hiera_config,
@@ -23,7 +23,7 @@ from boltzformer.parity.parts import (
     recorded,
     text_config,
 )
-from boltzformer.parity.steps import packed_slices
+from boltzformer.weights.parity.steps import packed_slices
 
 WAYS: tuple[tuple[str, Way | None], ...] = (("dense", "dense"), ("fast", None))
 

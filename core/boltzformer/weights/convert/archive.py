@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from boltzformer.convert.pickles import LARGEST, Malformed, Stored, decoded
 from boltzformer.errors import CheckpointError
+from boltzformer.weights.convert.pickles import LARGEST, Malformed, Stored, decoded
 
 DTYPES = {
     "FloatStorage": torch.float32,

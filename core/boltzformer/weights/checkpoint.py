@@ -75,7 +75,7 @@ def resolve(model: str | Path) -> Path:
     if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
         return model_file(model)
     if isinstance(model, str) and not Path(model).exists():
-        from boltzformer import registry  # which stands on this module
+        from boltzformer.weights import registry
 
         return registry.on_hub(model) or Path(model)
     return Path(model)
