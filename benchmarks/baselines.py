@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from boltzformer import io
 from boltzformer.corpus import Corpus
-from boltzformer.devices import choose
+from boltzformer.engine.devices import choose
 from boltzformer.evaluate import Answers, Asked, Given, draw_absent, evaluate
 from boltzformer.image.resampling import resize
 from boltzformer.image.slicing import SlicePlan, to_int8

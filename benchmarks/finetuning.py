@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzformer.devices import choose
-from boltzformer.engine import Engine
+from boltzformer.engine.devices import choose
+from boltzformer.engine.engine import Engine
+from boltzformer.engine.provenance import own_gate
 from boltzformer.finetune.asking import Case, asked, macro
 from boltzformer.finetune.gate import interval
 from boltzformer.finetune.lessons import pictures_of
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, read_manifest, read_split
-from boltzformer.provenance import own_gate
 from boltzformer.weights import checkpoint
 
 MASKS, LEAST_GROUPS = 10, 5

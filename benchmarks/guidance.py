@@ -40,7 +40,7 @@ from torch import Tensor
 
 import boltzformer
 from boltzformer import Guidance
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.image.guidance import STRENGTH, WIDTH
 from boltzformer.model import boltzmann
 

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 import boltzformer
 from boltzformer import Prediction, Volume, io
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.masks.objects import pieces
 

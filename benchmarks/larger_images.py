@@ -31,7 +31,7 @@ from held_back import (
 
 import boltzformer
 from boltzformer import Region
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.model.extrapolation import BETA, Extrapolation
 
 SMALL = 0.01

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import boltzformer
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from boltzformer.model import config as presets
 from boltzformer.model.boltzformer import BoltzFormer

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from storage_orders import ORDERS, stored
 
 from boltzformer import BoltzFormerError, Grid, Guidance, Region, SlicePlan, Window
+from boltzformer.engine.obeying import obeyed
 from boltzformer.image.geometry import Array
 from boltzformer.image.guidance import Hint, HintBox, HintPoint, as_guidance, check, hint
-from boltzformer.obeying import obeyed
 
 GRID = Grid.from_lps((7, 20, 30), np.diag([0.8, 0.8, 3.0, 1.0]))
 

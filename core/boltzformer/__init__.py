@@ -40,9 +40,9 @@ _HOME = {
     "Dataset": "dataset",
     "Job": "client",
     "Session": "client",
-    "Engine": "engine",
-    "load": "engine",
-    "segment": "engine",
+    "Engine": "engine.engine",
+    "load": "engine.engine",
+    "segment": "engine.engine",
     "io": "io",
 }
 
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from boltzformer.client import Job as Job
     from boltzformer.client import Session as Session
     from boltzformer.dataset import Dataset as Dataset
-    from boltzformer.engine import Engine as Engine
-    from boltzformer.engine import load as load
-    from boltzformer.engine import segment as segment
+    from boltzformer.engine.engine import Engine as Engine
+    from boltzformer.engine.engine import load as load
+    from boltzformer.engine.engine import segment as segment
     from boltzformer.errors import BackendError as BackendError
     from boltzformer.errors import BoltzFormerError as BoltzFormerError
     from boltzformer.errors import CheckpointError as CheckpointError

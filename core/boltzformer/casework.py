@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.devices import Place
-from boltzformer.engine import Engine, Happening
+from boltzformer.engine.devices import Place
+from boltzformer.engine.engine import Engine, Happening
+from boltzformer.engine.reproduce import reproduce
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
@@ -24,7 +25,6 @@ from boltzformer.knowledge.card import Card
 from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.postprocess import smoothed
 from boltzformer.masks.probability import probabilities, spread
-from boltzformer.reproduce import reproduce
 from boltzformer.request import FOUND, Request
 from boltzformer.show import Show
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume

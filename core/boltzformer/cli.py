@@ -18,8 +18,8 @@ import boltzformer
 from boltzformer import io, machine, manage
 from boltzformer.casework import Casework
 from boltzformer.dataset_cli import dataset
-from boltzformer.devices import choose
-from boltzformer.engine import load
+from boltzformer.engine.devices import choose
+from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune.adapters import join_command

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from boltzformer import report
-from boltzformer.engine import Engine, load
+from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
 from boltzformer.knowledge.absent import Listed

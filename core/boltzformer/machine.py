@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.image.geometry import Grid
 from boltzformer.types import Volume
 

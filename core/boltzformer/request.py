@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.devices import Place
+from boltzformer.engine.devices import Place
+from boltzformer.engine.provenance import hash_of_voxels
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import PLANES, Grid
 from boltzformer.image.guidance import Guidance, Voxel
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Point, Region
 from boltzformer.io.cases import FORMATS
-from boltzformer.provenance import hash_of_voxels
 from boltzformer.types import Prompt, Volume, as_prompts
 from boltzformer.weights.checkpoint import Checkpoint
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
-from boltzformer.engine import Engine, load
+from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Array
 from boltzformer.knowledge.card import Card

@@ -9,8 +9,8 @@ from typing import Any
 
 from boltzformer import io
 from boltzformer.casework import Casework
-from boltzformer.devices import Place, choose
-from boltzformer.engine import Engine, load
+from boltzformer.engine.devices import Place, choose
+from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import find_cases
 from boltzformer.show import Show

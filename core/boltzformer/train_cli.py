@@ -13,8 +13,9 @@ from typing import Annotated
 import torch
 import typer
 
-from boltzformer import __version__, devices
+from boltzformer import __version__
 from boltzformer.corpus import Corpus
+from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.manifest import part_of, read_manifest, read_split

@@ -5,7 +5,7 @@ import torch
 from serving import MODEL
 
 from boltzformer import BoltzFormerError, Session
-from boltzformer.devices import use_cores
+from boltzformer.engine.devices import use_cores
 from boltzformer.io.phantom import BRIGHT, Phantom
 
 

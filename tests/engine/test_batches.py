@@ -9,12 +9,12 @@ from phantom_model import PHANTOM_MODEL
 
 import boltzformer
 from boltzformer import Adjusted, Prediction, SliceResult
-from boltzformer.answering import Question
-from boltzformer.devices import Place, choose
+from boltzformer.engine.answering import Question
+from boltzformer.engine.devices import Place, choose
+from boltzformer.engine.memory import Effort
+from boltzformer.engine.provenance import hash_of_logits
+from boltzformer.engine.run import Run, one_after_another
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from boltzformer.memory import Effort
-from boltzformer.provenance import hash_of_logits
-from boltzformer.run import Run, one_after_another
 from boltzformer.types import Prompt
 
 ORDER = [7, 6, 8, 5, 9]

@@ -10,9 +10,9 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 import boltzformer
-from boltzformer.devices import Place, choose
+from boltzformer.engine.devices import Place, choose
+from boltzformer.engine.memory import Effort, is_out_of_memory
 from boltzformer.io.phantom import BRIGHT, Phantom
-from boltzformer.memory import Effort, is_out_of_memory
 
 
 def test_auto_says_why() -> None:

@@ -12,13 +12,13 @@ from storage_orders import ORDERS, stored
 
 import boltzformer
 from boltzformer import Adjusted, BoltzFormerError, Guidance, Prediction, Region, Volume
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
+from boltzformer.engine.provenance import hash_of_logits
+from boltzformer.engine.reproduce import reproduce
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from boltzformer.model.text import ByteTokenizer
-from boltzformer.provenance import hash_of_logits
-from boltzformer.reproduce import reproduce
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 

@@ -6,10 +6,10 @@ import torch
 
 import boltzformer
 from boltzformer import Prediction
-from boltzformer.answering import Question, Sample, sample
+from boltzformer.engine.answering import Question, Sample, sample
+from boltzformer.engine.provenance import hash_of_logits
 from boltzformer.image.slicing import to_int8
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from boltzformer.provenance import hash_of_logits
 from boltzformer.types import Prompt
 
 SOME = [2, 7, 8, 11]

@@ -8,8 +8,8 @@ import pytest
 
 import boltzformer
 from boltzformer import Adjusted, BoltzFormerError, Prediction, Region
+from boltzformer.engine.reproduce import reproduce
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from boltzformer.reproduce import reproduce
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from finetune_runs import annotated, command, run
 
 from boltzformer.dataset import Dataset
-from boltzformer.engine import load
+from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune.lessons import read_lessons
 from boltzformer.review import Unseen, doubts, unseen

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.corpus import Picture
-from boltzformer.devices import Place
-from boltzformer.engine import Engine
+from boltzformer.engine.devices import Place
+from boltzformer.engine.engine import Engine
 from boltzformer.image.geometry import Grid
 from boltzformer.masks.probability import probabilities
 from boltzformer.metrics import dice

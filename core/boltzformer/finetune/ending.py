@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.finetune import adapters, gate, keeping, report
 from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, replies
 from boltzformer.finetune.folder import DONE, MODEL, Folder

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from boltzformer.corpus import Picture
-from boltzformer.engine import Engine
+from boltzformer.engine.engine import Engine
 from boltzformer.finetune.asking import Case, cases_of, replies
 from boltzformer.finetune.lessons import read_pictures
 

@@ -6,7 +6,8 @@ import time
 
 import torch
 
-from boltzformer import devices
+from boltzformer.engine import devices
+from boltzformer.engine.provenance import own_gate
 from boltzformer.finetune import report
 from boltzformer.finetune.asking import asked, engine_with, replies
 from boltzformer.finetune.lessons import Lessons
@@ -15,7 +16,6 @@ from boltzformer.finetune.options import Frozen
 from boltzformer.finetune.prompts import with_learnt
 from boltzformer.finetune.replay import Reference, check, mini, remember
 from boltzformer.finetune.sampling import Pool
-from boltzformer.provenance import own_gate
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint
 

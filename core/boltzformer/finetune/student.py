@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from boltzformer.engine.memory import is_out_of_memory
 from boltzformer.finetune.sampling import Taught
-from boltzformer.memory import is_out_of_memory
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
 from boltzformer.model.losses import cross_entropy, dice, edge_target, resize_logits

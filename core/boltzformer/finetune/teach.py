@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from boltzformer import devices
+from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.finetune import gate, report, settling
 from boltzformer.finetune.asking import asked, engine_with, macro, replies

@@ -12,8 +12,8 @@ from boltzformer.protocol import ModelState
 from boltzformer.server.limits import Limits
 
 if TYPE_CHECKING:
-    from boltzformer.engine import Engine
-    from boltzformer.features import FeatureCache
+    from boltzformer.engine.engine import Engine
+    from boltzformer.engine.features import FeatureCache
 
 # torch takes seconds to import: it is first touched on the worker thread, while images are already arriving.
 
@@ -30,8 +30,8 @@ class Models:
 
     def engine(self, name: str) -> Engine:
         """The engine of this model, loaded if it is not; those not used for longest make room."""
-        from boltzformer.engine import load
-        from boltzformer.features import FeatureCache
+        from boltzformer.engine.engine import load
+        from boltzformer.engine.features import FeatureCache
         from boltzformer.weights import checkpoint
 
         path = self._path(name)

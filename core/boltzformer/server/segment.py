@@ -103,7 +103,7 @@ class SegmentJob:
         return event
 
     def _prepared(self) -> Iterator[Event]:
-        from boltzformer.run import check_slices, outwards  # brings torch along: only here, on the worker thread
+        from boltzformer.engine.run import check_slices, outwards  # brings torch along: only here, on the worker thread
 
         r, volume = self._request, self._stored.volume
         engine = self._models.engine(r.model)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from boltzformer import __version__
-from boltzformer.answering import Question
-from boltzformer.devices import Place
+from boltzformer.engine.answering import Question
+from boltzformer.engine.devices import Place
 from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from boltzformer.devices import Place
+from boltzformer.engine.devices import Place
 from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from boltzformer.engine import Engine, Happening
+from boltzformer.engine.engine import Engine, Happening
+from boltzformer.engine.provenance import hash_of_voxels, software
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.provenance import hash_of_voxels, software
 from boltzformer.types import Adjusted, Prediction, Prompt, Volume
 
 

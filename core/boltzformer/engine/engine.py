@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from boltzformer import provenance
-from boltzformer.answering import Question, answer, energies_of
-from boltzformer.devices import Place, choose, use_cores
+from boltzformer.engine import provenance
+from boltzformer.engine.answering import Question, answer, energies_of
+from boltzformer.engine.devices import Place, choose, use_cores
+from boltzformer.engine.features import FeatureCache, Scope, one_by_one
+from boltzformer.engine.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
+from boltzformer.engine.noise import noise_for
+from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
-from boltzformer.features import FeatureCache, Scope, one_by_one
 from boltzformer.image.guidance import Guidance, Hint, hint
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
-from boltzformer.noise import noise_for
-from boltzformer.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.types import (
     Adjusted,
     LookTrace,

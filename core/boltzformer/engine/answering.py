@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from boltzformer.engine.noise import Draw, noise_for
+from boltzformer.engine.obeying import obeyed
 from boltzformer.image.guidance import Guidance, Hint
 from boltzformer.image.slicing import to_int8
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Energies
 from boltzformer.model.text import TextState
-from boltzformer.noise import Draw, noise_for
-from boltzformer.obeying import obeyed
 from boltzformer.types import FLOOR, Prompt, SliceResult
 
 

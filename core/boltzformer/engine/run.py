@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from boltzformer.answering import Question
+from boltzformer.engine.answering import Question
+from boltzformer.engine.memory import Effort
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, as_guidance, check
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.memory import Effort
 from boltzformer.model.boltzformer import ImageState
 from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted, Prompt, SliceResult, Volume

@@ -1,0 +1,1 @@
+"""From an image and prompts to answers, slice by slice."""
