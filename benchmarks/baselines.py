@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from boltzformer import io
-from boltzformer.corpus import Corpus
 from boltzformer.engine.devices import choose
 from boltzformer.evaluate import Answers, Asked, Given, draw_absent, evaluate
 from boltzformer.image.resampling import resize
@@ -32,10 +31,11 @@ from boltzformer.image.slicing import SlicePlan, to_int8
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe, read_recipe
+from boltzformer.learn.train import Batch, batch_of, fast_half, rate_at
 from boltzformer.model.losses import cross_entropy, dice
-from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.summary import summary
-from boltzformer.train import Batch, batch_of, fast_half, rate_at
 from boltzformer.types import Volume
 
 CELLS = 32

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
-from boltzformer.recipe import Recipe, read_recipe
+from boltzformer.learn.recipe import Recipe, read_recipe
 
 LAWS: dict[str, dict[str, object]] = {
     "boltzmann": {},

@@ -26,11 +26,11 @@ import torch
 from boltzformer.engine.devices import choose
 from boltzformer.engine.engine import Engine
 from boltzformer.engine.provenance import own_gate
-from boltzformer.finetune.asking import Case, asked, macro
-from boltzformer.finetune.gate import interval
-from boltzformer.finetune.lessons import pictures_of
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, read_manifest, read_split
+from boltzformer.learn.finetune.asking import Case, asked, macro
+from boltzformer.learn.finetune.gate import interval
+from boltzformer.learn.finetune.lessons import pictures_of
 from boltzformer.weights import checkpoint
 
 MASKS, LEAST_GROUPS = 10, 5

@@ -24,21 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzformer.finetune.features import Features
-from boltzformer.finetune.modes import MODES, Mode, keeps_features, prepare
-from boltzformer.finetune.need import predict
-from boltzformer.finetune.options import Options
-from boltzformer.finetune.replay import mini
-from boltzformer.finetune.sampling import Pool, batch_of
-from boltzformer.finetune.student import Student
+from boltzformer.learn.finetune.features import Features
+from boltzformer.learn.finetune.modes import MODES, Mode, keeps_features, prepare
+from boltzformer.learn.finetune.need import predict
+from boltzformer.learn.finetune.options import Options
+from boltzformer.learn.finetune.replay import mini
+from boltzformer.learn.finetune.sampling import Pool, batch_of
+from boltzformer.learn.finetune.student import Student
+from boltzformer.learn.recipe import Recipe
+from boltzformer.learn.train import fast_half
+from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import biomedparse_v2
 from boltzformer.model.text import TableTokenizer
-from boltzformer.recipe import Recipe
-from boltzformer.train import fast_half
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History
-from boltzformer.words import token_table
 
 CPU = torch.device("cpu")
 

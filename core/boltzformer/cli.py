@@ -22,11 +22,11 @@ from boltzformer.engine.devices import choose
 from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate_cli import evaluate_command
-from boltzformer.finetune.adapters import join_command
 from boltzformer.finetune_cli import finetune_command
 from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
-from boltzformer.mean import mean_command
+from boltzformer.learn.finetune.adapters import join_command
+from boltzformer.learn.mean import mean_command
 from boltzformer.proof_cli import bench, parity
 from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from boltzformer.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
+from boltzformer.learn.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
 from boltzformer.types import Progress
 
 BEGAN = time.monotonic()

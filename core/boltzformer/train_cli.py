@@ -14,13 +14,13 @@ import torch
 import typer
 
 from boltzformer import __version__
-from boltzformer.corpus import Corpus
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
-from boltzformer.recipe import read_recipe
-from boltzformer.training_run import Plan, RunFolder, begin, go_on, hash_of
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import read_recipe
+from boltzformer.learn.training_run import Plan, RunFolder, begin, go_on, hash_of
 from boltzformer.types import Progress
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History

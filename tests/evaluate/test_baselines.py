@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from boltzformer import Volume
-from boltzformer.corpus import Corpus
 from boltzformer.evaluate import Asked
 from boltzformer.image.geometry import Grid
 from boltzformer.knowledge.manifest import Row
-from boltzformer.recipe import Recipe
-from boltzformer.train import batch_of
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe
+from boltzformer.learn.train import batch_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/baselines.py"
 

@@ -11,7 +11,7 @@ from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.card_text import markdown
 from boltzformer.knowledge.manifest import Row
-from boltzformer.mean import mean
+from boltzformer.learn.mean import mean
 from boltzformer.publish import publish
 from boltzformer.report import sha256_of
 from boltzformer.weights import checkpoint

@@ -7,13 +7,13 @@ import torch
 from finetune_runs import MINI, manifest
 
 from boltzformer.knowledge.manifest import read_manifest
+from boltzformer.learn.recipe import read_recipe
+from boltzformer.learn.training_run import configured
+from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TableTokenizer
-from boltzformer.recipe import read_recipe
-from boltzformer.training_run import configured
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
-from boltzformer.words import token_table
 
 SMALL = Path(__file__).parents[1] / "train" / "small.toml"
 

@@ -12,18 +12,18 @@ import torch
 from finetune_runs import ENVIRONMENT, MINI
 from torch import Tensor
 
-from boltzformer.finetune.asking import Case
-from boltzformer.finetune.gate import Compared, judge, threshold
-from boltzformer.finetune.lessons import read_lessons, read_pictures
-from boltzformer.finetune.modes import prepare
-from boltzformer.finetune.options import in_rounds
-from boltzformer.finetune.replay import Remembered
-from boltzformer.finetune.sampling import Pool, Taught, batch_of, swapped
-from boltzformer.finetune.student import Student, parts, taught_loss
+from boltzformer.learn.finetune.asking import Case
+from boltzformer.learn.finetune.gate import Compared, judge, threshold
+from boltzformer.learn.finetune.lessons import read_lessons, read_pictures
+from boltzformer.learn.finetune.modes import prepare
+from boltzformer.learn.finetune.options import in_rounds
+from boltzformer.learn.finetune.replay import Remembered
+from boltzformer.learn.finetune.sampling import Pool, Taught, batch_of, swapped
+from boltzformer.learn.finetune.student import Student, parts, taught_loss
+from boltzformer.learn.recipe import Recipe, read_recipe
+from boltzformer.learn.train import rate_at
 from boltzformer.model.boltzformer import Answer
 from boltzformer.model.losses import gated_loss, overlap_loss
-from boltzformer.recipe import Recipe, read_recipe
-from boltzformer.train import rate_at
 from boltzformer.weights import checkpoint
 
 
@@ -203,14 +203,14 @@ import sys, torch
 from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from boltzformer.finetune.together import Together
-from boltzformer.finetune.lessons import read_lessons
-from boltzformer.finetune.modes import prepare
-from boltzformer.finetune.sampling import Pool, batch_of
-from boltzformer.finetune import student
-from boltzformer.finetune.student import Student
+from boltzformer.learn.finetune.together import Together
+from boltzformer.learn.finetune.lessons import read_lessons
+from boltzformer.learn.finetune.modes import prepare
+from boltzformer.learn.finetune.sampling import Pool, batch_of
+from boltzformer.learn.finetune import student
+from boltzformer.learn.finetune.student import Student
 from boltzformer.weights import checkpoint
-from boltzformer.recipe import read_recipe
+from boltzformer.learn.recipe import read_recipe
 student.LETTER = 100_000  # gradients in several messages
 torch.set_num_threads(1)
 team = Together.of_environment()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from boltzformer.finetune import Finished, Options, finetune
+from boltzformer.learn.finetune import Finished, Options, finetune
 from boltzformer.types import Progress
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other

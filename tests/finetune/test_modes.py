@@ -9,11 +9,11 @@ from finetune_runs import command, run
 from torch import Tensor
 
 from boltzformer.errors import CheckpointError
-from boltzformer.finetune import adapters
-from boltzformer.finetune.modes import prepare
-from boltzformer.finetune.need import predict
-from boltzformer.finetune.options import Options
-from boltzformer.finetune.prompts import phrases_of, with_learnt
+from boltzformer.learn.finetune import adapters
+from boltzformer.learn.finetune.modes import prepare
+from boltzformer.learn.finetune.need import predict
+from boltzformer.learn.finetune.options import Options
+from boltzformer.learn.finetune.prompts import phrases_of, with_learnt
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import LearntPhrases
 from boltzformer.weights import checkpoint

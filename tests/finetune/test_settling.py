@@ -7,16 +7,16 @@ import torch
 from finetune_runs import manifest
 from torch import Tensor
 
-from boltzformer.finetune.deciding import decide
-from boltzformer.finetune.lessons import read_lessons
-from boltzformer.finetune.modes import is_claim
-from boltzformer.finetune.options import Frozen, Options
-from boltzformer.finetune.replay import check, mini
-from boltzformer.finetune.settling import ALLOWED, FIRST, Settled, lost, on_the_way, settle
-from boltzformer.finetune.starting import Start
-from boltzformer.finetune.student import Student
-from boltzformer.finetune.together import Together
 from boltzformer.knowledge.card import Card
+from boltzformer.learn.finetune.deciding import decide
+from boltzformer.learn.finetune.lessons import read_lessons
+from boltzformer.learn.finetune.modes import is_claim
+from boltzformer.learn.finetune.options import Frozen, Options
+from boltzformer.learn.finetune.replay import check, mini
+from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, lost, on_the_way, settle
+from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.student import Student
+from boltzformer.learn.finetune.together import Together
 from boltzformer.weights import checkpoint
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import boltzformer
-from boltzformer.corpus import Corpus
 from boltzformer.knowledge.manifest import Row, read_manifest
-from boltzformer.recipe import Recipe, read_recipe
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe, read_recipe
 
 MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"

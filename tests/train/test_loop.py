@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boltzformer.corpus import Corpus
 from boltzformer.knowledge.manifest import Row
-from boltzformer.recipe import Recipe, read_recipe
-from boltzformer.train import Trainer, batch_of, fit, rate_at
-from boltzformer.training_run import Plan, RunFolder, begin
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe, read_recipe
+from boltzformer.learn.train import Trainer, batch_of, fit, rate_at
+from boltzformer.learn.training_run import Plan, RunFolder, begin
 
 CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "losses.json"

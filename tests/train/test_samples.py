@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boltzformer.augment import Look, Strength, look_at, paste, regrade, spread
-from boltzformer.corpus import Corpus, Picture, band, not_here
 from boltzformer.knowledge.manifest import Row
+from boltzformer.learn.augment import Look, Strength, look_at, paste, regrade, spread
+from boltzformer.learn.corpus import Corpus, Picture, band, not_here
 
 
 def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:

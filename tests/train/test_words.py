@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boltzformer.learn.words import token_table
 from boltzformer.model.text import TableTokenizer
-from boltzformer.words import token_table
 
 TABLE = token_table(["MS lesion in brain MRI", "left ventricle in cardiac MRI", "lung nodule"], 300)
 

@@ -195,7 +195,7 @@ class Errands:
 
 def _demand_sense(request: FinetuneRequest) -> None:
     """Options that fit together and a model that can be read: said here, before a process has loaded anything."""
-    from boltzformer.finetune.options import Options
+    from boltzformer.learn.finetune.options import Options
     from boltzformer.weights import checkpoint
 
     asked = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "targets")}

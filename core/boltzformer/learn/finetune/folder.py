@@ -14,8 +14,8 @@ from torch import Tensor
 
 from boltzformer.atomic import write_text
 from boltzformer.errors import BoltzFormerError
-from boltzformer.finetune.options import Frozen
-from boltzformer.training_run import Plan, RunFolder
+from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.training_run import Plan, RunFolder
 
 CONFIG, MODEL, DONE = "config.json", "model.safetensors", "done.json"
 

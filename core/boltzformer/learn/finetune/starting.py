@@ -8,14 +8,14 @@ import torch
 
 from boltzformer.engine import devices
 from boltzformer.engine.provenance import own_gate
-from boltzformer.finetune import report
-from boltzformer.finetune.asking import asked, engine_with, replies
-from boltzformer.finetune.lessons import Lessons
-from boltzformer.finetune.modes import prepare
-from boltzformer.finetune.options import Frozen
-from boltzformer.finetune.prompts import with_learnt
-from boltzformer.finetune.replay import Reference, check, mini, remember
-from boltzformer.finetune.sampling import Pool
+from boltzformer.learn.finetune import report
+from boltzformer.learn.finetune.asking import asked, engine_with, replies
+from boltzformer.learn.finetune.lessons import Lessons
+from boltzformer.learn.finetune.modes import prepare
+from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.finetune.prompts import with_learnt
+from boltzformer.learn.finetune.replay import Reference, check, mini, remember
+from boltzformer.learn.finetune.sampling import Pool
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint
 

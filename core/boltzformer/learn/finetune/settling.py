@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from boltzformer.finetune.asking import asked, engine_with, macro
-from boltzformer.finetune.modes import is_claim
-from boltzformer.finetune.options import Frozen
-from boltzformer.finetune.sampling import batch_of
-from boltzformer.finetune.starting import Start
-from boltzformer.finetune.student import Student
+from boltzformer.learn.finetune.asking import asked, engine_with, macro
+from boltzformer.learn.finetune.modes import is_claim
+from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.finetune.sampling import batch_of
+from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.student import Student
 
 ALLOWED = 0.01
 """The other targets' macro Dice may fall by so much: half of what the gate lets pass."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.finetune.modes import MODES, Mode, keeps_features
+from boltzformer.learn.finetune.modes import MODES, Mode, keeps_features
+from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.model.config import ModelConfig
-from boltzformer.recipe import Recipe, read_recipe
 
 CHECKS = 4
 """So many validations in a run, the last at its end."""

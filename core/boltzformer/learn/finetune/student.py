@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from boltzformer.engine.memory import is_out_of_memory
-from boltzformer.finetune.sampling import Taught
+from boltzformer.learn.finetune.sampling import Taught
+from boltzformer.learn.recipe import Recipe
+from boltzformer.learn.train import Batch, Trainer, key
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
 from boltzformer.model.losses import cross_entropy, dice, edge_target, resize_logits
 from boltzformer.model.text import TextState
-from boltzformer.recipe import Recipe
-from boltzformer.train import Batch, Trainer, key
 
 LETTER = 8_000_000
 """So many numbers, or a few more, go to the other processes at once."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.corpus import Picture
 from boltzformer.engine.devices import Place
 from boltzformer.engine.engine import Engine
 from boltzformer.image.geometry import Grid
+from boltzformer.learn.corpus import Picture
 from boltzformer.masks.probability import probabilities
 from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer

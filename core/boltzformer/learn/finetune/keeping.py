@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from boltzformer import __version__
-from boltzformer.finetune.adapters import merged
-from boltzformer.finetune.lessons import Lessons
-from boltzformer.finetune.options import Frozen
 from boltzformer.knowledge.card import TAUGHT_GROUPS, Card, Target, split_in_words
+from boltzformer.learn.finetune.adapters import merged
+from boltzformer.learn.finetune.lessons import Lessons
+from boltzformer.learn.finetune.options import Frozen
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History, is_half

@@ -10,15 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from boltzformer.engine.engine import Engine
-from boltzformer.finetune import adapters, gate, keeping, report
-from boltzformer.finetune.asking import Case, asked, cases_of, engine_with, replies
-from boltzformer.finetune.folder import DONE, MODEL, Folder
-from boltzformer.finetune.options import Frozen
-from boltzformer.finetune.replay import Reference
-from boltzformer.finetune.settling import settle
-from boltzformer.finetune.starting import Start
-from boltzformer.finetune.student import Student
 from boltzformer.knowledge.card import Card
+from boltzformer.learn.finetune import adapters, gate, keeping, report
+from boltzformer.learn.finetune.asking import Case, asked, cases_of, engine_with, replies
+from boltzformer.learn.finetune.folder import DONE, MODEL, Folder
+from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.finetune.replay import Reference
+from boltzformer.learn.finetune.settling import settle
+from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.student import Student
 
 OWN = 12
 """So many pictures that taught are asked again, for the threshold."""

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from boltzformer import augment
-from boltzformer.corpus import Corpus
+from boltzformer.learn import augment
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Noise
 from boltzformer.model.losses import cross_entropy, dice, gated_loss
 from boltzformer.model.text import TextState
-from boltzformer.recipe import Recipe
 from boltzformer.types import Progress
 
 

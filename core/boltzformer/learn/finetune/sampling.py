@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzformer import augment
-from boltzformer.augment import Look
-from boltzformer.corpus import Picture
-from boltzformer.finetune.features import Features
-from boltzformer.finetune.replay import Remembered
 from boltzformer.knowledge.absent import family
-from boltzformer.recipe import Recipe
-from boltzformer.train import Batch, key
+from boltzformer.learn import augment
+from boltzformer.learn.augment import Look
+from boltzformer.learn.corpus import Picture
+from boltzformer.learn.finetune.features import Features
+from boltzformer.learn.finetune.replay import Remembered
+from boltzformer.learn.recipe import Recipe
+from boltzformer.learn.train import Batch, key
 
 SIDES = {"left": "right", "right": "left"}
 EMPTY_SHARE = 0.25

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boltzformer.corpus import Picture
 from boltzformer.engine.engine import Engine
-from boltzformer.finetune.asking import Case, cases_of, replies
-from boltzformer.finetune.lessons import read_pictures
+from boltzformer.learn.corpus import Picture
+from boltzformer.learn.finetune.asking import Case, cases_of, replies
+from boltzformer.learn.finetune.lessons import read_pictures
 
 FAINT = 26
 """Of 255: below, a teacher's mask is taken as empty."""

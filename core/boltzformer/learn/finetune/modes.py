@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.finetune.adapters import adapt
-from boltzformer.finetune.prompts import learnt_parameter
+from boltzformer.learn.finetune.adapters import adapt
+from boltzformer.learn.finetune.prompts import learnt_parameter
 from boltzformer.model.boltzformer import BoltzFormer
 
 Mode = Literal["existence", "decoder", "lora", "full"]

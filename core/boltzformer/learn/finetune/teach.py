@@ -14,20 +14,20 @@ import torch
 
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
-from boltzformer.finetune import gate, report, settling
-from boltzformer.finetune.asking import asked, engine_with, macro, replies
-from boltzformer.finetune.board import Board
-from boltzformer.finetune.deciding import by_mode, decide, planned
-from boltzformer.finetune.ending import finish
-from boltzformer.finetune.features import Features
-from boltzformer.finetune.folder import DONE, MODEL, Folder
-from boltzformer.finetune.lessons import Lessons, read_lessons
-from boltzformer.finetune.modes import keeps_features
-from boltzformer.finetune.options import CHECKS, Frozen, Options, in_rounds
-from boltzformer.finetune.sampling import batch_of
-from boltzformer.finetune.starting import Start
-from boltzformer.finetune.student import Student
-from boltzformer.finetune.together import Together
+from boltzformer.learn.finetune import gate, report, settling
+from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies
+from boltzformer.learn.finetune.board import Board
+from boltzformer.learn.finetune.deciding import by_mode, decide, planned
+from boltzformer.learn.finetune.ending import finish
+from boltzformer.learn.finetune.features import Features
+from boltzformer.learn.finetune.folder import DONE, MODEL, Folder
+from boltzformer.learn.finetune.lessons import Lessons, read_lessons
+from boltzformer.learn.finetune.modes import keeps_features
+from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds
+from boltzformer.learn.finetune.sampling import batch_of
+from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.student import Student
+from boltzformer.learn.finetune.together import Together
 from boltzformer.types import Progress
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint

@@ -22,18 +22,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boltzformer.atomic import flush, write_text
-from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.manifest import Row
+from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.recipe import Recipe
+from boltzformer.learn.train import Trainer, fit
+from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, default
 from boltzformer.model.text import TableTokenizer
-from boltzformer.recipe import Recipe
-from boltzformer.train import Trainer, fit
 from boltzformer.types import Progress
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
-from boltzformer.words import token_table
 
 STATE = "state-"
 SUMS = "sha256.json"

@@ -11,15 +11,15 @@ import torch
 
 from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError, OutOfMemory
-from boltzformer.finetune.lessons import Lessons
-from boltzformer.finetune.modes import MEANING, MODES, Mode
-from boltzformer.finetune.need import Predicted, available, matrix_speed, predict
-from boltzformer.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options, in_rounds
-from boltzformer.finetune.prompts import new_targets, phrases_of
-from boltzformer.finetune.replay import mini
-from boltzformer.finetune.together import Together
 from boltzformer.knowledge.card import Card
-from boltzformer.train import fast_half
+from boltzformer.learn.finetune.lessons import Lessons
+from boltzformer.learn.finetune.modes import MEANING, MODES, Mode
+from boltzformer.learn.finetune.need import Predicted, available, matrix_speed, predict
+from boltzformer.learn.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options, in_rounds
+from boltzformer.learn.finetune.prompts import new_targets, phrases_of
+from boltzformer.learn.finetune.replay import mini
+from boltzformer.learn.finetune.together import Together
+from boltzformer.learn.train import fast_half
 from boltzformer.weights.checkpoint import Checkpoint
 
 ROOM = 0.9

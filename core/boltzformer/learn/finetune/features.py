@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boltzformer import augment
-from boltzformer.augment import Look, Strength
-from boltzformer.corpus import Picture
+from boltzformer.learn import augment
+from boltzformer.learn.augment import Look, Strength
+from boltzformer.learn.corpus import Picture
+from boltzformer.learn.train import key
 from boltzformer.model.boltzformer import BoltzFormer
-from boltzformer.train import key
 
 VERSIONS = 4
 """Of each new picture; remembered ones are kept as they are."""

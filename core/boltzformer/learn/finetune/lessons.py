@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from boltzformer import io
-from boltzformer.corpus import Picture, mask_of
 from boltzformer.dataset import Case, Dataset
 from boltzformer.dataset.holding import ENOUGH_GROUPS
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.geometry import Array
 from boltzformer.knowledge.manifest import Row, read_manifest, read_split
+from boltzformer.learn.corpus import Picture, mask_of
 
 HELD_BACK = 5
 """One patient in so many validates where nobody drew a split."""

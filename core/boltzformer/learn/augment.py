@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boltzformer.corpus import Picture
 from boltzformer.knowledge.absent import empty_window
+from boltzformer.learn.corpus import Picture
 from boltzformer.masks.objects import pieces
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from boltzformer.augment import Strength
 from boltzformer.errors import ConfigError
+from boltzformer.learn.augment import Strength
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.atomic import write_bytes
-from boltzformer.corpus import Picture
-from boltzformer.finetune.asking import Reply
-from boltzformer.finetune.folder import Folder
-from boltzformer.finetune.lessons import Lessons
-from boltzformer.finetune.options import Frozen
+from boltzformer.learn.corpus import Picture
+from boltzformer.learn.finetune.asking import Reply
+from boltzformer.learn.finetune.folder import Folder
+from boltzformer.learn.finetune.lessons import Lessons
+from boltzformer.learn.finetune.options import Frozen
 
 SHOWN = 6
 SIDE = 220

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.corpus import band
-from boltzformer.finetune.asking import Case, macro
+from boltzformer.learn.corpus import band
+from boltzformer.learn.finetune.asking import Case, macro
 
 TOLERANCE = 0.02
 """The macro over the other taught targets may fall by so much."""
