@@ -25,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from boltzformer import io
 from boltzformer.engine.devices import choose
-from boltzformer.evaluate import Answers, Asked, Given, draw_absent, evaluate
+from boltzformer.evaluate.evaluate import Answers, Asked, Given, draw_absent, evaluate
+from boltzformer.evaluate.summary import summary
 from boltzformer.image.resampling import resize
 from boltzformer.image.slicing import SlicePlan, to_int8
 from boltzformer.knowledge.absent import Listed
@@ -35,7 +36,6 @@ from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.learn.train import Batch, batch_of, fast_half, rate_at
 from boltzformer.model.losses import cross_entropy, dice
-from boltzformer.summary import summary
 from boltzformer.types import Volume
 
 CELLS = 32

@@ -21,6 +21,8 @@ from boltzformer.dataset_cli import dataset
 from boltzformer.engine.devices import choose
 from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate.publish import publish_command
+from boltzformer.evaluate.review import review_command
 from boltzformer.evaluate_cli import evaluate_command
 from boltzformer.finetune_cli import finetune_command
 from boltzformer.io.cases import FORMATS
@@ -28,9 +30,7 @@ from boltzformer.knowledge import suggestions
 from boltzformer.learn.finetune.adapters import join_command
 from boltzformer.learn.mean import mean_command
 from boltzformer.proof_cli import bench, parity
-from boltzformer.publish import publish_command
 from boltzformer.request import Request, repeated, series_number
-from boltzformer.review import review_command
 from boltzformer.runs import engine_of, place_like, run_all
 from boltzformer.show import Show
 from boltzformer.train_cli import train

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from boltzformer import report
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
+from boltzformer.evaluate import report
+from boltzformer.evaluate.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
+from boltzformer.evaluate.summary import summary
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.show import Show
-from boltzformer.summary import summary
 
 
 def evaluate_command(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from boltzformer.evaluate import by_image
+from boltzformer.evaluate.evaluate import by_image
 from boltzformer.knowledge.absent import LEAST, Listed, draw, empty_window, family
 from boltzformer.knowledge.manifest import Row, read_manifest
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from boltzformer import Volume
-from boltzformer.evaluate import Asked
+from boltzformer.evaluate.evaluate import Asked
 from boltzformer.image.geometry import Grid
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.corpus import Corpus

@@ -8,12 +8,12 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.evaluate.publish import publish
+from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.card_text import markdown
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.mean import mean
-from boltzformer.publish import publish
-from boltzformer.report import sha256_of
 from boltzformer.weights import checkpoint
 
 

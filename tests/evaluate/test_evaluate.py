@@ -16,13 +16,13 @@ from processes import ended
 
 from boltzformer import Volume, io, load
 from boltzformer.cli import run
-from boltzformer.evaluate import answers_of, cut, evaluate
+from boltzformer.evaluate.evaluate import answers_of, cut, evaluate
+from boltzformer.evaluate.metrics import dice
 from boltzformer.image.geometry import Grid
 from boltzformer.io.phantom import Phantom
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import read_manifest
-from boltzformer.metrics import dice
 from boltzformer.types import LabelMap
 from boltzformer.weights import checkpoint
 

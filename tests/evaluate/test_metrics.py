@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from boltzformer.metrics import TOLERANCE, Objects, auroc, border, dice, objects
+from boltzformer.evaluate.metrics import TOLERANCE, Objects, auroc, border, dice, objects
 
 masks = arrays(bool, (12, 14))
 

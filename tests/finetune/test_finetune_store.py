@@ -9,8 +9,8 @@ from finetune_runs import annotated, command, run
 from boltzformer.dataset import Dataset
 from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.evaluate.review import Unseen, doubts, unseen
 from boltzformer.learn.finetune.lessons import read_lessons
-from boltzformer.review import Unseen, doubts, unseen
 from boltzformer.weights import checkpoint
 from boltzformer.weights.promotion import history_of, promote, roll_back
 

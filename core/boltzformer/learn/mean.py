@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from boltzformer.errors import CheckpointError
-from boltzformer.report import sha256_of
+from boltzformer.evaluate.report import sha256_of
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from boltzformer.engine.devices import Place
 from boltzformer.engine.engine import Engine
+from boltzformer.evaluate.metrics import dice
 from boltzformer.image.geometry import Grid
 from boltzformer.learn.corpus import Picture
 from boltzformer.masks.probability import probabilities
-from boltzformer.metrics import dice
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.types import Prediction, Volume
 from boltzformer.weights.checkpoint import Checkpoint

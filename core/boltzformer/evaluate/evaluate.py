@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.engine.engine import Engine
 from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate.metrics import Border, Objects, border, dice, objects
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of
 from boltzformer.knowledge.absent import Absent, Candidate, Listed, draw
 from boltzformer.knowledge.absent import Window as Cut
 from boltzformer.knowledge.manifest import Row
-from boltzformer.metrics import Border, Objects, border, dice, objects
 from boltzformer.types import LabelMap, Prediction, Volume
 
 Kind = Literal["present", "empty", "easy", "hard"]

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from boltzformer.atomic import replacing, write_text
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.card_text import markdown
-from boltzformer.report import sha256_of
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History
 

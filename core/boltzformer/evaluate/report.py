@@ -16,7 +16,7 @@ import numpy as np
 
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate import Answers, Asked, Scored, truth_of
+from boltzformer.evaluate.evaluate import Answers, Asked, Scored, truth_of
 from boltzformer.knowledge.absent import Absent
 from boltzformer.masks import pictures
 

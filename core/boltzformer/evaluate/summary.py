@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.evaluate import Scored
+from boltzformer.evaluate.evaluate import Scored
+from boltzformer.evaluate.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
 from boltzformer.image.geometry import Array
-from boltzformer.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
 
 SMALL = 0.01
 """Objects below this share of the image are small."""

@@ -1,0 +1,1 @@
+"""How good a model is: asked as a user would, scored, reported."""
