@@ -20,8 +20,8 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session
+from boltzformer.cli.train_cli import NEVER
 from boltzformer.io.samples import sample
-from boltzformer.train_cli import NEVER
 from boltzformer.weights import checkpoint
 from napari_boltzformer.widget import BoltzFormerDock
 

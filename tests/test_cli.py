@@ -14,7 +14,7 @@ from phantom_model import PHANTOM_MODEL
 from safetensors.torch import load_file, save_file
 
 from boltzformer import io
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 MODEL = str(PHANTOM_MODEL)

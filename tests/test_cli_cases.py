@@ -14,7 +14,7 @@ from image_files import write_series
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.io.cases import STORY, find_cases, slugs
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.masks.objects import pieces

@@ -9,7 +9,7 @@ import pytest
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 LOW = ("--threshold", 0.01, "--slices", "6:11")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from phantom_model import PHANTOM_MODEL
 
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.home import folder, home
 from boltzformer.io.phantom import BRIGHT
 

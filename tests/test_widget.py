@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 
 import boltzformer
 from boltzformer import Session, io
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.exporting import export_to
 from napari_boltzformer.widget import BoltzFormerDock

@@ -14,7 +14,7 @@ def main() -> None:
         )
         sys.exit(2)
     try:
-        from boltzformer.cli import run
+        from boltzformer.cli.cli import run
 
         sys.exit(run(sys.argv[1:]))
     except KeyboardInterrupt:  # while the libraries load

@@ -8,7 +8,7 @@ import pytest
 from annotated import SHAPE, annotate, image
 
 from boltzformer import LabelMap, io
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.dataset import Dataset
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from processes import ended
 
 from boltzformer import Volume, io, load
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.evaluate.evaluate import answers_of, cut, evaluate
 from boltzformer.evaluate.metrics import dice
 from boltzformer.image.geometry import Grid

@@ -13,7 +13,7 @@ from finetune_runs import ENVIRONMENT, command, manifest, run
 from PIL import Image
 from processes import ended
 
-from boltzformer.cli import run as cli
+from boltzformer.cli.cli import run as cli
 from boltzformer.dataset import Dataset
 from boltzformer.knowledge.card import Card
 from boltzformer.weights import checkpoint

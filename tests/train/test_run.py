@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import ended
 
-from boltzformer import cli
+from boltzformer.cli import cli
 from boltzformer.knowledge.card import Card
 from boltzformer.weights import checkpoint
 

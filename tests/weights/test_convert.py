@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from synthetic import lightning, random_state
 
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig

@@ -20,7 +20,7 @@ CARD = b"---\nlicense: other\nlicense_name: research-only\n---\n# The origin\nRe
 
 WATCHED = """
 import sys, threading
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 
 def anonymous():
     with open("/proc/self/status") as file:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import Bomb, lightning
 
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.errors import CheckpointError
 from boltzformer.weights.convert.archive import opened
 from boltzformer.weights.convert.pickles import LARGEST, Inert, Malformed, decoded

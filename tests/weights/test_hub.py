@@ -9,7 +9,7 @@ import pytest
 from hub_server import COMMIT, Hub, sha256
 
 import boltzformer
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.errors import CheckpointError
 from boltzformer.weights import checkpoint, hub, registry
 from boltzformer.weights.download import Received

@@ -155,7 +155,7 @@ class Errands:
                 with (place / LINES).open("ab") as lines, (place / SAID).open("wb") as said:
                     arguments = [*request.arguments(), "--json", *more]
                     process = subprocess.Popen(
-                        [sys.executable, "-m", "boltzformer.server.errand", str(output), *arguments],
+                        [sys.executable, "-m", "boltzformer.cli.errand", str(output), *arguments],
                         stdin=subprocess.DEVNULL,
                         stdout=lines,
                         stderr=said,

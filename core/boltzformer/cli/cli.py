@@ -15,25 +15,26 @@ import torch
 import typer
 
 import boltzformer
-from boltzformer import io, machine, manage
-from boltzformer.casework import Casework
-from boltzformer.dataset_cli import dataset
+from boltzformer import io
+from boltzformer.cli import machine, manage
+from boltzformer.cli.casework import Casework
+from boltzformer.cli.dataset_cli import dataset
+from boltzformer.cli.evaluate_cli import evaluate_command
+from boltzformer.cli.finetune_cli import finetune_command
+from boltzformer.cli.proof_cli import bench, parity
+from boltzformer.cli.request import Request, repeated, series_number
+from boltzformer.cli.runs import engine_of, place_like, run_all
+from boltzformer.cli.show import Show
+from boltzformer.cli.train_cli import train
 from boltzformer.engine.devices import choose
 from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.publish import publish_command
 from boltzformer.evaluate.review import review_command
-from boltzformer.evaluate_cli import evaluate_command
-from boltzformer.finetune_cli import finetune_command
 from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.learn.finetune.adapters import join_command
 from boltzformer.learn.mean import mean_command
-from boltzformer.proof_cli import bench, parity
-from boltzformer.request import Request, repeated, series_number
-from boltzformer.runs import engine_of, place_like, run_all
-from boltzformer.show import Show
-from boltzformer.train_cli import train
 from boltzformer.weights import checkpoint
 from boltzformer.weights.promotion import lineage_command, promote_command, rollback_command
 

@@ -1,4 +1,4 @@
-"""`python -m boltzformer.server.errand FOLDER COMMAND…`: a command as a process of its own, which outlives all others.
+"""`python -m boltzformer.cli.errand FOLDER COMMAND…`: a command as a process of its own, which outlives all others.
 
 It holds a lock in the folder from its first moment to its last, however it ends: so it is found again by whoever looks.
 """
@@ -34,7 +34,7 @@ def run_errand(place: Path, arguments: Sequence[str]) -> int:
         os.nice(max(0, NICENESS - os.nice(0)))
     code = 1
     try:
-        from boltzformer.cli import run  # brings torch along
+        from boltzformer.cli.cli import run  # brings torch along
 
         code = run(arguments)
     except SystemExit as left:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from boltzformer.cli.show import Show
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import report
@@ -18,7 +19,6 @@ from boltzformer.evaluate.summary import summary
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
-from boltzformer.show import Show
 
 
 def evaluate_command(

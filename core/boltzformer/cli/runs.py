@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from boltzformer import io
-from boltzformer.casework import Casework
+from boltzformer.cli.casework import Casework
+from boltzformer.cli.show import Show
 from boltzformer.engine.devices import Place, choose
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import find_cases
-from boltzformer.show import Show
 from boltzformer.weights.checkpoint import Checkpoint
 
 NOT_THE_SAME, SOME_FAILED = 1, 3

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
+from boltzformer.cli.request import FOUND, Request
+from boltzformer.cli.show import Show
 from boltzformer.engine.devices import Place
 from boltzformer.engine.engine import Engine, Happening
 from boltzformer.engine.reproduce import reproduce
@@ -25,8 +27,6 @@ from boltzformer.knowledge.card import Card
 from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.postprocess import smoothed
 from boltzformer.masks.probability import probabilities, spread
-from boltzformer.request import FOUND, Request
-from boltzformer.show import Show
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
 from boltzformer.weights.checkpoint import Checkpoint
 
