@@ -31,7 +31,7 @@ from boltzformer.knowledge.manifest import Row, read_manifest, read_split
 from boltzformer.learn.finetune.asking import Case, asked, macro
 from boltzformer.learn.finetune.gate import interval
 from boltzformer.learn.finetune.lessons import pictures_of
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 
 MASKS, LEAST_GROUPS = 10, 5
 DRAWS = (0, 1, 2)
@@ -100,13 +100,13 @@ def others(rows: tuple[Row, ...], held: frozenset[str], task: Task, taught: froz
 
 
 def scored(model: str | Path, rows: list[Row]) -> tuple[list[Case], float]:
-    loaded, about = checkpoint.load(model)
+    loaded, about = registry.load(model)
     return asked(Engine(loaded, about, choose("cpu")), pictures_of(rows)), own_gate(about)
 
 
 def one_draw(options: argparse.Namespace, rows: tuple[Row, ...], task: Task, seed: int) -> dict[str, Any]:
     held = read_split(options.data.with_name("split.json"))
-    card = Card.of(checkpoint.read(checkpoint.resolve(options.model)).history.notes)
+    card = Card.of(checkpoint.read(registry.resolve(options.model)).history.notes)
     teach, test = draw(rows, task, seed)
     folder = options.output / f"{task.target.replace(' ', '-')}-{task.source}-{seed}"
     manifest = write_manifest(teach, folder / "data" / "manifest.jsonl")

@@ -37,7 +37,7 @@ from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import biomedparse_v2
 from boltzformer.model.text import TableTokenizer
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint, History
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 
 def model_of(name: str) -> tuple[BoltzFormer, Checkpoint]:
     if name != "biomedparse_v2":
-        return checkpoint.load(name)
+        return registry.load(name)
     torch.manual_seed(0)
     config = biomedparse_v2()
     table = token_table({text for p in mini() for texts in p.prompts.values() for text in texts}, 1024)

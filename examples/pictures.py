@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 from boltzformer import Session
 from boltzformer.cli.train_cli import NEVER
 from boltzformer.io.samples import sample
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from napari_boltzformer.widget import BoltzFormerDock
 
 PICTURES = Path(__file__).parents[1] / "docs"
@@ -76,7 +76,7 @@ def main() -> None:
             PICTURES / "looks.gif", save_all=True, append_images=small[1:], duration=BEAT_MS, loop=0, optimize=True
         )
     viewer.close()
-    about = {"model": checkpoint.read(checkpoint.resolve("default")).sha256, "case": sample().facts["case_id"]}
+    about = {"model": checkpoint.read(registry.resolve("default")).sha256, "case": sample().facts["case_id"]}
     (PICTURES / "pictures.json").write_text(json.dumps(about, indent=1) + "\n")
     for file in sorted(PICTURES.glob("*.*")):
         typer.echo(f"{file.relative_to(PICTURES.parent)} {file.stat().st_size}")

@@ -18,7 +18,7 @@ from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import tiny
 from boltzformer.model.text import TableTokenizer
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import History
 
 
@@ -247,7 +247,7 @@ def test_a_damaged_description_is_refused_or_harmless(whole, tmp_path, data):
 
 
 def test_default_is_the_model_that_the_package_carries() -> None:
-    about = checkpoint.read(checkpoint.resolve("default"))
+    about = checkpoint.read(registry.resolve("default"))
     assert about.path == Path(boltzformer.__file__).parent / "assets" / "default.safetensors"
     assert about.history.name
     assert about.history.data  # every place that names the model says what it was trained on

@@ -1,9 +1,10 @@
-"""Imports point one way, and what a viewer loads stays light."""
+"""Imports point one way, no two files wait for each other, and what a viewer loads stays light."""
 
 import ast
-import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,72 +12,96 @@ import pytest
 import boltzformer
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer")
-TORCH_FREE = [
-    ROOT / "core/boltzformer" / name
-    for name in [
-        "__init__.py",
-        "atomic.py",
-        "errors.py",
-        "types.py",
-        "image/geometry.py",
-        "image/intensity.py",
-        "io",
-        "image/slicing.py",
-        "image/region.py",
-        "image/packing.py",
-        "image/resampling.py",
-        "masks/postprocess.py",
-        "masks/probability.py",
-        "knowledge/vocabulary.py",
-        "image/guidance.py",
-        "protocol",
-        "client",
-        "image/hashing.py",
-        "io/phantom.py",
-        "io/samples.py",
-        "masks/pictures.py",
-        "home.py",
-        "masks/objects.py",
-        "masks/lesions.py",
-        "knowledge/suggestions.py",
-        "knowledge/manifest.py",
-        "knowledge/absent.py",
-        "knowledge/card.py",
-        "knowledge/card_text.py",
-        "image/hashing.py",
-        "dataset",
-        "io/cases.py",
-    ]
-]
+HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer", "vtk")
+LIGHT = (
+    *(("errors", "atomic", "home", "version"), ("image",), ("types",), ("masks", "knowledge"), ("io",), ("protocol",)),
+    ("dataset", "client"),
+)
+"""Rooms of the core that a viewer may load, in the order in which they may import: each only from those before."""
+WITH_TORCH = ("model", "weights", "engine", "evaluate", "learn", "server", "cli", "__main__")
+"""The rest, one by one behind the light ones."""
+RANK = {room: place for place, rooms in enumerate((*LIGHT, *((room,) for room in WITH_TORCH))) for room in rooms}
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level names of all modules that a file imports, wherever it does so."""
-    names: set[str] = set()
+@cache
+def files() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a folder's `__init__` by the folder's."""
+    found = {}
+    for package in (ROOT / "core/boltzformer", ROOT / "napari_boltzformer"):
+        for path in sorted(package.rglob("*.py")):
+            name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imported(name: str) -> Iterator[str]:
+    """What a module imports, wherever it does so: functions and type hints included."""
+    path = files()[name]
+    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*parts[: len(parts) + 1 - node.level], *filter(None, [node.module])])
+            base = base if node.level else node.module or ""
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in files() else base
 
 
-def files_of(place: Path) -> list[Path]:
-    return sorted(place.rglob("*.py")) if place.is_dir() else [place]
+@cache
+def graph() -> dict[str, set[str]]:
+    """Our own modules, and which of our own each imports."""
+    return {name: {other for other in imported(name) if other in files() and other != name} for name in files()}
 
 
-@pytest.mark.parametrize("place", TORCH_FREE, ids=lambda p: p.name)
-def test_files_that_a_client_loads_import_neither_torch_nor_a_viewer(place: Path) -> None:
-    for file in files_of(place):
-        assert not imported(file) & set(HEAVY), file
+def reached(name: str) -> set[str]:
+    """Whatever is loaded with a module, of our own."""
+    seen: set[str] = set()
+    todo = list(graph()[name])
+    while todo:
+        if (one := todo.pop()) not in seen:
+            seen.add(one)
+            todo += graph()[one]
+    return seen
 
 
-@pytest.mark.parametrize("file", files_of(ROOT / "napari_boltzformer"), ids=lambda p: p.name)
-def test_the_plugin_never_imports_torch_or_the_engine(file: Path) -> None:
-    text = file.read_text("utf-8")
-    assert "torch" not in imported(file)
-    assert not re.search(r"\bboltzformer\.(model|engine|train|server|cli|checkpoint)\b", text)
+def room(name: str) -> str:
+    """The folder or flat file of the core that a module belongs to."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_no_two_files_of_the_core_import_each_other_however_far_around() -> None:
+    assert [name for name in files() if name.startswith("boltzformer") and name in reached(name)] == []
+
+
+@pytest.mark.parametrize("here", RANK)
+def test_a_room_imports_only_from_rooms_before_it(here: str) -> None:
+    wrong = {
+        (name, other)
+        for name in files()
+        if name.startswith("boltzformer.") and room(name) == here
+        for other in graph()[name]
+        if room(other) != here and (not room(other) or RANK[room(other)] >= RANK[here])
+    }
+    assert wrong == set()
+
+
+def test_every_room_of_the_core_has_its_place_in_the_order() -> None:
+    assert {room(name) for name in files() if name.startswith("boltzformer.")} == set(RANK)
+
+
+@pytest.mark.parametrize("here", [room for rooms in LIGHT for room in rooms])
+def test_what_a_viewer_may_load_imports_neither_torch_nor_a_viewer(here: str) -> None:
+    for name in files():
+        if name.startswith("boltzformer.") and room(name) == here:
+            assert not {other.split(".")[0] for other in imported(name)} & set(HEAVY), name
+
+
+def test_the_plugin_never_imports_torch_or_the_engine() -> None:
+    for name in files():
+        if name.startswith("napari_boltzformer"):
+            assert "torch" not in {other.split(".")[0] for other in imported(name)}, name
+            assert not {room(other) for other in imported(name) if other.startswith("boltzformer.")} & set(WITH_TORCH)
 
 
 def test_import_is_light_and_every_public_name_is_there() -> None:

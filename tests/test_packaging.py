@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +29,7 @@ def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> No
 
 def test_the_pictures_show_the_shipped_model() -> None:
     about = json.loads((ROOT / "docs/pictures.json").read_text("utf-8"))
-    assert about["model"] == checkpoint.read(checkpoint.resolve("default")).sha256, "make pictures"
+    assert about["model"] == checkpoint.read(registry.resolve("default")).sha256, "make pictures"
     for name in re.findall(r"\]\((docs/[^)]+)\)", (ROOT / "README.md").read_text("utf-8")):
         assert (ROOT / name).is_file()
 

@@ -6,7 +6,9 @@ Names are loaded when first used: `import boltzformer` alone stays fast and need
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from boltzformer.version import VERSION
+
+__version__ = VERSION
 
 _HOME = {
     "Adjusted": "types",

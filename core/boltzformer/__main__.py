@@ -21,5 +21,11 @@ def main() -> None:
         sys.exit(130)
 
 
+def finetune() -> None:
+    """`boltzformer-finetune …`, which is `boltzformer finetune …`."""
+    sys.argv[1:1] = ["finetune"]
+    main()
+
+
 if __name__ == "__main__":
     main()

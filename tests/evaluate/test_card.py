@@ -14,7 +14,7 @@ from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.card_text import markdown
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.mean import mean
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 
 
 def rows(target: str, groups: int, modality: str = "MRI") -> list[Row]:
@@ -136,7 +136,7 @@ def test_a_mean_of_models_lies_between_them_and_names_them(tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="at least two"):
         mean([made.path], tmp_path / "alone.safetensors")
     with pytest.raises(CheckpointError, match="built otherwise"):
-        mean([checkpoint.resolve("default"), made.path], tmp_path / "other.safetensors")
+        mean([registry.resolve("default"), made.path], tmp_path / "other.safetensors")
 
 
 def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.types import LabelMap
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 
@@ -155,7 +155,7 @@ def test_absent_prompts_are_drawn_from_the_card_and_from_windows(
     ]
     polyps = [type(taught)(**{**vars(one), "modality": "endoscopy"}) for one in polyps]
     card = Card.made(polyps, polyps, split="none", run={})
-    model, _ = checkpoint.load("default")
+    model, _ = registry.load("default")
     checkpoint.save(tmp_path / "m.safetensors", model, checkpoint.History("m", notes=card.notes()))
     command = ["evaluate", str(data.parent / "present.jsonl"), "--model", str(tmp_path / "m.safetensors")]
     assert run([*command, "-o", str(tmp_path / "out"), "--min-masks", "1", "--json"]) == 0

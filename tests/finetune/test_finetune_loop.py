@@ -236,7 +236,7 @@ team.wait()
 def test_two_processes_do_what_one_does_at_twice_the_batch(tmp_path: Path, data: Path, base: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(Path(__file__).parents[1]), base=str(base), data=str(data)))
-    paths = [str(Path(checkpoint.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(checkpoint.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
     alone = subprocess.run(
         [sys.executable, script, tmp_path / "one"], env=environment, capture_output=True, text=True, check=False

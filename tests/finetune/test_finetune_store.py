@@ -11,7 +11,7 @@ from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.evaluate.review import Unseen, doubts, unseen
 from boltzformer.learn.finetune.lessons import read_lessons
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.promotion import history_of, promote, roll_back
 
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other
@@ -55,7 +55,7 @@ def test_a_run_from_the_store_ends_in_a_model_that_can_be_promoted_and_rolled_ba
     (folder / "model.safetensors").write_bytes(base.read_bytes())
     promote(folder, "mine", note="second")
     assert [one["note"] for one in history_of("mine")] == ["first", "second"]
-    assert checkpoint.read(checkpoint.resolve("mine")).sha256 == checkpoint.read(base).sha256
+    assert checkpoint.read(registry.resolve("mine")).sha256 == checkpoint.read(base).sha256
     assert roll_back("mine").sha256 == first.sha256
     assert [one["note"] for one in history_of("mine")] == ["first"]
 

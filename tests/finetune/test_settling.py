@@ -17,7 +17,7 @@ from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, lost, o
 from boltzformer.learn.finetune.starting import Start
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 
 
 def begun(source: Path, model: Path, **options: object) -> tuple[Start, Frozen, Student]:
@@ -42,7 +42,7 @@ def shaken(student: Student, strength: float) -> dict[str, Tensor]:
 
 @pytest.mark.slow
 def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_path: Path) -> None:
-    start, frozen, student = begun(manifest(tmp_path, ("cell nucleus",)), checkpoint.resolve("default"))
+    start, frozen, student = begun(manifest(tmp_path, ("cell nucleus",)), registry.resolve("default"))
     taught = shaken(student, 0.1)
     before = lost(start, student, on_the_way(student, taught, FIRST))
     settled = settle(start, frozen, student, taught)
@@ -82,7 +82,7 @@ def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
 
 def test_what_a_run_is_judged_by_is_of_patients_that_nothing_learns_from() -> None:
     assert not {one.group for one in check()} & {one.group for one in mini()}
-    taught = Card.of(checkpoint.read(checkpoint.resolve("default")).history.notes)
+    taught = Card.of(checkpoint.read(registry.resolve("default")).history.notes)
     assert taught is not None
     for pictures in (check(), mini()):
         shown = {name for one in pictures for name in one.masks}

@@ -47,7 +47,7 @@ def test_any_text_has_words_between_start_and_end(words, text):
 
 
 def test_the_table_is_there_with_origin_and_licence():
-    place = Path(clip.__file__).parents[1] / "assets" / "clip"
+    place = Path(clip.__file__).parents[2] / "assets" / "clip"
     assert "MIT License" in (place / "LICENSE").read_text("utf-8")
     assert "open_clip_torch" in (place / "ORIGIN.md").read_text("utf-8")
     assert len((place / "merges.txt").read_text("utf-8").splitlines()) == 48894

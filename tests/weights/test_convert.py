@@ -220,7 +220,7 @@ def test_a_file_of_other_sizes_is_imported_with_its_configuration_and_used_by_na
     assert "licence: CC0-1.0" in said
     assert "registered 'mine'" in said
     assert "Licence: CC0-1.0." in registry.registered()["mine"].with_suffix(".md").read_text()
-    assert checkpoint.load("mine")[1].config == config
+    assert registry.load("mine")[1].config == config
     assert run(["models", "remove", "mine"]) == 0
     assert not any(registry.registered().values())
 

@@ -12,7 +12,7 @@ from synthetic import lightning, random_state
 
 from boltzformer.home import model_file
 from boltzformer.model.config import biomedparse_v2
-from boltzformer.weights import checkpoint
+from boltzformer.weights import registry
 
 KEYS = json.loads((Path(__file__).parents[1] / "keys" / "biomedparse_v2.json").read_text())
 WEIGHTS = 4 * sum(torch.Size(shape).numel() for shape in KEYS.values())
@@ -64,7 +64,7 @@ def test_the_published_layout_is_downloaded_converted_and_verified_within_its_me
     peak = int(ended.stdout.split()[-1])
     assert peak <= 1.5 * WEIGHTS, f"{peak / 1e9:.2f} GB for {WEIGHTS / 1e9:.2f} GB of weights"
     source.unlink()
-    model, about = checkpoint.load("biomedparse-v2")
+    model, about = registry.load("biomedparse-v2")
     assert about.config == biomedparse_v2()
     assert about.history.licence == "other, research-only"
     assert "Research use only." in model_file("biomedparse-v2").with_suffix(".md").read_text()

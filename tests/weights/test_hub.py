@@ -11,7 +11,7 @@ from hub_server import COMMIT, Hub, sha256
 import boltzformer
 from boltzformer.cli.cli import run
 from boltzformer.errors import CheckpointError
-from boltzformer.weights import checkpoint, hub, registry
+from boltzformer.weights import hub, registry
 from boltzformer.weights.download import Received
 from boltzformer.weights.hub import Spot, spot_of
 
@@ -80,7 +80,7 @@ def test_an_existing_path_is_never_looked_for_on_the_hub(server, small_model, tm
     monkeypatch.chdir(tmp_path)
     Path("clinic").mkdir()
     Path("clinic/liver").write_bytes(small_model)
-    assert checkpoint.resolve("clinic/liver") == Path("clinic/liver")
+    assert registry.resolve("clinic/liver") == Path("clinic/liver")
     assert server.requests == []
 
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import torch
 import typer
 
-import boltzformer
 from boltzformer import io
 from boltzformer.cli import machine, manage
 from boltzformer.cli.casework import Casework
@@ -35,6 +34,7 @@ from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.learn.finetune.adapters import join_command
 from boltzformer.learn.mean import mean_command
+from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint
 from boltzformer.weights.promotion import lineage_command, promote_command, rollback_command
 
@@ -219,7 +219,7 @@ def info(
         cost = machine.measured(engine)
         peak = "" if cost.peak_mb is None else f", {cost.peak_mb:.0f} MB at most for the whole process"
         facts = {
-            "boltzformer": boltzformer.__version__,
+            "boltzformer": VERSION,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "device": machine.device_in_words(engine),
@@ -270,7 +270,7 @@ def serve(
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        print(boltzformer.__version__)
+        print(VERSION)
         raise typer.Exit
 
 

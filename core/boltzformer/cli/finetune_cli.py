@@ -160,11 +160,3 @@ def _result(event: Finished) -> str:
     share = facts.get("share of what was learnt", 1.0)
     walked = f"; {share:.0%} of what was learnt is kept, for the sake of the other targets" if share < 1 else ""
     return f"{event.model}\n{verdict}{walked}"
-
-
-def main() -> None:
-    """`boltzformer-finetune …`"""
-    from boltzformer.__main__ import main as door
-
-    sys.argv[1:1] = ["finetune"]
-    door()

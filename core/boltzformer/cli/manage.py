@@ -17,9 +17,9 @@ from boltzformer.home import FOLDERS, folder, size_of
 from boltzformer.knowledge import card_text
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.weights import checkpoint, hub, registry
+from boltzformer.weights.cards import UNSTATED
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.convert import Origin, Report, convert, read_config
-from boltzformer.weights.convert.card import UNSTATED
 from boltzformer.weights.download import Received
 from boltzformer.weights.registry import Registered
 
@@ -73,7 +73,7 @@ def lines(facts: dict[str, Any]) -> str:
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """Every model that `--model` knows by name."""
-    known = {"default": checkpoint.resolve("default"), **registry.registered()}
+    known = {"default": registry.resolve("default"), **registry.registered()}
     rows: list[dict[str, Any]] = []
     for name, path in known.items():
         try:
@@ -138,7 +138,7 @@ def found(model: str) -> Path:
     fetch = spot is not None and not Path(model).exists() and model not in hub.KNOWN
     if spot is not None and fetch and spot.name not in registry.registered():
         _tell(_watched(registry.get(model)), err=True)
-    return checkpoint.resolve(model)
+    return registry.resolve(model)
 
 
 def _watched(events: Iterator[hub.Offered | Received | hub.Fetched | Registered]) -> Registered:

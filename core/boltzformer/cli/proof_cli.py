@@ -6,12 +6,12 @@ import importlib.util
 import json
 import sys
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import boltzformer
 from boltzformer.errors import BoltzFormerError
 
 bench = typer.Typer(help="Measure this project's claims on this machine (in a source checkout).", no_args_is_help=True)
@@ -46,7 +46,7 @@ def decoder(
     as_json: AsJson = False,
 ) -> None:
     """The decoder's speed against a dense transcription of the released one, as ratios."""
-    script = Path(boltzformer.__file__).parents[2] / "benchmarks" / "decoder.py"
+    script = Path(str(files("boltzformer"))).parents[1] / "benchmarks" / "decoder.py"
     spec = importlib.util.spec_from_file_location("boltzformer_bench_decoder", script)
     if not script.is_file() or spec is None or spec.loader is None:
         raise BoltzFormerError("Benchmarks are not installed: run this in a checkout of the source code.")

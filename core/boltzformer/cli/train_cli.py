@@ -13,7 +13,6 @@ from typing import Annotated
 import torch
 import typer
 
-from boltzformer import __version__
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card, split_in_words
@@ -22,7 +21,8 @@ from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import read_recipe
 from boltzformer.learn.training_run import Plan, RunFolder, begin, go_on, hash_of
 from boltzformer.types import Progress
-from boltzformer.weights import checkpoint
+from boltzformer.version import VERSION
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import History
 
 NEVER = ("ljubljana_ms:19", "openms_patient19")
@@ -54,7 +54,7 @@ def train(
     rows = part_of(usable, read_split(split), "train") if split else usable
     if not rows:
         raise BoltzFormerError(f"{data} has no row to train on whose licence allows it: see its field commercial_use.")
-    start = None if init is None else checkpoint.resolve(init)
+    start = None if init is None else registry.resolve(init)
     parent = "" if start is None else checkpoint.read(start).sha256
     run = RunFolder(output, Plan(made, hash_of(rows), torch.get_num_threads(), parent))
     sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
@@ -76,7 +76,7 @@ def train(
         "data hash": hash_of(rows),
         "device": place.device.type,
         "threads": torch.get_num_threads(),
-        "versions": {"napari-boltzformer": __version__, "torch": torch.__version__},
+        "versions": {"napari-boltzformer": VERSION, "torch": torch.__version__},
     }
     card = Card.made(rows, usable, split=split_in_words(rows, usable, split.name if split else ""), run=told)
     history = History(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
@@ -111,6 +111,12 @@ class Backend:
             self._child.close()
         with suppress(RuntimeError):  # a stream in another thread
             self.http.close()
+
+
+class Connected(Protocol):
+    """Whoever knows the living backend: a session, as jobs and errands see it."""
+
+    def backend(self) -> Backend: ...
 
 
 def sentence_of(response: httpx.Response) -> str:

@@ -8,15 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from boltzformer.client.backend import PATIENCE, Refused
+from boltzformer.client.backend import PATIENCE, Connected, Refused
 from boltzformer.errors import BackendError, BoltzFormerError
 from boltzformer.protocol import ErrandFolder, ErrandState
 from boltzformer.types import Failed, Progress
-
-if TYPE_CHECKING:
-    from boltzformer.client.session import Session
 
 ASK_S = 0.5
 """Seconds between two questions."""
@@ -31,7 +28,7 @@ class Errand:
     The last event is an `ErrandState` that is not running, or `Failed`.
     """
 
-    def __init__(self, session: Session, output: str) -> None:
+    def __init__(self, session: Connected, output: str) -> None:
         self.output = output
         self.state: ErrandState | None = None
         """The last that was handed out."""

@@ -9,18 +9,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-from boltzformer.client.backend import LOST, PATIENCE, RETRY, Backend, Refused, sentence_of
+from boltzformer.client.backend import LOST, PATIENCE, RETRY, Backend, Connected, Refused, sentence_of
 from boltzformer.client.upload import Upload
 from boltzformer.errors import BackendError, BoltzFormerError
 from boltzformer.protocol import SegmentRequest, decode_event, frames
 from boltzformer.types import Cancelled, Event, Failed, Prediction, SliceResult, Started, Volume
-
-if TYPE_CHECKING:
-    from boltzformer.client.session import Session
 
 
 class Job:
@@ -115,7 +112,7 @@ class Job:
 
     # --- on the job's thread -------------------------------------------------------------------------------------
 
-    def _run(self, session: Session, volume: Volume, request: Mapping[str, Any]) -> None:
+    def _run(self, session: Connected, volume: Volume, request: Mapping[str, Any]) -> None:
         """Find or start the backend, upload, ask, listen."""
         try:
             backend = session.backend()

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from boltzformer.client.backend import Backend
 from boltzformer.client.errand import Errand
@@ -23,9 +23,6 @@ from boltzformer.protocol import (
     ModelName,
     PromoteRequest,
 )
-
-if TYPE_CHECKING:
-    from boltzformer.client.session import Session
 
 PathLike = str | Path
 
@@ -116,7 +113,7 @@ class Teaching(ABC):
         return _whole(name) if name.endswith(".safetensors") else name
 
     def _errand(self, output: str, begin: str, request: dict[str, Any]) -> Errand:
-        errand = Errand(cast("Session", self), output)
+        errand = Errand(self, output)
         threading.Thread(target=errand._run, args=(begin, request), name="errand", daemon=True).start()
         return errand
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+import httpx
 import numpy as np
 
 from boltzformer.errors import BackendError
@@ -17,17 +18,20 @@ from boltzformer.image.intensity import Window
 from boltzformer.protocol import NewVolume
 from boltzformer.types import Volume
 
-if TYPE_CHECKING:
-    from boltzformer.client.backend import Backend
-
 SLAB_BYTES = 4_000_000
 """Of one request: large enough to be quick, small enough that a new focus is heard soon."""
+
+
+class Asks(Protocol):
+    """A backend, as far as an upload needs it."""
+
+    def ask(self, method: str, path: str, **content: Any) -> httpx.Response: ...
 
 
 class Upload:
     """Sends in a thread of its own. A connection that is cut goes on with the slices that are missing."""
 
-    def __init__(self, backend: Backend, volume: Volume, axis: int, focus: int | None) -> None:
+    def __init__(self, backend: Asks, volume: Volume, axis: int, focus: int | None) -> None:
         self._backend, self._axis = backend, axis
         self._volume: Volume | None = volume  # until all of it is there
         self._missing = np.ones(volume.grid.shape[axis], np.bool_)

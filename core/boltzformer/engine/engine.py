@@ -35,7 +35,7 @@ from boltzformer.types import (
     Volume,
     as_prompts,
 )
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
 Happening = Started | Adjusted | SliceResult | Prediction
@@ -53,7 +53,7 @@ def load(
     """
     place = choose(device, dtype)
     use_cores()
-    return Engine(*checkpoint.load(model), place, features)
+    return Engine(*registry.load(model), place, features)
 
 
 def segment(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzformer import __version__
 from boltzformer.engine.answering import Question
 from boltzformer.engine.devices import Place
 from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
@@ -18,6 +17,7 @@ from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import GATE, Adjusted, SliceResult, Volume
+from boltzformer.version import VERSION
 from boltzformer.weights.checkpoint import Checkpoint
 
 
@@ -75,7 +75,7 @@ def describe(
 
 def software() -> str:
     """What computed."""
-    return f"napari-boltzformer {__version__}, torch {torch.__version__}, numpy {np.__version__}"
+    return f"napari-boltzformer {VERSION}, torch {torch.__version__}, numpy {np.__version__}"
 
 
 def own_gate(about: Checkpoint) -> float:

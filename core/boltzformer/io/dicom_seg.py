@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import boltzformer
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
@@ -16,6 +15,7 @@ from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, s
 from boltzformer.io.kinds import kind_of
 from boltzformer.knowledge.vocabulary import Code, label_colour, terms_of
 from boltzformer.types import LabelMap
+from boltzformer.version import VERSION
 
 _LABEL_LENGTH = 64  # what DICOM allows for a segment's label
 _REPEATED = (
@@ -80,7 +80,7 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
         instance_number=1,
         manufacturer="napari-boltzformer",
         manufacturer_model_name="BoltzFormer",
-        software_versions=boltzformer.__version__,
+        software_versions=VERSION,
         device_serial_number="0",
         series_description="BoltzFormer segmentation (research use)",
         content_label="SEGMENTATION",
@@ -197,7 +197,7 @@ def _segment(number: int, label: int, name: str) -> Any:
         segmented_property_type=_coded(terms.type),
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="BoltzFormer", version=boltzformer.__version__, family=codes.cid7162.ArtificialIntelligence
+            name="BoltzFormer", version=VERSION, family=codes.cid7162.ArtificialIntelligence
         ),
         anatomic_regions=[_coded(terms.region)] if terms.region else None,
         display_color=highdicom.color.CIELabColor.from_rgb(*(round(255 * v) for v in label_colour(label))),

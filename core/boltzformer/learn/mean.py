@@ -11,7 +11,7 @@ import typer
 
 from boltzformer.errors import CheckpointError
 from boltzformer.evaluate.report import sha256_of
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
 
@@ -19,10 +19,10 @@ def mean(models: Sequence[Path], output: Path) -> Checkpoint:
     """Every weight the mean of theirs; history and card are the last one's, with the hashes of all."""
     if len(models) < 2:
         raise CheckpointError("A mean needs at least two models: give their files.")
-    made, about = checkpoint.load(models[-1])
+    made, about = registry.load(models[-1])
     state = {name: tensor.double() for name, tensor in made.state_dict().items()}
     for path in models[:-1]:
-        other, told = checkpoint.load(path)
+        other, told = registry.load(path)
         if (told.config, told.tokenizer) != (about.config, about.tokenizer):
             raise CheckpointError(f"{path} is built otherwise than {models[-1]}: give trainings of one model.")
         for name, tensor in other.state_dict().items():

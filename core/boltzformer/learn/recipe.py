@@ -128,12 +128,12 @@ PARTS: dict[str, type[Any]] = {
 
 def read_recipe(name: str) -> Recipe:
     """One that ships, by name, or a TOML file."""
-    own = files("boltzformer") / "recipes" / f"{name}.toml"
+    own = files("boltzformer") / "learn" / "recipes" / f"{name}.toml"
     path = Path(str(own)) if own.is_file() else Path(name)
     try:
         return Recipe.from_dict(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
-        known = ", ".join(sorted(Path(one.name).stem for one in (files("boltzformer") / "recipes").iterdir()))
+        known = ", ".join(sorted(Path(one.name).stem for one in (files("boltzformer") / "learn" / "recipes").iterdir()))
         raise ConfigError(f"There is no recipe '{name}': give one of {known}, or the path of a .toml file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The recipe {path} is no TOML ({error}): mend it.") from error

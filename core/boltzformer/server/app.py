@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import (
     ROOT,
@@ -37,6 +36,7 @@ from boltzformer.server.guard import Guard
 from boltzformer.server.hub_routes import about_hub
 from boltzformer.server.refusals import status_of
 from boltzformer.server.volumes import Packing
+from boltzformer.version import VERSION
 
 FRAME = "application/octet-stream"
 Name = Annotated[str, Path(max_length=64)]
@@ -62,7 +62,7 @@ def create_app(backend: Backend, token: str) -> FastAPI:
 
     app = FastAPI(
         title="boltzformer",
-        version=__version__,
+        version=VERSION,
         openapi_url=f"{ROOT}/openapi.json",
         docs_url=None,
         redoc_url=None,

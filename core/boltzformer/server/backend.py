@@ -6,7 +6,6 @@ import time
 from concurrent.futures import Future
 from typing import cast
 
-from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import Health, ModelState, TraceRequest, encode
 from boltzformer.server.downloads import Downloads
@@ -18,6 +17,7 @@ from boltzformer.server.models import Models
 from boltzformer.server.refusals import Conflict
 from boltzformer.server.volumes import Volumes
 from boltzformer.server.work import Call, Worker
+from boltzformer.version import VERSION
 
 
 class Backend:
@@ -42,7 +42,7 @@ class Backend:
         told = cast(Health, self._first.outcome.result()) if self._first.outcome.done() else None
         return Health(
             state=told.state if told else "starting",
-            version=__version__,
+            version=VERSION,
             model=told.model if told else "",
             note=told.note if told else "",
             device=told.device if told else "",
@@ -106,8 +106,8 @@ class Backend:
         try:
             engine = self.models.engine(self.model)
         except BoltzFormerError as error:
-            return Health("failed", __version__, error=str(error))
+            return Health("failed", VERSION, error=str(error))
         except Exception as error:
-            return Health("failed", __version__, error=sentence_about(error))
+            return Health("failed", VERSION, error=sentence_about(error))
         history = engine.about.history
-        return Health("ready", __version__, history.name, history.data, engine.device, engine.why)
+        return Health("ready", VERSION, history.name, history.data, engine.device, engine.why)

@@ -30,6 +30,7 @@ from boltzformer.protocol import (
 from boltzformer.server.errand_files import ASKED, ENDED, LINES, PID, PLACE, SAID
 from boltzformer.server.refusals import Conflict, Forbidden, NotFound
 from boltzformer.server.telling import asked_for, running, state_of
+from boltzformer.weights import registry
 
 Request = FinetuneRequest | EvaluateRequest
 START_SECONDS = 30.0
@@ -201,7 +202,7 @@ def _demand_sense(request: FinetuneRequest) -> None:
     asked = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "targets")}
     Options(Path(request.source), targets=tuple(request.targets), **asked)
     if "/" not in request.model or request.model.endswith(".safetensors"):
-        checkpoint.read(checkpoint.resolve(request.model))  # others lie on the hub, and are fetched by the process
+        checkpoint.read(registry.resolve(request.model))  # others lie on the hub, and are fetched by the process
 
 
 def found_notes(lines: list[dict[str, Any]]) -> list[str]:

@@ -70,7 +70,7 @@ class Models:
         states: list[ModelState] = []
         for name in dict.fromkeys(["default", *registry.registered(), self._first, *loaded]):
             try:
-                about = checkpoint.read(checkpoint.resolve(name))
+                about = checkpoint.read(registry.resolve(name))
                 history = about.history
                 card = dict(history.notes.get(NOTE) or {})
                 states.append(
@@ -93,10 +93,10 @@ class Models:
         return ModelState(about.path.stem, history.data, about.parameters, False, metrics=dict(history.metrics))
 
     def _path(self, name: str) -> Path:
-        from boltzformer.weights import checkpoint, registry
+        from boltzformer.weights import registry
 
         if name == "default" or name in registry.registered():
-            return checkpoint.resolve(name)
+            return registry.resolve(name)
         if not self._own_files:
             raise CheckpointError(f"There is no model '{name}' here: import it on the backend's computer.")
         return _file(name)

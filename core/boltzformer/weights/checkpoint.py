@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from boltzformer.atomic import replacing
 from boltzformer.errors import CheckpointError
-from boltzformer.home import model_file
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ConfigError, ModelConfig
@@ -65,20 +63,6 @@ class Checkpoint:
         """Of the file, for the provenance of what the model makes."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def resolve(model: str | Path) -> Path:
-    """'default', the model that the package carries, the name of a registered one, the path of a file, or
-    'owner/repository[:file]' on the hub, which is downloaded and converted at its first use."""
-    if str(model) == "default":
-        return Path(str(files("boltzformer") / "assets" / "default.safetensors"))
-    if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
-        return model_file(model)
-    if isinstance(model, str) and not Path(model).exists():
-        from boltzformer.weights import registry
-
-        return registry.on_hub(model) or Path(model)
-    return Path(model)
 
 
 def save(path: str | Path, model: BoltzFormer, history: History, *, half: bool = False) -> Checkpoint:
@@ -153,7 +137,7 @@ def is_ours(path: Path) -> bool:
 
 def load(path: str | Path) -> tuple[BoltzFormer, Checkpoint]:
     """The model, on the CPU and ready for use, and what its file says. Every name and shape must fit."""
-    checkpoint = read(resolve(path))
+    checkpoint = read(path)
     with _opened(checkpoint.path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = checkpoint.tokenizer

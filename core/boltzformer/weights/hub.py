@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder
-from boltzformer.weights.convert.card import licence_in
+from boltzformer.weights.cards import licence_in
 from boltzformer.weights.download import Received, Remote, Unreachable, download, matches
 
 # Before the hub's library is loaded anywhere: it would tell the hub which programs run here.

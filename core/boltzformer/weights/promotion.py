@@ -12,7 +12,7 @@ import typer
 from boltzformer.atomic import replacing, write_text
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.home import folder, model_file
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.registry import demand_name
 
@@ -35,7 +35,7 @@ def promote(run: Path, name: str, *, anyway: bool = False, note: str = "") -> Ch
     if not verdict.get("promoted") and not anyway:
         because = "; ".join(verdict.get("because", ())) or "the run tells of no comparison with its parent"
         raise BoltzFormerError(f"{run} is not promoted: {because}. Give --anyway if you have looked at it yourself.")
-    about = checkpoint.load(model)[1]
+    about = registry.load(model)[1]
     target, lineage = model_file(demand_name(name)), history_of(name)
     if target.is_file() and not lineage:
         lineage.append(_kept(name, target, 0, "as it was registered"))

@@ -8,16 +8,18 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from boltzformer.atomic import flush
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder, model_file
+from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.weights import checkpoint, hub
+from boltzformer.weights.cards import card_of, licence_in
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.convert import Origin, Report, convert
-from boltzformer.weights.convert.card import card_of, licence_in
 from boltzformer.weights.download import Received
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -35,6 +37,23 @@ class Registered:
     def name(self) -> str:
         """What `--model` calls it."""
         return self.checkpoint.path.stem
+
+
+def resolve(model: str | Path) -> Path:
+    """'default', the model that the package carries, the name of a registered one, the path of a file, or
+    'owner/repository[:file]' on the hub, which is downloaded and converted at its first use."""
+    if str(model) == "default":
+        return Path(str(files("boltzformer") / "assets" / "default.safetensors"))
+    if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
+        return model_file(model)
+    if isinstance(model, str) and not Path(model).exists():
+        return on_hub(model) or Path(model)
+    return Path(model)
+
+
+def load(model: str | Path) -> tuple[BoltzFormer, Checkpoint]:
+    """The model of a name or a file, on the CPU and ready for use, and what its file says."""
+    return checkpoint.load(resolve(model))
 
 
 def registered() -> dict[str, Path]:

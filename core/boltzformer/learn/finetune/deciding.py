@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from boltzformer import __version__
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.finetune.lessons import Lessons
@@ -20,6 +19,7 @@ from boltzformer.learn.finetune.prompts import new_targets, phrases_of
 from boltzformer.learn.finetune.replay import mini
 from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.train import fast_half
+from boltzformer.version import VERSION
 from boltzformer.weights.checkpoint import Checkpoint
 
 ROOM = 0.9
@@ -69,7 +69,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         check_every=max(1, math.ceil(steps / CHECKS)),
         world=team.world,
         environment={
-            "napari-boltzformer": __version__,
+            "napari-boltzformer": VERSION,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "system": platform.platform(),

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from boltzformer import __version__
 from boltzformer.knowledge.card import TAUGHT_GROUPS, Card, Target, split_in_words
 from boltzformer.learn.finetune.adapters import merged
 from boltzformer.learn.finetune.lessons import Lessons
 from boltzformer.learn.finetune.options import Frozen
 from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History, is_half
 
@@ -69,7 +69,7 @@ def extended(card: Card | None, lessons: Lessons, frozen: Frozen, steps: int, to
         "parent": frozen.parent,
         "device": frozen.device,
         "threads": frozen.threads,
-        "versions": {"napari-boltzformer": __version__, "torch": torch.__version__},
+        "versions": {"napari-boltzformer": VERSION, "torch": torch.__version__},
     }
     split = split_in_words(lessons.rows, lessons.everything)
     made = Card.made(lessons.rows, lessons.everything, split=split, run=run)

@@ -29,7 +29,7 @@ from boltzformer.learn.finetune.starting import Start
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
 from boltzformer.types import Progress
-from boltzformer.weights import checkpoint
+from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
 CHECKED = 12
@@ -138,7 +138,7 @@ def _events(
 
 def _read(options: Options, folder: Folder, frozen: Frozen | None) -> tuple[Checkpoint, Lessons]:
     """Model and data, checked against what a run that goes on began with."""
-    base = checkpoint.read(checkpoint.resolve(options.model if frozen is None else frozen.model))
+    base = checkpoint.read(registry.resolve(options.model if frozen is None else frozen.model))
     if frozen is not None and base.sha256 != frozen.parent:
         raise CheckpointError(f"{base.path} is not the model that {folder.path} began with: put that one back.")
     lessons = read_lessons(

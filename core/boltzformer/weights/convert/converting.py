@@ -18,10 +18,10 @@ from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import TableTokenizer
 from boltzformer.weights import checkpoint
+from boltzformer.weights.cards import FRONT, UNSTATED, card_of
 from boltzformer.weights.checkpoint import UNTRAINED, Checkpoint, History
 from boltzformer.weights.convert import clip
 from boltzformer.weights.convert.archive import Contents, opened
-from boltzformer.weights.convert.card import write_card
 from boltzformer.weights.convert.tables import LAYOUTS, UNEXPLAINED, Layout, complaints
 
 ENOUGH = 0.2
@@ -210,3 +210,30 @@ def _sha256(path: Path, known: str) -> str:
 def _few(names: Sequence[str], shown: int | None = SHOWN) -> str:
     few = names[:shown]
     return ", ".join(few) + (f" and {len(names) - len(few)} more" if len(names) > len(few) else "")
+
+
+def write_card(model: Checkpoint, source: str, original: str, report: str) -> Path:
+    """Our words first, then the origin's own card, untouched."""
+    licence = model.history.licence or UNSTATED
+    lines = [
+        "---",
+        f"license: {licence if re.fullmatch(r'[A-Za-z0-9.+-]+', licence) else 'other'}",
+        "library_name: napari-boltzformer",
+        "---",
+        f"# {model.history.name}",
+        "",
+        f"Converted by napari-boltzformer from {source}. Research only, not for clinical use.",
+        "",
+        f"Licence: {licence}. The weights stay under the licence of their origin.",
+        "",
+        f"SHA-256 of the source: {model.history.notes.get('source sha256', '')}",
+        "",
+        "```",
+        report,
+        "```",
+    ]
+    if original.strip():
+        lines += ["", "## The origin's own card", "", FRONT.sub("", original).strip()]
+    place = card_of(model.path)
+    place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return place
