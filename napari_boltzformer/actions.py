@@ -9,10 +9,10 @@ from napari.types import LayerDataTuple
 from qtpy.QtCore import QTimer
 
 from boltzformer import Prediction, Session
-from napari_boltzformer.knowledge import as_prompt
+from boltzformer.desk.models.knowledge import as_prompt
+from boltzformer.desk.settings import Settings
 from napari_boltzformer.layers import empty_labels, facts_of, volume_of
 from napari_boltzformer.masks import OPACITY
-from napari_boltzformer.settings import Settings
 
 
 def segmented(image: Image, text: str, session: Session) -> LayerDataTuple:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from boltzformer import BoltzFormerError, Volume, io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.stories import is_export
 from boltzformer.io.cases import is_dicom
 from boltzformer.types import SliceState
 from napari_boltzformer.opening import is_scout, series_below
-from napari_boltzformer.stories import is_export
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Prediction, Session, Volume
-from napari_boltzformer.knowledge import as_prompt
+from boltzformer.desk.models.knowledge import as_prompt
 from napari_boltzformer.layers import empty_labels, plan_of, row_on_screen, volume_of
 
 if TYPE_CHECKING:

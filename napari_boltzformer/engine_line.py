@@ -13,9 +13,9 @@ from qtpy.QtCore import QTimer
 
 from boltzformer import BoltzFormerError, Session, SliceResult
 from boltzformer.client import environment
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.io.phantom import phantom
 from boltzformer.protocol import ModelState
-from napari_boltzformer.knowledge import Knowledge
 
 SIZE = "about 1.5 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
 POLL_MS = 250

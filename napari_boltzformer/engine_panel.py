@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 if TYPE_CHECKING:
-    from napari_boltzformer.settings import Settings
+    from boltzformer.desk.settings import Settings
     from napari_boltzformer.widget import BoltzFormerDock
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Mac)"}

@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from boltzformer import BoltzFormerError, LabelMap, io
+from boltzformer.desk.keeping.stories import MAPS, story_path, with_files, written_before
 from napari_boltzformer.probability_maps import Maps
 from napari_boltzformer.stored_masks import Snapshot, how_made, unique_names
-from napari_boltzformer.stories import MAPS, story_path, with_files, written_before
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock

@@ -22,11 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from boltzformer.desk.teaching.words import spoken_time
 from napari_boltzformer.form import RESEARCH
 from napari_boltzformer.notice import Notice
 from napari_boltzformer.progress import Progress
 from napari_boltzformer.teaching_curve import Curve
-from napari_boltzformer.teaching_words import spoken_time
 
 MODES = {
     "auto": "the best that time and memory allow",

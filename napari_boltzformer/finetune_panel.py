@@ -14,15 +14,15 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from boltzformer import Failed, Progress, Session
 from boltzformer.client import Errand
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.runs import new_run, runs, stamp
+from boltzformer.desk.teaching.words import sentence, verdict
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer import comparing
 from napari_boltzformer.background import Background
 from napari_boltzformer.engine_panel import means_of
 from napari_boltzformer.finetune_form import FinetuneForm
-from napari_boltzformer.settings import Settings
 from napari_boltzformer.teaching_outcome import Outcome
-from napari_boltzformer.teaching_runs import new_run, runs, stamp
-from napari_boltzformer.teaching_words import sentence, verdict
 
 if TYPE_CHECKING:
     import napari

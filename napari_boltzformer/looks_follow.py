@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from boltzformer import BoltzFormerError, Session, SlicePlan, Volume
+from boltzformer.desk.looks.looks import Looks
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.masks.pictures import slice_picture
-from napari_boltzformer.answers import Thresholds
-from napari_boltzformer.looks import Looks
 from napari_boltzformer.looks_canvas import CanvasLight, veil
 from napari_boltzformer.sampling import LooksView
 

@@ -21,8 +21,7 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from boltzformer import LookTrace
-from boltzformer.masks.pictures import CYAN, DIM, FULL, Picture, brightness, look_tile, resized
-from napari_boltzformer.looks import (
+from boltzformer.desk.looks.looks import (
     OCTAVES,
     Looks,
     chance_level,
@@ -32,6 +31,7 @@ from napari_boltzformer.looks import (
     samples,
     shares,
 )
+from boltzformer.masks.pictures import CYAN, DIM, FULL, Picture, brightness, look_tile, resized
 
 TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""

@@ -10,9 +10,9 @@ import numpy as np
 from napari.layers import Image
 
 from boltzformer import BoltzFormerError, GeometryError, LabelMap, Volume, io
+from boltzformer.desk.keeping.stories import names_in
 from boltzformer.io.cases import is_dicom
 from napari_boltzformer.layers import KEY, image_layer
-from napari_boltzformer.stories import names_in
 
 Facts = Mapping[str, Any]
 """What an image layer of ours knows of its file and its place."""

@@ -12,8 +12,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.masks.answers import Answers, Kept, Recalled, Thresholds
 from boltzformer.types import SliceState
-from napari_boltzformer.answers import Answers, Kept, Recalled, Thresholds
 from napari_boltzformer.layers import KEY, empty_labels, facts_of, volume_of
 
 if TYPE_CHECKING:

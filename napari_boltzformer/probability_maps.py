@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Prompt, Volume, io
+from boltzformer.desk.masks.answers import Kept
 from boltzformer.io.cases import slugs
 from boltzformer.masks.postprocess import sigmoid
-from napari_boltzformer.answers import Kept
 from napari_boltzformer.layers import plan_of
 from napari_boltzformer.masks import Track
 from napari_boltzformer.stored_masks import unique_names

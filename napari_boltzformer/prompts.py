@@ -8,7 +8,7 @@ from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
 from qtpy.QtWidgets import QCompleter, QPlainTextEdit
 
-from napari_boltzformer.knowledge import Completion, Knowledge
+from boltzformer.desk.models.knowledge import Completion, Knowledge
 
 AMBER = "#E69F00"
 LINES = 3

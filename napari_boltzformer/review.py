@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
 
-from napari_boltzformer.answers import Answers, Thresholds
+from boltzformer.desk.masks.answers import Answers, Thresholds
 from napari_boltzformer.slice_bar import SliceBar
 
 PORTION_S = 0.010

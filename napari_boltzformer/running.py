@@ -22,8 +22,8 @@ from boltzformer import (
     Started,
     Volume,
 )
+from boltzformer.desk.models.knowledge import named_apart
 from napari_boltzformer.background import POLL_MS
-from napari_boltzformer.knowledge import named_apart
 from napari_boltzformer.layers import volume_of
 from napari_boltzformer.masks import Track, same
 from napari_boltzformer.run import Run

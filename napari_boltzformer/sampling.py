@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_boltzformer.looks import Looks, caption, headline
+from boltzformer.desk.looks.looks import Looks, caption, headline
 from napari_boltzformer.looks_sheet import DARK, LIGHT, LooksSheet
 
 STEP_MS = 700

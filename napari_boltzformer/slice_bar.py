@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_boltzformer.answers import Mark
+from boltzformer.desk.masks.answers import Mark
 
 NAMES, STRIP, LANE, GAP = 120, 11, 26, 2
 """Pixels: width of the prompts' names, height of the strips for signs, of a prompt's lane, between lanes."""

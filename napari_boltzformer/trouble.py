@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError
+from boltzformer.desk.settings import Settings
 from boltzformer.io.atomic import new_files
-from napari_boltzformer.settings import Settings
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock

@@ -14,6 +14,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
+from boltzformer.desk.settings import Settings
 from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.between import fill_between
@@ -41,7 +42,6 @@ from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
 from napari_boltzformer.screen import Screen
 from napari_boltzformer.seeing import Seeing
-from napari_boltzformer.settings import Settings
 from napari_boltzformer.starting_from import ask_and_use
 from napari_boltzformer.trouble import Log, ask_and_report
 

@@ -9,10 +9,10 @@ import numpy as np
 from napari.layers import Labels, Layer
 
 from boltzformer import GeometryError, Grid, LabelMap, io
+from boltzformer.desk.keeping.stories import with_files, written_before
 from napari_boltzformer.layers import KEY, own_grid
 from napari_boltzformer.masks import MASK, Track
 from napari_boltzformer.stored_masks import how_made
-from napari_boltzformer.stories import with_files, written_before
 
 
 def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:

@@ -17,11 +17,11 @@ from serving import Served, serving
 
 from boltzformer import Session
 from boltzformer.dataset import Dataset
+from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
 from napari_boltzformer import comparing
 from napari_boltzformer.finetune_panel import FinetunePanel
-from napari_boltzformer.settings import Settings
 from napari_boltzformer.widget import BoltzFormerDock
 
 STEPS = 20

@@ -13,11 +13,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from boltzformer import Engine, Grid, LookTrace, Prediction, SamplingTrace, SlicePlan
+from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chances, percent, shares
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
-from napari_boltzformer.answers import Thresholds
 from napari_boltzformer.layers import empty_labels, image_layer
-from napari_boltzformer.looks import Looks, caption, headline, light_of_chances, percent, shares
 from napari_boltzformer.looks_canvas import LIGHT, CanvasLight, veil
 from napari_boltzformer.looks_follow import LooksFollower, OnScreen, looks_of
 from napari_boltzformer.sampling import PAGE, SHARP, LooksView

@@ -12,12 +12,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session
+from boltzformer.desk.models.knowledge import Knowledge, named_apart
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.knowledge import Knowledge, named_apart
 from napari_boltzformer.prompts import AMBER
 from napari_boltzformer.widget import BoltzFormerDock
 

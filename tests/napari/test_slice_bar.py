@@ -12,8 +12,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 
 from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
+from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.answers import Answers, Mark, Thresholds
 from napari_boltzformer.layers import empty_labels, image_layer
 from napari_boltzformer.review import Lane, SliceReview
 from napari_boltzformer.slice_bar import GROUND, SliceBar, State, runs

@@ -11,8 +11,8 @@ from napari.layers import Image, Labels
 from storage_orders import grid_of
 
 from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.masks.answers import Mark, Thresholds
 from boltzformer.types import SliceState
-from napari_boltzformer.answers import Mark, Thresholds
 from napari_boltzformer.masks import Track
 
 ROWS, SIDE = 4, 8

@@ -38,7 +38,8 @@ class Settings:
         try:
             told: dict[str, Any] = json.loads((home() / FILE).read_text("utf-8"))
             known = {one.name: type(getattr(Settings(), one.name)) for one in fields(Settings)}
-            return Settings(**{key: value for key, value in told.items() if isinstance(value, known.get(key, ()))})
+            kept: dict[str, Any] = {key: value for key, value in told.items() if isinstance(value, known.get(key, ()))}
+            return Settings(**kept)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             if not isinstance(error, FileNotFoundError):
                 logger.warning("the settings could not be read: %s", error)

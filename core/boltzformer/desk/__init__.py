@@ -1,0 +1,1 @@
+"""What every viewer shares: answers, ownership, thresholds, keeping, sentences. No torch, no Qt, no viewer."""

@@ -1,0 +1,1 @@
+"""How the model looked at a slice."""
