@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError
 from boltzformer.masks.objects import pieces
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.run import counted
 
 if TYPE_CHECKING:

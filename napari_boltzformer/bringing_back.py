@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from boltzformer import Prompt
 from boltzformer.types import Annotation, SliceState
 from napari_boltzformer.background import Background
-from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, new_track, tracks_of
+from napari_boltzformer.host.layers import plan_of, volume_of
+from napari_boltzformer.host.mask import Track, new_track, tracks_of
 from napari_boltzformer.remembering import CASE, answered_from, last_work
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.io.cases import is_dicom
 from boltzformer.types import SliceState
-from napari_boltzformer.opening import is_scout, series_below
+from napari_boltzformer.dock.opening import is_scout, series_below
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer.types import SliceState
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.mask import Track
 
 REACH = 0.2
 """A score that misses its gate by less may be another one with another seed."""

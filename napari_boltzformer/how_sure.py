@@ -10,8 +10,8 @@ from napari.layers import Image
 
 from boltzformer import BoltzFormerError, Job, Prompt, SlicePlan, SliceResult
 from napari_boltzformer.doubting import doubtful, within_reach
-from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, tracks_of
+from napari_boltzformer.host.layers import plan_of, volume_of
+from napari_boltzformer.host.mask import Track, tracks_of
 from napari_boltzformer.run import Run, counted
 
 if TYPE_CHECKING:

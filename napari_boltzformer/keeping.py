@@ -21,7 +21,7 @@ from boltzformer.types import SliceState
 from napari_boltzformer.background import Background
 from napari_boltzformer.bringing_back import BringingBack
 from napari_boltzformer.doubting import after, doubtful
-from napari_boltzformer.masks import Track, same, track_of, tracks_of
+from napari_boltzformer.host.mask import Track, same, track_of, tracks_of
 from napari_boltzformer.remembering import CASE, STORE, annotation_of
 from napari_boltzformer.run import counted, named, ranges
 from napari_boltzformer.stored_masks import answer_map

@@ -14,8 +14,8 @@ from boltzformer import BoltzFormerError, Session, SlicePlan, Volume
 from boltzformer.desk.looks.looks import Looks
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.masks.pictures import slice_picture
-from napari_boltzformer.looks_canvas import CanvasLight, veil
-from napari_boltzformer.sampling import LooksView
+from napari_boltzformer.bottom.looks_view import LooksView
+from napari_boltzformer.canvas.light import CanvasLight, veil
 
 if TYPE_CHECKING:
     from napari.layers import Image

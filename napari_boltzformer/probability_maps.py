@@ -14,8 +14,8 @@ from boltzformer import BoltzFormerError, Prompt, Volume, io
 from boltzformer.desk.masks.answers import Kept
 from boltzformer.io.cases import slugs
 from boltzformer.masks.postprocess import sigmoid
-from napari_boltzformer.layers import plan_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.layers import plan_of
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.stored_masks import unique_names
 
 MEANING = "the model's probability of each voxel, before thresholds and edits; 0 where it has not looked"

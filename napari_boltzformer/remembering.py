@@ -12,8 +12,8 @@ from napari.layers import Image
 from boltzformer import Prompt, SlicePlan, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.types import GATE, Annotation, SliceState
-from napari_boltzformer.layers import plan_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.layers import plan_of
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.stored_masks import Snapshot
 
 CASE = "boltzformer case"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from boltzformer import Job, Prompt, SlicePlan, SliceResult
-from napari_boltzformer.layers import row_on_screen, shows_slices
-from napari_boltzformer.masks import MOST_SHOWN, Track, new_track, show_few, tracks_of
+from napari_boltzformer.host.layers import row_on_screen, shows_slices
+from napari_boltzformer.host.mask import MOST_SHOWN, Track, new_track, show_few, tracks_of
 
 if TYPE_CHECKING:
     import napari

@@ -24,8 +24,8 @@ from boltzformer import (
 )
 from boltzformer.desk.models.knowledge import named_apart
 from napari_boltzformer.background import POLL_MS
-from napari_boltzformer.layers import volume_of
-from napari_boltzformer.masks import Track, same
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.mask import Track, same
 from napari_boltzformer.run import Run
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QInputDialog
 
 from boltzformer import BoltzFormerError, GeometryError, Prompt, Volume
-from napari_boltzformer.layers import KEY, stored_voxel
-from napari_boltzformer.masks import new_track, same, track_of, tracks_of
+from napari_boltzformer.host.layers import KEY, stored_voxel
+from napari_boltzformer.host.mask import new_track, same, track_of, tracks_of
 from napari_boltzformer.run import counted
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from boltzformer import LabelMap, Volume
 from boltzformer.masks.objects import pieces
 from boltzformer.types import SliceState
-from napari_boltzformer.layers import volume_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.mask import Track
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from napari.layers import Image
 
 from boltzformer import BoltzFormerError
 from boltzformer.protocol import Lineage
-from napari_boltzformer import comparing
+from napari_boltzformer.teaching import pair as comparing
 
 if TYPE_CHECKING:
-    from napari_boltzformer.finetune_panel import FinetunePanel
+    from napari_boltzformer.teaching.panel import FinetunePanel
 
 
 class Outcome:

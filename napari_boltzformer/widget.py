@@ -18,30 +18,30 @@ from boltzformer.desk.settings import Settings
 from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.between import fill_between
-from napari_boltzformer.bottom import Bottom
-from napari_boltzformer.case_list import CaseList, open_list
-from napari_boltzformer.closer import Closer
+from napari_boltzformer.bottom.lesion_table import LesionTable, open_table
+from napari_boltzformer.bottom.place import Bottom
+from napari_boltzformer.canvas.closer import Closer
+from napari_boltzformer.canvas.guide import Guide
+from napari_boltzformer.canvas.objects import ObjectsTool
+from napari_boltzformer.canvas.proposals import Proposals
+from napari_boltzformer.canvas.rings import Rings
+from napari_boltzformer.canvas.screen import Screen
+from napari_boltzformer.cases.case_list import CaseList, open_list
+from napari_boltzformer.dock.engine import EnginePanel, means_of
+from napari_boltzformer.dock.form import Form
+from napari_boltzformer.dock.images import Images
+from napari_boltzformer.dock.keys import Keys
+from napari_boltzformer.dock.models import ModelPanel
+from napari_boltzformer.dock.opening import Opening
+from napari_boltzformer.dock.prompts import asks_to_run
+from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.engine_line import EngineLine
-from napari_boltzformer.engine_panel import EnginePanel, means_of
 from napari_boltzformer.exporting import ask_and_export
-from napari_boltzformer.form import Form
-from napari_boltzformer.guiding import Guide
-from napari_boltzformer.hanging import camera_of, hang
-from napari_boltzformer.images import Images
+from napari_boltzformer.host.hanging import camera_of, hang
+from napari_boltzformer.host.layers import plan_of, row_on_screen, volume_of
+from napari_boltzformer.host.mask import Track, same, show_few, track_of, tracks_of
 from napari_boltzformer.keeping import Keeper
-from napari_boltzformer.keys import Keys
-from napari_boltzformer.layers import plan_of, row_on_screen, volume_of
-from napari_boltzformer.lesion_table import LesionTable, open_table
-from napari_boltzformer.masks import Track, same, show_few, track_of, tracks_of
-from napari_boltzformer.model_panel import ModelPanel
-from napari_boltzformer.objects_tool import ObjectsTool
-from napari_boltzformer.opening import Opening
-from napari_boltzformer.prompts import asks_to_run
-from napari_boltzformer.proposals import Proposals
-from napari_boltzformer.rings import Rings
 from napari_boltzformer.running import Running
-from napari_boltzformer.screen import Screen
-from napari_boltzformer.seeing import Seeing
 from napari_boltzformer.starting_from import ask_and_use
 from napari_boltzformer.trouble import Log, ask_and_report
 

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QMessageBox,
 )
 
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.widget import BoltzFormerDock
 
 DIST = "napari-boltzformer"

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QDockWidget
 import boltzformer
 from boltzformer import Prediction
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.looks_canvas import LIGHT
-from napari_boltzformer.slice_bar import State
+from napari_boltzformer.bottom.slice_bar import State
+from napari_boltzformer.canvas.light import LIGHT
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.stored_masks import how_made
 from napari_boltzformer.widget import BoltzFormerDock
 

@@ -10,9 +10,9 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtWidgets import QAbstractButton
 
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.guiding import BOX
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.rings import NAME
+from napari_boltzformer.canvas.guide import BOX
+from napari_boltzformer.canvas.rings import NAME
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 TESTS = Path(__file__).parents[1]

@@ -15,10 +15,10 @@ from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
 from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.types import Annotation, SliceState
-from napari_boltzformer.case_list import BUSY, CaseList
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing
+from napari_boltzformer.cases.case_list import BUSY, CaseList
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.masks import new_track
+from napari_boltzformer.host.mask import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow

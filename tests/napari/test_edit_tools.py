@@ -14,13 +14,13 @@ from boltzformer import BoltzFormerError, Volume
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.between import interpolated
-from napari_boltzformer.closer import region_of
+from napari_boltzformer.canvas.closer import region_of
+from napari_boltzformer.canvas.guide import BOX
+from napari_boltzformer.canvas.objects import voxel_under
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.guiding import BOX
-from napari_boltzformer.hanging import camera_of
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.masks import Track
-from napari_boltzformer.objects_tool import voxel_under
+from napari_boltzformer.host.hanging import camera_of
+from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.stored_masks import how_made
 from napari_boltzformer.widget import BoltzFormerDock
 

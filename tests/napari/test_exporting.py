@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from boltzformer import Grid, Prompt, Volume, io
 from boltzformer.io.phantom import Phantom
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.masks import Track, new_track, same
+from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.mask import Track, new_track, same
 from napari_boltzformer.starting_from import lies_on, offers
 from napari_boltzformer.widget import BoltzFormerDock
 

@@ -20,8 +20,8 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
-from napari_boltzformer import comparing
-from napari_boltzformer.finetune_panel import FinetunePanel
+from napari_boltzformer.teaching import pair as comparing
+from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
 STEPS = 20

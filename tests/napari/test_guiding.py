@@ -8,9 +8,9 @@ from gui import canvas, click, done, press, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.guiding import POINTS
-from napari_boltzformer.layers import image_layer, stored_voxel
-from napari_boltzformer.proposals import NAME, dashes
+from napari_boltzformer.canvas.guide import POINTS
+from napari_boltzformer.canvas.proposals import NAME, dashes
+from napari_boltzformer.host.layers import image_layer, stored_voxel
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer

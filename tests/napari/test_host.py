@@ -12,13 +12,13 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.actions import segment, segmented
-from napari_boltzformer.hanging import camera_of, sides
-from napari_boltzformer.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.files.actions import segment, segmented
+from napari_boltzformer.files.writers import write_labels
+from napari_boltzformer.host.hanging import camera_of, sides
+from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
+from napari_boltzformer.host.mask import Track
 from napari_boltzformer.stored_masks import Snapshot
 from napari_boltzformer.widget import BoltzFormerDock
-from napari_boltzformer.writers import write_labels
 
 
 def test_masks_of_all_48_storage_orders_are_written_voxel_exact(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from gui import click, done, type_lines
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.doubting import Doubt, after, within_reach
-from napari_boltzformer.layers import image_layer
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer

@@ -11,7 +11,7 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
 from boltzformer.protocol import HubOffer, HubState
-from napari_boltzformer.hub_panel import sentence
+from napari_boltzformer.dock.hub import sentence
 from napari_boltzformer.widget import BoltzFormerDock
 
 CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"

@@ -16,8 +16,8 @@ from boltzformer import Prompt, Session, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
+from napari_boltzformer.host.mask import new_track
 from napari_boltzformer.keeping import autosaves, ranges
-from napari_boltzformer.masks import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer

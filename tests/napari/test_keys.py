@@ -10,7 +10,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import Qt
 
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.layers import image_layer
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 NEVER = {*"1234567efplzmxbv", "left", "right", "up", "down", "space"}

@@ -11,12 +11,12 @@ from qtpy.QtCore import Qt
 from boltzformer import Prompt, io
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
+from napari_boltzformer.bottom.lesion_table import _texts, lesions_of
+from napari_boltzformer.canvas.rings import NAME, small_objects
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.hanging import camera_of
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.lesion_table import _texts, lesions_of
-from napari_boltzformer.masks import new_track
-from napari_boltzformer.rings import NAME, small_objects
+from napari_boltzformer.host.hanging import camera_of
+from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.mask import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 

@@ -17,10 +17,10 @@ from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chan
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
-from napari_boltzformer.layers import empty_labels, image_layer
-from napari_boltzformer.looks_canvas import LIGHT, CanvasLight, veil
+from napari_boltzformer.bottom.looks_view import PAGE, SHARP, LooksView
+from napari_boltzformer.canvas.light import LIGHT, CanvasLight, veil
+from napari_boltzformer.host.layers import empty_labels, image_layer
 from napari_boltzformer.looks_follow import LooksFollower, OnScreen, looks_of
-from napari_boltzformer.sampling import PAGE, SHARP, LooksView
 
 
 def flat(visited: float, probability: float | None = None, side: int = 4) -> LookTrace:

@@ -13,8 +13,8 @@ from boltzformer import BoltzFormerError, Prompt, Volume, io
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.probability import probabilities
 from napari_boltzformer.exporting import export_to
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.masks import new_track
+from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.mask import new_track
 from napari_boltzformer.widget import BoltzFormerDock
 
 

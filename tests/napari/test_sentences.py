@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 
 from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
-from napari_boltzformer.layers import image_layer, volume_of
+from napari_boltzformer.host.layers import image_layer, volume_of
 from napari_boltzformer.widget import BoltzFormerDock
 
 LINE = re.compile(r"^\| (?!condition \|)(.+?) \| (.+) \|$", re.MULTILINE)

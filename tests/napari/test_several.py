@@ -9,8 +9,8 @@ from gui import click, done, type_lines, until
 
 from boltzformer.dataset import Dataset
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from napari_boltzformer.layers import image_layer
-from napari_boltzformer.slice_bar import State
+from napari_boltzformer.bottom.slice_bar import State
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ from qtpy.QtTest import QTest
 from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.layers import empty_labels, image_layer
-from napari_boltzformer.review import Lane, SliceReview
-from napari_boltzformer.slice_bar import GROUND, SliceBar, State, runs
+from napari_boltzformer.bottom.review import Lane, SliceReview
+from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar, State, runs
+from napari_boltzformer.host.layers import empty_labels, image_layer
 
 ORANGE, BLUE = QColor("#E69F00"), QColor("#56B4E9")
 PROMPTS = (BRIGHT, DARK)

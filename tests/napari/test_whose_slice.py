@@ -13,7 +13,7 @@ from storage_orders import grid_of
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Mark, Thresholds
 from boltzformer.types import SliceState
-from napari_boltzformer.masks import Track
+from napari_boltzformer.host.mask import Track
 
 ROWS, SIDE = 4, 8
 rows = st.integers(0, ROWS - 1)

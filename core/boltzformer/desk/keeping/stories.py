@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from boltzformer import LabelMap, Prompt, io
+from boltzformer import io
 from boltzformer.io.cases import STORY, slugs
+from boltzformer.types import LabelMap, Prompt
 
 FILES = "mask files"
 """By file name: the name of each label in it."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import LookTrace, SamplingTrace, SlicePlan
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.pictures import DIM, Picture, brightness, on_slice
+from boltzformer.types import LookTrace, SamplingTrace
 
 OCTAVES = 3
 """The scale of chances ends at 2³ times chance, and at as small a part of it."""

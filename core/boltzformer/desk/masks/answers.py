@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import Prediction, Prompt, SlicePlan, SliceResult
 from boltzformer.image.geometry import Array
-from boltzformer.image.slicing import LOGIT_STEP, to_int8
+from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
+from boltzformer.types import Prediction, Prompt, SliceResult
 
 OVERSHOOT = 0.3
 """Resizing with bicubic weights can raise a peak beside a valley: by less than this share of what lies between."""

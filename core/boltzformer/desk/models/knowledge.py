@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from boltzformer import Prompt
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.knowledge.suggestions import meant, search
 from boltzformer.protocol import ModelState
+from boltzformer.types import Prompt
 
 GUESS, GUESSES = "Treat the result as a guess.", "Treat the results as guesses."
 MOST = 12

@@ -1,0 +1,316 @@
+"""How it looked: the panel of the looks on the slice on screen. It shows what it is given and asks for no more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QBoxLayout,
+    QButtonGroup,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from boltzformer.desk.looks.looks import Looks, caption, headline
+from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
+
+STEP_MS = 700
+"""So long Play stays on a look."""
+ROOMY = 920
+"""Pixels: in less width, texts take one line more."""
+SHARP, PAGE = 2, QSize(1300, 325)
+"""Pictures of the looks are written so sharp, and so large in pixels of a screen."""
+
+
+class LooksView(QWidget):
+    """Equal tiles, a headline, a caption; below them the controls."""
+
+    asked = Signal()
+    """Looks are wanted: the panel came to light, or another `roll` or `query` was chosen."""
+    previewed = Signal(object)
+    """Number of the look to show on the canvas, from 0; None = none."""
+    hidden = Signal()
+    """The panel is out of sight: nothing is wanted any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roll = 0
+        """So many seeds after the run's own."""
+        self.query: int | None = None
+        """Whose looks are wanted, from 0; None = all together."""
+        self._pinned: int | None = None
+        self._hovered = -1
+        self._playing = QTimer(self)
+        self._playing.setInterval(STEP_MS)
+        self.title, self.headline, self.sheet, self.caption = QLabel(), QLabel(), LooksSheet(), QLabel()
+        self.back, self.play, self.forth = QPushButton("‹"), QPushButton("Play"), QPushButton("›")
+        self.seen, self.chance = QPushButton(), QPushButton()
+        self.chips = QButtonGroup(self)
+        self.again, self.save = QPushButton("Roll again"), QPushButton("Save picture…")
+        self._lay_out()
+        self._connect()
+        self.say("Run a prompt first, then see here how the model looked.")
+
+    # --- what it is told -----------------------------------------------------------------------------------------
+
+    def show_looks(self, looks: Looks) -> None:
+        """The looks that were asked for."""
+        rolled = f", rolled again {_times(self.roll)}" if self.roll else ""
+        whose = "" if looks.query is None else f", query {looks.query + 1} alone"
+        self.title.setText(f"“{looks.prompt}”, slice {looks.row}, seed {looks.seed}{rolled}{whose}")
+        self.headline.setText(headline(looks))
+        self._caption(caption(len(looks.trace.layers)))
+        self.sheet.show_looks(looks)
+        self._offer_queries(looks.trace.queries)
+        self._enable(True)
+        self._tell()
+
+    def say(self, sentence: str) -> None:
+        """Instead of looks: why there are none."""
+        self._playing.stop()
+        self.title.setText("How it looked")
+        self.headline.setText(sentence)
+        self.sheet.show_looks(None)
+        self._enable(False)
+        self._tell()
+
+    def wait(self) -> None:
+        """What is shown belongs to another slice or seed; the new looks are on their way."""
+        self.sheet.waiting = True
+        self.sheet.update()
+
+    @property
+    def current(self) -> int | None:
+        """The look under the pointer, else the pinned one."""
+        if self.sheet.looks is None:
+            return None
+        number = self._hovered if self._hovered >= 0 else self._pinned
+        return None if number is None or number >= len(self.sheet.looks.trace.layers) else number
+
+    # --- what the user does --------------------------------------------------------------------------------------
+
+    def step(self, by: int) -> None:
+        """Pins the next look, or the one before; without a pin, the first or the last."""
+        if self.sheet.looks is not None:
+            count = len(self.sheet.looks.trace.layers)
+            start = -1 if by > 0 else count
+            self._pin((start if self._pinned is None else self._pinned) + by, count)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """`,` and `.` wherever the focus is in here."""
+        by = {",": -1, ".": 1}.get(event.text())
+        if by is None:
+            super().keyPressEvent(event)
+        else:
+            self.step(by)
+
+    def save_to(self, path: Path) -> None:
+        """What is shown, as PNG: looks, headline, legend and caption."""
+        shown = self.page.size()
+        self.page.resize(PAGE)  # however small the window is, the picture can be read
+        picture = QPixmap(PAGE * SHARP)
+        picture.setDevicePixelRatio(SHARP)
+        picture.fill(DARK)
+        painter = QPainter(picture)
+        self.page.render(painter)
+        painter.end()
+        self.page.resize(shown)
+        if not picture.save(str(path), "PNG"):
+            self.headline.setText(f"The picture could not be written to {path}: choose another folder.")
+
+    def _pin(self, number: int, count: int) -> None:
+        self._pinned = min(max(number, 0), count - 1)
+        self._mark()
+
+    def _on_click(self, number: int) -> None:
+        self._playing.stop()
+        self._pinned = None if number == self._pinned else number
+        self._mark()
+
+    def _on_hover(self, number: int) -> None:
+        self._hovered = number
+        self._tell()
+
+    def _on_play(self) -> None:
+        if self._playing.isActive():
+            self._playing.stop()
+        else:
+            self._pinned = None
+            self.step(1)
+            self._playing.start()
+        self._mark()
+
+    def _on_beat(self) -> None:
+        self.step(1)
+        if self.sheet.looks is None or self._pinned == len(self.sheet.looks.trace.layers) - 1:
+            self._playing.stop()
+            self._mark()
+
+    def _on_roll(self) -> None:
+        self.roll += 1
+        self.wait()
+        self.asked.emit()
+
+    def _on_chip(self, number: int) -> None:
+        self.query = None if number < 0 else number
+        self.wait()
+        self.asked.emit()
+
+    def _on_light(self) -> None:
+        self.sheet.chances = self.chance.isChecked()
+        self.sheet.restyle()
+        self._tell()
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save picture", "looks.png", "PNG (*.png)", options=QFileDialog.Option.DontUseNativeDialog
+        )
+        if path:
+            self.save_to(Path(path).with_suffix(".png"))
+
+    def _mark(self) -> None:
+        self.sheet.marked = self._pinned
+        self.sheet.update()
+        self.play.setText("Stop" if self._playing.isActive() else "Play")
+        self._tell()
+
+    def _tell(self) -> None:
+        self.previewed.emit(self.current)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """A squeezed dock must not draw one text over another."""
+        line, narrow = self.caption.fontMetrics().lineSpacing(), self.width() < ROOMY
+        self.caption.setMinimumHeight((3 if narrow else 2) * line + 4)
+        self.headline.setMinimumHeight((2 if narrow else 1) * line + 4)
+        across, down = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+        self._top.setDirection(down if narrow else across)  # the title must not push the headline into many lines
+        super().resizeEvent(event)
+
+    # --- in sight or not -----------------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        super().showEvent(event)
+        self.asked.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
+        self._playing.stop()
+        self._pinned, self._hovered = None, -1
+        self._mark()
+        self.hidden.emit()
+        super().hideEvent(event)
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _offer_queries(self, count: int) -> None:
+        """'All · Query 1…m'."""
+        chips = [self.chips.button(_chip_id(number)) for number in range(-1, count)]
+        if all(chips) and len(chips) == len(self.chips.buttons()):
+            return
+        for chip in self.chips.buttons():
+            self.chips.removeButton(chip)
+            chip.deleteLater()
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        for number in range(-1, count):
+            chip = QPushButton()
+            chip.setText("All" if number < 0 else f"Query {number + 1}" if number == 0 else str(number + 1))
+            chip.setToolTip("All queries together" if number < 0 else f"Where query {number + 1} alone looked")
+            chip.setCheckable(True)
+            chip.setFixedWidth(chip.fontMetrics().horizontalAdvance(chip.text()) + 18)
+            chip.setChecked(number == (-1 if self.query is None else self.query))
+            self.chips.addButton(chip, _chip_id(number))
+            row.addWidget(chip)
+        row.addStretch()
+        inside = QWidget()
+        inside.setLayout(row)
+        self._chip_room.setWidget(inside)
+        self._chip_room.setVisible(count > 0)
+
+    def _enable(self, on: bool) -> None:
+        for widget in (self.back, self.play, self.forth, self.seen, self.chance, self.again, self.save):
+            widget.setEnabled(on)
+        self._chip_room.setEnabled(on)
+
+    def _caption(self, text: str) -> None:
+        self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", text))
+
+    def _connect(self) -> None:
+        self.sheet.hovered.connect(self._on_hover)
+        self.sheet.clicked.connect(self._on_click)
+        self._playing.timeout.connect(self._on_beat)
+        self.back.clicked.connect(lambda: self.step(-1))
+        self.forth.clicked.connect(lambda: self.step(1))
+        self.play.clicked.connect(self._on_play)
+        self.chance.toggled.connect(self._on_light)
+        self.chips.idClicked.connect(lambda number: self._on_chip(number - 1))
+        self.again.clicked.connect(self._on_roll)
+        self.save.clicked.connect(self._on_save)
+
+    def _lay_out(self) -> None:
+        self.page = QWidget()
+        self.page.setAutoFillBackground(True)
+        self.page.setStyleSheet(f"background-color: {DARK.name()}; color: {LIGHT.name()};")
+        self.headline.setStyleSheet("font-weight: bold;")
+        for label in (self.headline, self.caption):
+            label.setWordWrap(True)
+        inside = QVBoxLayout(self.page)
+        inside.setContentsMargins(8, 4, 8, 4)
+        inside.setSpacing(2)
+        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._top.addWidget(self.headline, 1)
+        self._top.addWidget(self.title)
+        inside.addLayout(self._top)
+        inside.addWidget(self.sheet, 1)
+        inside.addWidget(self.caption)
+
+        for arrow in (self.back, self.forth):
+            arrow.setFixedWidth(32)
+        self.back.setToolTip("The look before ( , )")
+        self.forth.setToolTip("The next look ( . )")
+        lights = QButtonGroup(self)
+        for button, text, tip in (
+            (self.seen, "Seen", "Lit: where it looked"),
+            (self.chance, "Chance to be seen", "Lit: where it was likely to look, as a multiple of chance"),
+        ):
+            button.setText(text)
+            button.setToolTip(tip)
+            button.setCheckable(True)
+            lights.addButton(button)
+        self.seen.setChecked(True)
+        self.again.setToolTip("Draw anew with the next seed: other looks, often the same answer")
+        self._chip_room = QScrollArea()
+        self._chip_room.setFrameShape(QFrame.Shape.NoFrame)
+        self._chip_room.setFixedHeight(40)
+        self._chip_room.setWidgetResizable(True)
+        self._chip_room.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._chip_room.hide()
+        row = QHBoxLayout()
+        for widget in (self.back, self.play, self.forth, self.seen, self.chance, self.again):
+            row.addWidget(widget)
+        row.addWidget(self._chip_room, 1)
+        row.addStretch()
+        row.addWidget(self.save)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.setSpacing(2)
+        layout.addWidget(self.page, 1)
+        layout.addLayout(row)
+
+
+def _chip_id(number: int) -> int:
+    """Qt keeps −1 for itself."""
+    return number + 1
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,1 @@
+"""What is drawn on the canvas and what a click there does."""

@@ -1,0 +1,1 @@
+"""The dock "Segment by text", part by part."""

@@ -1,0 +1,108 @@
+"""The dock's form: which widgets there are and where they lie. It does nothing by itself."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_boltzformer.dock.notice import Notice
+from napari_boltzformer.dock.progress import Progress
+from napari_boltzformer.dock.prompts import AMBER, PromptBox
+from napari_boltzformer.dock.results import Results
+
+RESEARCH = "Research only, not for clinical use"
+
+
+class Form(QWidget):
+    """Image · Prompt · This slice · All slices · results · Accept · Export; everything else under More."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = _label("Engine: this computer, starting…")
+        self.example = QPushButton("Try the example")
+        self.example.setMinimumHeight(44)
+        self.image, self.open = QComboBox(), QPushButton("Open…")
+        self.image.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.prompt, self.doubt = PromptBox(), _label("")
+        self.doubt.setStyleSheet(f"color: {AMBER}")
+        self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
+        self.this_slice.setToolTip("Ctrl+Enter")
+        self.cancel, self.progress = QPushButton("Cancel"), Progress()
+        self.results, self.notice = Results(), Notice()
+        self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
+        self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")
+        self.more = QToolButton()
+        self.more.setText("More")
+        self.more.setCheckable(True)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.setArrowType(Qt.ArrowType.RightArrow)
+        self.more_area, self.more_body = QScrollArea(), QWidget()
+        self.more_layout, self.more_buttons = QVBoxLayout(self.more_body), QGridLayout()
+        self.more_layout.addLayout(self.more_buttons)
+        self._lay_out()
+        self.more.toggled.connect(self.open_more)
+        self.open_more(False)
+
+    @property
+    def message(self) -> QLabel:
+        """The sentence that the dock says."""
+        return self.notice.label
+
+    def add_more(self, text: str) -> QPushButton:
+        """A button under More."""
+        button, number = QPushButton(text), self.more_buttons.count()
+        self.more_buttons.addWidget(button, number // 2, number % 2)
+        return button
+
+    def open_more(self, on: bool) -> None:
+        """Shows or hides what is not needed every day."""
+        self.more.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+        self.more_area.setVisible(on)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setSpacing(4)
+        layout.addWidget(_label(RESEARCH))
+        layout.addWidget(self.engine)
+        layout.addWidget(self.example)
+        layout.addLayout(_line(QLabel("Image"), self.image, self.open, stretch=1))
+        layout.addLayout(_line(QLabel("Prompt"), self.prompt, stretch=1))
+        layout.addWidget(self.doubt)
+        layout.addLayout(_line(self.this_slice, self.all_slices))
+        layout.addLayout(_line(self.progress, self.cancel, stretch=0))
+        layout.addWidget(self.results, 1)
+        layout.addWidget(self.notice)
+        layout.addLayout(_line(self.accept, self.export))
+        layout.addWidget(self.more)
+        self.more_area.setWidget(self.more_body)
+        self.more_area.setWidgetResizable(True)
+        self.more_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.more_area.setMinimumHeight(150)
+        self.more_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.more_layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.more_area, 2)
+        layout.addStretch()
+
+
+def _label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
+
+
+def _line(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    line = QHBoxLayout()
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, 1 if number == stretch else 0)
+    return line

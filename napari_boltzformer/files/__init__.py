@@ -1,0 +1,1 @@
+"""Files in and out through napari's own menus."""

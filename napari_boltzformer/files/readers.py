@@ -1,0 +1,42 @@
+"""Opens images and masks with their true grid. Never a dialog: of several DICOM series the largest, told in a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.utils.notifications import show_info
+
+from boltzformer import Volume, io
+from napari_boltzformer.dock.opening import largest, series_below
+from napari_boltzformer.files.mask_layers import as_masks, images_here
+from napari_boltzformer.host.layers import image_layer
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
+    """napari asks: can you read this?"""
+    paths = [path] if isinstance(path, str) else path
+    if all(io.can_read(Path(one)) for one in paths):
+        return _read
+    return None
+
+
+def _read(path: str | list[str]) -> list[Any]:
+    layers: list[Any] = []
+    for one in [path] if isinstance(path, str) else path:
+        masks = as_masks(Path(one), images_here(napari.current_viewer()))
+        layers += [image_layer(_volume(Path(one)))] if masks is None else masks
+    return layers
+
+
+def _volume(path: Path) -> Volume:
+    if not path.is_dir():
+        return io.read(path)
+    found = series_below(path)
+    if len(found) < 2:
+        return io.read(path)
+    rest = len(found) - 1
+    show_info(f"{rest} more series in {path.name}: choose with Open… in 'Segment by text'.")
+    return io.read(path, series=largest(found).uid)

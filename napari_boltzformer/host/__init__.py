@@ -1,0 +1,1 @@
+"""napari's side of the desk: masks, stage, clock, dialogs."""

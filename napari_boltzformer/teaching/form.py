@@ -1,0 +1,170 @@
+"""The Fine-tune dock's form: which widgets there are and where they lie. It does nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from boltzformer.desk.teaching.words import spoken_time
+from napari_boltzformer.dock.form import RESEARCH
+from napari_boltzformer.dock.notice import Notice
+from napari_boltzformer.dock.progress import Progress
+from napari_boltzformer.teaching.curve import Curve
+
+MODES = {
+    "auto": "the best that time and memory allow",
+    "full": "every weight learns",
+    "lora": "small corrections learn",
+    "decoder": "all but both encoders learns",
+    "existence": "only whether the object is there learns; masks stay as they are",
+}
+MINUTES = 10
+"""Of a run, unless the user says otherwise."""
+
+
+class FinetuneForm(QWidget):
+    """Dataset · mode and length · Start / Stop / Resume · curve · before and after · promote · the command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder, self.choose = QLabel(), QPushButton("Folder…")
+        self.holds = _label("")
+        self.model = QLabel()
+        self.mode, self.length, self.unit, self.seed = QComboBox(), QSpinBox(), QComboBox(), QSpinBox()
+        for name, meaning in MODES.items():
+            self.mode.addItem(name, name)
+            self.mode.setItemData(self.mode.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
+        self.length.setRange(1, 100_000)
+        self.length.setValue(MINUTES)
+        self.unit.addItems(["minutes", "steps"])
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("The same seed gives the same model on the same computer")
+        self.need = _label("")
+        self.facts: Mapping[str, Any] = {}
+        """What was predicted (`FinetunePlan.facts`)."""
+        self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
+        self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
+        self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), Notice()
+        self.run.setToolTip("A run goes on when napari is closed, and is found again here")
+        self.seen = QLabel()
+        self.seen.setToolTip("One picture that was held back: the true outline, before, now")
+        self.verdict = _label("")
+        self.prompt, self.compare, self.toggle = QComboBox(), QPushButton("Compare"), QPushButton("Before / after")
+        self.prompt.setEditable(True)
+        self.compare.setToolTip("Runs the slice on screen with the old and the new model, with the same seed")
+        self.compared = _label("")
+        self.name, self.anyway = QLineEdit("mine"), QCheckBox("although it did not pass")
+        self.promote, self.roll_back = QPushButton("Promote as"), QPushButton("Roll back")
+        self.command, self.copy = QLineEdit(), QPushButton("Copy")
+        self.command.setReadOnly(True)
+        for box in (self.mode, self.run, self.prompt):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(12)
+        self._lay_out()
+
+    def show_need(self) -> None:
+        """What was predicted, for the length that is chosen: beside every mode, and the rest in words."""
+        facts = self.facts
+        if not facts:
+            return
+        for row in range(self.mode.count()):
+            name = self.mode.itemData(row)
+            told = facts["modes"].get(facts["mode"] if name == "auto" else name)
+            shown = f"auto ({facts['mode']})" if name == "auto" else name
+            self.mode.setItemText(row, f"{shown}: {'not with this model' if told is None else self._takes(told)}")
+        new = f" New to the model: {', '.join(facts['new_targets'])}." if facts["new_targets"] else ""
+        alone = " Times are of the steps alone." if self.unit.currentText() == "steps" else ""
+        free = f"{facts['free_gb']:.1f} GB of memory are free"
+        self.need.setText(f"Runs on {facts['device'].upper()}; {free}.{alone}{new}")
+
+    def show_seen(self, path: str) -> None:
+        """The last validation's picture, as wide as the form."""
+        shown = QPixmap(path) if path else QPixmap()
+        wide = min(shown.width(), self.curve.width())
+        self.seen.setPixmap(shown.scaledToWidth(wide, Qt.TransformationMode.SmoothTransformation) if wide else shown)
+
+    def _takes(self, told: Mapping[str, Any]) -> str:
+        """'12 min, 1.2 GB': loading and comparing take the same in every mode, and are not in it."""
+        memory = f"{told['memory_gb']:.1f} GB"
+        if not told["fits"]:
+            return f"needs {memory} of memory, too much here"
+        if self.unit.currentText() == "minutes":
+            return f"{self.length.value()} min, {memory}"
+        return f"{spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
+
+    def _lay_out(self) -> None:
+        whole, body = QVBoxLayout(self), QWidget()
+        area, layout = _Upright(), QVBoxLayout(body)
+        area.setWidget(body)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(area)
+        layout.setSpacing(4)
+        layout.addWidget(_label(RESEARCH))
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Accepted", _line(self.folder, self.choose))
+        form.addRow(self.holds)
+        form.addRow("Model", self.model)
+        form.addRow("Mode", self.mode)
+        form.addRow("Length", _line(self.length, self.unit))
+        form.addRow("Seed", self.seed)
+        form.addRow(self.need)
+        layout.addLayout(form)
+        layout.addLayout(_line(self.start, self.stop, self.resume, stretch=None))
+        layout.addLayout(_line(QLabel("Run"), self.run, stretch=1))
+        layout.addWidget(self.progress)
+        layout.addWidget(self.curve)
+        layout.addWidget(self.seen)
+        layout.addWidget(self.notice)
+        layout.addWidget(self.verdict)
+        layout.addWidget(_label("Before and after, on the slice on screen"))
+        layout.addWidget(self.prompt)
+        layout.addLayout(_line(self.compare, self.toggle))
+        layout.addWidget(self.compared)
+        layout.addLayout(_line(self.promote, self.name, self.roll_back, stretch=1))
+        layout.addWidget(self.anyway)
+        layout.addWidget(_label("The same in a terminal"))
+        layout.addLayout(_line(self.command, self.copy))
+        layout.addStretch()
+
+
+class _Upright(QScrollArea):
+    """Scrolls up and down alone: never narrower than what is in it."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        body, bar = self.widget(), self.verticalScrollBar()
+        wide = 0 if body is None else body.minimumSizeHint().width()
+        return QSize(wide + (0 if bar is None else bar.sizeHint().width()), 160)
+
+
+def _label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
+
+
+def _line(*widgets: QWidget, stretch: int | None = 0) -> QHBoxLayout:
+    line = QHBoxLayout()
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, 1 if number == stretch else 0)
+    return line
