@@ -115,6 +115,10 @@ class Track:
         self._said[row] = (state, np.packbits(self.rows[row] > 0))
         self.changed()
 
+    def can_be_accepted(self, row: int) -> bool:
+        """Whether there is something to call right. Blank since nobody asked is no word of absence."""
+        return row in self.scores or self.state(row) is SliceState.EMPTY or bool(self.rows[row].any())
+
     def belongs_to_a_person(self, row: int) -> bool:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
 
