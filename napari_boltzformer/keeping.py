@@ -143,7 +143,7 @@ class Keeper:
         based_on = self.back.based_on
 
         def add() -> Revision:
-            return Dataset.at(folder).add(annotation(), case=case, answer=answer, based_on=based_on.get(key))
+            return Dataset.at(folder).add(annotation(), case=case, answer=answer(), based_on=based_on.get(key))
 
         def kept(revision: Revision) -> None:
             based_on[key], image.metadata[STORE] = revision.number, str(folder)
@@ -234,11 +234,11 @@ class Keeper:
             self._store_nothing(image.unique_id, tracks)
         folder, case = self.folder(image), image.metadata.get(CASE, "")
         self._unsaved.discard(image.unique_id)
-        annotation = annotation_of(image, tracks)
+        annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
 
         def write() -> str:
             try:
-                Dataset.at(folder).save_draft(annotation(), case=case)
+                Dataset.at(folder).save_draft(annotation(), case=case, answer=answer())
             except BoltzFormerError as error:
                 return str(error)
             return ""
