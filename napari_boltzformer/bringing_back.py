@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image
-from numpy.typing import NDArray
 
-from boltzformer import Prompt
-from boltzformer.types import Annotation, SliceState
+from boltzformer.types import SliceState
 from napari_boltzformer.background import Background
 from napari_boltzformer.host.layers import plan_of, volume_of
 from napari_boltzformer.host.mask import Track, new_track, tracks_of
-from napari_boltzformer.remembering import CASE, answered_from, last_work
+from napari_boltzformer.remembering import CASE, Mask, Work, last_work, masks_of
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
-
-Found = tuple[str, Annotation, int | None]
-"""When, what, and on which revision it stands."""
 
 
 class BringingBack:
@@ -40,20 +34,20 @@ class BringingBack:
         """Offers what was kept of this image, yesterday or before a crash."""
         volume, case = volume_of(image), image.metadata.get(CASE, "")
 
-        def find() -> Found | str | None:
+        def find() -> Work | str | None:
             try:
                 kept = [found for one in dict.fromkeys(folders) if (found := last_work(one, volume, case))]
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
             return kept[0] if kept else None
 
-        def told(found: Found | str | None) -> None:
+        def told(found: Work | str | None) -> None:
             held, there = self._waiting.pop(image.unique_id, []), image in self._dock.viewer.layers
             if isinstance(found, str):
                 self._dock.notice.fail(found)
             elif found is not None and there:
                 self._offer(image, found)
-            if there or not isinstance(found, tuple):  # who has left already saves nothing over what was found
+            if there or not isinstance(found, Work):  # who has left already saves nothing over what was found
                 for go_on in held:
                     go_on()
 
@@ -75,59 +69,53 @@ class BringingBack:
             if image in self._dock.viewer.layers:
                 self._dock.notice.add(sentence, "Restore", restore)
 
-    def _offer(self, image: Image, found: Found) -> None:
-        when, annotation, number = found
-        restore = partial(self._restore, image, annotation, number)
+    def _offer(self, image: Image, found: Work) -> None:
+        restore = partial(self._restore, image, found)
         if CASE in image.metadata:  # who opens it from the list goes on with it
             restore()
             return
-        sentence = f"There is work of {when[:16].replace('T', ' ')} UTC on this image."
+        sentence = f"There is work of {found.time[:16].replace('T', ' ')} UTC on this image."
         self._dock.notice.say(sentence, "Restore", restore)
         if self._dock.running.runs or tracks_of(self._dock.viewer, image):
             self._offers[image.unique_id] = image, sentence, restore
 
-    def _restore(self, image: Image, annotation: Annotation, number: int | None) -> None:
+    def _restore(self, image: Image, found: Work) -> None:
         self._offers.pop(image.unique_id, None)
         if image not in self._dock.viewer.layers:
             return
-        view, plan = annotation.volume.grid.canonical(annotation.slice_axis), plan_of(volume_of(image))
-        texts = {prompt.name: prompt.text for prompt in reversed(annotation.prompts)}
+        masks = masks_of(found, plan_of(volume_of(image)))
         begun = {track.prompt.text: track for track in tracks_of(self._dock.viewer, image)}
-        if annotation.prompts and not begun:
-            self._dock.prompt.setPlainText("\n".join(dict.fromkeys(texts.values())))
-        for value, name in annotation.labels.names.items():
-            prompt, masks = Prompt(texts.get(name, name), name), view.apply(annotation.labels.mask(value)).copy()
-            states = list(annotation.slices.get(name, ())) or [SliceState.UNSEEN] * len(masks)
-            states = states[::-1] if view.flips[0] else states
-            scores, edited, gate = answered_from(annotation, name, plan)
-            track = begun.pop(prompt.text, None)
+        if found.annotation.prompts and not begun:
+            self._dock.prompt.setPlainText("\n".join(dict.fromkeys(one.prompt.text for one in masks)))
+        for one in masks:
+            track = begun.pop(one.prompt.text, None)
             if track is None:
-                track = new_track(self._dock.viewer, image, prompt)
+                track = new_track(self._dock.viewer, image, one.prompt)
             else:
-                _leave_out(track, masks, states, scores, edited)
-            track.restore(masks, states)
-            track.recall(scores, edited, gate)
+                _leave_out(track, one)
+            put_back(track, one)
             track.layer.refresh()
             self._dock.running.adopt(track)
             self._dock.running.count(track)
-        if number is not None:
-            self.based_on[image.unique_id] = number
+        if found.based_on is not None:
+            self.based_on[image.unique_id] = found.based_on
         self._dock.bottom.show_tracks()
         self._dock.notice.say("Restored.")
         self._dock.show_results()
 
 
-def _leave_out(
-    track: Track,
-    masks: NDArray[np.bool_],
-    states: list[SliceState],
-    scores: dict[int, float],
-    edited: Collection[int],
-) -> None:
+def put_back(track: Track, one: Mask) -> None:
+    """What was kept of a mask, with how it was made."""
+    track.restore(one.rows, one.states)
+    track.recall(one.scores, one.edited, one.gate, one.written)
+    track.runs[:0] = one.runs
+
+
+def _leave_out(track: Track, one: Mask) -> None:
     """Of an earlier day, what today's mask has newer: a person's slices, and answers where no person had been."""
-    for row in range(len(masks)):
-        theirs = row in edited or states[row] is not SliceState.UNSEEN
+    for row in range(len(one.rows)):
+        theirs = row in one.edited or one.states[row] is not SliceState.UNSEEN
         if track.belongs_to_a_person(row) or (row in track.scores and not theirs):
-            masks[row], states[row] = track.rows[row] > 0, SliceState.UNSEEN
+            one.rows[row], one.states[row] = track.rows[row] > 0, SliceState.UNSEEN
         if row in track.scores:
-            scores.pop(row, None)
+            one.scores.pop(row, None)

@@ -58,15 +58,25 @@ class Keeper:
     # --- what a person says -------------------------------------------------------------------------------------
 
     def accept(self) -> None:
-        """The slice on screen is right, in all masks that are shown."""
-        tracks, row = self._shown(), self._dock.row()
-        if not tracks:
+        """The slice on screen is right, in all masks that are shown and have an answer there."""
+        shown, row = self._shown(), self._dock.row()
+        if not shown:
             self._dock.notice.say("There is no mask on screen to accept: run a prompt first.")
-        elif self._dock.screen.ready() and self._demand_folder():
-            for track in tracks:
-                track.proposals.pop(row, None)
-                track.say(row, SliceState.REVIEWED)
-            self.store(f"{named(row, len(tracks[0].rows)).capitalize()} accepted{self._in(tracks)}.")
+        elif self._dock.screen.ready():
+            tracks = [track for track in shown if track.can_be_accepted(row)]
+            unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
+            where = named(row, len(shown[0].rows))
+            if not tracks:
+                self._dock.notice.say(
+                    f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
+                    "say that nothing is there."
+                )
+            elif self._demand_folder():
+                for track in tracks:
+                    track.proposals.pop(row, None)
+                    track.say(row, SliceState.REVIEWED)
+                rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
+                self.store(f"{where.capitalize()} accepted{self._in(tracks)}.{rest}")
 
     def nothing(self) -> None:
         """There is nothing in the slice on screen, of all prompts that are shown."""
@@ -94,12 +104,11 @@ class Keeper:
             self.on_screen()
             seen = self._seen.get(image.unique_id, set())
             unseen = [row for row in range(len(tracks[0].rows)) if row not in seen]
-            for track in tracks:
-                for row in seen:
-                    if row in track.scores or track.rows[row].any():
-                        track.say(row, SliceState.REVIEWED)
+            said = [(track, row) for track in tracks for row in sorted(seen) if track.can_be_accepted(row)]
+            for track, row in said:
+                track.say(row, SliceState.REVIEWED)
             rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
-            self.store(f"{counted(len(seen))} accepted{self._in(tracks)}.{rest}")
+            self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
@@ -134,7 +143,7 @@ class Keeper:
         based_on = self.back.based_on
 
         def add() -> Revision:
-            return Dataset.at(folder).add(annotation(), case=case, answer=answer, based_on=based_on.get(key))
+            return Dataset.at(folder).add(annotation(), case=case, answer=answer(), based_on=based_on.get(key))
 
         def kept(revision: Revision) -> None:
             based_on[key], image.metadata[STORE] = revision.number, str(folder)
@@ -225,11 +234,11 @@ class Keeper:
             self._store_nothing(image.unique_id, tracks)
         folder, case = self.folder(image), image.metadata.get(CASE, "")
         self._unsaved.discard(image.unique_id)
-        annotation = annotation_of(image, tracks)
+        annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
 
         def write() -> str:
             try:
-                Dataset.at(folder).save_draft(annotation(), case=case)
+                Dataset.at(folder).save_draft(annotation(), case=case, answer=answer())
             except BoltzFormerError as error:
                 return str(error)
             return ""

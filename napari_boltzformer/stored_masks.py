@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from boltzformer import LabelMap, Volume
 from boltzformer.masks.objects import pieces
 from boltzformer.types import SliceState
 from napari_boltzformer.host.layers import volume_of
-from napari_boltzformer.host.mask import Track
+from napari_boltzformer.host.mask import Track, unpacked
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,22 @@ class Snapshot:
         return LabelMap(stacked, self.volume.grid, dict(enumerate(self.names, 1)))
 
 
-def answer_map(image: Image, tracks: Sequence[Track]) -> LabelMap:
-    """What the model had said, on the stored grid."""
-    volume = volume_of(image)
-    view = volume.grid.canonical(volume.slice_axis)
-    stacked = np.stack([view.undo(track.written()) * np.uint8(n + 1) for n, track in enumerate(tracks)])
-    return LabelMap(stacked, volume.grid, dict(enumerate(unique_names(tracks), 1)))
+def answer_map(image: Image, tracks: Sequence[Track]) -> Callable[[], LabelMap]:
+    """What the model had said, on the stored grid; to be put together beside the viewer."""
+    volume, names = volume_of(image), unique_names(tracks)
+    written = [(track.written(), track.rows.shape) for track in tracks]
+
+    def whole() -> LabelMap:
+        view = volume.grid.canonical(volume.slice_axis)
+        stacked = np.zeros((len(written), *volume.grid.shape), np.uint8)
+        for number, (rows, shape) in enumerate(written, 1):
+            said = np.zeros(shape, np.uint8)
+            for row, bits in rows.items():
+                said[row] = unpacked(bits, shape[1:])
+            stacked[number - 1] = view.undo(said) * np.uint8(number)
+        return LabelMap(stacked, volume.grid, dict(enumerate(names, 1)))
+
+    return whole
 
 
 def unique_names(tracks: Sequence[Track]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,17 +116,18 @@ class Track:
         self._said[row] = (state, np.packbits(self.rows[row] > 0))
         self.changed()
 
+    def can_be_accepted(self, row: int) -> bool:
+        """Whether there is something to call right. Blank since nobody asked is no word of absence."""
+        return row in self.scores or self.state(row) is SliceState.EMPTY or bool(self.rows[row].any())
+
     def belongs_to_a_person(self, row: int) -> bool:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def written(self) -> NDArray[np.uint8]:
-        """(slices, rows, columns): what the model wrote, wherever it did."""
-        whole = np.zeros(self.rows.shape, np.uint8)
-        for row, bits in self._written.items():
-            whole[row] = self._unpacked(bits)
-        return whole
+    def written(self) -> dict[int, Bits]:
+        """By row, packed: what the model wrote, wherever that is known."""
+        return dict(self._written)
 
     def begin_run(self, plan: SlicePlan, gate: float) -> None:
         """From here on, `revert` goes back to what is there now."""
@@ -234,14 +236,24 @@ class Track:
             if state is not SliceState.UNSEEN:
                 self.say(row, state)
 
-    def recall(self, scores: Mapping[int, float], edited: Collection[int], gate: float) -> None:
-        """What the model had answered, after `restore`: its scores, and which slices a person changed since."""
+    def recall(
+        self,
+        scores: Mapping[int, float],
+        edited: Collection[int],
+        gate: float,
+        written: Mapping[int, NDArray[np.bool_]] = MappingProxyType({}),
+    ) -> None:
+        """What the model had answered, after `restore`: its scores, and which slices a person changed since.
+
+        `written`: what it had written there, where that is known.
+        """
         self.gate, self.kept.thresholds = gate, Thresholds(gate)
         for row, score in scores.items():
             self.scores[row] = score
-            self.kept.recall(row, score, self.rows[row] > 0)
-            if row not in edited:
-                self._written[row] = np.packbits(self.rows[row] > 0)
+            said = written.get(row) if row in edited else self.rows[row] > 0
+            self.kept.recall(row, score, self.rows[row] > 0 if said is None else said)
+            if said is not None:
+                self._written[row] = np.packbits(said)
         self._hand = set(edited)
         self.touched |= self._hand
 
@@ -270,8 +282,7 @@ class Track:
         self._written[row] = np.packbits(mask)
 
     def _unpacked(self, bits: Bits) -> NDArray[np.uint8]:
-        shape = self.rows.shape[1:]
-        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+        return unpacked(bits, self.rows.shape[1:])
 
     def _on_paint(self, event: Any) -> None:
         for atom in event.value:
@@ -281,6 +292,11 @@ class Track:
             self._stroked.update(rows)
             self.touched.update(rows)
         self.changed()
+
+
+def unpacked(bits: Bits, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(rows, columns): a slice that was packed."""
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
 
 
 def same(one: Any, other: Any) -> bool:

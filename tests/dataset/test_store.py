@@ -184,6 +184,24 @@ def test_a_draft_is_kept_apart_and_comes_back_whole(store: Dataset) -> None:
     assert store.draft(name, author="b") is None
 
 
+def test_an_autosave_keeps_what_the_model_had_said_also_where_nobody_looked(store: Dataset) -> None:
+    given = annotate(reviewed=(1,), painted=(1, 3))
+    layers = np.zeros((1, *SHAPE), np.uint8)
+    layers[0, 1:5, 2:4, 3:6] = 5
+    name = store.save_draft(given, answer=LabelMap(layers, given.volume.grid, {5: "lung nodule"}))
+    back = store.draft(name).answer(given.volume.grid)
+    assert np.array_equal(back["lung nodule"], layers[0] > 0)
+
+
+def test_provenance_in_lists_names_no_patient_either(store: Dataset) -> None:
+    given = annotate()
+    runs = {"answered": {"lung nodule": {"runs": [dict(given.provenance), {"path": "/ward/DOE"}]}}}
+    store.save_draft(replace(given, provenance=runs))
+    [told] = store.path.glob("drafts/*/*/*/revision.json")
+    assert "ab" * 32 in told.read_text("utf-8")
+    assert "DOE" not in told.read_text("utf-8")
+
+
 def test_a_damaged_autosave_gives_way_to_the_one_before(store: Dataset) -> None:
     for painted in ((1,), (1, 2), (1, 2, 3)):
         name = store.save_draft(annotate(painted=painted))

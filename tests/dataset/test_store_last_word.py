@@ -72,5 +72,8 @@ def test_the_last_word_on_every_slice_counts(made: tuple[Volume, int, list[Annot
                 assert all(change == {"added": 0, "removed": 0} for change in revision.changes.values())
                 answer = revision.answer(case.grid)
                 assert all(np.array_equal(answer[name], mask) for name, mask in revision.masks(case.grid).items())
+            for name, (said, known) in case.answers().items():  # what was corrected is just what had been said
+                assert np.array_equal(said, case.mask(name))
+                assert known == {index for index, state in enumerate(case.states[name]) if state is not UNSEEN}
             latest = case.revisions[-1].number
             assert store.add(case.annotation, based_on=latest).number == latest

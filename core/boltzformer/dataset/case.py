@@ -104,6 +104,17 @@ class Case:
         """(Z, Y, X): what was accepted of a label; nothing where nobody looked."""
         return self._masks[label]
 
+    def answers(self) -> dict[str, tuple[Mask, frozenset[int]]]:
+        """Label → (Z, Y, X): what the model had said before people corrected it, and in which slices that is known."""
+        found = {name: (mask.copy(), set[int]()) for name, mask in self._masks.items()}
+        for at, revision in enumerate(self.revisions):
+            mine = {name: [i for i, w in enumerate(where) if w == at] for name, where in self._last_words.items()}
+            for name, mask in revision.answer(self.grid).items() if any(mine.values()) else ():
+                whole, known = found[name]
+                np.moveaxis(whole, self.axis, 0)[mine[name]] = np.moveaxis(mask, self.axis, 0)[mine[name]]
+                known.update(mine[name])
+        return {name: (mask, frozenset(known)) for name, (mask, known) in found.items()}
+
     @property
     def labels(self) -> LabelMap:
         """All that was accepted."""

@@ -10,13 +10,13 @@ from boltzformer.dataset.case import revision_names
 from boltzformer.dataset.disk import erase, new_folder
 from boltzformer.dataset.revision import Revision, read_revision, write_revision
 from boltzformer.errors import DatasetError
-from boltzformer.types import Annotation, SliceState
+from boltzformer.types import Annotation, LabelMap, SliceState
 
 KEPT = 2
 """The last one and the one before, should the last be damaged."""
 
 
-def save(root: Path, case: str, annotation: Annotation, author: str) -> None:
+def save(root: Path, case: str, annotation: Annotation, author: str, answer: LabelMap | None = None) -> None:
     """Everything as it is now, unseen slices and contradictions included. Under the lock."""
     folder = _folder(root, case, author)
     names = revision_names(folder)
@@ -27,7 +27,7 @@ def save(root: Path, case: str, annotation: Annotation, author: str) -> None:
         for value, name in annotation.labels.names.items()
     }
     with new_folder(root, folder / f"{number:06d}") as begun:
-        write_revision(begun, number, given, annotation, author=author, whole=True)
+        write_revision(begun, number, given, annotation, author=author, answer=answer, whole=True)
     for name in names[: max(0, len(names) + 1 - KEPT)]:
         erase(root, folder / name)
 

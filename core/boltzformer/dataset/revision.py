@@ -112,7 +112,10 @@ def write_revision(
     answer: LabelMap | None = None,
     whole: bool = False,
 ) -> None:
-    """Fill a new folder; its masks reach from the first to the last slice spoken of, or over the `whole` image."""
+    """Fill a new folder; its masks reach from the first to the last slice spoken of, or over the `whole` image.
+
+    Where the `answer` was changed is told of the same slices.
+    """
     axis, grid = annotation.slice_axis, annotation.volume.grid
     spoken = np.any([[s is not SliceState.UNSEEN for s in one.states] for one in given.values()], axis=0) | whole
     first, last = int(spoken.argmax()), len(spoken) - int(spoken[::-1].argmax())
@@ -129,7 +132,7 @@ def write_revision(
         said = {name: answer.mask(value) for value, name in answer.names.items() if name in given}
         differ = {name: np.zeros(grid.shape, bool) for name in given}
         for name, before in said.items():
-            where = np.array([state is not SliceState.UNSEEN for state in given[name].states])
+            where = np.array([whole or state is not SliceState.UNSEEN for state in given[name].states])
             now = given[name].mask
             differ[name] = (now ^ before) & where.reshape([-1 if a == axis else 1 for a in range(3)])
             changes[name] = {
@@ -184,7 +187,7 @@ def read_revision(folder: Path) -> Revision:
 
 def discreet(told: Mapping[str, Any]) -> dict[str, Any]:
     """A provenance without names and places of files, which may say who the patient is."""
-    kept = {key: discreet(value) if isinstance(value, Mapping) else value for key, value in told.items()}
+    kept = {key: _discreet(value) for key, value in told.items()}
     for key in _UNTOLD & set(kept):
         del kept[key]
     if set(str(kept.get("source", ""))) & set("/\\"):
@@ -192,6 +195,12 @@ def discreet(told: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("image"), dict):
         kept["image"].pop("name", None)
     return kept
+
+
+def _discreet(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return discreet(value)
+    return [_discreet(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _cut_grid(grid: Grid, axis: int, first: int, last: int) -> Grid:

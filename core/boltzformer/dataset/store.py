@@ -166,12 +166,14 @@ class Dataset:
         except DatasetError as error:
             logger.warning("the index could not be written: %s", error)
 
-    def save_draft(self, annotation: Annotation, *, case: str = "", author: str = "") -> str:
-        """Autosave everything as it is, accepted or not; tells the case's id."""
+    def save_draft(
+        self, annotation: Annotation, *, case: str = "", author: str = "", answer: LabelMap | None = None
+    ) -> str:
+        """Autosave everything as it is, accepted or not, with the model's `answer`; tells the case's id."""
         name = demand_name(case) if case else self.case_of(annotation.volume)
         with writing(self.path):
             sweep(self.path)
-            drafts.save(self.path, name, annotation, author or whoever())
+            drafts.save(self.path, name, annotation, author or whoever(), answer)
         return name
 
     def draft(self, case: str, *, author: str = "") -> Revision | None:

@@ -1,0 +1,48 @@
+"""What Accept says of a slice, and of which masks: only of what can be seen to be right."""
+
+from pathlib import Path
+from typing import Any
+
+from gui import DIST, until
+
+from boltzformer import Prompt
+from boltzformer.dataset import Dataset
+from boltzformer.io.phantom import BRIGHT, DARK
+from boltzformer.types import SliceState
+from napari_boltzformer.host.mask import Track, new_track
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def by_hand(dock: BoltzFormerDock, *names: str) -> list[Track]:
+    """Empty masks of the chosen image, that no run was asked for."""
+    image = dock.chosen_image()
+    assert image is not None
+    tracks = [new_track(dock.viewer, image, Prompt(name)) for name in names]
+    for track in tracks:
+        dock.running.adopt(track)
+    return tracks
+
+
+def test_accept_says_nothing_of_a_mask_that_nobody_asked_for_in_this_slice(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path, tmp_path: Path
+) -> None:
+    store = Dataset.at(tmp_path / "kept")
+    dock.settings.folder = str(store.path)
+    viewer.open(str(small_file), plugin=DIST)
+    painted, never_asked = by_hand(dock, BRIGHT, DARK)
+    dock.jump(4)
+    dock.keeper.accept()
+    assert dock.message.text().startswith(f"Nobody asked for '{BRIGHT}', '{DARK}' in slice 4, so ")
+    painted.layer.paint((3, 40, 40), 1)
+    dock.jump(3)
+    dock.keeper.accept()
+    until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
+    (case,) = store.cases()
+    assert set(case.states) == {BRIGHT}
+    assert (painted.state(3), painted.state(4)) == (SliceState.REVIEWED, SliceState.UNSEEN)
+    assert never_asked.state(3) is SliceState.UNSEEN
+    assert f"Nothing is said of '{DARK}', which nobody asked for here." in dock.message.text()
+
+    dock.jump(4)
+    dock.keeper.accept_all()
+    until(qtbot, lambda: dock.message.text().startswith("1 slice accepted. Never on screen, so not accepted: "))

@@ -1,0 +1,86 @@
+"""Work that comes back is the same work: what the model wrote, who asked it, and what a person made of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui import DIST, until
+from napari.layers import Image
+
+from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.dataset import Dataset
+from boltzformer.io.phantom import BRIGHT
+from boltzformer.types import SliceState
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.mask import Track, new_track
+from napari_boltzformer.keeping import autosaves
+from napari_boltzformer.widget import BoltzFormerDock
+
+RUN = {
+    "model": {"name": "default", "sha256": "ab" * 32},
+    "image": {"name": "DOE^JANE", "sha256": "cd" * 32},
+    "prompts": [BRIGHT],
+    "seed": 7,
+    "source": "/ward/DOE_JANE",
+}
+MANY = 2**12
+
+
+def answered(dock: BoltzFormerDock, image: Image, *rows: int) -> Track:
+    """A mask that a model has filled in some slices."""
+    volume = volume_of(image)
+    plan = SlicePlan.of(volume.grid, 64, volume.slice_axis)
+    track = new_track(dock.viewer, image, Prompt(BRIGHT))
+    dock.running.adopt(track)
+    track.begin_run(plan, 0.5)
+    for row in rows:
+        logits = np.full((1, 64, 64), 64, np.int8)
+        track.answer(plan, SliceResult(plan.canonical_index(row), logits, np.array([0.9], np.float32)), 0, {"seed": 7})
+    track.runs.append({**RUN, "slices": list(rows)})
+    return track
+
+
+def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
+    until(qtbot, lambda: not dock.keeper.background.busy)
+
+
+@pytest.mark.parametrize("accepted", [False, True], ids=["an autosave", "a revision"])
+def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path, tmp_path: Path, accepted: bool
+) -> None:
+    store = Dataset.at(tmp_path / "kept" if accepted else autosaves())
+    dock.settings.folder = str(store.path)
+    (image,) = viewer.open(str(small_file), plugin=DIST)
+    idle(qtbot, dock)
+    track = answered(dock, image, 3, 4)
+    wrote, whole = track.rows[3].copy(), np.count_nonzero(track.rows[3])
+    assert whole > MANY
+    track.layer.brush_size = 1
+    track.layer.paint((3, 40, 40), 0)
+    if accepted:
+        track.say(3, SliceState.REVIEWED)
+        dock.keeper.store("Accepted.")
+        idle(qtbot, dock)
+    else:
+        dock.keeper.save(image)
+        idle(qtbot, dock)
+    viewer.layers.clear()
+
+    (image,) = viewer.open(str(small_file), plugin=DIST)
+    until(qtbot, lambda: dock.notice.action.text() == "Restore")
+    dock.notice.action.click()
+    (back,) = dock.tracks()
+    assert back.edited_rows() == [3]
+    dock.jump(3)
+    back.layer.brush_size = 1
+    back.layer.paint((3, 40, 41), 0)
+    dock.keeper.accept()
+    until(qtbot, lambda: "Kept as revision" in dock.message.text())
+    (case,) = store.cases()
+    revision = case.revisions[-1]
+    assert revision.changes == {BRIGHT: {"added": 0, "removed": 2}}
+    assert (revision.model_sha256, revision.seed) == ("ab" * 32, 7)
+    assert "DOE" not in "".join(path.read_text("utf-8") for path in store.path.rglob("*.json"))
+    back.change(3, wrote > 0)
+    assert not back.edited(3)  # as the model had it
