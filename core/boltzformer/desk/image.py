@@ -1,0 +1,67 @@
+"""`OpenImage`: an image in the viewer, made once: its voxels and plan, and what the desk remembers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.types import Volume
+
+
+class OpenImage:
+    """By identity: two are one image only if they are one object."""
+
+    def __init__(
+        self,
+        key: str,
+        read: Callable[[], Volume],
+        name: Callable[[], str],
+        version: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`read` makes a `Volume` that shows the viewer's own voxels; it is asked again when `version` is another."""
+        self.key = key
+        self.case: str | None = None
+        """Its id in a dataset, '' for a file of a case list; None: nobody opened it from a list."""
+        self.store = ""
+        """The dataset where its work is kept; '': nobody has said it yet."""
+        self.seen: set[int] = set()
+        """Rows that were on screen."""
+        self._read, self._name, self._version = read, name, version
+        self._known: tuple[object, Volume, SlicePlan] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the viewer calls it now."""
+        return self._name()
+
+    @property
+    def volume(self) -> Volume:
+        """Raises where it can't be segmented, and says why."""
+        return self._facts()[0]
+
+    @property
+    def plan(self) -> SlicePlan:
+        """How it is cut into slices, whatever size a model sees them at."""
+        return self._facts()[1]
+
+    @property
+    def count(self) -> int:
+        """Of slices."""
+        return self.plan.count
+
+    @property
+    def is_picture(self) -> bool:
+        """One slice and no third dimension: no millilitres, no 'all slices'."""
+        return self.plan.count == 1
+
+    def _facts(self) -> tuple[Volume, SlicePlan]:
+        now = self._version()
+        if self._known is None or self._known[0] is not now:
+            volume = self._read()
+            self._known = now, volume, plan_of(volume)
+        return self._known[1:]
+
+
+def plan_of(volume: Volume) -> SlicePlan:
+    """How it is cut into slices, whatever size a model sees them at."""
+    return SlicePlan.of(volume.grid, 1, volume.slice_axis)

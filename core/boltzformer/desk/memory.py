@@ -1,0 +1,237 @@
+"""A viewer without a window: masks, images and a clock in memory. Scripts and tests drive the desk with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.ports import Mask, MaskSurface, Rows
+from boltzformer.types import Prompt, Volume
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Voxels that one step changed, and what they were and became."""
+
+    places: tuple[NDArray[np.intp], ...]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+
+
+class MemoryMask:
+    """Its history holds voxels, as napari's does."""
+
+    def __init__(self, key: str, shape: tuple[int, int, int], colour: str = "#E69F00") -> None:
+        self.key, self.colour, self.shape = key, colour, shape
+        self.name, self.shown, self.alive = "", True, True
+        self.drawn = 0
+        """So often."""
+        self._voxels = np.zeros(shape, np.uint8)
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+        self._heard: list[Callable[[Rows, bool], None]] = []
+
+    # --- for the desk -------------------------------------------------------------------------------------------
+
+    def row(self, row: int) -> NDArray[np.uint8]:
+        return self._voxels[row]
+
+    def copy(self) -> NDArray[np.uint8]:
+        return self._voxels.copy()
+
+    def write(self, masks: Mapping[int, Mask]) -> None:
+        """Where there is a history, as a step of it: an undo or redo over other voxels would mix two masks."""
+        stroked = {int(row) for step in (*self._done, *self._undone) for row in np.unique(step.places[0])}
+        self.edit({row: mask for row, mask in masks.items() if row in stroked})
+        for row, mask in masks.items():
+            self._voxels[row] = mask
+
+    def edit(self, masks: Mapping[int, Mask]) -> None:
+        places = [
+            (np.full(len(y), row), y, x) for row, mask in masks.items() for y, x in [np.nonzero(self._voxels[row] != mask)]
+        ]
+        if sum(len(one[0]) for one in places):
+            where = tuple(np.concatenate(axis) for axis in zip(*places, strict=True))
+            values = np.concatenate([masks[int(one[0][0])][one[1:]] for one in places if len(one[0])]).astype(np.uint8)
+            self._step(_Step(where, self._voxels[where], values))
+
+    def draw(self) -> None:
+        self.drawn += 1
+
+    def listen(self, heard: Callable[[Rows, bool], None]) -> None:
+        self._heard.append(heard)
+
+    # --- for a person -------------------------------------------------------------------------------------------
+
+    def paint(self, row: int, mask: Mask, label: int = 1) -> None:
+        """A stroke: these voxels get the label, as one step of undo."""
+        y, x = np.nonzero(mask & (self._voxels[row] != label))
+        if len(y):
+            where = (np.full(len(y), row), y, x)
+            self._step(_Step(where, self._voxels[where], np.full(len(y), label, np.uint8)))
+            self._tell({row}, undone=False)
+
+    def undo(self) -> None:
+        step = self._done.pop()
+        self._voxels[step.places] = step.before
+        self._undone.append(step)
+        self._tell(set(step.places[0].tolist()), undone=True)
+
+    def redo(self) -> None:
+        step = self._undone.pop()
+        self._voxels[step.places] = step.after
+        self._done.append(step)
+        self._tell(set(step.places[0].tolist()), undone=True)
+
+    def _step(self, step: _Step) -> None:
+        self._voxels[step.places] = step.after
+        self._done.append(step)
+        self._undone.clear()
+
+    def _tell(self, rows: set[int], *, undone: bool) -> None:
+        for heard in self._heard:
+            heard(rows, undone)
+
+
+class MemoryStage:
+    """Images that were opened by `open`; the last one is chosen, and its middle slice on screen."""
+
+    def __init__(self) -> None:
+        self._images: list[OpenImage] = []
+        self._surfaces: dict[OpenImage, list[MemoryMask]] = {}
+        self._rows: dict[OpenImage, int] = {}
+        self._chosen: OpenImage | None = None
+        self._active: MaskSurface | None = None
+
+    def open(self, volume: Volume) -> OpenImage:
+        """As a reader would."""
+        image = OpenImage(f"image {len(self._images)}", lambda: volume, lambda: volume.name or "image")
+        self._images.append(image)
+        self._surfaces[image], self._rows[image] = [], image.count // 2
+        self.choose(image)
+        return image
+
+    def choose(self, image: OpenImage | None) -> None:
+        self._chosen = image
+
+    def close(self, image: OpenImage) -> None:
+        """Away with it, and with its masks."""
+        for surface in self._surfaces.pop(image):
+            surface.alive = False
+        self._images.remove(image)
+        self._chosen = self._images[-1] if self._images else None
+
+    def images(self) -> Sequence[OpenImage]:
+        return self._images
+
+    def chosen(self) -> OpenImage | None:
+        return self._chosen
+
+    def surfaces(self, image: OpenImage) -> Sequence[MemoryMask]:
+        return [one for one in self._surfaces.get(image, ()) if one.alive]
+
+    def add(self, image: OpenImage, prompt: Prompt, colour: str) -> MemoryMask:
+        mask = MemoryMask(f"{image.key}, mask {len(self._surfaces[image])}", (image.count, *image.plan.slice_shape), colour)
+        self._surfaces[image].append(mask)
+        return mask
+
+    def begin(self, image: OpenImage) -> None:
+        """Nothing to prepare."""
+
+    def active(self) -> MaskSurface | None:
+        return self._active
+
+    def activate(self, surface: MaskSurface) -> None:
+        self._active = surface
+
+    def row(self, image: OpenImage) -> int:
+        return self._rows[image]
+
+    def shows(self, image: OpenImage) -> bool:
+        return image is self._chosen
+
+    def flat(self, image: OpenImage) -> bool:
+        return True
+
+    def go(self, image: OpenImage, row: int) -> None:
+        self._rows[image] = row
+
+
+class MemoryTimer:
+    """One of `MemoryTimers`."""
+
+    def __init__(self, do: Callable[[], None], *, once: bool) -> None:
+        self._do, self._once = do, once
+        self.running = False
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def tick(self) -> None:
+        if self.running:
+            self.running = not self._once
+            self._do()
+
+
+class MemoryTimers:
+    """Time passes when `tick` says so: every timer that runs is called once, whatever its interval."""
+
+    def __init__(self) -> None:
+        self._timers: list[MemoryTimer] = []
+        self.pressed = False
+        """Whether a mouse button is down."""
+
+    def every(self, ms: int, do: Callable[[], None]) -> MemoryTimer:
+        return self._new(do, once=False)
+
+    def after(self, ms: int, do: Callable[[], None]) -> MemoryTimer:
+        return self._new(do, once=True)
+
+    def under_stroke(self) -> bool:
+        return self.pressed
+
+    def tick(self) -> None:
+        for timer in list(self._timers):
+            timer.tick()
+
+    def _new(self, do: Callable[[], None], *, once: bool) -> MemoryTimer:
+        self._timers.append(MemoryTimer(do, once=once))
+        return self._timers[-1]
+
+
+class MemorySpeaker:
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.sentence = self.action = self.details = ""
+
+    def show(self, sentence: str, action: str = "", details: str = "") -> None:
+        self.sentence, self.action, self.details = sentence, action, details
+
+
+class MemoryDialogs:
+    """Answers as it was told to."""
+
+    def __init__(self, folder: Path | None = None, file: Path | None = None, *, yes: bool = False) -> None:
+        self.chosen_folder, self.chosen_file, self.yes = folder, file, yes
+        self.asked: list[str] = []
+
+    def folder(self, title: str) -> Path | None:
+        self.asked.append(title)
+        return self.chosen_folder
+
+    def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
+        self.asked.append(title)
+        return self.chosen_file
+
+    def ask(self, question: str, details: str, yes: str, then: Callable[[bool], None]) -> None:
+        self.asked.append(question)
+        then(self.yes)

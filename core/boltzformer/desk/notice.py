@@ -1,0 +1,108 @@
+"""`Notice`: what is said at the moment, sentence by sentence under topics, and the one thing to do about it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from boltzformer.desk.ports import Speaker
+
+PACKAGES = ("napari-boltzformer", "napari", "numpy", "qtpy")
+
+
+@dataclass(frozen=True)
+class _Said:
+    text: str
+    topic: str
+    action: str
+    do: Callable[[], None]
+
+
+def _nothing() -> None:
+    """No action."""
+
+
+class Notice:
+    """`say` takes the place of everything, `add` stands behind it. A topic lets whoever said it replace it or take it
+    back, without looking at anybody's words."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        self._speaker = speaker
+        self._said: list[_Said] = []
+        self.details = ""
+        """What goes into a report about the last failure: no sentence, for sentences name files and so patients."""
+
+    @property
+    def text(self) -> str:
+        """All of it, as it is shown."""
+        whole = ""
+        for one in self._said:
+            if whole and whole[-1].isalnum():  # e.g. how far a run is
+                whole += "."
+            whole = f"{whole} {one.text}".strip()
+        return whole
+
+    @property
+    def topic(self) -> str:
+        """Of what was said first; '' where nothing is said, or it has none."""
+        return self._said[0].topic if self._said else ""
+
+    def say(self, sentence: str, action: str = "", do: Callable[[], None] = _nothing, *, topic: str = "") -> None:
+        """A sentence, and what can be done about it."""
+        self._said = [_Said(sentence, topic, action, do)] if sentence else []
+        self._show()
+
+    def add(self, sentence: str, action: str = "", do: Callable[[], None] = _nothing, *, topic: str = "") -> None:
+        """Behind what was said already, e.g. how a run went; said once."""
+        rest = [one for one in self._said if one.text != sentence and (not topic or one.topic != topic)]
+        self._said = [*rest, _Said(sentence, topic, action, do)]
+        self._show()
+
+    def replace(self, topic: str, sentence: str) -> bool:
+        """Other words about the same; False where it is not being said."""
+        if not self.says(topic):
+            return False
+        self._said = [_Said(sentence, topic, one.action, one.do) if one.topic == topic else one for one in self._said]
+        self._show()
+        return True
+
+    def take_back(self, topic: str) -> None:
+        """It holds no longer."""
+        if self.says(topic):
+            self._said = [one for one in self._said if one.topic != topic]
+            self._show()
+
+    def says(self, topic: str) -> bool:
+        return any(one.topic == topic for one in self._said)
+
+    def fail(self, sentence: str, details: str = "") -> None:
+        """What went wrong, and what a person may copy of it."""
+        self._said = [_Said(sentence, "", "", _nothing)]
+        self.details = "\n".join(part for part in (details, versions()) if part)
+        self._speaker.show(sentence, "", "\n".join(part for part in (sentence, self.details) if part))
+
+    def act(self) -> None:
+        """The user pressed the action."""
+        do = self._acting().do
+        self.say("")
+        do()
+
+    def _acting(self) -> _Said:
+        """The last that something can be done about."""
+        return next((one for one in reversed(self._said) if one.action), _Said("", "", "", _nothing))
+
+    def _show(self) -> None:
+        self._speaker.show(self.text, self._acting().action)
+
+
+def versions() -> str:
+    """What computes here."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:  # of another viewer
+            continue
+    return f"{', '.join(found)}; Python {platform.python_version()}; {platform.platform()}"

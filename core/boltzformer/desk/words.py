@@ -1,0 +1,44 @@
+"""Words that every sentence of the desk shares: counts, slices by name, ranges, runs of neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def counted(number: int, thing: str = "slice") -> str:
+    """'1 slice', '12 slices'."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def named(row: int, count: int) -> str:
+    """A slice of so many, in the middle of a sentence."""
+    return "this picture" if count == 1 else f"slice {row}"
+
+
+def neighbours(rows: Collection[int]) -> list[tuple[int, int]]:
+    """Neighbouring rows joined: first and last of each run."""
+    joined: list[tuple[int, int]] = []
+    for row in sorted(rows):
+        if joined and row == joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], row)
+        else:
+            joined.append((row, row))
+    return joined
+
+
+def ranges(rows: Collection[int]) -> str:
+    """'0-4, 7, 9-12'."""
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in neighbours(rows))
+
+
+def quoted(names: Sequence[str]) -> str:
+    """'a', 'b'."""
+    return "'" + "', '".join(names) + "'"
+
+
+def amount(voxels: int, voxel_ml: float | None) -> str:
+    """Millilitres, or pixels where there is no scale."""
+    if voxel_ml is None:
+        return f"{voxels:,} px"
+    ml = voxels * voxel_ml
+    return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2g} mL"

@@ -1,0 +1,44 @@
+"""Questions to the user, as Qt asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+
+class QtDialogs:
+    """Qt's own dialogs: napari's style reaches them, and tests can press their buttons."""
+
+    def __init__(self, parent: QWidget) -> None:
+        self._parent = parent
+
+    def folder(self, title: str) -> Path | None:
+        path = QFileDialog.getExistingDirectory(self._parent, title, "", QFileDialog.Option.DontUseNativeDialog)
+        return Path(path) if path else None
+
+    def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
+        """The dialog itself asks before it names a file that is there."""
+        path, _ = QFileDialog.getSaveFileName(
+            self._parent, title, suggested, kinds, options=QFileDialog.Option.DontUseNativeDialog
+        )
+        return Path(path) if path else None
+
+    def open(self, title: str, kinds: str) -> Path | None:
+        """A file that is there."""
+        path, _ = QFileDialog.getOpenFileName(
+            self._parent, title, "", kinds, options=QFileDialog.Option.DontUseNativeDialog
+        )
+        return Path(path) if path else None
+
+    def ask(self, question: str, details: str, yes: str, then: Callable[[bool], None]) -> None:
+        """Cancel is what Return presses."""
+        box = QMessageBox(QMessageBox.Icon.Question, f"{yes}?", question, parent=self._parent)
+        box.setInformativeText(details)
+        agree = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.finished.connect(lambda _: then(box.clickedButton() is agree))
+        box.open()
