@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from boltzformer import Job, Prompt, SlicePlan, SliceResult
 from napari_boltzformer.host.layers import row_on_screen, shows_slices
-from napari_boltzformer.host.mask import MOST_SHOWN, Track, new_track, show_few, tracks_of
+from napari_boltzformer.host.mask import MOST_SHOWN, NUMBERS, Track, new_track, show_few, tracks_of
 
 if TYPE_CHECKING:
     import napari
@@ -38,7 +38,7 @@ class Run:
         self.found: dict[str, int] = {prompt.name: 0 for prompt in prompts}
         self.kept_edits: set[int] = set()
         self.lost: set[str] = set()
-        self.total = 0
+        self.number, self.total = next(NUMBERS), 0
         self._warnings = warnings
         self._made: Mapping[str, Any] = {}
         self._plan: SlicePlan | None = None
@@ -56,7 +56,7 @@ class Run:
         for prompt in self.prompts:
             track = known.get(prompt.text) or new_track(self.viewer, self.image, prompt)
             track.warning = self._warnings.get(prompt.text, "")
-            track.begin_run(plan, float(made["thresholds"]["existence"]))
+            track.begin_run(plan, float(made["thresholds"]["existence"]), self.number)
             self.tracks.append(track)
 
     def _begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ class Run:
             if track.layer not in self.viewer.layers or track.rows.shape != shape:
                 self.lost.add(prompt.name)
                 continue
-            if not track.answer(self._plan, result, number, self.how):
+            if not track.answer(self._plan, result, number, self.how, self.number):
                 self.kept_edits.add(result.index)
             self.found[prompt.name] += bool(track.kept.mark(row).voxels)  # also where it is only offered
             if shown:
@@ -93,7 +93,7 @@ class Run:
         for track in self.tracks:
             if self.viewer.dims.ndisplay == 3:
                 self._dirty.add(track)  # drawing in 3-D takes seconds: once is enough
-            track.runs.append({**(made or self._made), "state": state, "slices": sorted(self.looked)})
+            track.end_run({**(made or self._made), "state": state, "slices": sorted(self.looked)}, self.number)
 
     def _show_one(self, rows: Sequence[int]) -> None:
         """Above four masks, where none that is shown found anything in these slices: one that did."""

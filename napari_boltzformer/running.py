@@ -25,7 +25,7 @@ from boltzformer import (
 from boltzformer.desk.models.knowledge import named_apart
 from napari_boltzformer.background import POLL_MS
 from napari_boltzformer.host.layers import volume_of
-from napari_boltzformer.host.mask import Track, same
+from napari_boltzformer.host.mask import Track, revert_last, same
 from napari_boltzformer.run import Run
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Running:
         self._dock.show_results()
 
     def revert(self) -> None:
-        count = sum(track.revert() for track in self._dock.tracks())
+        count = revert_last(self._dock.tracks())
         for track in self._dock.tracks():
             track.layer.refresh()
         self._dock.bottom.show_tracks()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#C
 OPACITY = 0.35
 MOST_SHOWN = 4
 """With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
+
+MOST_REVERTS = 8
+"""So many runs can be taken back, one after the other: each holds the answers that it replaced."""
+NUMBERS = count(1)
+"""Runs are numbered as they begin, over all masks."""
 
 Bits = NDArray[np.uint8]
 
@@ -70,7 +76,13 @@ class Track:
         """A voxel of each object that is left out of exports."""
         self.changed: Callable[[], None] = lambda: None
         self._written: dict[int, Bits] = {}
-        self._before: dict[int, _Known] = {}
+        self._run = 0
+        """The last that began."""
+        self._begun: list[int] = []
+        self._before: dict[int, dict[int, _Known]] = {}
+        """By row and run, in the order of their answers: what there was of the slice before."""
+        self._records: dict[int, dict[str, Any]] = {}
+        """By run: what `runs` tells of it."""
         self._said: dict[int, tuple[SliceState, Bits]] = {}
         self._stroked: set[int] = set()
         self._hand: set[int] = set()
@@ -129,26 +141,41 @@ class Track:
         """By row, packed: what the model wrote, wherever that is known."""
         return dict(self._written)
 
-    def begin_run(self, plan: SlicePlan, gate: float) -> None:
-        """From here on, `revert` goes back to what is there now."""
+    def begin_run(self, plan: SlicePlan, gate: float, run: int | None = None) -> int:
+        """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
         if self.kept.thresholds == Thresholds(self.gate):  # the user chose no other
             self.kept.thresholds = Thresholds(gate)
         self.plan, self.gate = plan, gate
-        self._before.clear()
+        self._run = next(NUMBERS) if run is None else run
+        self._begun.append(self._run)
+        for past in [one for one in self._begun if one in self._records][:-MOST_REVERTS]:
+            self._forget_run(past)
+        return self._run
 
-    def answer(self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any]) -> bool:
-        """Keeps the model's answer and shows it, at the thresholds of the moment; False where it is only offered."""
-        row = plan.canonical_index(result.index)
+    def end_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
+        """How its answers came about, for whoever asks how the mask was made."""
+        record = dict(made)
+        self.runs.append(record)
+        self._records[self._run if run is None else run] = record
+
+    def answer(
+        self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any], run: int | None = None
+    ) -> bool:
+        """Keeps the model's answer and shows it, at the thresholds of the moment; False where it is only offered.
+
+        `run`: which one asked, where it is not the last that began.
+        """
+        row, run = plan.canonical_index(result.index), self._run if run is None else run
         if not self.belongs_to_a_person(row):
-            self._remember(row)
+            self._remember(row, run)
         self.kept.keep(plan, result, number)
         self.scores[row], self.how[row] = self.kept.score(row), how
         self.spread.pop(row, None)  # it was of another answer
         if result.spread is not None:
             self.spread[row] = int(result.spread[number].sum(dtype=np.int64))
-        return self.put(row, self.kept.mask(row))
+        return self.put(row, self.kept.mask(row), run)
 
-    def put(self, row: int, mask: NDArray[np.bool_]) -> bool:
+    def put(self, row: int, mask: NDArray[np.bool_], run: int | None = None) -> bool:
         """The model's answer, outside the undo history; False where the slice is a person's, who is offered it."""
         if self.belongs_to_a_person(row):
             offered = self._offered(row, mask)
@@ -158,7 +185,7 @@ class Track:
                 self.proposals[row] = np.packbits(offered)
             return False
         self.proposals.pop(row, None)
-        self._remember(row)
+        self._remember(row, self._run if run is None else run)
         self._write(row, mask)
         return True
 
@@ -204,25 +231,59 @@ class Track:
         return [int(one[0][0]) for one in found]
 
     def revert(self) -> int:
-        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices."""
-        rows = [row for row in self._before if not self.belongs_to_a_person(row)]
-        for row in rows:
-            before = self._before.pop(row)
-            for known, value in (
-                (self.scores, before.score),
-                (self.spread, before.spread),
-                (self.how, before.how),
-            ):
-                known.pop(row, None)
-                if value is not None:
-                    known[row] = value
-            self.kept.bring_back(row, before.kept, before.recalled)
-            if before.kept is not None:
-                self._write(row, self.kept.mask(row))  # the thresholds may be others by now
+        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices.
+
+        The next call takes back the one before.
+        """
+        run, back = self.last_run, []
+        for row, known in [(row, self._before[row]) for row in sorted(self._before) if run in self._before[row]]:
+            order = list(known)
+            before, later = known[run], order[order.index(run) + 1 :]
+            if later:  # another run has answered since: going back from there leads past this one
+                known[later[0]] = before
+            elif self.belongs_to_a_person(row):
+                continue
             else:
-                bits = before.written
-                self._write(row, np.zeros(self.rows[row].shape, bool) if bits is None else self._unpacked(bits) > 0)
-        return len(rows)
+                self._go_back(row, before)
+            back.append(row)
+        self._note_reverted(run, back)
+        self._forget_run(run)
+        return len(back)
+
+    def _go_back(self, row: int, before: _Known) -> None:
+        for known, value in ((self.scores, before.score), (self.spread, before.spread), (self.how, before.how)):
+            known.pop(row, None)
+            if value is not None:
+                known[row] = value
+        self.kept.bring_back(row, before.kept, before.recalled)
+        if before.kept is not None:
+            self._write(row, self.kept.mask(row))  # the thresholds may be others by now
+        else:
+            bits = before.written
+            self._write(row, np.zeros(self.rows[row].shape, bool) if bits is None else self._unpacked(bits) > 0)
+
+    def _note_reverted(self, run: int, rows: Collection[int]) -> None:
+        """A run of which nothing is left has not made this mask."""
+        record = self._records.get(run)
+        if record is None or self.plan is None:
+            return
+        back = {self.plan.canonical_index(row) for row in rows}
+        if back >= set(record.get("slices", ())):
+            self.runs[:] = [one for one in self.runs if one is not record]
+        elif back:
+            record["taken back"] = sorted(back)
+
+    def _forget_run(self, run: int) -> None:
+        """It can't be taken back any more."""
+        self._records.pop(run, None)
+        self._begun = [one for one in self._begun if one != run]
+        for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
+            del self._before[row]
+
+    @property
+    def last_run(self) -> int:
+        """The last to begin of those that wrote here and can be taken back; 0 where there is none."""
+        return max((run for known in self._before.values() for run in known), default=0)
 
     @property
     def can_revert(self) -> bool:
@@ -266,11 +327,12 @@ class Track:
         offered[kept.plan.crop] = mask[kept.plan.crop]
         return offered
 
-    def _remember(self, row: int) -> None:
-        """For `revert`: as it was when the run began."""
-        if row not in self._before:
+    def _remember(self, row: int, run: int) -> None:
+        """For `revert`: as it was before this run answered."""
+        if run not in self._before.setdefault(row, {}):
             held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
-            self._before[row] = _Known(self._written.get(row), *held, score, self.spread.get(row), self.how.get(row))
+            known = _Known(self._written.get(row), *held, score, self.spread.get(row), self.how.get(row))
+            self._before[row][run] = known
 
     def _write(self, row: int, mask: NDArray[np.bool_]) -> None:
         if row in self._stroked:
@@ -297,6 +359,12 @@ class Track:
 def unpacked(bits: Bits, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """(rows, columns): a slice that was packed."""
     return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+
+
+def revert_last(tracks: Sequence[Track]) -> int:
+    """Takes back the last run of several masks, in those that it asked for → how many of their slices."""
+    last = max((track.last_run for track in tracks), default=0)
+    return sum(track.revert() for track in tracks if last and track.last_run == last)
 
 
 def same(one: Any, other: Any) -> bool:

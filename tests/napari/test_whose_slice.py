@@ -7,13 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from storage_orders import grid_of
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Mark, Thresholds
 from boltzformer.types import SliceState
-from napari_boltzformer.host.mask import Track
+from napari_boltzformer.host.mask import NUMBERS, Track, revert_last
+from napari_boltzformer.run import Run
 
 ROWS, SIDE = 4, 8
 rows = st.integers(0, ROWS - 1)
@@ -138,11 +140,67 @@ def test_reverting_a_run_brings_back_what_was_there_but_for_strokes(first: Any, 
     assert np.array_equal(one.rows[other], painted)
 
 
-def answer_in(one: Track, row: int, box: Any, score: float, logit: int) -> None:
+def asked(viewer: ViewerModel, *slices: int, logit: int) -> Run:
+    """A run that looks into some slices of the viewer's image, and ends."""
+    image, plan = viewer.layers[0], SlicePlan.of(grid_of((ROWS, SIDE, SIDE), (1.0, 1.0, 1.0)), SIDE, 0)
+    run = Run(viewer, image, [Prompt("x")], None, {"seed": logit}, warnings={}, whole=True)  # type: ignore[arg-type]
+    run.begin(plan, len(slices), {"thresholds": {"existence": 0.5}, "seed": logit})
+    for index in slices:
+        looked = np.full((1, SIDE, SIDE), logit, np.int8)
+        run.write(SliceResult(index, looked, np.array([0.9], np.float32)))
+    run.end("finished")
+    return run
+
+
+def test_runs_are_taken_back_one_after_the_other_and_none_that_was_has_made_the_mask() -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((ROWS, SIDE, SIDE)))
+    (one,) = asked(viewer, 0, 1, 2, logit=64).tracks
+    assert asked(viewer, 1, 3, logit=80).tracks == [one]
+    one.layer.brush_size = 1
+    one.layer.paint((3, 0, 0), 0)  # a person goes on with what the second wrote
+    assert [run["seed"] for run in one.runs] == [64, 80]
+    assert one.revert() == 1
+    assert one.how[1] == {"seed": 64}
+    assert [(run["seed"], run.get("taken back")) for run in one.runs] == [(64, None), (80, [1])]
+    assert one.can_revert
+    assert one.revert() == 3
+    assert [run["seed"] for run in one.runs] == [80]
+    assert one.rows.any(axis=(1, 2)).tolist() == [False, False, False, True]
+    assert not one.can_revert
+
+
+def test_a_run_is_taken_back_whole_though_another_one_overtook_it() -> None:
+    one = track()
+    volume = one.begin_run(None, 0.5)  # type: ignore[arg-type]
+    answer_in(one, 0, None, 0.9, 64, volume)
+    overtakes = one.begin_run(None, 0.5)  # type: ignore[arg-type]
+    answer_in(one, 2, None, 0.8, 64, overtakes)
+    answer_in(one, 1, None, 0.9, 64, volume)
+    answer_in(one, 2, None, 0.9, 64, volume)
+    assert one.revert() == 1  # the one that began last; what was found after it stays
+    assert one.scores == {row: np.float32(0.9) for row in range(3)}
+    assert one.revert() == 3
+    assert not one.scores
+    assert not one.rows.any()
+
+
+def test_only_the_masks_of_the_last_run_are_taken_back() -> None:
+    first, second = track(), track()
+    for one in (first, second):
+        one.begin_run(None, 0.5, run := next(NUMBERS))  # type: ignore[arg-type]
+        answer_in(one, 0, None, 0.9, 64, run)
+    assert revert_last([first, second]) == 1
+    assert (first.can_revert, second.can_revert) == (True, False)
+    assert revert_last([first, second]) == 1
+    assert revert_last([first, second]) == 0
+
+
+def answer_in(one: Track, row: int, box: Any, score: float, logit: int, run: int | None = None) -> None:
     """The model's, of a box or of the whole slice: the same everywhere it looked."""
     plan = SlicePlan.of(grid_of((ROWS, SIDE, SIDE), (1.0, 1.0, 1.0)), SIDE, 0, box=box)
     looked = np.full((1, SIDE, SIDE), logit, np.int8)
-    one.answer(plan, SliceResult(row, looked, np.array([score], np.float32)), 0, {})
+    one.answer(plan, SliceResult(row, looked, np.array([score], np.float32)), 0, {}, run)
 
 
 def test_a_look_into_a_box_leaves_a_mask_of_another_day_around_it() -> None:

@@ -53,7 +53,9 @@ class MemoryMask:
 
     def edit(self, masks: Mapping[int, Mask]) -> None:
         places = [
-            (np.full(len(y), row), y, x) for row, mask in masks.items() for y, x in [np.nonzero(self._voxels[row] != mask)]
+            (np.full(len(y), row), y, x)
+            for row, mask in masks.items()
+            for y, x in [np.nonzero(self._voxels[row] != mask)]
         ]
         if sum(len(one[0]) for one in places):
             where = tuple(np.concatenate(axis) for axis in zip(*places, strict=True))
@@ -136,7 +138,9 @@ class MemoryStage:
         return [one for one in self._surfaces.get(image, ()) if one.alive]
 
     def add(self, image: OpenImage, prompt: Prompt, colour: str) -> MemoryMask:
-        mask = MemoryMask(f"{image.key}, mask {len(self._surfaces[image])}", (image.count, *image.plan.slice_shape), colour)
+        mask = MemoryMask(
+            f"{image.key}, mask {len(self._surfaces[image])}", (image.count, *image.plan.slice_shape), colour
+        )
         self._surfaces[image].append(mask)
         return mask
 
