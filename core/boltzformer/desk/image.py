@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
@@ -26,6 +27,8 @@ class OpenImage:
         """The dataset where its work is kept; '': nobody has said it yet."""
         self.seen: set[int] = set()
         """Rows that were on screen."""
+        self.thresholds: Thresholds | None = None
+        """What its masks are shown at; None: the model's own."""
         self._read, self._name, self._version = read, name, version
         self._known: tuple[object, Volume, SlicePlan] | None = None
 

@@ -159,11 +159,17 @@ class MemoryStage:
     def shows(self, image: OpenImage) -> bool:
         return image is self._chosen
 
-    def flat(self, image: OpenImage) -> bool:
-        return True
+    def sees(self, image: OpenImage, row: int) -> bool:
+        return image is self._chosen and row == self._rows[image]
 
     def go(self, image: OpenImage, row: int) -> None:
         self._rows[image] = row
+
+    def turn(self, image: OpenImage) -> bool:
+        return False
+
+    def bring(self, image: OpenImage) -> None:
+        self.choose(image)
 
 
 class MemoryTimer:

@@ -109,12 +109,20 @@ class Stage(Protocol):
         """Whether one of its slices is on screen, flat, as the model would see it."""
         ...
 
-    def flat(self, image: OpenImage) -> bool:
-        """Whether only the slice on screen needs drawing: False in a rendering and in another plane."""
+    def sees(self, image: OpenImage, row: int) -> bool:
+        """Whether some of this slice is on screen, in any plane; False in a rendering, which takes seconds to draw."""
         ...
 
     def go(self, image: OpenImage, row: int) -> None:
         """Brings a slice on the screen."""
+        ...
+
+    def turn(self, image: OpenImage) -> bool:
+        """To the plane of its slices, as they are looked at; False where that plane is on screen already."""
+        ...
+
+    def bring(self, image: OpenImage) -> None:
+        """Into the view, at the slice where it was looked at last."""
         ...
 
 

@@ -1,0 +1,384 @@
+"""`Track`: one mask and what we know of it: what the model wrote, what a person changed, accepted, was offered."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.answers import Answers, Kept, Recalled, Thresholds
+from boltzformer.desk.masks.whose import Bits, Whose, unpacked
+from boltzformer.desk.ports import Mask, MaskSurface, Rows
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.types import Prompt, SliceResult, SliceState
+
+MOST_REVERTS = 8
+"""So many runs can be taken back, one after the other: each holds the answers that it replaced."""
+NUMBERS = count(1)
+"""Runs are numbered as they begin, over all masks."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What there was of a slice before a run."""
+
+    written: Bits | None
+    kept: Kept | None
+    recalled: Recalled | None
+    score: float | None
+    spread: int | None
+    how: Mapping[str, Any] | None
+
+
+class Track:
+    """Rows are slices as the viewer counts them, in the canonical view; a flat image has one."""
+
+    def __init__(self, surface: MaskSurface, image: OpenImage, prompt: Prompt) -> None:
+        self.surface, self.image, self.prompt = surface, image, prompt
+        self.runs: list[dict[str, Any]] = []
+        self.warning = ""
+        """What the model's card says against this prompt."""
+        self.began_from = ""
+        """The layer that a person began from, instead of a run."""
+        self.scores: dict[int, float] = {}
+        self.spread: dict[int, int] = {}
+        """How much several samples disagreed, where they were asked for."""
+        self.how: dict[int, Mapping[str, Any]] = {}
+        """What a slice was asked with: seed, window, guidance, model."""
+        self.kept = Answers()
+        """The model's answers, for other thresholds and for the slice bar."""
+        self.touched: set[int] = set()
+        """Where a person may have been: no other slice needs comparing to know whose it is."""
+        self.plan: SlicePlan | None = None
+        self.proposals: dict[int, Bits] = {}
+        """Answers for slices that are a person's: offered, never written."""
+        self.excluded: set[tuple[int, ...]] = set()
+        """A voxel of each object that is left out of exports."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a person painted, or said something of a slice."""
+        self.whose = Whose()
+        self.gate = 0.5
+        """The least score for a mask, by the last run."""
+        self._run = 0
+        self._begun: list[int] = []
+        self._records: dict[int, dict[str, Any]] = {}
+        """By the number of a run: what `runs` tells of it."""
+        self._before: dict[int, dict[int, _Known]] = {}
+        """By row, then by the number of a run: in the order in which they answered there."""
+        self._sums: dict[int, int] = {}
+        """Of rows that are not blank, as they were last known."""
+        surface.listen(self._heard)
+
+    @property
+    def key(self) -> str:
+        """Of its surface."""
+        return self.surface.key
+
+    @property
+    def colour(self) -> str:
+        return self.surface.colour
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(slices, rows, columns)."""
+        return self.surface.shape
+
+    @property
+    def count(self) -> int:
+        """Of slices."""
+        return self.surface.shape[0]
+
+    @property
+    def name(self) -> str:
+        """The prompt's, unless the user gave the mask another."""
+        return self.surface.name or self.prompt.name
+
+    def row(self, row: int) -> NDArray[np.uint8]:
+        """A view of one slice's voxels: never kept, never for another thread."""
+        return self.surface.row(row)
+
+    def mask(self, row: int) -> Mask:
+        """One slice, as it is."""
+        return self.surface.row(row) > 0
+
+    # --- whose is a slice? --------------------------------------------------------------------------------------
+
+    def edited(self, row: int) -> bool:
+        """Whether it differs from what the model wrote."""
+        return self.whose.edited(row, self.row(row))
+
+    def edited_rows(self) -> list[int]:
+        return [row for row in range(self.count) if self.edited(row)]
+
+    def state(self, row: int) -> SliceState:
+        """What a person said of it; changing it afterwards takes the word back."""
+        return self.whose.state(row, self.row(row)) if row in self.whose.said else SliceState.UNSEEN
+
+    def say(self, row: int, state: SliceState) -> None:
+        """A person has looked."""
+        self.touched.add(row)
+        self.whose.said[row] = (state, np.packbits(self.mask(row)))
+        self.changed()
+
+    @property
+    def is_spoken_of(self) -> bool:
+        """Whether a person has said something of one of its slices."""
+        return any(self.state(row) is not SliceState.UNSEEN for row in self.whose.said)
+
+    def can_be_accepted(self, row: int) -> bool:
+        """Whether there is something to call right. Blank since nobody asked is no word of absence."""
+        return row in self.scores or self.state(row) is SliceState.EMPTY or bool(self.row(row).any())
+
+    def belongs_to_a_person(self, row: int) -> bool:
+        return self.edited(row) or self.state(row) is not SliceState.UNSEEN
+
+    # --- the model's answers ------------------------------------------------------------------------------------
+
+    def begin_run(self, plan: SlicePlan, gate: float, run: int | None = None) -> int:
+        """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
+        self.plan, self.gate = plan, gate
+        self.kept.thresholds = self.image.thresholds or Thresholds(gate)
+        self._run = next(NUMBERS) if run is None else run
+        self._begun.append(self._run)
+        for past in [one for one in self._begun if one in self._records][:-MOST_REVERTS]:
+            self._forget_run(past)
+        return self._run
+
+    def end_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
+        """How its answers came about, for whoever asks how the mask was made."""
+        record = dict(made)
+        self.runs.append(record)
+        self._records[self._run if run is None else run] = record
+
+    def answer(
+        self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any], run: int | None = None
+    ) -> bool:
+        """Keeps the model's answer and shows it, at the thresholds of the moment; False where it is only offered.
+
+        `run`: which one asked, where it is not the last that began.
+        """
+        row, run = plan.canonical_index(result.index), self._run if run is None else run
+        if not self.belongs_to_a_person(row):
+            self._remember(row, run)
+        self.kept.keep(plan, result, number)
+        self.scores[row], self.how[row] = self.kept.score(row), how
+        self.spread.pop(row, None)  # it was of another answer
+        if result.spread is not None:
+            self.spread[row] = int(result.spread[number].sum(dtype=np.int64))
+        return self.put(row, self.kept.mask(row), run)
+
+    def put(self, row: int, mask: Mask, run: int | None = None) -> bool:
+        """The model's answer, outside the undo history; False where the slice is a person's, who is offered it."""
+        if self.belongs_to_a_person(row):
+            offered = self._offered(row, mask)
+            if np.array_equal(self.mask(row), offered):
+                self.proposals.pop(row, None)
+            else:
+                self.proposals[row] = np.packbits(offered)
+            return False
+        self.proposals.pop(row, None)
+        self._remember(row, self._run if run is None else run)
+        self._write(row, mask)
+        return True
+
+    def show_again(self, row: int, mask: Mask) -> bool:
+        """The same answer at other thresholds, which is no run; False where the slice is a person's."""
+        if self.belongs_to_a_person(row):
+            if row in self.proposals:
+                self.proposals[row] = np.packbits(self._offered(row, mask))
+            return False
+        self._write(row, mask)
+        return True
+
+    # --- on a person's behalf -----------------------------------------------------------------------------------
+
+    def take(self, row: int) -> None:
+        """The answer that was offered, as one step of undo."""
+        offered = self.proposed(row)
+        del self.proposals[row]
+        self.change(row, offered)
+        kept = self.kept.of(row)
+        if kept is None or kept.plan.box is None:  # else it is still a person's around the box
+            self.whose.written[row] = np.packbits(offered)
+
+    def proposed(self, row: int) -> Mask:
+        """The answer that is offered for a slice."""
+        return unpacked(self.proposals[row], self.shape[1:]) > 0
+
+    def change(self, row: int, mask: Mask) -> None:
+        """One step of undo, outside of which nothing of theirs is touched."""
+        self.change_all({row: mask})
+
+    def change_all(self, masks: Mapping[int, Mask]) -> list[int]:
+        """The same for several slices, as one step → those that are other ones now."""
+        # also what was painted with another label
+        others = {row: mask for row, mask in masks.items() if not np.array_equal(self.row(row), mask)}
+        if others:
+            self.touched |= others.keys()
+            self.surface.edit(others)
+            self._note_sums(others)
+            self.changed()
+        return list(others)
+
+    # --- taking back --------------------------------------------------------------------------------------------
+
+    def revert(self) -> int:
+        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices.
+
+        The next call takes back the one before.
+        """
+        run, back = self.last_run, []
+        for row, known in [(row, self._before[row]) for row in sorted(self._before) if run in self._before[row]]:
+            order = list(known)
+            before, later = known[run], order[order.index(run) + 1 :]
+            if later:  # another run has answered since: going back from there leads past this one
+                known[later[0]] = before
+            elif self.belongs_to_a_person(row):
+                continue
+            else:
+                self._go_back(row, before)
+            back.append(row)
+        self._note_reverted(run, back)
+        self._forget_run(run)
+        return len(back)
+
+    @property
+    def last_run(self) -> int:
+        """The last to begin of those that wrote here and can be taken back; 0 where there is none."""
+        return max((run for known in self._before.values() for run in known), default=0)
+
+    @property
+    def can_revert(self) -> bool:
+        return bool(self._before)
+
+    def _go_back(self, row: int, before: _Known) -> None:
+        for known, value in ((self.scores, before.score), (self.spread, before.spread), (self.how, before.how)):
+            known.pop(row, None)
+            if value is not None:
+                known[row] = value
+        self.kept.bring_back(row, before.kept, before.recalled)
+        if before.kept is not None:
+            self._write(row, self.kept.mask(row))  # the thresholds may be others by now
+        else:
+            bits, shape = before.written, self.shape[1:]
+            self._write(row, np.zeros(shape, bool) if bits is None else unpacked(bits, shape) > 0)
+
+    def _note_reverted(self, run: int, rows: Collection[int]) -> None:
+        """A run of which nothing is left has not made this mask."""
+        record = self._records.get(run)
+        if record is None or self.plan is None:
+            return
+        back = {self.plan.canonical_index(row) for row in rows}
+        if back >= set(record.get("slices", ())):
+            self.runs[:] = [one for one in self.runs if one is not record]
+        elif back:
+            record["taken back"] = sorted(back)
+
+    def _forget_run(self, run: int) -> None:
+        """It can't be taken back any more."""
+        self._records.pop(run, None)
+        self._begun = [one for one in self._begun if one != run]
+        for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
+            del self._before[row]
+
+    def _remember(self, row: int, run: int) -> None:
+        """For `revert`: as it was before this run answered."""
+        if run not in self._before.setdefault(row, {}):
+            held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
+            known = _Known(self.whose.written.get(row), *held, score, self.spread.get(row), self.how.get(row))
+            self._before[row][run] = known
+
+    # --- another day --------------------------------------------------------------------------------------------
+
+    def restore(self, masks: NDArray[np.bool_], states: Sequence[SliceState]) -> None:
+        """As it was kept: (slices, rows, columns) in the canonical view."""
+        changed = {row: mask for row, mask in enumerate(masks) if not np.array_equal(self.row(row), mask)}
+        self.surface.write(changed)
+        self._note_sums(changed)
+        self.touched.update(np.nonzero(masks.any(axis=(1, 2)))[0].tolist())
+        for row, state in enumerate(states):
+            if state is not SliceState.UNSEEN:
+                self.say(row, state)
+
+    def recall(
+        self,
+        scores: Mapping[int, float],
+        edited: Collection[int],
+        gate: float,
+        written: Mapping[int, Mask] = MappingProxyType({}),
+    ) -> None:
+        """What the model had answered, after `restore`: its scores, and which slices a person changed since.
+
+        `written`: what it had written there, where that is known.
+        """
+        self.gate, self.kept.thresholds = gate, Thresholds(gate)
+        for row, score in scores.items():
+            self.scores[row] = score
+            said = written.get(row) if row in edited else self.mask(row)
+            self.kept.recall(row, score, self.mask(row) if said is None else said)
+            if said is not None:
+                self.whose.written[row] = np.packbits(said)
+        self.whose.hand = set(edited)
+        self.touched |= self.whose.hand
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _offered(self, row: int, mask: Mask) -> Mask:
+        """Where only a box was looked at, what is a person's stays theirs outside of it."""
+        kept = self.kept.of(row)
+        if kept is None or kept.plan.box is None:
+            return mask
+        offered = self.mask(row)
+        offered[kept.plan.crop] = mask[kept.plan.crop]
+        return offered
+
+    def _write(self, row: int, mask: Mask) -> None:
+        self.surface.write({row: mask})
+        self.whose.written[row] = np.packbits(mask)
+        self._note_sums((row,))
+
+    def _heard(self, rows: Rows, undone: bool) -> None:
+        """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
+        changed = self._other_rows() if rows is None else set(rows)
+        if undone:
+            changed -= self._put_back(changed - self.touched)
+        self._note_sums(changed)
+        self.touched |= changed
+        self.changed()
+
+    def _put_back(self, rows: Collection[int]) -> set[int]:
+        """Where no person has been, the model's answers that an undo took away; nothing is written in vain."""
+        lost = {
+            row: unpacked(self.whose.written[row], self.shape[1:]) > 0
+            for row in rows
+            if row in self.whose.written and self.edited(row)
+        }
+        if lost:
+            self.surface.write(lost)
+        return set(lost)
+
+    def _other_rows(self) -> set[int]:
+        """Those that are not as they were last known."""
+        blank = _checksum(np.zeros(self.shape[1:], np.uint8))
+        return {row for row in range(self.count) if _checksum(self.row(row)) != self._sums.get(row, blank)}
+
+    def _note_sums(self, rows: Collection[int]) -> None:
+        for row in rows:
+            self._sums[row] = _checksum(self.row(row))
+
+
+def revert_last(tracks: Sequence[Track]) -> int:
+    """Takes back the last run of several masks, in those that it asked for → how many of their slices."""
+    last = max((track.last_run for track in tracks), default=0)
+    return sum(track.revert() for track in tracks if last and track.last_run == last)
+
+
+def _checksum(voxels: NDArray[np.uint8]) -> int:
+    return zlib.crc32(np.ascontiguousarray(voxels))

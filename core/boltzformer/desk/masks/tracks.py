@@ -1,0 +1,83 @@
+"""`Tracks`: the masks of an image: found, made in a colour of their own, few of many shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.ports import MaskSurface, Stage
+from boltzformer.types import Prompt
+
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+"""Okabe and Ito's: told apart by every kind of eye."""
+MOST_SHOWN = 4
+"""With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
+
+
+class Tracks:
+    """One `Track` per surface of the stage's. Those of surfaces that left are kept: they may come back."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._known: dict[str, Track] = {}
+        """By the key of its surface."""
+        self.made: list[Callable[[Track], None]] = []
+        """Called with every new one."""
+
+    def of(self, image: OpenImage | None) -> list[Track]:
+        """The masks that were made for an image, whatever either is called by now."""
+        found = [] if image is None else self._stage.surfaces(image)
+        return [self._known[surface.key] for surface in found if surface.key in self._known]
+
+    def chosen(self) -> list[Track]:
+        """Of the chosen image."""
+        return self.of(self._stage.chosen())
+
+    def shown(self) -> list[Track]:
+        """Of the chosen image, those that can be seen."""
+        return [track for track in self.chosen() if track.surface.shown]
+
+    def on(self, surface: MaskSurface | None) -> Track | None:
+        return None if surface is None else self._known.get(surface.key)
+
+    def active(self) -> Track | None:
+        """The mask that is selected, else the last one that is shown."""
+        tracks, active = self.chosen(), self._stage.active()
+        usual = [track for track in tracks if track.surface.shown] or tracks
+        return next(
+            (one for one in tracks if active is not None and one.key == active.key), usual[-1] if usual else None
+        )
+
+    def new(self, image: OpenImage, prompt: Prompt) -> Track:
+        """An empty mask of an image."""
+        before = self.of(image)
+        used = [track.colour for track in before]
+        surface = self._stage.add(image, prompt, min(COLOURS, key=used.count))
+        track = self._known[surface.key] = Track(surface, image, prompt)
+        for heard in self.made:
+            heard(track)
+        if len(before) >= MOST_SHOWN:
+            self.show_few(track)
+        return track
+
+    def show_few(self, chosen: Track) -> None:
+        """Above four masks, only the chosen one."""
+        tracks = self.of(chosen.image)
+        if len(tracks) > MOST_SHOWN:
+            for track in tracks:
+                if track.surface.shown != (track is chosen):
+                    track.surface.shown = track is chosen
+
+    def show_one_that_found(self, tracks: Sequence[Track], rows: Sequence[int]) -> None:
+        """Above four masks, where none that is shown found anything in these slices: one that did."""
+        every = self.of(tracks[0].image) if tracks else []
+        if len(every) > MOST_SHOWN and not any(one.surface.shown and found(one, rows) for one in every):
+            one = next((one for one in tracks if one in every and found(one, rows)), None)
+            if one is not None:
+                self.show_few(one)
+
+
+def found(track: Track, rows: Sequence[int]) -> bool:
+    """Whether the model's mask has a voxel in one of these slices."""
+    return any(track.kept.mark(row).voxels for row in rows if row in track.kept.looked)
