@@ -259,7 +259,11 @@ class Track:
         return bool(self._before)
 
     def _go_back(self, row: int, before: _Known) -> None:
-        for known, value in ((self.scores, before.score), (self.spread, before.spread), (self.how, before.how)):
+        now: Sequence[tuple[dict[int, Any], Any]] = (
+            *((self.scores, before.score), (self.spread, before.spread)),
+            (self.how, before.how),
+        )
+        for known, value in now:
             known.pop(row, None)
             if value is not None:
                 known[row] = value
@@ -381,4 +385,4 @@ def revert_last(tracks: Sequence[Track]) -> int:
 
 
 def _checksum(voxels: NDArray[np.uint8]) -> int:
-    return zlib.crc32(np.ascontiguousarray(voxels))
+    return zlib.crc32(np.ascontiguousarray(voxels).data)

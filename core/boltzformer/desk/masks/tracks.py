@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from weakref import WeakValueDictionary
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
@@ -20,8 +21,8 @@ class Tracks:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._known: dict[str, Track] = {}
-        """By the key of its surface."""
+        self._known: WeakValueDictionary[str, Track] = WeakValueDictionary()
+        """By the key of its surface, which listens to it: they live and go together."""
         self.made: list[Callable[[Track], None]] = []
         """Called with every new one."""
 
