@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-import numpy as np
-from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -23,80 +16,25 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer import BoltzFormerError, LabelMap
+from boltzformer import BoltzFormerError
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.lesions import COLUMNS, Lesion, csv_of, included, total
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.atomic import new_files
-from boltzformer.masks.lesions import Finding, table, to_csv
-from boltzformer.masks.objects import pieces
-from napari_boltzformer.dock.prompts import AMBER
-from napari_boltzformer.host.hanging import camera_of
-from napari_boltzformer.host.layers import plan_of, volume_of
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.stored_masks import unique_names
 
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
-
-TOPIC = "lesions"
+AMBER = "#E69F00"
 ROOM = 140
 """Pixels: the header and a few lines, also where a bar of slices made the place small."""
 OLD = "The masks have changed since: Measure again."
-COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """One line of the table."""
-
-    layer: str
-    """Id of its mask's layer."""
-    finding: Finding
-    voxel: tuple[int, int, int]
-    """One of its own: slice, row and column in the viewer, in the slice where it is longest."""
-    rows: tuple[int, ...]
-    """Its slices in the viewer."""
-
-
-def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
-    """All objects, also those that are excluded; measured on the masks as they are now."""
-    volume = volume_of(image)
-    plan = plan_of(volume)
-    found: list[Lesion] = []
-    for track, name in zip(tracks, unique_names(tracks), strict=True):
-        stored = np.ascontiguousarray(plan.view.undo(track.rows > 0)).astype(np.uint8)
-        prediction = track.kept.prediction(track.prompt, plan)
-        rows = table(LabelMap(stored[None], volume.grid, {1: name}), prediction)
-        objects = plan.view.apply(pieces(stored))
-        sizes = np.bincount(objects.ravel())
-        free = set(range(1, len(sizes)))
-        for row in rows:
-            middle = plan.canonical_index(row.longest_slice)
-            here = [one for one in np.unique(objects[middle]) if one in free and sizes[one] == row.voxels]
-            chosen = here[0]
-            if len(here) > 1:  # of one size: the one whose middle it is
-                zyx = volume.grid.voxel(row.centroid_lps_mm)[::-1]
-                whole = plan.view.undo(objects)
-                chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
-            free.discard(chosen)
-            y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
-            slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
-            found.append(Lesion(track.layer.unique_id, _known(row, track, slices), (middle, y, x), slices))
-    return found
-
-
-def _known(row: Finding, track: Track, slices: Sequence[int]) -> Finding:
-    """With an earlier day's score; what no model has said of the object is not a number."""
-    scores = [track.kept.score(one) for one in slices if one in track.kept.looked]
-    whole = all(one in track.kept.rows for one in slices)
-    mean = row.mean_probability if whole else math.nan
-    return replace(row, existence=max(scores, default=math.nan), mean_probability=mean)
 
 
 class LesionTable(QWidget):
     """Shows what was measured when it was last asked to."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
+    def __init__(self, desk: Desk, show: Callable[[Track, tuple[int, int, int]], None]) -> None:
+        """`show` brings a voxel (slice, row, column) of a mask into the middle of the screen."""
         super().__init__()
-        self._dock = dock
+        self._desk, self._show = desk, show
         self.lesions: list[Lesion] = []
         self.table, self.total = QTableWidget(0, len(COLUMNS)), QLabel()
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
@@ -116,121 +54,62 @@ class LesionTable(QWidget):
         for widget in (self.total, self.old, self.again, self.csv):
             side.addWidget(widget)
         side.addStretch()
-        self._heard: set[str] = set()
-        dock.progress.valueChanged.connect(self._outdated)
+        desk.masks_changed.append(self._outdated)
         self.again.clicked.connect(self.measure)
         self.csv.clicked.connect(self._on_csv)
         self.table.cellClicked.connect(self._on_cell)
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
-        image, tracks = self._dock.chosen_image(), self._dock.tracks()
-        if image is None or not tracks:
-            self._dock.background.drop(TOPIC)
-            self.show_lesions([])
-            return
         self.total.setText("Measuring…")
-        for track in tracks:
-            if track.layer.unique_id not in self._heard:
-                self._heard.add(track.layer.unique_id)
-                track.layer.events.paint.connect(self._outdated)
         self.old.hide()
-        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions, topic=TOPIC)
+        self._desk.measure(self.show_lesions)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
-        self.lesions = lesions
-        tracks = {track.layer.unique_id: track for track in self._dock.tracks()}
+        self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
         self.table.setRowCount(len(lesions))
         for number, one in enumerate(lesions):
-            included = QTableWidgetItem()
-            track = tracks.get(one.layer)
-            out = track is not None and one.voxel in track.excluded
-            included.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
-            self.table.setItem(number, 0, included)
-            for column, text in enumerate(_texts(one, track), 1):
+            tick, out = QTableWidgetItem(), one.mask in tracks and not included(one, tracks)
+            tick.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
+            self.table.setItem(number, 0, tick)
+            for column, text in enumerate(one.texts, 1):
                 self.table.setItem(number, column, QTableWidgetItem(text))
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.blockSignals(False)
-        self._sum_up(tracks)
-
-    def _outdated(self, event: Any = None) -> None:
-        self.old.setVisible(bool(self.lesions))
+        self.total.setText(total(lesions, tracks))
 
     def csv_text(self) -> str:
         """Of the objects that are not excluded."""
-        tracks = {track.layer.unique_id: track for track in self._dock.tracks()}
-        return to_csv([one.finding for one in self.lesions if _included(one, tracks)])
+        return csv_of(self.lesions, self._tracks())
+
+    def _tracks(self) -> dict[str, Track]:
+        return {track.key: track for track in self._desk.tracks.chosen()}
+
+    def _outdated(self, track: Track) -> None:
+        if any(one.mask == track.key for one in self.lesions) or track.key in self._tracks():
+            self.old.setVisible(bool(self.lesions))
 
     def _on_cell(self, number: int, column: int) -> None:
-        one = self.lesions[number]
-        track = next((track for track in self._dock.tracks() if track.layer.unique_id == one.layer), None)
+        one, tracks = self.lesions[number], self._tracks()
+        track = tracks.get(one.mask)
         if track is None:
             return
         if column == 0:
             out = self.table.item(number, 0).checkState() == Qt.CheckState.Unchecked
             (track.excluded.add if out else track.excluded.discard)(one.voxel)
-            self._sum_up({track.layer.unique_id: track for track in self._dock.tracks()})
-            return
-        viewer = self._dock.viewer
-        self._dock.jump(one.voxel[0])
-        centre = track.layer.data_to_world(one.voxel[-track.layer.ndim :])
-        camera_of(viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
-        viewer.layers.selection.active = track.layer
-
-    def _sum_up(self, tracks: Mapping[str, Track]) -> None:
-        inside = [one.finding for one in self.lesions if _included(one, tracks)]
-        ml = sum(one.volume_mm3 for one in inside) / 1000
-        out = len(self.lesions) - len(inside)
-        left = f", {out} left out of export" if out else ""
-        self.total.setText(f"{len(inside)} {'object' if len(inside) == 1 else 'objects'}, {ml:.3g} mL{left}")
+            self.total.setText(total(self.lesions, tracks))
+        else:
+            self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the table", "lesions.csv", "Table (*.csv)", options=QFileDialog.Option.DontUseNativeDialog
-        )
-        if path:
+        path = self._desk.dialogs.save_as("Save the table", "lesions.csv", "Table (*.csv)")
+        if path is not None:
             try:
-                with new_files([Path(path)], overwrite=True) as (file,):
+                with new_files([path], overwrite=True) as (file,):
                     file.write(self.csv_text().encode())
             except BoltzFormerError as error:
-                self._dock.notice.fail(str(error))
+                self._desk.notice.fail(str(error))
             else:
-                self._dock.notice.say(f"Wrote {path}")
-
-
-def open_table(dock: BoltzFormerDock) -> None:
-    """Below the canvas, where the dock and what it says stay in sight; measured anew."""
-    if dock.lesions is None:
-        dock.lesions = LesionTable(dock)
-        dock.viewer.window.add_dock_widget(dock.lesions, name="Lesion table", area="bottom", tabify=True)
-    outer = dock.lesions.parentWidget()
-    if outer is not None:
-        outer.show()
-        outer.raise_()
-    dock.lesions.measure()
-
-
-def _included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
-    return one.layer in tracks and one.voxel not in tracks[one.layer].excluded
-
-
-def _texts(one: Lesion, track: Track | None) -> tuple[str, ...]:
-    finding = one.finding
-    first, last = finding.first_slice, finding.last_slice
-    return (
-        f"{finding.name} {finding.number}",
-        f"{finding.volume_mm3 / 1000:.3g}",
-        f"{finding.longest_mm:.1f}",
-        f"{first}" if first == last else f"{first}-{last}",
-        _score(one, track),
-    )
-
-
-def _score(one: Lesion, track: Track | None) -> str:
-    """The highest of its slices, and whether it is of an earlier day; "painted" where the model never looked."""
-    score = one.finding.existence
-    if track is None or math.isnan(score):
-        return "painted"
-    return f"{score:.2f}" if any(row in track.kept.rows for row in one.rows) else f"{score:.2f} (earlier)"
+                self._desk.notice.say(f"Wrote {path}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import Sequence
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from boltzformer.desk.masks.answers import Mark
+from boltzformer.desk.masks.lanes import Bar, Lane, State
+from boltzformer.desk.words import neighbours
 
 NAMES, STRIP, LANE, GAP = 120, 11, 26, 2
 """Pixels: width of the prompts' names, height of the strips for signs, of a prompt's lane, between lanes."""
@@ -22,29 +21,6 @@ GROUND, UNKNOWN, LINE, NOW = QColor(30, 32, 38), QColor(92, 96, 106), QColor(150
 BAD, GOOD, HAND = QColor(255, 90, 80), QColor(120, 220, 130), QColor(255, 225, 120)
 
 
-class State(Enum):
-    """What a prompt's lane shows of a slice."""
-
-    UNKNOWN = auto()
-    """Not computed: hatched."""
-    NOTHING = auto()
-    """Looked, nothing: a thin line."""
-    HIDDEN = auto()
-    """Found, but below a threshold: hollow."""
-    FOUND = auto()
-    """A bar as high as the score."""
-
-
-@dataclass
-class _Lane:
-    name: str
-    colour: QColor
-    marks: dict[int, Mark] = field(default_factory=dict[int, Mark])
-    edited: frozenset[int] = frozenset()
-    held: Mapping[int, int] = field(default_factory=dict[int, int])
-    """Voxels of the slices that are a person's, whatever the model found there."""
-
-
 class SliceBar(QWidget):
     """Rows are slices as the viewer counts them. It knows scores and signs, no masks."""
 
@@ -53,95 +29,33 @@ class SliceBar(QWidget):
     gate_dragged = Signal(float)
     """The user moved the least score that is shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, bar: Bar) -> None:
         super().__init__()
-        self._lanes: list[_Lane] = []
-        self._count, self._row, self._gate = 1, 0, 0.5
-        self._failed: dict[int, str] = {}
-        self._accepted: frozenset[int] = frozenset()
+        self._bar = bar
         self._pressed: QPointF | None = None
         self._dragging = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(300)
-        self.set_run((), 1)
+        bar.heard.append(self._draw_again)
+        self._draw_again(None)
 
-    # --- what it is told -----------------------------------------------------------------------------------------
-
-    def set_run(self, lanes: Iterable[tuple[str, QColor]], count: int) -> None:
-        """Empty lanes, one per prompt, over so many slices."""
-        self._lanes = [_Lane(name, QColor(colour)) for name, colour in lanes]
-        self._count, self._failed, self._accepted = max(count, 1), {}, frozenset()
-        self.setFixedHeight(2 * STRIP + max(len(self._lanes), 1) * (LANE + GAP))
+    def _draw_again(self, row: int | None) -> None:
+        """Only this column, if it is one: no sign of a neighbour is cut."""
+        if row is not None:
+            self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
+            return
+        high = 2 * STRIP + max(len(self._bar.lanes), 1) * (LANE + GAP)
+        if self.height() != high:
+            self.setFixedHeight(high)
         self.update()
-
-    def set_mark(self, lane: int, row: int, mark: Mark) -> None:
-        """The model has looked; only this column is drawn again, and no sign of a neighbour is cut."""
-        self._lanes[lane].marks[row] = mark
-        self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
-
-    def set_edited(self, lane: int, rows: Collection[int], held: Mapping[int, int]) -> None:
-        """Slices that a person changed: a pencil. `held`: voxels of all that are a person's, changed or accepted."""
-        self._lanes[lane].edited, self._lanes[lane].held = frozenset(rows), dict(held)
-        self.update()
-
-    def set_accepted(self, rows: Collection[int]) -> None:
-        """Slices that a person accepted: a tick."""
-        self._accepted = frozenset(rows)
-        self.update()
-
-    def set_failed(self, rows: Mapping[int, str]) -> None:
-        """Slices that could not be done, and why: an exclamation mark."""
-        self._failed = dict(rows)
-        self.update()
-
-    def set_row(self, row: int) -> None:
-        """The slice on screen."""
-        if row != self._row:
-            self._row = row
-            self.update()
-
-    def set_gate(self, gate: float) -> None:
-        """The least score that is shown: the dashed line."""
-        if gate != self._gate:
-            self._gate = gate
-            self.update()
-
-    # --- what it says --------------------------------------------------------------------------------------------
 
     def state(self, lane: int, row: int) -> State:
         """What is drawn there, signs apart."""
-        mark, held = self._lanes[lane].marks.get(row), self._lanes[lane].held.get(row)
-        if held == 0:
-            return State.NOTHING
-        if mark is None:
-            return State.UNKNOWN
-        if held:
-            return State.FOUND
-        return State.FOUND if mark.voxels else State.HIDDEN if mark.hidden else State.NOTHING
+        return self._bar.lanes[lane].state(row)
 
     def words(self, row: int) -> str:
-        """What the bar shows of a slice, as the tool tip says it."""
-        name = "This picture" if self._count == 1 else f"Slice {row}"
-        lines = [name + (", accepted" if row in self._accepted else "")]
-        if row in self._failed:
-            lines.append(f"could not be done: {self._failed[row]}")
-        for number, lane in enumerate(self._lanes):
-            mark, state = lane.marks.get(row), self.state(number, row)
-            said = {
-                State.UNKNOWN: "not looked yet",
-                State.NOTHING: "nothing",
-                State.HIDDEN: "hidden by a threshold",
-                State.FOUND: "found",
-            }[state]
-            score = "" if mark is None else f", score {mark.score:.2f} (uncalibrated)"
-            edited, held = row in lane.edited, lane.held.get(row)
-            if held == 0 and (edited or mark is None):
-                lines.append(f"{lane.name}: nothing, by you")
-            elif held and edited and mark is not None and not mark.voxels:
-                lines.append(f"{lane.name}: painted by you{score}")
-            else:
-                lines.append(f"{lane.name}: {said}{score}{', edited' if edited else ''}")
-        return "\n".join(lines)
+        """What is shown of a slice, as the tool tip says it."""
+        return self._bar.words(row)
 
     def place(self, lane: int, row: int, score: float = 0.5) -> QPointF:
         """Where a score of a slice is drawn."""
@@ -159,7 +73,7 @@ class SliceBar(QWidget):
             return
         way = event.position() - self._pressed
         if not self._dragging and max(abs(way.x()), abs(way.y())) >= STEADY:
-            self._dragging = "gate" if abs(way.y()) > abs(way.x()) and self._lanes else "row"
+            self._dragging = "gate" if abs(way.y()) > abs(way.x()) and self._bar.lanes else "row"
         if self._dragging == "gate":
             self.gate_dragged.emit(self._score_at(event.position().y()))
         elif self._dragging == "row":
@@ -178,24 +92,24 @@ class SliceBar(QWidget):
         return super().event(event)
 
     def _jump(self, x: float) -> None:
-        if (row := self._row_at(x)) != self._row:
-            self.set_row(row)
+        if (row := self._row_at(x)) != self._bar.row:
+            self._bar.set_row(row)
             self.jumped.emit(row)
 
     def _row_at(self, x: float) -> int:
-        row = int((x - NAMES) * self._count // max(self.width() - NAMES, 1))
-        return min(max(row, 0), self._count - 1)
+        row = int((x - NAMES) * self._bar.count // max(self.width() - NAMES, 1))
+        return min(max(row, 0), self._bar.count - 1)
 
     def _score_at(self, y: float) -> float:
         assert self._pressed is not None
-        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self._lanes) - 1)
+        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self._bar.lanes) - 1)
         score = 1 - (y - STRIP - lane * (LANE + GAP)) / LANE
         return round(min(max(score, LEAST), MOST), 2)
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _column(self, row: int) -> QRectF:
-        wide = max(self.width() - NAMES, 1) / self._count
+        wide = max(self.width() - NAMES, 1) / self._bar.count
         return QRectF(NAMES + row * wide, 0, max(wide, 1.0), self.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
@@ -203,57 +117,58 @@ class SliceBar(QWidget):
         painter.fillRect(event.rect(), GROUND)
         first, last = self._row_at(event.rect().left()), self._row_at(event.rect().right())
         rows = range(first, last + 1)
-        for number, lane in enumerate(self._lanes):
+        for number, lane in enumerate(self._bar.lanes):
             self._draw_lane(painter, number, lane, rows)
         self._draw_signs(painter, rows)
-        now, bottom = self._column(self._row), self.height() - 1
+        now, bottom = self._column(self._bar.row), self.height() - 1
         painter.setPen(QPen(NOW, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(QRectF(now.left(), 0, max(now.width(), 3), bottom))
         painter.end()
 
-    def _draw_lane(self, painter: QPainter, number: int, lane: _Lane, rows: range) -> None:
+    def _draw_lane(self, painter: QPainter, number: int, lane: Lane, rows: range) -> None:
         top = STRIP + number * (LANE + GAP)
         bottom = top + LANE
         gap = 1.0 if self._column(0).width() >= 4 else 0.0
+        colour = QColor(lane.colour)
         kinds: dict[State, list[QRectF]] = {state: [] for state in State}
         for row in rows:
-            state, column = self.state(number, row), self._column(row)
+            state, column, mark = lane.state(row), self._column(row), lane.mark(row)
             high = {State.UNKNOWN: LANE, State.NOTHING: 2.0}.get(state)
-            if high is None:
-                high = max(2.0, lane.marks[row].score * LANE)
+            if high is None and mark is not None:
+                high = max(2.0, mark.score * LANE)
             kinds[state].append(QRectF(column.left(), bottom - high, column.width() - gap, high))
         painter.setPen(Qt.PenStyle.NoPen)
         for state, brush in (
             (State.UNKNOWN, QBrush(UNKNOWN, Qt.BrushStyle.BDiagPattern)),
             (State.NOTHING, QBrush(LINE)),
-            (State.FOUND, QBrush(lane.colour)),
+            (State.FOUND, QBrush(colour)),
         ):
             painter.setBrush(brush)
             _draw(painter, kinds[state])
-        painter.setPen(QPen(lane.colour, 1))
+        painter.setPen(QPen(colour, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
-        height = top + (1 - self._gate) * LANE
+        height = top + (1 - self._bar.gate) * LANE
         painter.setPen(QPen(LINE, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(NAMES, height), QPointF(self.width(), height))
         if self._dragging == "gate":
-            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self._gate:.2f}")
-        painter.setPen(lane.colour)
+            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self._bar.gate:.2f}")
+        painter.setPen(colour)
         name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, NAMES - 10)
         painter.drawText(QRectF(4, top, NAMES - 8, LANE), Qt.AlignmentFlag.AlignVCenter, name)
 
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
         """Pencils and exclamation marks above the lanes, ticks below. Neighbours share one sign over a line."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        edited = frozenset().union(*(lane.edited for lane in self._lanes))
+        edited = frozenset().union(*(lane.edited for lane in self._bar.lanes))
         below = self.height() - STRIP
         for which, colour, top, sign in (
-            (edited - self._failed.keys(), HAND, 0, _PENCIL),
-            (self._failed, BAD, 0, _BANG),
-            (self._accepted, GOOD, below, _TICK),
+            (edited - self._bar.failed.keys(), HAND, 0, _PENCIL),
+            (self._bar.failed, BAD, 0, _BANG),
+            (self._bar.accepted, GOOD, below, _TICK),
         ):
-            for start, stop in runs(which):
+            for start, stop in neighbours(which):
                 if stop < rows.start or start >= rows.stop:
                     continue
                 left, right = self._column(start).left(), self._column(stop).right()
@@ -269,17 +184,6 @@ class SliceBar(QWidget):
 _PENCIL: Sequence[Sequence[tuple[float, float]]] = (((1, 8), (2, 5), (6, 1), (8, 3), (4, 7), (1, 8)), ((2, 5), (4, 7)))
 _BANG: Sequence[Sequence[tuple[float, float]]] = (((4, 0), (4, 5)), ((4, 7), (4, 8)))
 _TICK: Sequence[Sequence[tuple[float, float]]] = (((0, 4), (3, 7), (8, 0)),)
-
-
-def runs(rows: Collection[int]) -> list[tuple[int, int]]:
-    """Neighbouring rows joined: first and last of each run."""
-    joined: list[tuple[int, int]] = []
-    for row in sorted(rows):
-        if joined and row == joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], row)
-        else:
-            joined.append((row, row))
-    return joined
 
 
 def _draw(painter: QPainter, rectangles: list[QRectF]) -> None:

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Layer
-from numpy.typing import NDArray
 from qtpy.QtGui import QGuiApplication
 
-from boltzformer.masks.objects import pieces
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.run import counted
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.masks.objects import Voxel
+from boltzformer.desk.masks.track import Track
 
 KEYS = ("d", "Shift-d")
 """Shift may be pressed before or after."""
-Voxel = tuple[int, int, int]
 
 
 class ObjectsTool:
     """For the selected mask. An object is what hangs together in three dimensions, also by a corner."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
-        self._dock = dock
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._armed: tuple[Layer, str] | None = None
         """The layer that listens for clicks, and the tool that was in hand."""
-        for key in KEYS:
-            dock.keys.hold(key, self.held)
 
     def held(self, layer: Layer) -> Iterator[None]:
         """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
@@ -53,48 +45,21 @@ class ObjectsTool:
                 layer.mode = mode
 
     def _on_click(self, layer: Layer, event: Any) -> None:
-        track = self._dock.active_track()
-        if track is not None and not track.layer.visible:
-            self._dock.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
+        track = self._desk.tracks.active()
+        if track is not None and not track.surface.shown:
+            self._desk.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
             return
         voxel = None if track is None else voxel_under(track, event)
-        if track is None or voxel is None or not track.rows[voxel]:
+        if track is None or voxel is None or not track.row(voxel[0])[voxel[1:]]:
             name = "any mask" if track is None else f"'{track.name}'"
-            self._dock.notice.say(f"There is no object of {name} under the mouse: hold D and click on one.")
+            self._desk.notice.say(f"There is no object of {name} under the mouse: hold D and click on one.")
             return
-        only = "Shift" in event.modifiers
-        # Beside the viewer: a large volume takes a second.
-        self._dock.background.do(partial(picked, track.rows > 0, voxel, only), partial(self._change, track, only))
-
-    def _change(self, track: Track, only: bool, found: tuple[dict[int, NDArray[np.bool_]], int]) -> None:
-        if track.layer not in self._dock.viewer.layers:
-            return
-        gone, others = found
-        changed = track.change_all({row: (track.rows[row] > 0) & ~mask for row, mask in gone.items()})
-        self._dock.running.recount(track)
-        self._dock.notice.say(sentence(track.name, only, others, len(changed)))
-        self._dock.show_results()
-
-
-def sentence(name: str, only: bool, others: int, slices: int) -> str:
-    """What was done, and how it is taken back."""
-    if only and not slices:
-        return f"'{name}' has no other object."
-    count = "1 object" if not only or others == 1 else f"{others} objects"
-    return f"Deleted {count} of '{name}' in {counted(slices)}. One Ctrl+Z on its layer brings back what was there."
-
-
-def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int, NDArray[np.bool_]], int]:
-    """What goes, by row: the object that a voxel belongs to, or all others; and how many others there are."""
-    found = pieces(mask)
-    gone = (found > 0) & (found != found[voxel]) if only else found == found[voxel]
-    rows = np.nonzero(gone.any(axis=(1, 2)))[0].tolist()
-    return {row: gone[row] for row in rows}, int(found.max()) - 1
+        self._desk.delete_object(track, voxel, only="Shift" in event.modifiers)
 
 
 def voxel_under(track: Track, event: Any) -> Voxel | None:
     """Slice, row and column; in the 3-D view, the first voxel of the mask that the line of sight meets."""
-    layer, shape = track.layer, np.array(track.rows.shape)
+    layer, shape = track.surface.layer, np.array(track.shape)
     shown = list(event.dims_displayed)
     if len(shown) == 3 and layer.ndim == 3:
         near, far = layer.get_ray_intersections(event.position, event.view_direction, shown)
@@ -105,5 +70,5 @@ def voxel_under(track: Track, event: Any) -> Voxel | None:
     else:
         places = np.rint([np.array((0.0, *layer.world_to_data(event.position))[-3:])]).astype(int)
     places = places[((places >= 0) & (places < shape)).all(axis=1)]
-    hit = [place for place in places if track.rows[tuple(place)]][:1] or list(places[:1])
+    hit = [place for place in places if track.row(place[0])[tuple(place[1:])]][:1] or list(places[:1])
     return (int(hit[0][0]), int(hit[0][1]), int(hit[0][2])) if hit else None

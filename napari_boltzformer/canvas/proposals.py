@@ -2,79 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.layers import Vectors
+from napari.layers import Layer, Vectors
 from numpy.typing import NDArray
 
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import same_place
+from napari_boltzformer.host.stage import NapariStage
 
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
-
-NAME = "proposal"
+NAME, TOPIC = "proposal", "an answer that is dashed"
 
 
 class Proposals:
     """One layer of lines for the slice on screen; gone when there is nothing to propose."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
-        self._dock = dock
+    def __init__(self, desk: Desk, stage: NapariStage) -> None:
+        self._desk, self._stage = desk, stage
         self._layer: Vectors | None = None
+        self._bound: list[Layer] = []
+        """On which our two keys lie."""
         self._shown: tuple[tuple[str, int], ...] = ()
-        self._said = ""
 
     def show(self) -> None:
         """For the slice on screen."""
-        row, image = self._dock.row(), self._dock.chosen_image()
-        tracks = [track for track in self._dock.tracks() if row in track.proposals and track.layer.visible]
-        if image is None or not self._dock.screen.shows(image):
+        image = self._stage.chosen()
+        row = 0 if image is None else self._stage.row(image)
+        tracks = [track for track in self._desk.tracks.shown() if row in track.proposals]
+        if image is None or not self._stage.shows(image):
             tracks = []  # nobody takes what can't be seen
-        now = tuple((track.layer.unique_id, hash((row, track.proposals[row].tobytes()))) for track in tracks)
+        now = tuple((track.key, hash((row, track.proposals[row].tobytes()))) for track in tracks)
         if now == self._shown:
             return
         self._shown = now
         self._clear()
         if not tracks or image is None:
             return
-        viewer = self._dock.viewer
-        lines = np.concatenate([dashes(track.proposed(row), row, image.ndim) for track in tracks])
+        viewer = self._stage.viewer
+        lines = np.concatenate([dashes(track.proposed(row), row, image.layer.ndim) for track in tracks])
         active = viewer.layers.selection.active
         self._layer = viewer.add_vectors(
-            lines, name=NAME, edge_width=0.3, edge_color="white", vector_style="line", **same_place(image)
+            lines, name=NAME, edge_width=0.3, edge_color="white", vector_style="line", **same_place(image.layer)
         )
         viewer.layers.selection.active = active
-        for layer in [self._layer, image, *(track.layer for track in tracks)]:
+        self._bound = [self._layer, image.layer, *(track.surface.layer for track in tracks)]
+        for layer in self._bound:
             layer.bind_key("Enter", lambda _: self.take(), overwrite=True)
             layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
-        names = "', '".join(track.name for track in tracks)
-        self._said = f"The answer for '{names}' is only dashed here: Enter takes it, Escape drops it."
-        self._dock.notice.add(self._said, "Take", self.take)
+        names = quoted([track.name for track in tracks])
+        sentence = f"The answer for {names} is only dashed here: Enter takes it, Escape drops it."
+        self._desk.notice.add(sentence, "Take", self.take, topic=TOPIC)
 
     def take(self) -> None:
         """As one step of undo."""
-        self._answer(lambda track, row: track.take(row))
+        self._answer(self._desk.take)
 
     def drop(self) -> None:
         """As if it had never been asked."""
-        self._answer(lambda track, row: track.proposals.pop(row))
+        self._answer(self._desk.drop)
 
     def _answer(self, do: Any) -> None:
-        row = self._dock.row()
-        for track in self._dock.tracks():
-            if row in track.proposals and track.layer.visible:
-                do(track, row)
-        self._dock.show_results()
+        image = self._stage.chosen()
+        if image is not None:
+            do(self._stage.row(image))
 
     def _clear(self) -> None:
-        viewer, layer = self._dock.viewer, self._layer
-        self._dock.notice.take_back(self._said)
-        self._layer, self._said = None, ""
-        for one in [self._dock.chosen_image(), *(track.layer for track in self._dock.tracks())]:
-            if one is not None:
-                one.bind_key("Enter", None, overwrite=True)
-                one.bind_key("Escape", None, overwrite=True)
+        viewer, layer, self._layer = self._stage.viewer, self._layer, None
+        self._desk.notice.take_back(TOPIC)
+        for one in self._bound:  # of the image that it was about, whichever is chosen by now
+            one.bind_key("Enter", None, overwrite=True)
+            one.bind_key("Escape", None, overwrite=True)
+        self._bound = []
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
 

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox
 
 from boltzformer import BoltzFormerError
-from boltzformer.io.samples import Sample, sample
-from napari_boltzformer.canvas.light import LIGHT
+from boltzformer.desk.desk import Desk
 from napari_boltzformer.host.hanging import hang
-from napari_boltzformer.host.layers import image_layer, plan_of
-from napari_boltzformer.host.mask import same
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from napari_boltzformer.host.stage import NapariStage, image_on, same
 
 
 class Images:
     """The light of the looks is no image of the user's."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
-        self._dock = dock
+    def __init__(self, box: QComboBox, desk: Desk, stage: NapariStage) -> None:
+        self._box, self._desk, self._stage = box, desk, stage
+        self.chosen: list[Callable[[Image | None], None]] = []
+        """Another image than before, or the same one among other layers."""
+        self.picked: list[Callable[[Image], None]] = []
+        """A person chose it, and wants to see it."""
         self._looked_for: set[str] = set()
-        self._entering = QTimer(dock)
+        self._entering = QTimer(box)
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
-
-    def example(self) -> None:
-        """Opens the sample case, at its finding."""
-        self._dock.example.setEnabled(False)
-        self._dock.background.do(sample, self._show_example)
-
-    def _show_example(self, case: Sample) -> None:
-        dock = self._dock
-        dock.example.setEnabled(True)
-        data, options, _ = image_layer(case.volume)
-        dock.viewer.add_image(data, **options)
-        dock.jump(plan_of(case.volume).canonical_index(case.index))
-        dock.prompt.setPlainText(case.prompt)
-        dock.notice.say("The example is open: Ctrl+Enter looks at this slice.")
+        box.currentIndexChanged.connect(lambda _: self._on_picked())
 
     def show(self, event: Any = None) -> None:
         """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
-        box = self._dock.image
-        images = [one for one in self._dock.viewer.layers if isinstance(one, Image) and LIGHT not in one.metadata]
+        box, images = self._box, self._stage.layers()
         opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
         last = box.currentData()
         before = opened if opened in images else last
@@ -58,39 +45,31 @@ class Images:
         if images:
             box.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
         box.blockSignals(False)
-        self.chosen()
+        self._chosen()
         if (layer := box.currentData()) is not None and not same(layer, last):
             self._entering.start()  # once the viewer itself has heard of it
 
-    def picked(self) -> None:
-        """A person chose another one, and wants to see it."""
-        layer = self._dock.chosen_image()
+    def _on_picked(self) -> None:
+        layer = self._box.currentData()
         if layer is not None:
-            self._dock.screen.bring(layer)
-        self.chosen()
+            self._stage.bring(image_on(layer))
+        self._chosen()
         if layer is not None:
-            self._dock.screen.uncover(layer)
+            for heard in self.picked:
+                heard(layer)
 
     def _enter(self) -> None:
-        if (layer := self._dock.chosen_image()) is not None:
-            self._dock.screen.bring(layer)
+        if (image := self._stage.chosen()) is not None:
+            self._stage.bring(image)
 
-    def chosen(self) -> None:
-        """Another image than before, or the same one among other layers."""
-        dock = self._dock
-        layer = dock.chosen_image()
-        dock.image.setToolTip("" if layer is None else layer.name)
-        if layer is not None:
-            dock.keys.bind(layer)
-            self._look_for_work(layer)
-        hang(dock.viewer, layer)
-        dock.seeing.show_picture()
-        dock.layers_changed()
-        dock.running.switched()
-
-    def _look_for_work(self, layer: Image) -> None:
-        """Once per image."""
-        if layer.unique_id not in self._looked_for:
+    def _chosen(self) -> None:
+        layer = self._box.currentData()
+        self._box.setToolTip("" if layer is None else layer.name)
+        if layer is not None and layer.unique_id not in self._looked_for:
             self._looked_for.add(layer.unique_id)
             with suppress(BoltzFormerError):  # an image that can't be segmented has no work either
-                self._dock.keeper.look_for(layer)
+                self._desk.keeper.look_for(image_on(layer))
+        hang(self._stage.viewer, layer)
+        for heard in self.chosen:
+            heard(layer)
+        self._desk.chosen()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from napari.layers import Image, Labels, Layer
 
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer.desk.masks.tracks import Tracks
 
 RUN_THIS, RUN_ALL = "Control-Enter", "Control-Shift-Enter"
 HIDE = "h"
@@ -17,21 +16,11 @@ HIDE = "h"
 class Keys:
     """Bound to a layer once."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
-        self._dock = dock
-        self._held: dict[str, Callable[[Any], Iterator[None]]] = {}
-        self._do: dict[str, Callable[[], None]] = {
-            RUN_THIS: lambda: dock.this_slice.click(),
-            RUN_ALL: lambda: dock.all_slices.click(),
-        }
-
-    def add(self, key: str, do: Callable[[], None]) -> None:
-        """Another key, before layers are bound."""
-        self._do[key] = do
-
-    def hold(self, key: str, do: Callable[[Any], Iterator[None]]) -> None:
-        """One that does something as long as it is held, on images and masks; points and boxes keep theirs."""
-        self._held[key] = do
+    def __init__(
+        self, tracks: Tracks, do: Mapping[str, Callable[[], None]], hold: Mapping[str, Callable[[Any], Iterator[None]]]
+    ) -> None:
+        """`hold`: what something does as long as the key is held, on images and masks; points and boxes keep theirs."""
+        self._tracks, self._do, self._held = tracks, do, hold
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -46,13 +35,13 @@ class Keys:
 
     def _hide(self, layer: Any) -> Iterator[None]:
         """As long as the key is held, the image alone."""
-        shown = [track.layer for track in self._dock.tracks() if track.layer.visible]
-        for one in shown:
-            one.visible = False
+        hidden = [track.surface for track in self._tracks.shown()]
+        for one in hidden:
+            one.shown = False
         yield
-        for one in shown:
-            if one in self._dock.viewer.layers:
-                one.visible = True
+        for one in hidden:
+            if one.alive:
+                one.shown = True
 
 
 def _calls(do: Callable[[], None]) -> Callable[[Any], None]:

@@ -1,18 +1,16 @@
-"""`Notice`: the dock's one place for sentences, with at most one thing to do about them, and details to copy."""
+"""`NoticeView`: the dock's one place for sentences, with at most one thing to do about them, and details to copy."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from importlib.metadata import version
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 
-class Notice(QWidget):
-    """One sentence at a time; the next one takes its place."""
+class NoticeView(QWidget):
+    """Shows what the desk's `Notice` says."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +19,8 @@ class Notice(QWidget):
         self.report.setToolTip("A file to pass on: what went wrong, the log, versions, settings; no image")
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._do: Callable[[], None] = lambda: None
+        self.act: Callable[[], None] = lambda: None
+        """What pressing the action does."""
         self.details = ""
         buttons = QHBoxLayout()
         for button in (self.action, self.copy, self.report):
@@ -32,44 +31,14 @@ class Notice(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.label)
         layout.addLayout(buttons)
-        self.action.clicked.connect(self._act)
+        self.action.clicked.connect(lambda: self.act())
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.details))
 
-    def say(self, sentence: str, action: str = "", do: Callable[[], None] = lambda: None) -> None:
-        """A sentence, and a button that does something about it."""
+    def speak(self, sentence: str, action: str = "", details: str = "") -> None:
+        """A sentence; a button that does something about it; what can be copied and reported of a failure."""
         self.label.setText(sentence)
-        self._do = do
         self.action.setText(action)
         self.action.setVisible(bool(action))
+        self.details = details
         for button in (self.copy, self.report):
-            button.hide()
-
-    def add(self, sentence: str, action: str, do: Callable[[], None]) -> None:
-        """Behind what was said already, e.g. how a run went."""
-        before = self.label.text()
-        if before and before[-1].isalnum():  # e.g. how far a run is
-            before += "."
-        self.say(before if sentence in before else f"{before} {sentence}".strip(), action, do)
-
-    def take_back(self, sentence: str) -> None:
-        """What was added holds no longer."""
-        if sentence and sentence in self.label.text():
-            self.say(self.label.text().replace(sentence, "").strip())
-
-    def fail(self, sentence: str, details: str = "") -> None:
-        """A sentence about what went wrong; the details name versions and no image."""
-        self.say(sentence)
-        self.details = "\n".join(part for part in (sentence, details, versions()) if part)
-        for button in (self.copy, self.report):
-            button.show()
-
-    def _act(self) -> None:
-        do = self._do
-        self.say("")
-        do()
-
-
-def versions() -> str:
-    """What computes here."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("napari-boltzformer", "napari", "numpy", "qtpy"))
-    return f"{packages}; Python {platform.python_version()}; {platform.platform()}"
+            button.setVisible(bool(details))

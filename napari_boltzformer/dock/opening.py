@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QHeaderView,
     QTableWidget,
     QTableWidgetItem,
@@ -24,101 +19,67 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer import BoltzFormerError, Volume, Window, io
-from boltzformer.io.dicom_headers import Series, discreet, series_in
-from boltzformer.io.dicom_pixels import read_pixels
-from napari_boltzformer.files.mask_layers import as_masks, images_here
-from napari_boltzformer.host.layers import image_layer
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer import Volume, io
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.mask_files import MaskInFile, masks_in
+from boltzformer.desk.keeping.series import Offer, is_scout, largest, offers, series_below
+from napari_boltzformer.host.dialogs import QtDialogs
+from napari_boltzformer.host.layers import images_here, mask_layer
+from napari_boltzformer.host.stage import NapariStage
 
 KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
-SCOUT = 5
-"""So few slices are a scout or a report, where a longer series lies beside them."""
 THUMBNAIL = 64
-
-
-@dataclass(frozen=True)
-class Offer:
-    """One series, as the table shows it."""
-
-    series: Series
-    thumbnail: NDArray[np.uint8] | None
-    """(rows, columns); None where its pixels can't be read."""
-
-
-def series_below(folder: Path) -> list[Series]:
-    """The image series of a folder."""
-    with discreet():
-        return series_in(folder)
-
-
-def largest(found: Sequence[Series]) -> Series:
-    """The one that is opened unless the user says otherwise: most voxels, the first among equals."""
-    return max(found, key=_voxels)
-
-
-def is_scout(series: Series, found: Sequence[Series]) -> bool:
-    """Whether it is a scout or a report beside a real series."""
-    return len(series.slices) < SCOUT <= len(largest(found).slices)
-
-
-def offers(found: Sequence[Series]) -> list[Offer]:
-    """With a picture of each one's middle slice."""
-    return [Offer(one, _thumbnail(one)) for one in found]
 
 
 class Opening:
     """What the dock's Open… does."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
-        self._dock = dock
+    def __init__(self, parent: QWidget, desk: Desk, stage: NapariStage, dialogs: QtDialogs) -> None:
+        self._parent, self._desk, self._stage, self._dialogs = parent, desk, stage, dialogs
         self.dialog: SeriesDialog | None = None
 
     def ask(self) -> None:
         """A file of any kind; one DICOM slice stands for its folder."""
-        path, _ = QFileDialog.getOpenFileName(
-            self._dock, "Open an image", "", KINDS, options=QFileDialog.Option.DontUseNativeDialog
-        )
-        if path:
-            self.open(Path(path))
+        path = self._dialogs.open("Open an image", KINDS)
+        if path is not None:
+            self.open(path)
 
     def open(self, path: Path) -> None:
         """Returns at once."""
-        self._dock.notice.say(f"Reading {path.name}…")
-        near = images_here(self._dock.viewer, self._dock.chosen_image())
-        self._dock.background.do(partial(as_masks, path, near), partial(self._found, path))
+        self._desk.notice.say(f"Reading {path.name}…")
+        chosen = self._stage.chosen()
+        near = images_here(self._stage.viewer, None if chosen is None else chosen.layer)
+        self._desk.work.do(partial(masks_in, path, near), partial(self._found, path))
 
-    def _found(self, path: Path, masks: list[Any] | None) -> None:
+    def _found(self, path: Path, masks: list[MaskInFile] | None) -> None:
         if masks is not None:
-            for data, options, _ in masks:
-                self._dock.viewer.add_labels(data, **options)
-            self._dock.notice.say("")
+            for one in masks:
+                data, options, _ = mask_layer(one)
+                self._stage.viewer.add_labels(data, **options)
+            self._desk.notice.say("")
             return
         dicom = path.is_dir() or io.split_name(path)[1] in (".dcm", ".ima", "")
         if dicom:
             folder = path if path.is_dir() else path.parent
-            self._dock.background.do(lambda: offers(series_below(folder)), partial(self._choose, folder))
+            self._desk.work.do(lambda: offers(series_below(folder)), partial(self._choose, folder))
         else:
-            self._dock.background.do(partial(io.read, path), self._show)
+            self._desk.work.do(partial(io.read, path), self._show)
 
     def _choose(self, folder: Path, found: list[Offer]) -> None:
         if not found:
-            self._dock.notice.fail(f"{folder.name} holds no image: choose a folder of DICOM slices, or an image file.")
+            self._desk.notice.fail(f"{folder.name} holds no image: choose a folder of DICOM slices, or an image file.")
         elif len(found) == 1:
             self._read(folder, found[0].series.uid)
         else:
-            self.dialog = SeriesDialog(self._dock, found, partial(self._read, folder))
+            self.dialog = SeriesDialog(self._parent, found, partial(self._read, folder))
             self.dialog.open()
 
     def _read(self, folder: Path, uid: str) -> None:
-        self._dock.background.do(partial(io.read, folder, series=uid), self._show)
+        self._desk.work.do(partial(io.read, folder, series=uid), self._show)
 
     def _show(self, volume: Volume) -> None:
-        data, options, _ = image_layer(volume)
-        self._dock.viewer.add_image(data, **options)
-        self._dock.notice.say("")
+        self._stage.open(volume)
+        self._desk.notice.say("")
 
 
 class SeriesDialog(QDialog):
@@ -170,18 +131,3 @@ class SeriesDialog(QDialog):
         if chosen >= 0:
             self.accept()
             self._read(self._found[chosen].series.uid)
-
-
-def _voxels(series: Series) -> int:
-    rows, columns = series.slices[0].size
-    return len(series.slices) * rows * columns
-
-
-def _thumbnail(series: Series) -> NDArray[np.uint8] | None:
-    ordered = sorted(series.slices, key=lambda one: one.number)
-    try:
-        plane = read_pixels([ordered[len(ordered) // 2]])[0]
-        plane = plane if plane.ndim == 2 else plane.mean(axis=-1)
-        return np.ascontiguousarray(Window.guess(plane, series.modality).apply(plane))
-    except BoltzFormerError:
-        return None  # opening says why

@@ -10,9 +10,9 @@ import napari
 from napari.utils.notifications import show_info
 
 from boltzformer import Volume, io
-from napari_boltzformer.dock.opening import largest, series_below
-from napari_boltzformer.files.mask_layers import as_masks, images_here
-from napari_boltzformer.host.layers import image_layer
+from boltzformer.desk.keeping.mask_files import masks_in
+from boltzformer.desk.keeping.series import largest, series_below
+from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
@@ -26,8 +26,8 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] 
 def _read(path: str | list[str]) -> list[Any]:
     layers: list[Any] = []
     for one in [path] if isinstance(path, str) else path:
-        masks = as_masks(Path(one), images_here(napari.current_viewer()))
-        layers += [image_layer(_volume(Path(one)))] if masks is None else masks
+        masks = masks_in(Path(one), images_here(napari.current_viewer()))
+        layers += [image_layer(_volume(Path(one)))] if masks is None else [mask_layer(mask) for mask in masks]
     return layers
 
 

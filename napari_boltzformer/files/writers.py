@@ -11,8 +11,7 @@ from napari.layers import Labels, Layer
 from boltzformer import GeometryError, Grid, LabelMap, io
 from boltzformer.desk.keeping.stories import with_files, written_before
 from napari_boltzformer.host.layers import KEY, own_grid
-from napari_boltzformer.host.mask import MASK, Track
-from napari_boltzformer.stored_masks import how_made
+from napari_boltzformer.host.mask import MASK, NapariMask
 
 
 def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -27,14 +26,14 @@ def write_labels(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
         if first is not None and not grid.same_as(first):
             raise GeometryError(f"'{options['name']}' lies elsewhere than the other masks: save them one by one.")
         first, source = grid, place or source
-        track = options.get("metadata", {}).get(MASK)
-        several = sorted(set(np.unique(array).tolist()) - {0}) if not isinstance(track, Track) else [1]
+        mask = options.get("metadata", {}).get(MASK)
+        several = sorted(set(np.unique(array).tolist()) - {0}) if not isinstance(mask, NapariMask) else [1]
         for value in several:
             label = len(names) + 1
             names[label] = options["name"] if len(several) == 1 else f"{options['name']} {value}"
-            planes.append(((array > 0) if isinstance(track, Track) else array == value) * np.uint8(label))
-        if isinstance(track, Track):
-            made[options["name"]] = how_made(track)
+            planes.append(((array > 0) if isinstance(mask, NapariMask) else array == value) * np.uint8(label))
+        if isinstance(mask, NapariMask):
+            made[options["name"]] = mask.how_made()
     if first is None or not planes:
         raise GeometryError("There is nothing to save: the layers hold no label.")
     if len(names) > 255:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
-from boltzformer import GeometryError, Grid, SlicePlan, Volume
+from boltzformer import GeometryError, Grid, Volume
+from boltzformer.desk.keeping.mask_files import MaskInFile
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
 KEY = "boltzformer"
 """Where an image layer's metadata holds the true grid."""
@@ -29,6 +31,23 @@ def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
         "rgb": volume.array.ndim == 4,
     }
     return view.apply(volume.array), options, "image"
+
+
+def mask_layer(mask: MaskInFile) -> tuple[np.ndarray, dict[str, Any], str]:
+    """A mask of a file as a Labels layer; where it lies on an open image, placed as that is."""
+    axis = None if mask.image is None else mask.image.stacking_axis
+    grid = mask.grid if mask.image is None else mask.image.grid
+    data, options, _ = image_layer(Volume(mask.array, grid, name=mask.name, stacking_axis=axis))
+    del options["rgb"]
+    if mask.image is not None:
+        options["metadata"] = {KEY: facts_of(mask.image)}
+    return data, options, "labels"
+
+
+def images_here(viewer: Any, first: Image | None = None) -> list[Volume]:
+    """Those that are open and lie somewhere, the chosen one first: masks may belong to them."""
+    layers = [] if viewer is None else [layer for layer in viewer.layers if isinstance(layer, Image)]
+    return [volume_of(one) for one in [*([] if first is None else [first]), *layers] if KEY in one.metadata]
 
 
 def facts_of(volume: Volume) -> dict[str, Any]:
@@ -64,11 +83,6 @@ def same_place(layer: Image) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("scale", "translate", "units", "axis_labels")}
 
 
-def plan_of(volume: Volume) -> SlicePlan:
-    """How it is cut into slices, whatever size a model sees them at."""
-    return SlicePlan.of(volume.grid, 1, volume.slice_axis)
-
-
 def row_on_screen(layer: Image, point: Sequence[float]) -> int:
     """The slice that `viewer.dims.point` lies in, as the viewer counts it."""
     if layer.ndim == 2:
@@ -86,14 +100,6 @@ def shows_slices(viewer: napari.viewer.Viewer) -> bool:
     """Whether the viewer shows the plane of the slices, flat."""
     dims = viewer.dims
     return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1}
-
-
-def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, float, float]:
-    """A place (slice, row, column) in the viewer → i, j, k of the stored array."""
-    view, zyx = volume.grid.canonical(volume.slice_axis), [0.0, 0.0, 0.0]
-    for place, stored, flip in zip(canonical, view.order, view.flips, strict=True):
-        zyx[stored] = volume.grid.shape[stored] - 1 - place if flip else place
-    return zyx[2], zyx[1], zyx[0]
 
 
 def own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:

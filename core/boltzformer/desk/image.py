@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
@@ -56,6 +58,17 @@ class OpenImage:
     def is_picture(self) -> bool:
         """One slice and no third dimension: no millilitres, no 'all slices'."""
         return self.plan.count == 1
+
+    @property
+    def row_spacing_mm(self) -> tuple[float, float]:
+        """Of rows and of columns within a slice; 1 where there is no scale."""
+        down, across = self.volume.grid.canonical_scale_translate(self.volume.slice_axis)[0][-2:]
+        return abs(float(down)), abs(float(across))
+
+    @property
+    def voxel_ml(self) -> float | None:
+        """None for a picture."""
+        return None if self.is_picture else abs(float(np.linalg.det(self.volume.grid.axes))) / 1000
 
     def _facts(self) -> tuple[Volume, SlicePlan]:
         now = self._version()

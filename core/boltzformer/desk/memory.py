@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ class _Step:
     places: tuple[NDArray[np.intp], ...]
     before: NDArray[np.uint8]
     after: NDArray[np.uint8]
+
+
+_NUMBERS = count()
 
 
 class MemoryMask:
@@ -110,9 +114,10 @@ class MemoryStage:
         self._chosen: OpenImage | None = None
         self._active: MaskSurface | None = None
 
-    def open(self, volume: Volume) -> OpenImage:
+    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """As a reader would."""
-        image = OpenImage(f"image {len(self._images)}", lambda: volume, lambda: volume.name or "image")
+        image = OpenImage(f"image {next(_NUMBERS)}", lambda: volume, lambda: volume.name or "image")
+        image.case, image.store = case, store
         self._images.append(image)
         self._surfaces[image], self._rows[image] = [], image.count // 2
         self.choose(image)
@@ -223,7 +228,7 @@ class MemorySpeaker:
     def __init__(self) -> None:
         self.sentence = self.action = self.details = ""
 
-    def show(self, sentence: str, action: str = "", details: str = "") -> None:
+    def speak(self, sentence: str, action: str = "", details: str = "") -> None:
         self.sentence, self.action, self.details = sentence, action, details
 
 

@@ -81,7 +81,7 @@ class Notice:
         """What went wrong, and what a person may copy of it."""
         self._said = [_Said(sentence, "", "", _nothing)]
         self.details = "\n".join(part for part in (details, versions()) if part)
-        self._speaker.show(sentence, "", "\n".join(part for part in (sentence, self.details) if part))
+        self._speaker.speak(sentence, "", "\n".join(part for part in (sentence, self.details) if part))
 
     def act(self) -> None:
         """The user pressed the action."""
@@ -94,7 +94,7 @@ class Notice:
         return next((one for one in reversed(self._said) if one.action), _Said("", "", "", _nothing))
 
     def _show(self) -> None:
-        self._speaker.show(self.text, self._acting().action)
+        self._speaker.speak(self.text, self._acting().action)
 
 
 def versions() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.types import Prompt
+from boltzformer.types import Prompt, Volume
 
 Mask = NDArray[np.bool_]
 """(rows, columns) of one slice, in the canonical view."""
@@ -81,6 +81,14 @@ class MaskSurface(Protocol):
 
 class Stage(Protocol):
     """Which images and masks are open, and what of them is on screen."""
+
+    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
+        """Shows an image; it is the chosen one. `case`, `store`: as `OpenImage` has them, known before it is shown."""
+        ...
+
+    def close(self, image: OpenImage) -> None:
+        """Takes it out of the viewer, with its masks and all that was drawn for it."""
+        ...
 
     def images(self) -> Sequence[OpenImage]: ...
     def chosen(self) -> OpenImage | None: ...
@@ -153,7 +161,7 @@ class Timers(Protocol):
 class Speaker(Protocol):
     """Where sentences appear. Pressing the action calls `Notice.act`."""
 
-    def show(self, sentence: str, action: str = "", details: str = "") -> None: ...
+    def speak(self, sentence: str, action: str = "", details: str = "") -> None: ...
 
 
 class Dialogs(Protocol):

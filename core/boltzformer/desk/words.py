@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 
 def counted(number: int, thing: str = "slice") -> str:
@@ -42,3 +43,19 @@ def amount(voxels: int, voxel_ml: float | None) -> str:
         return f"{voxels:,} px"
     ml = voxels * voxel_ml
     return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2g} mL"
+
+
+@dataclass(frozen=True)
+class ViewerWords:
+    """What a viewer calls its keys, menus and buttons, as sentences of the desk name them. Without a viewer, none."""
+
+    layer: str = "mask"
+    """What it calls the thing that carries a mask."""
+    open_first: str = "Open an image first."
+    undo: str = "One undo brings back what was there."
+    ask_seeds: str = "asking several seeds tells more"
+    next_goes: str = "Next doubtful goes"
+    another_row: str = "choose another."
+    draw_box: str = "draw a box first, or look at the whole slice."
+    without_maps: str = "leave the probability maps out."
+    another_name: str = "export under another name."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.desk.words import amount, counted
 from boltzformer.image.geometry import Array
 from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
 from boltzformer.types import Prediction, Prompt, SliceResult
@@ -123,13 +124,25 @@ class Answers:
     """One prompt's answers by row: the slice's number as a viewer counts it, in the canonical view."""
 
     def __init__(self, gate: float = 0.5) -> None:
-        self.thresholds = Thresholds(existence=gate)
-        """What masks are asked at."""
+        self._thresholds = Thresholds(existence=gate)
+        self._marks: dict[int, Mark] = {}
+        """As they were drawn last: a bar of 300 slices asks for all of them at every scroll."""
         self._kept: dict[int, Kept] = {}
         self._asked_at: dict[int, Thresholds] = {}
         self._voxels: dict[int, int] = {}
         self._recalled: dict[int, Recalled] = {}
         """Also beneath answers of boxes, outside of which they still hold."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What masks are asked at."""
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Thresholds) -> None:
+        if thresholds != self._thresholds:
+            self._thresholds = thresholds
+            self._marks.clear()
 
     @property
     def rows(self) -> Collection[int]:
@@ -143,6 +156,7 @@ class Answers:
 
     def recall(self, row: int, score: float, mask: NDArray[np.bool_]) -> None:
         """An answer of an earlier day."""
+        self._marks.pop(row, None)
         self._voxels[row] = int(np.count_nonzero(mask))
         self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row])
 
@@ -153,13 +167,14 @@ class Answers:
         under = None if before is None else before.outside(plan)
         self._kept[row] = Kept(plan, result, number, float(result.plane(number).max()) * LOGIT_STEP, under)
         self._asked_at.pop(row, None)
+        self._marks.pop(row, None)
         if plan.box is None:
             self._recalled.pop(row, None)
         return row
 
     def forget(self, row: int) -> None:
         """As if the model had never looked there."""
-        for known in (self._kept, self._asked_at, self._voxels, self._recalled):
+        for known in (self._kept, self._asked_at, self._voxels, self._recalled, self._marks):
             known.pop(row, None)
 
     def of(self, row: int) -> Kept | None:
@@ -213,6 +228,7 @@ class Answers:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""
         shown = self.at_present(row)
         self._asked_at[row], self._voxels[row] = self.thresholds, int(np.count_nonzero(shown))
+        self._marks.pop(row, None)
         return shown
 
     def stale(self, row: int) -> bool:
@@ -224,6 +240,12 @@ class Answers:
 
     def mark(self, row: int) -> Mark:
         """What the slice bar draws; the voxels are those of the mask that was last asked for."""
+        known = self._marks.get(row)
+        if known is None:
+            known = self._marks[row] = self._mark(row)
+        return known
+
+    def _mark(self, row: int) -> Mark:
         voxels = self._voxels.get(row, 0)
         if row not in self._kept:
             return Mark(self._recalled[row].score, voxels)
@@ -244,16 +266,16 @@ class Answers:
         """
         looked = len(self.looked)
         if not looked:
-            return f"not looked yet, 0 of {_slices(count)}"
+            return f"not looked yet, 0 of {counted(count)}"
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
-        amount, partial = _amount(sum(voxels.values()), voxel_ml), looked < count
+        shown, partial = amount(sum(voxels.values()), voxel_ml), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:
-            return f"{amount} so far, {looked} of {_slices(count)}{boxed}"
+            return f"{shown} so far, {looked} of {counted(count)}{boxed}"
         if filled:
-            return f"{amount} in {filled} of {_slices(count)}{boxed}"
+            return f"{shown} in {filled} of {counted(count)}{boxed}"
         score, row = self.best()
-        where = f"looked in {looked} of {_slices(count)} so far" if partial else f"looked in {_slices(count)}"
+        where = f"looked in {looked} of {counted(count)} so far" if partial else f"looked in {counted(count)}"
         where += boxed
         there = "" if count == 1 else f" (slice {row})"
         least = self.thresholds.existence
@@ -295,14 +317,3 @@ def _boxed(boxed: int, looked: int) -> str:
 
 def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _amount(voxels: int, voxel_ml: float | None) -> str:
-    if voxel_ml is None:
-        return f"{voxels:,} px"
-    ml = voxels * voxel_ml
-    return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2g} mL"
-
-
-def _slices(count: int) -> str:
-    return "1 slice" if count == 1 else f"{count} slices"

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boltzformer import BoltzFormerError, Volume, io
+from boltzformer import io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.series import is_scout, series_below
 from boltzformer.desk.keeping.stories import is_export
+from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import is_dicom
-from boltzformer.types import SliceState
-from napari_boltzformer.dock.opening import is_scout, series_below
+from boltzformer.types import SliceState, Volume
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,12 @@ import zipfile
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog
-
-from boltzformer import BoltzFormerError
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Dialogs
 from boltzformer.desk.settings import Settings
+from boltzformer.errors import BoltzFormerError
 from boltzformer.io.atomic import new_files
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
 
 LINES = 500
 OURS = "boltzformer", "napari_boltzformer"
@@ -44,17 +40,15 @@ class Log(logging.Handler):
             logging.getLogger(name).removeHandler(self)
 
 
-def ask_and_report(dock: BoltzFormerDock) -> None:
+def ask_and_report(dialogs: Dialogs, notice: Notice, log: Log, settings: Settings) -> None:
     """Where to, then there."""
-    path, _ = QFileDialog.getSaveFileName(
-        dock, "Save report", "what-went-wrong.zip", "Report (*.zip)", options=QFileDialog.Option.DontUseNativeDialog
-    )
-    if path:
+    path = dialogs.save_as("Save report", "what-went-wrong.zip", "Report (*.zip)")
+    if path is not None:
         try:
-            report_to(Path(path), dock.notice.details, dock.log, dock.settings)
-            dock.notice.say(f"Wrote {path}")
+            report_to(path, notice.details, log, settings)
+            notice.say(f"Wrote {path}")
         except BoltzFormerError as error:
-            dock.notice.fail(str(error))
+            notice.fail(str(error))
 
 
 def report_to(path: Path, details: str, log: Log, settings: Settings) -> None:

@@ -4,60 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtWidgets import QInputDialog, QWidget
 
-from boltzformer import BoltzFormerError, GeometryError, Prompt, Volume
-from napari_boltzformer.host.layers import KEY, stored_voxel
-from napari_boltzformer.host.mask import new_track, same, track_of, tracks_of
-from napari_boltzformer.run import counted
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer import BoltzFormerError, GeometryError, Volume
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.masks.region import stored_voxel
+from napari_boltzformer.host.layers import KEY
+from napari_boltzformer.host.mask import mask_on
+from napari_boltzformer.host.stage import NapariImage, NapariStage, same
 
 MOST_LABELS = 255
 CLOSE = 0.01
 """Corners may differ by so much of a voxel."""
 
 
-def ask_and_use(dock: BoltzFormerDock) -> None:
-    """Which layer? Then it is ours."""
-    image = dock.chosen_image()
-    text = "" if image is None else _prompt(dock, image)
+def ask_and_use(parent: QWidget, desk: Desk, stage: NapariStage, typed: list[str]) -> None:
+    """Which layer? Then it is ours. `typed`: the prompts in the box."""
+    image = stage.chosen()
+    text = "" if image is None else _prompt(desk, image, typed)
     if image is None or not text:
-        dock.notice.say("Open the image and type the prompt first that the mask answers, then use a layer.")
+        desk.notice.say("Open the image and type the prompt first that the mask answers, then use a layer.")
         return
-    offered = offers(dock, image)
+    offered = offers(stage, image.layer)
     if not offered:
-        dock.notice.say("There is no layer to begin from: drop a mask of this image here, then use it.")
+        desk.notice.say("There is no layer to begin from: drop a mask of this image here, then use it.")
         return
     question, names = f"Which layer is the mask of '{text}'?", list(offered)
-    name, chosen = QInputDialog.getItem(dock, "Use layer", question, names, 0, False)
+    name, chosen = QInputDialog.getItem(parent, "Use layer", question, names, 0, False)
     if chosen:
         try:
-            dock.notice.say(use(dock, image, *offered[name], text))
+            use(desk, image, *offered[name], text)
         except BoltzFormerError as error:
-            dock.notice.fail(str(error))
+            desk.notice.fail(str(error))
 
 
-def _prompt(dock: BoltzFormerDock, image: Image) -> str:
+def _prompt(desk: Desk, image: NapariImage, typed: list[str]) -> str:
     """The first that is typed and has no mask yet, else that of the selected mask."""
-    typed, known = dock.prompt.texts(), [track.prompt.text for track in tracks_of(dock.viewer, image)]
-    track = dock.active_track()
+    known, track = [track.prompt.text for track in desk.tracks.of(image)], desk.tracks.active()
     waiting = [text for text in typed if text not in known]
     return waiting[0] if waiting else "" if track is None else track.prompt.text
 
 
-def offers(dock: BoltzFormerDock, image: Image) -> dict[str, tuple[Layer, int | None]]:
+def offers(stage: NapariStage, image: Image) -> dict[str, tuple[Layer, int | None]]:
     """Layers that may hold a mask, the selected one first; those with several labels also by the label in hand."""
-    active = dock.viewer.layers.selection.active
+    active = stage.viewer.layers.selection.active
     found: dict[str, tuple[Layer, int | None]] = {}
-    for layer in sorted(dock.viewer.layers, key=lambda one: not same(one, active)):
-        if track_of(layer) is not None or same(layer, image) or not isinstance(layer, Image | Labels):
+    for layer in sorted(stage.viewer.layers, key=lambda one: not same(one, active)):
+        if mask_on(layer) is not None or same(layer, image) or not isinstance(layer, Image | Labels):
             continue
         data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
         if data.dtype.kind not in "biu" or getattr(layer, "rgb", False):
@@ -69,31 +67,10 @@ def offers(dock: BoltzFormerDock, image: Image) -> dict[str, tuple[Layer, int | 
     return found
 
 
-def use(dock: BoltzFormerDock, image: Image, layer: Layer, label: int | None, text: str) -> str:
-    """The layer's mask as the prompt's, in place of what that had; it is hidden, not changed → what was done."""
-    rows = mask_of(layer, label, image)
-    known = [track for track in tracks_of(dock.viewer, image) if track.prompt.text == text]
-    held = [row for row, mask in enumerate(rows) if mask.any()]
-    if not held:
-        return f"The layer '{layer.name}' is empty, so there is nothing to begin from."
-    if known:
-        track = known[0]
-        track.change_all(dict(enumerate(rows)))
-        back = " One Ctrl+Z on its layer brings back what was there."
-    else:
-        track, back = new_track(dock.viewer, image, Prompt(text)), ""
-        track.restore(rows, ())
-        dock.running.adopt(track)
-    track.began_from = layer.name
-    layer.visible = False
-    track.layer.refresh()
-    dock.running.recount(track)
-    dock.bottom.show_tracks()
-    dock.show_results()
-    return (
-        f"'{layer.name}' is the mask of '{text}' now, as your own work in {counted(len(held))}, which no run "
-        f"overwrites; the layer itself is hidden.{back}"
-    )
+def use(desk: Desk, image: NapariImage, layer: Layer, label: int | None, text: str) -> None:
+    """The layer's mask as the prompt's, in place of what that had; it is hidden, not changed."""
+    if desk.begin_from(image, mask_of(layer, label, image.layer), layer.name, text):
+        layer.visible = False
 
 
 def mask_of(layer: Layer, label: int | None, image: Image) -> NDArray[np.bool_]:

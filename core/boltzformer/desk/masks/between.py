@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import BoltzFormerError
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.ports import Mask
+from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.objects import pieces
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.run import counted
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
-
-Mask = NDArray[np.bool_]
 
 
-def fill_between(dock: BoltzFormerDock) -> None:
-    """In the selected mask, around the slice on screen; one step of undo."""
-    track = dock.active_track()
-    if track is None:
-        dock.notice.say("There is no mask to fill: run a prompt, paint on two slices, then fill between them.")
-        return
-    try:
-        sentence = fill(track, dock.row())
-    except BoltzFormerError as error:
-        dock.notice.say(str(error))
-        return
-    dock.running.recount(track)
-    dock.notice.say(sentence)
-    dock.show_results()
-
-
-def fill(track: Track, row: int) -> str:
+def fill(track: Track, row: int, words: ViewerWords) -> str:
     """Adds to the slices between the two, those left out that a person spoke of → what was done."""
     own = {one for one in track.touched if track.belongs_to_a_person(one)}
-    first, last = neighbours([one for one in own if track.rows[one].any()], row, track.name)
-    ends = track.rows[first] > 0, track.rows[last] > 0
-    spacing = np.abs(np.asarray(track.layer.scale)[-2:])
+    first, last = neighbours([one for one in own if track.row(one).any()], row, track.name)
+    ends = track.mask(first), track.mask(last)
+    spacing = track.image.row_spacing_mm
     shares = {one: (one - first) / (last - first) for one in range(first + 1, last) if one not in own}
-    shapes = interpolated(*ends, list(shares.values()), (float(spacing[0]), float(spacing[1])))
+    shapes = interpolated(*ends, list(shares.values()), spacing)
     filled = dict(zip(shares, shapes, strict=True))
-    changed = track.change_all({one: (track.rows[one] > 0) | shape for one, shape in filled.items()})
+    changed = track.change_all({one: track.mask(one) | shape for one, shape in filled.items()})
     if not changed:
         return f"Nothing to fill between slices {first} and {last}: the two shapes vanish on the way, or are there."
     between = f"slice {changed[0]}" if len(changed) == 1 else f"slices {changed[0]} to {changed[-1]}"
@@ -52,7 +31,7 @@ def fill(track: Track, row: int) -> str:
     left = f" {counted(rest)} between stayed untouched." if rest else ""
     return (
         f"Filled '{track.name}' in {between}, between {first} and {last}; nothing was taken away there.{left} "
-        "One Ctrl+Z takes it back."
+        f"{words.undo}"
     )
 
 

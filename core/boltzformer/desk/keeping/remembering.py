@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
 from numpy.typing import NDArray
 
-from boltzformer import DatasetError, Prompt, SlicePlan, Volume
 from boltzformer.dataset import Dataset
-from boltzformer.types import GATE, Annotation, SliceState
-from napari_boltzformer.host.layers import plan_of
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.stored_masks import Snapshot
+from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.errors import DatasetError
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.types import GATE, Annotation, Prompt, SliceState, Volume
 
 logger = logging.getLogger(__name__)
 
-CASE = "boltzformer case"
-"""Where an image layer's metadata says that it was opened from the case list: its id in a dataset, or ''."""
-STORE = "boltzformer store"
-"""Where it says in which dataset its work is kept; '': nobody has said it yet."""
 ANSWERED = "answered"
 """Where the provenance says it."""
 OWN = frozenset({"slices edited", ANSWERED})
@@ -32,7 +26,7 @@ OWN = frozenset({"slices edited", ANSWERED})
 
 
 @dataclass(frozen=True)
-class Work:
+class LastWork:
     """What was kept of an image."""
 
     time: str
@@ -44,7 +38,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Mask:
+class KeptMask:
     """One mask of it, by the viewer's rows."""
 
     prompt: Prompt
@@ -58,30 +52,28 @@ class Mask:
     runs: list[dict[str, Any]]
 
 
-def annotation_of(image: Image, tracks: Sequence[Track]) -> Callable[[], Annotation]:
-    """What the masks of an image say now, to be put together beside the viewer.
+def annotation_of(masks: Snapshot) -> Annotation:
+    """What the masks of an image say; put together beside the viewer.
 
     Its case is named by a salted hash, never by what the image is called.
     """
-    masks = Snapshot.of(image, tracks)
-    names, plan = masks.names, plan_of(masks.volume)
+    plan = masks.plan
     states = {
-        name: tuple(track.state(plan.canonical_index(index)) for index in range(plan.count))
-        for name, track in zip(names, tracks, strict=True)
+        one.name: tuple(one.states[plan.canonical_index(index)] for index in range(plan.count)) for one in masks.masks
     }
-    prompts = tuple(Prompt(track.prompt.text, name) for name, track in zip(names, tracks, strict=True))
-    runs = [run for track in tracks for run in track.runs]
-    edits = {name: track.edited_rows() for name, track in zip(names, tracks, strict=True)}
-    told = {name: answered(track, edits[name], plan) for name, track in zip(names, tracks, strict=True)}
+    prompts = tuple(Prompt(one.prompt.text, one.name) for one in masks.masks)
+    runs = [run for one in masks.masks for run in one.runs]
+    told = {one.name: answered(one, plan) for one in masks.masks}
+    edits = {one.name: one.edited for one in masks.masks}
     made = {**(runs[-1] if runs else {}), "slices edited": edits, ANSWERED: told}
-    return lambda: Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
+    return Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
 
 
-def answered(track: Track, edited: Sequence[int], plan: SlicePlan) -> dict[str, Any]:
+def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     """Scores and a person's slices by the index along the stored axis, so that work goes on as it was."""
-    scores = {str(plan.canonical_index(row)): round(score, 4) for row, score in sorted(track.scores.items())}
-    edits = [plan.canonical_index(row) for row in edited]
-    return {"scores": scores, "edited": edits, "gate": track.kept.thresholds.existence, "runs": track.runs}
+    scores = {str(plan.canonical_index(row)): round(score, 4) for row, score in sorted(mask.scores.items())}
+    edits = [plan.canonical_index(row) for row in mask.edited]
+    return {"scores": scores, "edited": edits, "gate": mask.thresholds.existence, "runs": list(mask.runs)}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -92,7 +84,7 @@ def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[d
     return scores, edited, float(known.get("gate", GATE))
 
 
-def masks_of(work: Work, plan: SlicePlan) -> list[Mask]:
+def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
     """As they were kept."""
     annotation, found = work.annotation, []
     view = annotation.volume.grid.canonical(annotation.slice_axis)
@@ -106,7 +98,7 @@ def masks_of(work: Work, plan: SlicePlan) -> list[Mask]:
         written = dict(zip(corrected, view.apply(said)[corrected], strict=True)) if corrected else {}
         prompt = Prompt(texts.get(name, name), name)
         states = states[::-1] if view.flips[0] else states
-        found.append(Mask(prompt, rows, states, scores, edited, gate, written, runs_from(annotation, prompt)))
+        found.append(KeptMask(prompt, rows, states, scores, edited, gate, written, runs_from(annotation, prompt)))
     return found
 
 
@@ -130,7 +122,7 @@ def vouched(annotation: Annotation) -> Annotation:
     return replace(annotation, provenance={**annotation.provenance, ANSWERED: told})
 
 
-def last_work(folder: Path, volume: Volume, case: str = "") -> Work | None:
+def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
     """The last that is kept of an image; None where nothing is. `case`: its id, where that is not the usual one."""
     if not (folder / "dataset.json").is_file():
         return None
@@ -143,7 +135,7 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> Work | None:
         annotation = draft.annotation(volume)
         every = frozenset(range(volume.grid.shape[annotation.slice_axis]))
         said = {label: (mask, every) for label, mask in draft.answer(volume.grid).items()}
-        return Work(draft.time, annotation, None if last is None else last.number, said)
+        return LastWork(draft.time, annotation, None if last is None else last.number, said)
     if kept is None or last is None:
         return None
     try:
@@ -151,4 +143,4 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> Work | None:
     except DatasetError as error:  # what people accepted comes back all the same
         logger.warning("what the model had said of %s can't be read: %s", name, error)
         answers = {}
-    return Work(last.time, vouched(kept.annotation), last.number, answers)
+    return LastWork(last.time, vouched(kept.annotation), last.number, answers)

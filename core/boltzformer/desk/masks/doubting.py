@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import ViewerWords
 from boltzformer.types import SliceState
-from napari_boltzformer.host.mask import Track
 
 REACH = 0.2
 """A score that misses its gate by less may be another one with another seed."""
@@ -22,12 +23,12 @@ class Doubt:
 
 def within_reach(track: Track, row: int) -> bool:
     """Whether a mask is shown, or nearly: what seeds disagree about elsewhere, nobody sees."""
-    if bool(track.rows[row].any()):
+    if bool(track.row(row).any()):
         return True
     return row in track.scores and track.scores[row] >= track.kept.thresholds.existence - REACH
 
 
-def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
+def doubtful(tracks: Sequence[Track], words: ViewerWords) -> list[Doubt]:
     """Where seeds disagree about what is shown, the largest area first; then by how near the score is to its gate."""
     spread: dict[int, int] = {}
     near: dict[int, tuple[float, float, float]] = {}
@@ -49,7 +50,7 @@ def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
         )
         for place, row in enumerate(apart)
     ]
-    once = "the seeds agree" if asked else "one sample; 'How sure?' under More asks 4 seeds"
+    once = "the seeds agree" if asked else f"one sample; {words.ask_seeds}"
     for place, row in enumerate(rest):
         _, score, gate = near[row]
         how = "nearest" if place == 0 else "next nearest"

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer import BoltzFormerError, Prompt, Volume, io
+from boltzformer import io
+from boltzformer.desk.image import plan_of
+from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Kept
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import ViewerWords
+from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import slugs
 from boltzformer.masks.postprocess import sigmoid
-from napari_boltzformer.host.layers import plan_of
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.stored_masks import unique_names
+from boltzformer.types import Prompt, Volume
 
 MEANING = "the model's probability of each voxel, before thresholds and edits; 0 where it has not looked"
 KINDS = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -33,7 +36,7 @@ class Maps:
     """For the provenance of the masks."""
 
     @staticmethod
-    def of(volume: Volume, tracks: Sequence[Track], masks: Path) -> Maps:
+    def of(volume: Volume, tracks: Sequence[Track], masks: Path, words: ViewerWords) -> Maps:
         """Beside the file of the masks, named like it."""
         stem, extension = io.split_name(masks)
         extension = extension if extension in KINDS else ".nii.gz"
@@ -50,7 +53,7 @@ class Maps:
         if not kept:
             raise BoltzFormerError(
                 "There are no probabilities to write: the model has not looked at this image since it was opened. "
-                "Run the prompt, or untick the probability maps (under More)."
+                f"Run the prompt, or {words.without_maps}"
             )
         return Maps(volume, kept, facts)
 

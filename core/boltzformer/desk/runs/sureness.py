@@ -1,21 +1,22 @@
-"""How sure is the model? What was answered is asked with four seeds. No mask changes; N uses the answers."""
+"""`Sureness`: four seeds for what was answered, without changing a mask; where they disagree is noted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import numpy as np
-from napari.layers import Image
-
-from boltzformer import BoltzFormerError, Job, Prompt, SlicePlan, SliceResult
-from napari_boltzformer.doubting import doubtful, within_reach
-from napari_boltzformer.host.layers import plan_of, volume_of
-from napari_boltzformer.host.mask import Track, tracks_of
-from napari_boltzformer.run import Run, counted
-
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer.client import Session
+from boltzformer.desk.masks.doubting import doubtful, within_reach
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Stage
+from boltzformer.desk.runs.run import Run
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.words import counted
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.types import SliceResult
 
 SEEDS = 4
 
@@ -23,10 +24,8 @@ SEEDS = 4
 class Sureness(Run):
     """A run that only notes how much the seeds disagree."""
 
-    def __init__(
-        self, dock: BoltzFormerDock, image: Image, prompts: Sequence[Prompt], job: Job, how: Mapping[str, Any]
-    ) -> None:
-        super().__init__(dock.viewer, image, prompts, job, how, warnings={}, whole=True)
+    def __init__(self, *asked: Any, **needs: Any) -> None:
+        super().__init__(*asked, **needs)
         self._disagree: dict[int, int] = {}
         self._hidden = False
         """Whether they disagree anywhere, if only about what is not shown."""
@@ -34,7 +33,7 @@ class Sureness(Run):
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Makes no masks."""
         self._begin(plan, total, made)
-        self.tracks = [one for one in tracks_of(self.viewer, self.image) if one.prompt in self.prompts]
+        self.tracks = [one for one in self._every.of(self.image) if one.prompt in self.prompts]
 
     def write(self, result: SliceResult) -> None:
         """Beside the answer; one that was given meanwhile to another question stays without."""
@@ -43,7 +42,7 @@ class Sureness(Run):
         for track in self.tracks:
             if row in track.scores and track.how.get(row, self.how) == self.how and result.spread is not None:
                 number = self.prompts.index(track.prompt)
-                track.spread[row] = int(result.spread[number].sum(dtype=np.int64))
+                track.spread[row] = int(result.spread[number].sum(dtype="int64"))
                 self._hidden |= bool(track.spread[row])
                 if within_reach(track, row):
                     self._disagree[row] = max(track.spread[row], self._disagree.get(row, 0))
@@ -58,27 +57,27 @@ class Sureness(Run):
         if most is None or not self._disagree[most]:
             same = "they disagree only about what is not shown" if self._hidden else "their answers are the same"
             return f"{asked}: {same}."
-        # N knows only visible masks, and slices that nobody has accepted.
-        doubts = doubtful([track for track in tracks_of(self.viewer, self.image) if track.layer.visible])
+        # "Next" knows only visible masks, and slices that nobody has accepted.
+        doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown], self._words)
         first, stay = doubts[0].row if doubts else None, "Masks stay as they are."
         if self._plan is not None and self._plan.count == 1:
             return f"{asked}: they disagree in {self._disagree[most]:,} pixels of this picture. {stay}"
-        goes = "" if first is None else " N goes there first." if first == most else f" N goes to slice {first} first."
+        to = "there" if first == most else f"to slice {first}"
+        goes = "" if first is None else f" {self._words.next_goes} {to} first."
         return f"{asked}: they disagree most in slice {most}.{goes} {stay}"
 
 
-def ask(dock: BoltzFormerDock) -> None:
+def ask_seeds(running: Running, stage: Stage, tracks: Tracks, notice: Notice, session: Callable[[], Session]) -> None:
     """One run for all slices that were asked in the same way: the features are kept, so it takes little time."""
-    image, tracks = dock.chosen_image(), dock.tracks()
-    answered = [(track, row) for track in tracks for row in track.scores]
+    image = stage.chosen()
+    answered = [(track, row) for track in tracks.chosen() for row in track.scores]
     if image is None or not answered:
-        dock.notice.say("There is no answer to doubt yet: run a prompt first.")
+        notice.say("There is no answer to doubt yet: run a prompt first.")
         return
     try:
-        volume = volume_of(image)
-        plan, usual = plan_of(volume), dock.running.how(image, volume)
+        plan, usual = image.plan, running.how(image)
     except BoltzFormerError as error:
-        dock.notice.fail(str(error))
+        notice.fail(str(error))
         return
     groups: dict[str, tuple[Mapping[str, Any], list[tuple[Track, int]]]] = {}
     for track, row in answered:
@@ -87,6 +86,7 @@ def ask(dock: BoltzFormerDock) -> None:
     for how, members in groups.values():
         prompts = list(dict.fromkeys(track.prompt for track, _ in members))
         slices = sorted({plan.canonical_index(row) for _, row in members})
-        here = min(slices, key=lambda index: abs(index - dock.current_slice()))
-        job = dock.session.segment(volume, prompts, start=here, slices=slices, samples=SEEDS, **how)
-        dock.running.follow(Sureness(dock, image, prompts, job, how))
+        here = plan.canonical_index(stage.row(image))
+        start = min(slices, key=lambda index: abs(index - here))
+        job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **how)
+        running.follow(running.new(image, prompts, job, how, warnings={}, whole=True, kind=Sureness))

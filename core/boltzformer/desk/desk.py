@@ -1,0 +1,252 @@
+"""`Desk`: all that a viewer shares with every other, put together; what happens in one part is told to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.client import Session
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.case_list import CaseList
+from boltzformer.desk.keeping.export import Exporting
+from boltzformer.desk.keeping.keeper import Keeper
+from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
+from boltzformer.desk.masks.between import fill
+from boltzformer.desk.masks.objects import Voxel, delete, picked
+from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.models.knowledge import Knowledge, as_prompt
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
+from boltzformer.desk.runs.counting import Counting
+from boltzformer.desk.runs.run import Run
+from boltzformer.desk.runs.running import How, Running
+from boltzformer.desk.runs.sureness import ask_seeds
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.trouble import Log, ask_and_report
+from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.work import Work
+from boltzformer.errors import BoltzFormerError
+
+MEASURING = "lesions"
+
+
+class Desk:
+    """It lives on the viewer's main thread. A viewer calls what its user does, and listens to what is another now."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        timers: Timers,
+        speaker: Speaker,
+        dialogs: Dialogs,
+        words: ViewerWords,
+        settings: Settings,
+        *,
+        session: Callable[[], Session],
+        how: How,
+        maps: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`how`: what a question says beside its prompts. `maps`: whether exports hold probabilities, too."""
+        self.stage, self.timers, self.dialogs, self.words, self.settings = stage, timers, dialogs, words, settings
+        self.session = session
+        self.log, self.notice = Log(), Notice(speaker)
+        self.work = Work(timers, "boltzformer-desk", self.notice.fail)
+        self.knowledge = Knowledge()
+        self.tracks = Tracks(stage)
+        self.overview = Overview(stage, self.tracks, timers)
+        self.running = Running(
+            *(stage, self.tracks, self.notice, timers, settings, words),
+            session=session,
+            knowledge=lambda: self.knowledge,
+            how=how,
+        )
+        self.counting = Counting(self.tracks, self.work, timers)
+        self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
+        self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
+        self.cases = CaseList(stage, self.notice, self.work, settings, self.running, self.keeper)
+        self.changed: list[Callable[[], None]] = []
+        """Results, their numbers, or what can be done now may be others."""
+        self.masks_changed: list[Callable[[Track], None]] = []
+        """This mask has other voxels or states than before, whoever changed it."""
+        self._connect()
+
+    # --- what a user does ---------------------------------------------------------------------------------------
+
+    def sure(self) -> None:
+        """How sure is it? Four seeds, without changing a mask."""
+        ask_seeds(self.running, self.stage, self.tracks, self.notice, self.session)
+
+    def revert(self) -> None:
+        """Takes the last run on the chosen image back."""
+        self.running.revert()
+        self.overview.show_tracks()
+        for track in self.tracks.chosen():
+            self._is_another(track)
+        self.counting.now()
+
+    def fill_between(self) -> None:
+        """In the selected mask, around the slice on screen; one step of undo."""
+        track = self.tracks.active()
+        if track is None:
+            self.notice.say("There is no mask to fill: run a prompt, paint on two slices, then fill between them.")
+            return
+        try:
+            sentence = fill(track, self.stage.row(track.image), self.words)
+        except BoltzFormerError as error:
+            self.notice.say(str(error))
+            return
+        self.notice.say(sentence)
+        self._change()
+
+    def delete_object(self, track: Track, voxel: Voxel, *, only: bool) -> None:
+        """The object there, or all others; beside the viewer, for a large volume takes a second."""
+
+        def found(answer: tuple[dict[int, Mask], int]) -> None:
+            if track.surface.alive:
+                gone, others = answer
+                self.notice.say(delete(track, gone, others, self.words, only=only))
+                self._change()
+
+        mask = track.surface.copy() > 0
+        self.work.do(partial(picked, mask, voxel, only), found)
+
+    def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str) -> bool:
+        """A mask that somebody made already, (slices, rows, columns), as a person's own work, in place of what the
+        prompt had; False where it is empty. `name`: where it comes from."""
+        layer, held = self.words.layer, [row for row, mask in enumerate(rows) if mask.any()]
+        if not held:
+            self.notice.say(f"The {layer} '{name}' is empty, so there is nothing to begin from.")
+            return False
+        prompt, back = as_prompt(text), ""
+        track = next((one for one in self.tracks.of(image) if one.prompt.text == text), None)
+        if track is None:
+            track = self.tracks.new(image, prompt)
+            track.restore(rows, ())
+        else:
+            track.change_all(dict(enumerate(rows)))
+            back = f" {self.words.undo}"
+        track.began_from = name
+        track.surface.draw()
+        self._is_another(track)
+        self.overview.show_tracks()
+        self.notice.say(
+            f"'{name}' is the mask of '{text}' now, as your own work in {counted(len(held))}, which no run "
+            f"overwrites; the {layer} itself is hidden.{back}"
+        )
+        self._change()
+        return True
+
+    def take(self, row: int) -> None:
+        """The answers that are offered for a slice on screen, in all masks that are shown; a step of undo each."""
+        for track in self._offered(row):
+            track.take(row)
+        self._change()
+
+    def drop(self, row: int) -> None:
+        """As if they had never been asked."""
+        for track in self._offered(row):
+            track.proposals.pop(row)
+        self._change()
+
+    def measure(self, then: Callable[[list[Lesion]], None]) -> None:
+        """All objects of all masks of the chosen image."""
+        image, tracks = self.stage.chosen(), self.tracks.chosen()
+        if image is None or not tracks:
+            self.work.drop(MEASURING)
+            then([])
+            return
+        self.work.do(partial(lesions_of, *to_measure(image, tracks)), then, partial(then, []), topic=MEASURING)
+
+    def report(self) -> None:
+        """What went wrong last, as a file to pass on."""
+        ask_and_report(self.dialogs, self.notice, self.log, self.settings)
+
+    # --- what a viewer tells ------------------------------------------------------------------------------------
+
+    def scrolled(self) -> None:
+        """Another slice is on screen."""
+        image = self.stage.chosen()
+        if image is not None:
+            self.running.focus(image, self.stage.row(image))
+        self.keeper.on_screen()
+        self.overview.look()
+
+    def chosen(self) -> None:
+        """Another image than before is chosen, or the same one among other masks."""
+        self.overview.look_again()
+        self.running.switched()
+        self._change()
+
+    def image_left(self, image: OpenImage) -> None:
+        """An image is out of the viewer."""
+        for run in self.running.of(image):
+            run.job.cancel()
+        self.keeper.image_left(image)
+
+    def leave(self) -> None:
+        """The viewer closes: threads end, what was accepted gets onto the disk."""
+        self.log.leave()
+        self.work.close(wait=False)
+        self.keeper.work.close(wait=True)
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        running, keeper = self.running, self.keeper
+        self.tracks.made.append(self._adopt)
+        running.began.append(lambda run: self.overview.show_tracks())
+        running.answered.append(self._answered)
+        running.broke_off.append(lambda run, row, why: self.overview.slice_failed(run.image, row, why))
+        running.ended.append(self._ended)
+        running.moved.append(self._change)
+        self.overview.changed.append(self._is_another)
+        self.counting.counted.append(self._change)
+        keeper.kept.append(self._change)
+        keeper.back.restored.append(self._restored)
+
+    def _adopt(self, track: Track) -> None:
+        track.changed = partial(self._by_hand, track)
+
+    def _by_hand(self, track: Track) -> None:
+        """A person painted, or said something of a slice."""
+        self.overview.painted(track)
+        self._is_another(track)
+
+    def _is_another(self, track: Track) -> None:
+        """It is to be saved, and its objects counted once it rests."""
+        self.keeper.touch(track.image)
+        self.counting.later(track)
+        for heard in self.masks_changed:
+            heard(track)
+
+    def _answered(self, run: Run, row: int) -> None:
+        self.keeper.touch(run.image)  # what is found is saved, also before the end
+        self.overview.slice_finished(run.image, row)
+
+    def _ended(self, run: Run) -> None:
+        self.keeper.touch(run.image)
+        for track in run.tracks:
+            self.counting.due(track)
+            for heard in self.masks_changed:
+                heard(track)
+        self.counting.now()
+
+    def _restored(self, image: OpenImage, prompts: Sequence[str]) -> None:
+        self.overview.show_tracks()
+        for track in self.tracks.of(image):
+            self.counting.later(track)
+            for heard in self.masks_changed:
+                heard(track)
+        self._change()
+
+    def _offered(self, row: int) -> list[Track]:
+        return [track for track in self.tracks.shown() if row in track.proposals]
+
+    def _change(self) -> None:
+        for heard in self.changed:
+            heard()

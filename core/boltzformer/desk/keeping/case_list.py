@@ -1,0 +1,172 @@
+"""`CaseList`: the images of a folder and how far each is; one is opened after the other, and what is open is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from traceback import format_exception
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
+from boltzformer.desk.keeping.keeper import Keeper, autosaves
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Stage
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.words import counted
+from boltzformer.desk.work import Work
+from boltzformer.types import Volume
+
+BUSY = "A run is under way: cancel it or wait for its end, then open another case."
+
+
+class CaseList:
+    """Reads beside the viewer, one image at a time; what is open is saved before another takes its place."""
+
+    def __init__(
+        self, stage: Stage, notice: Notice, work: Work, settings: Settings, running: Running, keeper: Keeper
+    ) -> None:
+        self.cases: list[Listed] = []
+        self.standings: dict[Listed, Standing] = {}
+        self.current: Listed | None = None
+        self.where = "Choose a folder of images, or of an annotation dataset."
+        self.listed: list[Callable[[], None]] = []
+        """There are other cases, or another one is open."""
+        self.told: list[Callable[[Listed], None]] = []
+        """How far a case is."""
+        self._stage, self._notice, self._work, self._settings = stage, notice, work, settings
+        self._running, self._keeper = running, keeper
+        self._image: OpenImage | None = None
+        self._wants_next = False
+        self._stale: set[Listed] = set()
+        self._looking: Listed | None = None
+        keeper.kept.append(self.look_again)
+
+    # --- the list ------------------------------------------------------------------------------------------------
+
+    def show_folder(self, folder: Path) -> None:
+        """Returns at once; the list comes, then how far each case is."""
+        self.where = f"Looking in {folder}…"
+        self._tell()
+        self._work.do(partial(cases_in, folder), partial(self._show, folder), topic="cases of a folder")
+
+    def look_again(self) -> None:
+        """Something was saved: the open case may stand otherwise."""
+        if self.current is not None:
+            self._stale.add(self.current)
+            if self._looking is None:  # else it has its turn: a look that is begun again and again never ends
+                self._look()
+
+    def _show(self, folder: Path, cases: list[Listed]) -> None:
+        if is_dataset(folder):  # work on its cases is kept there
+            self._settings.folder = str(folder)
+            self._settings.save()
+        self.cases, self.standings, self._stale = cases, {}, set(cases)
+        self._wants_next, self._looking = False, None
+        self.where = f"{folder}: {counted(len(cases), 'case')}"
+        self._tell()
+        self._look()
+
+    def _look(self) -> None:
+        """At one case after the other, those first that would be next."""
+        due = [one for one in in_turn(self.cases, self.current) if one in self._stale]
+        if due:
+            one = due[0]
+            stores = one.path if one.case else self._keeper.folder(), autosaves()
+            self._looking = one
+            self._stale.discard(one)  # what is saved from now on, it may not see
+            work = partial(standing, one, stores, self.standings.get(one))
+            self._work.do(work, partial(self._stands, one), topic="standing of a case")
+        elif self._wants_next:
+            self._try_next()
+
+    def _stands(self, one: Listed, told: Standing) -> None:
+        self._looking = None
+        before = self.standings.get(one)
+        self._show_standing(one, before if before is not None and before.error and told == Standing() else told)
+        if self._wants_next:
+            self._try_next()
+        self._look()
+
+    def _show_standing(self, one: Listed, told: Standing) -> None:
+        self.standings[one] = told
+        for heard in self.told:
+            heard(one)
+
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    def open_next(self) -> None:
+        """The next unfinished one, as soon as it is known which that is."""
+        if not self.cases:
+            self._notice.say("There is no list of cases yet: choose a folder of images first.")
+            return
+        self._wants_next = True
+        self._notice.say("Looking for the next case…")
+        self._try_next()
+
+    def _try_next(self) -> None:
+        broken = ", ".join(one.name for one in self.cases if one in self.standings and self.standings[one].error)
+        for one in in_turn(self.cases, self.current):
+            if one in self._stale or one == self._looking:
+                return  # it is being looked at
+            if not self.standings[one].finished:
+                self._wants_next = False
+                if one == self.current:
+                    rest = f" Can't be read: {broken}." if broken else ""
+                    self._notice.say(f"This is the only case that is left.{rest}")
+                else:
+                    self.open(one, onwards=True)
+                return
+        self._wants_next = False
+        rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
+        self._notice.say(f"Every slice of every case{rest}")
+
+    def open(self, one: Listed, *, onwards: bool = False) -> None:
+        """Reads it, saves the case that is open, and only then puts one in the place of the other.
+
+        `onwards`: where it can't be read, the next one.
+        """
+        self._wants_next = False
+        if self._running.runs:
+            self._notice.say(BUSY)
+            self._tell()
+            return
+        if one == self.current and self._image in self._stage.images():
+            return
+        self._notice.say(f"Reading {one.name}…")
+        self._work.do(partial(tried, one), partial(self._read, one, onwards), topic="opening a case")
+
+    def _read(self, one: Listed, onwards: bool, volume: Volume | Exception) -> None:
+        if isinstance(volume, Exception):
+            told = Standing(error=str(volume) or type(volume).__name__)
+            self._stale.discard(one)
+            self._show_standing(one, told)
+            self._tell()
+            if onwards:
+                self.open_next()
+            else:
+                self._notice.fail(told.error, "".join(format_exception(volume)))
+            return
+        before = self._image if self._image in self._stage.images() else None
+        if before is None:
+            self._swap(one, volume)
+        else:
+            self._keeper.save(before, partial(self._swap, one, volume))
+
+    def _swap(self, one: Listed, volume: Volume) -> None:
+        if self._running.runs:  # begun while it was read
+            self._notice.say(BUSY)
+            self._tell()
+            return
+        if self._image is not None:
+            self._stage.close(self._image)
+        self.current = one
+        self._image = self._stage.open(volume, case=one.case, store=str(one.path) if one.case else "")
+        self._tell()
+        self._notice.say(f"{one.name} is open.")
+        self.look_again()
+
+    def _tell(self) -> None:
+        for heard in self.listed:
+            heard()

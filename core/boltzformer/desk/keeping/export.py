@@ -1,0 +1,163 @@
+"""`Exporting`: the masks of an image on its stored grid, what is known of their making beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from boltzformer import io
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.probabilities import Maps
+from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.desk.keeping.stories import MAPS, story_path, with_files, written_before
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Dialogs, Stage
+from boltzformer.desk.words import ViewerWords
+from boltzformer.desk.work import Work
+from boltzformer.errors import BoltzFormerError
+from boltzformer.types import LabelMap
+
+KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
+
+
+@dataclass(frozen=True)
+class Written:
+    """An export that is done."""
+
+    files: list[Path]
+    remarks: list[str]
+    """What the user should know of it."""
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """Nothing was written: it would replace files that nobody has spoken of."""
+
+    files: list[Path]
+
+
+@dataclass(frozen=True)
+class Export:
+    """The masks as they were when it was asked for, and where they go; with their probabilities, where wanted."""
+
+    path: Path
+    masks: Snapshot
+    maps: Maps | None
+
+    @cached_property
+    def labels(self) -> LabelMap:
+        """Without the objects that are excluded. Takes long: not on the viewer's thread."""
+        return self.masks.labels(whole=False)
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """How, for the file beside it."""
+        told: dict[str, Any] = {"masks": {one.name: one.how_made() for one in self.masks.masks}}
+        return told if self.maps is None else {**told, MAPS: self.maps.facts}
+
+    def write(self, allowed: Collection[Path]) -> Written | InTheWay:
+        """Replaces what is allowed and what earlier exports of this name wrote, else nothing."""
+        maps = [] if self.maps is None else list(self.maps.kept)
+        replaceable = {*allowed, *written_before(self.path)}
+        wanted = [*io.targets(self.labels, self.path), story_path(self.path), *maps]
+        taken = [file for file in wanted if file.exists() and file not in replaceable]
+        if taken:
+            return InTheWay(taken)
+        told = with_files(self.made, self.labels, self.path)
+        remarks: list[str] = []
+        if self.maps is not None:
+            self.maps.write(replaceable)
+        how: dict[str, Any] = {"source": self.masks.volume, "provenance": told}
+        files = io.write(self.labels, self.path, **how, overwrite=replaceable, tell=remarks.append)
+        return Written([*files, *maps], remarks)
+
+
+class Exporting:
+    """Asks where to, writes beside the viewer, and asks again before it replaces what is not its own."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        work: Work,
+        dialogs: Dialogs,
+        words: ViewerWords,
+        maps: Callable[[], bool],
+    ) -> None:
+        """`work`: where work is kept, for that is waited for when the viewer closes. `maps`: probabilities, too?"""
+        self._stage, self._tracks, self._notice, self._work = stage, tracks, notice, work
+        self._dialogs, self._words, self._maps = dialogs, words, maps
+
+    def ask(self) -> None:
+        """Where to? In the format of the image, unless the user names another."""
+        image = self._stage.chosen()
+        suggested = f"{image.name if image is not None else 'image'}-mask{extension_for(image)}"
+        path = self._dialogs.save_as("Export masks", suggested, KINDS)
+        if path is not None:
+            try:
+                export = self.of(path)
+            except BoltzFormerError as error:
+                self._notice.fail(str(error))
+                return
+            self._write(export, {path} if path.exists() else set())  # the file dialog asked about the file itself
+
+    def of(self, path: Path) -> Export:
+        """The masks of the chosen image as they are now."""
+        image, tracks = self._stage.chosen(), self._tracks.chosen()
+        if image is None or not tracks:
+            raise BoltzFormerError("There is no mask of this image yet: run a prompt first.")
+        maps = Maps.of(image.volume, tracks, path, self._words) if self._maps() else None
+        return Export(path, Snapshot.of(image, tracks), maps)
+
+    def to(self, path: Path) -> list[Path]:
+        """At once, for whoever can't be asked: `path` itself is replaced, other files are not."""
+        done = self.of(path).write({path})
+        if isinstance(done, InTheWay):
+            raise BoltzFormerError(f"{_names(done.files)} exists already: choose another name for the masks.")
+        return done.files
+
+    def _write(self, export: Export, allowed: Collection[Path]) -> None:
+        self._notice.say(f"Writing {export.path}…")
+        self._work.do(partial(export.write, allowed), partial(self._tell, export, allowed))
+
+    def _tell(self, export: Export, allowed: Collection[Path], done: Written | InTheWay) -> None:
+        if isinstance(done, Written):
+            wrote = "Wrote " + ", ".join(map(str, done.files))
+            self._notice.say(". ".join([wrote, " ".join(done.remarks)]) if done.remarks else wrote)
+            return
+
+        def answered(yes: bool) -> None:
+            if yes:
+                self._write(export, {*allowed, *done.files})
+            else:
+                self._notice.say(f"Nothing was written: {self._words.another_name}")
+
+        self._dialogs.ask(
+            f"{_names(done.files)} {'is' if len(done.files) == 1 else 'are'} there already and would be replaced.",
+            f"They lie in {export.path.parent}, and no export of these masks is known to have written them.",
+            "Replace",
+            answered,
+        )
+
+
+def extension_for(image: OpenImage | None) -> str:
+    """The one that the image came with, where masks can be written so."""
+    if image is None:
+        return ".nii.gz"
+    try:
+        volume = image.volume
+    except BoltzFormerError:
+        return ".nii.gz"
+    if volume.stacking_axis is not None:
+        return ".dcm"
+    extension = io.split_name(Path(volume.source))[1]
+    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png") else ".nii.gz"
+
+
+def _names(files: Collection[Path]) -> str:
+    return ", ".join(file.name for file in files)

@@ -1,0 +1,324 @@
+"""`Keeper`: what a person accepts goes into the annotation folder; everything is autosaved, and comes back."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from boltzformer.dataset import Dataset, Revision
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.bringing_back import BringingBack
+from boltzformer.desk.keeping.remembering import annotation_of
+from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.desk.masks.doubting import after, doubtful
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Dialogs, Mask, Stage, Timers
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.words import ViewerWords, counted, named, quoted, ranges
+from boltzformer.desk.work import Work
+from boltzformer.errors import BoltzFormerError
+from boltzformer.home import home
+from boltzformer.types import SliceState
+
+AUTOSAVE_MS = 5000
+NOTHING = "nothing in a slice"
+"""Topic of the sentence that can be undone."""
+
+
+class Keeper:
+    """Holds no voxels: it copies the masks when something is to be kept."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        timers: Timers,
+        dialogs: Dialogs,
+        settings: Settings,
+        words: ViewerWords,
+        running: Running,
+    ) -> None:
+        self._stage, self._tracks, self._notice, self._dialogs = stage, tracks, notice, dialogs
+        self._settings, self._words, self._running = settings, words, running
+        self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
+        self.back = BringingBack(stage, tracks, notice, self.work, lambda: bool(running.runs))
+        self.kept: list[Callable[[], None]] = []
+        """Something has reached the disk."""
+        self._visible: dict[str, tuple[int, int]] = {}
+        self._unsaved: set[OpenImage] = set()
+        """Of these something changed since they were saved."""
+        self._unstored: dict[OpenImage, _Nothing] = {}
+        """What a person said that is stored a moment later, so that it can be taken back."""
+        self._leaving: list[Track] = []
+        """Masks that left the viewer just now."""
+        self._doubted: int | None = None
+        self._left = timers.after(0, self._leaving.clear)
+        timers.every(AUTOSAVE_MS, self.autosave).start()
+
+    # --- what a person says -------------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """The slice on screen is right, in all masks that are shown and have an answer there."""
+        image, shown = self._stage.chosen(), self._tracks.shown()
+        if image is None or not shown:
+            self._notice.say("There is no mask on screen to accept: run a prompt first.")
+        elif self._running.can_be_asked(image):
+            row = self._stage.row(image)
+            tracks = [track for track in shown if track.can_be_accepted(row)]
+            unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
+            where = named(row, image.count)
+            if not tracks:
+                self._notice.say(
+                    f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
+                    "say that nothing is there."
+                )
+            elif self._demand_folder():
+                for track in tracks:
+                    track.proposals.pop(row, None)
+                    track.say(row, SliceState.REVIEWED)
+                rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
+                self.store(f"{where.capitalize()} accepted{self._in(tracks)}.{rest}")
+
+    def nothing(self) -> None:
+        """There is nothing in the slice on screen, of all prompts that are shown."""
+        image, tracks = self._stage.chosen(), self._tracks.shown()
+        if image is None or not tracks:
+            self._notice.say("There is no mask on screen: run a prompt first.")
+        elif self._running.can_be_asked(image) and self._demand_folder():
+            row = self._stage.row(image)
+            before = [(track, track.mask(row)) for track in tracks]
+            for track in tracks:
+                track.change(row, np.zeros(track.shape[1:], bool))
+                track.say(row, SliceState.EMPTY)
+            names = quoted([track.name for track in tracks])
+            sentence = f"{named(row, image.count).capitalize()}: no {names} here."
+            self._unstored[image] = _Nothing(tracks, row, sentence)
+            self._notice.say(sentence, "Undo", partial(self._take_back, before, row), topic=NOTHING)
+
+    def accept_all(self) -> None:
+        """Every slice that was on screen; the others are named."""
+        image, tracks = self._stage.chosen(), self._tracks.shown()
+        if image is None or not tracks:
+            self._notice.say("There is no mask to accept: run a prompt first.")
+        elif self._demand_folder():
+            self.on_screen()
+            unseen = [row for row in range(image.count) if row not in image.seen]
+            said = [(track, row) for track in tracks for row in sorted(image.seen) if track.can_be_accepted(row)]
+            for track, row in said:
+                track.say(row, SliceState.REVIEWED)
+            rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
+            self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
+
+    def next_doubtful(self) -> None:
+        """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
+        image, doubts = self._stage.chosen(), doubtful(self._tracks.shown(), self._words)
+        if image is None or not doubts:
+            self._notice.say("No slice is left to doubt: all that the model looked at is accepted.")
+            return
+        one = after(doubts, self._stage.row(image), self._doubted)
+        self._doubted = one.row
+        self._stage.go(image, one.row)
+        self._notice.say(f"{named(one.row, image.count).capitalize()}: {one.why}.")
+
+    # --- keeping ------------------------------------------------------------------------------------------------
+
+    def store(self, sentence: str, image: OpenImage | None = None, tracks: Sequence[Track] | None = None) -> None:
+        """All that was accepted of an image (the chosen one), as a new revision; on the disk when the sentence is said.
+
+        `tracks`: its masks, where they may have left the viewer.
+        """
+        image = self._stage.chosen() if image is None else image
+        if image is None:
+            return
+        self._unstored.pop(image, None)
+        if self.back.holds(image, partial(self.store, sentence, image, tracks)):
+            return
+        spoken = [one for one in (self._tracks.of(image) if tracks is None else tracks) if one.is_spoken_of]
+        if not spoken:
+            return
+        masks = Snapshot.of(image, spoken)
+        folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
+
+        def add() -> Revision:
+            answer = masks.answers()
+            return Dataset.at(folder).add(annotation_of(masks), case=case, answer=answer, based_on=based_on.get(image))
+
+        def kept(revision: Revision) -> None:
+            based_on[image], image.store = revision.number, str(folder)
+            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.".strip())
+            self._tell()
+
+        self.work.do(add, kept)
+
+    def touch(self, image: OpenImage) -> None:
+        """Something changed in an image's masks: they are saved soon."""
+        self._unsaved.add(image)
+
+    def on_screen(self) -> None:
+        """Another slice, or the same one after a change: not every viewer tells of an undo."""
+        image = self._stage.chosen()
+        if image is None:
+            return
+        row = self._stage.row(image)
+        if self._stage.shows(image):
+            image.seen.add(row)
+        for track in self._tracks.chosen():
+            before = self._visible.get(track.key)
+            if before is not None and before[0] < track.count and before[1] != _checksum(track, before[0]):
+                self.touch(image)
+            if row < track.count:
+                self._visible[track.key] = (row, _checksum(track, row))
+
+    def autosave(self) -> None:
+        """Everything as it is, accepted or not."""
+        self.on_screen()
+        self._store_rest()
+        self.back.offer_again()
+        if not self.work.busy:
+            self._save_changed()
+
+    def leave(self) -> None:
+        """The viewer is hidden, and perhaps it closes: nothing waits any longer."""
+        for run in self._running.runs:
+            self.touch(run.image)
+        self.on_screen()
+        self._store_rest()
+        self._save_changed()
+
+    def mask_left(self, track: Track) -> None:
+        """A mask left the viewer: an image that leaves in the same breath is saved with it.
+
+        A viewer that closes, and a person who deletes all, takes them out one by one.
+        """
+        self._leaving.append(track)
+        self._left.start()
+
+    def image_left(self, image: OpenImage) -> None:
+        """An image left the viewer: its work is kept."""
+        running = self._running.of(image)
+        if running or image in self._unsaved | self._unstored.keys():
+            left = [one for one in reversed(self._leaving) if one.image is image]
+            written = [one for run in running for one in run.tracks]
+            self.save(image, tracks=list(dict.fromkeys([*self._tracks.of(image), *left, *written])))
+
+    def save(
+        self, image: OpenImage, then: Callable[[], None] | None = None, tracks: Sequence[Track] | None = None
+    ) -> None:
+        """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk.
+
+        Where nobody waits, what changed meanwhile is saved in its turn: a run changes something all the time.
+        `tracks`: its masks, where they may have left the viewer.
+        """
+        if self.back.holds(image, partial(self.save, image, then, tracks)):
+            return
+        tracks = self._tracks.of(image) if tracks is None else tracks
+        if not tracks:
+            if then is not None:
+                then()
+            return
+        if image in self._unstored:
+            self._store_nothing(image, tracks)
+        folder, case = self.folder(image), image.case or ""
+        self._unsaved.discard(image)
+        masks = Snapshot.of(image, tracks)
+
+        def write() -> str:
+            try:
+                Dataset.at(folder).save_draft(annotation_of(masks), case=case, answer=masks.answers())
+            except BoltzFormerError as error:
+                return str(error)
+            return ""
+
+        def written(error: str) -> None:
+            if error:
+                self.touch(image)
+                self._notice.fail(error)
+                return
+            self._tell()
+            if then is None:
+                return
+            self.on_screen()
+            if image in self._unsaved and image in self._stage.images():
+                self.save(image, then)  # painted meanwhile
+            else:
+                then()
+
+        self.work.do(write, written)
+
+    def look_for(self, image: OpenImage) -> None:
+        """Offers what was kept of this image; from here on its work goes where such work went when it was opened."""
+        image.store = image.store or self._settings.folder
+        self.back.look_for(image, (self.folder(image), autosaves()))
+
+    def folder(self, image: OpenImage | None = None) -> Path:
+        """Where work is kept (of this image): what is accepted, once a person has said where, and what is not."""
+        place = ("" if image is None else image.store) or self._settings.folder
+        return Path(place) if place else autosaves()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _take_back(self, before: list[tuple[Track, Mask]], row: int) -> None:
+        for track, mask in before:
+            self._unstored.pop(track.image, None)
+            track.say(row, SliceState.UNSEEN)
+            track.change(row, mask)
+
+    def _in(self, shown: Sequence[Track]) -> str:
+        """Which masks, where that is not all of them."""
+        every, names = self._tracks.chosen(), quoted([track.name for track in shown])
+        return f" in {names}, {len(shown)} of {len(every)} masks" if len(shown) < len(every) else ""
+
+    def _store_rest(self) -> None:
+        for image in list(self._unstored):
+            self._store_nothing(image)
+
+    def _store_nothing(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> None:
+        said = self._unstored.pop(image)
+        if any(track.state(said.row) is not SliceState.UNSEEN for track in said.tracks):
+            self.store(said.sentence, image, tracks)
+        else:  # an undo took it back
+            self._notice.take_back(NOTHING)
+
+    def _save_changed(self) -> None:
+        for image in list(self._stage.images()):
+            if image in self._unsaved:
+                self.save(image)
+
+    def _demand_folder(self) -> bool:
+        """Asked for once."""
+        if not self._settings.folder:
+            chosen = self._dialogs.folder("Where to keep what you accept: a new or empty folder")
+            self._settings.folder = "" if chosen is None else str(chosen)
+            self._settings.save()
+        return bool(self._settings.folder)
+
+    def _tell(self) -> None:
+        for heard in self.kept:
+            heard()
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """A person's word that there is nothing in a slice."""
+
+    tracks: Sequence[Track]
+    row: int
+    sentence: str
+
+
+def autosaves() -> Path:
+    """Where work is kept as long as nobody has said where."""
+    return home() / "autosave"
+
+
+def _checksum(track: Track, row: int) -> int:
+    return zlib.crc32(np.ascontiguousarray(track.row(row)).data)

@@ -1,0 +1,133 @@
+"""Masks as they leave the viewer: on the stored grid of their image, with how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.image import OpenImage, plan_of
+from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.whose import Whose, unpacked
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.objects import pieces
+from boltzformer.types import LabelMap, Prompt, SliceState, Volume
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """One mask at one moment: nothing of it changes any more, so that it may be asked beside the viewer."""
+
+    name: str
+    """Unlike any other of its image."""
+    prompt: Prompt
+    rows: NDArray[np.uint8]
+    """(slices, rows, columns)."""
+    whose: Whose
+    scores: Mapping[int, float]
+    runs: Sequence[Mapping[str, Any]]
+    thresholds: Thresholds
+    excluded: frozenset[tuple[int, ...]]
+    warning: str
+    began_from: str
+
+    @cached_property
+    def edited(self) -> list[int]:
+        """Rows that differ from what the model wrote."""
+        return [row for row, voxels in enumerate(self.rows) if self.whose.edited(row, voxels)]
+
+    @cached_property
+    def states(self) -> list[SliceState]:
+        """What a person said, by row."""
+        return [self.whose.state(row, voxels) for row, voxels in enumerate(self.rows)]
+
+    @property
+    def kept(self) -> NDArray[np.uint8]:
+        """Without the objects that are excluded."""
+        if not self.excluded:
+            return self.rows
+        found = pieces(self.rows)
+        gone = {int(found[voxel]) for voxel in self.excluded} - {0}  # what was erased meanwhile needs no leaving out
+        return np.where(np.isin(found, list(gone)), 0, self.rows).astype(np.uint8)
+
+    def answer(self) -> NDArray[np.uint8]:
+        """(slices, rows, columns): what the model wrote, wherever that is known."""
+        whole = np.zeros(self.rows.shape, np.uint8)
+        for row, bits in self.whose.written.items():
+            whole[row] = unpacked(bits, whole.shape[1:])
+        return whole
+
+    def how_made(self) -> dict[str, Any]:
+        """The runs that wrote into it, and the slices that differ from what they wrote."""
+        return {
+            "prompt": self.prompt.text,
+            "warning": self.warning,
+            **({"began from": self.began_from} if self.began_from else {}),
+            "runs": list(self.runs),
+            "thresholds, as shown": asdict(self.thresholds),
+            "slices edited, as shown": self.edited,
+            "slices accepted, as shown": [n for n, one in enumerate(self.states) if one is not SliceState.UNSEEN],
+            "objects excluded": len(self.excluded),
+        }
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The masks of an image at one moment: copied at once, so that what takes long is done beside the viewer."""
+
+    volume: Volume
+    masks: tuple[Frozen, ...]
+
+    @staticmethod
+    def of(image: OpenImage, tracks: Sequence[Track]) -> Snapshot:
+        names = unique_names(tracks)
+        return Snapshot(image.volume, tuple(frozen(*one) for one in zip(tracks, names, strict=True)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(mask.name for mask in self.masks)
+
+    @property
+    def plan(self) -> SlicePlan:
+        return plan_of(self.volume)
+
+    def labels(self, *, whole: bool = True) -> LabelMap:
+        """On the stored grid of the image, one layer and one label each; `whole`: excluded objects, too."""
+        return self._map([mask.rows if whole else mask.kept for mask in self.masks])
+
+    def answers(self) -> LabelMap:
+        """What the model had said, on the stored grid."""
+        return self._map([mask.answer() for mask in self.masks])
+
+    def _map(self, masks: Sequence[NDArray[np.uint8]]) -> LabelMap:
+        view = self.volume.grid.canonical(self.volume.slice_axis)
+        stacked = np.stack([(view.undo(rows) > 0) * np.uint8(n) for n, rows in enumerate(masks, 1)])
+        return LabelMap(stacked, self.volume.grid, dict(enumerate(self.names, 1)))
+
+
+def frozen(track: Track, name: str = "") -> Frozen:
+    """A mask as it is now."""
+    return Frozen(
+        name or track.name,
+        track.prompt,
+        track.surface.copy(),
+        track.whose.copy(),
+        dict(track.scores),
+        deepcopy(track.runs),  # one that is under way goes on
+        track.kept.thresholds,
+        frozenset(track.excluded),
+        track.warning,
+        track.began_from,
+    )
+
+
+def unique_names(tracks: Sequence[Track]) -> list[str]:
+    """Two masks may carry one name in the viewer, but not in a file."""
+    names = [track.name for track in tracks]
+    return [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names, 1)]

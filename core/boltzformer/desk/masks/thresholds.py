@@ -1,0 +1,156 @@
+"""`Reapplying`: an image's two thresholds, which act at once on what is on screen and in portions on the rest."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.lanes import Bar, Lane
+from boltzformer.desk.ports import Mask, Timers
+from boltzformer.desk.words import counted
+
+PORTION_S = 0.010
+"""So long the viewer may wait for slices that are not on screen."""
+Write = Callable[[int, int, Mask], int | None]
+"""(lane, row, mask) → None once it is written. A slice that a person changed stays: then the voxels that it holds."""
+
+
+class Reapplying:
+    """From kept logits: the model is never asked. Thresholds belong to an image, whose own they are until it goes."""
+
+    def __init__(self, bar: Bar, timers: Timers, write: Write, refresh: Callable[[], None]) -> None:
+        """`write` puts a mask into a lane's surface, `refresh` draws what changed."""
+        self.bar = bar
+        self.changed: list[Callable[[], None]] = []
+        """Numbers and words may be others."""
+        self.chosen: list[Callable[[Thresholds | None], None]] = []
+        """Somebody chose other thresholds, None: the model's own; the slice on screen has them already."""
+        self.done: list[Callable[[], None]] = []
+        """All slices have them."""
+        self._write, self._refresh = write, refresh
+        self._voxel_ml: float | None = None
+        self._own = self._now = Thresholds()
+        self._left: deque[int] = deque()
+        self._timer = timers.every(0, self._portion)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What is shown at present; slices that arrive later are shown at them, too."""
+        return self._now
+
+    @property
+    def busy(self) -> bool:
+        """Whether slices wait for the present ones."""
+        return bool(self._left)
+
+    # --- what it is told -----------------------------------------------------------------------------------------
+
+    def set_run(
+        self,
+        lanes: Sequence[Lane],
+        count: int,
+        *,
+        row: int,
+        gate: float,
+        voxel_ml: float | None,
+        chosen: Thresholds | None = None,
+    ) -> None:
+        """An image of `count` slices: what its lanes hold is shown at what was `chosen` for it, else at the model's
+        own `gate`. `voxel_ml`: None for images without a scale."""
+        self._timer.stop()
+        self._left.clear()
+        self._voxel_ml, self._own = voxel_ml, Thresholds(existence=gate)
+        self._now = chosen or self._own
+        self.bar.set_lanes(lanes, count)
+        self.set_row(row)
+        self._apply()
+
+    def slice_finished(self, row: int) -> None:
+        """The lanes' answers hold this row now, and their masks are written."""
+        self.bar.draw(row)
+        self._tell()
+
+    def set_row(self, row: int) -> None:
+        """The slice on screen."""
+        self.bar.set_row(row)
+
+    def set_edited(self, lane: int, painted: Mapping[int, int], edited: Collection[int]) -> None:
+        """Rows that are a person's, with the voxels they hold: they are never written, and count as they are."""
+        self.bar.lanes[lane].painted, self.bar.lanes[lane].edited = dict(painted), set(edited)
+        self.bar.draw()
+        self._tell()
+
+    # --- what the user chooses -----------------------------------------------------------------------------------
+
+    def choose(self, *, existence: float | None = None, outline: float | None = None) -> None:
+        """One of the two, or both."""
+        now = self._now if existence is None else replace(self._now, existence=existence)
+        self._choose(now if outline is None else replace(now, outline=outline))
+
+    def reset(self) -> None:
+        """Back to the model's own."""
+        self._choose(None)
+
+    def _choose(self, thresholds: Thresholds | None) -> None:
+        self._now = thresholds or self._own
+        self._apply()
+        for heard in self.chosen:
+            heard(thresholds)
+
+    def _apply(self) -> None:
+        """The slice on screen at once, the rest from there outwards when the viewer is idle."""
+        for lane in self.bar.lanes:
+            lane.answers.thresholds = self._now
+        here = self.bar.row
+        rows = sorted({row for lane in self.bar.lanes for row in lane.answers.rows}, key=lambda one: abs(one - here))
+        self._left = deque(rows)
+        if rows and rows[0] == here:
+            self._write_again(self._left.popleft())
+            self._refresh()
+        self.bar.set_gate(self._now.existence)
+        self._tell()
+        self._timer.start()
+
+    def _portion(self) -> None:
+        until = time.perf_counter() + PORTION_S
+        while self._left and time.perf_counter() < until:
+            self._write_again(self._left.popleft())
+        self._refresh()
+        self._tell()
+        if not self._left:
+            self._timer.stop()
+            for heard in self.done:
+                heard()
+
+    def _write_again(self, row: int) -> None:
+        for number, lane in enumerate(self.bar.lanes):
+            if row not in lane.answers.rows or not lane.answers.stale(row):
+                continue
+            painted = self._write(number, row, lane.answers.mask(row))
+            if painted is not None:
+                lane.painted[row] = painted
+            else:
+                lane.painted.pop(row, None)
+                lane.edited.discard(row)
+        self.bar.draw(row)
+
+    # --- words ---------------------------------------------------------------------------------------------------
+
+    @property
+    def totals(self) -> list[str]:
+        """A line for every prompt, and what does not follow the sliders."""
+        lanes, at, count = self.bar.lanes, self._now, self.bar.count
+        lines = [f"{one.name}: {one.answers.total(count, self._voxel_ml, one.painted)}" for one in lanes]
+        earlier = {row for one in lanes for row in set(one.answers.looked) - set(one.answers.rows)}
+        if earlier and at != self._own:
+            lines.append(
+                f"{counted(len(earlier))} of an earlier day stay as they were: run them again to move their thresholds"
+            )
+        return lines
+
+    def _tell(self) -> None:
+        for heard in self.changed:
+            heard()

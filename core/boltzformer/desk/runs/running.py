@@ -1,0 +1,258 @@
+"""`Running`: what is under way: asks the engine, follows the jobs by a timer, says how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from boltzformer.client import Job, Session
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.track import revert_last
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.models.knowledge import Knowledge, named_apart
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Stage, Timers
+from boltzformer.desk.runs.run import Run
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.work import POLL_MS
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.guidance import Guidance
+from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Queued, SliceResult, Started
+
+FAR, ENDED = "how far a run is", "how a run went"
+"""Topics of sentences."""
+How = Callable[[OpenImage], dict[str, Any]]
+"""What a question says beside its prompts and where the user points, as it would be asked now: seed, window, model…"""
+
+
+class Running:
+    """Several runs at once: a slice or a pointed question overtakes a volume."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        timers: Timers,
+        settings: Settings,
+        words: ViewerWords,
+        *,
+        session: Callable[[], Session],
+        knowledge: Callable[[], Knowledge],
+        how: How,
+    ) -> None:
+        self.runs: list[Run] = []
+        self.began: list[Callable[[Run], None]] = []
+        """Its masks are there."""
+        self.answered: list[Callable[[Run, int], None]] = []
+        """A row of its image was written."""
+        self.broke_off: list[Callable[[Run, int, str], None]] = []
+        """At this row, and why."""
+        self.ended: list[Callable[[Run], None]] = []
+        self.moved: list[Callable[[], None]] = []
+        """Runs, their progress or their results are others."""
+        self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
+        self._settings, self._words = settings, words
+        self._session, self._knowledge, self._how = session, knowledge, how
+        self._said: dict[OpenImage, str] = {}
+        """How the last run of an image went."""
+        self._chosen: OpenImage | None = None
+        """When something was told of a run last."""
+        self._timer = timers.every(POLL_MS, self._on_tick)
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def start(self, texts: Sequence[str], *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
+        image = self._stage.chosen()
+        if image is None:
+            self._notice.say(self._words.open_first)
+            return None
+        try:
+            texts = [guidance.prompt] if guidance is not None and guidance.prompt else texts
+            prompts = named_apart(list(texts))
+            if not prompts:
+                raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+            volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
+            if only_this and not self.can_be_asked(image):
+                return None
+            how = self.how(image, guidance)
+            slices, samples = [here] if only_this else None, self._settings.samples
+            job = self._session().segment(volume, prompts, start=here, slices=slices, samples=samples, **how)
+        except BoltzFormerError as error:
+            self._notice.fail(str(error))
+            return None
+        warnings = {text: self._knowledge().warning(text) for text in texts}
+        self._settings.asked(list(texts))
+        self.follow(self.new(image, prompts, job, how, warnings=warnings, whole=not only_this))
+        return self.runs[-1]
+
+    def how(self, image: OpenImage, guidance: Guidance | None = None) -> dict[str, Any]:
+        """What a question says beside its prompts."""
+        return {**self._how(image), "guidance": guidance}
+
+    def new(
+        self,
+        image: OpenImage,
+        prompts: Sequence[Prompt],
+        job: Job,
+        how: Mapping[str, Any],
+        *,
+        warnings: Mapping[str, str],
+        whole: bool,
+        kind: type[Run] = Run,
+    ) -> Run:
+        """A run with all that it needs; it is not followed yet."""
+        needs: dict[str, Any] = {"stage": self._stage, "tracks": self._tracks, "words": self._words}
+        return kind(image, prompts, job, how, **needs, warnings=warnings, whole=whole)
+
+    def can_be_asked(self, image: OpenImage) -> bool:
+        """Whether what is asked of 'this slice' is asked of one that can be seen; otherwise says why not."""
+        if self._stage.shows(image):
+            return True
+        if self._stage.turn(image):
+            self._notice.say(
+                f"The model looks at {image.plan.plane} slices: this is slice {self._stage.row(image)}. "
+                "Press again if you mean it."
+            )
+        else:
+            self._notice.say(
+                f"'{image.name}' is not on screen here: scroll into it, or choose another image.",
+                "Show it",
+                lambda: self._stage.bring(image),
+            )
+        return False
+
+    def follow(self, run: Run) -> None:
+        """Shows how far it is, and takes its answers."""
+        self.runs.append(run)
+        self._tell(run, "Starting…", FAR)
+        self._timer.start()
+        self._moved()
+
+    def of(self, image: OpenImage | None) -> list[Run]:
+        return [run for run in self.runs if run.image is image]
+
+    def focus(self, image: OpenImage, row: int) -> None:
+        """The user looks there now."""
+        for run in self.of(image):
+            if run.whole:
+                run.job.focus(image.plan.canonical_index(row))
+
+    def cancel(self, image: OpenImage | None = None) -> None:
+        """Every run, or those of an image."""
+        for run in self.runs if image is None else self.of(image):
+            run.job.cancel()
+        self._notice.say("Stopping after the slice in hand…", topic=FAR)
+
+    def revert(self) -> None:
+        """Takes the last run on the chosen image back."""
+        tracks = self._tracks.chosen()
+        back = revert_last(tracks)
+        for track in tracks:
+            track.surface.draw()
+        self._notice.say(f"Took the last run back in {counted(back, 'mask slice')}.")
+        self._moved()
+
+    @property
+    def can_revert(self) -> bool:
+        return not self.runs and any(track.can_revert for track in self._tracks.chosen())
+
+    # --- following ----------------------------------------------------------------------------------------------
+
+    def _on_tick(self) -> None:
+        if self._timers.under_stroke():
+            return  # nothing is written under a stroke; the job keeps its events
+        for run in list(self.runs):
+            self._follow(run)
+        if not self.runs:
+            self._timer.stop()
+
+    def _follow(self, run: Run) -> None:
+        events = run.job.poll()
+        for event in events:
+            match event:
+                case Queued(position):
+                    self._tell(run, f"Waiting, place {position + 1} in the queue.", FAR)
+                case Started(plan, total, made):
+                    run.begin(plan, total, made)
+                    _call(self.began, run)
+                case SliceResult():
+                    run.write(event)
+                    _call(self.answered, run, run.row_of(event.index))
+                    self._tell_progress(run)
+                case Adjusted(what, why):
+                    self._notice.say(f"{what}. {why}")
+                case Prediction():
+                    run.end("finished", event.provenance)
+                    self._finish(run, run.summary())
+                case Cancelled():
+                    run.end("cancelled")
+                    kept = f"Cancelled; what was finished is kept. {run.summary()}"
+                    self._finish(run, kept if run.done else "Cancelled before the first slice.")
+                case Failed(error, index):
+                    run.end("failed")
+                    if index is not None:
+                        _call(self.broke_off, run, run.row_of(index), error)
+                    self._finish(run, "")
+                    self._notice.fail(error, f"Run: {run.progress()}")
+        run.draw()  # once per tick, however many slices came
+        if events:
+            self._moved()
+
+    def _finish(self, run: Run, sentence: str) -> None:
+        self.runs.remove(run)
+        self._said[run.image] = sentence
+        self._tell(run, sentence, ENDED)
+        _call(self.ended, run)
+
+    # --- telling ------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """How many slices are done, of how many: of the chosen image's runs; where it has none, of all."""
+        runs = self._of_interest()
+        return (sum(run.done for run in runs), sum(run.total for run in runs)) if runs else None
+
+    def _of_interest(self) -> list[Run]:
+        return self.of(self._stage.chosen()) or self.runs
+
+    def _of(self, run: Run, text: str) -> str:
+        """Names the image, where another one is chosen."""
+        chosen = self._stage.chosen()
+        return text if not text or chosen is None or run.image is chosen else f"'{run.image.name}': {text}"
+
+    def _tell(self, run: Run, text: str, topic: str) -> None:
+        self._notice.say(self._of(run, text), topic=topic)
+
+    def _tell_progress(self, run: Run) -> None:
+        """Of another image than the chosen one only where that takes no other sentence's place."""
+        image = self._stage.chosen()
+        said = "" if image is None else self._said.get(image, "")
+        free = not self._notice.text or self._notice.topic == FAR or (self._notice.topic == ENDED and not said)
+        told = self._of(run, run.progress())
+        wanted = run.image is image or (free and run in self._of_interest())
+        if wanted and not self._notice.replace(FAR, told):
+            self._notice.say(told, topic=FAR)
+
+    def switched(self) -> None:
+        """Another image may be chosen: what was told of a run is told of its own."""
+        image, before = self._stage.chosen(), self._chosen
+        self._chosen = image
+        if image is before:
+            return
+        if self._notice.topic in (FAR, ENDED):
+            if runs := self._of_interest():
+                self._tell(runs[-1], runs[-1].progress(), FAR)
+            else:
+                self._notice.say(self._said.get(image, "") if image is not None else "", topic=ENDED)
+        self._moved()
+
+    def _moved(self) -> None:
+        _call(self.moved)
+
+
+def _call(listeners: Sequence[Callable[..., None]], *told: Any) -> None:
+    for heard in listeners:
+        heard(*told)

@@ -1,0 +1,181 @@
+"""`NapariStage`: which images and masks are open in a viewer, and what of them is on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.types import Prompt, Volume
+from napari_boltzformer.host.hanging import camera_of
+from napari_boltzformer.host.layers import (
+    KEY,
+    empty_labels,
+    facts_of,
+    image_layer,
+    lies_on_screen,
+    row_on_screen,
+    shows_slices,
+    volume_of,
+)
+from napari_boltzformer.host.mask import OPACITY, NapariMask, mask_on, one_colour
+
+if TYPE_CHECKING:
+    import napari
+
+IMAGE = "boltzformer image"
+"""Where an image layer's metadata holds its `NapariImage`."""
+LIGHT = "boltzformer light"
+"""Marks the layer of a look in its metadata: it is no image of the user's."""
+FOR = "boltzformer guide"
+"""Where the metadata of points, boxes and other helpers says which image they are for."""
+
+
+class NapariImage(OpenImage):
+    """Of a layer; it lives as long as that does."""
+
+    def __init__(self, layer: Image) -> None:
+        super().__init__(layer.unique_id, lambda: volume_of(layer), lambda: str(layer.name), lambda: layer.data)
+        self.layer = layer
+
+    def __deepcopy__(self, memo: Any) -> NapariImage:
+        """A layer that is duplicated is another image: it gets its own when it is asked for."""
+        return self
+
+
+class NapariStage:
+    """`choose` tells which image layer the user works on."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, choose: Callable[[], Image | None]) -> None:
+        self.viewer, self._choose = viewer, choose
+        self._rows: dict[str, int] = {}
+        """Where each image was looked at last."""
+
+    # --- images and masks ---------------------------------------------------------------------------------------
+
+    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
+        data, options, _ = image_layer(volume)
+        layer = Image(data, **options)
+        image = image_on(layer)
+        image.case, image.store = case, store
+        self.viewer.layers.append(layer)
+        return image
+
+    def close(self, image: OpenImage) -> None:
+        masks = [surface.layer for surface in self.surfaces(image)]
+        helpers = [layer for layer in self.viewer.layers if layer.metadata.get(FOR) == image.key]
+        for layer in [*helpers, *masks, *(one for one in self.viewer.layers if one.unique_id == image.key)]:
+            self.viewer.layers.remove(layer)
+
+    def layers(self) -> list[Image]:
+        """Of the user's images."""
+        return [one for one in self.viewer.layers if isinstance(one, Image) and LIGHT not in one.metadata]
+
+    def images(self) -> list[NapariImage]:
+        return [image_on(layer) for layer in self.layers()]
+
+    def chosen(self) -> NapariImage | None:
+        layer = self._choose()
+        return None if layer is None else image_on(layer)
+
+    def surfaces(self, image: OpenImage) -> list[NapariMask]:
+        found = [mask_on(layer) for layer in self.viewer.layers]
+        return [mask for mask in found if mask is not None and mask.image == image.key]
+
+    def add(self, image: OpenImage, prompt: Prompt, colour: str) -> NapariMask:
+        layer, active = self._layer(image), self.viewer.layers.selection.active
+        data, options = empty_labels(layer, prompt.name)
+        facts = {KEY: facts_of(image.volume)}
+        made = self.viewer.add_labels(data, **options, opacity=OPACITY, colormap=one_colour(colour), metadata=facts)
+        self.viewer.layers.selection.active = active
+        return NapariMask(self.viewer, made, image.key, colour)
+
+    def begin(self, image: OpenImage) -> None:
+        """The history holds voxels: nothing to prepare."""
+
+    def active(self) -> NapariMask | None:
+        layer = self.viewer.layers.selection.active
+        return None if layer is None else mask_on(layer)
+
+    def activate(self, surface: Any) -> None:
+        if surface.layer in self.viewer.layers:
+            self.viewer.layers.selection.active = surface.layer
+
+    # --- what is on screen --------------------------------------------------------------------------------------
+
+    def row(self, image: OpenImage) -> int:
+        return row_on_screen(self._layer(image), self.viewer.dims.point)
+
+    def shows(self, image: OpenImage) -> bool:
+        layer = self._layer(image)
+        return layer.ndim == 2 or (shows_slices(self.viewer) and lies_on_screen(layer, self.viewer.dims.point))
+
+    def sees(self, image: OpenImage, row: int) -> bool:
+        return self.viewer.dims.ndisplay == 2 and (row == self.row(image) or not shows_slices(self.viewer))
+
+    def go(self, image: OpenImage, row: int) -> None:
+        """A rendering in 3-D stays."""
+        layer, dims = self._layer(image), self.viewer.dims
+        if layer.ndim == 3:
+            if dims.ndisplay == 2:
+                self._to_slices()
+            dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+
+    def turn(self, image: OpenImage) -> bool:
+        if shows_slices(self.viewer):
+            return False
+        self._to_slices()
+        self.enter(image)
+        return True
+
+    def bring(self, image: OpenImage) -> None:
+        """Into the view: the slice, and the camera if it looks elsewhere."""
+        viewer, layer = self.viewer, self._layer(image)
+        if layer not in viewer.layers or layer.ndim not in (2, 3):
+            return
+        self.enter(image)
+        if viewer.dims.ndisplay == 2:
+            camera, shown = camera_of(viewer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+            if min(shown) < -layer.ndim:
+                return
+            low, high = layer.extent.world[:, shown]
+            if not np.all((low <= camera.center[-2:]) & (camera.center[-2:] <= high)):
+                camera.center = (camera.center[0], *((low + high) / 2))
+
+    def scrolled(self) -> None:
+        """Another slice is on screen."""
+        image = self.chosen()
+        if image is not None and self.shows(image):
+            self._rows[image.key] = self.row(image)
+
+    def enter(self, image: OpenImage) -> None:
+        """Where it was last, else its middle, if the place on screen lies outside of it."""
+        dims, layer = self.viewer.dims, self._layer(image)
+        if layer.ndim == 3 and not lies_on_screen(layer, dims.point):
+            row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
+            dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+
+    def _to_slices(self) -> None:
+        dims = self.viewer.dims
+        if not shows_slices(self.viewer):
+            dims.ndisplay, dims.order = 2, tuple(range(dims.ndim))
+
+    def _layer(self, image: OpenImage) -> Image:
+        assert isinstance(image, NapariImage)
+        return image.layer
+
+
+def image_on(layer: Image) -> NapariImage:
+    """What the desk knows of a layer, made when it is first asked for."""
+    known = layer.metadata.get(IMAGE)
+    if not isinstance(known, NapariImage) or known.key != layer.unique_id:
+        known = layer.metadata[IMAGE] = NapariImage(layer)
+    return known
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two are one layer: plugins get layers in wrappers that differ each time."""
+    return one is not None and other is not None and one.unique_id == other.unique_id
