@@ -217,18 +217,18 @@ class Keeper:
             if isinstance(layer, Image) and layer.unique_id in self._unsaved:
                 self.save(layer)
 
-    def save(
-        self, image: Image, then: Callable[[], None] = lambda: None, tracks: Sequence[Track] | None = None
-    ) -> None:
+    def save(self, image: Image, then: Callable[[], None] | None = None, tracks: Sequence[Track] | None = None) -> None:
         """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk.
 
+        Where nobody waits, what changed meanwhile is saved in its turn: a run changes something all the time.
         `tracks`: its masks, where they may have left the viewer.
         """
         if self.back.holds(image, partial(self.save, image, then, tracks)):
             return
         tracks = tracks_of(self._dock.viewer, image) if tracks is None else tracks
         if not tracks:
-            then()
+            if then is not None:
+                then()
             return
         if image.unique_id in self._unstored:
             self._store_nothing(image.unique_id, tracks)
@@ -249,6 +249,8 @@ class Keeper:
                 self._dock.notice.fail(error)
                 return
             self.kept()
+            if then is None:
+                return
             self.on_screen()
             if image.unique_id in self._unsaved and image in self._dock.viewer.layers:
                 self.save(image, then)  # painted meanwhile

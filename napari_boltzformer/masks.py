@@ -31,6 +31,8 @@ MOST_SHOWN = 4
 
 MOST_REVERTS = 8
 """So many runs can be taken back, one after the other: each holds the answers that it replaced."""
+RUNNING = "running"
+"""The state of a run that may not have ended."""
 NUMBERS = count(1)
 """Runs are numbered as they begin, over all masks."""
 
@@ -148,15 +150,19 @@ class Track:
         self.plan, self.gate = plan, gate
         self._run = next(NUMBERS) if run is None else run
         self._begun.append(self._run)
-        for past in [one for one in self._begun if one in self._records][:-MOST_REVERTS]:
+        ended = [one for one in self._begun if self._records.get(one, {}).get("state", RUNNING) != RUNNING]
+        for past in ended[:-MOST_REVERTS]:
             self._forget_run(past)
         return self._run
 
-    def end_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
-        """How its answers came about, for whoever asks how the mask was made."""
-        record = dict(made)
-        self.runs.append(record)
-        self._records[self._run if run is None else run] = record
+    def note_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
+        """How its answers came about, so far or to the end: for whoever asks how the mask was made."""
+        number = self._run if run is None else run
+        if number not in self._records:
+            self._records[number] = {}
+            self.runs.append(self._records[number])
+        self._records[number].clear()
+        self._records[number].update(made)
 
     def answer(
         self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any], run: int | None = None

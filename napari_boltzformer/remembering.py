@@ -81,7 +81,8 @@ def answered(track: Track, edited: Sequence[int], plan: SlicePlan) -> dict[str, 
     """Scores and a person's slices by the index along the stored axis, so that work goes on as it was."""
     scores = {str(plan.canonical_index(row)): round(score, 4) for row, score in sorted(track.scores.items())}
     edits = [plan.canonical_index(row) for row in edited]
-    return {"scores": scores, "edited": edits, "gate": track.kept.thresholds.existence, "runs": track.runs}
+    runs = [dict(run) for run in track.runs]  # one that is under way goes on
+    return {"scores": scores, "edited": edits, "gate": track.kept.thresholds.existence, "runs": runs}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:

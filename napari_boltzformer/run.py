@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from boltzformer import Job, Prompt, SlicePlan, SliceResult
 from napari_boltzformer.layers import row_on_screen, shows_slices
-from napari_boltzformer.masks import MOST_SHOWN, NUMBERS, Track, new_track, show_few, tracks_of
+from napari_boltzformer.masks import MOST_SHOWN, NUMBERS, RUNNING, Track, new_track, show_few, tracks_of
 
 if TYPE_CHECKING:
     import napari
@@ -81,6 +81,7 @@ class Run:
                 continue
             if not track.answer(self._plan, result, number, self.how, self.number):
                 self.kept_edits.add(result.index)
+            self._note(track, RUNNING, self._made)  # who asked is known also after a crash
             self.found[prompt.name] += bool(track.kept.mark(row).voxels)  # also where it is only offered
             if shown:
                 self._dirty.add(track)
@@ -93,7 +94,10 @@ class Run:
         for track in self.tracks:
             if self.viewer.dims.ndisplay == 3:
                 self._dirty.add(track)  # drawing in 3-D takes seconds: once is enough
-            track.end_run({**(made or self._made), "state": state, "slices": sorted(self.looked)}, self.number)
+            self._note(track, state, made or self._made)
+
+    def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
+        track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)
 
     def _show_one(self, rows: Sequence[int]) -> None:
         """Above four masks, where none that is shown found anything in these slices: one that did."""

@@ -123,6 +123,7 @@ class Running:
                     self.show_progress()
                 case SliceResult():
                     run.write(event)
+                    self._dock.keeper.touch(run.image.unique_id)  # what is found is saved, also before the end
                     self._dock.bottom.slice_finished(run.image, run.row_of(event.index))
                     self.show_progress()
                     self._tell_progress(run)
