@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from traceback import format_exception
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer import Volume
 from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
+from napari_boltzformer.discreet import trace_of
 from napari_boltzformer.guiding import GUIDE
 from napari_boltzformer.keeping import autosaves
 from napari_boltzformer.layers import image_layer
@@ -184,7 +184,7 @@ class CaseList(QWidget):
             if onwards:
                 self.open_next()
             else:
-                self._dock.notice.fail(told.error, "".join(format_exception(volume)))
+                self._dock.notice.fail(told.error, trace_of(volume))
             return
         before = self._image if self._image in self._dock.viewer.layers else None
         if before is None:

@@ -10,6 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_boltzformer.discreet import words_of
+
 
 class Notice(QWidget):
     """One sentence at a time; the next one takes its place."""
@@ -22,7 +24,7 @@ class Notice(QWidget):
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._do: Callable[[], None] = lambda: None
-        self.details = ""
+        self._wrong, self._about = "", ""
         buttons = QHBoxLayout()
         for button in (self.action, self.copy, self.report):
             button.hide()
@@ -57,11 +59,16 @@ class Notice(QWidget):
             self.say(self.label.text().replace(sentence, "").strip())
 
     def fail(self, sentence: str, details: str = "") -> None:
-        """A sentence about what went wrong; the details name versions and no image."""
+        """A sentence about what went wrong; the details are passed on, so they must name nothing of an image."""
         self.say(sentence)
-        self.details = "\n".join(part for part in (sentence, details, versions()) if part)
+        self._wrong, self._about = sentence, details
         for button in (self.copy, self.report):
             button.show()
+
+    @property
+    def details(self) -> str:
+        """Of what went wrong last, to pass on: the sentence without names, where it happened, versions."""
+        return "\n".join(part for part in (words_of(self._wrong), self._about, versions()) if part)
 
     def _act(self) -> None:
         do = self._do

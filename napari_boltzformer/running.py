@@ -141,7 +141,7 @@ class Running:
                     if index is not None:
                         self._dock.bottom.slice_failed(run.image, run.row_of(index), error)
                     self._finish(run, "")
-                    self._dock.notice.fail(error, f"Run: {run.summary()}")
+                    self._dock.notice.fail(error, f"Run: {run.done} of {run.total} slices")
         run.refresh()  # once per tick, however many slices came
         if events:
             self._dock.show_results()

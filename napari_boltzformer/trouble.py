@@ -14,13 +14,13 @@ from qtpy.QtWidgets import QFileDialog
 
 from boltzformer import BoltzFormerError
 from boltzformer.io.atomic import new_files
+from napari_boltzformer.discreet import OURS, line_of
 from napari_boltzformer.settings import Settings
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
 
 LINES = 500
-OURS = "boltzformer", "napari_boltzformer"
 PRIVATE = "folder", "prompts"
 """Settings that could name a patient or a place."""
 
@@ -36,7 +36,11 @@ class Log(logging.Handler):
             logging.getLogger(name).addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        discreet = logging.LogRecord(
+            record.name, record.levelno, record.pathname, record.lineno, line_of(record), None, None
+        )
+        discreet.created = record.created
+        self.lines.append(self.format(discreet))
 
     def leave(self) -> None:
         """Nobody reads it any more."""
