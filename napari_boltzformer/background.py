@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from boltzformer import BoltzFormerError
+from napari_boltzformer.discreet import trace_of
 
 POLL_MS = 40
 
@@ -69,6 +69,6 @@ class Background(QObject):
                 self._fail(str(error), "")
                 continue
             except Exception as error:  # a person must hear of it, whatever it was
-                self._fail(f"That failed ({type(error).__name__}: {error}).", traceback.format_exc())
+                self._fail(f"That failed ({type(error).__name__}: {error}).", trace_of(error))
                 continue
             one.then(result)

@@ -21,7 +21,8 @@ class NoticeView(QWidget):
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.act: Callable[[], None] = lambda: None
         """What pressing the action does."""
-        self.details = ""
+        self.tell: Callable[[], str] = lambda: ""
+        """The details of what went wrong."""
         buttons = QHBoxLayout()
         for button in (self.action, self.copy, self.report):
             button.hide()
@@ -34,11 +35,15 @@ class NoticeView(QWidget):
         self.action.clicked.connect(lambda: self.act())
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.details))
 
-    def speak(self, sentence: str, action: str = "", details: str = "") -> None:
-        """A sentence; a button that does something about it; what can be copied and reported of a failure."""
+    @property
+    def details(self) -> str:
+        """Of what went wrong last, to pass on."""
+        return self.tell()
+
+    def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
+        """A sentence; a button that does something about it; two that pass on what went wrong."""
         self.label.setText(sentence)
         self.action.setText(action)
         self.action.setVisible(bool(action))
-        self.details = details
         for button in (self.copy, self.report):
-            button.setVisible(bool(details))
+            button.setVisible(failed)

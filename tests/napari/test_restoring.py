@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, until
+from gui import DIST, click, done, type_lines, until
 from napari.layers import Image
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.dataset import Dataset
-from boltzformer.io.phantom import BRIGHT
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.layers import plan_of, volume_of
 from napari_boltzformer.host.mask import Track, new_track
 from napari_boltzformer.keeping import autosaves
+from napari_boltzformer.remembering import last_work, masks_of
 from napari_boltzformer.widget import BoltzFormerDock
 
 RUN = {
@@ -84,3 +85,30 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     assert "DOE" not in "".join(path.read_text("utf-8") for path in store.path.rglob("*.json"))
     back.change(3, wrote > 0)
     assert not back.edited(3)  # as the model had it
+
+
+def test_what_a_run_has_found_so_far_is_saved_before_it_ends(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, made_file: Path
+) -> None:
+    viewer.open(str(made_file), plugin=DIST)
+    idle(qtbot, dock)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    until(qtbot, lambda: any(track.scores for track in dock.tracks()))
+    (run,), (track,) = dock.running.runs, dock.tracks()
+    assert run.done < run.total
+    dock.keeper.autosave()
+    idle(qtbot, dock)
+    work = last_work(autosaves(), made.volume)  # as if all had ended here
+    assert work is not None
+    (back,) = masks_of(work, plan_of(made.volume))
+    assert 0 < len(back.scores) < 64
+    assert all(np.array_equal(back.rows[row], track.rows[row] > 0) for row in back.scores)
+    (told,) = back.runs
+    assert told["state"] == "running"
+    assert told["seed"] == 0
+    assert told["model"]["sha256"]
+    assert len(told["slices"]) == len(back.scores)
+    click(qtbot, dock.cancel)
+    done(qtbot, dock)
+    assert [one["state"] for one in track.runs] == ["cancelled"]

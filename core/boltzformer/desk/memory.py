@@ -226,10 +226,11 @@ class MemorySpeaker:
     """Remembers what was said."""
 
     def __init__(self) -> None:
-        self.sentence = self.action = self.details = ""
+        self.sentence = self.action = ""
+        self.failed = False
 
-    def speak(self, sentence: str, action: str = "", details: str = "") -> None:
-        self.sentence, self.action, self.details = sentence, action, details
+    def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
+        self.sentence, self.action, self.failed = sentence, action, failed
 
 
 class MemoryDialogs:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from boltzformer.desk.discreet import words_of
 from boltzformer.desk.ports import Speaker
 
 PACKAGES = ("napari-boltzformer", "napari", "numpy", "qtpy")
@@ -31,8 +32,7 @@ class Notice:
     def __init__(self, speaker: Speaker) -> None:
         self._speaker = speaker
         self._said: list[_Said] = []
-        self.details = ""
-        """What goes into a report about the last failure: no sentence, for sentences name files and so patients."""
+        self._wrong, self._about = "", ""
 
     @property
     def text(self) -> str:
@@ -78,10 +78,14 @@ class Notice:
         return any(one.topic == topic for one in self._said)
 
     def fail(self, sentence: str, details: str = "") -> None:
-        """What went wrong, and what a person may copy of it."""
-        self._said = [_Said(sentence, "", "", _nothing)]
-        self.details = "\n".join(part for part in (details, versions()) if part)
-        self._speaker.speak(sentence, "", "\n".join(part for part in (sentence, self.details) if part))
+        """A sentence about what went wrong; the details are passed on, so they must name nothing of an image."""
+        self._said, self._wrong, self._about = [_Said(sentence, "", "", _nothing)], sentence, details
+        self._speaker.speak(sentence, failed=True)
+
+    @property
+    def details(self) -> str:
+        """Of what went wrong last, to pass on: the sentence without names, where it happened, versions."""
+        return "\n".join(part for part in (words_of(self._wrong), self._about, versions()) if part)
 
     def act(self) -> None:
         """The user pressed the action."""

@@ -161,7 +161,9 @@ class Timers(Protocol):
 class Speaker(Protocol):
     """Where sentences appear. Pressing the action calls `Notice.act`."""
 
-    def speak(self, sentence: str, action: str = "", details: str = "") -> None: ...
+    def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
+        """`failed`: something went wrong, of which `Notice.details` can be copied and reported."""
+        ...
 
 
 class Dialogs(Protocol):

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
+from boltzformer.desk.discreet import OURS, line_of
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs
 from boltzformer.desk.settings import Settings
@@ -16,7 +17,6 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.io.atomic import new_files
 
 LINES = 500
-OURS = "boltzformer", "napari_boltzformer"
 PRIVATE = "folder", "prompts"
 """Settings that could name a patient or a place."""
 
@@ -32,7 +32,11 @@ class Log(logging.Handler):
             logging.getLogger(name).addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        discreet = logging.LogRecord(
+            record.name, record.levelno, record.pathname, record.lineno, line_of(record), None, None
+        )
+        discreet.created = record.created
+        self.lines.append(self.format(discreet))
 
     def leave(self) -> None:
         """Nobody reads it any more."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.ports import Timers
 from boltzformer.errors import BoltzFormerError
 
@@ -94,5 +94,4 @@ class Work:
         if isinstance(error, BoltzFormerError):
             self._fail(str(error), "")
         else:
-            details = "".join(traceback.format_exception(error))
-            self._fail(f"That failed ({type(error).__name__}: {error}).", details)
+            self._fail(f"That failed ({type(error).__name__}: {error}).", trace_of(error))

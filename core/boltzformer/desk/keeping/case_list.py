@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from traceback import format_exception
 
+from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
 from boltzformer.desk.keeping.keeper import Keeper, autosaves
@@ -146,7 +146,7 @@ class CaseList:
             if onwards:
                 self.open_next()
             else:
-                self._notice.fail(told.error, "".join(format_exception(volume)))
+                self._notice.fail(told.error, trace_of(volume))
             return
         before = self._image if self._image in self._stage.images() else None
         if before is None:

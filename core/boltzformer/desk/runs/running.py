@@ -196,7 +196,7 @@ class Running:
                     if index is not None:
                         _call(self.broke_off, run, run.row_of(index), error)
                     self._finish(run, "")
-                    self._notice.fail(error, f"Run: {run.progress()}")
+                    self._notice.fail(error, f"Run: {run.done} of {run.total} slices")
         run.draw()  # once per tick, however many slices came
         if events:
             self._moved()

@@ -1,0 +1,49 @@
+"""What goes into a report that is passed on: our own words, kinds of errors and places, and no patient's name."""
+
+import logging
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui import until
+
+from boltzformer import io
+from boltzformer.desk.settings import Settings
+from napari_boltzformer.background import Background
+from napari_boltzformer.dock.notice import Notice
+from napari_boltzformer.trouble import Log, report_to
+
+
+def broken(path: Path) -> None:
+    raise ZeroDivisionError(f"{path} is broken")
+
+
+@pytest.mark.parametrize("work", [io.read, broken], ids=["an error of ours", "an error of anybody's"])
+def test_a_report_names_no_patient_though_the_sentence_does(qtbot: Any, tmp_path: Path, work: Any) -> None:
+    notice, log = Notice(), Log()
+    qtbot.addWidget(notice)
+    background = Background(notice, "boltzformer-report", notice.fail)
+    path = tmp_path / "DOE JANE" / "DOE^JANE.nii.gz"
+    path.parent.mkdir()
+    path.write_bytes(b"nothing")
+    background.do(partial(work, path))
+    until(qtbot, lambda: "DOE^JANE" in notice.label.text())
+    try:
+        broken(path)
+    except ZeroDivisionError:
+        logging.getLogger("boltzformer.io").warning("of %s only %d bytes", path, 7, exc_info=True)
+    report_to(tmp_path / "report.zip", notice.details, log, Settings())
+    log.leave()
+    background.pool.shutdown()
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        texts = {name: report.read(name).decode() for name in report.namelist()}
+    assert not any("DOE" in text or "JANE" in text for text in texts.values())
+    assert "napari-boltzformer 0" in texts["what went wrong.txt"]
+    assert "of … only 7 bytes\nZeroDivisionError\n" in texts["log.txt"]
+    assert f"test_discreet.py:{broken.__code__.co_firstlineno + 1} broken" in texts["log.txt"]
+    if work is broken:
+        assert texts["what went wrong.txt"].startswith("That failed (…: …).\nZeroDivisionError\n")
+    else:
+        assert "… is no readable … file: it is damaged" in texts["what went wrong.txt"]
