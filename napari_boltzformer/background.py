@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from boltzformer import BoltzFormerError
-from napari_boltzformer.discreet import trace_of
+from boltzformer.desk.discreet import trace_of
 
 POLL_MS = 40
 

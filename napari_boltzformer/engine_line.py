@@ -36,11 +36,11 @@ class EngineLine:
             self._offer()
             return
         self._dock.engine.setText("Engine: this computer, starting…")
-        self._dock.background.do(partial(wait_until_ready, self._dock.session), self._show)
+        self._dock.desk.work.do(partial(wait_until_ready, self._dock.session), self._show)
 
     def _offer(self) -> None:
         self._dock.engine.setText("Engine: not installed.")
-        self._dock.notice.say(
+        self._dock.desk.notice.say(
             f"The engine needs torch, which this Python lacks. It can be set up beside the viewer, in "
             f"{environment.folder()}: {SIZE}. The viewer's own Python stays as it is.",
             "Set up the engine",
@@ -49,7 +49,7 @@ class EngineLine:
 
     def _set_up(self) -> None:
         stopped, heard = threading.Event(), deque([""], maxlen=1)
-        self._dock.notice.say("The engine is being set up; this takes some minutes.", "Stop", stopped.set)
+        self._dock.desk.notice.say("The engine is being set up; this takes some minutes.", "Stop", stopped.set)
         self._dock.destroyed.connect(stopped.set)
         timer = QTimer(self._dock)
         timer.timeout.connect(lambda: self._dock.engine.setText(f"Engine: {heard[0][:60] or 'setting up'}…"))
@@ -64,22 +64,22 @@ class EngineLine:
         def done(outcome: bool | BoltzFormerError) -> None:
             timer.stop()
             if outcome is True:
-                self._dock.notice.say("The engine is set up.")
+                self._dock.desk.notice.say("The engine is set up.")
                 self.ask()
                 return
             self._offer()
             if isinstance(outcome, BoltzFormerError):
-                self._dock.notice.say(str(outcome), "Try again", self._set_up)
+                self._dock.desk.notice.say(str(outcome), "Try again", self._set_up)
 
-        self._dock.background.do(work, done)
+        self._dock.desk.work.do(work, done)
 
     def _show(self, health: Mapping[str, Any]) -> None:
         dock = self._dock
         dock.engine.setText(line(health, None))
         if health["state"] == "ready":
             dock.means.show_health(health)
-            dock.background.do(dock.session.models, self._hand_over)
-            dock.background.do(partial(seconds_per_slice, dock.session), lambda s: dock.engine.setText(line(health, s)))
+            dock.desk.work.do(dock.session.models, self._hand_over)
+            dock.desk.work.do(partial(seconds_per_slice, dock.session), lambda s: dock.engine.setText(line(health, s)))
 
     def _hand_over(self, states: list[ModelState]) -> None:
         own = next((one for one in states if one.name == self._dock.session.model), None)

@@ -16,6 +16,7 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.masks.pictures import slice_picture
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.canvas.light import CanvasLight, veil
+from napari_boltzformer.host.stage import NapariImage
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -30,8 +31,7 @@ Later = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 class OnScreen:
     """What the viewer shows, for which looks could be asked."""
 
-    image: Image
-    volume: Volume
+    image: NapariImage
     prompt: str
     index: int
     """Stored number of the slice."""
@@ -44,6 +44,10 @@ class OnScreen:
     """What else the run was asked with (window, guidance…), as `Session.trace` and `.segment` call it."""
 
     @property
+    def volume(self) -> Volume:
+        return self.image.volume
+
+    @property
     def plan(self) -> SlicePlan:
         """How the slice lies; the network's size does not matter to a picture."""
         axis, region = self.how.get("axis", self.volume.slice_axis), self.how.get("region")
@@ -53,7 +57,7 @@ class OnScreen:
     @property
     def subject(self) -> tuple[object, ...]:
         """Looks of the same subject differ only in seed and query."""
-        return self.image.unique_id, self.prompt, self.index
+        return self.image.key, self.prompt, self.index
 
 
 def looks_of(session: Session, shown: OnScreen, roll: int, query: int | None) -> Looks | str:
@@ -122,7 +126,7 @@ class LooksFollower(QObject):
             self._subject, self.view.roll = shown.subject, 0
         self._asking = True
         session, roll, query = self._session(), self.view.roll, self.view.query
-        self._image = shown.image
+        self._image = shown.image.layer
         self._later(lambda: looks_of(session, shown, roll, query), self._show)
 
     def _show(self, answer: Looks | str) -> None:

@@ -1,9 +1,10 @@
-"""The dock: type a prompt, watch masks arrive slice by slice, look at the sampler, accept, export."""
+"""The dock: type a prompt, watch masks arrive slice by slice, look at the sampler, accept, export.
+
+Here the viewer's side, the desk and the panels are built and connected; what they do stands in their own files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,88 +15,79 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from napari_boltzformer import how_sure
-from napari_boltzformer.background import Background
-from napari_boltzformer.between import fill_between
-from napari_boltzformer.bottom.lesion_table import LesionTable, open_table
-from napari_boltzformer.bottom.place import Bottom
+from napari_boltzformer.bottom.lesion_table import LesionTable
+from napari_boltzformer.bottom.place import Bottom, on_screen
 from napari_boltzformer.canvas.closer import Closer
 from napari_boltzformer.canvas.guide import Guide
-from napari_boltzformer.canvas.objects import ObjectsTool
+from napari_boltzformer.canvas.light import CanvasLight
+from napari_boltzformer.canvas.objects import KEYS, ObjectsTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.rings import Rings
-from napari_boltzformer.canvas.screen import Screen
-from napari_boltzformer.cases.case_list import CaseList, open_list
+from napari_boltzformer.canvas.screen import uncover
+from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel, means_of
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.images import Images
-from napari_boltzformer.dock.keys import Keys
+from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
 from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
+from napari_boltzformer.dock.starting_from import ask_and_use
 from napari_boltzformer.engine_line import EngineLine
-from napari_boltzformer.exporting import ask_and_export
+from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.hanging import camera_of, hang
-from napari_boltzformer.host.layers import plan_of, row_on_screen, volume_of
-from napari_boltzformer.host.mask import Track, same, show_few, track_of, tracks_of
-from napari_boltzformer.keeping import Keeper
-from napari_boltzformer.running import Running
-from napari_boltzformer.starting_from import ask_and_use
-from napari_boltzformer.trouble import Log, ask_and_report
+from napari_boltzformer.host.mask import mask_on
+from napari_boltzformer.host.stage import NapariStage, image_on
+from napari_boltzformer.host.timers import QtTimers
+from napari_boltzformer.host.words import NAPARI
+from napari_boltzformer.looks_follow import LooksFollower
 
 if TYPE_CHECKING:
     import napari
 
 SAMPLES = 4
 """So many seeds tell where the model is unsure."""
+SEED = 0
 
 
 class BoltzFormerDock(Form):
-    """What the form's buttons do."""
+    """The form, and what its buttons are connected to."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.session = session or Session.local(self.settings.model, **means_of(self.settings))
-        self.log = Log()
-        self.background = Background(self, "boltzformer-dock", self.notice.fail)
-        self.looks = self.add_more("How it looked")
-        self.revert = self.add_more("Revert this run")
-        self.accept_all = self.add_more("Accept all seen")
-        self.next = self.add_more("Next doubtful (N)")
-        self.sure = self.add_more("How sure? Ask 4 times")
-        self.table = self.add_more("Lesion table")
-        self.case_list = self.add_more("Case list")
-        self.point = self.add_more("Here / not here")
-        self.unpoint = self.add_more("Remove last point")
-        self.box = self.add_more("Draw a box")
-        self.use_layer = self.add_more("Use layer…")
-        self.between = self.add_more("Fill between slices")
-        self.closer, self.screen = Closer(self), Screen(self)
-        self.running = Running(self)
-        self.keeper, self.guide, self.opening = Keeper(self), Guide(self), Opening(self)
-        self.proposals, self.rings = Proposals(self), Rings(self)
-        self.lesions: LesionTable | None = None
-        self.cases: CaseList | None = None
-        self.bottom, self.images = Bottom(self), Images(self)
-        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
-        self.more_layout.addWidget(self.models)
-        self.more_layout.addWidget(self.seeing)
-        self.unsure, self.ring, self.maps = (
-            QCheckBox("4 samples: where is it unsure?"),
-            QCheckBox("Ring tiny objects"),
-            QCheckBox("Export also writes the probability maps"),
+        self.stage = NapariStage(napari_viewer, self.image.currentData)
+        dialogs = QtDialogs(self)
+        self.maps = QCheckBox("Export also writes the probability maps")
+        self.desk = Desk(
+            *(self.stage, QtTimers(self), self.notice, dialogs, NAPARI, self.settings),
+            session=lambda: self.session,
+            how=self._how,
+            maps=self.maps.isChecked,
         )
-        self.unsure.setChecked(self.settings.samples > 1)
-        self.ring.setChecked(self.settings.rings)
-        for box in (self.unsure, self.ring):
-            self.more_layout.addWidget(box)
-            box.toggled.connect(self._on_choice)
-        self.more_layout.addWidget(self.maps)
-        self.more_layout.addWidget(self.means)
-        self.more.toggled.connect(lambda _: self.seeing.show_picture())
+        self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
+        self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
+        self.closer = Closer(self.guide.drawn, NAPARI)
+        self.objects_tool, self.opening = ObjectsTool(self.desk), Opening(self, self.desk, self.stage, dialogs)
+        self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
+        self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
+        light = CanvasLight(napari_viewer)
+        self.follower = LooksFollower(
+            self.bottom.looks, light, lambda: on_screen(self.desk), lambda: self.session, self.desk.work.do
+        )
+        self.lesions: LesionTable | None = None
+        self.cases: CasePanel | None = None
+        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
+        self._fill_more()
+        self.keys = self._keys()
         self._connect()
         self.images.show()
         self.show_state()
@@ -104,83 +96,198 @@ class BoltzFormerDock(Form):
 
     # --- what the user asks -------------------------------------------------------------------------------------
 
+    @property
+    def running(self) -> Running:
+        return self.desk.running
+
+    @property
+    def keeper(self) -> Any:
+        """What is accepted, autosaved and restored."""
+        return self.desk.keeper
+
     def chosen_image(self) -> Image | None:
         """The image layer in the Image box."""
         return self.image.currentData()
 
     def tracks(self) -> list[Track]:
         """Masks of the chosen image."""
-        return tracks_of(self.viewer, self.chosen_image())
+        return self.desk.tracks.chosen()
 
     def row(self) -> int:
         """The slice on screen as the viewer counts it; where the image is not on screen, the nearest one."""
-        layer = self.chosen_image()
-        return 0 if layer is None else row_on_screen(layer, self.viewer.dims.point)
+        image = self.stage.chosen()
+        return 0 if image is None else self.stage.row(image)
 
     def current_slice(self) -> int:
         """Index of the slice on screen along the plan's axis of the stored array."""
-        layer = self.chosen_image()
-        return 0 if layer is None else plan_of(volume_of(layer)).canonical_index(self.row())
+        image = self.stage.chosen()
+        return 0 if image is None else image.plan.canonical_index(self.row())
 
     def jump(self, row: int) -> None:
         """Brings a slice of the chosen image on the screen."""
-        self.screen.jump(row)
+        image = self.stage.chosen()
+        if image is not None:
+            self.stage.go(image, row)
 
     def active_track(self) -> Track | None:
         """The mask that is selected, else the last one that is shown."""
-        tracks, active = self.tracks(), self.viewer.layers.selection.active
-        usual = [track for track in tracks if track.layer.visible] or tracks
-        return next((track for track in tracks if same(track.layer, active)), usual[-1] if usual else None)
+        return self.desk.tracks.active()
+
+    def _how(self, image: OpenImage) -> dict[str, Any]:
+        """What a question says beside its prompts, as it would be asked now."""
+        window = self.seeing.window_of(image)
+        return {"seed": SEED, "window": window, "model": self.session.model, "region": self.closer.region(image)}
+
+    def _run(self, *, only_this: bool) -> None:
+        self.running.start(self.prompt.texts(), only_this=only_this)
+
+    # --- what is shown ------------------------------------------------------------------------------------------
 
     def show_state(self) -> None:
-        """Which buttons can do something now."""
-        self.running.show_buttons()
+        """Which buttons can do something now, and why the others can't; how far the runs are."""
+        runs = self.running.runs
+        whole = next((run.image.name for run in runs if run.whole), "")
+        busy = "Wait until the run has ended, or press Cancel"
+        for button, on, usual, reason in (
+            (
+                self.all_slices,
+                not whole,
+                "Ctrl+Shift+Enter: from here outwards",
+                f"'{whole}' is looked at just now: wait, or press Cancel",
+            ),
+            (self.cancel, bool(runs), "Stops every run; what is finished is kept", "Nothing is under way"),
+            (self.export, not runs, "", busy),
+            (self.revert, self.running.can_revert, "", busy if runs else "There is no run to take back on this image"),
+        ):
+            button.setEnabled(on)
+            button.setToolTip(usual if on else reason)
         self.example.setVisible(self.image.count() == 0)
 
-    def _on_scroll(self, event: Any = None) -> None:
-        for run in self.running.runs:
-            if run.whole and same(run.image, self.chosen_image()):
-                run.job.focus(self.current_slice())
-        self.screen.scrolled()
-        self.keeper.on_screen()
-        self.bottom.moved()
-        self.seeing.show_picture()
-        self._show_soon()
+    def show_progress(self) -> None:
+        """How far the runs of the chosen image are."""
+        if (far := self.running.progress) is not None:
+            done, total = far
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
 
-    def layers_changed(self) -> None:
-        """Image or masks may be others than before."""
-        self.bottom.layers_changed()
-        self._show_soon()
-        self.show_state()
+    def show_results(self) -> None:
+        """Brings the rows up to date."""
+        tracks, active = self.tracks(), self.stage.active()
+        chosen = self.desk.tracks.on(active)
+        self.results.show_tracks(tracks, self.row(), self.desk.counting.objects, chosen)
+        self.proposals.show()
+        self.rings.show()
+
+    def show_doubts(self) -> None:
+        """What speaks against what is typed, before it is run."""
+        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
+        self.doubt.setVisible(bool(self.doubt.text()))
 
     def _show_soon(self) -> None:
         """Between two events: layers must not come and go while the viewer draws or lists them."""
         QTimer.singleShot(0, self.show_results)
 
+    def _changed(self) -> None:
+        self._show_soon()
+        self.show_state()
+
+    # --- what the viewer tells ----------------------------------------------------------------------------------
+
+    def _on_scroll(self, event: Any = None) -> None:
+        self.stage.scrolled()
+        self.desk.scrolled()
+        self.seeing.show_picture()
+        self._show_soon()
+
     def _on_plane(self, event: Any = None) -> None:
         hang(self.viewer, self.chosen_image())
         self._show_soon()
 
-    # --- results ------------------------------------------------------------------------------------------------
+    def _on_removed(self, event: Any) -> None:
+        gone = event.value
+        mask = mask_on(gone)
+        track = self.desk.tracks.on(mask)
+        if track is not None:
+            self.keeper.mask_left(track)
+            # Later: within the viewer's own event, adding a layer again would confuse it.
+            self.desk.notice.say(
+                f"'{track.name}' was removed. Result kept.", "Restore", partial(self._bring_back, track)
+            )
+        elif isinstance(gone, Image):
+            self.desk.image_left(image_on(gone))
+        self._show_soon()
 
-    def show_results(self) -> None:
-        """Brings the rows up to date."""
-        tracks, active = self.tracks(), self.viewer.layers.selection.active
-        chosen = next((track for track in tracks if same(track.layer, active)), None)
-        self.results.show_tracks(tracks, self.row(), self.running.objects, chosen)
-        self.proposals.show()
-        self.rings.show()
+    def _bring_back(self, track: Track) -> None:
+        if track.surface.layer not in self.viewer.layers:
+            self.viewer.layers.append(track.surface.layer)
+        self.show_results()
+
+    def _on_made(self, track: Track) -> None:
+        self.keys.bind(track.surface.layer)
+        track.surface.how_made = lambda: frozen(track).how_made()
 
     def _on_row(self, item: Any) -> None:
         track = self.results.tracks[self.results.row(item)]
-        if track.layer in self.viewer.layers:
-            track.layer.visible = True
-            self.viewer.layers.selection.active = track.layer
-            image = self.chosen_image()
-            if image is not None:
-                show_few(self.viewer, image, track.layer)
+        if track.surface.alive:
+            track.surface.shown = True
+            self.stage.activate(track.surface)
+            self.desk.tracks.show_few(track)
 
-    # --- opening, leaving, the rest -----------------------------------------------------------------------------
+    def _restored(self, image: OpenImage, prompts: list[str]) -> None:
+        if prompts:
+            self.prompt.setPlainText("\n".join(prompts))
+
+    def _show_voxel(self, track: Track, voxel: tuple[int, int, int]) -> None:
+        layer = track.surface.layer
+        self.stage.go(track.image, voxel[0])
+        centre = layer.data_to_world(voxel[-layer.ndim :])
+        camera_of(self.viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        self.stage.activate(track.surface)
+
+    # --- docks beside this one ----------------------------------------------------------------------------------
+
+    def open_table(self) -> None:
+        """Below the canvas, where the dock and what it says stay in sight; measured anew."""
+        if self.lesions is None:
+            self.lesions = LesionTable(self.desk, self._show_voxel)
+            self.viewer.window.add_dock_widget(self.lesions, name="Lesion table", area="bottom", tabify=True)
+        _show_outer(self.lesions)
+        self.lesions.measure()
+
+    def open_cases(self) -> None:
+        """On the other side, where the dock and what it says stay in sight; made when it is first asked for."""
+        if self.cases is None:
+            self.cases = CasePanel(self.desk)
+            self.viewer.window.add_dock_widget(self.cases, name="Cases", area="left", tabify=True)
+        else:
+            _show_outer(self.cases)
+
+    # --- building and connecting --------------------------------------------------------------------------------
+
+    def _fill_more(self) -> None:
+        for name, text in (
+            ("looks", "How it looked"),
+            ("revert", "Revert this run"),
+            ("accept_all", "Accept all seen"),
+            ("next", "Next doubtful (N)"),
+            ("sure", "How sure? Ask 4 times"),
+            ("table", "Lesion table"),
+            ("case_list", "Case list"),
+            ("point", "Here / not here"),
+            ("unpoint", "Remove last point"),
+            ("box", "Draw a box"),
+            ("use_layer", "Use layer…"),
+            ("between", "Fill between slices"),
+        ):
+            setattr(self, name, self.add_more(text))
+        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
+        self.unsure.setChecked(self.settings.samples > 1)
+        self.ring.setChecked(self.settings.rings)
+        for box in (self.unsure, self.ring):
+            box.toggled.connect(self._on_choice)
+        for widget in (self.closer, self.models, self.seeing, self.unsure, self.ring, self.maps, self.means):
+            self.more_layout.addWidget(widget)
+        self.more.toggled.connect(lambda _: self.seeing.show_picture())
 
     def _on_choice(self) -> None:
         self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
@@ -188,36 +295,88 @@ class BoltzFormerDock(Form):
         self.settings.save()
         self._show_soon()
 
-    def _on_removed(self, event: Any) -> None:
-        gone = event.value
-        for run in self.running.runs:
-            if same(gone, run.image):
-                run.job.cancel()
-        self.keeper.removed(gone)
-        track = track_of(gone)
-        if track is not None:
-            # Later: within the viewer's own event, adding a layer again would confuse it.
-            self.notice.say(f"'{track.name}' was removed. Result kept.", "Restore", partial(self._bring_back, track))
-        self._show_soon()
+    def _keys(self) -> Keys:
+        do = {
+            RUN_THIS: self.this_slice.click,
+            RUN_ALL: self.all_slices.click,
+            "a": self.keeper.accept,
+            "0": self.keeper.nothing,
+            "n": self.keeper.next_doubtful,
+            ",": lambda: self.bottom.step(-1),
+            ".": lambda: self.bottom.step(1),
+        }
+        return Keys(self.desk.tracks, do, dict.fromkeys(KEYS, self.objects_tool.held))
 
-    def _bring_back(self, track: Track) -> None:
-        if track.layer not in self.viewer.layers:
-            self.viewer.layers.append(track.layer)
-        self.show_results()
+    def _connect(self) -> None:
+        desk = self.desk
+        for button, do in (
+            (self.example, self._example),
+            (self.this_slice, lambda: self._run(only_this=True)),
+            (self.all_slices, lambda: self._run(only_this=False)),
+            (self.cancel, desk.running.cancel),
+            (self.looks, self.bottom.open_looks),
+            (self.export, desk.exporting.ask),
+            (self.notice.report, desk.report),
+            (self.revert, desk.revert),
+            (self.accept, desk.keeper.accept),
+            (self.accept_all, desk.keeper.accept_all),
+            (self.next, desk.keeper.next_doubtful),
+            (self.sure, desk.sure),
+            (self.table, self.open_table),
+            (self.case_list, self.open_cases),
+            (self.open, self.opening.ask),
+            (self.point, self.guide.point),
+            (self.unpoint, self.guide.remove_last),
+            (self.box, self.guide.box),
+            (self.use_layer, lambda: ask_and_use(self, desk, self.stage, self.prompt.texts())),
+            (self.between, desk.fill_between),
+        ):
+            button.clicked.connect(lambda _=False, do=do: do())
+        desk.changed.append(self._changed)
+        desk.running.advanced.append(self.show_progress)
+        desk.tracks.made.append(self._on_made)
+        desk.keeper.back.restored.append(self._restored)
+        desk.overview.moved.append(self.follower.moved)
+        self.images.chosen.append(self._on_chosen)
+        self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
+        self.prompt.run.connect(self._on_run)
+        self.results.itemClicked.connect(self._on_row)
+        self.prompt.textChanged.connect(self.show_doubts)
+        self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
+        self.doubt.hide()
+        layers, dims = self.viewer.layers.events, self.viewer.dims.events
+        heard = [
+            (layers.inserted, self.images.show),
+            (layers.removed, self.images.show),
+            (layers.renamed, self.images.show),
+            (layers.removed, self._on_removed),
+            (dims.current_step, self._on_scroll),
+            (dims.order, self._on_plane),
+            (dims.ndisplay, self._on_plane),
+            (camera_of(self.viewer).events.zoom, self.rings.zoomed),
+            (self.viewer.layers.selection.events.active, self.bottom.look_soon),
+        ]
+        for event, listener in heard:
+            event.connect(listener)
+        self.destroyed.connect(partial(_leave, self.session, desk, heard))
+
+    def _example(self) -> None:
+        self.example.setEnabled(False)
+        self.images.example(self.prompt.setPlainText, lambda: self.example.setEnabled(True))
+
+    def _on_chosen(self, layer: Image | None) -> None:
+        if layer is not None:
+            self.keys.bind(layer)
+        self.seeing.show_picture()
 
     def _modality(self) -> str:
-        layer = self.chosen_image()
+        image = self.stage.chosen()
         try:
-            return "" if layer is None else volume_of(layer).modality
+            return "" if image is None else image.volume.modality
         except BoltzFormerError:
             return ""
 
-    def show_doubts(self) -> None:
-        """What speaks against what is typed, before it is run."""
-        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
-        self.doubt.setVisible(bool(self.doubt.text()))
-
-    # --- Qt ----------------------------------------------------------------------------------------------------
+    # --- Qt -----------------------------------------------------------------------------------------------------
 
     def _on_run(self, whole: bool) -> None:
         (self.all_slices if whole else self.this_slice).click()
@@ -245,70 +404,18 @@ class BoltzFormerDock(Form):
             QTimer.singleShot(0, self.bottom.leave)
         return super().event(event)
 
-    def _connect(self) -> None:
-        self.keys = Keys(self)
-        self.keys.add("a", self.keeper.accept)
-        self.keys.add("0", self.keeper.nothing)
-        self.keys.add("n", self.keeper.next_doubtful)
-        self.keys.add(",", lambda: self.bottom.step(-1))
-        self.keys.add(".", lambda: self.bottom.step(1))
-        ObjectsTool(self)
-        for button, do in (
-            (self.example, self.images.example),
-            (self.this_slice, lambda: self.running.start(only_this=True)),
-            (self.all_slices, lambda: self.running.start(only_this=False)),
-            (self.cancel, self.running.cancel),
-            (self.looks, self.bottom.open_looks),
-            (self.export, lambda: ask_and_export(self)),
-            (self.notice.report, lambda: ask_and_report(self)),
-            (self.revert, self.running.revert),
-            (self.accept, self.keeper.accept),
-            (self.accept_all, self.keeper.accept_all),
-            (self.next, self.keeper.next_doubtful),
-            (self.sure, lambda: how_sure.ask(self)),
-            (self.table, lambda: open_table(self)),
-            (self.case_list, lambda: open_list(self)),
-            (self.open, self.opening.ask),
-            (self.point, self.guide.point),
-            (self.unpoint, self.guide.remove_last),
-            (self.box, self.guide.box),
-            (self.use_layer, lambda: ask_and_use(self)),
-            (self.between, lambda: fill_between(self)),
-        ):
-            button.clicked.connect(lambda _=False, do=do: do())
-        self.prompt.run.connect(self._on_run)
-        self.results.itemClicked.connect(self._on_row)
-        self.image.currentIndexChanged.connect(lambda _: self.images.picked())
-        self.prompt.textChanged.connect(self.show_doubts)
-        self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
-        self.doubt.hide()
-        layers, dims = self.viewer.layers.events, self.viewer.dims.events
-        heard = [
-            (layers.inserted, self.images.show),
-            (layers.removed, self.images.show),
-            (layers.renamed, self.images.show),
-            (layers.removed, self._on_removed),
-            (dims.current_step, self._on_scroll),
-            (dims.order, self._on_plane),
-            (dims.ndisplay, self._on_plane),
-            (camera_of(self.viewer).events.zoom, self.rings.zoomed),
-            (self.viewer.layers.selection.events.active, self.bottom.moved_soon),
-        ]
-        for event, listener in heard:
-            event.connect(listener)
-        pools = self.background.pool, self.keeper.background.pool
-        self.destroyed.connect(partial(_leave, self.session, pools, heard, self.log))
+
+def _show_outer(widget: Any) -> None:
+    outer = widget.parentWidget()
+    if outer is not None:
+        outer.show()
+        outer.raise_()
 
 
-def _leave(
-    session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], log: Log, *_: object
-) -> None:
+def _leave(session: Session, desk: Desk, heard: list[tuple[Any, Any]], *_: object) -> None:
     """The dock is gone: end its engine and its threads, stop listening to the viewer."""
     session.close()
-    log.leave()
-    asking, keeping = pools
-    asking.shutdown(wait=False, cancel_futures=True)
-    keeping.shutdown(wait=True)  # what was accepted gets onto the disk
+    desk.leave()
     for event, listener in heard:
         with suppress(ValueError, RuntimeError):
             event.disconnect(listener)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QMessageBox,
 )
 
-from napari_boltzformer.host.mask import Track
+from boltzformer.desk.masks.track import Track
 from napari_boltzformer.widget import BoltzFormerDock
 
 DIST = "napari-boltzformer"
@@ -52,6 +52,17 @@ def type_lines(qtbot: Any, dock: BoltzFormerDock, *lines: str) -> None:
 
 def track_named(dock: BoltzFormerDock, name: str) -> Track:
     return next(track for track in dock.tracks() if track.name == name)
+
+
+def layer_of(track: Track) -> Any:
+    """The Labels layer of a mask."""
+    return track.surface.layer
+
+
+def rows_of(track: Track) -> Any:
+    """(slices, rows, columns): the layer's own voxels."""
+    data = track.surface.layer.data
+    return data[None] if data.ndim == 2 else data
 
 
 def answer_file_dialog(path: Path) -> None:

@@ -17,7 +17,6 @@ import boltzformer
 from boltzformer import Session, io
 from boltzformer.cli.cli import run
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.exporting import export_to
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -159,11 +158,11 @@ def test_masks_belong_to_their_image_and_prompt_whatever_the_layers_are_called(
     wait_until_done(qtbot, dock)
     assert len(masks(viewer)) == 2  # the renamed image keeps its mask
     first.name = "my lesion"
-    export_to(dock, tmp_path / "renamed.nrrd")
+    dock.desk.exporting.to(tmp_path / "renamed.nrrd")
     made_of = json.loads((tmp_path / "renamed.provenance.json").read_text("utf-8"))["masks"]
     assert [one["image"]["name"] for one in made_of["my lesion"]["runs"]] == ["small", "small"]
     dock.image.setCurrentText("phantom 4242")
-    (other,) = export_to(dock, tmp_path / "other.seg.nrrd")[:1]
+    (other,) = dock.desk.exporting.to(tmp_path / "other.seg.nrrd")[:1]
     assert list(io.read_labels(other).names.values()) == [BRIGHT]
 
 

@@ -10,11 +10,11 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.looks.following import OnScreen
 from boltzformer.desk.words import named
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.review import SliceReview
 from napari_boltzformer.host.stage import NapariStage
+from napari_boltzformer.looks_follow import OnScreen
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
 SLICES, LOOKS = "Slices", "How it looked"
@@ -38,7 +38,10 @@ class Bottom(QObject):
 
     def look_soon(self, event: Any = None) -> None:
         """A helper's layer is active only for a moment."""
-        QTimer.singleShot(0, self._desk.overview.look)
+        QTimer.singleShot(0, self._look)  # of a QObject: it is not called any more once the dock is gone
+
+    def _look(self) -> None:
+        self._desk.overview.look()
 
     def open_looks(self) -> None:
         """Brings the looks to light; where there are none, they say why."""

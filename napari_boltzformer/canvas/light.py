@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from boltzformer import LookTrace, SlicePlan
 from boltzformer.masks.pictures import CYAN, DIM, WHITE, border, on_slice, smooth_on_slice
+from napari_boltzformer.host.stage import LIGHT
 
 if TYPE_CHECKING:
     from napari.layers import Image
-
-LIGHT = "boltzformer light"
-"""Marks the layer in its metadata: it is no image of the user's."""
 
 
 def veil(

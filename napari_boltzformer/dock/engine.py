@@ -55,17 +55,19 @@ class EnginePanel(QWidget):
         wanted = {"device": self.device.currentData(), "threads": self.threads.value(), "cache_gb": self.cache.value()}
         if all(getattr(kept, name) == value for name, value in wanted.items()):
             return
-        if dock.running.runs:
-            dock.notice.say("The engine is at work: cancel the run or wait for its end, then change this again.")
+        if dock.desk.running.runs:
+            dock.desk.notice.say("The engine is at work: cancel the run or wait for its end, then change this again.")
             return
         for name, value in wanted.items():
             setattr(kept, name, value)
         kept.save()
-        dock.background.do(lambda: dock.session.use(**means_of(kept)), lambda _: dock.engine_line.ask())
+        dock.desk.work.do(lambda: dock.session.use(**means_of(kept)), lambda _: dock.engine_line.ask())
 
     def _free(self) -> None:
         dock = self._dock
-        dock.background.do(dock.session.free_memory, lambda _: dock.notice.say("The engine's memory is free again."))
+        dock.desk.work.do(
+            dock.session.free_memory, lambda _: dock.desk.notice.say("The engine's memory is free again.")
+        )
 
 
 def means_of(settings: Settings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_boltzformer.dock.notice import Notice
+from napari_boltzformer.dock.notice import NoticeView
 from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
@@ -39,7 +39,7 @@ class Form(QWidget):
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
         self.cancel, self.progress = QPushButton("Cancel"), Progress()
-        self.results, self.notice = Results(), Notice()
+        self.results, self.notice = Results(), NoticeView()
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
         self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")
         self.more = QToolButton()

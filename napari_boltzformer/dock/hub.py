@@ -65,19 +65,19 @@ class HubPanel(QWidget):
     def _forget(self) -> None:
         """Terms of another place are none of this one."""
         self._what = ""
-        self._dock.background.drop(TOPIC)
+        self._dock.desk.work.drop(TOPIC)
         for widget in (self.terms, self.card, self.get, self.stop, self.progress):
             widget.hide()
 
     def _ask(self) -> None:
         self._forget()
         what, session = self.place.text().strip(), self._dock.session
-        self._dock.notice.say(f"Asking the hub about {what}…")
-        self._dock.background.do(lambda: session.offer_model(what), self._show, topic=TOPIC)
+        self._dock.desk.notice.say(f"Asking the hub about {what}…")
+        self._dock.desk.work.do(lambda: session.offer_model(what), self._show, topic=TOPIC)
 
     def _show(self, offer: HubOffer) -> None:
         self._what = offer.what
-        self._dock.notice.say("")
+        self._dock.desk.notice.say("")
         self.terms.setText(sentence(offer))
         self.card.setPlainText(offer.card)
         self.card.setVisible(bool(offer.card))
@@ -95,15 +95,15 @@ class HubPanel(QWidget):
         self.stop.show()
         self.progress.setRange(0, 0)
         self.progress.show()
-        self._dock.notice.say(f"Downloading {what}…")
+        self._dock.desk.notice.say(f"Downloading {what}…")
         self._timer.start()
         heard = self._heard
-        self._dock.background.do(lambda: followed(session, what, stopped, heard), self._ended)
+        self._dock.desk.work.do(lambda: followed(session, what, stopped, heard), self._ended)
 
     def _stop(self) -> None:
         self._stopped.set()
         self.stop.hide()
-        self._dock.notice.say(f"Stopping the download of {self._what}…")
+        self._dock.desk.notice.say(f"Stopping the download of {self._what}…")
 
     def _show_state(self) -> None:
         if self._heard:
@@ -112,7 +112,7 @@ class HubPanel(QWidget):
             self.progress.setValue(now.done // KB)
             if now.converting:  # the download itself is over
                 self.stop.hide()
-                self._dock.notice.say(f"{now.what} is here; it is being checked and converted…")
+                self._dock.desk.notice.say(f"{now.what} is here; it is being checked and converted…")
 
     def _ended(self, last: HubState | str) -> None:
         self._timer.stop()
@@ -126,9 +126,9 @@ class HubPanel(QWidget):
             return
         self.get.show()
         if isinstance(last, HubState) and last.state == "stopped":
-            self._dock.notice.say(f"Stopped at {last.done / 1e6:.1f} MB; the next download goes on from there.")
+            self._dock.desk.notice.say(f"Stopped at {last.done / 1e6:.1f} MB; the next download goes on from there.")
         else:
-            self._dock.notice.fail(last if isinstance(last, str) else last.error)
+            self._dock.desk.notice.fail(last if isinstance(last, str) else last.error)
 
 
 def followed(session: Session, what: str, stopped: threading.Event, heard: deque[HubState]) -> HubState | str:

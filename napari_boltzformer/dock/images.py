@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
+from boltzformer.io.samples import Sample, sample
 from napari_boltzformer.host.hanging import hang
 from napari_boltzformer.host.stage import NapariStage, image_on, same
 
@@ -30,6 +31,18 @@ class Images:
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
         box.currentIndexChanged.connect(lambda _: self._on_picked())
+
+    def example(self, type_prompt: Callable[[str], None], then: Callable[[], None]) -> None:
+        """Opens the sample case at its finding, with its prompt typed; `then`, however that ended."""
+
+        def show(case: Sample) -> None:
+            then()
+            image = self._stage.open(case.volume)
+            self._stage.go(image, image.plan.canonical_index(case.index))
+            type_prompt(case.prompt)
+            self._desk.notice.say("The example is open: Ctrl+Enter looks at this slice.")
+
+        self._desk.work.do(sample, show, then)
 
     def show(self, event: Any = None) -> None:
         """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""

@@ -49,13 +49,13 @@ class ModelPanel(QWidget):
     def load(self, name: str) -> None:
         """From the next run on."""
         if name != self._dock.session.model:
-            self._dock.notice.say("Loading the model…")
-            self._dock.background.do(partial(self._dock.session.load_model, name), partial(self._loaded, name))
+            self._dock.desk.notice.say("Loading the model…")
+            self._dock.desk.work.do(partial(self._dock.session.load_model, name), partial(self._loaded, name))
 
     def _loaded(self, name: str, state: ModelState) -> None:
         self._dock.session.model = self._dock.settings.model = name
         self._dock.settings.save()
-        self._dock.notice.say(f"The model is loaded: {state.trained_on or 'it does not say what it was taught'}.")
+        self._dock.desk.notice.say(f"The model is loaded: {state.trained_on or 'it does not say what it was taught'}.")
         self._dock.engine_line.ask()
 
     def _on_file(self) -> None:
@@ -64,4 +64,4 @@ class ModelPanel(QWidget):
         )
         if path:
             session = self._dock.session
-            self._dock.background.do(partial(session.import_model, path), lambda state: self.load(state.name))
+            self._dock.desk.work.do(partial(session.import_model, path), lambda state: self.load(state.name))

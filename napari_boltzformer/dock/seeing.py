@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from boltzformer import BoltzFormerError, Volume, Window
+from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.image.intensity import PRESETS
 from boltzformer.masks.pictures import slice_picture
-from napari_boltzformer.host.layers import plan_of, volume_of
+from napari_boltzformer.host.stage import NapariImage
 
 if TYPE_CHECKING:
     from napari_boltzformer.widget import BoltzFormerDock
@@ -48,31 +48,31 @@ class Seeing(QWidget):
         self.choice.currentTextChanged.connect(self.show_picture)
         self.mine.clicked.connect(self._use_mine)
 
-    def window_of(self, image: Image, volume: Volume) -> Window | None:
+    def window_of(self, image: OpenImage) -> Window | None:
         """For a run; None leaves the choice to the engine's own rule, which is what 'auto' means."""
         how = self.choice.currentText()
         if how == AUTO:
             return None
-        return self._windows.get((image.unique_id, how)) or self._made(image, volume, how)
+        return self._windows.get((image.key, how)) or self._made(image, image.volume, how)
 
     def show_picture(self) -> None:
         """Of the slice on screen, once scrolling rests; only while somebody can see it."""
         self._soon.start()
 
     def _make_picture(self) -> None:
-        image = self._dock.chosen_image()
+        image = self._dock.stage.chosen()
         if image is None or not self.isVisible():
             return
         try:
-            volume, index, how = volume_of(image), self._dock.current_slice(), self.choice.currentText()
+            volume, index, how = image.volume, self._dock.current_slice(), self.choice.currentText()
         except BoltzFormerError:
             return  # running says why
 
         def made() -> tuple[NDArray[np.uint8], Window]:
-            window = self._windows.get((image.unique_id, how)) or self._made(image, volume, how)
+            window = self._windows.get((image.key, how)) or self._made(image, volume, how)
             return slice_picture(volume, plan_of(volume), window, index), window
 
-        self._dock.background.do(made, self._draw)
+        self._dock.desk.work.do(made, self._draw)
 
     def _draw(self, told: tuple[NDArray[np.uint8], Window]) -> None:
         picture, window = told
@@ -82,20 +82,20 @@ class Seeing(QWidget):
         self.picture.setToolTip(f"{window.kind}: {window.low:g} to {window.high:g}")
 
     def _use_mine(self) -> None:
-        image = self._dock.chosen_image()
+        image = self._dock.stage.chosen()
         if image is None:
             return
-        low, high = image.contrast_limits
-        self._windows[image.unique_id, MINE] = Window(float(low), float(high), "the viewer's contrast")
+        low, high = image.layer.contrast_limits
+        self._windows[image.key, MINE] = Window(float(low), float(high), "the viewer's contrast")
         if self.choice.findText(MINE) < 0:
             self.choice.addItem(MINE)
         self.choice.setCurrentText(MINE)
         self.show_picture()
 
-    def _made(self, image: Image, volume: Volume, how: str) -> Window:
+    def _made(self, image: NapariImage, volume: Volume, how: str) -> Window:
         if how == MINE:  # chosen for another image
-            low, high = image.contrast_limits
+            low, high = image.layer.contrast_limits
             return Window(float(low), float(high), "the viewer's contrast")
         window = Window.choose(how, volume.array, volume.modality)
-        self._windows[image.unique_id, how] = window
+        self._windows[image.key, how] = window
         return window

@@ -11,8 +11,9 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Prediction, Session, Volume
+from boltzformer.desk.image import plan_of
 from boltzformer.desk.models.knowledge import as_prompt
-from napari_boltzformer.host.layers import empty_labels, plan_of, row_on_screen, volume_of
+from napari_boltzformer.host.layers import empty_labels, row_on_screen, volume_of
 
 if TYPE_CHECKING:
     import napari

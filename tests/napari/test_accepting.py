@@ -7,9 +7,10 @@ from gui import DIST, until
 
 from boltzformer import Prompt
 from boltzformer.dataset import Dataset
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, DARK
 from boltzformer.types import SliceState
-from napari_boltzformer.host.mask import Track, new_track
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -17,7 +18,7 @@ def by_hand(dock: BoltzFormerDock, *names: str) -> list[Track]:
     """Empty masks of the chosen image, that no run was asked for."""
     image = dock.chosen_image()
     assert image is not None
-    tracks = [new_track(dock.viewer, image, Prompt(name)) for name in names]
+    tracks = [dock.desk.tracks.new(image_on(image), Prompt(name)) for name in names]
     for track in tracks:
         dock.running.adopt(track)
     return tracks

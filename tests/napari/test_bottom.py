@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QDockWidget
 
 import boltzformer
 from boltzformer import Prediction
+from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.masks.lanes import State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from napari_boltzformer.bottom.slice_bar import State
-from napari_boltzformer.canvas.light import LIGHT
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.stored_masks import how_made
+from napari_boltzformer.host.stage import LIGHT
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -47,30 +47,30 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     assert isinstance(review.parent(), QDockWidget)
     for number, name in enumerate((BRIGHT, DARK)):
         assert np.array_equal(track_named(dock, name).rows > 0, at(truth, number, 0.5, truth.gate))
-    found = [row for row in range(16) if bright.rows[row].any()]
+    found = [row for row in range(16) if rows_of(bright)[row].any()]
     assert [row for row in range(16) if review.bar.state(0, row) is State.FOUND] == found
     assert f"in {len(found)} of 16 slices" in review.totals.text()
     dock.jump(found[0])
     until(qtbot, lambda: "object" in dock.results.item(0).text())
 
     dock.session.close()  # from here on there is nobody to ask
-    bright.layer.data_setitem((np.array([found[0]] * 4), np.arange(4), np.arange(4)), 1)
+    layer_of(bright).data_setitem((np.array([found[0]] * 4), np.arange(4), np.arange(4)), 1)
     until(qtbot, lambda: "edited" in review.bar.words(found[0]))
-    painted = bright.rows[found[0]].copy()
+    painted = rows_of(bright)[found[0]].copy()
     with qtbot.waitSignal(review.reapplied):
         review.outline.setValue(95)
     strict = at(truth, 0, 0.95, truth.gate)
     assert not np.array_equal(strict, at(truth, 0, 0.5, truth.gate))
     rest = [row for row in range(16) if row != found[0]]
-    assert np.array_equal(bright.rows[rest] > 0, strict[rest])
-    assert np.array_equal(bright.rows[found[0]], painted)
+    assert np.array_equal(rows_of(bright)[rest] > 0, strict[rest])
+    assert np.array_equal(rows_of(bright)[found[0]], painted)
     assert not bright.proposals  # a threshold is no new answer
     with qtbot.waitSignal(review.reapplied):
         review.gate.setValue(99)
-    assert how_made(bright)["thresholds, as shown"] == {"existence": 0.99, "outline": 0.95}
+    assert frozen(bright).how_made()["thresholds, as shown"] == {"existence": 0.99, "outline": 0.95}
     with qtbot.waitSignal(review.reapplied):
         click(qtbot, review.reset)
-    assert np.array_equal(bright.rows[rest] > 0, at(truth, 0, 0.5, truth.gate)[rest])
+    assert np.array_equal(rows_of(bright)[rest] > 0, at(truth, 0, 0.5, truth.gate)[rest])
     QTest.mouseClick(review.bar, Qt.MouseButton.LeftButton, pos=review.bar.place(0, 9).toPoint())
     assert dock.row() == 9
 
@@ -86,7 +86,7 @@ def test_reverting_a_run_brings_back_the_answer_before_it(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    before, score, review = track.rows[here].copy(), track.scores[here], dock.bottom.review
+    before, score, review = rows_of(track)[here].copy(), track.scores[here], dock.bottom.review
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     assert len(track.scores) == 16
@@ -94,8 +94,8 @@ def test_reverting_a_run_brings_back_the_answer_before_it(
         review.gate.setValue(1)  # thresholds are no run: they make nothing else revertible
     click(qtbot, dock.revert)
     assert track.scores == {here: score}
-    assert np.array_equal(track.rows[here], before)
-    assert not np.delete(track.rows, here, axis=0).any()
+    assert np.array_equal(rows_of(track)[here], before)
+    assert not np.delete(rows_of(track), here, axis=0).any()
     states = [review.bar.state(0, row) for row in range(16)]
     assert [row for row, state in enumerate(states) if state is not State.UNKNOWN] == [here]
 
@@ -115,7 +115,7 @@ def test_the_looks_open_step_by_keys_and_are_no_image_of_the_users(
     looks = dock.bottom.looks
     until(qtbot, lambda: looks.headline.text().startswith("Look 1 saw "))
     (track,) = dock.tracks()
-    viewer.layers.selection.active = track.layer
+    viewer.layers.selection.active = layer_of(track)
     canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_Period)
     press(qtbot, viewer, Qt.Key.Key_Period)
@@ -125,7 +125,7 @@ def test_the_looks_open_step_by_keys_and_are_no_image_of_the_users(
     (light,) = [layer for layer in viewer.layers if LIGHT in layer.metadata]
     assert light.name == "look 2 of 9"
     assert [dock.image.itemData(n).unique_id for n in range(dock.image.count())] == [image.unique_id]
-    assert viewer.layers.selection.active.unique_id == track.layer.unique_id
+    assert viewer.layers.selection.active.unique_id == track.surface.layer.unique_id
     dock.jump(dock.row() - 1)
     until(qtbot, lambda: "has not looked at slice" in looks.headline.text())
     looks.parent().close()

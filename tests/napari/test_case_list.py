@@ -13,12 +13,11 @@ from qtpy.QtCore import Qt, QTimer
 
 from boltzformer import LabelMap, Prompt, Volume, io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.case_list import BUSY, CaseList
+from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, standing
 from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.types import Annotation, SliceState
-from napari_boltzformer.case_states import Listed, Standing, cases_in, in_turn, standing
-from napari_boltzformer.cases.case_list import BUSY, CaseList
-from napari_boltzformer.exporting import export_to
-from napari_boltzformer.host.mask import new_track
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow
@@ -85,13 +84,13 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert dock.message.text() == BUSY
     done(qtbot, dock)
     (track,) = dock.tracks()
-    track.layer.brush_size = 2
-    track.layer.paint((1, 5, 5), 1)
+    track.surface.layer.brush_size = 2
+    track.surface.layer.paint((1, 5, 5), 1)
     dock.jump(2)
     click(qtbot, dock.accept)
     until(qtbot, lambda: states(cases)[0] == "accepted 1 of 4 slices")
-    track.layer.paint((3, 30, 30), 1)  # the last stroke, a moment before
-    before, scores = track.rows.copy(), dict(track.scores)
+    track.surface.layer.paint((3, 30, 30), 1)  # the last stroke, a moment before
+    before, scores = rows_of(track).copy(), dict(track.scores)
 
     press_row(qtbot, cases, 1)
     until(qtbot, lambda: dock.image.currentText() == "b" and dock.message.text() == "b is open.")
@@ -109,7 +108,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     click(qtbot, cases.next)  # round, to the one that was left unfinished
     until(qtbot, lambda: dock.message.text() == "Restored." and dock.image.currentText() == "a")
     (back,) = dock.tracks()
-    assert np.array_equal(back.rows > 0, before > 0)
+    assert np.array_equal(rows_of(back) > 0, before > 0)
     assert back.scores == pytest.approx(scores, abs=1e-4)
     assert back.state(2) is SliceState.REVIEWED
     assert [row for row in range(4) if back.edited(row)] == [1, 3]
@@ -121,7 +120,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert "in 4 of 4" in dock.bottom.review.totals.text()
     click(qtbot, dock.all_slices)  # what the model had written it may write again; a person's stays
     done(qtbot, dock)
-    assert np.array_equal(back.rows > 0, before > 0)
+    assert np.array_equal(rows_of(back) > 0, before > 0)
 
     cases.show_folder(tmp_path / "kept")  # the same work, as the dataset that it is
     until(qtbot, lambda: sorted(states(cases)) == ["accepted 1 of 4 slices", "accepted 4 of 4 slices"])
@@ -230,7 +229,7 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
     until(qtbot, lambda: cases.table.rowCount() == 3)
     click(qtbot, cases.next)
     press_row(qtbot, cases, 2)
-    until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.background.busy)
+    until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.desk.work.busy)
     assert dock.image.currentText() == "c"
     assert cases.current == cases.cases[2]
 
@@ -254,7 +253,7 @@ def test_nothing_here_is_stored_before_the_next_case_takes_its_place(
 ) -> None:
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     cases, image = opened_from_list(qtbot, dock, folder, "a")
-    track = new_track(viewer, image, Prompt(BRIGHT))
+    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
     dock.running.adopt(track)
     dock.jump(2)
     dock.keeper.nothing()
@@ -300,26 +299,26 @@ def test_a_run_that_is_faster_than_the_look_for_yesterdays_work_loses_none_of_it
     yesterday = replace(empty, labels=replace(empty.labels, layers=labels), slices={})
     name = store.save_draft(yesterday)
     go_on = threading.Event()
-    dock.keeper.background.pool.submit(go_on.wait, 60)  # a slow disk
+    dock.keeper.work.pool.submit(go_on.wait, 60)  # a slow disk
     _, image = opened_from_list(qtbot, dock, folder, "a")
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
     today = dock.row()
-    track.layer.paint((today, 5, 5), 1)
+    track.surface.layer.paint((today, 5, 5), 1)
     for _ in range(3):
         dock.keeper.save(image)
     go_on.set()
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
     (track,) = dock.tracks()
-    assert track.rows[today, 5, 5]
-    assert np.count_nonzero(track.rows) > np.count_nonzero(track.rows[today])
+    assert rows_of(track)[today, 5, 5]
+    assert np.count_nonzero(rows_of(track)) > np.count_nonzero(rows_of(track)[today])
     last = store.draft(name)
     assert last is not None
     kept = last.annotation(empty.volume)
     assert kept.labels.mask(1)[3, 30:34, 30:34].all()
-    assert np.count_nonzero(kept.labels.mask(1)) == np.count_nonzero(track.rows)
+    assert np.count_nonzero(kept.labels.mask(1)) == np.count_nonzero(rows_of(track))
 
 
 def test_where_a_case_can_not_be_saved_it_stays_open(
@@ -355,5 +354,5 @@ def test_an_export_beside_its_image_is_no_case(qtbot: Any, viewer: Any, dock: Bo
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
-    export_to(dock, folder / "a-mask.nii.gz")
+    dock.desk.exporting.to(folder / "a-mask.nii.gz")
     assert [one.name for one in cases_in(folder)] == ["a", "b", "c"]

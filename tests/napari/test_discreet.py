@@ -10,10 +10,10 @@ import pytest
 from gui import until
 
 from boltzformer import io
+from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
-from napari_boltzformer.background import Background
-from napari_boltzformer.dock.notice import Notice
-from napari_boltzformer.trouble import Log, report_to
+from boltzformer.desk.trouble import Log, report_to
+from boltzformer.desk.work import Background
 
 
 def broken(path: Path) -> None:

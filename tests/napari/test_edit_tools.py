@@ -11,17 +11,16 @@ from qtpy.QtWidgets import QWidget
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
+from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.masks.between import interpolated
+from boltzformer.desk.masks.region import region_of
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.between import interpolated
-from napari_boltzformer.canvas.closer import region_of
 from napari_boltzformer.canvas.guide import BOX
 from napari_boltzformer.canvas.objects import voxel_under
-from napari_boltzformer.exporting import export_to
 from napari_boltzformer.host.hanging import camera_of
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.stored_masks import how_made
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow
@@ -82,16 +81,16 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
     assert "only in the box" in dock.message.text()
     assert "only in the box" in dock.results.item(0).text()
     assert "only in the box" in dock.bottom.review.totals.text()
-    assert len(track.scores) == len(track.rows)  # the box goes through all slices
+    assert len(track.scores) == len(rows_of(track))  # the box goes through all slices
     told = track.runs[-1]["region"]
     assert set(told) >= {"low_lps_mm", "high_lps_mm"}
-    assert track.rows[row, y, x]
-    outside = track.rows.copy()
+    assert rows_of(track)[row, y, x]
+    outside = rows_of(track).copy()
     outside[:, y - 27 : y + 28, x - 27 : x + 28] = 0
     assert not outside.any()
     job = dock.session.segment(small.volume, BRIGHT, region=track.how[row]["region"], slices=[row])
     prediction = job.result()
-    assert np.array_equal(prediction.labels().layers[0, row] > 0, track.rows[row] > 0)
+    assert np.array_equal(prediction.labels().layers[0, row] > 0, rows_of(track)[row] > 0)
 
     click(qtbot, dock.looks)  # they are of the box, too
     sheet = dock.bottom.looks.sheet
@@ -108,27 +107,27 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    before, score = track.rows.copy(), track.scores[row]
+    before, score = rows_of(track).copy(), track.scores[row]
     assert before[row, y, x]
     click(qtbot, dock.more)
     far = (2, 2), (14, 14)
     assert not before[row, 2:15, 2:15].any()
     click(qtbot, dock.closer.only_box)
     draw_box(viewer, dock, qtbot, *far)
-    assert np.array_equal(track.rows[row, 20:, 20:], before[row, 20:, 20:])
+    assert np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:])
     assert track.scores[row] >= score
     assert "1 closer in the box" in dock.results.item(0).text()
     assert "only in the box" not in dock.bottom.review.totals.text()
     dock.bottom.review.outline.setValue(99)  # holds for both answers
-    until(qtbot, lambda: track.rows[row].sum() < before[row].sum())
+    until(qtbot, lambda: rows_of(track)[row].sum() < before[row].sum())
     dock.bottom.review.reset.click()
-    until(qtbot, lambda: np.array_equal(track.rows[row, 20:, 20:], before[row, 20:, 20:]))
+    until(qtbot, lambda: np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:]))
     prediction = track.kept.prediction(track.prompt, dock.bottom._on_screen().plan)
-    assert len(prediction.slices) == len(track.rows)  # one plan for whole slices and boxes
+    assert len(prediction.slices) == len(rows_of(track))  # one plan for whole slices and boxes
     mask = prediction.plan.mask(next(one for one in prediction.slices if one.index == row).plane(0))
-    assert np.array_equal(mask, track.rows[row] > 0)
+    assert np.array_equal(mask, rows_of(track)[row] > 0)
     click(qtbot, dock.revert)
-    assert np.array_equal(track.rows, before)
+    assert np.array_equal(rows_of(track), before)
 
 
 # --- use layer ----------------------------------------------------------------------------------------------------
@@ -160,26 +159,26 @@ def test_a_mask_from_elsewhere_becomes_a_persons_own_work(
     assert "as your own work in 3 slices" in dock.message.text()
     (track,) = dock.tracks()
     assert track.name == BRIGHT
-    assert np.array_equal(track.rows > 0, theirs == 2)
+    assert np.array_equal(rows_of(track) > 0, theirs == 2)
     assert track.edited_rows() == [3, 4, 5]
     assert not layer.visible
     assert np.array_equal(layer.data, theirs)
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     assert "3 slices you edited stayed as painted" in dock.message.text()
-    found = sum(bool(track.kept.mark(row).voxels) for row in range(len(track.rows)))
+    found = sum(bool(track.kept.mark(row).voxels) for row in range(len(rows_of(track))))
     assert f"found '{BRIGHT}' in {found}. " in dock.message.text()  # the dashed ones count
-    assert found > sum(bool(track.kept.mark(row).voxels) for row in range(len(track.rows)) if row not in (3, 4, 5))
-    assert np.array_equal(track.rows[3:6] > 0, theirs[3:6] == 2)
-    assert how_made(track)["began from"] == "from a colleague"
-    assert export_to(dock, tmp_path / "mask.nii.gz")
+    assert found > sum(bool(track.kept.mark(row).voxels) for row in range(len(rows_of(track))) if row not in (3, 4, 5))
+    assert np.array_equal(rows_of(track)[3:6] > 0, theirs[3:6] == 2)
+    assert frozen(track).how_made()["began from"] == "from a colleague"
+    assert dock.desk.exporting.to(tmp_path / "mask.nii.gz")
 
-    before = track.rows.copy()
+    before = rows_of(track).copy()
     answer_choice("from a colleague")
     click(qtbot, dock.use_layer)
-    assert np.array_equal(track.rows > 0, theirs > 0)
-    track.layer.undo()
-    assert np.array_equal(track.rows, before)  # one step
+    assert np.array_equal(rows_of(track) > 0, theirs > 0)
+    track.surface.layer.undo()
+    assert np.array_equal(rows_of(track), before)  # one step
 
 
 def test_a_mask_stored_in_another_order_is_recognised_by_its_place(
@@ -201,7 +200,7 @@ def test_a_mask_stored_in_another_order_is_recognised_by_its_place(
     answer_choice("mask")
     click(qtbot, dock.use_layer)
     track = track_named(dock, DARK)
-    assert np.array_equal(np.argwhere(track.rows), np.argwhere(array))
+    assert np.array_equal(np.argwhere(rows_of(track)), np.argwhere(array))
 
     values = viewer.add_image(volume.array.astype(np.int16) + 300, name="no mask", scale=image.scale)
     dock.image.setCurrentIndex(dock.image.findText(image.name))
@@ -227,8 +226,8 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
 ) -> None:
     image = opened(viewer, small.volume)
     track = asked(qtbot, dock)
-    layer = track.layer
-    two = np.zeros(track.rows.shape, bool)
+    layer = layer_of(track)
+    two = np.zeros(rows_of(track).shape, bool)
     two[2:7, 30:40, 30:40], two[5:9, 50:60, 20:30], two[12, 5:8, 5:8] = True, True, True
     track.restore(two, ())
     layer.refresh()
@@ -241,7 +240,7 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     view.setFocus()
 
     def click_holding_d(where: QPoint, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
-        dock.notice.say("")
+        dock.desk.notice.say("")
         qtbot.keyPress(view, Qt.Key.Key_D)
         assert str(layer.mode) == "pan_zoom"
         qtbot.mouseMove(view, where)
@@ -252,24 +251,24 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
 
     click_holding_d(place_on_canvas(viewer, image, (5, 20, 60)))
     assert dock.message.text().startswith("There is no object of 'bright blob' under the mouse")
-    assert np.array_equal(track.rows > 0, two)
+    assert np.array_equal(rows_of(track) > 0, two)
 
     click_holding_d(spot)
     assert dock.message.text().startswith("Deleted 1 object of 'bright blob' in 5 slices.")
     less = two.copy()
     less[2:7, 30:40, 30:40] = False
-    assert np.array_equal(track.rows > 0, less)
+    assert np.array_equal(rows_of(track) > 0, less)
     press(qtbot, viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert np.array_equal(track.rows > 0, two)  # one step
+    assert np.array_equal(rows_of(track) > 0, two)  # one step
 
     click_holding_d(spot, Qt.KeyboardModifier.ShiftModifier)
     assert dock.message.text().startswith("Deleted 2 objects of 'bright blob' in 5 slices.")
-    assert np.array_equal(track.rows > 0, two & ~less)
+    assert np.array_equal(rows_of(track) > 0, two & ~less)
     click_holding_d(spot, Qt.KeyboardModifier.ShiftModifier)
     assert dock.message.text() == "'bright blob' has no other object."
     assert set(range(5, 9)) | {12} <= track.touched
     layer.undo()
-    assert np.array_equal(track.rows > 0, two)
+    assert np.array_equal(rows_of(track) > 0, two)
 
 
 def test_d_whose_release_another_window_got_deletes_nothing_later(
@@ -277,7 +276,7 @@ def test_d_whose_release_another_window_got_deletes_nothing_later(
 ) -> None:
     image = opened(viewer, small.volume)
     track = asked(qtbot, dock)
-    layer, one = track.layer, np.zeros(track.rows.shape, bool)
+    layer, one = layer_of(track), np.zeros(rows_of(track).shape, bool)
     one[5, 30:40, 30:40] = True
     track.restore(one, ())
     viewer.reset_view()
@@ -306,14 +305,14 @@ def test_d_whose_release_another_window_got_deletes_nothing_later(
 
     viewer.layers.selection.active = image
     layer.visible = False
-    dock.notice.say("")
+    dock.desk.notice.say("")
     qtbot.keyPress(view, Qt.Key.Key_D)
     qtbot.mouseMove(view, spot)
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=spot)
     until(qtbot, lambda: bool(dock.message.text()))
     qtbot.keyRelease(view, Qt.Key.Key_D)
     assert dock.message.text() == "'bright blob' is hidden, so nothing of it is deleted: show it first."
-    assert np.array_equal(track.rows > 0, one)
+    assert np.array_equal(rows_of(track) > 0, one)
 
 
 def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
@@ -321,7 +320,7 @@ def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
 ) -> None:
     opened(viewer, small.volume)
     track = asked(qtbot, dock)
-    two = np.zeros(track.rows.shape, bool)
+    two = np.zeros(rows_of(track).shape, bool)
     two[3, 30:40, 30:40], two[9, 30:50, 30:50] = True, True
     track.restore(two, ())
 
@@ -330,7 +329,7 @@ def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
         view_direction = np.array([1.0, 0.0, 0.0])
 
         def __init__(self, *voxel: float) -> None:
-            self.position = np.array(track.layer.data_to_world(voxel))
+            self.position = np.array(track.surface.layer.data_to_world(voxel))
 
     viewer.dims.ndisplay = 3
     assert voxel_under(track, Event(-5, 35, 35)) == (3, 35, 35)
@@ -358,9 +357,9 @@ def test_fill_between_adds_what_lies_between_two_painted_slices(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    track.change(dock.row(), np.zeros(track.rows.shape[1:], bool))
+    track.change(dock.row(), np.zeros(rows_of(track).shape[1:], bool))
     first, last = (2, 6) if dock.row() not in range(2, 7) else (9, 13)
-    layer = track.layer
+    layer = layer_of(track)
     layer.brush_size = 9
     layer.paint((first, 30, 30), 1)
     dock.jump(first)
@@ -368,7 +367,7 @@ def test_fill_between_adds_what_lies_between_two_painted_slices(
     assert dock.message.text().startswith("There is nothing to fill between: paint 'bright blob' on two slices")
     layer.brush_size = 15
     layer.paint((last, 34, 30), 1)
-    before = track.rows.copy()
+    before = rows_of(track).copy()
     dock.jump(last)
     click(qtbot, dock.between)
     middle = (first + last) // 2
@@ -376,14 +375,14 @@ def test_fill_between_adds_what_lies_between_two_painted_slices(
         f"Filled 'bright blob' in slices {first + 1} to {last - 1}, between {first} and {last}; nothing was taken away "
         "there. One Ctrl+Z takes it back."
     )
-    assert track.rows[first].sum() < track.rows[middle].sum() < track.rows[last].sum()
+    assert rows_of(track)[first].sum() < rows_of(track)[middle].sum() < rows_of(track)[last].sum()
     assert set(range(first, last + 1)) <= set(track.edited_rows())
-    assert np.array_equal(track.rows[[first, last]], before[[first, last]])
-    assert np.argwhere(track.rows[middle]).mean(0).tolist() == [32, 30]
+    assert np.array_equal(rows_of(track)[[first, last]], before[[first, last]])
+    assert np.argwhere(rows_of(track)[middle]).mean(0).tolist() == [32, 30]
     click(qtbot, dock.between)
     assert dock.message.text().startswith("There is nothing to fill between")
     layer.undo()
-    assert np.array_equal(track.rows, before)
+    assert np.array_equal(rows_of(track), before)
 
 
 def test_what_a_person_said_of_a_slice_between_stays(
@@ -392,19 +391,19 @@ def test_what_a_person_said_of_a_slice_between_stays(
     opened(viewer, small.volume)
     track = asked(qtbot, dock)
     first, last = 4, 8
-    track.put(6, disc(track.rows.shape[1:], 60, 60, 2))  # the model's: it stays beside what is filled
+    track.put(6, disc(rows_of(track).shape[1:], 60, 60, 2))  # the model's: it stays beside what is filled
     for row in (first, last):
-        track.change(row, disc(track.rows.shape[1:], 30, 30, 5))
-    track.put(7, np.zeros(track.rows.shape[1:], bool))
+        track.change(row, disc(rows_of(track).shape[1:], 30, 30, 5))
+    track.put(7, np.zeros(rows_of(track).shape[1:], bool))
     track.say(7, SliceState.EMPTY)
     dock.jump(6)
     click(qtbot, dock.more)
     click(qtbot, dock.between)
     assert "1 slice between stayed untouched." in dock.message.text()
-    assert not track.rows[7].any()
-    assert track.rows[6, 60, 60]
-    assert track.rows[6, 30, 30]
-    assert track.rows[5, 30, 30]
+    assert not rows_of(track)[7].any()
+    assert rows_of(track)[6, 60, 60]
+    assert rows_of(track)[6, 30, 30]
+    assert rows_of(track)[5, 30, 30]
 
 
 def test_shapes_on_the_way_have_the_size_and_place_of_the_way() -> None:

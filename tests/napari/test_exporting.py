@@ -12,16 +12,17 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from boltzformer import Grid, Prompt, Volume, io
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import Phantom
+from napari_boltzformer.dock.starting_from import lies_on, offers
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.mask import Track, new_track, same
-from napari_boltzformer.starting_from import lies_on, offers
+from napari_boltzformer.host.stage import image_on, same
 from napari_boltzformer.widget import BoltzFormerDock
 
 
 def painted(viewer: Any, image: Any, name: str, columns: slice) -> Track:
-    track = new_track(viewer, image, Prompt(name))
-    mask = np.zeros(track.rows.shape, bool)
+    track = dock.desk.tracks.new(image_on(image), Prompt(name))
+    mask = np.zeros(rows_of(track).shape, bool)
     mask[2:5, 10:20, columns] = True
     track.restore(mask, ())
     return track
@@ -41,7 +42,7 @@ def export(qtbot: Any, dock: BoltzFormerDock, path: Path, *, replace: bool = Fal
     if replace:  # Qt's own question
         QTimer.singleShot(100, yes)
     click(qtbot, dock.export)
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
     return str(dock.message.text())
 
 
@@ -116,7 +117,7 @@ def test_exported_masks_come_back_as_masks_of_their_image(
         assert [type(layer).__name__ for layer in back] == ["Labels", "Labels"]
         for layer, track in zip(back, tracks, strict=True):
             assert layer.name.split(" [")[0] == track.name
-            assert np.array_equal(np.asarray(layer.data) > 0, track.rows > 0)
+            assert np.array_equal(np.asarray(layer.data) > 0, rows_of(track) > 0)
             assert lies_on(layer, image)
         assert dock.chosen_image() is image
     before = len(viewer.layers)

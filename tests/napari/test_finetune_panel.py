@@ -82,7 +82,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     found = [5, 6, 7]
     for number, row in enumerate(found, 1):
         dock.jump(row)
-        track.layer.paint((row, 5, 5), 1)
+        track.surface.layer.paint((row, 5, 5), 1)
         click(qtbot, dock.accept)
         until(qtbot, lambda number=number: f"Kept as revision {number}" in dock.message.text())
     until(qtbot, lambda: panel.holds.text().startswith("3 accepted slices of 1 patient: 10 slices and 3 patients"))
@@ -113,7 +113,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     until(qtbot, lambda: dock.session.model == "mine")
     assert panel.prompt.currentText() == BRIGHT
     dock.jump(found[1])
-    track.layer.visible = False
+    track.surface.layer.visible = False
     click(qtbot, panel.compare)
     until(qtbot, lambda: panel.toggle.isEnabled())
     assert f"Slice {found[1]}, '{BRIGHT}', seed 3: " in panel.compared.text()

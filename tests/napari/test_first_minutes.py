@@ -93,7 +93,7 @@ def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_t
     assert viewer.layers.selection.active.unique_id == track_named(dock, BRIGHT).layer.unique_id
     click(qtbot, dock.more)
     click(qtbot, dock.revert)
-    assert not any(track.rows.any() for track in dock.tracks())
+    assert not any(rows_of(track).any() for track in dock.tracks())
     assert "Took the last run back" in dock.message.text()
 
 
@@ -103,14 +103,14 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    before = track.rows.copy()
-    viewer.layers.remove(track.layer)
+    before = rows_of(track).copy()
+    viewer.layers.remove(layer_of(track))
     assert dock.message.text() == "'bright blob' was removed. Result kept."
     assert dock.notice.action.text() == "Restore"
     click(qtbot, dock.notice.action)
     (back,) = dock.tracks()
     assert back is track
-    assert np.array_equal(back.rows, before)
+    assert np.array_equal(rows_of(back), before)
 
 
 def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(

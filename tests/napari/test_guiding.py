@@ -7,10 +7,11 @@ import pytest
 from gui import canvas, click, done, press, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
+from boltzformer.desk.masks.region import stored_voxel
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.proposals import NAME, dashes
-from napari_boltzformer.host.layers import image_layer, stored_voxel
+from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer
@@ -70,35 +71,35 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     done(qtbot, dock)
     (track,) = dock.tracks()
     row = dock.row()
-    answer = track.rows[row].copy()
+    answer = rows_of(track)[row].copy()
     assert answer.any()
-    track.layer.paint((row, 2, 2), 1)
-    edited = track.rows[row].copy()
+    track.surface.layer.paint((row, 2, 2), 1)
+    edited = rows_of(track)[row].copy()
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
-    assert np.array_equal(track.rows[row], edited)
+    assert np.array_equal(rows_of(track)[row], edited)
     until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
-    viewer.layers.selection.active = track.layer
+    viewer.layers.selection.active = layer_of(track)
     canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_Return)
-    assert np.array_equal(track.rows[row], answer)
+    assert np.array_equal(rows_of(track)[row], answer)
     assert NAME not in [layer.name for layer in viewer.layers]
-    track.layer.undo()
-    assert np.array_equal(track.rows[row], edited)  # taking was one step
+    track.surface.layer.undo()
+    assert np.array_equal(rows_of(track)[row], edited)  # taking was one step
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
-    viewer.layers.selection.active = track.layer
+    viewer.layers.selection.active = layer_of(track)
     viewer.dims.order = (1, 0, 2)  # another plane shows nothing of it: nobody takes what can't be seen
     until(qtbot, lambda: NAME not in [layer.name for layer in viewer.layers])
     press(qtbot, viewer, Qt.Key.Key_Return)
-    assert np.array_equal(track.rows[row], edited)
+    assert np.array_equal(rows_of(track)[row], edited)
     viewer.dims.order = (0, 1, 2)
     until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
-    viewer.layers.selection.active = track.layer
+    viewer.layers.selection.active = layer_of(track)
     press(qtbot, viewer, Qt.Key.Key_Escape)
     assert NAME not in [layer.name for layer in viewer.layers]
-    assert np.array_equal(track.rows[row], edited)
+    assert np.array_equal(rows_of(track)[row], edited)
     assert not track.proposals
 
 

@@ -11,13 +11,14 @@ from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
+from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.desk.masks.region import stored_voxel
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
 from napari_boltzformer.host.hanging import camera_of, sides
-from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer, stored_voxel, volume_of
-from napari_boltzformer.host.mask import Track
-from napari_boltzformer.stored_masks import Snapshot
+from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer, volume_of
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -36,7 +37,7 @@ def test_masks_of_all_48_storage_orders_are_written_voxel_exact(tmp_path: Path) 
         layer = Labels(seen, **about, metadata={"boltzformer": facts_of(volume)})
         track = Track(layer, image, Prompt("lesion"), "#000000")
         view = place.canonical(volume.slice_axis)
-        track.rows[...] = view.apply(mask)
+        rows_of(track)[...] = view.apply(mask)
         labels = Snapshot.of(image, [track]).labels()
         assert np.array_equal(labels.layers[0] > 0, mask)
         (path, *_) = write_labels(str(tmp_path / f"{number}.nii.gz"), [layer.as_layer_data_tuple()])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from gui import click, done, type_lines
 
+from boltzformer.desk.masks.doubting import Doubt, after, within_reach
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.doubting import Doubt, after, within_reach
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -34,9 +34,9 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
         r"under More asks 4 seeds\)\.",
         dock.message.text(),
     )
-    track.layer.paint((3, 5, 5), 1)
-    track.layer.paint((3, 5, 5), 0)
-    before, scores, runs = track.rows.copy(), dict(track.scores), len(track.runs)
+    track.surface.layer.paint((3, 5, 5), 1)
+    track.surface.layer.paint((3, 5, 5), 0)
+    before, scores, runs = rows_of(track).copy(), dict(track.scores), len(track.runs)
 
     dock.progress.valueChanged.connect(lambda value: value == 2 and click(qtbot, dock.cancel))
     click(qtbot, dock.sure)
@@ -54,7 +54,7 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
     )
     assert said is not None
     assert sorted(track.spread) == list(range(16))
-    assert np.array_equal(track.rows, before)
+    assert np.array_equal(rows_of(track), before)
     assert (dict(track.scores), len(track.runs)) == (scores, runs)
 
     track.say(int(said[1]), SliceState.REVIEWED)

@@ -14,10 +14,11 @@ from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, Session, Volume
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.mask import new_track
-from napari_boltzformer.keeping import autosaves, ranges
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer
@@ -39,9 +40,9 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     folder = tmp_path / "kept"
     folder.mkdir()
     on_the_canvas(viewer, dock)
-    found = next(row for row in range(16) if track.rows[row].any())
+    found = next(row for row in range(16) if rows_of(track)[row].any())
     dock.jump(found)
-    track.layer.paint((found, 0, 0), 1)
+    track.surface.layer.paint((found, 0, 0), 1)
     assert track.edited(found)
     answer_file_dialog(folder)
     press(qtbot, viewer, Qt.Key.Key_A)
@@ -50,13 +51,13 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
 
     empty = next(row for row in range(16) if row != found)
     dock.jump(empty)
-    before = track.rows[empty].copy()
+    before = rows_of(track)[empty].copy()
     press(qtbot, viewer, Qt.Key.Key_0)
-    assert not track.rows[empty].any()
+    assert not rows_of(track)[empty].any()
     assert track.state(empty) is SliceState.EMPTY
     assert dock.notice.action.text() == "Undo"
     click(qtbot, dock.notice.action)
-    assert np.array_equal(track.rows[empty], before)
+    assert np.array_equal(rows_of(track)[empty], before)
     assert track.state(empty) is SliceState.UNSEEN
     press(qtbot, viewer, Qt.Key.Key_0)
     dock.keeper.autosave()
@@ -64,18 +65,18 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
 
     (case,) = Dataset(folder).cases()
     assert case.id.startswith("case-")
-    stored = [track.rows.shape[0] - 1 - row if _flipped(dock) else row for row in (found, empty)]
+    stored = [rows_of(track).shape[0] - 1 - row if _flipped(dock) else row for row in (found, empty)]
     assert case.states[BRIGHT][stored[0]] is SliceState.REVIEWED
     assert case.states[BRIGHT][stored[1]] is SliceState.EMPTY
     assert sum(state is not SliceState.UNSEEN for state in case.states[BRIGHT]) == 2
     view = small.volume.grid.canonical(small.volume.slice_axis)
-    assert np.array_equal(view.apply(case.mask(BRIGHT))[found], track.rows[found] > 0)
+    assert np.array_equal(view.apply(case.mask(BRIGHT))[found], rows_of(track)[found] > 0)
     assert case.revisions[0].changes[BRIGHT]["added"] >= 1
     assert case.revisions[0].model_sha256
     text = "".join(path.read_text("utf-8") for path in folder.rglob("*.json") if "private" not in path.parts)
     assert "small" not in text  # the image's name
 
-    track.layer.paint((found, 0, 1), 1)
+    track.surface.layer.paint((found, 0, 1), 1)
     assert track.state(found) is SliceState.UNSEEN  # a change takes the word back
 
     click(qtbot, dock.more)
@@ -96,10 +97,10 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    track.layer.paint((3, 40, 40), 1)
-    before = track.rows.copy()
+    track.surface.layer.paint((3, 40, 40), 1)
+    before = rows_of(track).copy()
     until(qtbot, lambda: (Path(dock.settings.folder) if dock.settings.folder else _autosaves()).is_dir())
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
     viewer.layers.clear()  # as if all were gone
     again = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
     qtbot.addWidget(again)
@@ -109,17 +110,17 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     again.notice.action.click()
     (back,) = again.tracks()
     assert back.name == BRIGHT
-    assert np.array_equal(back.rows > 0, before > 0)
+    assert np.array_equal(rows_of(back) > 0, before > 0)
     assert again.prompt.texts() == [BRIGHT]
     assert back.belongs_to_a_person(3)
-    until(qtbot, lambda: back.layer.unique_id in again.running.objects)
+    until(qtbot, lambda: layer_of(back).unique_id in again.running.objects)
     again.jump(5)
     again.looks.click()
     headline = again.bottom.looks.headline
     until(qtbot, lambda: "How it looked at slice 5 on an earlier day is not kept" in headline.text())
     again.bottom.review.gate.setValue(99)
     assert "16 slices of an earlier day stay as they were" in again.bottom.review.totals.text()
-    assert np.array_equal(back.rows > 0, before > 0)
+    assert np.array_equal(rows_of(back) > 0, before > 0)
     again.session.close()
 
 
@@ -129,9 +130,9 @@ def test_an_image_removed_during_a_run_keeps_the_masks_that_the_run_did_not_ask_
 ) -> None:
     viewer.open(str(made_file), plugin=DIST)
     image = dock.chosen_image()
-    by_hand = new_track(viewer, image, Prompt(BRIGHT))
+    by_hand = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
     dock.running.adopt(by_hand)
-    by_hand.layer.paint((3, 40, 40), 1)
+    layer_of(by_hand).paint((3, 40, 40), 1)
     type_lines(qtbot, dock, DARK)
     click(qtbot, dock.all_slices)
     until(qtbot, lambda: len(dock.tracks()) == 2 and len(track_named(dock, DARK).scores) > 0)
@@ -153,12 +154,12 @@ def test_the_last_strokes_are_kept_when_the_window_closes(
     track = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
     dock.running.adopt(track)
     idle(qtbot, dock)
-    dock.keeper.background.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
-    track.layer.paint((3, 40, 40), 1)
-    pool = dock.keeper.background.pool
+    dock.keeper.work.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
+    track.surface.layer.paint((3, 40, 40), 1)
+    pool = dock.keeper.work.pool
     viewer.close()
     pool.shutdown(wait=True)
-    assert drafted(small.volume)[BRIGHT].sum() == np.count_nonzero(track.rows)
+    assert drafted(small.volume)[BRIGHT].sum() == np.count_nonzero(rows_of(track))
 
 
 def test_saving_one_image_does_not_make_another_saved(
@@ -171,7 +172,7 @@ def test_saving_one_image_does_not_make_another_saved(
         dock.running.adopt(tracks[-1])
     idle(qtbot, dock)
     for track in tracks:
-        track.layer.paint((3, 40, 40), 1)
+        track.surface.layer.paint((3, 40, 40), 1)
     dock.image.setCurrentIndex(0)
     dock.keeper.save(dock.chosen_image())
     idle(qtbot, dock)
@@ -186,26 +187,26 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
     before = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
-    before.layer.paint((3, 40, 40), 1)
+    layer_of(before).paint((3, 40, 40), 1)
     idle(qtbot, dock)
     dock.keeper.save(dock.chosen_image())
     idle(qtbot, dock)
     viewer.layers.clear()
 
     go_on = threading.Event()
-    dock.keeper.background.pool.submit(go_on.wait, 60)  # a slow disk
+    dock.keeper.work.pool.submit(go_on.wait, 60)  # a slow disk
     viewer.open(str(small_file), plugin=DIST)
     today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
-    today.layer.paint((9, 40, 40), 1)
+    layer_of(today).paint((9, 40, 40), 1)
     go_on.set()
     until(qtbot, lambda: "There is work of 20" in dock.message.text())
-    dock.notice.say("Looked in 1 slice.")  # something else is told
+    dock.desk.notice.say("Looked in 1 slice.")  # something else is told
     dock.keeper.autosave()
     assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
     click(qtbot, dock.notice.action)
-    assert [track.layer for track in dock.tracks()] == [today.layer]
-    assert np.array_equal(today.rows[3], before.rows[3])
-    assert today.rows[9].any()
+    assert [layer_of(track) for track in dock.tracks()] == [layer_of(today)]
+    assert np.array_equal(rows_of(today)[3], rows_of(before)[3])
+    assert rows_of(today)[9].any()
 
 
 def test_slices_are_named_in_ranges() -> None:
@@ -227,7 +228,7 @@ def drafted(volume: Volume) -> dict[str, Any]:
 
 
 def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
 
 
 def _flipped(dock: BoltzFormerDock) -> bool:

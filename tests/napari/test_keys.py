@@ -44,7 +44,7 @@ def test_keys_are_on_our_masks_and_their_image_only(
     done(qtbot, dock)
     (track,) = dock.tracks()
     assert not foreign.keymap
-    assert len(image.keymap) == len(track.layer.keymap) == len(dock.keys.used)
+    assert len(image.keymap) == len(track.surface.layer.keymap) == len(dock.keys.used)
 
 
 def test_holding_h_shows_the_image_alone(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
@@ -56,9 +56,9 @@ def test_holding_h_shows_the_image_alone(qtbot: Any, viewer: Any, dock: BoltzFor
     (track,) = dock.tracks()
     canvas(viewer).setFocus()
     qtbot.keyPress(canvas(viewer), Qt.Key.Key_H)
-    assert not track.layer.visible
+    assert not track.surface.layer.visible
     qtbot.keyRelease(canvas(viewer), Qt.Key.Key_H)
-    assert track.layer.visible
+    assert track.surface.layer.visible
     press(qtbot, viewer, Qt.Key.Key_N)
     assert "Slice" in dock.message.text() or "No slice" in dock.message.text()
 
@@ -72,9 +72,9 @@ def test_above_four_prompts_only_the_chosen_one_is_shown(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     tracks = dock.tracks()
-    assert [track.layer.visible for track in tracks] == [False] * 4 + [True]
+    assert [track.surface.layer.visible for track in tracks] == [False] * 4 + [True]
     assert len({track.colour for track in tracks}) == 5
-    assert all(track.layer.opacity == 0.35 for track in tracks)
+    assert all(track.surface.layer.opacity == 0.35 for track in tracks)
     where = dock.results.visualItemRect(dock.results.item(1)).center()
     qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=where)
-    assert [track.layer.visible for track in tracks] == [False, True, False, False, False]
+    assert [track.surface.layer.visible for track in tracks] == [False, True, False, False, False]

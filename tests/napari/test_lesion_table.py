@@ -9,14 +9,14 @@ from gui import answer_file_dialog, click, done, type_lines, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
+from boltzformer.desk.masks.objects import small_objects
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
 from napari_boltzformer.bottom.lesion_table import _texts, lesions_of
-from napari_boltzformer.canvas.rings import NAME, small_objects
-from napari_boltzformer.exporting import export_to
+from napari_boltzformer.canvas.rings import NAME
 from napari_boltzformer.host.hanging import camera_of
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.mask import new_track
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -42,17 +42,17 @@ def test_objects_are_listed_found_again_and_left_out(
     table, lesions = dock.lesions.table, dock.lesions.lesions
     assert table.rowCount() == len(lesions) == 3
     for one in lesions:
-        track = next(track for track in dock.tracks() if track.layer.unique_id == one.layer)
-        assert track.rows[one.voxel]
+        track = next(track for track in dock.tracks() if track.surface.layer.unique_id == one.layer)
+        assert rows_of(track)[one.voxel]
     assert [one.finding.name for one in lesions] == [BRIGHT, BRIGHT, DARK]
     dock.jump(0)
     cell(qtbot, table, 1, 1)
     assert dock.row() == lesions[1].voxel[0]
-    whole = export_to(dock, tmp_path / "whole.seg.nrrd")[0]
+    whole = dock.desk.exporting.to(tmp_path / "whole.seg.nrrd")[0]
     cell(qtbot, table, 1, 0)
     assert "2 objects" in dock.lesions.total.text()
     assert "1 left out of export" in dock.lesions.total.text()
-    part = export_to(dock, tmp_path / "part.seg.nrrd")[0]
+    part = dock.desk.exporting.to(tmp_path / "part.seg.nrrd")[0]
     before, after = (io.read_labels(path) for path in (whole, part))
     gone = before.layers.astype(bool) & ~after.layers.astype(bool)
     assert int(gone.sum()) == lesions[1].finding.voxels
@@ -69,7 +69,7 @@ def test_objects_are_listed_found_again_and_left_out(
     click(qtbot, dock.lesions.csv)
     assert "could not be written" in dock.message.text()
     assert not dock.lesions.old.isVisible()
-    track.layer.paint((2, 3, 3), 1)
+    track.surface.layer.paint((2, 3, 3), 1)
     assert dock.lesions.old.text() == "The masks have changed since: Measure again."
     assert dock.lesions.old.isVisible()
     click(qtbot, dock.lesions.again)
@@ -91,9 +91,9 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     done(qtbot, dock)
     (track,) = dock.tracks()
     row = dock.row()
-    track.rows[row] = 0
-    track.layer.brush_size = 1
-    track.layer.paint((row, 5, 6), 1)
+    rows_of(track)[row] = 0
+    track.surface.layer.brush_size = 1
+    track.surface.layer.paint((row, 5, 6), 1)
     dock.show_results()
     rings = viewer.layers[NAME]
     assert rings.data.tolist() == [[row, 5, 6]]
@@ -101,12 +101,12 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
         camera_of(viewer).zoom = zoom
         assert np.allclose(rings.size * rings.scale[-1] * zoom, 24)
         assert np.allclose(rings.border_width * rings.scale[-1] * zoom, 2)
-    track.layer.brush_size = 9
-    track.layer.paint((row, 5, 6), 1)
+    track.surface.layer.brush_size = 9
+    track.surface.layer.paint((row, 5, 6), 1)
     dock.show_results()
     assert len(rings.data) == 0
     assert small_objects(track, row) == []
-    assert np.count_nonzero(track.rows[row]) > 8
+    assert np.count_nonzero(rows_of(track)[row]) > 8
 
 
 def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_painted(
@@ -114,8 +114,8 @@ def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_pai
 ) -> None:
     data, options, _ = image_layer(made.volume)
     image = viewer.add_image(data, **options)
-    track = new_track(viewer, image, Prompt(BRIGHT))
-    yesterday = np.zeros(track.rows.shape, bool)
+    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
+    yesterday = np.zeros(rows_of(track).shape, bool)
     yesterday[2:4, 5:9, 5:9], yesterday[8, 5:9, 5:9] = True, True
     track.restore(yesterday, ())
     track.recall({2: 0.7, 3: 0.9}, (), 0.5)

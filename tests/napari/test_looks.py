@@ -18,8 +18,9 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
 from napari_boltzformer.bottom.looks_view import PAGE, SHARP, LooksView
-from napari_boltzformer.canvas.light import LIGHT, CanvasLight, veil
+from napari_boltzformer.canvas.light import CanvasLight, veil
 from napari_boltzformer.host.layers import empty_labels, image_layer
+from napari_boltzformer.host.stage import LIGHT
 from napari_boltzformer.looks_follow import LooksFollower, OnScreen, looks_of
 
 

@@ -12,9 +12,8 @@ from storage_orders import stored
 from boltzformer import BoltzFormerError, Prompt, Volume, io
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.probability import probabilities
-from napari_boltzformer.exporting import export_to
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.mask import new_track
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -30,7 +29,7 @@ def test_the_maps_are_the_engines_on_the_stored_grid(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     bright, _ = dock.tracks()
-    bright.layer.paint((8, 3, 3), 1)  # an edit changes no probability
+    layer_of(bright).paint((8, 3, 3), 1)  # an edit changes no probability
     click(qtbot, dock.more)
     click(qtbot, dock.maps)
     answer_file_dialog(tmp_path / "mask.nrrd")
@@ -52,8 +51,8 @@ def test_the_maps_are_the_engines_on_the_stored_grid(
     assert told["masks"][BRIGHT]["slices edited, as shown"] == [8]
 
     for track in dock.tracks():
-        viewer.layers.remove(track.layer)
-    new_track(viewer, image, Prompt(BRIGHT))
+        viewer.layers.remove(layer_of(track))
+    dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
     answer_file_dialog(tmp_path / "other.nrrd")
     click(qtbot, dock.export)
     assert dock.message.text().startswith("There are no probabilities to write")
@@ -81,10 +80,10 @@ def test_a_map_that_is_there_already_is_not_replaced_unasked(
 
     (tmp_path / "mask.nii.gz").write_bytes(b"an older one")  # whoever replaces this was not asked about the map
     with pytest.raises(BoltzFormerError, match="exists already"):
-        export_to(dock, tmp_path / "mask.nii.gz")
+        dock.desk.exporting.to(tmp_path / "mask.nii.gz")
     assert precious.read_bytes() == b"somebody's"
     assert (tmp_path / "mask.nii.gz").read_bytes() == b"an older one"
 
     precious.unlink()
     for _ in range(2):  # the second time it replaces its own
-        assert precious in export_to(dock, tmp_path / "mask.nii.gz")
+        assert precious in dock.desk.exporting.to(tmp_path / "mask.nii.gz")

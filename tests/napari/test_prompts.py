@@ -18,7 +18,6 @@ from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 from napari_boltzformer.dock.prompts import AMBER
-from napari_boltzformer.exporting import export_to
 from napari_boltzformer.widget import BoltzFormerDock
 
 NEVER = "This model never saw 'kidney'. Treat the result as a guess."

@@ -10,12 +10,14 @@ from napari.layers import Image
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.dataset import Dataset
+from boltzformer.desk.image import plan_of
+from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.remembering import last_work, masks_of
+from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.layers import plan_of, volume_of
-from napari_boltzformer.host.mask import Track, new_track
-from napari_boltzformer.keeping import autosaves
-from napari_boltzformer.remembering import last_work, masks_of
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 RUN = {
@@ -32,7 +34,7 @@ def answered(dock: BoltzFormerDock, image: Image, *rows: int) -> Track:
     """A mask that a model has filled in some slices."""
     volume = volume_of(image)
     plan = SlicePlan.of(volume.grid, 64, volume.slice_axis)
-    track = new_track(dock.viewer, image, Prompt(BRIGHT))
+    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
     dock.running.adopt(track)
     track.begin_run(plan, 0.5)
     for row in rows:
@@ -43,7 +45,7 @@ def answered(dock: BoltzFormerDock, image: Image, *rows: int) -> Track:
 
 
 def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
 
 
 @pytest.mark.parametrize("accepted", [False, True], ids=["an autosave", "a revision"])
@@ -55,10 +57,10 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     (image,) = viewer.open(str(small_file), plugin=DIST)
     idle(qtbot, dock)
     track = answered(dock, image, 3, 4)
-    wrote, whole = track.rows[3].copy(), np.count_nonzero(track.rows[3])
+    wrote, whole = rows_of(track)[3].copy(), np.count_nonzero(rows_of(track)[3])
     assert whole > MANY
-    track.layer.brush_size = 1
-    track.layer.paint((3, 40, 40), 0)
+    track.surface.layer.brush_size = 1
+    track.surface.layer.paint((3, 40, 40), 0)
     if accepted:
         track.say(3, SliceState.REVIEWED)
         dock.keeper.store("Accepted.")
@@ -74,8 +76,8 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     (back,) = dock.tracks()
     assert back.edited_rows() == [3]
     dock.jump(3)
-    back.layer.brush_size = 1
-    back.layer.paint((3, 40, 41), 0)
+    layer_of(back).brush_size = 1
+    layer_of(back).paint((3, 40, 41), 0)
     dock.keeper.accept()
     until(qtbot, lambda: "Kept as revision" in dock.message.text())
     (case,) = store.cases()
@@ -103,7 +105,7 @@ def test_what_a_run_has_found_so_far_is_saved_before_it_ends(
     assert work is not None
     (back,) = masks_of(work, plan_of(made.volume))
     assert 0 < len(back.scores) < 64
-    assert all(np.array_equal(back.rows[row], track.rows[row] > 0) for row in back.scores)
+    assert all(np.array_equal(rows_of(back)[row], rows_of(track)[row] > 0) for row in back.scores)
     (told,) = back.runs
     assert told["state"] == "running"
     assert told["seed"] == 0

@@ -52,10 +52,10 @@ def test_a_chosen_image_comes_on_screen_and_out_of_it_nothing_is_asked_or_accept
     viewer.dims.set_point(0, 60.0)  # between the two
     sentence = "'far' is not on screen here: scroll into it, or choose another image."
     for button in (dock.this_slice, dock.accept):
-        dock.notice.say("")
+        dock.desk.notice.say("")
         click(qtbot, button)
         assert dock.message.text() == sentence
-    dock.notice.say("")
+    dock.desk.notice.say("")
     viewer.layers.selection.active = far
     canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_0)
@@ -65,7 +65,7 @@ def test_a_chosen_image_comes_on_screen_and_out_of_it_nothing_is_asked_or_accept
     assert not any(track.state(row) is not SliceState.UNSEEN for row in range(DEPTH))
 
     click(qtbot, dock.more)
-    track.layer.data[0, 5, 5] = 1  # the nearest slice to where the screen is: never seen
+    track.surface.layer.data[0, 5, 5] = 1  # the nearest slice to where the screen is: never seen
     click(qtbot, dock.accept_all)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
     assert "Never on screen, so not accepted: 0, 2, 4-5." in dock.message.text()

@@ -8,8 +8,8 @@ import pytest
 from gui import click, done, type_lines, until
 
 from boltzformer.dataset import Dataset
+from boltzformer.desk.masks.lanes import State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from napari_boltzformer.bottom.slice_bar import State
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -29,9 +29,9 @@ def test_of_six_masks_one_that_found_something_is_shown_accepted_and_told_by_its
     type_lines(qtbot, dock, BRIGHT, DARK, "ab", "cd", "ef", "gh")
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
-    (shown,) = [track for track in dock.tracks() if track.layer.visible]
-    row = int(np.argmax(np.count_nonzero(shown.rows, axis=(1, 2))))
-    assert shown.rows[row].any()
+    (shown,) = [track for track in dock.tracks() if track.surface.layer.visible]
+    row = int(np.argmax(np.count_nonzero(rows_of(shown), axis=(1, 2))))
+    assert rows_of(shown)[row].any()
     assert shown is dock.active_track()
     assert dock.message.text().endswith(" Showing 1 of 6 masks: click a row for another.")
     dock.jump(row)
@@ -50,9 +50,9 @@ def test_of_six_masks_one_that_found_something_is_shown_accepted_and_told_by_its
     until(qtbot, lambda: words() == f"{shown.name}: nothing, by you")
     assert bar.state(lane, row) is State.NOTHING
     assert dock.notice.action.text() == "Undo"
-    shown.layer.undo()
+    layer_of(shown).undo()
     dock.keeper.autosave()
-    until(qtbot, lambda: not dock.keeper.background.busy)
+    until(qtbot, lambda: not dock.keeper.work.busy)
     assert dock.message.text() == ""  # the word is taken back, and nothing new is kept
     assert not dock.notice.action.isVisible()
     (case,) = Dataset(tmp_path / "kept").cases()
@@ -79,7 +79,7 @@ def test_of_two_images_each_has_its_own_progress_and_its_own_words(
     until(qtbot, lambda: dock.progress.value() >= 3)
     assert " of 300 slices" in dock.message.text()
     dock.image.setCurrentText("short")
-    dock.notice.say("")
+    dock.desk.notice.say("")
     until(qtbot, lambda: dock.message.text().startswith("'long': "))
     assert dock.progress.maximum() == 300
     for button, reason in ((dock.all_slices, "'long' is looked at just now"), (dock.export, "until the run has ended")):

@@ -13,9 +13,10 @@ from qtpy.QtTest import QTest
 
 from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
+from boltzformer.desk.masks.lanes import Lane, State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.bottom.review import Lane, SliceReview
-from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar, State, runs
+from napari_boltzformer.bottom.review import SliceReview
+from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar
 from napari_boltzformer.host.layers import empty_labels, image_layer
 
 ORANGE, BLUE = QColor("#E69F00"), QColor("#56B4E9")

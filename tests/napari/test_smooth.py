@@ -7,8 +7,8 @@ import numpy as np
 from gui import click, done, type_lines, until
 from qtpy.QtCore import QObject
 
+from boltzformer.desk.work import Background
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.background import Background
 from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
@@ -64,14 +64,14 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    key = track.layer.unique_id
-    track.layer.brush_size = 1
-    track.layer.paint((dock.row(), 2, 3), 1)
-    assert key not in dock.running.objects  # the one that was under way is dropped
-    until(qtbot, lambda: key in dock.running.objects)
-    before = dock.running.objects[key]
-    track.layer.paint((dock.row(), 2, 30), 1)
-    assert key not in dock.running.objects
-    until(qtbot, lambda: dock.running.objects.get(key) == before + 1)
+    key = track.surface.layer.unique_id
+    track.surface.layer.brush_size = 1
+    track.surface.layer.paint((dock.row(), 2, 3), 1)
+    assert key not in dock.desk.counting.objects  # the one that was under way is dropped
+    until(qtbot, lambda: key in dock.desk.counting.objects)
+    before = dock.desk.counting.objects[key]
+    track.surface.layer.paint((dock.row(), 2, 30), 1)
+    assert key not in dock.desk.counting.objects
+    until(qtbot, lambda: dock.desk.counting.objects.get(key) == before + 1)
     assert f"{before + 1} objects" in dock.results.item(0).text()
-    assert np.count_nonzero(track.rows[dock.row(), 2, :40]) == 2
+    assert np.count_nonzero(rows_of(track)[dock.row(), 2, :40]) == 2

@@ -69,6 +69,11 @@ class MemoryMask:
     def draw(self) -> None:
         self.drawn += 1
 
+    @property
+    def steps(self) -> int:
+        """So many can be undone."""
+        return len(self._done)
+
     def listen(self, heard: Callable[[Rows, bool], None]) -> None:
         self._heard.append(heard)
 
@@ -80,26 +85,27 @@ class MemoryMask:
         if len(y):
             where = (np.full(len(y), row), y, x)
             self._step(_Step(where, self._voxels[where], np.full(len(y), label, np.uint8)))
-            self._tell({row}, undone=False)
+            self.tell({row}, undone=False)
 
     def undo(self) -> None:
         step = self._done.pop()
         self._voxels[step.places] = step.before
         self._undone.append(step)
-        self._tell(set(step.places[0].tolist()), undone=True)
+        self.tell(set(step.places[0].tolist()), undone=True)
 
     def redo(self) -> None:
         step = self._undone.pop()
         self._voxels[step.places] = step.after
         self._done.append(step)
-        self._tell(set(step.places[0].tolist()), undone=True)
+        self.tell(set(step.places[0].tolist()), undone=True)
 
     def _step(self, step: _Step) -> None:
         self._voxels[step.places] = step.after
         self._done.append(step)
         self._undone.clear()
 
-    def _tell(self, rows: set[int], *, undone: bool) -> None:
+    def tell(self, rows: Rows, *, undone: bool) -> None:
+        """Whoever listens hears of a change."""
         for heard in self._heard:
             heard(rows, undone)
 

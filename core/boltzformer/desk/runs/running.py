@@ -50,6 +50,8 @@ class Running:
         self.broke_off: list[Callable[[Run, int, str], None]] = []
         """At this row, and why."""
         self.ended: list[Callable[[Run], None]] = []
+        self.advanced: list[Callable[[], None]] = []
+        """A slice further, or so many are known to come."""
         self.moved: list[Callable[[], None]] = []
         """Runs, their progress or their results are others."""
         self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
@@ -178,9 +180,11 @@ class Running:
                 case Started(plan, total, made):
                     run.begin(plan, total, made)
                     _call(self.began, run)
+                    _call(self.advanced)
                 case SliceResult():
                     run.write(event)
                     _call(self.answered, run, run.row_of(event.index))
+                    _call(self.advanced)
                     self._tell_progress(run)
                 case Adjusted(what, why):
                     self._notice.say(f"{what}. {why}")
