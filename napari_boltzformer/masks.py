@@ -143,6 +143,11 @@ class Track:
         """By row, packed: what the model wrote, wherever that is known."""
         return dict(self._written)
 
+    def packed(self) -> tuple[dict[int, Bits], list[int]]:
+        """Rows as they are, blank ones aside, and which of them a person changed; only these are copied."""
+        edited = self.edited_rows()
+        return {**self._written, **{row: np.packbits(self.rows[row]) for row in edited}}, edited
+
     def begin_run(self, plan: SlicePlan, gate: float, run: int | None = None) -> int:
         """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
         if self.kept.thresholds == Thresholds(self.gate):  # the user chose no other

@@ -71,7 +71,7 @@ def annotation_of(image: Image, tracks: Sequence[Track]) -> Callable[[], Annotat
     }
     prompts = tuple(Prompt(track.prompt.text, name) for name, track in zip(names, tracks, strict=True))
     runs = [run for track in tracks for run in track.runs]
-    edits = {name: track.edited_rows() for name, track in zip(names, tracks, strict=True)}
+    edits = dict(zip(names, masks.edited, strict=True))
     told = {name: answered(track, edits[name], plan) for name, track in zip(names, tracks, strict=True)}
     made = {**(runs[-1] if runs else {}), "slices edited": edits, ANSWERED: told}
     return lambda: Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,47 +14,56 @@ from boltzformer import LabelMap, Volume
 from boltzformer.objects import pieces
 from boltzformer.types import SliceState
 from napari_boltzformer.layers import volume_of
-from napari_boltzformer.masks import Track, unpacked
+from napari_boltzformer.masks import Bits, Track, unpacked
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The masks of an image at one moment: copied at once, so that what takes long is done beside the viewer."""
+    """The masks of an image at one moment: what takes long is done beside the viewer.
+
+    Packed by row, and a row that is as the model wrote it is held already: copies of large masks would take a second.
+    """
 
     volume: Volume
     names: tuple[str, ...]
-    rows: tuple[NDArray[np.uint8], ...]
+    packed: tuple[Mapping[int, Bits], ...]
+    edited: tuple[list[int], ...]
+    """The rows of each that differ from what the model wrote."""
     excluded: tuple[frozenset[tuple[int, ...]], ...]
 
     @staticmethod
     def of(image: Image, tracks: Sequence[Track]) -> Snapshot:
-        rows, excluded = [track.rows.copy() for track in tracks], [frozenset(track.excluded) for track in tracks]
-        return Snapshot(volume_of(image), tuple(unique_names(tracks)), tuple(rows), tuple(excluded))
+        packed, edited = zip(*(track.packed() for track in tracks), strict=True)
+        excluded = tuple(frozenset(track.excluded) for track in tracks)
+        return Snapshot(volume_of(image), tuple(unique_names(tracks)), packed, edited, excluded)
 
     def labels(self, *, whole: bool = True) -> LabelMap:
         """On the stored grid of the image, one layer and one label each; `whole`: excluded objects, too."""
-        view = self.volume.grid.canonical(self.volume.slice_axis)
-        shown = self.rows if whole else [_kept(*one) for one in zip(self.rows, self.excluded, strict=True)]
-        stacked = np.stack([(view.undo(rows) > 0) * np.uint8(n) for n, rows in enumerate(shown, 1)])
-        return LabelMap(stacked, self.volume.grid, dict(enumerate(self.names, 1)))
+        out = [frozenset[tuple[int, ...]]()] * len(self.packed) if whole else self.excluded
+        return _stacked(self.volume, self.names, self.packed, out)
 
 
 def answer_map(image: Image, tracks: Sequence[Track]) -> Callable[[], LabelMap]:
     """What the model had said, on the stored grid; to be put together beside the viewer."""
-    volume, names = volume_of(image), unique_names(tracks)
-    written = [(track.written(), track.rows.shape) for track in tracks]
+    volume, names, written = volume_of(image), unique_names(tracks), [track.written() for track in tracks]
+    return lambda: _stacked(volume, names, written, [frozenset()] * len(tracks))
 
-    def whole() -> LabelMap:
-        view = volume.grid.canonical(volume.slice_axis)
-        stacked = np.zeros((len(written), *volume.grid.shape), np.uint8)
-        for number, (rows, shape) in enumerate(written, 1):
-            said = np.zeros(shape, np.uint8)
-            for row, bits in rows.items():
-                said[row] = unpacked(bits, shape[1:])
-            stacked[number - 1] = view.undo(said) * np.uint8(number)
-        return LabelMap(stacked, volume.grid, dict(enumerate(names, 1)))
 
-    return whole
+def _stacked(
+    volume: Volume,
+    names: Sequence[str],
+    packed: Sequence[Mapping[int, Bits]],
+    excluded: Sequence[Collection[tuple[int, ...]]],
+) -> LabelMap:
+    view = volume.grid.canonical(volume.slice_axis)
+    shape = view.apply(np.broadcast_to(np.uint8(0), volume.grid.shape)).shape
+    stacked = np.zeros((len(names), *volume.grid.shape), np.uint8)
+    for number, (bits, out) in enumerate(zip(packed, excluded, strict=True), 1):
+        rows = np.zeros(shape, np.uint8)
+        for row, one in bits.items():
+            rows[row] = unpacked(one, shape[1:])
+        stacked[number - 1] = view.undo(_kept(rows, out)) * np.uint8(number)
+    return LabelMap(stacked, volume.grid, dict(enumerate(names, 1)))
 
 
 def unique_names(tracks: Sequence[Track]) -> list[str]:

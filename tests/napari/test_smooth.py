@@ -1,16 +1,22 @@
 """What must not hold up the viewer: bars that paint at once, and answers that nobody waits for any more."""
 
 import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
 from gui import click, done, type_lines, until
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
+from boltzformer import Prompt
 from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.background import Background
 from napari_boltzformer.layers import image_layer
+from napari_boltzformer.masks import Track
 from napari_boltzformer.progress import Progress
+from napari_boltzformer.remembering import annotation_of
+from napari_boltzformer.stored_masks import answer_map
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -75,3 +81,27 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     until(qtbot, lambda: dock.running.objects.get(key) == before + 1)
     assert f"{before + 1} objects" in dock.results.item(0).text()
     assert np.count_nonzero(track.rows[dock.row(), 2, :40]) == 2
+
+
+def test_what_is_kept_of_large_masks_is_not_copied_on_the_viewers_thread() -> None:
+    shape = (40, 512, 512)
+    image, disc = Image(np.zeros(shape, np.uint8)), np.hypot(*np.ogrid[-256:256, -256:256]) < 90
+    tracks = [Track(Labels(np.zeros(shape, np.uint8)), image, Prompt(name), "#000000") for name in "abc"]
+    for track in tracks:
+        track.begin_run(None, 0.5)  # type: ignore[arg-type]  # the plan is not looked at here
+        for row in range(len(track.rows)):
+            track.put(row, disc)
+    tracks[1].layer.brush_size = 9
+    tracks[1].layer.paint((7, 8, 8), 2)
+    tracks[2].layer.paint((8, 256, 256), 0)
+    tracemalloc.start()
+    annotation, answer = annotation_of(image, tracks), answer_map(image, tracks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < sum(track.rows.nbytes for track in tracks) / 20
+    then = [track.rows > 0 for track in tracks]
+    tracks[0].change(3, ~disc)  # what happens meanwhile is not kept
+    for value, was in enumerate(then, 1):
+        assert np.array_equal(annotation().labels.mask(value), was)
+        assert np.array_equal(answer().mask(value), np.broadcast_to(disc, shape))
+    assert annotation().provenance["slices edited"] == {"a": [], "b": [7], "c": [8]}
