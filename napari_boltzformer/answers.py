@@ -27,6 +27,33 @@ class Thresholds:
     """Its own probability, from here on."""
 
 
+class Choices:
+    """What is shown of which image: the model's own thresholds, until somebody chooses others."""
+
+    def __init__(self) -> None:
+        self._own: dict[str, Thresholds] = {}
+        self._chosen: dict[str, Thresholds] = {}
+
+    def begin(self, image: str, gate: float) -> None:
+        """Of a model with this gate."""
+        before = self.own(image)
+        self._own[image] = Thresholds(existence=gate)
+        if self._chosen.get(image) == before:
+            del self._chosen[image]
+
+    def choose(self, image: str, thresholds: Thresholds) -> None:
+        """By a person."""
+        self._chosen[image] = thresholds
+
+    def own(self, image: str) -> Thresholds:
+        """The model's."""
+        return self._own.get(image, Thresholds())
+
+    def of(self, image: str) -> Thresholds:
+        """What is shown of it at present."""
+        return self._chosen.get(image, self.own(image))
+
+
 @dataclass(frozen=True)
 class Mark:
     """One prompt's answer in one slice, as far as the slice bar draws it."""

@@ -78,7 +78,7 @@ class Bottom(QObject):
         ml = None if flat else abs(float(np.linalg.det(volume.grid.axes))) / 1000
         self._lanes = [Lane(one.name, QColor(one.colour), one.kept, *_painted(one)) for one in self._tracks]
         count, gate = len(self._tracks[0].rows), self._tracks[-1].gate
-        self.review.set_run(self._lanes, count, row=dock.row(), gate=gate, voxel_ml=ml)
+        self.review.set_run(self._lanes, count, row=dock.row(), gate=gate, voxel_ml=ml, image=self._image.unique_id)
         self._show_states()
         self._show_failed()
         self._put_in_window(self.review, SLICES)

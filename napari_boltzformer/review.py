@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
 
-from napari_boltzformer.answers import Answers, Thresholds
+from napari_boltzformer.answers import Answers, Choices, Thresholds
 from napari_boltzformer.slice_bar import SliceBar
 
 PORTION_S = 0.010
@@ -51,7 +51,7 @@ class SliceReview(QWidget):
         self._lanes: list[Lane] = []
         self._row, self._count = 0, 1
         self._voxel_ml: float | None = None
-        self._own = self._now = Thresholds()
+        self._image, self._choices = "", Choices()
         self._left: deque[int] = deque()
         self.bar, self.totals = SliceBar(), QLabel()
         self.totals.setMinimumWidth(1)  # a long sentence must not make the window wider
@@ -65,27 +65,30 @@ class SliceReview(QWidget):
         self._say()
         self.bar.jumped.connect(self._on_jump)
         self.bar.gate_dragged.connect(lambda gate: self.gate.setValue(round(100 * gate)))
-        self.gate.valueChanged.connect(lambda value: self._choose(replace(self._now, existence=value / 100)))
-        self.outline.valueChanged.connect(lambda value: self._choose(replace(self._now, outline=value / 100)))
-        self.reset.clicked.connect(lambda: self._choose(self._own))
+        self.gate.valueChanged.connect(lambda value: self._choose(replace(self.thresholds, existence=value / 100)))
+        self.outline.valueChanged.connect(lambda value: self._choose(replace(self.thresholds, outline=value / 100)))
+        self.reset.clicked.connect(lambda: self._choose(self._choices.own(self._image)))
 
     @property
     def thresholds(self) -> Thresholds:
         """What is shown at present; slices that arrive later are shown at them, too."""
-        return self._now
+        return self._choices.of(self._image)
 
     # --- what it is told -----------------------------------------------------------------------------------------
 
-    def set_run(self, lanes: Sequence[Lane], count: int, *, row: int, gate: float, voxel_ml: float | None) -> None:
+    def set_run(
+        self, lanes: Sequence[Lane], count: int, *, row: int, gate: float, voxel_ml: float | None, image: str = ""
+    ) -> None:
         """A run begins on an image of `count` slices; what the lanes hold of earlier runs is shown.
 
-        `gate` is the model's own and holds until the user moves a slider. `voxel_ml`: None for images without a scale.
+        `gate` is the model's own and holds until the user moves a slider, which moves this `image` alone.
+        `voxel_ml`: None for images without a scale.
         """
         self._timer.stop()
         self._lanes, self._count, self._voxel_ml = list(lanes), count, voxel_ml
-        before, self._own = self._own, Thresholds(existence=gate)
-        if self._now == before:
-            self._set(self._own)
+        self._image = image
+        self._choices.begin(image, gate)
+        self._show_thresholds()
         self.bar.set_run([(lane.name, lane.colour) for lane in lanes], count)
         self.set_row(row)
         for number, lane in enumerate(self._lanes):
@@ -121,14 +124,15 @@ class SliceReview(QWidget):
     # --- thresholds ----------------------------------------------------------------------------------------------
 
     def _choose(self, thresholds: Thresholds) -> None:
-        self._set(thresholds)
+        self._choices.choose(self._image, thresholds)
+        self._show_thresholds()
         self._apply()
         self.thresholds_changed.emit(thresholds)
 
-    def _set(self, thresholds: Thresholds) -> None:
+    def _show_thresholds(self) -> None:
         """The sliders only show hundredths; a model's own gate holds to the last digit."""
-        self._now = thresholds
-        for slider, value in ((self.gate, thresholds.existence), (self.outline, thresholds.outline)):
+        now = self.thresholds
+        for slider, value in ((self.gate, now.existence), (self.outline, now.outline)):
             slider.blockSignals(True)
             slider.setValue(round(100 * value))
             slider.blockSignals(False)
@@ -140,13 +144,13 @@ class SliceReview(QWidget):
     def _apply(self) -> None:
         """The slice on screen at once, the rest from there outwards when the viewer is idle."""
         for lane in self._lanes:
-            lane.answers.thresholds = self._now
+            lane.answers.thresholds = self.thresholds
         rows = sorted({row for lane in self._lanes for row in lane.answers.rows}, key=lambda one: abs(one - self._row))
         self._left = deque(rows)
         if rows and rows[0] == self._row:
             self._write_again(self._left.popleft())
             self._refresh()
-        self.bar.set_gate(self._now.existence)
+        self.bar.set_gate(self.thresholds.existence)
         self._say()
         self._timer.start(0)
 
@@ -183,12 +187,12 @@ class SliceReview(QWidget):
     # --- words ---------------------------------------------------------------------------------------------------
 
     def _say(self) -> None:
-        at = self._now
+        at = self.thresholds
         self.gate_words.setText(f"show in slice if score ≥ {at.existence:.2f} (uncalibrated)")
         self.outline_words.setText(f"outline at ≥ {at.outline:.2f}")
         lines = [f"{one.name}: {one.answers.total(self._count, self._voxel_ml, one.painted)}" for one in self._lanes]
         earlier = {row for one in self._lanes for row in set(one.answers.looked) - set(one.answers.rows)}
-        if earlier and at != self._own:
+        if earlier and at != self._choices.own(self._image):
             which = "1 slice" if len(earlier) == 1 else f"{len(earlier)} slices"
             lines.append(f"{which} of an earlier day stay as they were: run them again to move their thresholds")
         self.totals.setText("\n".join(lines))

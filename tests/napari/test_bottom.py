@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, canvas, click, done, press, ready, track_named, type_lines, until
+from gui import DIST, answered, canvas, click, done, press, ready, track_named, type_lines, until
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget
 import boltzformer
 from boltzformer import Prediction
 from boltzformer.phantom import BRIGHT, DARK, Phantom, phantom
+from napari_boltzformer.answers import Thresholds
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.looks_canvas import LIGHT
 from napari_boltzformer.slice_bar import State
@@ -73,6 +74,26 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     assert np.array_equal(bright.rows[rest] > 0, at(truth, 0, 0.5, truth.gate)[rest])
     QTest.mouseClick(review.bar, Qt.MouseButton.LeftButton, pos=review.bar.place(0, 9).toPoint())
     assert dock.row() == 9
+
+
+def test_the_sliders_of_one_image_leave_the_masks_of_another_alone(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    images, review = [opened(viewer, small), opened(viewer, small)], dock.bottom.review
+    tracks = [answered(dock, image, BRIGHT, 2, 3, logit=16) for image in images]  # a probability of 0.73
+    assert all(track.rows[2].any() and track.rows[3].any() for track in tracks)
+    dock.image.setCurrentIndex(0)
+    with qtbot.waitSignal(review.reapplied):
+        review.outline.setValue(95)
+    assert not tracks[0].rows.any()
+    with qtbot.waitSignal(review.reapplied):
+        dock.image.setCurrentIndex(1)
+    assert tracks[1].rows[2].any()
+    assert (review.outline.value(), tracks[1].kept.thresholds) == (50, Thresholds(0.5, 0.5))
+    with qtbot.waitSignal(review.reapplied):
+        dock.image.setCurrentIndex(0)
+    assert not tracks[0].rows.any()
+    assert (review.outline.value(), review.thresholds) == (95, Thresholds(0.5, 0.95))
 
 
 def test_reverting_a_run_brings_back_the_answer_before_it(

@@ -5,16 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, click, done, type_lines, until
-from napari.layers import Image
+from gui import DIST, answered, click, done, type_lines, until
 
-from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.dataset import Dataset
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.keeping import autosaves
-from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track, new_track
+from napari_boltzformer.layers import plan_of
 from napari_boltzformer.remembering import last_work, masks_of
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -26,20 +23,6 @@ RUN = {
     "source": "/ward/DOE_JANE",
 }
 MANY = 2**12
-
-
-def answered(dock: BoltzFormerDock, image: Image, *rows: int) -> Track:
-    """A mask that a model has filled in some slices."""
-    volume = volume_of(image)
-    plan = SlicePlan.of(volume.grid, 64, volume.slice_axis)
-    track = new_track(dock.viewer, image, Prompt(BRIGHT))
-    dock.running.adopt(track)
-    track.begin_run(plan, 0.5)
-    for row in rows:
-        logits = np.full((1, 64, 64), 64, np.int8)
-        track.answer(plan, SliceResult(plan.canonical_index(row), logits, np.array([0.9], np.float32)), 0, {"seed": 7})
-    track.runs.append({**RUN, "slices": list(rows)})
-    return track
 
 
 def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
@@ -54,7 +37,8 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     dock.settings.folder = str(store.path)
     (image,) = viewer.open(str(small_file), plugin=DIST)
     idle(qtbot, dock)
-    track = answered(dock, image, 3, 4)
+    track = answered(dock, image, BRIGHT, 3, 4)
+    track.runs.append(dict(RUN))
     wrote, whole = track.rows[3].copy(), np.count_nonzero(track.rows[3])
     assert whole > MANY
     track.layer.brush_size = 1
