@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -17,7 +19,10 @@ from qtpy.QtWidgets import (
     QMessageBox,
 )
 
+from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 DIST = "napari-boltzformer"
@@ -113,3 +118,20 @@ def answer_question(qtbot: Any, button: str) -> str:
     asked = str(question.text())
     click(qtbot, next(one for one in question.buttons() if one.text().replace("&", "") == button))
     return asked
+
+
+def new_track(dock: BoltzFormerDock, image: Image, name: str) -> Track:
+    """An empty mask of an image."""
+    return dock.desk.tracks.new(image_on(image), Prompt(name))
+
+
+def answered(dock: BoltzFormerDock, image: Image, name: str, *rows: int, logit: int = 64, score: float = 0.9) -> Track:
+    """A mask that a model has filled in some slices, without asking one: the same logit all over."""
+    volume, size = volume_of(image), 64
+    plan = SlicePlan.of(volume.grid, size, volume.slice_axis)
+    track = new_track(dock, image, name)
+    track.begin_run(plan, 0.5)
+    for row in rows:
+        logits, existence = np.full((1, size, size), logit, np.int8), np.array([score], np.float32)
+        track.answer(plan, SliceResult(plan.canonical_index(row), logits, existence), 0, {"seed": 7})
+    return track

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from gui import DIST, until
+from gui import DIST, layer_of, new_track, until
 
-from boltzformer import Prompt
 from boltzformer.dataset import Dataset
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, DARK
 from boltzformer.types import SliceState
-from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -18,9 +16,7 @@ def by_hand(dock: BoltzFormerDock, *names: str) -> list[Track]:
     """Empty masks of the chosen image, that no run was asked for."""
     image = dock.chosen_image()
     assert image is not None
-    tracks = [dock.desk.tracks.new(image_on(image), Prompt(name)) for name in names]
-    for track in tracks:
-        dock.running.adopt(track)
+    tracks = [new_track(dock, image, name) for name in names]
     return tracks
 
 
@@ -34,7 +30,7 @@ def test_accept_says_nothing_of_a_mask_that_nobody_asked_for_in_this_slice(
     dock.jump(4)
     dock.keeper.accept()
     assert dock.message.text().startswith(f"Nobody asked for '{BRIGHT}', '{DARK}' in slice 4, so ")
-    painted.layer.paint((3, 40, 40), 1)
+    layer_of(painted).paint((3, 40, 40), 1)
     dock.jump(3)
     dock.keeper.accept()
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())

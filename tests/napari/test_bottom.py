@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, canvas, click, done, press, ready, track_named, type_lines, until
+from gui import DIST, answered, canvas, click, done, layer_of, press, ready, rows_of, track_named, type_lines, until
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget
 import boltzformer
 from boltzformer import Prediction
 from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.host.layers import image_layer
@@ -75,6 +76,26 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     assert dock.row() == 9
 
 
+def test_the_sliders_of_one_image_leave_the_masks_of_another_alone(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    images, review = [opened(viewer, small), opened(viewer, small)], dock.bottom.review
+    tracks = [answered(dock, image, BRIGHT, 2, 3, logit=16) for image in images]  # a probability of 0.73
+    assert all(rows_of(track)[2].any() and rows_of(track)[3].any() for track in tracks)
+    dock.image.setCurrentIndex(0)
+    with qtbot.waitSignal(review.reapplied):
+        review.outline.setValue(95)
+    assert not rows_of(tracks[0]).any()
+    with qtbot.waitSignal(review.reapplied):
+        dock.image.setCurrentIndex(1)
+    assert rows_of(tracks[1])[2].any()
+    assert (review.outline.value(), tracks[1].kept.thresholds) == (50, Thresholds(0.5, 0.5))
+    with qtbot.waitSignal(review.reapplied):
+        dock.image.setCurrentIndex(0)
+    assert not rows_of(tracks[0]).any()
+    assert (review.outline.value(), review.thresholds) == (95, Thresholds(0.5, 0.95))
+
+
 def test_reverting_a_run_brings_back_the_answer_before_it(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
@@ -125,7 +146,7 @@ def test_the_looks_open_step_by_keys_and_are_no_image_of_the_users(
     (light,) = [layer for layer in viewer.layers if LIGHT in layer.metadata]
     assert light.name == "look 2 of 9"
     assert [dock.image.itemData(n).unique_id for n in range(dock.image.count())] == [image.unique_id]
-    assert viewer.layers.selection.active.unique_id == track.surface.layer.unique_id
+    assert viewer.layers.selection.active.unique_id == layer_of(track).unique_id
     dock.jump(dock.row() - 1)
     until(qtbot, lambda: "has not looked at slice" in looks.headline.text())
     looks.parent().close()

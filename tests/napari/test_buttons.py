@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import answer_file_dialog, click, done, type_lines, until
+from gui import answer_file_dialog, click, done, layer_of, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtWidgets import QAbstractButton
 
@@ -35,8 +35,8 @@ def test_the_buttons_that_are_pressed_now_and_then(
     click(qtbot, dock.next)
     assert re.match(r"Slice \d+: the samples disagree most|No slice is left|Slice \d+: score", dock.message.text())
 
-    track.surface.layer.brush_size = 1
-    track.surface.layer.paint((dock.row(), 2, 3), 1)
+    layer_of(track).brush_size = 1
+    layer_of(track).paint((dock.row(), 2, 3), 1)
     dock.show_results()
     assert len(viewer.layers[NAME].data) == 1
     click(qtbot, dock.ring)
@@ -51,7 +51,7 @@ def test_the_buttons_that_are_pressed_now_and_then(
     click(qtbot, dock.table)
     until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
     count = len(dock.lesions.lesions)
-    track.surface.layer.paint((0, 40, 40), 1)
+    layer_of(track).paint((0, 40, 40), 1)
     click(qtbot, dock.lesions.again)
     until(qtbot, lambda: len(dock.lesions.lesions) == count + 1)
     answer_file_dialog(tmp_path / "lesions.csv")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_file_dialog, click, done, type_lines, until
+from gui import answer_file_dialog, click, done, layer_of, new_track, rows_of, type_lines, until
 from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 
@@ -84,12 +84,12 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert dock.message.text() == BUSY
     done(qtbot, dock)
     (track,) = dock.tracks()
-    track.surface.layer.brush_size = 2
-    track.surface.layer.paint((1, 5, 5), 1)
+    layer_of(track).brush_size = 2
+    layer_of(track).paint((1, 5, 5), 1)
     dock.jump(2)
     click(qtbot, dock.accept)
     until(qtbot, lambda: states(cases)[0] == "accepted 1 of 4 slices")
-    track.surface.layer.paint((3, 30, 30), 1)  # the last stroke, a moment before
+    layer_of(track).paint((3, 30, 30), 1)  # the last stroke, a moment before
     before, scores = rows_of(track).copy(), dict(track.scores)
 
     press_row(qtbot, cases, 1)
@@ -253,8 +253,7 @@ def test_nothing_here_is_stored_before_the_next_case_takes_its_place(
 ) -> None:
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     cases, image = opened_from_list(qtbot, dock, folder, "a")
-    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
-    dock.running.adopt(track)
+    track = new_track(dock, image, BRIGHT)
     dock.jump(2)
     dock.keeper.nothing()
     press_row(qtbot, cases, 1)
@@ -306,9 +305,9 @@ def test_a_run_that_is_faster_than_the_look_for_yesterdays_work_loses_none_of_it
     done(qtbot, dock)
     (track,) = dock.tracks()
     today = dock.row()
-    track.surface.layer.paint((today, 5, 5), 1)
+    layer_of(track).paint((today, 5, 5), 1)
     for _ in range(3):
-        dock.keeper.save(image)
+        dock.keeper.save(image_on(image))
     go_on.set()
     until(qtbot, lambda: not dock.keeper.work.busy)
     (track,) = dock.tracks()

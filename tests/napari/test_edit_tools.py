@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_choice, canvas, click, done, press, track_named, type_lines, until
+from gui import answer_choice, canvas, click, done, layer_of, press, rows_of, track_named, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
@@ -177,7 +177,7 @@ def test_a_mask_from_elsewhere_becomes_a_persons_own_work(
     answer_choice("from a colleague")
     click(qtbot, dock.use_layer)
     assert np.array_equal(rows_of(track) > 0, theirs > 0)
-    track.surface.layer.undo()
+    layer_of(track).undo()
     assert np.array_equal(rows_of(track), before)  # one step
 
 
@@ -329,7 +329,7 @@ def test_in_three_dimensions_the_line_of_sight_finds_the_first_object(
         view_direction = np.array([1.0, 0.0, 0.0])
 
         def __init__(self, *voxel: float) -> None:
-            self.position = np.array(track.surface.layer.data_to_world(voxel))
+            self.position = np.array(layer_of(track).data_to_world(voxel))
 
     viewer.dims.ndisplay = 3
     assert voxel_under(track, Event(-5, 35, 35)) == (3, 35, 35)

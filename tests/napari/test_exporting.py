@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import DIST, answer_file_dialog, answer_question, click, until
+from gui import DIST, answer_file_dialog, answer_question, click, new_track, rows_of, until
 from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from boltzformer import Grid, Prompt, Volume, io
+from boltzformer import Grid, Volume, io
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.dock.starting_from import lies_on, offers
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.stage import image_on, same
+from napari_boltzformer.host.stage import same
 from napari_boltzformer.widget import BoltzFormerDock
 
 
 def painted(viewer: Any, image: Any, name: str, columns: slice) -> Track:
-    track = dock.desk.tracks.new(image_on(image), Prompt(name))
+    track = new_track(dock, image, name)
     mask = np.zeros(rows_of(track).shape, bool)
     mask[2:5, 10:20, columns] = True
     track.restore(mask, ())

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import canvas, click, done, press, type_lines, until
+from gui import canvas, click, done, layer_of, press, rows_of, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer.desk.masks.region import stored_voxel
@@ -73,7 +73,7 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     row = dock.row()
     answer = rows_of(track)[row].copy()
     assert answer.any()
-    track.surface.layer.paint((row, 2, 2), 1)
+    layer_of(track).paint((row, 2, 2), 1)
     edited = rows_of(track)[row].copy()
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
@@ -84,7 +84,7 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     press(qtbot, viewer, Qt.Key.Key_Return)
     assert np.array_equal(rows_of(track)[row], answer)
     assert NAME not in [layer.name for layer in viewer.layers]
-    track.surface.layer.undo()
+    layer_of(track).undo()
     assert np.array_equal(rows_of(track)[row], edited)  # taking was one step
     click(qtbot, dock.this_slice)
     done(qtbot, dock)

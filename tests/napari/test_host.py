@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, click, done, ready, type_lines, until
+from gui import DIST, click, done, ready, rows_of, type_lines, until
 from napari.layers import Image, Labels
 from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import click, done, type_lines
+from gui import click, done, layer_of, rows_of, type_lines
 
 from boltzformer.desk.masks.doubting import Doubt, after, within_reach
 from boltzformer.io.phantom import BRIGHT, Phantom
@@ -34,8 +34,8 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
         r"under More asks 4 seeds\)\.",
         dock.message.text(),
     )
-    track.surface.layer.paint((3, 5, 5), 1)
-    track.surface.layer.paint((3, 5, 5), 0)
+    layer_of(track).paint((3, 5, 5), 1)
+    layer_of(track).paint((3, 5, 5), 0)
     before, scores, runs = rows_of(track).copy(), dict(track.scores), len(track.runs)
 
     dock.progress.valueChanged.connect(lambda value: value == 2 and click(qtbot, dock.cancel))

@@ -8,17 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, answer_file_dialog, canvas, click, done, press, track_named, type_lines, until
+from gui import (
+    DIST,
+    answer_file_dialog,
+    canvas,
+    click,
+    done,
+    layer_of,
+    new_track,
+    press,
+    rows_of,
+    track_named,
+    type_lines,
+    until,
+)
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
-from boltzformer import Prompt, Session, Volume
+from boltzformer import Session, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.keeper import autosaves
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer
@@ -42,7 +54,7 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     on_the_canvas(viewer, dock)
     found = next(row for row in range(16) if rows_of(track)[row].any())
     dock.jump(found)
-    track.surface.layer.paint((found, 0, 0), 1)
+    layer_of(track).paint((found, 0, 0), 1)
     assert track.edited(found)
     answer_file_dialog(folder)
     press(qtbot, viewer, Qt.Key.Key_A)
@@ -76,7 +88,7 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     text = "".join(path.read_text("utf-8") for path in folder.rglob("*.json") if "private" not in path.parts)
     assert "small" not in text  # the image's name
 
-    track.surface.layer.paint((found, 0, 1), 1)
+    layer_of(track).paint((found, 0, 1), 1)
     assert track.state(found) is SliceState.UNSEEN  # a change takes the word back
 
     click(qtbot, dock.more)
@@ -97,7 +109,7 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    track.surface.layer.paint((3, 40, 40), 1)
+    layer_of(track).paint((3, 40, 40), 1)
     before = rows_of(track).copy()
     until(qtbot, lambda: (Path(dock.settings.folder) if dock.settings.folder else _autosaves()).is_dir())
     until(qtbot, lambda: not dock.keeper.work.busy)
@@ -130,8 +142,7 @@ def test_an_image_removed_during_a_run_keeps_the_masks_that_the_run_did_not_ask_
 ) -> None:
     viewer.open(str(made_file), plugin=DIST)
     image = dock.chosen_image()
-    by_hand = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
-    dock.running.adopt(by_hand)
+    by_hand = new_track(dock, image, BRIGHT)
     layer_of(by_hand).paint((3, 40, 40), 1)
     type_lines(qtbot, dock, DARK)
     click(qtbot, dock.all_slices)
@@ -151,11 +162,10 @@ def test_the_last_strokes_are_kept_when_the_window_closes(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
-    track = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
-    dock.running.adopt(track)
+    track = new_track(dock, dock.chosen_image(), BRIGHT)
     idle(qtbot, dock)
     dock.keeper.work.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
-    track.surface.layer.paint((3, 40, 40), 1)
+    layer_of(track).paint((3, 40, 40), 1)
     pool = dock.keeper.work.pool
     viewer.close()
     pool.shutdown(wait=True)
@@ -168,11 +178,10 @@ def test_saving_one_image_does_not_make_another_saved(
     tracks = []
     for path in (made_file, small_file):
         viewer.open(str(path), plugin=DIST)
-        tracks.append(new_track(viewer, dock.chosen_image(), Prompt(BRIGHT)))
-        dock.running.adopt(tracks[-1])
+        tracks.append(new_track(dock, dock.chosen_image(), BRIGHT))
     idle(qtbot, dock)
     for track in tracks:
-        track.surface.layer.paint((3, 40, 40), 1)
+        layer_of(track).paint((3, 40, 40), 1)
     dock.image.setCurrentIndex(0)
     dock.keeper.save(dock.chosen_image())
     idle(qtbot, dock)
@@ -186,7 +195,7 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
-    before = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    before = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(before).paint((3, 40, 40), 1)
     idle(qtbot, dock)
     dock.keeper.save(dock.chosen_image())
@@ -196,7 +205,7 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     go_on = threading.Event()
     dock.keeper.work.pool.submit(go_on.wait, 60)  # a slow disk
     viewer.open(str(small_file), plugin=DIST)
-    today = new_track(viewer, dock.chosen_image(), Prompt(BRIGHT))
+    today = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(today).paint((9, 40, 40), 1)
     go_on.set()
     until(qtbot, lambda: "There is work of 20" in dock.message.text())

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import answer_file_dialog, click, done, type_lines, until
+from gui import answer_file_dialog, click, done, layer_of, new_track, rows_of, type_lines, until
 from qtpy.QtCore import Qt
 
-from boltzformer import Prompt, io
+from boltzformer import io
 from boltzformer.desk.masks.objects import small_objects
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
@@ -16,7 +16,6 @@ from napari_boltzformer.bottom.lesion_table import _texts, lesions_of
 from napari_boltzformer.canvas.rings import NAME
 from napari_boltzformer.host.hanging import camera_of
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -42,7 +41,7 @@ def test_objects_are_listed_found_again_and_left_out(
     table, lesions = dock.lesions.table, dock.lesions.lesions
     assert table.rowCount() == len(lesions) == 3
     for one in lesions:
-        track = next(track for track in dock.tracks() if track.surface.layer.unique_id == one.layer)
+        track = next(track for track in dock.tracks() if layer_of(track).unique_id == layer_of(one))
         assert rows_of(track)[one.voxel]
     assert [one.finding.name for one in lesions] == [BRIGHT, BRIGHT, DARK]
     dock.jump(0)
@@ -69,7 +68,7 @@ def test_objects_are_listed_found_again_and_left_out(
     click(qtbot, dock.lesions.csv)
     assert "could not be written" in dock.message.text()
     assert not dock.lesions.old.isVisible()
-    track.surface.layer.paint((2, 3, 3), 1)
+    layer_of(track).paint((2, 3, 3), 1)
     assert dock.lesions.old.text() == "The masks have changed since: Measure again."
     assert dock.lesions.old.isVisible()
     click(qtbot, dock.lesions.again)
@@ -92,8 +91,8 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     (track,) = dock.tracks()
     row = dock.row()
     rows_of(track)[row] = 0
-    track.surface.layer.brush_size = 1
-    track.surface.layer.paint((row, 5, 6), 1)
+    layer_of(track).brush_size = 1
+    layer_of(track).paint((row, 5, 6), 1)
     dock.show_results()
     rings = viewer.layers[NAME]
     assert rings.data.tolist() == [[row, 5, 6]]
@@ -101,8 +100,8 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
         camera_of(viewer).zoom = zoom
         assert np.allclose(rings.size * rings.scale[-1] * zoom, 24)
         assert np.allclose(rings.border_width * rings.scale[-1] * zoom, 2)
-    track.surface.layer.brush_size = 9
-    track.surface.layer.paint((row, 5, 6), 1)
+    layer_of(track).brush_size = 9
+    layer_of(track).paint((row, 5, 6), 1)
     dock.show_results()
     assert len(rings.data) == 0
     assert small_objects(track, row) == []
@@ -114,7 +113,7 @@ def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_pai
 ) -> None:
     data, options, _ = image_layer(made.volume)
     image = viewer.add_image(data, **options)
-    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
+    track = new_track(dock, image, BRIGHT)
     yesterday = np.zeros(rows_of(track).shape, bool)
     yesterday[2:4, 5:9, 5:9], yesterday[8, 5:9, 5:9] = True, True
     track.restore(yesterday, ())

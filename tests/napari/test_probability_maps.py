@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_file_dialog, answer_question, click, done, type_lines, until
+from gui import answer_file_dialog, answer_question, click, done, layer_of, new_track, type_lines, until
 from storage_orders import stored
 
-from boltzformer import BoltzFormerError, Prompt, Volume, io
+from boltzformer import BoltzFormerError, Volume, io
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.probability import probabilities
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -52,7 +51,7 @@ def test_the_maps_are_the_engines_on_the_stored_grid(
 
     for track in dock.tracks():
         viewer.layers.remove(layer_of(track))
-    dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
+    new_track(dock, image, BRIGHT)
     answer_file_dialog(tmp_path / "other.nrrd")
     click(qtbot, dock.export)
     assert dock.message.text().startswith("There are no probabilities to write")

@@ -86,7 +86,7 @@ def test_completions_and_results_say_what_the_model_knows(
     item = knowing.results.item(0)
     assert item.text().endswith(NEVER)
     assert item.foreground().color().name().upper() == AMBER
-    export_to(knowing, tmp_path / "mask.nrrd")
+    knowing.desk.exporting.to(tmp_path / "mask.nrrd")
     made = json.loads((tmp_path / "mask.provenance.json").read_text("utf-8"))["masks"]
     assert [one["warning"] for one in made.values()] == [NEVER]
 

@@ -5,18 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, click, done, type_lines, until
-from napari.layers import Image
+from gui import DIST, answered, click, done, layer_of, rows_of, type_lines, until
 
-from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.dataset import Dataset
 from boltzformer.desk.image import plan_of
 from boltzformer.desk.keeping.keeper import autosaves
 from boltzformer.desk.keeping.remembering import last_work, masks_of
-from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.layers import plan_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -28,20 +25,6 @@ RUN = {
     "source": "/ward/DOE_JANE",
 }
 MANY = 2**12
-
-
-def answered(dock: BoltzFormerDock, image: Image, *rows: int) -> Track:
-    """A mask that a model has filled in some slices."""
-    volume = volume_of(image)
-    plan = SlicePlan.of(volume.grid, 64, volume.slice_axis)
-    track = dock.desk.tracks.new(image_on(image), Prompt(BRIGHT))
-    dock.running.adopt(track)
-    track.begin_run(plan, 0.5)
-    for row in rows:
-        logits = np.full((1, 64, 64), 64, np.int8)
-        track.answer(plan, SliceResult(plan.canonical_index(row), logits, np.array([0.9], np.float32)), 0, {"seed": 7})
-    track.runs.append({**RUN, "slices": list(rows)})
-    return track
 
 
 def idle(qtbot: Any, dock: BoltzFormerDock) -> None:
@@ -56,17 +39,18 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     dock.settings.folder = str(store.path)
     (image,) = viewer.open(str(small_file), plugin=DIST)
     idle(qtbot, dock)
-    track = answered(dock, image, 3, 4)
+    track = answered(dock, image, BRIGHT, 3, 4)
+    track.runs.append(dict(RUN))
     wrote, whole = rows_of(track)[3].copy(), np.count_nonzero(rows_of(track)[3])
     assert whole > MANY
-    track.surface.layer.brush_size = 1
-    track.surface.layer.paint((3, 40, 40), 0)
+    layer_of(track).brush_size = 1
+    layer_of(track).paint((3, 40, 40), 0)
     if accepted:
         track.say(3, SliceState.REVIEWED)
         dock.keeper.store("Accepted.")
         idle(qtbot, dock)
     else:
-        dock.keeper.save(image)
+        dock.keeper.save(image_on(image))
         idle(qtbot, dock)
     viewer.layers.clear()
 

@@ -8,7 +8,7 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
-from gui import DIST, click, done, type_lines, until
+from gui import DIST, click, done, layer_of, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QTimer
 
@@ -69,8 +69,8 @@ def test_a_layer_of_any_origin_is_looked_at_where_that_can_be_right(
     done(qtbot, dock)
     demand(dock, condition)
     (track,) = dock.tracks()
-    assert track.surface.layer.data.shape == (layer.data.shape[:-1] if layer.rgb else layer.data.shape)
-    assert tuple(track.surface.layer.scale) == tuple(layer.scale)
+    assert layer_of(track).data.shape == (layer.data.shape[:-1] if layer.rgb else layer.data.shape)
+    assert tuple(layer_of(track).scale) == tuple(layer.scale)
     if condition == "units of length":
         assert volume_of(layer).grid.spacing_mm == pytest.approx((0.05, 0.05, 1.0))
 

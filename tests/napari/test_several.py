@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import click, done, type_lines, until
+from gui import click, done, layer_of, rows_of, type_lines, until
 
 from boltzformer.dataset import Dataset
 from boltzformer.desk.masks.lanes import State
@@ -29,7 +29,7 @@ def test_of_six_masks_one_that_found_something_is_shown_accepted_and_told_by_its
     type_lines(qtbot, dock, BRIGHT, DARK, "ab", "cd", "ef", "gh")
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
-    (shown,) = [track for track in dock.tracks() if track.surface.layer.visible]
+    (shown,) = [track for track in dock.tracks() if layer_of(track).visible]
     row = int(np.argmax(np.count_nonzero(rows_of(shown), axis=(1, 2))))
     assert rows_of(shown)[row].any()
     assert shown is dock.active_track()

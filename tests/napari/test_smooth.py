@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import numpy as np
-from gui import click, done, type_lines, until
+from gui import click, done, layer_of, rows_of, type_lines, until
 from qtpy.QtCore import QObject
 
 from boltzformer.desk.work import Background
@@ -64,13 +64,13 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    key = track.surface.layer.unique_id
-    track.surface.layer.brush_size = 1
-    track.surface.layer.paint((dock.row(), 2, 3), 1)
+    key = layer_of(track).unique_id
+    layer_of(track).brush_size = 1
+    layer_of(track).paint((dock.row(), 2, 3), 1)
     assert key not in dock.desk.counting.objects  # the one that was under way is dropped
     until(qtbot, lambda: key in dock.desk.counting.objects)
     before = dock.desk.counting.objects[key]
-    track.surface.layer.paint((dock.row(), 2, 30), 1)
+    layer_of(track).paint((dock.row(), 2, 30), 1)
     assert key not in dock.desk.counting.objects
     until(qtbot, lambda: dock.desk.counting.objects.get(key) == before + 1)
     assert f"{before + 1} objects" in dock.results.item(0).text()

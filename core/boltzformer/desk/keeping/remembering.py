@@ -64,7 +64,7 @@ def annotation_of(masks: Snapshot) -> Annotation:
     prompts = tuple(Prompt(one.prompt.text, one.name) for one in masks.masks)
     runs = [run for one in masks.masks for run in one.runs]
     told = {one.name: answered(one, plan) for one in masks.masks}
-    edits = {one.name: one.edited for one in masks.masks}
+    edits = {one.name: list(one.edited) for one in masks.masks}
     made = {**(runs[-1] if runs else {}), "slices edited": edits, ANSWERED: told}
     return Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.masks.whose import Whose, unpacked
+from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.objects import pieces
 from boltzformer.types import LabelMap, Prompt, SliceState, Volume
@@ -27,8 +27,11 @@ class Frozen:
     name: str
     """Unlike any other of its image."""
     prompt: Prompt
-    rows: NDArray[np.uint8]
-    """(slices, rows, columns)."""
+    shape: tuple[int, int, int]
+    packed: Mapping[int, Bits]
+    """By row; blank where there is none."""
+    edited: Sequence[int]
+    """Rows that differ from what the model wrote."""
     whose: Whose
     scores: Mapping[int, float]
     runs: Sequence[Mapping[str, Any]]
@@ -37,30 +40,37 @@ class Frozen:
     warning: str
     began_from: str
 
-    @cached_property
-    def edited(self) -> list[int]:
-        """Rows that differ from what the model wrote."""
-        return [row for row, voxels in enumerate(self.rows) if self.whose.edited(row, voxels)]
+    @property
+    def rows(self) -> NDArray[np.uint8]:
+        """(slices, rows, columns): takes long for a large mask."""
+        return self._unpacked(self.packed)
 
     @cached_property
     def states(self) -> list[SliceState]:
         """What a person said, by row."""
-        return [self.whose.state(row, voxels) for row, voxels in enumerate(self.rows)]
+        blank, shape = np.zeros(self.shape[1:], np.uint8), self.shape[1:]
+        held = ((row, unpacked(self.packed[row], shape) if row in self.packed else blank) for row in self.whose.said)
+        said = {row: self.whose.state(row, voxels) for row, voxels in held}
+        return [said.get(row, SliceState.UNSEEN) for row in range(self.shape[0])]
 
     @property
     def kept(self) -> NDArray[np.uint8]:
         """Without the objects that are excluded."""
+        rows = self.rows
         if not self.excluded:
-            return self.rows
-        found = pieces(self.rows)
+            return rows
+        found = pieces(rows)
         gone = {int(found[voxel]) for voxel in self.excluded} - {0}  # what was erased meanwhile needs no leaving out
-        return np.where(np.isin(found, list(gone)), 0, self.rows).astype(np.uint8)
+        return np.where(np.isin(found, list(gone)), 0, rows).astype(np.uint8)
 
     def answer(self) -> NDArray[np.uint8]:
         """(slices, rows, columns): what the model wrote, wherever that is known."""
-        whole = np.zeros(self.rows.shape, np.uint8)
-        for row, bits in self.whose.written.items():
-            whole[row] = unpacked(bits, whole.shape[1:])
+        return self._unpacked(self.whose.written)
+
+    def _unpacked(self, rows: Mapping[int, Bits]) -> NDArray[np.uint8]:
+        whole = np.zeros(self.shape, np.uint8)
+        for row, bits in rows.items():
+            whole[row] = unpacked(bits, self.shape[1:])
         return whole
 
     def how_made(self) -> dict[str, Any]:
@@ -71,7 +81,7 @@ class Frozen:
             **({"began from": self.began_from} if self.began_from else {}),
             "runs": list(self.runs),
             "thresholds, as shown": asdict(self.thresholds),
-            "slices edited, as shown": self.edited,
+            "slices edited, as shown": list(self.edited),
             "slices accepted, as shown": [n for n, one in enumerate(self.states) if one is not SliceState.UNSEEN],
             "objects excluded": len(self.excluded),
         }
@@ -99,15 +109,17 @@ class Snapshot:
 
     def labels(self, *, whole: bool = True) -> LabelMap:
         """On the stored grid of the image, one layer and one label each; `whole`: excluded objects, too."""
-        return self._map([mask.rows if whole else mask.kept for mask in self.masks])
+        return self._map(mask.rows if whole else mask.kept for mask in self.masks)
 
     def answers(self) -> LabelMap:
         """What the model had said, on the stored grid."""
-        return self._map([mask.answer() for mask in self.masks])
+        return self._map(mask.answer() for mask in self.masks)
 
-    def _map(self, masks: Sequence[NDArray[np.uint8]]) -> LabelMap:
+    def _map(self, masks: Iterable[NDArray[np.uint8]]) -> LabelMap:
         view = self.volume.grid.canonical(self.volume.slice_axis)
-        stacked = np.stack([(view.undo(rows) > 0) * np.uint8(n) for n, rows in enumerate(masks, 1)])
+        stacked = np.zeros((len(self.masks), *self.volume.grid.shape), np.uint8)
+        for number, rows in enumerate(masks):
+            stacked[number] = (view.undo(rows) > 0) * np.uint8(number + 1)
         return LabelMap(stacked, self.volume.grid, dict(enumerate(self.names, 1)))
 
 
@@ -116,7 +128,8 @@ def frozen(track: Track, name: str = "") -> Frozen:
     return Frozen(
         name or track.name,
         track.prompt,
-        track.surface.copy(),
+        track.shape,
+        *track.packed(),
         track.whose.copy(),
         dict(track.scores),
         deepcopy(track.runs),  # one that is under way goes on

@@ -95,10 +95,11 @@ class Reapplying:
         self._choose(None)
 
     def _choose(self, thresholds: Thresholds | None) -> None:
+        """The model's own are nobody's choice, however they were reached: another model's take their place."""
         self._now = thresholds or self._own
         self._apply()
         for heard in self.chosen:
-            heard(thresholds)
+            heard(None if thresholds == self._own else thresholds)
 
     def _apply(self) -> None:
         """The slice on screen at once, the rest from there outwards when the viewer is idle."""

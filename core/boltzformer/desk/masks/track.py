@@ -141,7 +141,18 @@ class Track:
     def belongs_to_a_person(self, row: int) -> bool:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
 
+    def packed(self) -> tuple[dict[int, Bits], list[int]]:
+        """Rows as they are, blank ones aside, and which of them a person changed. Only these are read and packed:
+        copies of large masks would hold the viewer for a second."""
+        edited = self.edited_rows()
+        return {**self.whose.written, **{row: np.packbits(self.mask(row)) for row in edited}}, edited
+
     # --- the model's answers ------------------------------------------------------------------------------------
+
+    def packed(self) -> tuple[dict[int, Bits], list[int]]:
+        """Rows as they are, blank ones aside, and which of them a person changed; only these are copied."""
+        edited = self.edited_rows()
+        return {**self._written, **{row: np.packbits(self.rows[row]) for row in edited}}, edited
 
     def begin_run(self, plan: SlicePlan, gate: float, run: int | None = None) -> int:
         """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
