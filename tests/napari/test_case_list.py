@@ -253,7 +253,7 @@ def test_nothing_here_is_stored_before_the_next_case_takes_its_place(
 ) -> None:
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     cases, image = opened_from_list(qtbot, dock, folder, "a")
-    track = new_track(dock, image, BRIGHT)
+    new_track(dock, image, BRIGHT)
     dock.jump(2)
     dock.keeper.nothing()
     press_row(qtbot, cases, 1)

@@ -20,7 +20,7 @@ from napari_boltzformer.host.stage import same
 from napari_boltzformer.widget import BoltzFormerDock
 
 
-def painted(viewer: Any, image: Any, name: str, columns: slice) -> Track:
+def painted(dock: BoltzFormerDock, image: Any, name: str, columns: slice) -> Track:
     track = new_track(dock, image, name)
     mask = np.zeros(rows_of(track).shape, bool)
     mask[2:5, 10:20, columns] = True
@@ -57,9 +57,9 @@ def test_a_name_that_may_be_replaced_keeps_no_stale_mask_and_another_format_is_n
     out.mkdir()
     data, options, _ = image_layer(small.volume)
     image = viewer.add_image(data, **options)
-    painted(viewer, image, "a", slice(10, 20))
+    painted(dock, image, "a", slice(10, 20))
     assert export(qtbot, dock, out / "one.nii.gz") == f"Wrote {out / 'one.nii.gz'}, {out / 'one.provenance.json'}"
-    painted(viewer, image, "b", slice(15, 25))
+    painted(dock, image, "b", slice(15, 25))
     said = export(qtbot, dock, out / "one.nii.gz", replace=True)
     assert names(out) == ["one.provenance.json", "one__a.nii.gz", "one__b.nii.gz"]
     assert "the masks overlap, so each is written into a file of its own; .seg.nrrd keeps them in one." in said
@@ -96,7 +96,7 @@ def test_the_dock_says_that_others_straighten_a_tilted_nifti(
     axes[1, 2] += 0.4 * axes[2, 2]
     tilted = Volume(small.volume.array, Grid(small.volume.grid.shape, axes, small.volume.grid.origin))
     data, options, _ = image_layer(tilted)
-    painted(viewer, viewer.add_image(data, **options), "a", slice(10, 20))
+    painted(dock, viewer.add_image(data, **options), "a", slice(10, 20))
     assert "show the mask in the wrong place" in export(qtbot, dock, tmp_path / "tilted.nii.gz")
 
 
@@ -106,10 +106,10 @@ def test_exported_masks_come_back_as_masks_of_their_image(
     write_series(tmp_path / "ct", small.volume.array, small.volume.grid)
     viewer.open(str(tmp_path / "ct"), plugin=DIST)
     series = dock.chosen_image()
-    painted(viewer, series, "a", slice(10, 20))
+    painted(dock, series, "a", slice(10, 20))
     export(qtbot, dock, tmp_path / "seg.dcm")
     (image,) = viewer.open(str(small_file), plugin=DIST)
-    tracks = [painted(viewer, image, "a", slice(10, 20)), painted(viewer, image, "b", slice(15, 25))]
+    tracks = [painted(dock, image, "a", slice(10, 20)), painted(dock, image, "b", slice(15, 25))]
     for name in ("one.nii.gz", "two.seg.nrrd", "three.nrrd"):
         export(qtbot, dock, tmp_path / name)
     for names in (["two.seg.nrrd"], ["one__a.nii.gz", "one__b.nii.gz"], ["three__a.nrrd", "three__b.nrrd"]):
@@ -127,6 +127,6 @@ def test_exported_masks_come_back_as_masks_of_their_image(
     assert viewer.layers[-1].name.split(" [")[0] == "a"
     assert dock.chosen_image() is image
     viewer.layers.selection.active = viewer.layers[-2]
-    assert any(same(layer, viewer.layers[-2]) for layer, _ in offers(dock, image).values())
+    assert any(same(layer, viewer.layers[-2]) for layer, _ in offers(dock.stage, image).values())
     (plain,) = viewer.open(str(small_file), plugin=DIST)
     assert dock.chosen_image().unique_id == plain.unique_id

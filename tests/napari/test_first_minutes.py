@@ -7,7 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import DIST, answer_file_dialog, canvas, click, done, press, ready, track_named, type_lines, until
+from gui import (
+    DIST,
+    answer_file_dialog,
+    canvas,
+    click,
+    done,
+    press,
+    ready,
+    track_named,
+    type_lines,
+    until,
+    layer_of,
+    rows_of,
+)
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication

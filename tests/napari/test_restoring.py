@@ -13,7 +13,6 @@ from boltzformer.desk.keeping.keeper import autosaves
 from boltzformer.desk.keeping.remembering import last_work, masks_of
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
-from napari_boltzformer.host.layers import plan_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 

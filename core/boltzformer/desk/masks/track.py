@@ -149,11 +149,6 @@ class Track:
 
     # --- the model's answers ------------------------------------------------------------------------------------
 
-    def packed(self) -> tuple[dict[int, Bits], list[int]]:
-        """Rows as they are, blank ones aside, and which of them a person changed; only these are copied."""
-        edited = self.edited_rows()
-        return {**self._written, **{row: np.packbits(self.rows[row]) for row in edited}}, edited
-
     def begin_run(self, plan: SlicePlan, gate: float, run: int | None = None) -> int:
         """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
         self.plan, self.gate = plan, gate
