@@ -13,13 +13,14 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from boltzformer.desk.looks.following import LooksFollower, OnScreen
 from boltzformer.types import SliceState
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.review import Lane, SliceReview
 from napari_boltzformer.canvas.light import CanvasLight
-from napari_boltzformer.host.layers import plan_of, shows_slices, volume_of
+from napari_boltzformer.host.layers import open_image, plan_of, shows_slices, volume_of
 from napari_boltzformer.host.mask import Track, same
-from napari_boltzformer.looks_follow import LooksFollower, OnScreen
+from napari_boltzformer.host.timers import QtTimers
 from napari_boltzformer.run import named
 
 if TYPE_CHECKING:
@@ -56,7 +57,12 @@ class Bottom(QObject):
             widget.setParent(dock)  # until it gets a place of its own in the window
             widget.hide()
         light = CanvasLight(dock.viewer)
-        self._follower = LooksFollower(self.looks, light, self._on_screen, lambda: dock.session, dock.background.do)
+        self._follower = LooksFollower(
+            self.looks, light, self._on_screen, lambda: dock.session, dock.background.do, QtTimers(dock)
+        )
+        self.looks.asked.connect(self._follower.ask)
+        self.looks.previewed.connect(self._follower.preview)
+        self.looks.hidden.connect(light.clear)
         self._soon = QTimer(dock)
         self._soon.setSingleShot(True)
         self._soon.setInterval(SOON_MS)
@@ -193,9 +199,9 @@ class Bottom(QObject):
             if earlier:
                 return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
             return f"The model has not looked at {name} yet: run it first."
-        volume, how = volume_of(image), dict(track.how[row])
-        index, seed, mask = plan_of(volume).canonical_index(row), how.pop("seed"), track.kept.at_present(row)
-        return OnScreen(image, volume, track.prompt.text, index, seed, mask, track.kept.thresholds, how)
+        opened, how = open_image(image), dict(track.how[row])
+        index, seed, mask = opened.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
+        return OnScreen(opened, track.prompt.text, index, seed, mask, track.kept.thresholds, how)
 
     def _what_is_shown(self) -> tuple[Any, ...]:
         tracks, image = self._dock.tracks(), self._dock.chosen_image()

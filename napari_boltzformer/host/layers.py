@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boltzformer import GeometryError, Grid, SlicePlan, Volume
+from boltzformer.desk.image import OpenImage
 
 if TYPE_CHECKING:
     import napari
@@ -51,6 +52,11 @@ def volume_of(layer: Image) -> Volume:
         return Volume(facts["grid"].canonical(axis).undo(data), **facts)
     array = data[None] if data.ndim - bool(layer.rgb) == 2 else data
     return Volume(array, own_grid(layer, array.shape[:3]), name=layer.name)
+
+
+def open_image(layer: Image) -> OpenImage:
+    """A layer as the desk knows images: by its id, with whatever voxels and name it has by then."""
+    return OpenImage(layer.unique_id, lambda: volume_of(layer), lambda: str(layer.name), lambda: layer.data)
 
 
 def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
