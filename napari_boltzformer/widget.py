@@ -18,11 +18,13 @@ from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.looks.following import LooksFollower
+from boltzformer.desk.looks.on_screen import on_screen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from napari_boltzformer.bottom.lesion_table import LesionTable
-from napari_boltzformer.bottom.place import Bottom, on_screen
+from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.closer import Closer
 from napari_boltzformer.canvas.guide import Guide
 from napari_boltzformer.canvas.light import CanvasLight
@@ -47,7 +49,6 @@ from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import NapariStage, image_on
 from napari_boltzformer.host.timers import QtTimers
 from napari_boltzformer.host.words import NAPARI
-from napari_boltzformer.looks_follow import LooksFollower
 
 if TYPE_CHECKING:
     import napari
@@ -79,10 +80,7 @@ class BoltzFormerDock(Form):
         self.objects_tool, self.opening = ObjectsTool(self.desk), Opening(self, self.desk, self.stage, dialogs)
         self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
         self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
-        light = CanvasLight(napari_viewer)
-        self.follower = LooksFollower(
-            self.bottom.looks, light, lambda: on_screen(self.desk), lambda: self.session, self.desk.work.do
-        )
+        self._follow_looks()
         self.lesions: LesionTable | None = None
         self.cases: CasePanel | None = None
         self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
@@ -289,6 +287,17 @@ class BoltzFormerDock(Form):
             self.more_layout.addWidget(widget)
         self.more.toggled.connect(lambda _: self.seeing.show_picture())
 
+    def _follow_looks(self) -> None:
+        desk, looks, light = self.desk, self.bottom.looks, CanvasLight(self.viewer)
+        self.follower = LooksFollower(
+            *(looks, light, lambda: on_screen(self.stage, desk.tracks), lambda: self.session),
+            *(desk.work.do, desk.timers),
+        )
+        desk.overview.moved.append(self.follower.moved)
+        looks.asked.connect(self.follower.ask)
+        looks.previewed.connect(self.follower.preview)
+        looks.hidden.connect(light.clear)
+
     def _on_choice(self) -> None:
         self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
         self.settings.rings = self.ring.isChecked()
@@ -336,7 +345,6 @@ class BoltzFormerDock(Form):
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)
-        desk.overview.moved.append(self.follower.moved)
         self.images.chosen.append(self._on_chosen)
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
         self.prompt.run.connect(self._on_run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QHideEvent, QKeyEvent, QPainter, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -21,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer.desk.looks.looks import Looks, caption, headline
+from boltzformer.types import LookTrace
 from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
 
 STEP_MS = 700
@@ -87,6 +90,20 @@ class LooksView(QWidget):
         """What is shown belongs to another slice or seed; the new looks are on their way."""
         self.sheet.waiting = True
         self.sheet.update()
+
+    @property
+    def visible(self) -> bool:
+        """Whether anybody can see it."""
+        return self.isVisible()
+
+    @property
+    def looks(self) -> Looks | None:
+        """Those that are shown; None where there are none, or others are on their way."""
+        return None if self.sheet.waiting else self.sheet.looks
+
+    def light(self, look: LookTrace) -> NDArray[np.float32]:
+        """As the user chose to see it: what was seen, or the chance of it."""
+        return self.sheet.light(look)
 
     @property
     def current(self) -> int | None:

@@ -10,11 +10,9 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.words import named
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.review import SliceReview
 from napari_boltzformer.host.stage import NapariStage
-from napari_boltzformer.looks_follow import OnScreen
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
 SLICES, LOOKS = "Slices", "How it looked"
@@ -108,19 +106,3 @@ def how_it_looked() -> QWidget:
         viewer.window.remove_dock_widget(looks)
     QTimer.singleShot(0, dock.bottom.settle_looks)  # once napari has put it somewhere
     return looks
-
-
-def on_screen(desk: Desk) -> OnScreen | str:
-    """What looks can be asked for, or why none can."""
-    image, track = desk.stage.chosen(), desk.tracks.active()
-    if image is None or track is None:
-        return "Run a prompt first, then see how the model looked."
-    row = desk.stage.row(image)
-    if row not in track.kept.rows:
-        name, earlier = named(row, track.count), row in track.kept.looked
-        if earlier:
-            return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
-        return f"The model has not looked at {name} yet: run it first."
-    how = dict(track.how[row])
-    index, seed, mask = image.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
-    return OnScreen(image, track.prompt.text, index, seed, mask, track.kept.thresholds, how)

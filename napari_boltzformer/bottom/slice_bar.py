@@ -31,7 +31,7 @@ class SliceBar(QWidget):
 
     def __init__(self, bar: Bar) -> None:
         super().__init__()
-        self._bar = bar
+        self.model = bar
         self._pressed: QPointF | None = None
         self._dragging = ""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -44,18 +44,18 @@ class SliceBar(QWidget):
         if row is not None:
             self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
             return
-        high = 2 * STRIP + max(len(self._bar.lanes), 1) * (LANE + GAP)
+        high = 2 * STRIP + max(len(self.model.lanes), 1) * (LANE + GAP)
         if self.height() != high:
             self.setFixedHeight(high)
         self.update()
 
     def state(self, lane: int, row: int) -> State:
         """What is drawn there, signs apart."""
-        return self._bar.lanes[lane].state(row)
+        return self.model.lanes[lane].state(row)
 
     def words(self, row: int) -> str:
         """What is shown of a slice, as the tool tip says it."""
-        return self._bar.words(row)
+        return self.model.words(row)
 
     def place(self, lane: int, row: int, score: float = 0.5) -> QPointF:
         """Where a score of a slice is drawn."""
@@ -73,7 +73,7 @@ class SliceBar(QWidget):
             return
         way = event.position() - self._pressed
         if not self._dragging and max(abs(way.x()), abs(way.y())) >= STEADY:
-            self._dragging = "gate" if abs(way.y()) > abs(way.x()) and self._bar.lanes else "row"
+            self._dragging = "gate" if abs(way.y()) > abs(way.x()) and self.model.lanes else "row"
         if self._dragging == "gate":
             self.gate_dragged.emit(self._score_at(event.position().y()))
         elif self._dragging == "row":
@@ -92,24 +92,24 @@ class SliceBar(QWidget):
         return super().event(event)
 
     def _jump(self, x: float) -> None:
-        if (row := self._row_at(x)) != self._bar.row:
-            self._bar.set_row(row)
+        if (row := self._row_at(x)) != self.model.row:
+            self.model.set_row(row)
             self.jumped.emit(row)
 
     def _row_at(self, x: float) -> int:
-        row = int((x - NAMES) * self._bar.count // max(self.width() - NAMES, 1))
-        return min(max(row, 0), self._bar.count - 1)
+        row = int((x - NAMES) * self.model.count // max(self.width() - NAMES, 1))
+        return min(max(row, 0), self.model.count - 1)
 
     def _score_at(self, y: float) -> float:
         assert self._pressed is not None
-        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self._bar.lanes) - 1)
+        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self.model.lanes) - 1)
         score = 1 - (y - STRIP - lane * (LANE + GAP)) / LANE
         return round(min(max(score, LEAST), MOST), 2)
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _column(self, row: int) -> QRectF:
-        wide = max(self.width() - NAMES, 1) / self._bar.count
+        wide = max(self.width() - NAMES, 1) / self.model.count
         return QRectF(NAMES + row * wide, 0, max(wide, 1.0), self.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
@@ -117,10 +117,10 @@ class SliceBar(QWidget):
         painter.fillRect(event.rect(), GROUND)
         first, last = self._row_at(event.rect().left()), self._row_at(event.rect().right())
         rows = range(first, last + 1)
-        for number, lane in enumerate(self._bar.lanes):
+        for number, lane in enumerate(self.model.lanes):
             self._draw_lane(painter, number, lane, rows)
         self._draw_signs(painter, rows)
-        now, bottom = self._column(self._bar.row), self.height() - 1
+        now, bottom = self._column(self.model.row), self.height() - 1
         painter.setPen(QPen(NOW, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(QRectF(now.left(), 0, max(now.width(), 3), bottom))
@@ -149,11 +149,11 @@ class SliceBar(QWidget):
         painter.setPen(QPen(colour, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
-        height = top + (1 - self._bar.gate) * LANE
+        height = top + (1 - self.model.gate) * LANE
         painter.setPen(QPen(LINE, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(NAMES, height), QPointF(self.width(), height))
         if self._dragging == "gate":
-            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self._bar.gate:.2f}")
+            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self.model.gate:.2f}")
         painter.setPen(colour)
         name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, NAMES - 10)
         painter.drawText(QRectF(4, top, NAMES - 8, LANE), Qt.AlignmentFlag.AlignVCenter, name)
@@ -161,12 +161,12 @@ class SliceBar(QWidget):
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
         """Pencils and exclamation marks above the lanes, ticks below. Neighbours share one sign over a line."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        edited = frozenset().union(*(lane.edited for lane in self._bar.lanes))
+        edited = frozenset().union(*(lane.edited for lane in self.model.lanes))
         below = self.height() - STRIP
         for which, colour, top, sign in (
-            (edited - self._bar.failed.keys(), HAND, 0, _PENCIL),
-            (self._bar.failed, BAD, 0, _BANG),
-            (self._bar.accepted, GOOD, below, _TICK),
+            (edited - self.model.failed.keys(), HAND, 0, _PENCIL),
+            (self.model.failed, BAD, 0, _BANG),
+            (self.model.accepted, GOOD, below, _TICK),
         ):
             for start, stop in neighbours(which):
                 if stop < rows.start or start >= rows.stop:

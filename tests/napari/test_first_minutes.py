@@ -13,13 +13,13 @@ from gui import (
     canvas,
     click,
     done,
+    layer_of,
     press,
     ready,
+    rows_of,
     track_named,
     type_lines,
     until,
-    layer_of,
-    rows_of,
 )
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt

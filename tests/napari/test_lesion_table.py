@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import answer_file_dialog, click, done, layer_of, new_track, rows_of, type_lines, until
+from gui import answer_file_dialog, click, done, layer_of, rows_of, type_lines, until
 from qtpy.QtCore import Qt
 
-from boltzformer import io
+from boltzformer import Prompt, io
+from boltzformer.desk.keeping.lesions import lesions_of, to_measure
 from boltzformer.desk.masks.objects import small_objects
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.memory import MemoryStage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
-from napari_boltzformer.bottom.lesion_table import _texts, lesions_of
 from napari_boltzformer.canvas.rings import NAME
 from napari_boltzformer.host.hanging import camera_of
 from napari_boltzformer.host.layers import image_layer
@@ -108,18 +110,16 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     assert np.count_nonzero(rows_of(track)[row]) > 8
 
 
-def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_painted(
-    viewer: Any, made: Phantom
-) -> None:
-    data, options, _ = image_layer(made.volume)
-    image = viewer.add_image(data, **options)
-    track = new_track(dock, image, BRIGHT)
-    yesterday = np.zeros(rows_of(track).shape, bool)
+def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_painted(made: Phantom) -> None:
+    stage = MemoryStage()
+    image = stage.open(made.volume)
+    track = Tracks(stage).new(image, Prompt(BRIGHT))
+    yesterday = np.zeros(track.shape, bool)
     yesterday[2:4, 5:9, 5:9], yesterday[8, 5:9, 5:9] = True, True
     track.restore(yesterday, ())
     track.recall({2: 0.7, 3: 0.9}, (), 0.5)
-    lesions = lesions_of(image, [track])
-    assert [_texts(one, track)[-1] for one in lesions] == ["0.90 (earlier)", "painted"]
+    lesions = lesions_of(*to_measure(image, [track]))
+    assert [one.texts[-1] for one in lesions] == ["0.90 (earlier)", "painted"]
     lines = list(csv.DictReader(to_csv([one.finding for one in lesions]).splitlines()))
     assert [line["existence"] for line in lines] == ["0.9", ""]
     assert [line["mean_probability"] for line in lines] == ["", ""]  # yesterday's map is not kept

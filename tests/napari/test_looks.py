@@ -13,15 +13,17 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from boltzformer import Engine, Grid, LookTrace, Prediction, SamplingTrace, SlicePlan
+from boltzformer.desk.looks.following import LooksFollower, OnScreen, looks_of
 from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chances, percent, shares
+from boltzformer.desk.looks.veil import veil
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
 from napari_boltzformer.bottom.looks_view import PAGE, SHARP, LooksView
-from napari_boltzformer.canvas.light import CanvasLight, veil
+from napari_boltzformer.canvas.light import CanvasLight
 from napari_boltzformer.host.layers import empty_labels, image_layer
-from napari_boltzformer.host.stage import LIGHT
-from napari_boltzformer.looks_follow import LooksFollower, OnScreen, looks_of
+from napari_boltzformer.host.stage import LIGHT, image_on
+from napari_boltzformer.host.timers import QtTimers
 
 
 def flat(visited: float, probability: float | None = None, side: int = 4) -> LookTrace:
@@ -306,7 +308,7 @@ def test_the_looks_follow_the_slice_on_screen_and_cost_nothing_out_of_sight(
         if row == 15:
             return "The model has not looked here."
         index = prediction.plan.canonical_index(row)
-        return OnScreen(image, small.volume, BRIGHT, index, 0, mask.data[row] > 0, Thresholds(prediction.gate))
+        return OnScreen(image_on(image), BRIGHT, index, 0, mask.data[row] > 0, Thresholds(prediction.gate))
 
     def later(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         waiting.append((work, then))
@@ -317,7 +319,11 @@ def test_the_looks_follow_the_slice_on_screen_and_cost_nothing_out_of_sight(
         then(work())
 
     view = LooksView()
-    follower = LooksFollower(view, CanvasLight(viewer), on_screen, lambda: session, later)
+    canvas = CanvasLight(viewer)
+    follower = LooksFollower(view, canvas, on_screen, lambda: session, later, QtTimers(view))
+    view.asked.connect(follower.ask)
+    view.previewed.connect(follower.preview)
+    view.hidden.connect(canvas.clear)
     viewer.dims.events.current_step.connect(follower.moved)
     here = small.lesions[0].centre[2]
     viewer.dims.set_current_step(0, here)
@@ -392,9 +398,8 @@ def test_the_looks_follow_the_slice_on_screen_and_cost_nothing_out_of_sight(
 
 def test_what_the_engine_refuses_is_said_in_the_panel(engine: Engine, small: Phantom, viewer: Any) -> None:
     data, options, _ = image_layer(small.volume)
-    shown = OnScreen(
-        viewer.add_image(data, **options), small.volume, BRIGHT, 99, 0, np.zeros((72, 80), bool), Thresholds()
-    )
+    image = image_on(viewer.add_image(data, **options))
+    shown = OnScreen(image, BRIGHT, 99, 0, np.zeros((72, 80), bool), Thresholds())
     said = looks_of(InProcess(engine), shown, 0, None)  # type: ignore[arg-type]
     assert isinstance(said, str)
     assert "99" in said

@@ -13,11 +13,14 @@ from qtpy.QtTest import QTest
 
 from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
-from boltzformer.desk.masks.lanes import Lane, State
+from boltzformer.desk.masks.lanes import Bar, Lane, State
+from boltzformer.desk.masks.thresholds import Reapplying
+from boltzformer.desk.words import neighbours
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.bottom.review import SliceReview
 from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar
 from napari_boltzformer.host.layers import empty_labels, image_layer
+from napari_boltzformer.host.timers import QtTimers
 
 ORANGE, BLUE = QColor("#E69F00"), QColor("#56B4E9")
 PROMPTS = (BRIGHT, DARK)
@@ -96,12 +99,33 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
 
 @pytest.fixture
 def bar(qtbot: Any) -> SliceBar:
-    widget = SliceBar()
+    widget = SliceBar(Bar())
     qtbot.addWidget(widget)
     widget.resize(120 + 640, widget.height())
-    widget.set_run([("bright blob", ORANGE), ("dark blob", BLUE)], 64)
+    widget.model.set_lanes([lane("bright blob", ORANGE), lane("dark blob", BLUE)], 64)
     widget.show()
     return widget
+
+
+def lane(name: str, colour: QColor) -> Lane:
+    return Lane(name, colour.name(), Answers())
+
+
+def say(bar: SliceBar, number: int, row: int, mark: Mark) -> None:
+    """The model has looked, and this is what is known of it."""
+    answers = bar.model.lanes[number].answers
+    if mark.hidden:
+        plan = SlicePlan.of(Grid.pixels((bar.model.count, 8, 8)), 8)
+        answers.keep(plan, SliceResult(row, np.full((1, 8, 8), 127, np.int8), np.array([mark.score], np.float32)), 0)
+    else:
+        answers.recall(row, mark.score, np.arange(64) < mark.voxels)
+    assert answers.mark(row) == Mark(pytest.approx(mark.score), mark.voxels, mark.hidden)
+    bar.model.draw(row)
+
+
+def edit(bar: SliceBar, number: int, rows: set[int], held: dict[int, int]) -> None:
+    bar.model.lanes[number].edited, bar.model.lanes[number].painted = rows, held
+    bar.model.draw()
 
 
 def at(bar: SliceBar, lane: int, row: int, score: float = 0.5) -> QPoint:
@@ -118,10 +142,10 @@ def like(one: QColor, other: QColor) -> bool:
 
 
 def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
-    bar.set_row(63)
-    bar.set_gate(0.95)
+    bar.model.set_row(63)
+    bar.model.set_gate(0.95)
     for row, mark in enumerate((Mark(0.1, 0), Mark(0.9, 12), Mark(0.9, 0, hidden=True))):
-        bar.set_mark(0, row + 10, mark)
+        say(bar, 0, row + 10, mark)
     states = [bar.state(0, row) for row in (9, 10, 11, 12)]
     assert states == [State.UNKNOWN, State.NOTHING, State.FOUND, State.HIDDEN]
     assert shows(bar, 0, 10, 0.5, GROUND)
@@ -133,17 +157,17 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
     assert any(like(drawn.pixelColor(at(bar, 0, 12) + QPoint(dx, 0)), ORANGE) for dx in range(-6, 7))  # …but outlined
     near = [drawn.pixelColor(at(bar, 0, 9) + QPoint(dx, dy)) for dx in range(-3, 4) for dy in range(-3, 4)]
     assert 0 < sum(like(one, GROUND) for one in near) < len(near)  # hatched
-    bar.set_mark(1, 20, Mark(0.9, 12))
-    bar.set_mark(1, 22, Mark(0.3, 12))
+    say(bar, 1, 20, Mark(0.9, 12))
+    say(bar, 1, 22, Mark(0.3, 12))
     assert shows(bar, 1, 20, 0.6, BLUE)
     assert shows(bar, 1, 22, 0.6, GROUND)  # height = score
 
 
 def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> None:
     plain = bar.grab().toImage()
-    bar.set_edited(0, [20], {20: 3})
-    bar.set_accepted([20, 21, 22])
-    bar.set_failed({40: "The memory was full."})
+    edit(bar, 0, {20}, {20: 3})
+    bar.model.set_accepted([20, 21, 22])
+    bar.model.set_failed({40: "The memory was full."})
     signed = bar.grab().toImage()
     changed = {
         (round((x - 125) // 10), y < 11)
@@ -154,20 +178,20 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
     assert {row for row, above in changed if above} <= {19, 20, 39, 40}
     assert {row for row, above in changed if not above} <= {19, 20, 21, 22}
     assert {above for _, above in changed} == {True, False}
-    assert runs([3, 1, 2, 7]) == [(1, 3), (7, 7)]
-    bar.set_mark(0, 20, Mark(0.42, 3))
+    assert neighbours([3, 1, 2, 7]) == [(1, 3), (7, 7)]
+    say(bar, 0, 20, Mark(0.42, 3))
     assert bar.words(20) == (
         "Slice 20, accepted\nbright blob: found, score 0.42 (uncalibrated), edited\ndark blob: not looked yet"
     )
     assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
-    bar.set_mark(0, 30, Mark(0.9, 12))
-    bar.set_mark(0, 31, Mark(0.1, 0))
-    bar.set_edited(0, [30, 31], {30: 0, 31: 7, 32: 0})
+    say(bar, 0, 30, Mark(0.9, 12))
+    say(bar, 0, 31, Mark(0.1, 0))
+    edit(bar, 0, {30, 31}, {30: 0, 31: 7, 32: 0})
     words = [bar.words(row).splitlines()[1] for row in (30, 31, 32)]
     painted = "bright blob: painted by you, score 0.10 (uncalibrated)"
     assert words == ["bright blob: nothing, by you", painted, "bright blob: nothing, by you"]
     assert [bar.state(0, row) for row in (30, 31, 32)] == [State.NOTHING, State.FOUND, State.NOTHING]
-    bar.set_run([("bright blob", ORANGE)], 1)
+    bar.model.set_lanes([lane("bright blob", ORANGE)], 1)
     assert bar.words(0).startswith("This picture")
 
 
@@ -201,9 +225,9 @@ def drag(widget: Any, start: QPoint, end: QPoint) -> None:
 
 
 def test_two_thousand_slices_are_drawn_and_the_first_and_last_can_be_reached(bar: SliceBar) -> None:
-    bar.set_run([("one", ORANGE)], 2000)
+    bar.model.set_lanes([lane("one", ORANGE)], 2000)
     for row in range(2000):
-        bar.set_mark(0, row, Mark(0.9, 5 * (row == 1000)))
+        say(bar, 0, row, Mark(0.9, 5 * (row == 1000)))
     drawn, there = bar.grab().toImage(), at(bar, 0, 1000, 0.7)
     assert any(
         like(drawn.pixelColor(there + QPoint(dx, 0)), ORANGE) for dx in (-1, 0, 1)
@@ -229,7 +253,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     for number, name in enumerate(PROMPTS):
         voxels, how = empty_labels(image, name)
         layers.append(viewer.add_labels(voxels, **how))
-        lanes.append(Lane(name, (ORANGE, BLUE)[number], Answers()))
+        lanes.append(lane(name, (ORANGE, BLUE)[number]))
     edited: dict[tuple[int, int], np.ndarray] = {}
     drawn: list[int] = []
 
@@ -239,19 +263,21 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
         layers[lane].data[row] = mask
         return None
 
-    review = SliceReview(write, lambda: drawn.append(1))
+    bar = Bar()
+    reapplying = Reapplying(bar, QtTimers(viewer.window._qt_window), write, lambda: drawn.append(1))
+    review = SliceReview(reapplying)
     viewer.window.add_dock_widget(review, name="Slices", area="bottom")
     review.jumped.connect(lambda row: viewer.dims.set_current_step(0, row))
-    viewer.dims.events.current_step.connect(lambda: review.set_row(viewer.dims.current_step[0]))
+    viewer.dims.events.current_step.connect(lambda: reapplying.set_row(viewer.dims.current_step[0]))
     plan, count = prediction.plan, prediction.plan.count
     here = small.lesions[0].centre[2]
     viewer.dims.set_current_step(0, here)
-    review.set_run(lanes, count, row=here, gate=prediction.gate, voxel_ml=0.0025)
+    reapplying.set_run(lanes, count, row=here, gate=prediction.gate, voxel_ml=0.0025)
     for done, result in enumerate(prediction.slices, 1):
-        for number, lane in enumerate(lanes):
-            row = lane.answers.keep(plan, result, number)
-            write(number, row, lane.answers.mask(row))
-        review.slice_finished(row)
+        for number, one in enumerate(lanes):
+            row = one.answers.keep(plan, result, number)
+            write(number, row, one.answers.mask(row))
+        reapplying.slice_finished(row)
         if done == 3:
             assert ", 3 of 16 slices" in review.totals.text() or "3 of 16 slices so far" in review.totals.text()
     same_as(layers, prediction, review.thresholds)
@@ -268,7 +294,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     layers[0].data[painted] = 0
     layers[0].data[painted, 5, 5:8] = 1
     edited[0, painted] = layers[0].data[painted].copy()
-    review.set_edited(0, {painted: 3}, {painted})
+    reapplying.set_edited(0, {painted: 3}, {painted})
 
     # Up with the outline: the slice on screen has it at once, the others when the viewer is idle.
     before = [layer.data.copy() for layer in layers]
@@ -290,7 +316,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     with qtbot.waitSignal(review.thresholds_changed) as told:
         QTest.keyClick(review.gate, Qt.Key.Key_End)
     assert told.args == [Thresholds(0.99, 0.5)]
-    qtbot.waitUntil(lambda: not review._timer.isActive())
+    qtbot.waitUntil(lambda: not reapplying.busy)
     same_as(layers, prediction, Thresholds(0.99, 0.5), skip=(0, painted))
     assert review.gate_words.text() == "show in slice if score ≥ 0.99 (uncalibrated)"
     low = [row for row in range(count) if 0.5 < scores[0][plan.canonical_index(row)] < 0.99 and row != painted]

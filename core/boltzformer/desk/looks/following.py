@@ -4,34 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
 
-from boltzformer import BoltzFormerError, Session, SlicePlan, Volume
+from boltzformer.client.session import Session
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.looks import Looks
+from boltzformer.desk.looks.veil import veil
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.ports import Timers
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.pictures import slice_picture
-from napari_boltzformer.bottom.looks_view import LooksView
-from napari_boltzformer.canvas.light import CanvasLight, veil
-from napari_boltzformer.host.stage import NapariImage
-
-if TYPE_CHECKING:
-    from napari.layers import Image
+from boltzformer.types import LookTrace, Volume
 
 REST_MS = 120
 """So long the slice on screen must rest before its looks are asked for."""
 Later = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-"""(work, then): does something slow beside the viewer; `then` gets its result on the viewer's thread."""
+"""(work, then), as `Work.do`: something slow beside the viewer; `then` gets its result on the viewer's thread."""
+
+
+class LooksPanel(Protocol):
+    """Where looks are shown, and what the user chose there."""
+
+    roll: int
+    """So many seeds after the run's own."""
+    query: int | None
+    """Whose looks are wanted, from 0; None = all together."""
+
+    @property
+    def visible(self) -> bool: ...
+    @property
+    def looks(self) -> Looks | None:
+        """Those that are shown; None where there are none, or others are on their way."""
+        ...
+
+    def light(self, look: LookTrace) -> NDArray[np.float32]:
+        """(h, w): how much of the image shows there, as the user chose to see it."""
+        ...
+
+    def show_looks(self, looks: Looks) -> None: ...
+    def say(self, sentence: str) -> None:
+        """Instead of looks: why there are none."""
+        ...
+
+    def wait(self) -> None:
+        """What is shown belongs to another slice or seed."""
+        ...
+
+
+class Light(Protocol):
+    """A look on the canvas."""
+
+    def show(self, image: OpenImage, picture: NDArray[np.uint8], name: str) -> None:
+        """Over the slice on screen, (rows, columns, 4)."""
+        ...
+
+    def hide(self) -> None:
+        """For a moment."""
+        ...
 
 
 @dataclass(frozen=True)
 class OnScreen:
-    """What the viewer shows, for which looks could be asked."""
+    """What the viewer shows, for which looks could be asked. Made on the viewer's thread, for any other."""
 
-    image: NapariImage
+    image: OpenImage
     prompt: str
     index: int
     """Stored number of the slice."""
@@ -42,10 +82,11 @@ class OnScreen:
     thresholds: Thresholds
     how: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else the run was asked with (window, guidance…), as `Session.trace` and `.segment` call it."""
+    volume: Volume = field(init=False, repr=False)
+    """As it is at this moment."""
 
-    @property
-    def volume(self) -> Volume:
-        return self.image.volume
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "volume", self.image.volume)
 
     @property
     def plan(self) -> SlicePlan:
@@ -63,7 +104,7 @@ class OnScreen:
 def looks_of(session: Session, shown: OnScreen, roll: int, query: int | None) -> Looks | str:
     """Asks the engine, whose features of the slice are kept; a sentence where it can't be."""
     seed, how, plan, mask = shown.seed + roll, dict(shown.how), shown.plan, shown.mask
-    whose = {} if query is None else {"query": query}
+    whose: dict[str, Any] = {} if query is None else {"query": query}
     try:
         trace = session.trace(shown.volume, shown.prompt, shown.index, seed=seed, **how, **whose)
         if roll:  # other looks, another answer: the white line must be theirs
@@ -81,70 +122,67 @@ def looks_of(session: Session, shown: OnScreen, roll: int, query: int | None) ->
     return Looks(shown.prompt, row, seed, picture, plan, trace, mask, query)
 
 
-class LooksFollower(QObject):
+class LooksFollower:
     """Never more than one question at a time; what is asked meanwhile waits, and only the last of it counts."""
 
     def __init__(
         self,
-        view: LooksView,
-        light: CanvasLight,
+        view: LooksPanel,
+        light: Light,
         on_screen: Callable[[], OnScreen | str],
         session: Callable[[], Session],
         later: Later,
+        timers: Timers,
     ) -> None:
-        super().__init__(view)
-        self.view, self._light, self._on_screen, self._session, self._later = view, light, on_screen, session, later
+        """`on_screen` says in a sentence why there are no looks to ask for."""
+        self._view, self._light, self._on_screen, self._session, self._later = view, light, on_screen, session, later
         self._subject: tuple[object, ...] = ()
-        self._image: Image | None = None
+        self._image: OpenImage | None = None
         self._asking = self._again = False
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._ask)
-        view.asked.connect(self._ask)
-        view.previewed.connect(self._preview)
-        view.hidden.connect(light.clear)
+        self._rest = timers.after(REST_MS, self.ask)
 
     def moved(self, event: Any = None) -> None:
         """Another slice, prompt or mask is on screen, or may be: to be called at every such change."""
-        if self.view.isVisible():
-            self.view.wait()
+        if self._view.visible:
+            self._view.wait()
             self._light.hide()
             self._rest.start()
 
-    def _ask(self) -> None:
-        if not self.view.isVisible():
+    def ask(self) -> None:
+        """Looks are wanted: the panel came to light, or another roll or query was chosen."""
+        if not self._view.visible:
             return
         if self._asking:
             self._again = True
             return
         shown = self._on_screen()
         if isinstance(shown, str):
-            self.view.say(shown)
+            self._view.say(shown)
             return
         if shown.subject != self._subject:
-            self._subject, self.view.roll = shown.subject, 0
+            self._subject, self._view.roll = shown.subject, 0
         self._asking = True
-        session, roll, query = self._session(), self.view.roll, self.view.query
-        self._image = shown.image.layer
+        session, roll, query = self._session(), self._view.roll, self._view.query
+        self._image = shown.image
         self._later(lambda: looks_of(session, shown, roll, query), self._show)
+
+    def preview(self, number: int | None) -> None:
+        """Shows a look on the canvas, from 0; None = none."""
+        looks = self._view.looks
+        if number is None or looks is None or self._image is None:
+            self._light.hide()
+            return
+        look, count = looks.trace.layers[number], len(looks.trace.layers)
+        mask = looks.mask if number == count - 1 else None
+        picture = veil(looks.plan, self._view.light(look), look, mask)
+        self._light.show(self._image, picture, f"look {number + 1} of {count}")
 
     def _show(self, answer: Looks | str) -> None:
         self._asking = False
         if self._again:
             self._again = False
-            self._ask()
+            self.ask()
         elif isinstance(answer, str):
-            self.view.say(answer)
-        elif self.view.isVisible():
-            self.view.show_looks(answer)
-
-    def _preview(self, number: int | None) -> None:
-        looks = self.view.sheet.looks
-        if number is None or looks is None or self._image is None or self.view.sheet.waiting:
-            self._light.hide()
-            return
-        look, count = looks.trace.layers[number], len(looks.trace.layers)
-        mask = looks.mask if number == count - 1 else None
-        picture = veil(looks.plan, self.view.sheet.light(look), look, mask)
-        self._light.show(self._image, picture, f"look {number + 1} of {count}")
+            self._view.say(answer)
+        elif self._view.visible:
+            self._view.show_looks(answer)
