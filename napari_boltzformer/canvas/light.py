@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
+from napari_boltzformer.host.mask import key_of
 from napari_boltzformer.host.stage import LIGHT
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class CanvasLight:
     def show(self, image: OpenImage, picture: NDArray[np.uint8], name: str) -> None:
         """Over the slice on screen, where the viewer shows the plane of the slices flat; elsewhere nothing."""
         dims = self._viewer.dims
-        below = next((layer for layer in self._viewer.layers if layer.unique_id == image.key), None)
+        below = next((layer for layer in self._viewer.layers if key_of(layer) == image.key), None)
         if below is None or dims.ndisplay != 2 or tuple(dims.order[-2:]) != (dims.ndim - 2, dims.ndim - 1):
             return self.clear()
         if self._layer is not None and self._layer in self._viewer.layers and self._fits(below):

@@ -25,7 +25,7 @@ class NapariMask:
 
     def __init__(self, viewer: napari.viewer.Viewer, layer: Labels, image: str, colour: str) -> None:
         """`image`: the key of the image it was made for."""
-        self.layer, self.key, self.image, self.colour = layer, layer.unique_id, image, colour
+        self.layer, self.key, self.image, self.colour = layer, key_of(layer), image, colour
         self.how_made: Callable[[], Mapping[str, Any]] = dict
         """For the file beside it, when napari itself saves the layer."""
         self._viewer, self._first_name, self._shape = viewer, layer.name, self._voxels.shape
@@ -118,7 +118,12 @@ class NapariMask:
 def mask_on(layer: Any) -> NapariMask | None:
     """None for layers that are not ours; a duplicate is the user's own."""
     mask = layer.metadata.get(MASK)
-    return mask if isinstance(mask, NapariMask) and mask.key == layer.unique_id else None
+    return mask if isinstance(mask, NapariMask) and mask.key == key_of(layer) else None
+
+
+def key_of(layer: Any) -> str:
+    """Its own as long as it lives, whatever it is called, and whichever wrapper it comes in."""
+    return str(layer.unique_id)
 
 
 def one_colour(colour: str) -> DirectLabelColormap:

@@ -21,7 +21,7 @@ from napari_boltzformer.host.layers import (
     shows_slices,
     volume_of,
 )
-from napari_boltzformer.host.mask import OPACITY, NapariMask, mask_on, one_colour
+from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour
 
 if TYPE_CHECKING:
     import napari
@@ -38,7 +38,7 @@ class NapariImage(OpenImage):
     """Of a layer; it lives as long as that does."""
 
     def __init__(self, layer: Image) -> None:
-        super().__init__(layer.unique_id, lambda: volume_of(layer), lambda: str(layer.name), lambda: layer.data)
+        super().__init__(key_of(layer), lambda: volume_of(layer), lambda: str(layer.name), lambda: layer.data)
         self.layer = layer
 
     def __deepcopy__(self, memo: Any) -> NapariImage:
@@ -67,7 +67,7 @@ class NapariStage:
     def close(self, image: OpenImage) -> None:
         masks = [surface.layer for surface in self.surfaces(image)]
         helpers = [layer for layer in self.viewer.layers if layer.metadata.get(FOR) == image.key]
-        for layer in [*helpers, *masks, *(one for one in self.viewer.layers if one.unique_id == image.key)]:
+        for layer in [*helpers, *masks, *(one for one in self.viewer.layers if key_of(one) == image.key)]:
             self.viewer.layers.remove(layer)
 
     def layers(self) -> list[Image]:
@@ -171,7 +171,7 @@ class NapariStage:
 def image_on(layer: Image) -> NapariImage:
     """What the desk knows of a layer, made when it is first asked for."""
     known = layer.metadata.get(IMAGE)
-    if not isinstance(known, NapariImage) or known.key != layer.unique_id:
+    if not isinstance(known, NapariImage) or known.key != key_of(layer):
         known = layer.metadata[IMAGE] = NapariImage(layer)
     return known
 

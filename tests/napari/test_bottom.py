@@ -47,7 +47,7 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     assert review.isVisible()
     assert isinstance(review.parent(), QDockWidget)
     for number, name in enumerate((BRIGHT, DARK)):
-        assert np.array_equal(track_named(dock, name).rows > 0, at(truth, number, 0.5, truth.gate))
+        assert np.array_equal(rows_of(track_named(dock, name)) > 0, at(truth, number, 0.5, truth.gate))
     found = [row for row in range(16) if rows_of(bright)[row].any()]
     assert [row for row in range(16) if review.bar.state(0, row) is State.FOUND] == found
     assert f"in {len(found)} of 16 slices" in review.totals.text()

@@ -50,10 +50,10 @@ def opened_from_list(qtbot: Any, dock: BoltzFormerDock, folder: Path, name: str)
     click(qtbot, dock.case_list)
     cases = dock.cases
     assert cases is not None
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: cases.table.rowCount() > 0 and "…" not in states(cases))
-    press_row(qtbot, cases, [one.name for one in cases.cases].index(name))
-    until(qtbot, lambda: cases.current is not None)
+    press_row(qtbot, cases, [one.name for one in cases.list.cases].index(name))
+    until(qtbot, lambda: cases.list.current is not None)
     return cases, dock.chosen_image()
 
 
@@ -77,7 +77,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     own = viewer.add_image(np.zeros((4, 8, 8)), name="the user's own")
 
     click(qtbot, cases.next)
-    until(qtbot, lambda: cases.current is not None and dock.image.currentText() == "a")
+    until(qtbot, lambda: cases.list.current is not None and dock.image.currentText() == "a")
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.all_slices)
     press_row(qtbot, cases, 1)
@@ -122,9 +122,9 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     done(qtbot, dock)
     assert np.array_equal(rows_of(back) > 0, before > 0)
 
-    cases.show_folder(tmp_path / "kept")  # the same work, as the dataset that it is
+    cases.list.show_folder(tmp_path / "kept")  # the same work, as the dataset that it is
     until(qtbot, lambda: sorted(states(cases)) == ["accepted 1 of 4 slices", "accepted 4 of 4 slices"])
-    assert {one.case for one in cases.cases} == set(Dataset(tmp_path / "kept").entries())
+    assert {one.case for one in cases.list.cases} == set(Dataset(tmp_path / "kept").entries())
 
 
 def test_what_lies_in_a_folder_becomes_cases_but_not_its_masks(folder: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_where_one_image_can_not_be_read_the_list_says_which(
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     click(qtbot, dock.more)
     click(qtbot, dock.case_list)
-    dock.cases.show_folder(folder)
+    dock.desk.cases.show_folder(folder)
     until(qtbot, lambda: states(dock.cases) == ["can't be read"])
     click(qtbot, dock.cases.next)
     until(qtbot, lambda: dock.message.text().startswith("Every slice"))
@@ -202,12 +202,12 @@ def test_next_case_goes_past_what_can_not_be_read_and_the_list_says_so_while_the
     (folder / "b.nii.gz").unlink()
     (folder / "c.nii.gz").unlink()
     cases, _ = opened_from_list(qtbot, dock, folder, "a")  # nothing is kept anywhere yet
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: cases.table.rowCount() == 3)
     click(qtbot, cases.next)  # while the list is still looked at
     assert dock.notice.isVisible()
     assert not dock.visibleRegion().isEmpty()
-    assert [one.name for one in cases.cases] == ["a", "aa", "ab"]
+    assert [one.name for one in cases.list.cases] == ["a", "aa", "ab"]
     until(qtbot, lambda: dock.message.text() == "This is the only case that is left. Can't be read: aa, ab.")
     assert states(cases)[1:] == ["can't be read", "can't be read"]
     assert "is empty (0 bytes)" in cases.table.item(2, 1).toolTip()
@@ -225,13 +225,13 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
     click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: cases.table.rowCount() == 3)
     click(qtbot, cases.next)
     press_row(qtbot, cases, 2)
     until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.desk.work.busy)
     assert dock.image.currentText() == "c"
-    assert cases.current == cases.cases[2]
+    assert cases.list.current == cases.list.cases[2]
 
 
 def test_the_list_advances_however_often_something_is_saved(
@@ -240,9 +240,9 @@ def test_the_list_advances_however_often_something_is_saved(
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     cases, _ = opened_from_list(qtbot, dock, folder, "a")
     saving = QTimer()
-    saving.timeout.connect(dock.keeper.kept)
+    saving.timeout.connect(dock.desk.cases.look_again)
     saving.start(20)  # sooner than any image is read
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: states(cases)[1:] == ["…", "…"])
     until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
     saving.stop()
@@ -271,14 +271,14 @@ def test_work_on_a_case_goes_into_its_own_dataset_whichever_is_listed_meanwhile(
     (name,) = first.entries()
     cases, _ = opened_from_list(qtbot, dock, first.path, name)
     until(qtbot, lambda: len(dock.tracks()) == 1)
-    cases.show_folder(second.path)
+    cases.list.show_folder(second.path)
     until(qtbot, lambda: dock.settings.folder == str(second.path) and states(cases)[0].startswith("accepted"))
     dock.jump(1)
-    dock.tracks()[0].layer.paint((1, 20, 20), 1)
+    layer_of(dock.tracks()[0]).paint((1, 20, 20), 1)
     dock.keeper.accept()
     until(qtbot, lambda: "Kept as revision 2" in dock.message.text())
     press_row(qtbot, cases, 0)
-    until(qtbot, lambda: cases.current == cases.cases[0])
+    until(qtbot, lambda: cases.list.current == cases.list.cases[0])
     assert list(first.entries()) == [name]
     assert len(first.case(name).revisions) == 2
     assert first.case(name).mask(BRIGHT).any()
@@ -326,7 +326,7 @@ def test_where_a_case_can_not_be_saved_it_stays_open(
     click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: states(cases) == ["new", "new", "new"])
     press_row(qtbot, cases, 0)
     until(qtbot, lambda: dock.message.text() == "a is open.")
@@ -344,7 +344,7 @@ def test_where_a_case_can_not_be_saved_it_stays_open(
     dock.settings.folder = str(tmp_path / "kept")  # chosen only now: what was done before is found all the same
     press_row(qtbot, cases, 0)
     until(qtbot, lambda: dock.message.text() == "Restored." and len(dock.tracks()) == 1)
-    cases.show_folder(folder)
+    cases.list.show_folder(folder)
     until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
 
 

@@ -12,6 +12,7 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
 from boltzformer.desk.keeping.snapshot import frozen
+from boltzformer.desk.looks.on_screen import on_screen
 from boltzformer.desk.masks.between import interpolated
 from boltzformer.desk.masks.region import region_of
 from boltzformer.desk.masks.track import Track
@@ -66,7 +67,7 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
     opened(viewer, small.volume)
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.more)
-    click(qtbot, dock.closer.only_box)
+    click(qtbot, dock.closer)
     click(qtbot, dock.this_slice)
     assert dock.message.text().startswith("There is no box to look closer in")
     assert not dock.running.runs
@@ -112,7 +113,7 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     click(qtbot, dock.more)
     far = (2, 2), (14, 14)
     assert not before[row, 2:15, 2:15].any()
-    click(qtbot, dock.closer.only_box)
+    click(qtbot, dock.closer)
     draw_box(viewer, dock, qtbot, *far)
     assert np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:])
     assert track.scores[row] >= score
@@ -122,7 +123,7 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     until(qtbot, lambda: rows_of(track)[row].sum() < before[row].sum())
     dock.bottom.review.reset.click()
     until(qtbot, lambda: np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:]))
-    prediction = track.kept.prediction(track.prompt, dock.bottom._on_screen().plan)
+    prediction = track.kept.prediction(track.prompt, on_screen(dock.stage, dock.desk.tracks).plan)
     assert len(prediction.slices) == len(rows_of(track))  # one plan for whole slices and boxes
     mask = prediction.plan.mask(next(one for one in prediction.slices if one.index == row).plane(0))
     assert np.array_equal(mask, rows_of(track)[row] > 0)

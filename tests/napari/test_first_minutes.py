@@ -103,7 +103,7 @@ def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_t
     item = dock.results.item(bright)
     spot = dock.results.visualItemRect(item).center()
     qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-    assert viewer.layers.selection.active.unique_id == track_named(dock, BRIGHT).layer.unique_id
+    assert viewer.layers.selection.active.unique_id == layer_of(track_named(dock, BRIGHT)).unique_id
     click(qtbot, dock.more)
     click(qtbot, dock.revert)
     assert not any(rows_of(track).any() for track in dock.tracks())

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow  # whole stories in the viewer
 
 
 def on_the_canvas(viewer: Any, dock: BoltzFormerDock) -> None:
-    viewer.layers.selection.active = dock.tracks()[0].layer
+    viewer.layers.selection.active = layer_of(dock.tracks()[0])
     canvas(viewer).setFocus()
 
 

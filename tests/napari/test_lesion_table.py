@@ -43,7 +43,7 @@ def test_objects_are_listed_found_again_and_left_out(
     table, lesions = dock.lesions.table, dock.lesions.lesions
     assert table.rowCount() == len(lesions) == 3
     for one in lesions:
-        track = next(track for track in dock.tracks() if layer_of(track).unique_id == layer_of(one))
+        track = next(track for track in dock.tracks() if track.key == one.mask)
         assert rows_of(track)[one.voxel]
     assert [one.finding.name for one in lesions] == [BRIGHT, BRIGHT, DARK]
     dock.jump(0)

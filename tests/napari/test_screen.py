@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.types import SliceState
 from napari_boltzformer.host.hanging import camera_of
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 DEPTH = 6
@@ -32,14 +33,14 @@ def test_a_chosen_image_comes_on_screen_and_out_of_it_nothing_is_asked_or_accept
 ) -> None:
     dock.settings.folder = str(tmp_path / "kept")
     near, far = two_apart(viewer)
-    until(qtbot, lambda: dock.screen.shows(far))
+    until(qtbot, lambda: dock.stage.shows(image_on(far)))
     assert dock.row() == DEPTH // 2
     low, high = far.extent.world[:, -2:]
     center = np.asarray(camera_of(viewer).center[-2:])
     assert np.all((low <= center) & (center <= high))
     dock.jump(1)
     choose(dock, "near")
-    assert dock.screen.shows(near)
+    assert dock.stage.shows(image_on(near))
     choose(dock, "far")
     assert dock.row() == 1  # where it was last
     assert dock.image.toolTip() == "far"
@@ -74,7 +75,7 @@ def test_a_chosen_image_comes_on_screen_and_out_of_it_nothing_is_asked_or_accept
     click(qtbot, dock.this_slice)
     click(qtbot, dock.notice.action)
     assert dock.row() == 1
-    assert dock.screen.shows(far)
+    assert dock.stage.shows(image_on(far))
 
 
 def test_in_another_plane_or_in_3d_the_slice_is_shown_before_it_is_asked_or_accepted(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QObject, QPoint, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 
@@ -263,8 +263,8 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
         layers[lane].data[row] = mask
         return None
 
-    bar = Bar()
-    reapplying = Reapplying(bar, QtTimers(viewer.window._qt_window), write, lambda: drawn.append(1))
+    bar, qtbot_parent = Bar(), QObject()
+    reapplying = Reapplying(bar, QtTimers(qtbot_parent), write, lambda: drawn.append(1))
     review = SliceReview(reapplying)
     viewer.window.add_dock_widget(review, name="Slices", area="bottom")
     review.jumped.connect(lambda row: viewer.dims.set_current_step(0, row))
