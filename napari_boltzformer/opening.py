@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer import BoltzFormerError, Volume, Window, io
-from boltzformer.io.dicom_headers import Series, discreet, series_in
+from boltzformer.io.dicom_headers import Series, series_in
 from boltzformer.io.dicom_pixels import read_pixels
 from napari_boltzformer.layers import image_layer
 from napari_boltzformer.mask_files import as_masks, images_here
@@ -50,8 +50,7 @@ class Offer:
 
 def series_below(folder: Path) -> list[Series]:
     """The image series of a folder."""
-    with discreet():
-        return series_in(folder)
+    return series_in(folder)
 
 
 def largest(found: Sequence[Series]) -> Series:
