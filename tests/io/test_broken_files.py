@@ -1,6 +1,9 @@
 """A corpus of broken files: each is refused with one sentence that names the file and the way out, and nothing more."""
 
+import contextlib
 import gzip
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -321,3 +324,48 @@ def test_a_header_full_of_noise_is_refused_or_read_but_never_crashes(tmp_path: P
         except (GeometryError, ImageError):
             refused += 1
     assert 0 < refused < 150
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.tif", "a.dcm", "a.unknown", "a.seg.nrrd"])
+def test_pipes_sockets_devices_and_links_in_a_circle_are_named_and_never_waited_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    for read in (io.read, io.read_labels):
+        with pytest.raises(ImageError, match=rf"{name} is no file but a pipe: save the image as a file\."):
+            read(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match=r"is no file but a device"):
+        io.read(path)
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(ImageError, match=r"could not be read \(its links lead in a circle\)"):
+        io.read(path)
+    path.unlink()
+    with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as server:
+        server.bind(name)
+        with pytest.raises(ImageError, match=r"is no file but a socket"):
+            io.read(path)
+    with pytest.raises(ImageError, match=r"could not be read \(File name too long\)"):
+        io.read(tmp_path / ("x" * 300 + name))
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "words"),
+    [
+        ("a.gif", b"GIF89a", "is a GIF picture, which can't be read here: save it as PNG."),
+        ("a.raw", b"\x07\x08" * 90, "is a block of numbers without a header: give the .mhd or .nhdr file"),
+        ("a.nii.bz2", b"BZh91AY&SY", "is packed with bzip2: unpack it and give what is in it."),
+        ("a.zip", b"PK\x03\x04", "is a zip archive: unpack it and give what is in it."),
+        ("a.mnc", b"\x89HDF\r\n\x1a\n", "is an HDF5 file (such as MINC 2), which can't be read here: convert it"),
+        ("a.hdr", b"\x5c\x01\0\0" + bytes(344), "is half of a pair (.hdr and .img, NIfTI or Analyze): save it as one"),
+        ("a.nii", bytes(344) + b"ni1\0", "is half of a pair (.hdr and .img, NIfTI or Analyze): save it as one .nii"),
+        ("a.PAR", b"# === DATA DESCRIPTION FILE", "is a PAR/REC header of Philips, which can't be read here"),
+        ("a.mgz", b"\x1f\x8b\x08", "is an MGH volume of FreeSurfer, which can't be read here: convert it to NIfTI"),
+    ],
+)
+def test_files_of_other_kinds_are_named_for_what_they_are(tmp_path: Path, name: str, start: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(ImageError) as caught:
+        io.read(tmp_path / name)
+    assert f"{tmp_path / name} {words}" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,3 +67,12 @@ def demand_finite(path: Path, array: Array) -> None:
 def truncated(path: Path) -> ImageError:
     """The error for a file that ends too early or whose compressed data is damaged."""
     return ImageError(f"{path} is damaged or ends too early: copy or download it again.")
+
+
+def companion(path: Path, name: str) -> Path | None:
+    """The data file that a header names, a real file beside it or below; None where there is none."""
+    data = path.parent / name
+    try:
+        return data if stat.S_ISREG(data.stat().st_mode) else None
+    except (OSError, ValueError):
+        return None

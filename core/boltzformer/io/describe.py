@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boltzformer.image.geometry import PLANES, Grid
-from boltzformer.io.dicom_headers import discreet, series_in
+from boltzformer.io.dicom_headers import series_in
 from boltzformer.io.reading import read, read_labels
 from boltzformer.types import LabelMap, Volume
 
@@ -26,8 +26,7 @@ def describe(
         return {"path": str(path), **_mask_facts(read_labels(path))}
     facts: dict[str, Any] = {"path": str(path)}
     if path.is_dir():
-        with discreet():
-            found = series_in(path)
+        found = series_in(path)
         facts["series"] = [
             {"number": place, "uid": one.uid, "slices": len(one.slices), "words": one.in_words}
             for place, one in enumerate(found, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Grid
-from boltzformer.io.checks import grid_of, pick_frame
-from boltzformer.io.dicom_headers import Series, Slice, choose, discreet, series_in, series_of
+from boltzformer.io.checks import ImageWarning, grid_of, pick_frame
+from boltzformer.io.dicom_headers import Series, choose, series_in, series_of
 from boltzformer.io.dicom_pixels import read_pixels
+from boltzformer.io.dicom_slices import Slice
 from boltzformer.types import Volume
 
 SAME_PLACE_MM = 0.01
@@ -36,13 +38,14 @@ class Stack:
 
 def read(path: Path, *, series: int | str | None = None, frame: int | None = None, allow_gaps: bool = False) -> Volume:
     """A folder, or one file together with its neighbours of the same series."""
-    with discreet():
-        found = series_in(path) if path.is_dir() else [series_of(path)]
+    found = series_in(path) if path.is_dir() else [series_of(path)]
     if not found:
         raise ImageError(f"{path} holds no image: choose a folder of DICOM slices, or an image file.")
     chosen = choose(path, found, series)
     stack = stack_slices(path, chosen, frame=frame, allow_gaps=allow_gaps)
     first = next(one for one in stack.slices if one is not None)
+    for note in chosen.notes:
+        warnings.warn(note, ImageWarning, stacklevel=3)
     return Volume(
         read_pixels(stack.slices),
         stack.grid,
@@ -79,6 +82,11 @@ def stack_slices(path: Path, series: Series, *, frame: int | None = None, allow_
         )
     chosen = pick_frame(path, frames, frame)
     slices = [level[chosen] for level in levels]
+    if frames > 1 and len({one.order for one in slices if one.order}) > 1:
+        raise GeometryError(
+            f"{path} holds other frames (echoes, times or directions) at one place than at another: "
+            "export one of them as a series of its own."
+        )
     if len(slices) == 1:
         return Stack(tuple(slices), _one_slice_grid(path, slices[0]), series)
     return _stacked(path, slices, series, allow_gaps)
@@ -109,7 +117,7 @@ def _levels(path: Path, series: Series) -> list[list[Slice]]:
         if normal @ np.subtract(one.position or (), before.position or ()) > SAME_PLACE_MM:
             levels.append([])
         levels[-1].append(one)
-    return [sorted(level, key=lambda one: (one.number, one.frame, one.path)) for level in levels]
+    return [sorted(level, key=lambda one: (one.number, one.order, one.frame, one.path)) for level in levels]
 
 
 def _stacked(path: Path, slices: list[Slice], series: Series, allow_gaps: bool) -> Stack:
@@ -131,10 +139,6 @@ def _stacked(path: Path, slices: list[Slice], series: Series, allow_gaps: bool) 
         raise GeometryError(
             f"{path}: {slices[int(astray.argmax())].path.name} lies {astray.max():.2f} mm beside the line of the other "
             "slices: keep one acquisition in the folder."
-        )
-    if len({(one.path, one.rescale) for one in slices}) > len({one.path for one in slices}):
-        raise ImageError(
-            f"{path} scales the values of its frames in different ways: export it as single-frame DICOM, or as NIfTI."
         )
     places: list[Slice | None] = [None] * int(index[-1] + 1)
     for k, one in zip(index, slices, strict=True):

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from boltzformer.errors import ImageError
-from boltzformer.io.checks import truncated
+from boltzformer.errors import BoltzFormerError, ImageError
+from boltzformer.io.checks import ImageWarning, truncated
+from boltzformer.io.dicom_frames import Pixels, demand_inflatable, has_room, pixels_of, undecodable
+from boltzformer.io.dicom_slices import Slice, slices_of
+from boltzformer.io.dicom_values import PALETTE_TAGS
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 _TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "ImageType",
     "Modality",
     "SeriesInstanceUID",
     "SeriesNumber",
@@ -27,46 +33,38 @@ _TAGS = [
     "Rows",
     "Columns",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
     "SamplesPerPixel",
+    "PlanarConfiguration",
+    "PhotometricInterpretation",
     "NumberOfFrames",
+    "NumberOfSlices",
     "PixelSpacing",
     "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "PixelAspectRatio",
+    "SequenceOfUltrasoundRegions",
     "SliceThickness",
     "SpacingBetweenSlices",
     "ImagePositionPatient",
     "ImageOrientationPatient",
+    "DetectorInformationSequence",
+    "GridFrameOffsetVector",
+    "DimensionIndexSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "DoseGridScaling",
+    *PALETTE_TAGS,
 ]
 _LISTED = 20
+_NAMED = 5
 _NOT_IMAGES = {"SEG", "RTSTRUCT", "SR", "PR", "KO", "REG"}
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One frame of one DICOM file."""
-
-    path: Path
-    frame: int
-    """0-based place in its file."""
-    number: int
-    """Instance number: the order in which the scanner counted, which is not always the order in space."""
-    instance: str
-    size: tuple[int, int]
-    """Rows and columns."""
-    spacing: tuple[float, float]
-    """Millimetres between rows, and between columns."""
-    thickness: float
-    """Distance to a next slice if there were one."""
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    """Direction of the columns' index (along a row), then of the rows' index."""
-    rescale: tuple[float, ...] | None
-    """Slope and intercept of this frame, where a file states them per frame."""
-    packed: bool
-    """Whether its pixels are compressed."""
-    misread: bool
-    """Whether GDCM is known to decode it wrongly: RLE colours of 16 bits, and big-endian numbers of 32."""
+_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,8 @@ class Series:
     description: str
     modality: str
     slices: tuple[Slice, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know about it."""
 
     @property
     def in_words(self) -> str:
@@ -99,25 +99,56 @@ def discreet() -> Iterator[None]:
 
 
 def series_in(folder: Path) -> list[Series]:
-    """All image series in a folder and below it, by series number."""
-    return series_from(_headers(sorted(_files_below(folder))))
+    """All image series in a folder and below it, by series number. What can't be used is left out, and said once."""
+    with discreet():
+        found, left_out = _files(sorted(_files_below(folder)))
+        series = series_from(found, left_out)
+    if not series and (broken := next((one for one in left_out if one.error), None)):
+        raise broken.error or truncated(broken.path)
+    _say(folder, left_out)
+    return series
 
 
 def series_of(path: Path) -> Series:
     """The series that one file belongs to, with those of its neighbours in the folder that belong to it too."""
-    own = _header(path)
-    if own is None:
-        raise ImageError(f"{path} is no DICOM image in spite of its name: rename it, or export it again.")
-    if not _is_image(own):
-        raise ImageError(
-            f"{path} is a DICOM file of the kind {own.get('Modality', '?')} and holds no image: "
-            "open the image series itself."
-        )
-    uid = own.get("SeriesInstanceUID", "")
-    neighbours = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file.name != path.name]
-    headers = [(path, own)]
-    headers += [(file, header) for file, header in _headers(neighbours) if header.get("SeriesInstanceUID", "") == uid]
-    return series_from(headers)[0]
+    with discreet():
+        own = _read(path)
+        if own is None:
+            raise ImageError(f"{path} is no DICOM image in spite of its name: rename it, or export it again.")
+        if not _is_image(own):
+            raise ImageError(
+                f"{path} is a DICOM file of the kind {own[0].get('Modality', '?')} and holds no image: "
+                "open the image series itself."
+            )
+        if own[1] is not None and not has_room(own[1]):
+            raise undecodable(path)
+        uid = own[0].get("SeriesInstanceUID", "")
+        neighbours = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file.name != path.name]
+        found, left_out = _files(neighbours)
+        mine = [one for one in found if one[1][0].get("SeriesInstanceUID", "") == uid]
+        series = series_from([(path, own), *mine], left_out, strict=True)[0]
+    _say(path.parent, [one for one in left_out if one.error])
+    return series
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A DICOM file from which no image can be read."""
+
+    path: Path
+    why: str
+    error: BoltzFormerError | None = None
+    """What reading it alone would say, if it is damaged."""
+
+
+def _say(folder: Path, left_out: Sequence[LeftOut]) -> None:
+    if left_out:
+        ordered = sorted(left_out, key=lambda one: one.path)
+        named = ", ".join(f"{one.path.name} ({one.why})" for one in ordered[:_NAMED])
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        count = f"{len(left_out)} files are" if len(left_out) > 1 else "1 file is"
+        message = f"{folder}: {count} left out because no image can be read from it: {named}{more}."
+        warnings.warn(message, ImageWarning, stacklevel=4)
 
 
 def choose(path: Path, found: Sequence[Series], series: int | str | None) -> Series:
@@ -145,105 +176,100 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(where) / name for name in files if not name.startswith("."))
 
 
-def _headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
-    headers = []
+Found = tuple["Dataset", Pixels | None]
+"""What a file says, and where its numbers are."""
+
+
+def _files(files: Sequence[Path]) -> tuple[list[tuple[Path, Found]], list[LeftOut]]:
+    """The images among the files, and the DICOM files that are none, with the reason."""
+    images: list[tuple[Path, Found]] = []
+    left_out: list[LeftOut] = []
     for path in files:
-        header = _header(path)
-        if header is not None and _is_image(header):
-            headers.append((path, header))
-    return headers
+        try:
+            found = _read(path)
+        except BoltzFormerError as error:
+            left_out.append(LeftOut(path, "damaged", error))
+            continue
+        if found is None or _is_directory(found[0]):
+            continue
+        if not _is_image(found):
+            left_out.append(LeftOut(path, str(found[0].get("Modality", "") or "no pixels")))
+        elif found[1] is not None and not has_room(found[1]):
+            left_out.append(LeftOut(path, "damaged", undecodable(path)))
+        else:
+            images.append((path, found))
+    return images, left_out
 
 
-def _is_image(header: Dataset) -> bool:
-    return "Rows" in header and header.get("Modality") not in _NOT_IMAGES
+def _is_image(found: Found) -> bool:
+    header, pixels = found
+    return pixels is not None and header.get("Modality") not in _NOT_IMAGES
 
 
-def _header(path: Path) -> Dataset | None:
+def _is_directory(header: Dataset) -> bool:
+    return str(header.file_meta.get("MediaStorageSOPClassUID", "")) == _DIRECTORY
+
+
+def _read(path: Path) -> Found | None:
     """The tags that matter, or None if the file is no DICOM file. Very old files lack the preamble."""
     import pydicom
 
     with path.open("rb") as file:
         start = file.read(132)
-    old = start[:2] == b"\x08\0" and path.suffix.lower() in ("", ".dcm", ".ima")
-    if start[128:] != b"DICM" and not old:
-        return None
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
-        header.get("Modality"), header.get("SeriesInstanceUID")  # decoded here, so that damage shows here
-        kind = pydicom.uid.UID(str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", "")))
-    except Exception:  # pydicom raises many kinds on damaged files, some with what stands in them
-        raise truncated(path) from None
+        old = start[:2] == b"\x08\0" and path.suffix.lower() in ("", ".dcm", ".ima")
+        if start[128:] != b"DICM" and not old:
+            return None
+        file.seek(0)
+        try:
+            demand_inflatable(path, file)
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=old)
+            header.get("Modality"), header.get("SeriesInstanceUID")  # decoded here, so that damage shows here
+            kind = pydicom.uid.UID(
+                str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", ""))
+            )
+            pixels = pixels_of(path, header, file) if "Rows" in header else None
+        except ImageError:
+            raise
+        except Exception:  # pydicom raises many kinds on damaged files, some with what stands in them
+            raise truncated(path) from None
     if "Rows" not in header and kind.keyword.endswith("ImageStorage"):
         raise truncated(path)  # pydicom takes a file that ends in its header for a short header
-    return header
+    return header, pixels
 
 
-def series_from(headers: Sequence[tuple[Path, Dataset]]) -> list[Series]:
-    """The series that these headers belong to, by series number."""
-    by_uid: dict[str, list[tuple[Path, Dataset]]] = {}
-    for path, header in headers:
-        by_uid.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
-    return sorted((_series(uid, members) for uid, members in by_uid.items()), key=lambda one: (one.number, one.uid))
+def series_from(files: Sequence[tuple[Path, Found]], left_out: list[LeftOut], *, strict: bool = False) -> list[Series]:
+    """The series that these files belong to, by series number. A file whose header is damaged is left out, too.
+
+    `strict`: unless it is the first.
+    """
+    by_uid: dict[str, list[tuple[Path, Found]]] = {}
+    for path, found in files:
+        by_uid.setdefault(str(found[0].get("SeriesInstanceUID", "")), []).append((path, found))
+    own = files[0][0] if strict and files else None
+    made = (_series(uid, members, left_out, own) for uid, members in by_uid.items())
+    return sorted((one for one in made if one is not None), key=lambda one: (one.number, one.uid))
 
 
-def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Series:
+def _series(
+    uid: str, members: Sequence[tuple[Path, Found]], left_out: list[LeftOut], own: Path | None
+) -> Series | None:
     slices: dict[tuple[str, int], Slice] = {}
-    for path, header in members:
+    notes: list[str] = []
+    about: tuple[int, str, str] | None = None
+    for path, (header, pixels) in members:
         try:
-            for one in _slices(path, header):
-                slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
-            description = str(header.get("SeriesDescription", "") or "")
-            modality = str(header.get("Modality", "") or "")
-            number = int(header.get("SeriesNumber") or 0)
-        except Exception:  # pydicom decodes values late, and raises many kinds on damaged ones, values included
-            raise ImageError(f"{path} has a damaged DICOM header: export it again.") from None
-    return Series(uid, number, description, modality, tuple(slices.values()))
-
-
-def _slices(path: Path, header: Dataset) -> Iterator[Slice]:
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
-
-    shared = _first(header, "SharedFunctionalGroupsSequence")
-    per_frame: Any = header.get("PerFrameFunctionalGroupsSequence") or []
-    syntax = header.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
-    bits, colour = int(header.get("BitsAllocated") or 16), int(header.get("SamplesPerPixel") or 1) > 1
-    misread = (syntax == RLELossless and bits > 8 and colour) or (syntax == ExplicitVRBigEndian and bits > 16)
-    for frame in range(int(header.get("NumberOfFrames") or 1)):
-        places = [header, shared, per_frame[frame] if frame < len(per_frame) else None]
-        spacing = _numbers(places, "PixelSpacing", "PixelMeasuresSequence") or _numbers(places, "ImagerPixelSpacing")
-        thickness = _numbers(places, "SpacingBetweenSlices", "PixelMeasuresSequence") or _numbers(
-            places, "SliceThickness", "PixelMeasuresSequence"
-        )
-        slope = _numbers(places[1:], "RescaleSlope", "PixelValueTransformationSequence")
-        intercept = _numbers(places[1:], "RescaleIntercept", "PixelValueTransformationSequence")
-        position = _numbers(places, "ImagePositionPatient", "PlanePositionSequence")
-        orientation = _numbers(places, "ImageOrientationPatient", "PlaneOrientationSequence")
-        yield Slice(
-            path=path,
-            frame=frame,
-            number=int(header.get("InstanceNumber") or 0),
-            instance=str(header.get("SOPInstanceUID", "")),
-            size=(int(header.Rows), int(header.Columns)),
-            spacing=(spacing[0], spacing[1]) if spacing else (1.0, 1.0),
-            thickness=abs(thickness[0]) if thickness and thickness[0] else 1.0,
-            position=position if position and len(position) == 3 else None,
-            orientation=orientation if orientation and len(orientation) == 6 else None,
-            rescale=(*slope, *intercept) if slope and intercept else None,
-            packed=bool(syntax.is_compressed),
-            misread=misread,
-        )
-
-
-def _numbers(places: Sequence[Dataset | None], name: str, within: str = "") -> tuple[float, ...] | None:
-    """A value from the first place that has it: the file itself, what its frames share, the frame."""
-    for place in places:
-        holder = place if place is None or name in place else _first(place, within)
-        value = None if holder is None else holder.get(name)
-        if value is not None:
-            return tuple(float(v) for v in (value if hasattr(value, "__len__") else [value]))
-    return None
-
-
-def _first(holder: Dataset, sequence: str) -> Dataset | None:
-    items: Any = holder.get(sequence) if sequence else None
-    return items[0] if items else None
+            frames = list(slices_of(path, header, pixels, notes))
+            described = tuple(str(header.get(name, "") or "") for name in ("SeriesDescription", "Modality"))
+            about = (int(header.get("SeriesNumber") or 0), described[0], described[1])
+        except Exception as error:  # pydicom decodes values late, raises many kinds, and quotes what stands there
+            damaged = ImageError(f"{path} has a damaged DICOM header: export it again.")
+            said: BoltzFormerError = error if isinstance(error, BoltzFormerError) else damaged
+            if path == own:
+                raise said from None
+            left_out.append(LeftOut(path, "damaged", said))
+            continue
+        for one in frames:
+            slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
+    if about is None:
+        return None
+    return Series(uid, *about, slices=tuple(slices.values()), notes=tuple(dict.fromkeys(notes)))

@@ -11,7 +11,8 @@ import numpy as np
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
-from boltzformer.io.dicom_headers import Series, Slice, discreet, series_from, series_in
+from boltzformer.io.dicom_headers import Series, discreet, series_in
+from boltzformer.io.dicom_slices import Slice, slices_of
 from boltzformer.io.kinds import kind_of
 from boltzformer.knowledge.vocabulary import Code, label_colour, terms_of
 from boltzformer.types import LabelMap
@@ -121,7 +122,7 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
         with discreet():
             seg = highdicom.seg.segread(path)
             pages = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)  # (frames, rows, columns)
-            frames = series_from([(path, seg)])[0].slices
+            frames = tuple(slices_of(path, seg, None, []))
             numbers = [int(n) for n in seg.segment_numbers]
             names = {n: str(seg.get_segment_description(n).segment_label) for n in numbers}
             one_layer = seg.segmentation_type.value == "LABELMAP"

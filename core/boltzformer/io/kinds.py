@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import zlib
 from itertools import islice
 from pathlib import Path
 
 from boltzformer.errors import ImageError
+from boltzformer.io.foreign import foreign_kind
 from boltzformer.io.metaimage import looks_like_metaimage
 from boltzformer.io.nifti_header import looks_like_nifti
 
@@ -47,12 +50,13 @@ def can_read(path: Path) -> bool:
 
 def kind_of(path: Path) -> str:
     """The kind of a file that exists; the name and the content must agree."""
-    if not path.exists():
-        raise ImageError(f"{path} does not exist: check the path.")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path} is empty (0 bytes): copy or export it again.")
+    demand_file(path)
     named = EXTENSIONS.get(split_name(path)[1], "")
     found = _by_content(path)
+    if not found:
+        unreadable = foreign_kind(path)
+        if unreadable:
+            raise ImageError(f"{path} is {unreadable}")
     if named and found and named != found:
         raise ImageError(f"{path} is named like a {named} file but holds {found}: give it the right extension.")
     if named and not found and named not in ("DICOM",):
@@ -60,6 +64,30 @@ def kind_of(path: Path) -> str:
     if not named and not found:
         raise ImageError(f"{path} is no image that can be read here: give a {READABLE} file.")
     return found or named
+
+
+def demand_file(path: Path) -> None:
+    """Only what is a file of its own is opened: a pipe or a device may give bytes for ever, or none."""
+    try:
+        mode = path.stat()
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist: check the path.") from None
+    except (OSError, ValueError) as error:
+        looped = getattr(error, "errno", None) == errno.ELOOP
+        reason = "its links lead in a circle" if looped else getattr(error, "strerror", None) or "no possible name"
+        raise ImageError(f"{path} could not be read ({reason}): check the path and your rights.") from None
+    if stat.S_ISDIR(mode.st_mode):
+        raise ImageError(f"{path} is a folder and no image file: give the file in it.")
+    if not stat.S_ISREG(mode.st_mode):
+        raise ImageError(f"{path} is no file but a {_special(mode.st_mode)}: save the image as a file.")
+    if mode.st_size == 0:
+        raise ImageError(f"{path} is empty (0 bytes): copy or export it again.")
+
+
+def _special(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
 def _by_content(path: Path) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io.checks import grid_of, is_colour, pick_frame, truncated
-from boltzformer.io.stream import Inflated, demand_room, read_into
+from boltzformer.io.checks import companion, grid_of, is_colour, pick_frame, truncated
+from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
 _TYPES = {
@@ -30,6 +30,7 @@ _TYPES = {
 }
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items() if name not in ("MET_LONG", "MET_ULONG")}
 _MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_US": "US"}
+_MM = {"mm": 1.0, "um": 1e-3, "cm": 10.0, "m": 1000.0, "?": 1.0, "": 1.0}
 _HEADER_LIMIT = 65536
 
 
@@ -50,12 +51,17 @@ def read(path: Path, frame: int | None = None) -> Volume:
         lps = _lps(fields, len(sizes))
     except (KeyError, ValueError) as error:
         raise ImageError(f"{path} has a damaged or unusual MetaImage header ({error}): export it again.") from error
-    if not 2 <= len(sizes) <= 4 or min(sizes) < 1:
+    counted = fields.get("NDims", str(len(sizes)))
+    if not 2 <= len(sizes) <= 4 or min(sizes) < 1 or counted != str(len(sizes)):
         raise ImageError(f"{path} has the impossible size {sizes} in its header: export it again.")
+    if channels < 1 or skip < -1:
+        raise ImageError(f"{path} has an impossible number of channels or bytes in its header: export it again.")
     if not _yes(fields, "BinaryData", default=True):
         raise ImageError(f"{path} holds its values as text: save it in the binary form.")
-    data, skip = (path, header_length) if data_name == "LOCAL" else (path.parent / data_name, skip)
-    if not data.is_file():
+    if data_name.upper().split(" ")[0] == "LIST" or "%" in data_name:
+        raise ImageError(f"{path} keeps its data in a list of several files: save it as one .mha file.")
+    data, skip = (path, header_length) if data_name.upper() == "LOCAL" else (companion(path, data_name), skip)
+    if data is None:
         raise ImageError(f"{path} names the data file {data_name!r}, which is not beside it: put both in one folder.")
     if _yes(fields, "BinaryDataByteOrderMSB") or _yes(fields, "ElementByteOrderMSB"):
         dtype = dtype.newbyteorder(">")
@@ -64,15 +70,17 @@ def read(path: Path, frame: int | None = None) -> Volume:
     many = channels > 1 and not is_colour(channels, dtype)  # more values per voxel than a colour: as many images
     if many and frames > 1:
         raise ImageError(f"{path} has more than four dimensions: save one 3-D volume of it as a file of its own.")
-    chosen = pick_frame(path, channels if many else frames, frame)
     shape = (z, y, x) if channels == 1 else (z, y, x, channels)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     packed = _yes(fields, "CompressedData")
+    demand_room(data, size, packed=packed)
+    chosen = pick_frame(path, channels if many else frames, frame)
     with data.open("rb") as raw:
         if skip == -1:
             skip = max(data.stat().st_size - size * frames, 0)
         start = 0 if many else chosen * size
         demand_room(data, start + size + (0 if packed else skip), packed=packed)
+        demand_memory(path, size)
         raw.seek(skip if packed else skip + start)
         file = Inflated(data, raw, gzip=False) if packed else raw
         if isinstance(file, Inflated):
@@ -140,6 +148,7 @@ def _lps(fields: dict[str, str], dimensions: int) -> Any:
     used = min(n, 3)
     lps[:used, :used] = (turn.reshape(n, n).T * spacing)[:used, :used]
     lps[:used, 3] = origin[:used]
+    lps[:3] *= _MM[fields.get("DistanceUnits", "mm").lower()]
     return lps
 
 

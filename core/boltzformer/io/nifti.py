@@ -14,7 +14,7 @@ from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import pick_frame, truncated
 from boltzformer.io.nifti_header import FIELDS, PLACE, RawHeader, place_fields, place_of
-from boltzformer.io.stream import Inflated, demand_room, read_into
+from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
 # Datatype code → element type. 128 and 2304 are colours (three or four bytes a voxel).
@@ -50,6 +50,7 @@ def read(path: Path, frame: int | None = None) -> Volume:
     size = int(np.prod(shape, dtype=object)) * header.dtype.itemsize
     begin = header.offset + chosen * size
     demand_room(path, begin + size, packed=packed)
+    demand_memory(path, size)
     with path.open("rb") as raw:
         raw.seek(0 if packed else begin)
         file = Inflated(path, raw, gzip=True) if packed else raw

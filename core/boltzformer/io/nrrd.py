@@ -1,10 +1,11 @@
-"""NRRD files: read by SimpleITK, written here because masks need a layer axis and the words of 3D Slicer."""
+"""NRRD files, read and written here: ITK takes whatever memory a header asks for, and masks need a layer axis."""
 
 from __future__ import annotations
 
 import gzip
+import os
+import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,9 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io.checks import grid_of, impossible, is_colour, pick_frame, truncated
+from boltzformer.io.checks import companion, is_colour, pick_frame, truncated
+from boltzformer.io.nrrd_header import Header, damaged, header_of, place_of
+from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
 _TYPES = {
@@ -27,58 +30,87 @@ _TYPES = {
     "f4": "float",
     "f8": "double",
 }
+_LINES_MOST, _LINE_MOST = 10_000, 1 << 20
 
 
 def read(path: Path, frame: int | None = None) -> Volume:
     """A .nrrd file, or a .nhdr header with its data file."""
-    array, grid, words = load(path)
+    array, grid, words, colour = _loaded(path)
     if any(key.startswith("Segment0_") for key in words) and array.shape[-1] > 1:
         raise ImageError(f"{path} holds overlapping masks and no image: open it as masks (boltzformer.io.read_labels).")
-    colour = is_colour(array.shape[-1], array.dtype)
-    channels = 1 if colour else array.shape[-1]
-    if array.ndim == 5 and channels > 1:
-        raise ImageError(f"{path} has more than four dimensions: save one 3-D volume of it as a file of its own.")
-    if array.ndim == 5:  # (t, z, y, x, channels)
-        array = array[pick_frame(path, len(array), frame)]
-        frame = None
-    array = array[..., :3] if colour else array[..., pick_frame(path, channels, frame)]
-    return Volume(np.ascontiguousarray(array), grid)
+    colour = colour and is_colour(array.shape[-1], array.dtype)
+    chosen = pick_frame(path, 1 if colour else array.shape[-1], frame)
+    return Volume(np.ascontiguousarray(array[..., :3] if colour else array[..., chosen]), grid)
 
 
 def load(path: Path) -> tuple[Array, Grid, dict[str, str]]:
-    """Everything in the file: (z, y, x, channels) or (t, z, y, x, channels), the grid, and the key/value pairs."""
-    import SimpleITK
+    """Everything in the file: (z, y, x, samples or times), the grid, and the key/value pairs."""
+    return _loaded(path)[:3]
 
-    with path.open("rb") as file:
-        if file.read(5) != b"NRRD0":
-            raise ImageError(f"{path} is no NRRD file in spite of its name: rename it, or export it again.")
+
+def _loaded(path: Path) -> tuple[Array, Grid, dict[str, str], bool]:
+    header = header_of(path)
+    data, begin, packed = _data(header)
+    size = int(np.prod(header.sizes, dtype=object)) * header.dtype.itemsize
+    skip_lines, skip = _skips(header)
+    if skip < 0 and not packed:
+        begin, skip = max(data.stat().st_size - size, 0), 0
+    demand_room(data, size + max(skip, 0) + (0 if packed else begin), packed=packed)
+    demand_memory(path, size)
+    grid = place_of(header)
+    with data.open("rb") as raw:
+        raw.seek(begin)
+        for _ in range(skip_lines):
+            if not raw.readline(_LINE_MOST).endswith(b"\n"):
+                raise truncated(path)
+        if packed:
+            file = Inflated(data, raw, gzip=True)
+            file.skip(max(skip, 0))
+            array = read_into(data, file, header.sizes[::-1], header.dtype)
+            file.readinto(memoryview(bytearray(8)))  # reaching the end makes zlib compare the checksum
+        else:
+            raw.seek(max(skip, 0), os.SEEK_CUR)
+            array = read_into(data, raw, header.sizes[::-1], header.dtype)
+    last = len(header.sizes) - 1  # axis n of the file is axis last − n of the array
+    order = [last - n for n in (*header.space[::-1], *header.others[::-1])]
+    array = array.transpose(order)
+    spatial = array.shape[: len(header.space)]
+    array = array.reshape(*(1,) * (3 - len(spatial)), *spatial, -1)
+    return array, grid, header.words, header.colour
+
+
+def _data(header: Header) -> tuple[Path, int, bool]:
+    """The file with the data, where they begin in it, and whether they are packed."""
+    path, fields = header.path, header.fields
+    encoding = fields.get("encoding", "").lower()
+    if encoding in ("bzip2", "bz2"):
+        raise ImageError(f"{path} is packed with bzip2: save it raw or packed with gzip.")
+    if encoding in ("ascii", "text", "txt", "hex"):
+        raise ImageError(f"{path} holds its values as text: save it in the binary form.")
+    if encoding not in ("raw", "gzip", "gz"):
+        raise damaged(path)
+    name = fields.get("data file", fields.get("datafile"))
+    if name is None:
+        return path, header.length, encoding != "raw"
+    if name.upper().split(" ")[0] == "LIST" or re.search(r"%0?\d*d", name):
+        raise ImageError(f"{path} keeps its data in a list of several files: save it as one .nrrd file.")
+    data = companion(path, name)
+    if data is None:
+        raise damaged(path)
+    return data, 0, encoding != "raw"
+
+
+def _skips(header: Header) -> tuple[int, int]:
+    """Lines and bytes before the data; −1 bytes: the data are the end of the file."""
+    fields = header.fields
     try:
-        image = SimpleITK.ReadImage(str(path), imageIO="NrrdImageIO")
-    except RuntimeError as error:
-        reason = str(error)
-        if "Zero-valued spacing" in reason or "Bad direction" in reason:
-            raise impossible(path) from error
-        if "fread got only" in reason or "expected" in reason or "trouble" not in reason:
-            raise truncated(path) from error
-        raise ImageError(f"{path} has a damaged NRRD header or no data file beside it: export it again.") from error
-    array: Array = SimpleITK.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() == 1:
-        array = array[..., np.newaxis]
-    n = image.GetDimension()
-    if n > 4:
-        raise ImageError(f"{path} has {n} dimensions: save one 3-D volume of it as a file of its own.")
-    if n == 2:
-        array = array[np.newaxis]
-    used = min(n, 3)
-    lps = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(n, n)
-    lps[:used, :used] = (direction * image.GetSpacing())[:used, :used]
-    lps[:used, 3] = image.GetOrigin()[:used]
-    words: dict[str, str] = {}
-    for key in image.GetMetaDataKeys():
-        with suppress(TypeError, UnicodeError):  # SimpleITK gives up on words that are not UTF-8
-            words[key] = str(image.GetMetaData(key))
-    return array, grid_of(path, array.shape[-4:-1], lps), words
+        lines = int(fields.get("line skip", fields.get("lineskip", "0")))
+        count = int(fields.get("byte skip", fields.get("byteskip", "0")))
+    except ValueError as error:
+        raise damaged(header.path) from error
+    if not 0 <= lines <= _LINES_MOST or not -1 <= count < 1 << 62:
+        raise damaged(header.path)
+    return lines, count
 
 
 def write(file: BinaryIO, array: Array, grid: Grid, words: Mapping[str, str] | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io import dicom, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
+from boltzformer.io import dicom, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd, tiff
 from boltzformer.io.checks import demand_finite
 from boltzformer.io.kinds import kind_of, split_name
 from boltzformer.types import LabelMap, Volume
@@ -21,7 +21,6 @@ _READERS: dict[str, Callable[[Path, int | None], Volume]] = {
     "MetaImage": metaimage.read,
     "PNG": pictures.read_picture,
     "JPEG": pictures.read_picture,
-    "TIFF": pictures.read_tiff,
 }
 
 
@@ -30,14 +29,17 @@ def read(
 ) -> Volume:
     """The image at `path`: a file, a folder of DICOM slices, or one slice that finds its neighbours.
 
-    `series` chooses among several DICOM series (place in the list, from 1, or UID), `frame` among time points or
-    channels (from 1). `allow_gaps` reads a series with missing slices and shows nothing in their place.
+    `series` chooses among several DICOM series (place in the list, from 1, or UID) or stacks of a TIFF file, `frame`
+    among time points or channels (from 1). `allow_gaps` reads a series with missing slices and shows nothing in their
+    place.
     """
     path = Path(path)
     try:
         kind = "DICOM" if path.is_dir() else kind_of(path)
         if kind == "DICOM":
             volume = dicom.read(path, series=series, frame=frame, allow_gaps=allow_gaps)
+        elif kind == "TIFF":
+            volume = replace(tiff.read(path, frame, series), name=split_name(path)[0], source=str(path))
         elif series is not None:
             raise ImageError(f"{path} is a {kind} file and holds no series to choose from: leave the series out.")
         else:

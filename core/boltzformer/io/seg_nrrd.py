@@ -49,8 +49,7 @@ def read(path: Path) -> LabelMap:
     """Masks of a .seg.nrrd, or of a plain .nrrd label file (names are then made up later)."""
     array, grid, words = nrrd.load(path)
     segments = sorted({int(match[1]) for key in words if (match := re.match(r"Segment(\d+)_ID$", key))})
-    if array.ndim > 4 or not segments:
-        array = array[pick_frame(path, len(array), None)] if array.ndim > 4 else array
+    if not segments:
         array = array[..., pick_frame(path, array.shape[-1], None), None]
     if array.min() < 0 or (array.dtype.kind == "f" and bool((array != np.rint(array)).any())):
         raise ImageError(f"{path} is no mask (it holds values that are not labels): use whole numbers 0 to 255.")

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array
 from boltzformer.io.checks import truncated
 
@@ -67,8 +68,27 @@ class Inflated:
             raise truncated(self._path) from error
 
 
-def demand_room(path: Path, needed: int, *, packed: bool) -> None:
+def demand_room(path: Path, needed: int, *, packed: bool = False, ratio: int | None = None) -> None:
     """Refuse a header that promises more data than the file can hold, before memory is taken for it."""
-    size = os.path.getsize(path)
-    if needed > size * (DEFLATE_LIMIT if packed else 1):
+    most = ratio or (DEFLATE_LIMIT if packed else 1)
+    if needed > os.path.getsize(path) * most:
         raise truncated(path)
+
+
+def demand_memory(path: Path, needed: int) -> None:
+    """Refuse what this computer has no memory for, before the system stops somebody at random."""
+    free = free_memory()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{path} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+            "close other programs, or cut out the part you need."
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(b"MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None

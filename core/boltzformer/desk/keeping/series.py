@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
-from boltzformer.io.dicom_headers import Series, discreet, series_in
+from boltzformer.io.dicom_headers import Series, series_in
 from boltzformer.io.dicom_pixels import read_pixels
 
 SCOUT = 5
@@ -29,8 +29,7 @@ class Offer:
 
 def series_below(folder: Path) -> list[Series]:
     """The image series of a folder."""
-    with discreet():
-        return series_in(folder)
+    return series_in(folder)
 
 
 def largest(found: Sequence[Series]) -> Series:
