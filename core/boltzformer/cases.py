@@ -175,7 +175,7 @@ def _hidden(path: Path) -> bool:
 
 def _named(paths: Sequence[Path]) -> list[Case]:
     """The file's stem or folder's name; where two would be the same, as much of the path as tells them apart."""
-    ways = [[path.name if path.is_dir() else io.split_name(path)[0], *_longer(path)] for path in paths]
+    ways = [[path.name if is_folder(path) else io.split_name(path)[0], *_longer(path)] for path in paths]
     used = [0] * len(paths)
     while True:
         names = [way[min(depth, len(way) - 1)] for way, depth in zip(ways, used, strict=True)]

@@ -26,6 +26,7 @@ from boltzformer.region import Region
 from boltzformer.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.slicing import SlicePlan
 from boltzformer.types import (
+    MOST_SAMPLES,
     Adjusted,
     LookTrace,
     Prediction,
@@ -153,6 +154,8 @@ class Engine:
         ):
             if value is not None and value < least:
                 raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
+        if samples > MOST_SAMPLES:
+            raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
         plan, shown = self.plan(volume, axis, region, size), _shown(volume, window)
         if callable(slices):
             ask, total, focus = slices, len(plan.indices), start

@@ -13,6 +13,7 @@ from boltzformer import checkpoint
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.errors import CheckpointError
 from boltzformer.report import sha256_of
+from boltzformer.speaking import say
 
 
 def mean(models: Sequence[Path], output: Path) -> Checkpoint:
@@ -38,4 +39,4 @@ def mean_command(
 ) -> None:
     """Make one model whose weights are the mean of several."""
     made = mean(models, output)
-    typer.echo(f"{output} ({made.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
+    say(f"{output} ({made.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")

@@ -19,6 +19,7 @@ from boltzformer.card_text import markdown
 from boltzformer.checkpoint import Checkpoint, History
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.report import sha256_of
+from boltzformer.speaking import say
 
 
 def publish(model: Path, results: Path, output: Path, *, picture: str = "", note: str = "") -> Checkpoint:
@@ -58,7 +59,7 @@ def publish_command(
     """Put the numbers of an evaluation into a model file and write its card."""
     numbers = results / "metrics.json" if results.is_dir() else results
     about = publish(model, numbers, output, picture=picture, note=note)
-    typer.echo(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
+    say(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
 
 
 def _facts(path: Path) -> Mapping[str, Any]:
