@@ -14,8 +14,8 @@ import boltzformer
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer", "vtk")
 LIGHT = (
-    *(("errors", "atomic", "home", "version"), ("image",), ("types",), ("masks", "knowledge"), ("io",), ("protocol",)),
-    *(("dataset", "client"), ("desk",)),
+    *(("errors",), ("json_text", "home", "version"), ("atomic", "speaking")),
+    *(("image",), ("types",), ("masks", "knowledge"), ("io",), ("protocol",), ("dataset", "client"), ("desk",)),
 )
 """Rooms of the core that a viewer may load, in the order in which they may import: each only from those before."""
 WITH_TORCH = ("model", "weights", "engine", "evaluate", "learn", "server", "cli", "__main__")

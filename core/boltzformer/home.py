@@ -6,14 +6,24 @@ import os
 import sys
 from pathlib import Path
 
+from boltzformer.errors import BoltzFormerError
+
 FOLDERS = ("models", "cache", "logs")
 
 
 def home() -> Path:
     """`BOLTZFORMER_HOME`, else where this system keeps programs' data. Not made before something is kept."""
     chosen = os.environ.get("BOLTZFORMER_HOME", "").strip()
-    if chosen:
-        return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser() if chosen else _usual()
+    except RuntimeError as error:  # nobody of that name, or nobody at all
+        what = f"BOLTZFORMER_HOME={chosen} begins with the home of a user whom this system does not know"
+        raise BoltzFormerError(
+            f"{what if chosen else 'This system knows no home of yours'}: set BOLTZFORMER_HOME to a whole path."
+        ) from error
+
+
+def _usual() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "boltzformer"
     if sys.platform == "darwin":

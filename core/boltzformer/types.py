@@ -59,6 +59,12 @@ class Volume:
         return Window.guess(self.array, self.modality)
 
 
+MOST_SAMPLES = 64
+"""So many seeds can be asked about a slice, whoever asks."""
+MOST_CHARACTERS = 2000
+"""So long may a prompt be; models read a few dozen words."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One thing to look for."""
@@ -71,6 +77,11 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise BoltzFormerError("The prompt is empty: type what to look for, e.g. 'MS lesion in brain MRI'.")
+        longest = max(len(self.text), len(self.label))
+        if longest > MOST_CHARACTERS:
+            raise BoltzFormerError(
+                f"The prompt '{self.text[:40]}…' has {longest} characters: say it in at most {MOST_CHARACTERS}."
+            )
         try:
             (self.text + self.label).encode()
         except UnicodeEncodeError as error:  # half a character, e.g. from a terminal that does not speak UTF-8

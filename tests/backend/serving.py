@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 
 import httpx
 import numpy as np
-import uvicorn
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Event, Session, Volume
 from boltzformer.protocol import NewVolume, SegmentRequest, decode, frames
-from boltzformer.server.app import create_app
 from boltzformer.server.backend import Backend
 from boltzformer.server.limits import Limits
+from boltzformer.server.process import server_of
 from boltzformer.types import as_prompts
 
 MODEL = str(PHANTOM_MODEL)
@@ -61,8 +60,7 @@ def serving(*, own_files: bool = True, **limits: float) -> Iterator[Served]:
     """A server until the end of the block."""
     token = secrets.token_urlsafe(16)
     backend = Backend(MODEL, Limits(**limits), own_files=own_files)
-    config = uvicorn.Config(create_app(backend, token), log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = server_of(backend, token)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

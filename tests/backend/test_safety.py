@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from serving import MODEL, Served
 import boltzformer
 from boltzformer import BackendError, Session
 from boltzformer.io.phantom import BRIGHT, Phantom
+from boltzformer.server import process
 from boltzformer.server.limits import Limits
 from boltzformer.server.models import Models
 
@@ -131,11 +134,38 @@ def test_serve_hands_its_token_over_in_a_file_for_its_user_alone(small: Phantom,
     assert not file.exists()
 
 
-def test_other_addresses_are_refused(tmp_path: Path) -> None:
-    from boltzformer.server.process import serve
+@contextmanager
+def serve(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """`boltzformer serve`, once its file is there."""
+    command = [sys.executable, "-m", "boltzformer", "serve", "--token-file", str(file), "--model", MODEL]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("Serving")
+        yield server
 
+
+def test_the_token_file_goes_with_its_process_and_is_never_anothers(tmp_path: Path) -> None:
+    file = tmp_path / "token.json"
+    with serve(file) as first:
+        mine = file.read_text()
+        with pytest.raises(BackendError, match="belongs to a server that runs already"):
+            process.serve(MODEL, "127.0.0.1", 0, file)
+        assert file.read_text() == mine
+        first.send_signal(signal.SIGHUP)  # its terminal was closed
+        assert first.wait(30) == 0
+    assert not file.exists()
+    file.write_text(mine)  # left over
+    with serve(file) as second:
+        assert file.read_text() != mine
+        file.write_text(mine)  # by now it is that of another one, which has started without asking
+        second.send_signal(signal.SIGINT)
+        assert second.wait(30) == 0
+    assert file.read_text() == mine
+
+
+def test_other_addresses_are_refused(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "192.168.1.5", "::"):
         with pytest.raises(BackendError, match="this computer alone"):
-            serve(MODEL, host, 0, tmp_path / "token.json")
+            process.serve(MODEL, host, 0, tmp_path / "token.json")
     with pytest.raises(BackendError, match="token-file"):
-        serve(MODEL, "127.0.0.1", 0, tmp_path / "nowhere" / "token.json")
+        process.serve(MODEL, "127.0.0.1", 0, tmp_path / "nowhere" / "token.json")

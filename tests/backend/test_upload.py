@@ -178,3 +178,33 @@ def test_an_image_is_sent_once_and_again_when_the_backend_let_go_of_it(served: S
         changed = replace(small.volume, array=small.volume.array + 1)
         other = session.segment(changed, BRIGHT, slices=[5]).result()
         assert other.provenance["image"]["sha256"] == hash_of_voxels(changed.array)
+
+
+def test_what_is_announced_takes_no_memory_and_drives_nothing_out(small: Phantom) -> None:
+    size = small.volume.array.nbytes
+    with serving(volumes_bytes=3 * size, volumes=10, volume_slices=1000) as served:
+        sent = served.upload(small.volume)
+        large = Volume(np.broadcast_to(np.int16(0), (16, 72, 240)), Grid.pixels((16, 72, 240)))  # all there is
+        names = [announce(served.http, large) for _ in range(30)]
+        assert served.http.get("/health").json()["volume_bytes"] == size
+        assert served.http.get(f"/volumes/{sent}").json()["missing"] == []
+        assert served.http.get("/health").json()["volumes"] == 10
+        assert served.http.get(f"/volumes/{names[0]}").status_code == 404
+        assert served.http.get(f"/volumes/{names[-1]}").status_code == 200
+        many = NewVolume("|u1", Grid.pixels((1001, 1, 1)), 0)
+        assert served.http.post("/volumes", json=asdict(many)).status_code == 413
+        body = bytes(large.array[0].nbytes)
+        assert served.http.put(f"/volumes/{names[-1]}/slices/0", content=body).status_code == 200
+        assert served.http.get(f"/volumes/{sent}").status_code == 404  # now there is need
+
+
+def test_a_long_axis_is_refused_before_its_slices_are_counted(served: Served) -> None:
+    for axis in range(3):
+        shape = [1, 1, 1]
+        shape[axis] = 2**30
+        tracemalloc.start()
+        answer = served.http.post("/volumes", json=asdict(NewVolume("|u1", Grid.pixels(tuple(shape)), axis)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert answer.status_code == 413
+        assert peak < 10 * 2**20

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from boltzformer.engine.reproduce import reproduce
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.io.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
+from boltzformer.io.cases import Case, Target, is_finished, place_of, slugs
+from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
 from boltzformer.masks import lesions, objects, pictures
@@ -53,11 +55,10 @@ class Casework:
         volume = request.read(case.path)
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
-        checked_place(place, case, lambda targets: io.check_targets(targets, grid))
+        fits_on = partial(io.check_targets, grid=grid)
+        checked_place(place, case, self.output, request.asked, fits_on, overwrite=self.overwrite)
         facts = request.facts(volume, self.about, self.place)
-        if not self.overwrite and is_finished(place, facts):
-            show.event("skipped", case=case.name, reason="finished before")
-            show.say(f"{case.name}: finished before, skipped.")
+        if self._skips(case, place, facts):
             return None
         wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.enlarged(volume.grid)
         engine = self.engine()
@@ -67,7 +68,9 @@ class Casework:
             show.note(f"{case.name}: {sentence}")
         prediction, region = self._answered(case, engine, volume, wanted, region)
         labels = self._masks(prediction)
-        with written_whole(place, overwrite=self.overwrite) as part:
+        with alone(place, show.note) as part:
+            if self._skips(case, place, facts):  # another run was quicker
+                return None
             masks = self._write_masks(part, place, io.resample(labels, grid), case.path)
             self._write_extras(part, place, engine, volume, region, prediction, labels)
             story = {
@@ -77,6 +80,7 @@ class Casework:
                 "files": sorted(file.name for file in part.iterdir()),
             }
             io.write_json(part / place.story.name, story)
+            install(part, place, overwrite=self.overwrite)
         written = [*masks, *(name for name in story["files"] if name not in masks), place.story.name]
         voxels = {name: int(labels.mask(label).sum()) for label, name in labels.names.items()}
         show.event("finished", case=case.name, voxels=voxels, written=[str(place.folder / name) for name in written])
@@ -88,6 +92,14 @@ class Casework:
         for name in written:
             show.say(f"wrote {place.folder / name}")
         return story
+
+    def _skips(self, case: Case, place: Target, facts: Mapping[str, Any]) -> bool:
+        """Whether there is nothing left to do."""
+        if self.overwrite or not is_finished(place, facts):
+            return False
+        self.show.event("skipped", case=case.name, reason="finished before")
+        self.show.say(f"{case.name}: finished before, skipped.")
+        return True
 
     def _answered(
         self, case: Case, engine: Engine, volume: Volume, wanted: range | None, region: Region | None

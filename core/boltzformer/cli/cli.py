@@ -7,7 +7,9 @@ import platform
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from errno import EBADF, EIO, ENOSPC, EPIPE
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +36,7 @@ from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.learn.finetune.adapters import join_command
 from boltzformer.learn.mean import mean_command
+from boltzformer.speaking import lost, say, sentence_about, shown
 from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint
 from boltzformer.weights.promotion import lineage_command, promote_command, rollback_command
@@ -193,6 +196,8 @@ def segment(
     with Show(as_json) as show:
         work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
         code = run_all(work, images)
+    if show.lost:
+        raise BoltzFormerError(show.lost)
     if code:
         raise typer.Exit(code)
 
@@ -210,7 +215,7 @@ def info(
     if images:
         how: dict[str, Any] = {"series": series_number(series), "frame": frame, "allow_gaps": allow_gaps}
         described = [io.describe(image, **how) for image in images]
-        print(json.dumps(described) if as_json else "\n\n".join(io.in_words(facts) for facts in described))
+        say(json.dumps(described) if as_json else "\n\n".join(io.in_words(facts) for facts in described))
         return
     if model is not None:
         facts = {**manage.card(checkpoint.read(manage.found(model))), "notice": NOTICE}
@@ -231,7 +236,7 @@ def info(
         if as_json:
             facts |= {"seconds_per_slice": cost.seconds, "peak_mb": cost.peak_mb, "weights_mb": cost.weights_mb}
             facts |= {"folders": manage.kept()}
-    print(json.dumps(facts) if as_json else manage.lines(facts))
+    say(json.dumps(facts) if as_json else manage.lines(facts))
 
 
 @app.command()
@@ -246,10 +251,10 @@ def prompts(
         raise BoltzFormerError(f"There is no modality '{modality}': choose one of {known}.")
     found = suggestions.search(" ".join(words or ()), modality)
     if as_json:
-        print(json.dumps([asdict(one) for one in found]))
+        say(json.dumps([asdict(one) for one in found]))
         return
     for one in found:
-        print(f"{one.prompt:56} {one.modality}, {one.anatomy}")
+        say(f"{one.prompt:56} {one.modality}, {one.anatomy}")
 
 
 @app.command()
@@ -270,7 +275,7 @@ def serve(
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        print(VERSION)
+        say(VERSION)
         raise typer.Exit
 
 
@@ -278,7 +283,9 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code; errors become one sentence on standard error."""
     warnings.showwarning = _note
     try:
-        return app(list(arguments), prog_name="boltzformer", standalone_mode=False) or 0
+        code: int = app(list(arguments), prog_name="boltzformer", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except BoltzFormerError as error:
         return _refuse(str(error))
     except CommandLineError as error:
@@ -287,14 +294,19 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("boltzformer: stopped.\n")
         return 130
+    except Exception as error:
+        # What we open ourselves has a name, and errors of our own about it.
+        unheard = isinstance(error, OSError) and error.errno in (ENOSPC, EPIPE, EBADF, EIO) and not error.filename
+        return _refuse(lost(error) if unheard else sentence_about(error))  # type: ignore[arg-type]
 
 
 def _note(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Our own warnings are one line; those of libraries are not for the user."""
     if issubclass(category, io.ImageWarning):
-        sys.stderr.write(f"boltzformer: note: {message}\n")
+        sys.stderr.write(f"boltzformer: note: {shown(str(message))}\n")
 
 
 def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"boltzformer: {sentence}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"boltzformer: {shown(sentence)}\n")
     return 2

@@ -23,6 +23,7 @@ from boltzformer.dataset.layouts import (
     write_nnunet,
 )
 from boltzformer.errors import DatasetError
+from boltzformer.speaking import say
 
 dataset = typer.Typer(help="Annotated images, kept for training and never lost.", no_args_is_help=True)
 Place = Annotated[Path, typer.Argument(help="The dataset's folder.")]
@@ -66,11 +67,11 @@ def add(
         refused += one.revision is None
         where = "" if one.revision is None else one.revision.folder.parents[1].name
         if as_json:
-            typer.echo(json.dumps({"what": one.what, "case": where, "error": one.error}))
+            say(json.dumps({"what": one.what, "case": where, "error": one.error}))
         elif one.error:
-            typer.echo(f"boltzformer: {one.what} was left out: {one.error}", err=True)
+            say(f"boltzformer: {one.what} was left out: {one.error}", err=True)
     if not as_json:
-        typer.echo(f"{added} in {place}, {refused} left out" if refused else f"{added} in {place}")
+        say(f"{added} in {place}, {refused} left out" if refused else f"{added} in {place}")
     if refused:
         raise typer.Exit(1)
 
@@ -80,14 +81,14 @@ def list_cases(place: Place, as_json: AsJson = False) -> None:
     """What a dataset holds, and what it lacks for training."""
     entries = Dataset(place).entries()
     if as_json:
-        typer.echo(json.dumps({case: asdict(entry) for case, entry in entries.items()}))
+        say(json.dumps({case: asdict(entry) for case, entry in entries.items()}))
         return
     for case, entry in entries.items():
         said = "; ".join(f"{label}: {_counts(states)}" for label, states in entry.labels.items())
-        typer.echo(
+        say(
             f"{case}  {entry.split:10}  {entry.modality or '?':4}  {_several(len(entry.revisions), 'revision')}  {said}"
         )
-    typer.echo(_summary(entries.values()))
+    say(_summary(entries.values()))
 
 
 @dataset.command("check")
@@ -102,14 +103,14 @@ def check_all(
     opened = Dataset(place)
     if mend:
         for done in repair(opened):
-            typer.echo(f"mended  {done.case or 'dataset'}: {done.what}", err=True)
+            say(f"mended  {done.case or 'dataset'}: {done.what}", err=True)
     problems = list(check(opened))
     if as_json:
-        typer.echo(json.dumps([asdict(problem) for problem in problems]))
+        say(json.dumps([asdict(problem) for problem in problems]))
     else:
         for problem in problems:
-            typer.echo(f"{problem.case or 'dataset'}: {problem.what}")
-        typer.echo(_several(len(problems), "problem") if problems else "all is well")
+            say(f"{problem.case or 'dataset'}: {problem.what}")
+        say(_several(len(problems), "problem") if problems else "all is well")
     if problems:
         raise typer.Exit(1)
 
@@ -123,9 +124,9 @@ def export(
     """Write the accepted slices for other programs; the split of the patients goes along."""
     opened = Dataset(place)
     if layout == "nnunet":
-        typer.echo(f"{write_nnunet(opened, target)} cases in {target}")
+        say(f"{write_nnunet(opened, target)} cases in {target}")
     elif layout == "manifest":
-        typer.echo(f"{write_manifest(opened, target)} lines in {target / 'manifest.jsonl'}")
+        say(f"{write_manifest(opened, target)} lines in {target / 'manifest.jsonl'}")
     else:
         raise DatasetError(f"There is no export layout '{layout}': choose nnunet or manifest.")
 
@@ -138,7 +139,7 @@ def remove(
     opened = Dataset(place)
     for case in cases:
         opened.remove(case)
-        typer.echo(f"removed {case}; its patient keeps the side of the split, as a salted hash")
+        say(f"removed {case}; its patient keeps the side of the split, as a salted hash")
 
 
 def _incoming(

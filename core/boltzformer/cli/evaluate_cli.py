@@ -19,6 +19,7 @@ from boltzformer.evaluate.summary import summary
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
+from boltzformer.speaking import say
 
 
 def evaluate_command(
@@ -77,10 +78,10 @@ def evaluate_command(
         report.write_all(folder, facts, scored, manifest.parent)
         report.contact_sheet(folder / "contact.png", scored, answers)
     if as_json:
-        typer.echo(json.dumps(facts))
+        say(json.dumps(facts))
     else:
-        typer.echo(report.table(facts))
-        typer.echo(f"\nEvery row, all numbers and the contact sheet: {output}")
+        say(report.table(facts))
+        say(f"\nEvery row, all numbers and the contact sheet: {output}")
 
 
 def selected(rows: tuple[Row, ...], split: Path | None, part: str | None, licensed: bool) -> tuple[Row, ...]:

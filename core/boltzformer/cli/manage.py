@@ -16,6 +16,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
 from boltzformer.knowledge import card_text
 from boltzformer.knowledge.card import NOTE, Card
+from boltzformer.speaking import say
 from boltzformer.weights import checkpoint, hub, registry
 from boltzformer.weights.cards import UNSTATED
 from boltzformer.weights.checkpoint import Checkpoint
@@ -82,10 +83,10 @@ def list_models(as_json: AsJson = False) -> None:
         except BoltzFormerError as error:
             rows.append({"name": name, "error": str(error), "path": str(path)})
     if as_json:
-        typer.echo(json.dumps(rows))
+        say(json.dumps(rows))
         return
     for row in rows:
-        typer.echo(f"{row['name']:24}{row.get('trained on') or row.get('error') or ''}  ({row['path']})")
+        say(f"{row['name']:24}{row.get('trained on') or row.get('error') or ''}  ({row['path']})")
 
 
 @models.command("import")
@@ -129,7 +130,7 @@ def convert_file(
         raise BoltzFormerError(f"{target} exists already: choose another name, or give --overwrite.")
     shape = None if config is None else read_config(config)
     report = convert(source, target, origin=Origin(licence=licence), config=shape, skip=skip or ())
-    typer.echo(f"{report}\n{_use(report, target)}")
+    say(f"{report}\n{_use(report, target)}")
 
 
 def found(model: str) -> Path:
@@ -170,7 +171,7 @@ def _watched(events: Iterator[hub.Offered | Received | hub.Fetched | Registered]
 def _tell(made: Registered, *, err: bool = False) -> None:
     report = "" if made.report is None else f"{made.report}\n{_use(made.report, made.name)}\n"
     licence = made.checkpoint.history.licence or UNSTATED
-    typer.echo(f"{report}licence: {licence}\nregistered '{made.name}' ({made.checkpoint.path})", err=err)
+    say(f"{report}licence: {licence}\nregistered '{made.name}' ({made.checkpoint.path})", err=err)
 
 
 def _use(report: Report, where: str | Path) -> str:
@@ -183,7 +184,7 @@ def _use(report: Report, where: str | Path) -> str:
 @models.command("remove")
 def remove_model(name: Annotated[str, typer.Argument(help="As `models list` shows it.")]) -> None:
     """Delete our copy of a registered model."""
-    typer.echo(f"removed {registry.remove(name)}")
+    say(f"removed {registry.remove(name)}")
 
 
 @cache.command("clear")
@@ -196,7 +197,7 @@ def clear_cache() -> None:
             shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
     except OSError as error:
         raise BoltzFormerError(f"{place} can't be emptied ({error.strerror}): check its permissions.") from error
-    typer.echo(f"freed {freed / 1e6:.1f} MB in {place}")
+    say(f"freed {freed / 1e6:.1f} MB in {place}")
 
 
 def _plain(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from boltzformer.errors import BoltzFormerError
+from boltzformer.speaking import say
 
 bench = typer.Typer(help="Measure this project's claims on this machine (in a source checkout).", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
@@ -29,13 +30,13 @@ def parity(
     for row in replay(folder):
         rows.append(row)
         if as_json:
-            typer.echo(json.dumps(asdict(row)))
+            say(json.dumps(asdict(row)))
         else:
             error = "-" if row.error is None else f"{row.error:.1e}"
             verdict = "ok" if row.passed else f"MISS {row.note}"
-            typer.echo(f"{row.file:36} {row.tensor:44} {row.way:6} {error:>8} (≤ {row.tolerance:.1e}) {verdict}")
+            say(f"{row.file:36} {row.tensor:44} {row.way:6} {error:>8} (≤ {row.tolerance:.1e}) {verdict}")
     summary = summarize(rows)
-    typer.echo(json.dumps(asdict(summary)) if as_json else summary)
+    say(json.dumps(asdict(summary)) if as_json else str(summary))
     if not summary.passed:
         raise typer.Exit(1)
 

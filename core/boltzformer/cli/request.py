@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from boltzformer.image.guidance import Guidance, Voxel
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Point, Region
 from boltzformer.io.cases import FORMATS
-from boltzformer.types import Prompt, Volume, as_prompts
+from boltzformer.json_text import loads
+from boltzformer.types import MOST_SAMPLES, Prompt, Volume, as_prompts
 from boltzformer.weights.checkpoint import Checkpoint
 
 FOUND = "found"
@@ -79,12 +80,13 @@ class Request:
             raise BoltzFormerError(f"There is no plane '{self.axis}': choose one of {', '.join(reversed(PLANES))}.")
         if self.window.strip().lower() not in ("auto", "percentiles", "stored"):
             Window.preset(self.window)
-        if not self.smallest_mm3 >= 0 or (self.largest is not None and self.largest < 1):
+        if not 0 <= self.smallest_mm3 < inf or (self.largest is not None and self.largest < 1):
             raise BoltzFormerError("--smallest needs a volume of 0 mm³ or more, and --largest a number from 1.")
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise BoltzFormerError(f"--smooth {self.smooth} has no middle slice: give 1, 3, 5 or another odd number.")
-        if self.samples < 1:
-            raise BoltzFormerError(f"--samples {self.samples} is none: give a number from 1.")
+        if not 1 <= self.samples <= MOST_SAMPLES:
+            none = "is none" if self.samples < 1 else "are too many"
+            raise BoltzFormerError(f"--samples {self.samples} {none}: give a number from 1 to {MOST_SAMPLES}.")
         as_prompts(self.prompts)
         _range(self.slices)
         _corners(self.region)
@@ -171,7 +173,7 @@ class Request:
 def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
     """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
     try:
-        told = json.loads(file.read_text("utf-8"))
+        told = loads(file.read_text("utf-8"))
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}
@@ -191,7 +193,7 @@ def _corners(text: str | None) -> tuple[Point, Point] | None:
     if text is None or text == FOUND:
         return None
     try:
-        (a, b, c), (d, e, f) = (map(float, corner.split(",")) for corner in text.split(":"))
+        (a, b, c), (d, e, f) = (map(_number, corner.split(",")) for corner in text.split(":"))
     except ValueError:
         raise BoltzFormerError(
             f"--region {text} can't be understood: give two corners I,J,K:I,J,K such as 10,20,3:60,70,9, or '{FOUND}'."
@@ -212,7 +214,7 @@ def _ends(box: str | None) -> tuple[str, ...]:
 def _place(option: str, text: str) -> tuple[float, ...]:
     """Two or three numbers."""
     try:
-        numbers = tuple(map(float, text.split(",")))
+        numbers = tuple(map(_number, text.split(",")))
     except ValueError:
         numbers = ()
     if len(numbers) not in (2, 3):
@@ -222,7 +224,16 @@ def _place(option: str, text: str) -> tuple[float, ...]:
 
 def series_number(series: str | None) -> int | str | None:
     """A place in the list of series, or an UID."""
-    return int(series) if series is not None and series.isdigit() else series
+    # Shorter than any UID's number that could be meant; and there are digits, such as ², that make no number.
+    return int(series) if series is not None and series.isdecimal() and len(series) < 10 else series
+
+
+def _number(text: str) -> float:
+    """No place is at infinity, or nowhere."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError
+    return number
 
 
 def _range(text: str | None) -> tuple[int | None, int | None] | None:

@@ -14,6 +14,7 @@ from boltzformer.engine.devices import Place, choose
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import find_cases
+from boltzformer.speaking import sentence_about
 from boltzformer.weights.checkpoint import Checkpoint
 
 NOT_THE_SAME, SOME_FAILED = 1, 3
@@ -53,11 +54,11 @@ def run_all(work: Casework, inputs: Sequence[Path]) -> int:
             story = work.run(case)
             if story is not None and work.expected is not None:
                 same = _same(work, story)
-        except BoltzFormerError as error:
+        except Exception as error:  # whatever it was, the others go on
             if len(cases) == 1:
                 raise
-            failed[case.name] = str(error)
-            work.show.event("failed", case=case.name, error=str(error))
+            failed[case.name] = sentence_about(error)
+            work.show.event("failed", case=case.name, error=failed[case.name])
         finally:
             work.show.case_done()
     if failed:

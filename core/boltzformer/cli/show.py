@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from boltzformer.speaking import lost, shown
 from boltzformer.types import SliceResult, Started
 
 
@@ -17,8 +19,15 @@ class Show:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.lost = ""
+        """Why events could not be told, if they could not."""
         self._console = Console(stderr=True, quiet=as_json)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         watched = self._console.is_terminal and not as_json
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not watched)
         self._cases: TaskID | None = None
@@ -43,7 +52,7 @@ class Show:
         if self._slices is not None:  # a second pass, over a region
             self._bar.remove_task(self._slices)
         plane = event.plan.plane
-        self._slices = self._bar.add_task(f"{case}: {plane} slices", total=event.total)
+        self._slices = self._bar.add_task(f"{shown(case)}: {plane} slices", total=event.total)
         self.event("started", case=case, plane=plane, slices=event.total)
 
     def slice(self, case: str, event: SliceResult) -> None:
@@ -68,7 +77,8 @@ class Show:
 
     def say(self, sentence: str) -> None:
         """For the person in front of it."""
-        self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+        with suppress(OSError):  # that nobody can read it is no reason to stop
+            self._console.print(shown(sentence), highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def note(self, sentence: str) -> None:
         """Something the user should know that stops nothing."""
@@ -77,6 +87,10 @@ class Show:
 
     def event(self, kind: str, **facts: object) -> None:
         """For programs."""
-        if self.as_json:
+        if not self.as_json or self.lost:
+            return
+        try:
             sys.stdout.write(json.dumps({"event": kind, **facts}) + "\n")
             sys.stdout.flush()
+        except OSError as error:  # the work goes on: its files are what was asked for
+            self.lost = lost(error)

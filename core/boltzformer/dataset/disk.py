@@ -14,6 +14,7 @@ from typing import Any
 
 from boltzformer.atomic import flush, replacing
 from boltzformer.errors import DatasetError, ImageError
+from boltzformer.json_text import loads
 
 UNFINISHED = ".unfinished"
 """Everything begins in here. Whoever holds the lock may empty it: what is inside belongs to a writer that died."""
@@ -53,13 +54,14 @@ def write_json(root: Path, target: Path, content: Mapping[str, Any], *, mode: in
 
 def as_json(content: Mapping[str, Any]) -> bytes:
     """As a person can read it."""
-    return json.dumps(content, indent=1, ensure_ascii=False, default=str).encode() + b"\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # in JSON, that is how half a character is written
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that must be there and whole."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = loads(path.read_text("utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} can't be read ({error.strerror}): check the folder and your rights.") from error
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from boltzformer.dataset.case import Case, read_case, revision_names
 from boltzformer.dataset.disk import read_json, write_json
-from boltzformer.dataset.split import Split
+from boltzformer.dataset.split import SPLITS, Split
 from boltzformer.errors import DatasetError
 
 ABOUT = "made from cases/; delete it whenever you like, the next add makes it again"
@@ -94,9 +94,16 @@ def _entry(case: Case) -> Entry:
 def _stored(root: Path) -> dict[str, Entry]:
     try:
         return {case: _typed(row) for case, row in read_json(root / "index.json")["cases"].items()}
-    except (DatasetError, KeyError, TypeError, AttributeError):
+    except (DatasetError, KeyError, TypeError, ValueError, AttributeError):
         return {}  # missing, truncated or foreign: it is made again
 
 
 def _typed(row: dict[str, Any]) -> Entry:
-    return Entry(**{**row, "shape_zyx": tuple(row["shape_zyx"]), "revisions": tuple(row["revisions"])})
+    entry = Entry(**{**row, "shape_zyx": tuple(row["shape_zyx"]), "revisions": tuple(row["revisions"])})
+    texts = (entry.group, entry.modality, entry.last, *entry.revisions, *entry.labels)
+    counts = [count for states in entry.labels.values() for item in states.items() for count in item]
+    numbers = (entry.axis, *entry.shape_zyx, *counts[1::2])
+    named = all(isinstance(text, str) for text in (*texts, *counts[::2]))
+    if not named or not all(type(n) is int for n in numbers) or entry.split not in SPLITS or len(entry.shape_zyx) != 3:
+        raise ValueError("no entry of an index")
+    return entry

@@ -25,6 +25,7 @@ from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
 from boltzformer.types import (
+    MOST_SAMPLES,
     Adjusted,
     LookTrace,
     Prediction,
@@ -154,6 +155,8 @@ class Engine:
         ):
             if value is not None and value < least:
                 raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
+        if samples > MOST_SAMPLES:
+            raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
         plan, shown = self.plan(volume, axis, region, size), _shown(volume, window)
         if callable(slices):
             ask, total, focus = slices, len(plan.indices), start

@@ -64,6 +64,8 @@ class _Asked:
         self.guidance = [Guidance(**one) for one in facts.get("guidance", ())]
         self.slices = {int(index) for index in facts["slices"]}
         self.seed, self.samples, self.threads = int(facts["seed"]), int(facts["samples"]), int(facts["threads"])
+        if not 1 <= self.threads <= 1024:
+            raise ValueError(f"{self.threads} threads")
         self.answers = str(facts["logits sha256"])
         self.circumstances = {name: str(facts[name]) for name in ("software", "device", "dtype")}
 

@@ -18,8 +18,8 @@ from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
 from boltzformer.weights.checkpoint import Checkpoint
 
-LARGEST = 2
-"""How many times larger than in training a whole slice may be."""
+LARGEST, LARGEST_REGION = 2, 4
+"""How many times larger than in training the network's input may be: of a whole slice, and of a region of one."""
 Slices = Iterable[int] | Callable[[], int | None]
 """Which slices: their stored numbers in the order wanted, or what to call for the next one (None: no more)."""
 
@@ -84,6 +84,11 @@ def check_side(side: int, config: ModelConfig, *, whole: bool) -> None:
         raise BoltzFormerError(
             f"Whole slices of {side} pixels are too large for this model, which was trained at {config.image_size}: "
             f"give at most {LARGEST * config.image_size}, or a region to look at enlarged."
+        )
+    if side > LARGEST_REGION * config.image_size:
+        raise BoltzFormerError(
+            f"Regions of {side} pixels are too large for this model, which was trained at {config.image_size}: "
+            f"give at most {LARGEST_REGION * config.image_size}."
         )
 
 

@@ -17,6 +17,7 @@ from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.card_text import markdown
+from boltzformer.speaking import say
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History
 
@@ -58,7 +59,7 @@ def publish_command(
     """Put the numbers of an evaluation into a model file and write its card."""
     numbers = results / "metrics.json" if results.is_dir() else results
     about = publish(model, numbers, output, picture=picture, note=note)
-    typer.echo(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
+    say(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
 
 
 def _facts(path: Path) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Array
 from boltzformer.knowledge.card import Card
+from boltzformer.speaking import say
 from boltzformer.types import Prediction, SliceState, Volume
 
 SAMPLES = 4
@@ -159,6 +160,6 @@ def review_command(
     engine = load(model, device=device)
     for one in doubts(engine, unseen(source, tuple(prompt or ()), engine), seed=seed, limit=limit):
         if as_json:
-            typer.echo(json.dumps(asdict(one)))
+            say(json.dumps(asdict(one)))
         else:
-            typer.echo(f"{one.value:6.2f}  slice {one.index:4}  {one.prompt}  {one.case}")
+            say(f"{one.value:6.2f}  slice {one.index:4}  {one.prompt}  {one.case}")

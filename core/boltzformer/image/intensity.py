@@ -80,7 +80,7 @@ class Window:
                 f"There is no window '{how}': choose auto, {', '.join(PRESETS)}, percentiles, stored, "
                 "or give WIDTH/LEVEL such as 400/40."
             ) from None
-        if not width > 0:
+        if not 0 < width < np.inf or not np.isfinite(level):
             raise BoltzFormerError(f"The window '{how}' has no width: give WIDTH/LEVEL such as 400/40.")
         kind = f"CT {name} {width}/{level}" if name in PRESETS else f"custom {width:g}/{level:g}"
         return Window(level - width / 2, level + width / 2, kind)

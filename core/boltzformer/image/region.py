@@ -70,8 +70,9 @@ class Region:
         corners = self._world(np.array(list(product(*zip(low, high, strict=True)))))  # (8, 3) x, y, z
         places = np.linalg.solve(np.array(grid.axes), (corners - np.array(grid.origin)).T).T[:, ::-1]  # z, y, x
         # A voxel reaches half a step beyond its centre; rounding errors must not add a row.
-        low = np.maximum(np.ceil(places.min(0) - 0.5 - 1e-6), 0).astype(int)
-        high = np.minimum(np.floor(places.max(0) + 0.5 + 1e-6) + 1, grid.shape).astype(int)
+        # Cut off before they become whole numbers: places that lie light-years away would turn into others.
+        low = np.clip(np.ceil(places.min(0) - 0.5 - 1e-6), 0, grid.shape).astype(int)
+        high = np.clip(np.floor(places.max(0) + 0.5 + 1e-6) + 1, 0, grid.shape).astype(int)
         if (low >= high).any():
             raise GeometryError(
                 f"The region from {self.low_lps_mm} to {self.high_lps_mm} mm (LPS) lies outside the image: "

@@ -1,13 +1,10 @@
-"""Cases of a run: which images the paths mean, where their masks go, which are finished; each is there whole or not."""
+"""Cases of a run: which images the paths mean, where their masks go, which are finished."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.kinds import kind_of
+from boltzformer.json_text import loads
 from boltzformer.types import Prompt, Volume
 
 FORMATS = {
@@ -62,14 +60,20 @@ def find_cases(inputs: Sequence[Path], output: Path) -> list[Case]:
     """
     found: dict[Path, Path] = {}
     for given in inputs:
-        below = list(_below(given, output.resolve())) if given.is_dir() else [given]
+        below = list(_below(given, resolved(output), set())) if is_folder(given) else [given]
         for path in below or [given]:
-            found.setdefault(path.resolve(), path)
+            found.setdefault(resolved(path), path)
     return _named(list(found))
 
 
 def place_of(case: Case, output: Path, image: Volume, prompts: Sequence[Prompt], chosen: str | None) -> Target:
     """`OUT/CASE/PROMPT-SLUG.EXT`, or just OUT where that is a file's name."""
+    named = io.split_name(output)[0] if io.split_name(output)[1] else case.name
+    if not named.strip("."):
+        what = (
+            f"{output} names a folder" if named != case.name else f"{case.path} would give its masks the name '{named}'"
+        )
+        raise ImageError(f"{what}, which leads out of the place for the masks: rename it.")
     if io.split_name(output)[1]:
         return Target(output.parent, io.split_name(output)[0], (output.name,), own_folder=False)
     if output.suffix.lower() in FOREIGN and not output.is_dir():
@@ -86,68 +90,21 @@ def slugs(prompts: Sequence[Prompt]) -> list[str]:
 
 def is_finished(place: Target, request: Mapping[str, Any]) -> bool:
     """Whether the same call has been here before. Another call's results, or foreign files, are refused."""
-    story = _story(place)
+    story = story_of(place)
     if story is None:
-        taken = [name for name in place.masks if (place.folder / name).exists()]
-        if taken:
-            raise ImageError(f"{place.folder / taken[0]} exists already: choose another name, or allow to --overwrite.")
-        return False
-    made = story.get("request", {})
-    if made == json.loads(json.dumps(request)):
+        return False  # foreign files are found by `checked_place`
+    made = story.get("request") or {}
+    endings = {io.split_name(Path(name))[1] for name in story["files"]}
+    if made == json.loads(json.dumps(request)) and io.split_name(Path(place.masks[0]))[1] in endings:
         return all((place.folder / name).is_file() for name in story["files"])
     differs = [
         f"{key} {made.get(key)!r} instead of {request[key]!r}" for key in request if made.get(key) != request[key]
     ]
-    brief = "; ".join(one if len(one) < 90 else one.split(" ", 1)[0] for one in differs[:3])
+    brief = "; ".join(one if len(one) < 90 else one.split(" ", 1)[0] for one in differs[:3]) or "another format"
     raise ImageError(
         f"{place.story} exists already and was made in another way ({brief}): "
         "choose another output, or allow to --overwrite."
     )
-
-
-@contextmanager
-def written_whole(place: Target, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to write into; what it holds then gets its place at once, the provenance last."""
-    part = (
-        place.folder.parent / f".{place.folder.name}.part" if place.own_folder else place.folder / f".{place.stem}.part"
-    )
-    try:
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-        part.mkdir(parents=True)
-        yield part
-        if place.own_folder and not place.folder.exists():
-            os.replace(part, place.folder)
-            return
-        story = _story(place)
-        stale = set(story["files"]) if story else set()
-        taken = [file.name for file in part.iterdir() if (place.folder / file.name).exists()]
-        if taken and story is None and not overwrite:
-            raise ImageError(f"{place.folder / taken[0]} exists already: choose another name, or allow to --overwrite.")
-        place.story.unlink(missing_ok=True)
-        for name in stale:
-            (place.folder / Path(name).name).unlink(missing_ok=True)
-        for file in sorted(part.iterdir(), key=lambda file: file.name == place.story.name):
-            os.replace(file, place.folder / file.name)
-    except OSError as error:
-        raise ImageError(
-            f"{place.folder} can't be written ({error.strerror or error}): "
-            "choose a folder that you may write to and that has space left."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def checked_place(place: Target, case: Case, check: Callable[[list[Path]], None]) -> None:
-    """Before work is spent: can these files be written, and is none of them the image itself?"""
-    targets = [place.folder / name for name in place.masks]
-    for target in targets:
-        if case.path.is_file() and target.exists() and target.samefile(case.path):
-            raise ImageError(f"{target} is the image itself: choose another name for the mask.")
-        if target.name.endswith(".dcm") and not is_dicom(case.path):
-            raise ImageError(
-                f"{target}: a DICOM-SEG refers to DICOM slices, and {case.path} has none: choose nii.gz or seg.nrrd."
-            )
-    check(targets)
 
 
 def is_dicom(path: Path) -> bool:
@@ -162,18 +119,54 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def _below(folder: Path, output: Path) -> Iterator[Path]:
-    """Cases below a folder, those of its subfolders too; results of earlier runs are none."""
-    if folder.resolve() == output or any(folder.glob(f"*{STORY}")):
+def is_folder(path: Path) -> bool:
+    """False where the system can't even look: who reads it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def resolved(path: Path) -> Path:
+    """Without links, as far as they lead anywhere."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # links that lead in a circle
+        return path.absolute()
+
+
+def _below(folder: Path, output: Path, seen: set[Path]) -> Iterator[Path]:
+    """Cases below a folder, those of its subfolders too; results of earlier runs are none.
+
+    Each folder once, for links may lead in circles. One that can't be looked into is a case, which says so.
+    """
+    where = resolved(folder)
+    if where == output or where in seen:
         return
-    inside = sorted(path for path in folder.iterdir() if not _hidden(path))
-    if is_dicom(folder):
+    seen.add(where)
+    try:
+        inside = sorted(path for path in folder.iterdir() if not _hidden(path))
+        if any(folder.glob(f"*{STORY}")):
+            return
+        dicom = is_dicom(folder)
+    except OSError:
+        yield folder
+        return
+    if dicom:
         yield folder
     else:
-        yield from (path for path in inside if path.is_file() and io.split_name(path)[1])
+        yield from (path for path in inside if _is_file(path) and io.split_name(path)[1])
     for path in inside:
-        if path.is_dir():
-            yield from _below(path, output)
+        if is_folder(path):
+            yield from _below(path, output, seen)
+
+
+def _is_file(path: Path) -> bool:
+    """Or a link that leads nowhere, which is told; pipes and devices are none."""
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:
+        return True
 
 
 def _hidden(path: Path) -> bool:
@@ -182,7 +175,7 @@ def _hidden(path: Path) -> bool:
 
 def _named(paths: Sequence[Path]) -> list[Case]:
     """The file's stem or folder's name; where two would be the same, as much of the path as tells them apart."""
-    ways = [[path.name if path.is_dir() else io.split_name(path)[0], *_longer(path)] for path in paths]
+    ways = [[path.name if is_folder(path) else io.split_name(path)[0], *_longer(path)] for path in paths]
     used = [0] * len(paths)
     while True:
         names = [way[min(depth, len(way) - 1)] for way, depth in zip(ways, used, strict=True)]
@@ -208,10 +201,12 @@ def _like(path: Path, image: Volume) -> str:
     return same.get(extension, extension)
 
 
-def _story(place: Target) -> dict[str, Any] | None:
+def story_of(place: Target) -> dict[str, Any] | None:
     """What an earlier run wrote; nothing if there is none or it is not ours."""
     try:
-        story = json.loads(place.story.read_text("utf-8"))
+        story = loads(place.story.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return story if isinstance(story, dict) and isinstance(story.get("files"), list) else None
+    files = story.get("files") if isinstance(story, dict) else None
+    whole = isinstance(files, list) and all(isinstance(name, str) and Path(name).name == name for name in files)
+    return story if whole and isinstance(story.get("request", {}), dict | None) else None

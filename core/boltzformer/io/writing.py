@@ -210,4 +210,5 @@ def _nifti_like(source: Path | None, grid: Grid) -> Path | None:
 
 def _tell(files: list[BinaryIO], provenance: Mapping[str, Any] | None) -> None:
     for file in files:
-        file.write(json.dumps(dict(provenance or {}), indent=1, ensure_ascii=False, default=str).encode())
+        text = json.dumps(dict(provenance or {}), indent=1, ensure_ascii=False, default=str)
+        file.write(text.encode("utf-8", "backslashreplace"))  # in JSON, that is how half a character is written

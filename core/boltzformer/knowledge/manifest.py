@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from boltzformer.errors import BoltzFormerError
+from boltzformer.json_text import loads
 
 Part = Literal["train", "validation"]
 CENTRED = "nodule-centred"
@@ -56,7 +56,7 @@ def read_manifest(path: Path) -> tuple[Row, ...]:
         if not line.strip():
             raise BoltzFormerError(f"Line {number + 1} of {path} is empty: remove it.")
         try:
-            data = json.loads(line)
+            data = loads(line)
         except ValueError as error:
             raise BoltzFormerError(f"Line {number + 1} of {path} is no JSON ({error}): mend or remove it.") from error
         rows.append(_row(path, number, data))
@@ -101,7 +101,7 @@ def _row(path: Path, number: int, data: Any) -> Row:
 def read_split(path: Path) -> frozenset[str]:
     """The groups that are held back for validation."""
     try:
-        groups = json.loads(_text(path))["validation_groups"]
+        groups = loads(_text(path))["validation_groups"]
     except (ValueError, TypeError, KeyError) as error:
         raise BoltzFormerError(f"{path} is no split: it needs a list `validation_groups`.") from error
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):

@@ -11,6 +11,7 @@ import typer
 
 from boltzformer.errors import CheckpointError
 from boltzformer.evaluate.report import sha256_of
+from boltzformer.speaking import say
 from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
@@ -38,4 +39,4 @@ def mean_command(
 ) -> None:
     """Make one model whose weights are the mean of several."""
     made = mean(models, output)
-    typer.echo(f"{output} ({made.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
+    say(f"{output} ({made.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")

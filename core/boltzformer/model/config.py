@@ -160,6 +160,7 @@ class ModelConfig:
             self.pigma != "v2" or self.image_size % 4 == 0,
             f"The v2 up-scaling head needs a side that is a multiple of 4, not {self.image_size}.",
         )
+        require(self.image_size <= 16384, f"image_size = {self.image_size} is beyond all models: at most 16384.")
         coarsest = encoder.strides[-1]
         require(
             encoder.kind != "hiera" or self.image_size % coarsest == 0,

@@ -14,13 +14,21 @@ def require(holds: bool, sentence: str) -> None:
         raise ConfigError(sentence)
 
 
+MOST_LAYERS, LARGEST = 128, 2**20
+"""Beyond all models there are: a file that asks for more would only keep a computer busy, or fill its memory."""
+_LAYERS = ("layers", "depths", "stages", "blocks", "focal_levels")
+
+
 def require_positive(config: Any, but: tuple[str, ...] = ()) -> None:
-    """Sizes and counts must be above zero, other than these fields."""
+    """Sizes and counts must be above zero, other than these fields; and all of them within reason."""
     for f in fields(config):
         value = getattr(config, f.name)
-        numbers = value if isinstance(value, tuple) else (value,)
-        good = all(isinstance(n, bool) or not isinstance(n, int | float) or n > 0 for n in numbers)
-        require(f.name in but or good, f"{f.name} = {value} must be positive.")
+        several = value if isinstance(value, tuple) else (value,)
+        numbers = [n for n in several if isinstance(n, int | float) and not isinstance(n, bool)]
+        require(f.name in but or all(n > 0 for n in numbers), f"{f.name} = {str(value)[:60]} must be positive.")
+        most = MOST_LAYERS if f.name in _LAYERS else LARGEST
+        modest = sum(map(abs, numbers)) <= most and len(several) <= MOST_LAYERS
+        require(modest, f"{f.name} = {str(value)[:60]} is beyond all models: it may be {most} at most.")
 
 
 @dataclass(frozen=True)

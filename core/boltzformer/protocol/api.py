@@ -10,13 +10,12 @@ from boltzformer.image.geometry import Grid
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.types import Prompt, as_prompts
+from boltzformer.types import MOST_SAMPLES, Prompt, as_prompts
 
 ROOT = "/v1"
 """All addresses begin with it; a change that an older client would not understand makes it /v2."""
 SMALL = 3
 """Jobs of at most so many slices overtake whole volumes."""
-MOST_SAMPLES = 64
 
 Model = str
 """'default', a registered name, or for a backend of this computer's user the path of a .safetensors file."""

@@ -41,7 +41,7 @@ from boltzformer.version import VERSION
 FRAME = "application/octet-stream"
 Name = Annotated[str, Path(max_length=64)]
 REFUSED: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problem} for code in (400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 507)
+    code: {"model": Problem} for code in (400, 401, 403, 404, 409, 410, 413, 422, 429, 431, 500, 507)
 }
 
 
@@ -72,7 +72,10 @@ def create_app(backend: Backend, token: str) -> FastAPI:
     )
     largest = backend.limits
     app.add_middleware(
-        Guard, token=token, most=lambda path: largest.slab_bytes if "/slices/" in path else largest.body_bytes
+        Guard,
+        token=token,
+        most=lambda path: largest.slab_bytes if "/slices/" in path else largest.body_bytes,
+        header_bytes=largest.header_bytes,
     )
     app.add_exception_handler(BoltzFormerError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)

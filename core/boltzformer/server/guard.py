@@ -17,8 +17,8 @@ HERE = ("127.0.0.1", "localhost")
 class Guard:
     """Only programs of this computer that hold the token; browsers, which name an origin, never."""
 
-    def __init__(self, app: ASGIApp, token: str, most: Callable[[str], int]) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp, token: str, most: Callable[[str], int], header_bytes: int) -> None:
+        self._app, self._most, self._header_bytes = app, most, header_bytes
         self._token = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -26,6 +26,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        head = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["query_string"])
+        if head + len(scope.get("raw_path") or b"") > self._header_bytes:
+            sentence = f"The request's head is longer than the {self._header_bytes} bytes allowed: send less in it."
+            await _answer(431, sentence)(scope, receive, send)
+            return
         most = self._most(scope["path"])
         refused = self._refused(headers, most)
         if refused is not None:

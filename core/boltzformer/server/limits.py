@@ -14,10 +14,30 @@ def _half_of_memory() -> int:
         return 4_000_000_000
 
 
+def _quarter_of_files() -> int:
+    """Each connection is an open file, and there must be others."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 256
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 256 if most == resource.RLIM_INFINITY else max(16, min(256, most // 4))
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bytes, seconds and numbers."""
 
+    connections: int = field(default_factory=_quarter_of_files)
+    """Open at the same time; silent ones make room."""
+    silence_seconds: float = 10
+    """A request's head must be there after so long, and of its body something each time."""
+    header_bytes: int = 16 * 2**10
+    """Of a request's first line and headers."""
+    volumes: int = 256
+    """Announced at the same time, sent or not."""
+    volume_slices: int = 100_000
+    """Of one image, along the axis of its upload."""
     volumes_bytes: int = field(default_factory=_half_of_memory)
     """Of all images together, as they lie in memory."""
     slab_bytes: int = 64 * 2**20

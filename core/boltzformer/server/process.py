@@ -11,18 +11,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import uvicorn
 
 from boltzformer.atomic import write_text
 from boltzformer.errors import BackendError
-from boltzformer.protocol import Means
+from boltzformer.json_text import loads
+from boltzformer.protocol import ROOT, Means
 from boltzformer.server.app import create_app
 from boltzformer.server.backend import Backend
+from boltzformer.server.bounded import Bounded
+from boltzformer.server.connection import connections
 from boltzformer.server.guard import HERE
 from boltzformer.server.limits import Limits
+from boltzformer.speaking import shown
+
+WAITING = 2048
+"""So many connections may wait to be accepted."""
 
 
 def serve_owner(model: str, means: Means) -> None:
@@ -36,10 +44,11 @@ def serve_owner(model: str, means: Means) -> None:
     _die_with_owner()
     listener = socket.create_server(("127.0.0.1", 0))
     _be_nice()
+    sys.stderr = Bounded(sys.stderr)
     if means.threads is not None:
         os.environ["BOLTZFORMER_THREADS"] = str(means.threads)
     limits = Limits() if means.cache_bytes is None else Limits(cache_bytes=means.cache_bytes)
-    server = _server(Backend(model, limits, device=means.device), token)
+    server = server_of(Backend(model, limits, device=means.device), token)
     sys.stdout.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     server.run([listener])
@@ -60,33 +69,89 @@ def serve(model: str, host: str, port: int, token_file: Path) -> None:
             f"Port {port} can't be used ({error.strerror or error}): choose another, or 0 for any."
         ) from error
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:  # who waits for the file never reads half of it
-        write_text(token_file, json.dumps({"address": address, "token": token}), mode=0o600)
-    except OSError as error:
-        raise BackendError(f"{token_file} can't be written ({error.strerror}): choose another --token-file.") from error
-    sys.stdout.write(f"Serving this computer at {address}; the token is in {token_file}. Ctrl-C ends it.\n")
-    sys.stdout.flush()
-    _be_nice()
-    server = _server(Backend(model), token)
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that the file goes, too
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    _demand_nobodys(token_file)
+    ended: list[int] = []
+    servers: list[uvicorn.Server] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        for one in servers:
+            one.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means that a closed terminal is no end
+            signal.signal(number, end)  # before the file is there, which goes, too
     try:
-        server.run([listener])
+        try:  # who waits for the file never reads half of it
+            write_text(token_file, json.dumps({"address": address, "token": token}), mode=0o600)
+        except OSError as error:
+            raise BackendError(
+                f"{token_file} can't be written ({error.strerror}): choose another --token-file."
+            ) from error
+        said = f"Serving this computer at {address}; the token is in {shown(str(token_file))}. Ctrl-C ends it.\n"
+        with suppress(OSError):  # a terminal that is gone
+            sys.stdout.write(said)
+            sys.stdout.flush()
+        _be_nice()
+        sys.stderr = Bounded(sys.stderr)
+        if not ended:
+            servers.append(server_of(Backend(model), token))
+            servers[0].should_exit = bool(ended)
+            servers[0].run([listener])
     finally:
-        token_file.unlink(missing_ok=True)
+        if _told(token_file).get("token") == token:  # it may be another server's by now
+            token_file.unlink(missing_ok=True)
 
 
-def _server(backend: Backend, token: str) -> uvicorn.Server:
+def server_of(backend: Backend, token: str) -> uvicorn.Server:
     """Errors alone are logged, and never what was asked (see `faults`)."""
-    app = create_app(backend, token)
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, timeout_graceful_shutdown=2, server_header=False, lifespan="on"
+        create_app(backend, token),
+        http=connections(backend.limits),
+        ws="none",
+        h11_max_incomplete_event_size=backend.limits.header_bytes,
+        # So many are accepted in one go: thousands would use up all files before the first is looked at.
+        backlog=max(8, backend.limits.connections // 16),
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+        lifespan="on",
     )
     return _Server(config)
 
 
+def _told(token_file: Path) -> dict[str, str]:
+    """What a token file says, if it is one."""
+    try:
+        told = loads(token_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) and all(isinstance(word, str) for word in told.values()) else {}
+
+
+def _demand_nobodys(token_file: Path) -> None:
+    """A file that was left over may be replaced; that of a server that still answers is needed."""
+    told = _told(token_file)
+    try:
+        headers = {"Authorization": f"Bearer {told['token']}"}
+        answer = httpx.get(f"{told['address']}{ROOT}/health", headers=headers, timeout=2, trust_env=False)
+    except (KeyError, httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError):
+        return
+    if answer.status_code == 200:
+        raise BackendError(
+            f"{token_file} belongs to a server that runs already, at {told['address']}: "
+            "use that one, end it, or choose another --token-file."
+        )
+
+
 class _Server(uvicorn.Server):
     """Ends without raising again the signal that ended it: the process has something left to do."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(WAITING)  # or the system lets those who come in a crowd wait a second for their next try
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

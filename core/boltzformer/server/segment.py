@@ -36,8 +36,8 @@ class SegmentJob:
     ) -> None:
         self.log, self.prompts, self._on_end = log, as_prompts(request.prompts), on_end
         self._request, self._stored, self._models, self._limits = request, stored, models, limits
-        axis = stored.volume.slice_axis if request.axis not in (0, 1, 2) else request.axis
-        count = stored.volume.grid.shape[axis] if request.slices is None else len(request.slices)
+        axis = stored.announced.slice_axis if request.axis not in (0, 1, 2) else request.axis
+        count = stored.announced.grid.shape[axis] if request.slices is None else len(request.slices)
         self.small = count <= SMALL
         self._ending: Cancelled | Failed | None = None
         self._place = 0

@@ -6,7 +6,8 @@ import secrets
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -19,23 +20,24 @@ from boltzformer.server.refusals import NoRoom, NotFound, TooLarge
 from boltzformer.types import Volume
 
 Packing = Literal["identity", "deflate"]
+FULL = "The images of running jobs fill the memory: wait until one has ended, or cancel it."
 GONE = "There is no such volume: upload it again."
 
 
 class Stored:
     """One image, complete or on its way."""
 
-    def __init__(self, new: NewVolume) -> None:
+    def __init__(self, new: NewVolume, make_room: Callable[[Stored], None]) -> None:
         dtype = _dtype(new.dtype)
         shape = (*new.grid.shape, 3) if new.colours == 3 else new.grid.shape
         if new.axis not in (0, 1, 2):
             raise BoltzFormerError(f"Slices along axis {new.axis} can't be sent: choose 0, 1 or 2 (z, y, x).")
         self.id = secrets.token_hex(16)
-        try:
-            array = np.empty(shape, dtype)
-        except (MemoryError, ValueError) as error:
-            raise NoRoom("The image is larger than this computer's memory: crop it.") from error
-        self.volume = Volume(array, new.grid, new.modality, stacking_axis=new.stacking_axis)
+        nothing = np.broadcast_to(np.zeros((), dtype), shape)  # takes no memory, whatever is announced
+        self.announced = Volume(nothing, new.grid, new.modality, stacking_axis=new.stacking_axis)
+        """Without its voxels."""
+        self._volume: Volume | None = None
+        self._make_room, self._making = make_room, threading.Lock()
         self.axis = new.axis
         self.arrived = time.monotonic()
         """When slices came last."""
@@ -45,9 +47,27 @@ class Stored:
         self._writing = threading.Lock()
 
     @property
+    def volume(self) -> Volume:
+        """With its voxels, as far as they are there. Takes the memory for all of them when first asked for."""
+        with self._making:
+            if self._volume is None:
+                self._make_room(self)
+                try:
+                    array = np.empty(self.announced.array.shape, self.announced.array.dtype)
+                except (MemoryError, ValueError) as error:
+                    raise NoRoom("The image is larger than this computer's memory: crop it.") from error
+                self._volume = replace(self.announced, array=array)
+            return self._volume
+
+    @property
+    def begun(self) -> bool:
+        """Whether it takes memory."""
+        return self._volume is not None
+
+    @property
     def nbytes(self) -> int:
         """In memory, once it is there."""
-        return self.volume.array.nbytes
+        return self.announced.array.nbytes
 
     @property
     def slice_bytes(self) -> int:
@@ -56,7 +76,7 @@ class Stored:
 
     @property
     def complete(self) -> bool:
-        return self._hash.planes == len(self.volume.array)
+        return self._hash.planes == len(self.announced.array)
 
     def has(self, axis: int, indices: Iterable[int]) -> bool:
         """Whether these slices are there; along another axis than they come, all must be."""
@@ -71,11 +91,11 @@ class Stored:
                 f"{len(planes)} bytes from slice {first} on don't fit: one slice has {self.slice_bytes} bytes, "
                 f"and there are {len(self._here)}."
             )
-        shape = list(self.volume.array.shape)
+        shape = list(self.announced.array.shape)
         shape[self.axis] = count
-        values = np.frombuffer(planes, self.volume.array.dtype).reshape(shape)
+        values, whole = np.frombuffer(planes, self.announced.array.dtype).reshape(shape), self.volume.array
         with self._writing:
-            target, source = (np.moveaxis(array, self.axis, 0) for array in (self.volume.array, values))
+            target, source = (np.moveaxis(array, self.axis, 0) for array in (whole, values))
             new = ~self._here[first : first + count]
             target[first : first + count][new] = source[new]
             self._here[first : first + count] = True
@@ -126,26 +146,41 @@ class Volumes:
 
     @property
     def nbytes(self) -> int:
-        """Of all."""
+        """Of all that were begun."""
         with self._lock:
-            return sum(one.nbytes for one in self._kept.values())
+            return sum(one.nbytes for one in self._kept.values() if one.begun)
 
     def create(self, new: NewVolume) -> Stored:
-        """Makes room for one; those that no job needs and that were not used for longest give way."""
+        """Announces one, which takes no memory and drives no other out until its slices come or a job needs it."""
         size = int(np.prod(np.array([*new.grid.shape, new.colours], dtype=object))) * _dtype(new.dtype).itemsize
         most = self._limits.volumes_bytes
         if size > most:
             raise TooLarge(f"The image has {size / 1e9:.1f} GB, more than the {most / 1e9:.1f} GB allowed: crop it.")
+        count, largest = max(new.grid.shape), self._limits.volume_slices
+        if count > largest:
+            raise TooLarge(f"The image has {count} slices, more than the {largest} allowed: crop it.")
         with self._lock:
-            idle = [one for one in self._kept.values() if not self._busy.get(one.id)]
-            used = sum(one.nbytes for one in self._kept.values())
-            while used + size > most and idle:
-                used -= self._kept.pop(idle.pop(0).id).nbytes
-            if used + size > most:
-                raise NoRoom("The images of running jobs fill the memory: wait until one has ended, or cancel it.")
-            stored = Stored(new)
+            if sum(one.nbytes for one in self._kept.values() if self._busy.get(one.id)) + size > most:
+                raise NoRoom(FULL)
+            stored = Stored(new, self._make_room)
+            idle = sorted((one for one in self._kept.values() if not self._busy.get(one.id)), key=lambda one: one.begun)
+            while len(self._kept) >= self._limits.volumes:
+                if not idle:
+                    raise NoRoom(FULL)
+                del self._kept[idle.pop(0).id]
             self._kept[stored.id] = stored
             return stored
+
+    def _make_room(self, stored: Stored) -> None:
+        """Those that no job needs and that were not used for longest give way."""
+        with self._lock:
+            others = [one for one in self._kept.values() if one is not stored]
+            idle = [one for one in others if one.begun and not self._busy.get(one.id)]
+            used = stored.nbytes + sum(one.nbytes for one in others if one.begun or self._busy.get(one.id))
+            while used > self._limits.volumes_bytes and idle:
+                used -= self._kept.pop(idle.pop(0).id).nbytes
+            if used > self._limits.volumes_bytes:
+                raise NoRoom(FULL)
 
     def get(self, name: str) -> Stored:
         """One that is here, and now used."""
@@ -160,6 +195,8 @@ class Volumes:
     def hold(self, name: str) -> Stored:
         """One that a job needs: it stays until it is released as often as it was held."""
         stored = self.get(name)
+        if not stored.begun:
+            self._make_room(stored)
         with self._lock:
             self._busy[name] = self._busy.get(name, 0) + 1
         return stored

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from boltzformer.atomic import replacing
 from boltzformer.errors import CheckpointError
+from boltzformer.json_text import loads
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ConfigError, ModelConfig
@@ -118,9 +119,9 @@ def read(path: str | Path) -> Checkpoint:
             "published ones are converted once, with `boltzformer models import FILE`."
         )
     try:
-        config = ModelConfig.from_dict(json.loads(header["config"]))
+        config = ModelConfig.from_dict(loads(header["config"]))
         known = {f.name for f in fields(History)}
-        history = History(**{name: value for name, value in json.loads(header["history"]).items() if name in known})
+        history = History(**{name: value for name, value in loads(header["history"]).items() if name in known})
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source} describes its model wrongly: {error}") from error
     return Checkpoint(source, config, history, header.get("tokenizer", ""), parameters)

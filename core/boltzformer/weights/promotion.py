@@ -12,6 +12,7 @@ import typer
 from boltzformer.atomic import replacing, write_text
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.home import folder, model_file
+from boltzformer.speaking import say
 from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.registry import demand_name
@@ -102,13 +103,13 @@ def promote_command(
 ) -> None:
     """Let a fine-tuned model take a name, if it is better and no worse elsewhere."""
     about = promote(run, name, anyway=anyway, note=note)
-    typer.echo(f"'{name}' is now {about.history.name} (sha256 {about.sha256[:12]})")
+    say(f"'{name}' is now {about.history.name} (sha256 {about.sha256[:12]})")
 
 
 def rollback_command(name: Annotated[str, typer.Argument(help="As `models list` shows it.")]) -> None:
     """Give a name back to the model that had it before."""
     about = roll_back(name)
-    typer.echo(f"'{name}' is again {about.history.name or 'the model before'} (sha256 {about.sha256[:12]})")
+    say(f"'{name}' is again {about.history.name or 'the model before'} (sha256 {about.sha256[:12]})")
 
 
 def lineage_command(
@@ -118,7 +119,7 @@ def lineage_command(
     """Which models carried a name, the last one now."""
     lineage = history_of(name)
     if as_json:
-        typer.echo(json.dumps(lineage))
+        say(json.dumps(lineage))
         return
     for one in lineage or [{"sha256": "", "model": f"'{name}' has no lineage", "note": ""}]:
-        typer.echo(f"{one['sha256'][:12]:14}{one['model']}  {one['note']}")
+        say(f"{one['sha256'][:12]:14}{one['model']}  {one['note']}")

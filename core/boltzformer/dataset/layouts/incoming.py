@@ -15,7 +15,8 @@ from boltzformer.dataset.keeping import keep
 from boltzformer.dataset.revision import Revision
 from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset, whoever
-from boltzformer.errors import BoltzFormerError, DatasetError
+from boltzformer.errors import DatasetError
+from boltzformer.speaking import sentence_about
 from boltzformer.types import Annotation, Prompt, SliceState, Volume
 
 _SLICE = re.compile(r"[ _.-]*(?:slice|frame|z|s|sl|img|image)[ _.-]?\d+$", re.IGNORECASE)
@@ -68,8 +69,8 @@ def take_in(
                 origin=one.origin,
             )
             yield Imported(one.what, revision)
-        except BoltzFormerError as error:
-            yield Imported(one.what, None, str(error))
+        except Exception as error:  # whatever it was, the others go on
+            yield Imported(one.what, None, sentence_about(error))
     dataset.refresh()
 
 

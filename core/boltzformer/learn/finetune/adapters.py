@@ -25,6 +25,7 @@ from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.layers import Attention
+from boltzformer.speaking import say
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History, is_half
 
@@ -146,4 +147,4 @@ def join_command(
 ) -> None:
     """Make a model of an adapter and the base that it belongs to."""
     about = join(adapter, model, output)
-    typer.echo(f"{output} (sha256 {about.sha256[:12]})")
+    say(f"{output} (sha256 {about.sha256[:12]})")
