@@ -15,6 +15,7 @@ from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import report
 from boltzformer.evaluate.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
+from boltzformer.evaluate.sheet import contact_sheet
 from boltzformer.evaluate.summary import summary
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
@@ -75,7 +76,7 @@ def evaluate_command(
             **summary(scored, card.taught if card else None, min_masks=min_masks, seed=seed),
         }
         report.write_all(folder, facts, scored, manifest.parent)
-        report.contact_sheet(folder / "contact.png", scored, answers)
+        contact_sheet(folder / "contact.png", scored, answers)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
