@@ -10,10 +10,15 @@ from typing import Annotated
 import typer
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate.yardsticks import cvpr25_text
+from boltzformer.evaluate.yardsticks import biomedparse, cvpr25_interactive, cvpr25_text, rex
 from boltzformer.evaluate.yardsticks.scores import Scores
 
-YARDSTICKS: Mapping[str, Callable[[Path, Path], Scores]] = {"cvpr25-text": cvpr25_text.score}
+YARDSTICKS: Mapping[str, Callable[[Path, Path], Scores]] = {
+    "cvpr25-text": cvpr25_text.score,
+    "cvpr25-interactive": cvpr25_interactive.score,
+    "rex": rex.score,
+    "biomedparse": biomedparse.score,
+}
 """How `--as` calls them."""
 
 
