@@ -1,45 +1,64 @@
-"""`boltzformer score …`: finished masks, whoever made them, by the rules of a yardstick of the field."""
+"""`boltzformer score …` and `evaluate --as …`: by the rules of a yardstick of the field, finished masks or our own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from boltzformer.atomic import write_text
+from boltzformer.cli.show import Show
+from boltzformer.engine.engine import load
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate.yardsticks import biomedparse, cvpr25_interactive, cvpr25_text, rex
+from boltzformer.evaluate.report import check_folder
+from boltzformer.evaluate.yardsticks.asking import answered, with_seconds
+from boltzformer.evaluate.yardsticks.known import YARDSTICKS, yardstick
 from boltzformer.evaluate.yardsticks.scores import Scores
-
-YARDSTICKS: Mapping[str, Callable[[Path, Path], Scores]] = {
-    "cvpr25-text": cvpr25_text.score,
-    "cvpr25-interactive": cvpr25_interactive.score,
-    "rex": rex.score,
-    "biomedparse": biomedparse.score,
-}
-"""How `--as` calls them."""
 
 
 def score_command(
     truth: Annotated[Path, typer.Argument(help="The folder with the truth, in the yardstick's own layout.")],
     answers: Annotated[Path, typer.Argument(help="The folder with the answers, named like their cases.")],
-    yardstick: Annotated[str, typer.Option("--as", help=f"{', '.join(YARDSTICKS)}.")],
+    name: Annotated[str, typer.Option("--as", help=f"{', '.join(YARDSTICKS)}.")],
     as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on standard output.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The official table on standard output.")] = False,
 ) -> None:
     """Score finished masks as the field does, to the last digit; nothing is written."""
     if as_json and as_csv:
         raise BoltzFormerError("--json and --csv are two forms of one output: give one of them.")
-    told(one_of(yardstick)(truth, answers), as_json, as_csv)
+    told(yardstick(name).score(truth, answers), as_json, as_csv)
 
 
-def one_of(yardstick: str) -> Callable[[Path, Path], Scores]:
-    """The yardstick of that name."""
-    if yardstick not in YARDSTICKS:
-        raise BoltzFormerError(f"There is no yardstick '{yardstick}': choose one of {', '.join(YARDSTICKS)}.")
-    return YARDSTICKS[yardstick]
+def evaluate_as(name: str, data: Path, output: Path, model: str, device: str, seed: int, as_json: bool) -> None:
+    """A model answers all cases of a folder; where the truth is there, they are scored.
+
+    Every answer lies in `output` as soon as it is made, in the yardstick's own form; scores.json and scores.csv follow.
+    """
+    rules = yardstick(name)
+    if not data.exists():
+        raise BoltzFormerError(f"There is no folder {data}: give the data in the layout of {name}.")
+    questions = rules.questions(data, output)
+    check_folder(output)
+    engine = load(model, device=device)
+    output.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    with Show(as_json) as show:
+        show.say(f"{len(questions)} cases, {engine.about.history.name}, {engine.device}.")
+        show.cases(len(questions))
+        for case, took in answered(questions, engine, seed):
+            seconds[case] = took
+            show.case_done()
+    if not rules.has_truth(data):
+        if not as_json:
+            typer.echo(f"{len(questions)} answers in {output}; there is no truth to score them with")
+        return
+    scores = rules.timed(with_seconds(rules.score(data, output), seconds), data)
+    facts = {"yardstick": name, "model": engine.about.history.name, "sha256": engine.about.sha256, "seed": seed}
+    write_text(output / "scores.json", json.dumps({**facts, **scores.as_json()}, indent=1) + "\n")
+    write_text(output / "scores.csv", scores.as_csv())
+    told(scores, as_json, False)
 
 
 def told(scores: Scores, as_json: bool, as_csv: bool) -> None:

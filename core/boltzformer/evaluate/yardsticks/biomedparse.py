@@ -51,20 +51,13 @@ def score(truth: Path, answers: Path) -> Scores:
 Mask = NDArray[np.bool_]
 
 
-def scores(pairs: list[tuple[str, Mask, Mask]], left: tuple[str, ...] = (), seconds: tuple[float, ...] = ()) -> Scores:
+def scores(pairs: list[tuple[str, Mask, Mask]], left: tuple[str, ...] = ()) -> Scores:
     """Of pictures: name, truth, answer."""
     shared = np.array([np.count_nonzero(true & claimed) for _, true, claimed in pairs], float)
     either = np.array([np.count_nonzero(true | claimed) for _, true, claimed in pairs], float)
     whole = np.array([np.count_nonzero(true) + np.count_nonzero(claimed) for _, true, claimed in pairs], float)
     dice, iou = 2 * shared / (whole + TINY), shared / (either + TINY)
-    cases = [
-        Case(
-            pairs[k][0],
-            {"Dice": rounded(dice[k]), "IoU": rounded(iou[k])},
-            seconds=seconds[k] if seconds else None,
-        )
-        for k in range(len(pairs))
-    ]
+    cases = [Case(name, {"Dice": rounded(dice[k]), "IoU": rounded(iou[k])}) for k, (name, *_) in enumerate(pairs)]
     reached = {f"IoU>={level}": float((iou >= level).mean()) for level in LEVELS}
     together = {
         "cDice": float(2 * shared.sum() / whole.sum()) if whole.any() else None,

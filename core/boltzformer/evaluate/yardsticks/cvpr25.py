@@ -46,6 +46,31 @@ def cases_in(truth: Path, answers: Path) -> tuple[list[tuple[str, Path, Path]], 
     return both, tuple(name for name in known if name not in given)
 
 
+def images_in(data: Path) -> list[Path]:
+    """The cases that can be asked: a file, a folder of them, or `imgs` in it."""
+    folder = data / "imgs" if (data / "imgs").is_dir() else data
+    found = [data] if data.is_file() else sorted(folder.glob("*.npz"))
+    if not found:
+        raise BoltzFormerError(f"{folder} holds no case: give a folder of .npz files with `imgs` in them.")
+    for path in found:
+        if not has(path, "imgs"):
+            raise BoltzFormerError(f"{path} lacks `imgs`: without the image a case can only be scored, not asked.")
+    return found
+
+
+def truth_of(path: Path) -> Path | None:
+    """The file with the truth of a case that is asked: its own, or of the same name in `gts` beside `imgs`."""
+    apart = path.parent.parent / "gts" / path.name
+    if path.parent.name == "imgs" and apart.is_file():
+        return apart
+    return path if has(path, "gts") else None
+
+
+def has_truth(data: Path) -> bool:
+    """Whether any case can be scored."""
+    return any(truth_of(path) is not None for path in images_in(data))
+
+
 def about(path: Path) -> Path:
     """The file that tells of a case: the truth's own, or the image's where the challenge keeps them apart."""
     image = path.parent.parent / "imgs" / path.name

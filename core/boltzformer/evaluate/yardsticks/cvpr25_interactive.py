@@ -74,13 +74,11 @@ def numbers(
     rounds: Sequence[Labels | None],
     spacing: tuple[float, float, float],
     where: Path,
-    seconds: float | None = None,
 ) -> Case:
     """Of one case: of every round, at the end, and the areas under the curve over the clicks."""
     if not gts.any():
         raise BoltzFormerError(f"The truth of {where} is empty: such a case has no score, leave it out.")
-    late = seconds is not None and seconds > SECONDS * len(classes(gts))
-    each = [(0.0, 0.0) if segs is None or late else quality(gts, segs, spacing) for segs in rounds]
+    each = [(0.0, 0.0) if segs is None else quality(gts, segs, spacing) for segs in rounds]
     told: dict[str, float] = {}
     for column, measure in enumerate(("DSC", "NSD")):
         values = [one[column] for one in each]
@@ -88,7 +86,7 @@ def numbers(
         if len(values) == ROUNDS:
             told[f"{measure}_AUC"] = area(values[-CLICKS:])
             told |= {f"{measure}_{number + 1}": value for number, value in enumerate(values)}
-    return Case(name, {one: rounded(told.get(one, np.nan)) for one in COLUMNS}, f"{name}.npz", seconds)
+    return Case(name, {one: rounded(told.get(one, np.nan)) for one in COLUMNS}, f"{name}.npz")
 
 
 def area(values: Sequence[float]) -> float:

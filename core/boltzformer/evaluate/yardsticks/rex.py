@@ -56,7 +56,7 @@ def _scored(name: str, truth: Path, answer: Path) -> list[Case]:
     return numbers(name, true, claimed, truth)
 
 
-def numbers(name: str, true: Findings, claimed: Findings, where: Path, seconds: float | None = None) -> list[Case]:
+def numbers(name: str, true: Findings, claimed: Findings, where: Path) -> list[Case]:
     """Of all findings of a scan."""
     cases = []
     for number, (mask, answer) in enumerate(zip(true, claimed, strict=True)):
@@ -65,7 +65,7 @@ def numbers(name: str, true: Findings, claimed: Findings, where: Path, seconds: 
         overlap, met = dice(answer > 0, mask > 0), meet(objects(answer), objects(mask), SAME, "dice")
         told = (overlap, float(overlap >= HIT), met.precision, met.recall, met.f1)
         values = {column: rounded(value) for column, value in zip(COLUMNS, told, strict=True)}
-        cases.append(Case(f"{name}/{number}", values, seconds=seconds))
+        cases.append(Case(f"{name}/{number}", values))
     return cases
 
 
