@@ -16,8 +16,8 @@ from synthetic import Bomb, lightning
 
 from boltzformer.cli.cli import run
 from boltzformer.errors import CheckpointError
+from boltzformer.io.pickles import LARGEST, Inert, Malformed, decoded
 from boltzformer.weights.convert.archive import opened
-from boltzformer.weights.convert.pickles import LARGEST, Inert, Malformed, decoded
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(3), "b": torch.zeros(0, 4)}
 

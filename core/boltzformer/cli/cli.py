@@ -25,6 +25,7 @@ from boltzformer.cli.finetune_cli import finetune_command
 from boltzformer.cli.proof_cli import bench, parity
 from boltzformer.cli.request import Request, repeated, series_number
 from boltzformer.cli.runs import engine_of, place_like, run_all
+from boltzformer.cli.score_cli import score_command
 from boltzformer.cli.show import Show
 from boltzformer.cli.train_cli import train
 from boltzformer.engine.devices import choose
@@ -57,6 +58,7 @@ app.add_typer(manage.models, name="models")
 app.add_typer(manage.cache, name="cache")
 app.command("train")(train)
 app.command("evaluate")(evaluate_command)
+app.command("score")(score_command)
 app.command("finetune")(finetune_command)
 app.command("review")(review_command)
 manage.models.command("join")(join_command)

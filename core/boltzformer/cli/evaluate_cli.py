@@ -10,12 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
+from boltzformer.cli.score_cli import evaluate_as
 from boltzformer.cli.show import Show
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import report
 from boltzformer.evaluate.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
+from boltzformer.evaluate.sheet import contact_sheet
 from boltzformer.evaluate.summary import summary
+from boltzformer.evaluate.yardsticks.known import YARDSTICKS
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
@@ -23,7 +26,9 @@ from boltzformer.speaking import say
 
 
 def evaluate_command(
-    manifest: Annotated[Path, typer.Argument(help="A .jsonl with a line per image and mask.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="A .jsonl with a line per image and mask; with --as, data in that layout.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, made when absent.")],
     split: Annotated[
         Path | None, typer.Option(help="The groups held back for validation (.json); needs --part.")
@@ -37,9 +42,17 @@ def evaluate_command(
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep every mask, on its image's grid.")] = False,
     seed: Annotated[int, typer.Option(help="Of the model's draws, the absent prompts and the intervals.")] = 0,
     min_masks: Annotated[int, typer.Option(help="Targets with fewer masks don't count in the means.")] = 5,
+    yardstick: Annotated[
+        str | None, typer.Option("--as", help=f"Asked and scored as the field does: {', '.join(YARDSTICKS)}.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on standard output.")] = False,
 ) -> None:
     """Ask for every row of a manifest as a user would, and say how good the answers are."""
+    if yardstick is not None:
+        _check_alone(split is not None, part is not None, licensed, save_masks)
+        _check_options(None, None, seed, min_masks)
+        evaluate_as(yardstick, manifest, output, model, device, seed, as_json)
+        return
     if find_spec("monai") is None:
         raise BoltzFormerError("Borders are measured by MONAI: pip install 'napari-boltzformer[train]', then again.")
     _check_options(split, part, seed, min_masks)
@@ -76,7 +89,7 @@ def evaluate_command(
             **summary(scored, card.taught if card else None, min_masks=min_masks, seed=seed),
         }
         report.write_all(folder, facts, scored, manifest.parent)
-        report.contact_sheet(folder / "contact.png", scored, answers)
+        contact_sheet(folder / "contact.png", scored, answers)
     if as_json:
         say(json.dumps(facts))
     else:
@@ -91,6 +104,11 @@ def selected(rows: tuple[Row, ...], split: Path | None, part: str | None, licens
     if not chosen:
         raise BoltzFormerError("No row of the manifest is left: check --split, --part and --licensed.")
     return chosen
+
+
+def _check_alone(*given: bool) -> None:
+    if any(given):
+        raise BoltzFormerError("--split, --part, --licensed and --save-masks belong to manifests: leave them out.")
 
 
 def _check_options(split: Path | None, part: str | None, seed: int, min_masks: int) -> None:

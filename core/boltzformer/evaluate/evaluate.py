@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.engine.engine import Engine
 from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate.in_volume import InVolume, in_volume
 from boltzformer.evaluate.metrics import Border, Objects, border, dice, objects
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of
@@ -41,6 +42,8 @@ class Given:
     """(z, y, x), after threshold and gate."""
     existence: float
     """The highest among the slices."""
+    by_slice: NDArray[np.float32] | None = None
+    """(slices that were asked,): the existence in each, where whoever answers has a word on it."""
 
 
 class Answers(Protocol):
@@ -73,6 +76,8 @@ class Scored:
     """Whether anything was marked."""
     saved: str | None = None
     """Where its mask lies, relative to the output folder."""
+    volume: InVolume | None = None
+    """What it does slice by slice, where the image is a volume."""
     absent: Absent | None = None
     """Where it was drawn and is no row of the manifest."""
 
@@ -84,8 +89,8 @@ def answers_of(engine: Engine, seed: int = 0) -> Answers:
         texts, slices = list(dict.fromkeys(one.prompt for one in asked)), None if index is None else [index]
         *_, last = engine.segment(volume, texts, seed=seed, slices=slices, cache_bytes=0)
         assert isinstance(last, Prediction)
-        labels, existence = last.labels(), last.existence.max(axis=1)
-        given = {text: Given(labels.mask(p + 1), float(existence[p])) for p, text in enumerate(texts)}
+        labels, sure = last.labels(), last.existence
+        given = {text: Given(labels.mask(p + 1), float(sure[p].max()), sure[p]) for p, text in enumerate(texts)}
         return [given[one.prompt] for one in asked]
 
     return answer
@@ -151,11 +156,12 @@ def evaluate(
         for row, prompt in other:
             yield _scored(row, prompt, truths[row.number], next(given), volume, listed, usual=False)
         for one in beside:
-            yield _not_there(one, next(given))
+            yield _not_there(one, next(given), volume)
         for one in extra.get(image, ()):
             if one.window is not None:
-                (seen,) = answers(cut(volume, one.window), [Asked(one.prompts[0], one.target)])
-                yield _not_there(one, seen)
+                window = cut(volume, one.window)
+                (seen,) = answers(window, [Asked(one.prompts[0], one.target)])
+                yield _not_there(one, seen, window)
 
 
 def cut(volume: Volume, window: Cut) -> Volume:
@@ -191,9 +197,11 @@ def _scored(
 ) -> Scored:
     saved = None if masks is None else _save(given.mask, volume.grid, masks, row)
     claimed = bool(given.mask.any())
+    slices = in_volume(given.mask, truth, volume.grid, volume.slice_axis, given.by_slice)
+    told: dict[str, Any] = {"claimed": claimed, "saved": saved, "volume": slices}
     if truth is None or not truth.any():
         kind: Kind = "empty" if truth is not None else listed.kind(row)
-        return Scored(row, row.target, prompt, kind, given.existence, usual, claimed=claimed, saved=saved)
+        return Scored(row, row.target, prompt, kind, given.existence, usual, **told)
     flat = len(truth) == 1
     mask, true = (given.mask[0], truth[0]) if flat else (given.mask, truth)
     spacing = volume.grid.spacing_mm[::-1][flat:]
@@ -209,14 +217,16 @@ def _scored(
         border=border(mask, true, spacing) if usual else None,
         in_mm=not _picture(row.image),
         objects=objects(mask, true) if usual else None,
-        claimed=claimed,
-        saved=saved,
+        **told,
     )
 
 
-def _not_there(one: Absent, given: Given) -> Scored:
+def _not_there(one: Absent, given: Given, volume: Volume) -> Scored:
+    slices = in_volume(given.mask, None, volume.grid, volume.slice_axis, given.by_slice)
     claimed = bool(given.mask.any())
-    return Scored(one.row, one.target, one.prompts[0], one.kind, given.existence, claimed=claimed, absent=one)
+    return Scored(
+        one.row, one.target, one.prompts[0], one.kind, given.existence, claimed=claimed, volume=slices, absent=one
+    )
 
 
 def _picture(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: lines per row, numbers, a table for people, a contact sheet. Whole or not at all."""
+"""What an evaluation leaves: lines per row, numbers, a table for people. Whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from boltzformer import io
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate.evaluate import Answers, Asked, Scored, truth_of
+from boltzformer.evaluate.evaluate import Scored
+from boltzformer.evaluate.volume_report import volume_lines
 from boltzformer.knowledge.absent import Absent
-from boltzformer.masks import pictures
-
-SHOWN = 4
-"""So many of the best, the median and the worst are drawn."""
-TILE = 300
-"""Width of one of them in pixels."""
+from boltzformer.knowledge.card_text import in_range, number
 
 
 def check_folder(output: Path) -> None:
@@ -108,13 +101,13 @@ def table(facts: Mapping[str, Any]) -> str:
         + (", licensed ones only" if data["licensed"] else ""),
         "",
         f"Dice, mean over {macro['targets']} targets with at least {facts['how']['min_masks']} masks: "
-        f"{_number(macro['dice'])} {_range(macro['dice_interval'])}",
+        f"{number(macro['dice'])} {in_range(macro['dice_interval'])}",
         f"Dice of objects under 1 % of the image, {macro['targets_small']} targets: "
-        f"{_number(macro['dice_small'])} {_range(macro['dice_small_interval'])}",
-        f"NSD {_number(macro['nsd'])}, HD95 {_distance(macro)}, object-wise F1 {_number(macro['lesion_f1'])}",
+        f"{number(macro['dice_small'])} {in_range(macro['dice_small_interval'])}",
+        f"NSD {number(macro['nsd'])}, HD95 {_distance(macro)}, object-wise F1 {number(macro['lesion_f1'])}",
         *(
-            f"Existence, {kind} absent prompts: AUROC {_number(existence[f'auroc_{kind}'])} "
-            f"{_range(existence[f'auroc_{kind}_interval'])}, {existence['n_present']} present, "
+            f"Existence, {kind} absent prompts: AUROC {number(existence[f'auroc_{kind}'])} "
+            f"{in_range(existence[f'auroc_{kind}_interval'])}, {existence['n_present']} present, "
             f"{existence[f'n_{kind}']} absent"
             for kind in ("easy", "hard")
         ),
@@ -125,6 +118,7 @@ def table(facts: Mapping[str, Any]) -> str:
         some = {key: value for key, value in facts[name].items() if value["n"]}
         parts += ["", title + head[len(title) :]]
         parts += [_row(key, value, name == "targets") for key, value in some.items()]
+    parts += volume_lines(facts["volumes"])
     if any(value["taught"] is False for value in facts["targets"].values()):
         parts.append("* never taught, or with too few patients to count as taught: not in the means")
     return "\n".join(parts)
@@ -134,77 +128,27 @@ def _other(facts: Mapping[str, Any], never: Mapping[str, Any]) -> list[str]:
     """What does not count, in its own lines."""
     other, centred = facts["other_phrasings"]["macro"], facts["centred_crops"]
     return [
-        *([f"Other phrasings: Dice {_number(other['dice'])} {_range(other['dice_interval'])}"] if other["n"] else []),
+        *([f"Other phrasings: Dice {number(other['dice'])} {in_range(other['dice_interval'])}"] if other["n"] else []),
         *(
-            [f"Never or barely taught: Dice {_number(never['macro']['dice'])}, {never['macro']['targets']} targets"]
+            [f"Never or barely taught: Dice {number(never['macro']['dice'])}, {never['macro']['targets']} targets"]
             if never["macro"]["n"]
             else []
         ),
-        *(
-            [f"Crops centred on their object: Dice {_number(centred['dice'])}, n {centred['n']}"]
-            if centred["n"]
-            else []
-        ),
+        *([f"Crops centred on their object: Dice {number(centred['dice'])}, n {centred['n']}"] if centred["n"] else []),
     ]
 
 
 def _row(name: str, one: Mapping[str, Any], marks: bool) -> str:
     shown = name + ("*" if marks and one["taught"] is False else "")
     return (
-        f"{shown[:33]:34}{one['n']:>5}{one['groups']:>8}{_number(one['dice']):>7}  {_range(one['dice_interval']):13}"
-        f"{_number(one['nsd']):>6}{_distance(one):>12}{_number(one['lesions']['f1']):>7}{one['missed']:>8}"
+        f"{shown[:33]:34}{one['n']:>5}{one['groups']:>8}{number(one['dice']):>7}  {in_range(one['dice_interval']):13}"
+        f"{number(one['nsd']):>6}{_distance(one):>12}{number(one['lesions']['f1']):>7}{one['missed']:>8}"
     )
 
 
 def _distance(one: Mapping[str, Any]) -> str:
     parts = [f"{one[f'hd95_{unit}']:.1f} {unit}" for unit in ("px", "mm") if one[f"hd95_{unit}"] is not None]
     return " / ".join(parts) or "-"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _range(interval: Sequence[float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-
-
-def contact_sheet(path: Path, scored: Sequence[Scored], answers: Answers) -> None:
-    """Best, median and worst by Dice, a row of tiles each: truth in cyan, the answer in orange. They are asked anew."""
-    present = sorted(
-        (one for one in scored if one.usual and one.dice is not None and not one.row.centred),
-        key=lambda one: one.dice or 0,
-    )
-    if not present:
-        return
-    count = min(SHOWN, len(present))
-    middle = (len(present) - count) // 2
-    rows = {"best": present[::-1][:count], "median": present[middle : middle + count], "worst": present[:count]}
-    sheet = [pictures.beside(*(_tile(title, one, answers) for one in some)) for title, some in rows.items()]
-    width = max(picture.shape[1] for picture in sheet)
-    padded = [np.pad(picture, ((0, 8), (0, width - picture.shape[1]), (0, 0))) for picture in sheet]
-    pictures.save(np.concatenate(padded), path)
-
-
-def _tile(title: str, one: Scored, answers: Answers) -> pictures.Picture:
-    """The slice with most of the object."""
-    volume = io.read(one.row.image)
-    truth = truth_of(one.row, volume.grid)
-    assert truth is not None
-    axis = volume.slice_axis
-    index = int(truth.sum(axis=tuple(other for other in range(3) if other != axis)).argmax())
-    (given,) = answers(volume, [Asked(one.prompt, one.target)], index)
-    plane = volume.window().apply(np.ascontiguousarray(volume.array.take(index, axis)))
-    picture = plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
-    picture = pictures.outlined(picture, np.take(truth, index, axis), pictures.CYAN)
-    picture = pictures.outlined(picture, np.take(given.mask, index, axis))
-    return pictures.captioned(
-        picture,
-        f"{title}: {one.prompt}"[:48],
-        f"Dice {one.dice:.3f}, existence {given.existence:.2f}, row {one.row.number}",
-        "cyan: truth, orange: answer",
-        width=TILE,
-    )
 
 
 def sha256_of(path: Path) -> str:

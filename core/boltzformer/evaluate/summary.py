@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from boltzformer.evaluate.bootstrap import LEVEL, RESAMPLES, grouped, interval, macro_interval, mean, weighted
 from boltzformer.evaluate.evaluate import Scored
 from boltzformer.evaluate.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
-from boltzformer.image.geometry import Array
+from boltzformer.evaluate.volume_summary import volume_summary
 
 SMALL = 0.01
 """Objects below this share of the image are small."""
 BANDS = {"<0.1%": 0.001, "0.1-1%": SMALL, "1-10%": 0.1, ">10%": np.inf}
 """Name → where the band ends."""
-RESAMPLES = 1000
-LEVEL = 0.95
-"""Of all intervals: groups (patients) are drawn anew with replacement, all their cases with them."""
 Numbers = dict[str, Any]
 
 
@@ -38,7 +36,7 @@ def summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *, min_ma
     never = [one for one in counted if taught is not None and one.target not in taught]
     usual, present = partial(_pick, usual=True), partial(_pick, usual=True, kind="present")
     centred = _pick([one for one in scored if one.row.centred], usual=True, kind="present")
-    targets = dict(sorted(_grouped(present(counted), lambda one: one.target).items()))
+    targets = dict(sorted(grouped(present(counted), lambda one: one.target).items()))
     macro = partial(_macro, min_masks=min_masks, seed=seed)
     return {
         "macro": macro(present(main)),
@@ -49,7 +47,7 @@ def summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *, min_ma
         },
         "modalities": {
             name or "unknown": _cases(some, seed)
-            for name, some in sorted(_grouped(present(main), lambda one: one.row.modality).items())
+            for name, some in sorted(grouped(present(main), lambda one: one.row.modality).items())
         },
         "bands": {name: _cases([one for one in present(main) if band(one.area) == name], seed) for name in BANDS},
         "never_taught": {"macro": macro(present(never)), "existence": _existence(usual(never), seed)},
@@ -59,6 +57,7 @@ def summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *, min_ma
         },
         "centred_crops": _cases(centred, seed),
         "empty": _empty(usual(counted)),
+        "volumes": volume_summary(counted, taught, seed=seed),
         "how": {
             "min_masks": min_masks,
             "nsd": f"borders within {TOLERANCE:g} mm, or px where spacing is unknown; 0 where nothing was found",
@@ -75,13 +74,6 @@ def _pick(scored: Sequence[Scored], usual: bool, kind: str | None = None) -> lis
     return [one for one in scored if one.usual == usual and kind in (None, one.kind)]
 
 
-def _grouped(scored: Sequence[Scored], key: Callable[[Scored], str]) -> dict[str, list[Scored]]:
-    groups: dict[str, list[Scored]] = {}
-    for one in scored:
-        groups.setdefault(key(one), []).append(one)
-    return groups
-
-
 def _cases(some: Sequence[Scored], seed: int) -> Numbers:
     """Of present objects that belong together."""
     small = [one for one in some if one.area < SMALL]
@@ -91,17 +83,17 @@ def _cases(some: Sequence[Scored], seed: int) -> Numbers:
     return {
         "n": len(some),
         "groups": len({one.row.group for one in some}),
-        "dice": _mean(dices),
-        "dice_interval": _interval(some, lambda weights: _weighted(dices, weights), seed),
+        "dice": mean(dices),
+        "dice_interval": interval(groups(some), lambda weights: weighted(dices, weights), seed),
         "n_small": len(small),
-        "dice_small": _mean(_dices(small)),
+        "dice_small": mean(_dices(small)),
         # without a mask there is no border: none of the true one is right
-        "nsd": _mean([one.border.nsd if one.border else 0.0 for one in some]),
-        "hd95_px": _mean([border.hd95 for border, in_mm in borders if not in_mm]),
-        "hd95_mm": _mean([border.hd95 for border, in_mm in borders if in_mm]),
+        "nsd": mean([one.border.nsd if one.border else 0.0 for one in some]),
+        "hd95_px": mean([border.hd95 for border, in_mm in borders if not in_mm]),
+        "hd95_mm": mean([border.hd95 for border, in_mm in borders if in_mm]),
         "missed": sum(not one.claimed for one in some),
         "lesions": {"precision": objects.precision, "recall": objects.recall, "f1": objects.f1},
-        "existence": _mean([one.existence for one in some]),
+        "existence": mean([one.existence for one in some]),
     }
 
 
@@ -119,37 +111,28 @@ def _macro(some: Sequence[Scored], min_masks: int, seed: int) -> Numbers:
         "dice_small_interval": _macro_interval(by_small, seed),
         "targets_small": len(by_small),
         "n_small": sum(map(len, by_small.values())),
-        **{name: _mean([one[name] for one in cases]) for name in ("nsd", "hd95_px", "hd95_mm")},
-        "lesion_f1": _mean([one["lesions"]["f1"] for one in cases]),
+        **{name: mean([one[name] for one in cases]) for name in ("nsd", "hd95_px", "hd95_mm")},
+        "lesion_f1": mean([one["lesions"]["f1"] for one in cases]),
     }
 
 
 def _enough(some: Sequence[Scored], min_masks: int) -> dict[str, list[Scored]]:
-    return {name: mine for name, mine in _grouped(some, lambda one: one.target).items() if len(mine) >= min_masks}
+    return {name: mine for name, mine in grouped(some, lambda one: one.target).items() if len(mine) >= min_masks}
 
 
 def _macro_dice(by_target: dict[str, list[Scored]]) -> float | None:
-    return _mean([_mean(_dices(mine)) for mine in by_target.values()])
+    return mean([mean(_dices(mine)) for mine in by_target.values()])
 
 
 def _macro_interval(by_target: dict[str, list[Scored]], seed: int) -> list[float] | None:
     some = [one for mine in by_target.values() for one in mine]
-    names = sorted(by_target)
-    member = np.array([[one.target == name for one in some] for name in names], float).reshape(len(names), len(some))
-    dices = np.array(_dices(some))
-
-    def drawn(weights: Array) -> float | None:
-        counts = member @ weights
-        with np.errstate(invalid="ignore"):  # a target none of whose groups was drawn is left out
-            return float(np.nanmean((member @ (weights * dices)) / counts)) if counts.any() else None
-
-    return _interval(some, drawn, seed)
+    return macro_interval([one.target for one in some], groups(some), _dices(some), seed)
 
 
 def _existence(some: Sequence[Scored], seed: int) -> Numbers:
     """How well the claim that something is there tells present objects from absent ones, easy and hard."""
     present = _pick(some, usual=True, kind="present")
-    facts: Numbers = {"n_present": len(present), "found_present": _mean([float(one.claimed) for one in present])}
+    facts: Numbers = {"n_present": len(present), "found_present": mean([float(one.claimed) for one in present])}
     for kind in ("easy", "hard"):
         absent = _pick(some, usual=True, kind=kind)
         both = [*present, *absent]
@@ -157,10 +140,10 @@ def _existence(some: Sequence[Scored], seed: int) -> Numbers:
         truth = np.array([one.kind == "present" for one in both], bool)
         facts[f"auroc_{kind}"] = auroc(scores, truth)
         facts[f"auroc_{kind}_interval"] = (
-            _interval(both, partial(auroc, scores, truth), seed) if present and absent else None
+            interval(groups(both), partial(auroc, scores, truth), seed) if present and absent else None
         )
         facts[f"n_{kind}"] = len(absent)
-        facts[f"found_{kind}"] = _mean([float(one.claimed) for one in absent])
+        facts[f"found_{kind}"] = mean([float(one.claimed) for one in absent])
     return facts
 
 
@@ -174,28 +157,10 @@ def _empty(some: Sequence[Scored]) -> Numbers:
     }
 
 
-def _interval(some: Sequence[Scored], statistic: Callable[[Array], float | None], seed: int) -> list[float] | None:
-    """Of a statistic of how often each case counts."""
-    names, group = np.unique([one.row.group for one in some], return_inverse=True)
-    if len(names) < 2:
-        return None
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    values = [value for one in counts if (value := statistic(one[group])) is not None]
-    if not values:
-        return None
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return [float(low), float(high)]
-
-
 def _dices(some: Sequence[Scored]) -> list[float]:
     return [one.dice for one in some if one.dice is not None]
 
 
-def _weighted(values: Sequence[float], weights: Array) -> float | None:
-    return float(np.average(values, weights=weights)) if weights.any() else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def groups(some: Sequence[Scored]) -> list[str]:
+    """Whose case each is."""
+    return [one.row.group for one in some]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,9 +19,9 @@ from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_int
 from boltzformer.types import Volume
 
 # Datatype code → element type. 128 and 2304 are colours (three or four bytes a voxel).
-_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _COLOURS = {128: 3, 2304: 4}
-_CODES = {np.dtype(name).newbyteorder("="): code for code, name in _TYPES.items()}
+_CODES = {np.dtype(name).newbyteorder("="): code for code, name in TYPES.items()}
 
 GZIP_LEVEL = 1
 """Masks pack well at any level; the first is several times faster than the usual ninth."""
@@ -80,7 +81,7 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
     if max(sizes[5:]) > 1 or min(sizes[3:5]) > 1:
         raise ImageError(f"{path} has {count} dimensions: save one 3-D volume of it as a file of its own.")
     code = int(raw["datatype"][0])
-    if code not in _TYPES and code not in _COLOURS:
+    if code not in TYPES and code not in _COLOURS:
         raise ImageError(
             f"{path} has values of an unusual kind (NIfTI type {code}): save it as integers or 32-bit float."
         )
@@ -95,7 +96,7 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
         frames=1 if planar else max(sizes[3:5]),
         channels=sizes[4] if planar else _COLOURS.get(code, 1),
         planar=planar,
-        dtype=np.dtype(raw.order + _TYPES.get(code, "u1")),
+        dtype=np.dtype(raw.order + TYPES.get(code, "u1")),
         offset=max(int(offset), (352, 544)[raw.version - 1]),  # some leave it zero
         slope=slope,
         intercept=intercept,
@@ -130,15 +131,27 @@ def write(file: BinaryIO, array: Array, grid: Grid, *, packed: bool, like: Path 
     """Version 1. With `like`, a NIfTI file on the same grid, its own words on orientation are kept byte for byte."""
     if max(grid.shape) > 32767:
         raise ImageError(f"A NIfTI file holds at most 32767 voxels a side, not {max(grid.shape)}: write .nrrd instead.")
-    header = bytearray(352)
     colour = array.ndim == 4
     kind = array.dtype.newbyteorder("=")
     if (colour and kind != np.uint8) or kind not in _CODES:
         raise ImageError(f"NIfTI can't hold {'colours' if colour else 'values'} of type {kind}: write .nrrd instead.")
     place = {name: RawHeader.of(like)[name] for name in PLACE} if like else place_fields(grid)
+    header = head((3, *grid.shape[::-1], 1, 1, 1, 1), 128 if colour else _CODES[kind], 24 if colour else None, place)
+    little = array.dtype.newbyteorder("<")
+    target = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) if packed else file
+    target.write(header)
+    for plane in array:
+        target.write(np.ascontiguousarray(plane, little).data)
+    if packed:
+        target.close()
+
+
+def head(dim: Sequence[int], code: int, bits: int | None, place: Mapping[str, tuple[float, ...]]) -> bytes:
+    """The header of version 1 and what lies between it and the voxels; `bits` a voxel, None for one number."""
+    header = bytearray(352)
     fields: dict[str, tuple[float, ...]] = {
-        "dim": (3, *grid.shape[::-1], 1, 1, 1, 1),
-        "datatype": (128 if colour else _CODES[kind],),
+        "dim": tuple(dim),
+        "datatype": (code,),
         "offset": (352,),
         "scaling": (1, 0),
         **place,
@@ -147,12 +160,6 @@ def write(file: BinaryIO, array: Array, grid: Grid, *, packed: bool, like: Path 
         where, form = FIELDS[1][name]
         struct.pack_into("<" + form, header, where, *values)
     struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<h", header, 72, 24 if colour else kind.itemsize * 8)
+    struct.pack_into("<h", header, 72, np.dtype(TYPES[code]).itemsize * 8 if bits is None else bits)
     header[344:348] = b"n+1\0"
-    little = array.dtype.newbyteorder("<")
-    target = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) if packed else file
-    target.write(header)
-    for plane in array:
-        target.write(np.ascontiguousarray(plane, little).data)
-    if packed:
-        target.close()
+    return bytes(header)

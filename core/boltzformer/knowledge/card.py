@@ -142,7 +142,9 @@ class Card:
             for one in self.targets
         )
         named = ("macro", "existence", "bands", "modalities", "never_taught", "other_phrasings", "how", "data")
-        return replace(self, targets=targets, metrics={key: facts[key] for key in named})
+        volumes = {key: value for key, value in facts.get("volumes", {}).items() if key != "cases"}
+        told = {"volumes": volumes} if volumes.get("n") else {}
+        return replace(self, targets=targets, metrics={**{key: facts[key] for key in named}, **told})
 
     @staticmethod
     def of(notes: Mapping[str, Any]) -> Card | None:

@@ -57,9 +57,31 @@ def _results(card: Card) -> list[str]:
                     for kind in ("easy", "hard")
                 ),
                 *(f"- Dice at {key} of the image: {number(one['dice'])} (n {one['n']})" for key, one in bands.items()),
+                *_volumes(card.metrics.get("volumes", {})),
                 f"- Intervals: {how['intervals']}. Of the mean: {how['macro']}.",
             ]
         )
+    ]
+
+
+def _volumes(facts: Mapping[str, Any]) -> list[str]:
+    """Of whole volumes, asked as a user would."""
+    if not facts.get("n"):
+        return []
+    macro, absent = facts["macro"], facts["absent"]
+    return [
+        f"- Dice of whole volumes in 3-D, mean over {macro['targets']} targets ({facts['n']} masks): "
+        f"{number(macro['dice'], macro['dice_interval'])}; NSD {number(macro['nsd'])}",
+        "- Slices of those volumes that don't hold the object and are marked all the same: "
+        f"{number(facts['empty_marked'], facts['empty_marked_interval'])}",
+        *(
+            [
+                f"- Asked of a volume for what is not in it: marked in {number(absent['marked'])} of {absent['n']} "
+                f"questions, {absent['ml']:.1f} ml on average"
+            ]
+            if absent["n"]
+            else []
+        ),
     ]
 
 
@@ -122,7 +144,12 @@ def number(value: float | None, interval: Sequence[float] | None = None) -> str:
     """0.512 (0.48 to 0.55)."""
     if value is None:
         return "-"
-    return f"{value:.3f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
+    return f"{value:.3f}" + (f" ({in_range(interval)})" if interval else "")
+
+
+def in_range(interval: Sequence[float] | None) -> str:
+    """0.48 to 0.55."""
+    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
 def facts(card: Card) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from boltzformer.errors import CheckpointError
-from boltzformer.weights.convert.pickles import LARGEST, Malformed, Stored, decoded
+from boltzformer.io.pickles import LARGEST, Malformed, Stored, decoded
 
 DTYPES = {
     "FloatStorage": torch.float32,

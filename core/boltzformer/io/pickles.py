@@ -1,19 +1,25 @@
 """Reading a pickle without running it: plain containers are rebuilt, tensors noted, everything else becomes inert.
 
+Of numpy, its numbers come back as plain ones, and an array of objects (as `.npz` files hold dictionaries) as the list
+of what is in it.
+
 Nothing is imported, looked up or called on behalf of the file. Python's own unpickler is not used, even restricted: a
 few bytes make it fill the memory (a large memo number) or hash for ever (nested tuples as keys).
 """
 
 from __future__ import annotations
 
+import math
 import pickletools
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 LARGEST = 32 * 2**20
 """Bytes of a description that are still read. Names and shapes of thousands of tensors take less than one MB."""
 PARAMETERS = ("torch._utils _rebuild_parameter", "torch._utils _rebuild_parameter_with_state")
+NUMPY = ("numpy._core.multiarray", "numpy.core.multiarray")
+"""Where numpy keeps what makes its arrays and numbers, since version 2 and before."""
 SIMPLE = (str, int, float, bool, bytes, type(None))
 
 
@@ -43,6 +49,23 @@ class Stored(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+
+
+@dataclass
+class Objects:
+    """An array of objects, in numpy's order."""
+
+    shape: tuple[int, ...] = ()
+    items: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Kind:
+    """A type of numbers, as numpy writes it."""
+
+    code: str
+    """E.g. 'i8'."""
+    order: str = "<"
 
 
 class _Mark:
@@ -120,7 +143,7 @@ class _Machine:
             case "PERSID" | "BINPERSID":
                 stack.append(_elsewhere(argument if name == "PERSID" else stack.pop()))
             case "BUILD":
-                stack.pop()  # the state of an object, or notes on a dictionary
+                _told(stack.pop(), stack[-1])
             case "NEXT_BUFFER" | "READONLY_BUFFER":
                 raise ValueError("it refers to memory outside of itself")
             case _:
@@ -189,7 +212,33 @@ def _called(function: Any, arguments: Any) -> Any:
             return Stored(storage, offset, shape, stride)
     if name in PARAMETERS and given:
         return given[0]
+    module, _, what = name.partition(" ")
+    if module in NUMPY and what == "_reconstruct":
+        return Objects()
+    if name == "numpy dtype" and given and isinstance(given[0], str):
+        return Kind(given[0])
+    if module in NUMPY and what == "scalar" and len(given) == 2:
+        return _number(*given)
     return Inert(name)
+
+
+def _told(state: Any, about: Any) -> None:
+    """The state of an object, which only the few that have a meaning here take; or notes on a dictionary."""
+    match about, state:
+        case Objects(), (_, tuple(shape), Kind("O" | "O8"), _, list(items)) if _counts(shape):
+            if math.prod(shape) == len(items):
+                about.shape, about.items = shape, items
+        case Kind(), (_, "<" | ">" | "=" | "|" as order, *_):
+            about.order = order
+
+
+def _number(kind: Any, data: Any) -> Any:
+    """A number of numpy's, plain."""
+    form = {"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+    form |= {"f2": "e", "f4": "f", "f8": "d"}
+    if not (isinstance(kind, Kind) and kind.code in form and isinstance(data, bytes)):
+        return Inert("numpy scalar")
+    return struct.unpack((">" if kind.order == ">" else "<") + form[kind.code], data)[0]
 
 
 def _counts(values: Any) -> bool:
