@@ -20,8 +20,10 @@ from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError
 from boltzformer.manifest import part_of, read_manifest, read_split
 from boltzformer.recipe import read_recipe
+from boltzformer.report import sha256_of
 from boltzformer.training_run import Plan, RunFolder, begin, go_on, hash_of
 from boltzformer.types import Progress
+from boltzformer.volume_pictures import described, hash_of_volumes, pictures_of_volumes
 
 NEVER = ("ljubljana_ms:19", "openms_patient19")
 """The patient of the sample case: what is shown as an example has never been trained on."""
@@ -34,7 +36,15 @@ def train(
     split: Annotated[
         Path | None, typer.Option(help="Split (.json); its validation groups are not learnt from.")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
+    volumes: Annotated[
+        Path | None,
+        typer.Option(help="Folder of labelled volumes (.json beside .nii.gz), whose slices are learnt from."),
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="Model to start from; its image encoder may be another one.")] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="ImageNet weights (.pth) of EfficientNet-Lite, where the recipe's encoder is lite."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command goes on.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; fixed for a run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -46,7 +56,8 @@ def train(
     devices.use_cores()
     if threads is not None:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    devices.repeatable()
+    torch.set_flush_denormal(True)  # gradients so small that they change nothing, and slow to compute with
     every = read_manifest(data)
     usable = tuple(row for row in every if row.licensed and row.mask is not None and row.group not in NEVER)
     rows = part_of(usable, read_split(split), "train") if split else usable
@@ -54,10 +65,14 @@ def train(
         raise BoltzFormerError(f"{data} has no row to train on whose licence allows it: see its field commercial_use.")
     start = None if init is None else checkpoint.resolve(init)
     parent = "" if start is None else checkpoint.read(start).sha256
-    run = RunFolder(output, Plan(made, hash_of(rows), torch.get_num_threads(), parent))
+    eyes, shown = "" if encoder is None else sha256_of(encoder), hash_of(rows)
+    if volumes is not None:
+        shown = f"{shown} {hash_of_volumes(volumes)}"
+    run = RunFolder(output, Plan(made, shown, torch.get_num_threads(), parent, eyes))
     sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
-    corpus = Corpus(rows, place.device, small=made.small)
-    trainer = begin(made, rows, corpus, start, place.device)
+    slices = () if volumes is None else pictures_of_volumes(volumes)
+    corpus = Corpus(rows, place.device, small=made.small, volumes=slices)
+    trainer = begin(made, rows, corpus, start, place.device, encoder)
     began, stopped = time.monotonic(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
         signal.signal(number, lambda *_: stopped.set())
@@ -71,7 +86,9 @@ def train(
         "recipe": made.name,
         "steps": f"{trainer.step} of {made.steps}",
         "seed": made.seed,
-        "data hash": hash_of(rows),
+        "data hash": shown,
+        **({"volumes": len(described(volumes))} if volumes is not None else {}),
+        **({"image encoder began as": f"{encoder.name} (sha256 {eyes[:12]})"} if encoder is not None else {}),
         "device": place.device.type,
         "threads": torch.get_num_threads(),
         "versions": {"napari-boltzformer": __version__, "torch": torch.__version__},

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from torch import Tensor
 from boltzformer import checkpoint
 from boltzformer.atomic import flush, write_text
 from boltzformer.checkpoint import History
+from boltzformer.convert.old_files import old_weights
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.manifest import Row
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, default
+from boltzformer.model.lite import LiteEncoder, fill_published
 from boltzformer.model.text import TableTokenizer
 from boltzformer.recipe import Recipe
 from boltzformer.train import Trainer, fit
@@ -53,33 +55,75 @@ class Plan:
     """More or fewer would add up in another order."""
     init: str
     """Hash of the checkpoint that it starts from; empty for none."""
+    encoder: str = ""
+    """Hash of the published weights of its image encoder; empty for none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"recipe": self.recipe.to_dict(), "data": self.data, "threads": self.threads, "init": self.init}
+        return {
+            "recipe": self.recipe.to_dict(),
+            "data": self.data,
+            "threads": self.threads,
+            "init": self.init,
+            "encoder": self.encoder,
+        }
 
 
 def configured(recipe: Recipe) -> ModelConfig:
     """The model that a recipe trains."""
     data = default().to_dict()
     for name, value in recipe.config.items():
-        data[name] = {**data[name], **value} if isinstance(value, Mapping) else value
+        other = isinstance(value, Mapping) and value.get("kind", "") not in ("", data[name].get("kind"))
+        data[name] = {**data[name], **value} if isinstance(value, Mapping) and not other else value
     return ModelConfig.from_dict(json.loads(json.dumps(data)))
 
 
-def begin(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus, init: Path | None, device: torch.device) -> Trainer:
-    """A fresh trainer: random weights from the recipe's seed, or those of a checkpoint with the same configuration."""
+def begin(
+    recipe: Recipe,
+    rows: tuple[Row, ...],
+    corpus: Corpus,
+    init: Path | None,
+    device: torch.device,
+    encoder: Path | None = None,
+) -> Trainer:
+    """A fresh trainer: random weights from the recipe's seed, or those of a checkpoint with the same configuration.
+
+    A checkpoint with another image encoder gives all that fits: words, decoder, most of the pyramid. `encoder` is a
+    file of published weights for the recipe's own.
+    """
+    config = configured(recipe)
+    torch.manual_seed(recipe.seed)
     if init is None:
         texts = {text for row in rows for text in row.prompts}
-        config = configured(recipe)
-        torch.manual_seed(recipe.seed)
         model = BoltzFormer(config, TableTokenizer(token_table(texts, config.text.vocabulary)))
     else:
         model, about = checkpoint.load(init)
-        if about.config != configured(recipe):
-            raise CheckpointError(f"{init} has another configuration than the recipe: train without --init.")
         torch.manual_seed(recipe.seed)
+        if about.config != config:
+            model = _with_encoder_of(config, model, init)
+    if encoder is not None:
+        if not isinstance(model.backbone, LiteEncoder):
+            raise CheckpointError("The recipe's image encoder is not 'lite', and only for that weights are published.")
+        fill_published(model.backbone, old_weights(encoder), str(encoder))
     return Trainer(model.to(device), recipe, corpus.targets)
+
+
+def _with_encoder_of(config: ModelConfig, start: BoltzFormer, source: Path) -> BoltzFormer:
+    """A model of this configuration, with what it shares with another that differs in the image encoder alone."""
+    eyes = ("encoder", "pixel_mean", "pixel_std")
+    if replace(start.config, **{name: getattr(config, name) for name in eyes}) != config:
+        raise CheckpointError(
+            f"{source} differs from the recipe's model in more than the image encoder: train without --init."
+        )
+    model = BoltzFormer(config, start.text.tokenizer)
+    wanted, known = model.state_dict(), start.state_dict()
+    shared = {
+        name: known[name]
+        for name, tensor in wanted.items()
+        if name in known and known[name].shape == tensor.shape and not name.startswith(("backbone.", "pixel_"))
+    }
+    model.load_state_dict({**wanted, **shared})
+    return model
 
 
 def hash_of(rows: tuple[Row, ...]) -> str:
@@ -101,6 +145,7 @@ class RunFolder:
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))
             before["recipe"] = Recipe.from_dict(before.get("recipe", {})).to_dict()  # what is new since has its default
+            before.setdefault("encoder", "")
             before, now = json.loads(json.dumps(before)), json.loads(json.dumps(plan.to_dict()))
             other = [name for name, value in now.items() if before.get(name) != value]
             if other:
