@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from boltzformer.absent import empty_window
 from boltzformer.corpus import Picture
 from boltzformer.objects import pieces
-from boltzformer.upright import UPRIGHT
+from boltzformer.upright import UPRIGHT, UPSIDE_DOWN
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
 """Anatomies where left and right may be exchanged: no target of theirs is named by its side."""
@@ -55,7 +55,8 @@ class Strength:
     empty: float = 0.0
     """Share of the samples that show a part where the object in focus is not, so that its absence is learnt."""
     stored: float = 0.0
-    """Share of the pictures that were set upright which are shown as they are stored, for users have such ones, too."""
+    """Share of the pictures that were set upright which are shown as they are stored, and half of it of other CT and
+    MR that is shown upside down: users have such ones, and headers that lie."""
     long_side: tuple[int, int] = (256, 640)
     """Long side in pixels that an image is scaled to before a part is cut out."""
 
@@ -116,9 +117,11 @@ def look_at(
             centre[axis] = np.clip(centre[axis], room, length - room)
     angle = math.radians(rng.uniform(-1, 1) * strength.rotation)
     flips, quarter = _flips(picture.anatomy, rng)
-    if picture.turn != UPRIGHT and rng.random() < strength.stored:
-        mirrored, quarters = picture.turn.back
-        flips, quarter = (mirrored, False), quarters
+    upright = picture.turn == UPRIGHT
+    odd = strength.stored and (not upright or picture.modality.startswith(("CT", "MR")))
+    if odd and rng.random() < strength.stored / (2 if upright else 1):
+        mirrored, quarter = (UPSIDE_DOWN if upright else picture.turn).back
+        flips = (mirrored, False)
     angle += quarter * math.pi / 2
     across, down = (-1 if flip else 1 for flip in flips)
     reach_x, reach_y = side * scale / width, side * scale / height

@@ -36,10 +36,13 @@ def test_what_is_stored_upside_down_or_mirrored_is_set_upright() -> None:
 
 
 def test_a_mixed_source_is_decided_by_the_shape_of_the_body() -> None:
-    for source, turn in BY_SHAPE.items():
-        assert turn_of(source, body()) == UPRIGHT
-        assert turn_of(source, stored_as(turn, body())) == turn
-        assert np.array_equal(turn.upright(stored_as(turn, body())), body())
+    square = np.pad(body(), ((15, 15), (0, 0)))
+    for plane in (body(), square):
+        assert turn_of("msdlung", plane) == UPRIGHT
+        assert turn_of("msdlung", stored_as(SPINE_LEFT, plane)) == SPINE_LEFT
+        assert np.array_equal(SPINE_LEFT.upright(stored_as(SPINE_LEFT, plane)), plane)
+    for higher, wider in BY_SHAPE.values():
+        assert higher != wider
 
 
 @pytest.mark.parametrize("turn", [Turn(q, m) for q in range(4) for m in (False, True)])
