@@ -202,6 +202,11 @@ class Trainer:
             **{part: {n: m[part] for n, m in moments.items() if m} for part in ("exp_avg", "exp_avg_sq")},
         }
 
+    def take_over(self, step: int, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Starts with all that another run had learnt at its step, as this one's step 0."""
+        self.restore(step, state)
+        self.step = 0
+
     @torch.no_grad()
     def restore(self, step: int, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Goes back to a saved state."""

@@ -21,7 +21,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.manifest import part_of, read_manifest, read_split
 from boltzformer.recipe import read_recipe
 from boltzformer.report import sha256_of
-from boltzformer.training_run import Plan, RunFolder, begin, go_on, hash_of
+from boltzformer.training_run import MODEL, Plan, RunFolder, begin, go_on, hash_of, hash_of_run, take_over
 from boltzformer.types import Progress
 from boltzformer.volume_pictures import described, hash_of_volumes, pictures_of_volumes
 
@@ -40,7 +40,12 @@ def train(
         Path | None,
         typer.Option(help="Folder of labelled volumes (.json beside .nii.gz), whose slices are learnt from."),
     ] = None,
-    init: Annotated[str | None, typer.Option(help="Model to start from; its image encoder may be another one.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to start from (its image encoder may be another one), or the folder of a run to take over."
+        ),
+    ] = None,
     encoder: Annotated[
         Path | None,
         typer.Option(help="ImageNet weights (.pth) of EfficientNet-Lite, where the recipe's encoder is lite."),
@@ -63,8 +68,9 @@ def train(
     rows = part_of(usable, read_split(split), "train") if split else usable
     if not rows:
         raise BoltzFormerError(f"{data} has no row to train on whose licence allows it: see its field commercial_use.")
-    start = None if init is None else checkpoint.resolve(init)
-    parent = "" if start is None else checkpoint.read(start).sha256
+    before = Path(init) if init is not None and Path(init).is_dir() else None
+    start = None if init is None else checkpoint.resolve(init if before is None else before / MODEL)
+    parent = "" if start is None else hash_of_run(before) if before else checkpoint.read(start).sha256
     eyes, shown = "" if encoder is None else sha256_of(encoder), hash_of(rows)
     if volumes is not None:
         shown = f"{shown} {hash_of_volumes(volumes)}"
@@ -73,6 +79,8 @@ def train(
     slices = () if volumes is None else pictures_of_volumes(volumes)
     corpus = Corpus(rows, place.device, small=made.small, volumes=slices)
     trainer = begin(made, rows, corpus, start, place.device, encoder)
+    if before is not None:
+        take_over(trainer, before)
     began, stopped = time.monotonic(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
         signal.signal(number, lambda *_: stopped.set())

@@ -40,6 +40,9 @@ from boltzformer.words import token_table
 STATE = "state-"
 SUMS = "sha256.json"
 """In each state: what its files must hash to."""
+MODEL = "model.safetensors"
+UNREADABLE = (SafetensorError, OSError, KeyError, RuntimeError, ValueError)
+"""What comes of a state that is damaged or of another model."""
 FILE_BYTES = 15 * 2**20
 """Of a file of a state: a machine that is only lent may give back no larger ones."""
 
@@ -158,14 +161,10 @@ class RunFolder:
 
     def resume(self, trainer: Trainer) -> None:
         """Goes to the newest state that is whole, if there is one."""
-        for folder in sorted(self.path.glob(f"{STATE}*"), reverse=True):
+        for folder in states(self.path):
             try:
-                _verify(folder)
-                state: dict[str, dict[str, Tensor]] = {}
-                for file in folder.glob("*.safetensors"):
-                    state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
-                trainer.restore(int(folder.name.removeprefix(STATE)), state)
-            except (SafetensorError, OSError, KeyError, RuntimeError, ValueError):
+                trainer.restore(int(folder.name.removeprefix(STATE)), _state_in(folder))
+            except UNREADABLE:
                 continue  # damaged since; the one before serves
             break
         log = self.path / "log.jsonl"
@@ -200,7 +199,7 @@ class RunFolder:
     def export(self, trainer: Trainer, history: History) -> Path:
         """The mean of the weights, in half precision, as a model to use."""
         with trainer.averaged() as model:
-            return checkpoint.save(self.path / "model.safetensors", model, history, half=True).path
+            return checkpoint.save(self.path / MODEL, model, history, half=True).path
 
 
 def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | None) -> Iterator[Progress]:
@@ -216,6 +215,39 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
         yield progress
         if minutes is not None and now - began > 60 * minutes:
             break
+
+
+def states(run: Path) -> list[Path]:
+    """Folders of the saved states of a run, the newest first."""
+    return sorted(run.glob(f"{STATE}*"), reverse=True)
+
+
+def hash_of_run(run: Path) -> str:
+    """Of the newest state, by the sums of its files."""
+    found = states(run)
+    if not found or not (found[0] / SUMS).is_file() or not (run / MODEL).is_file():
+        raise BoltzFormerError(f"{run} is no folder of a training that was saved: give one, or the file of a model.")
+    return _sha256(found[0] / SUMS)
+
+
+def take_over(trainer: Trainer, run: Path) -> None:
+    """From the newest state of another run with the same model: its weights, what only training has, and its moments.
+
+    What it has learnt about the gradients stays, so nothing needs to warm up; steps are counted anew.
+    """
+    folder = states(run)[0]
+    try:
+        trainer.take_over(int(folder.name.removeprefix(STATE)), _state_in(folder))
+    except UNREADABLE as error:
+        raise CheckpointError(f"{folder} can't be gone on from ({error}): give the run of the same model.") from error
+
+
+def _state_in(folder: Path) -> dict[str, dict[str, Tensor]]:
+    _verify(folder)
+    state: dict[str, dict[str, Tensor]] = {}
+    for file in folder.glob("*.safetensors"):
+        state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
+    return state
 
 
 def _verify(folder: Path) -> None:

@@ -13,11 +13,11 @@ import torch
 from boltzformer import checkpoint
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
-from boltzformer.errors import CheckpointError
+from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.manifest import Row
 from boltzformer.recipe import Recipe, read_recipe
 from boltzformer.train import Trainer, batch_of, fit, rate_at
-from boltzformer.training_run import Plan, RunFolder, begin
+from boltzformer.training_run import Plan, RunFolder, begin, hash_of_run, take_over
 
 CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "losses.json"
@@ -131,6 +131,31 @@ def test_a_model_with_another_encoder_gives_what_fits(
         begin(replace(other, config=wider), rows, corpus, start, CPU)
     with pytest.raises(CheckpointError, match="not 'lite'"):
         begin(recipe, rows, corpus, None, CPU, encoder=start)
+
+
+def test_a_run_is_taken_over_with_all_that_it_had_learnt(
+    tmp_path: Path, recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus
+) -> None:
+    run, before = RunFolder(tmp_path, Plan(recipe, "", 1, "")), begin(recipe, rows, corpus, None, CPU)
+    list(fit(before, corpus, until=3))
+    run.save(before)
+    with pytest.raises(BoltzFormerError, match="no folder of a training that was saved"):
+        hash_of_run(tmp_path)  # it has made no model yet
+    run.export(before, History("small"))
+    assert len(hash_of_run(tmp_path)) == 64
+    after = begin(replace(recipe, seed=8, steps=5, side=96), rows, corpus, tmp_path / "model.safetensors", CPU)
+    take_over(after, tmp_path)
+    assert after.step == 0
+    now, then = after.state(), before.state()
+    for part, tensors in then.items():
+        assert all(torch.equal(now[part][name], tensor) for name, tensor in tensors.items())
+    assert "dense.weight" in now["exp_avg"]  # heads that only training has come along
+    (progress, *_) = fit(after, corpus, until=2)
+    assert progress.step == 1
+    wider = replace(recipe, config={**recipe.config, "image_size": 96})
+    stranger = begin(wider, rows[:3], Corpus(rows[:3]), None, CPU)
+    with pytest.raises(CheckpointError, match="of the same model"):
+        take_over(stranger, tmp_path)
 
 
 def test_a_state_is_in_files_that_may_be_carried(tmp_path: Path, rows: tuple[Row, ...], corpus: Corpus) -> None:
