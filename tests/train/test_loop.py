@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.learn.train import Trainer, batch_of, fit, rate_at
-from boltzformer.learn.training_run import Plan, RunFolder, begin
+from boltzformer.learn.training_run import Plan, RunFolder, begin, hash_of_run, take_over
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import History
 
 CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "losses.json"
@@ -92,6 +96,66 @@ def test_the_shipped_recipe_does_what_it_did(rows: tuple[Row, ...], corpus: Corp
     if os.environ.get("RECORD"):
         RECORDED.write_text(json.dumps([[round(value, 5) for value in step] for step in made]) + "\n", "utf-8")
     np.testing.assert_allclose(made, json.loads(RECORDED.read_text("utf-8")), rtol=1e-3, atol=1e-3)
+
+
+def test_the_encoder_learns_at_a_rate_of_its_own(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus) -> None:
+    slow = replace(recipe, optimizer=replace(recipe.optimizer, encoder=0.25, schedule="constant"))
+    trainer = begin(slow, rows, corpus, None, CPU)
+    list(fit(trainer, corpus, until=5))
+    rates = {id(p): group["lr"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(trainer.weights)
+    for name, parameter in trainer.weights.items():
+        assert math.isclose(rates[id(parameter)], 2e-3 * (0.25 if name.startswith("backbone.") else 1)), name
+
+
+def test_a_model_with_another_encoder_gives_what_fits(
+    tmp_path: Path, recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus
+) -> None:
+    start = tmp_path / "start.safetensors"
+    checkpoint.save(start, begin(recipe, rows, corpus, None, CPU).model, History("start"))
+    lite = {"kind": "lite", "stem": 8, "widths": [8, 8, 8, 8, 16, 16, 24], "repeats": [1] * 7, "expansion": 2}
+    other = replace(recipe, seed=9, config={**recipe.config, "encoder": lite, "pixel_mean": [127.0] * 3})
+    model, before = begin(other, rows, corpus, start, CPU).model, checkpoint.load(start)[0].state_dict()
+    now = model.state_dict()
+    assert model.config.encoder.kind == "lite"
+    assert float(now["pixel_mean"].flatten()[0]) == 127
+    kept = {name for name, tensor in now.items() if name in before and torch.equal(tensor, before[name])}
+    new = {name for name in now if name not in kept}
+    assert all(name.startswith(("backbone.", "pixel_mean", "sem_seg_head.pixel_decoder.")) for name in new)
+    assert any("adapter_1" in name for name in new)  # it reads the encoder's channels
+    assert model.text.tokenizer("nodule") == checkpoint.load(start)[0].text.tokenizer("nodule")
+    (progress,) = fit(begin(other, rows, corpus, start, CPU), corpus, until=1)
+    assert math.isfinite(progress.losses["total"])
+    wider = {**other.config, "decoder": {**recipe.config["decoder"], "layers": 2}}
+    with pytest.raises(CheckpointError, match="more than the image encoder"):
+        begin(replace(other, config=wider), rows, corpus, start, CPU)
+    with pytest.raises(CheckpointError, match="not 'lite'"):
+        begin(recipe, rows, corpus, None, CPU, encoder=start)
+
+
+def test_a_run_is_taken_over_with_all_that_it_had_learnt(
+    tmp_path: Path, recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus
+) -> None:
+    run, before = RunFolder(tmp_path, Plan(recipe, "", 1, "")), begin(recipe, rows, corpus, None, CPU)
+    list(fit(before, corpus, until=3))
+    run.save(before)
+    with pytest.raises(BoltzFormerError, match="no folder of a training that was saved"):
+        hash_of_run(tmp_path)  # it has made no model yet
+    run.export(before, History("small"))
+    assert len(hash_of_run(tmp_path)) == 64
+    after = begin(replace(recipe, seed=8, steps=5, side=96), rows, corpus, tmp_path / "model.safetensors", CPU)
+    take_over(after, tmp_path)
+    assert after.step == 0
+    now, then = after.state(), before.state()
+    for part, tensors in then.items():
+        assert all(torch.equal(now[part][name], tensor) for name, tensor in tensors.items())
+    assert "dense.weight" in now["exp_avg"]  # heads that only training has come along
+    (progress, *_) = fit(after, corpus, until=2)
+    assert progress.step == 1
+    wider = replace(recipe, config={**recipe.config, "image_size": 96})
+    stranger = begin(wider, rows[:3], Corpus(rows[:3]), None, CPU)
+    with pytest.raises(CheckpointError, match="of the same model"):
+        take_over(stranger, tmp_path)
 
 
 def test_a_state_is_in_files_that_may_be_carried(tmp_path: Path, rows: tuple[Row, ...], corpus: Corpus) -> None:

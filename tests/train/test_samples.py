@@ -157,6 +157,20 @@ def test_lesions_spread_where_they_are_and_not_into_others_or_the_dark() -> None
     )
 
 
+def test_a_lesion_spreads_the_same_wherever_the_picture_ends() -> None:
+    """Only the surroundings of the lesions are looked at; what lies beyond them can't matter."""
+    near = square(300, 300, (140, 150, 140, 150))
+    pixels = near.pixels.clone()
+    pixels[:, :60] = pixels[:, 240:] = pixels[:, :, :60] = pixels[:, :, 240:] = 200
+    one = replace(near, masks={"brain lesion": near.masks["box"]})
+    other = replace(one, pixels=pixels)
+    for seed in range(10):
+        made, beside = (spread(p, "brain lesion", np.random.default_rng(seed), grow=0.2) for p in (one, other))
+        assert torch.equal(made.masks["brain lesion"], beside.masks["brain lesion"])
+        assert torch.equal(made.pixels[:, 60:240, 60:240], beside.pixels[:, 60:240, 60:240])
+        assert torch.equal(beside.pixels[:, :60], pixels[:, :60])
+
+
 def test_prompts_are_also_put_together_as_users_type_them(corpus: Corpus) -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):

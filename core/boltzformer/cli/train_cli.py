@@ -15,11 +15,13 @@ import typer
 
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError
+from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import read_recipe
-from boltzformer.learn.training_run import Plan, RunFolder, begin, go_on, hash_of
+from boltzformer.learn.training_run import MODEL, Plan, RunFolder, begin, go_on, hash_of, hash_of_run, take_over
+from boltzformer.learn.volume_pictures import described, hash_of_volumes, pictures_of_volumes
 from boltzformer.types import Progress
 from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint, registry
@@ -36,7 +38,20 @@ def train(
     split: Annotated[
         Path | None, typer.Option(help="Split (.json); its validation groups are not learnt from.")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
+    volumes: Annotated[
+        Path | None,
+        typer.Option(help="Folder of labelled volumes (.json beside .nii.gz), whose slices are learnt from."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to start from (its image encoder may be another one), or the folder of a run to take over."
+        ),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="ImageNet weights (.pth) of EfficientNet-Lite, where the recipe's encoder is lite."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command goes on.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; fixed for a run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -48,18 +63,26 @@ def train(
     devices.use_cores()
     if threads is not None:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    devices.repeatable()
+    torch.set_flush_denormal(True)  # gradients so small that they change nothing, and slow to compute with
     every = read_manifest(data)
     usable = tuple(row for row in every if row.licensed and row.mask is not None and row.group not in NEVER)
     rows = part_of(usable, read_split(split), "train") if split else usable
     if not rows:
         raise BoltzFormerError(f"{data} has no row to train on whose licence allows it: see its field commercial_use.")
-    start = None if init is None else registry.resolve(init)
-    parent = "" if start is None else checkpoint.read(start).sha256
-    run = RunFolder(output, Plan(made, hash_of(rows), torch.get_num_threads(), parent))
+    before = Path(init) if init is not None and Path(init).is_dir() else None
+    start = None if init is None else registry.resolve(init if before is None else before / MODEL)
+    parent = "" if start is None else hash_of_run(before) if before else checkpoint.read(start).sha256
+    eyes, shown = "" if encoder is None else sha256_of(encoder), hash_of(rows)
+    if volumes is not None:
+        shown = f"{shown} {hash_of_volumes(volumes)}"
+    run = RunFolder(output, Plan(made, shown, torch.get_num_threads(), parent, eyes))
     sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
-    corpus = Corpus(rows, place.device, small=made.small)
-    trainer = begin(made, rows, corpus, start, place.device)
+    slices = () if volumes is None else pictures_of_volumes(volumes)
+    corpus = Corpus(rows, place.device, small=made.small, volumes=slices)
+    trainer = begin(made, rows, corpus, start, place.device, encoder)
+    if before is not None:
+        take_over(trainer, before)
     began, stopped = time.monotonic(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
         signal.signal(number, lambda *_: stopped.set())
@@ -73,7 +96,9 @@ def train(
         "recipe": made.name,
         "steps": f"{trainer.step} of {made.steps}",
         "seed": made.seed,
-        "data hash": hash_of(rows),
+        "data hash": shown,
+        **({"volumes": len(described(volumes))} if volumes is not None else {}),
+        **({"image encoder began as": f"{encoder.name} (sha256 {eyes[:12]})"} if encoder is not None else {}),
         "device": place.device.type,
         "threads": torch.get_num_threads(),
         "versions": {"napari-boltzformer": VERSION, "torch": torch.__version__},

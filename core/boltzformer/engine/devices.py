@@ -60,6 +60,12 @@ def use_cores() -> None:
     torch.set_num_threads(int(wanted) if wanted else max(1, (os.cpu_count() or 2) - 1))
 
 
+def repeatable() -> None:
+    """The same bits in every run, where torch can. Memory that is about to be written need not be cleared for it."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def _device(name: str) -> tuple[torch.device, str]:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":

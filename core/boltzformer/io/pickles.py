@@ -9,6 +9,7 @@ few bytes make it fill the memory (a large memo number) or hash for ever (nested
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import struct
@@ -72,9 +73,9 @@ class _Mark:
     pass
 
 
-def decoded(data: bytes) -> Any:
-    """What the pickle describes."""
-    if len(data) > LARGEST:
+def decoded(data: bytes | io.BytesIO) -> Any:
+    """What the pickle describes; a stream stands behind it afterwards."""
+    if isinstance(data, bytes) and len(data) > LARGEST:
         raise Malformed(f"its description has {len(data) >> 20} MB, which no model's has")
     machine = _Machine()
     try:

@@ -11,6 +11,8 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.json_text import loads
 
 Part = Literal["train", "validation"]
+LICENSED = "licence_allows"
+"""What `commercial_use` says where weights that are passed on may be made from it."""
 CENTRED = "nodule-centred"
 """How the `crop` of a row begins whose object always lies in the middle: a model could guess it."""
 
@@ -93,7 +95,7 @@ def _row(path: Path, number: int, data: Any) -> Row:
         anatomy=str(data.get("anatomy") or ""),
         source=str(data.get("source") or ""),
         crop=tuple(crop) if isinstance(crop, list) else crop,
-        licensed=data.get("commercial_use") == "licence_allows",
+        licensed=data.get("commercial_use") == LICENSED,
         notes=data,
     )
 

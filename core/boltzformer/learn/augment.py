@@ -12,15 +12,13 @@ from torch.nn import functional as F
 
 from boltzformer.knowledge.absent import empty_window
 from boltzformer.learn.corpus import Picture
+from boltzformer.learn.upright import UPRIGHT, UPSIDE_DOWN
 from boltzformer.masks.objects import pieces
 
 MIRRORED = frozenset({"brain", "breast", "chest", "fetus", "retina", "limb and neck", "neck", "spine", "liver"})
 """Anatomies where left and right may be exchanged: no target of theirs is named by its side."""
 TURNED = frozenset({"cell", "tissue", "kidney", "blood", "skin", "colon", "neuron"})
 """Where there is neither up nor down: microscopy, skin, the inside of a colon."""
-MIXED = frozenset({"abdomen"})
-"""Where sources disagree about up and down (see the data's list of flaws): flipped now and then."""
-
 LESIONS = ("lesion", "tumor", "metastasis", "nodule", "exudate", "hemorrhage", "edema", "mass", "glioma", "ulcer")
 """Words in the names of targets that may be of any size where they are; organs are not."""
 FARTHEST = 40
@@ -56,6 +54,9 @@ class Strength:
     """Share of the samples that show the whole image; the others show a part, larger."""
     empty: float = 0.0
     """Share of the samples that show a part where the object in focus is not, so that its absence is learnt."""
+    stored: float = 0.0
+    """Share of the pictures that were set upright which are shown as they are stored, and half of it of other CT and
+    MR that is shown upside down: users have such ones, and headers that lie."""
     long_side: tuple[int, int] = (256, 640)
     """Long side in pixels that an image is scaled to before a part is cut out."""
 
@@ -116,6 +117,11 @@ def look_at(
             centre[axis] = np.clip(centre[axis], room, length - room)
     angle = math.radians(rng.uniform(-1, 1) * strength.rotation)
     flips, quarter = _flips(picture.anatomy, rng)
+    upright = picture.turn == UPRIGHT
+    odd = strength.stored and (not upright or picture.modality.startswith(("CT", "MR")))
+    if odd and rng.random() < strength.stored / (2 if upright else 1):
+        mirrored, quarter = (UPSIDE_DOWN if upright else picture.turn).back
+        flips = (mirrored, False)
     angle += quarter * math.pi / 2
     across, down = (-1 if flip else 1 for flip in flips)
     reach_x, reach_y = side * scale / width, side * scale / height
@@ -133,8 +139,6 @@ def _flips(anatomy: str, rng: np.random.Generator) -> tuple[tuple[bool, bool], i
         return (a < 0.5, b < 0.5), int(c * 4)
     if anatomy in MIRRORED:
         return (a < 0.5, False), 0
-    if anatomy in MIXED:
-        return (a < 0.15, b < 0.3), 0
     return (False, False), 0
 
 
@@ -162,22 +166,27 @@ def regrade(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tens
 
 def spread(picture: Picture, target: str, rng: np.random.Generator, *, grow: float) -> Picture:
     """The picture's own lesions, larger where they are: up to that share of it, through tissue as bright."""
-    mask = picture.masks[target].bool()
-    gray, around = picture.pixels.float().mean(0), _wider(mask, 5) & ~mask
+    whole = picture.masks[target]
+    if not any(word in target for word in LESIONS) or not bool(whole.any()):
+        return picture
+    box = _around(whole, FARTHEST + 8)  # nothing changes beyond it, and the whole picture would take four times as long
+    mask = whole[box].bool()
+    gray, around = picture.pixels[:, *box].float().mean(0), _wider(mask, 5) & ~mask
     around &= gray > 0
-    if not any(word in target for word in LESIONS) or not bool(mask.any()) or not bool(around.any()):
+    if not bool(around.any()):
         return picture
     inside, outside = float(gray[mask].mean()), float(gray[around].mean())
     contrast = inside - outside
-    wanted = grow * math.exp(rng.uniform(-3, 0)) * mask.numel()
+    wanted = grow * math.exp(rng.uniform(-3, 0)) * whole.numel()
     if abs(contrast) < FAINT or int(mask.sum()) >= wanted:
         return picture
     taken = torch.zeros_like(mask)
     for name, other in picture.masks.items():
-        taken |= (other > 0) & (name != target)
+        taken |= (other[box] > 0) & (name != target)
     tissue = (gray > 0.6 * min(inside, outside)) & (gray < 1.3 * max(inside, outside)) & ~taken
     field = torch.from_numpy(rng.random((1, 1, 40, 40), np.float32)).to(gray.device)
-    free = tissue & (F.interpolate(field, mask.shape, mode="bicubic")[0, 0] > rng.uniform(0.2, 0.5))  # rather here
+    patches = F.interpolate(field, whole.shape, mode="bicubic")[0, 0][box]
+    free = tissue & (patches > rng.uniform(0.2, 0.5))  # rather here
     larger = mask
     for step in range(FARTHEST):
         before, larger = larger, larger | (_wider(larger, 1, crosswise=step % 2 == 0) & free)
@@ -187,8 +196,17 @@ def spread(picture: Picture, target: str, rng: np.random.Generator, *, grow: flo
     plain = math.copysign(max(abs(contrast), float(rng.uniform(*PLAIN))), contrast)
     change = (larger & ~mask) * (plain * float(rng.uniform(0.8, 1.1))) + mask * (plain - contrast)
     soft = F.avg_pool2d(F.pad(change[None], (2, 2, 2, 2)), 5, 1)
-    pixels = (picture.pixels.float() + soft).clamp(0, 255).round().to(torch.uint8)
-    return _with(picture, pixels, target, larger.to(torch.uint8))
+    pixels, made = picture.pixels.clone(), whole.clone()
+    pixels[:, *box] = (pixels[:, *box].float() + soft).clamp(0, 255).round().to(torch.uint8)
+    made[box] = larger.to(torch.uint8)
+    return _with(picture, pixels, target, made)
+
+
+def _around(mask: Tensor, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of everything in a mask, and so many more on every side."""
+    found = [mask.amax(axis).nonzero()[:, 0] for axis in (1, 0)]
+    ends = [(max(0, int(one[0]) - margin), int(one[-1]) + 1 + margin) for one in found]
+    return slice(*ends[0]), slice(*ends[1])
 
 
 def _wider(mask: Tensor, by: int, *, crosswise: bool = False) -> Tensor:

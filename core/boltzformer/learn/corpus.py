@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from torch.nn import functional as F
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.manifest import Row
+from boltzformer.learn.upright import UPRIGHT, Turn, turn_of
 
 BANDS = (0.001, 0.01, 0.1)
 """Borders between the sizes of objects, as shares of the image."""
+BY_POSITION = -1
+"""In place of a band: slices of one volume, where all places are as likely."""
 SMALL_ENOUGH = 0.02
 """Objects up to this share of their image are pasted into others."""
 MOST_PASTED = 3
@@ -46,6 +49,10 @@ class Picture:
     source: str
     centred: bool
     """Only ever pasted into other images."""
+    index: int | None = None
+    """Of a slice of a volume: its number. Its masks may be empty, and then their targets are known to be absent."""
+    turn: Turn = UPRIGHT
+    """How it was set upright."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Choice:
     focus: str
     """The target that it was drawn for."""
     asked: tuple[tuple[str, str], ...]
-    """(target, phrasing) of each prompt; the last is absent."""
+    """(target, phrasing) of each prompt; the last is absent, the others may be in a slice of a volume."""
     donors: tuple[Picture, ...]
     """Pictures whose objects of that target are pasted in."""
 
@@ -64,20 +71,35 @@ class Choice:
 class Corpus:
     """All pictures, ready to be drawn from."""
 
-    def __init__(self, rows: Sequence[Row], device: torch.device | str = "cpu", *, small: float = 1.0) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        device: torch.device | str = "cpu",
+        *,
+        small: float = 1.0,
+        volumes: Iterable[Picture] = (),
+    ) -> None:
         """Targets that are usually under 1 % of their image are drawn `small` times as often."""
-        self.pictures = tuple(_pictures(rows, torch.device(device)))
+        self.pictures = (*_pictures(rows, torch.device(device)), *(_on(one, torch.device(device)) for one in volumes))
         shown = [picture for picture in self.pictures if not picture.centred]
         if not shown:
             raise BoltzFormerError("There is no image to train on: give a manifest with at least one mask.")
         self.targets = tuple(sorted({target for picture in self.pictures for target in picture.masks}))
         self._groups: dict[str, dict[str, dict[int, list[Picture]]]] = {}
+        self._vacant: dict[tuple[str, str], list[Picture]] = {}
+        sizes: dict[str, list[int]] = {}
         for picture in shown:
             for target, mask in picture.masks.items():
+                share = float(mask.float().mean())
+                if share == 0 and picture.index is not None:
+                    self._vacant.setdefault((target, picture.group), []).append(picture)
+                    continue
                 bands = self._groups.setdefault(target, {}).setdefault(picture.group, {})
-                bands.setdefault(band(float(mask.float().mean())), []).append(picture)
+                bands.setdefault(band(share) if picture.index is None else BY_POSITION, []).append(picture)
+                sizes.setdefault(target, []).append(band(share))
         self._drawn = tuple(sorted(self._groups))
-        weights = np.array([self._weight(target, small) for target in self._drawn])
+        usual = {target: np.median(some) for target, some in sizes.items()}
+        weights = np.array([math.sqrt(len(self._groups[t])) * (small if usual[t] < 2 else 1) for t in self._drawn])
         self._weights = weights / weights.sum()
         self._phrasings = {target: self._all_phrasings(target) for target in self.targets}
         self._modalities = {target: {p.modality for p in self.pictures if target in p.masks} for target in self.targets}
@@ -87,15 +109,23 @@ class Corpus:
         self._donors: dict[tuple[str, str, str], list[Picture]] = {}
         for picture in self.pictures:
             for target, mask in picture.masks.items():
-                if picture.centred or mask.float().mean() <= SMALL_ENOUGH:
+                if picture.index is None and (picture.centred or mask.float().mean() <= SMALL_ENOUGH):
                     self._donors.setdefault((target, picture.modality, picture.anatomy), []).append(picture)
 
-    def choose(self, rng: np.random.Generator, *, present: int, paste: float, plain: float = 0.0) -> Choice:
-        """A target by the root of its number of groups, then a group, a size, a picture; prompts for it."""
+    def choose(
+        self, rng: np.random.Generator, *, present: int, paste: float, plain: float = 0.0, vacant: float = 0.0
+    ) -> Choice:
+        """A target by the root of its number of groups, then a group, a size, a picture; prompts for it.
+
+        Of a volume a slice that holds it, by its place, or in `vacant` of the cases one that does not.
+        """
         target = self._drawn[rng.choice(len(self._drawn), p=self._weights)]
         groups = self._groups[target]
         bands = groups[_pick(rng, sorted(groups))]
-        picture = _pick(rng, bands[_pick(rng, sorted(bands))])
+        some = bands[_pick(rng, sorted(bands))]
+        if BY_POSITION in bands and rng.random() < vacant:
+            some = self._vacant.get((target, some[0].group), some)
+        picture = _pick(rng, some)
         others = sorted(set(picture.masks) - {target})
         rng.shuffle(others)
         wanted = [target, *others][:present]
@@ -118,10 +148,6 @@ class Corpus:
         easy = [name for name in self.targets if picture.modality not in self._modalities[name]]
         some = hard if hard and (not easy or rng.random() < 0.5) else easy
         return _pick(rng, some or [name for name in self.targets if name not in picture.masks] or list(self.targets))
-
-    def _weight(self, target: str, small: float) -> float:
-        bands = [size for some in self._groups[target].values() for size, these in some.items() for _ in these]
-        return math.sqrt(len(self._groups[target])) * (small if np.median(bands) < 2 else 1)
 
     def _all_phrasings(self, target: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text for p in self.pictures for text in p.prompts.get(target, ())))
@@ -152,21 +178,29 @@ def _pictures(rows: Sequence[Row], device: torch.device) -> Iterable[Picture]:
         if array.shape[0] != 1:
             raise BoltzFormerError(f"{image} is a volume: training takes 2-D images, so give its slices.")
         plane = array[0] if array.ndim == 4 else array[0][..., None]
+        turn = turn_of(these[0].source, array[0])
+        masks = {row.target: mask_of(row, plane.shape[:2]).numpy() for row in these}
+        plane = turn.upright(plane)
         pixels = torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)).astype(np.uint8)).to(device)
-        masks = {row.target: mask_of(row, tuple(pixels.shape[1:])).to(device) for row in these}
         half = F.avg_pool2d(pixels[None].float(), 2, ceil_mode=True)[0].round().to(torch.uint8)
         first = these[0]
         yield Picture(
             pixels,
             half,
-            masks,
+            {t: torch.from_numpy(np.ascontiguousarray(turn.upright(mask))).to(device) for t, mask in masks.items()},
             {row.target: row.prompts for row in these},
             first.group,
             first.modality,
             first.anatomy,
             first.source,
             first.centred,
+            turn=turn,
         )
+
+
+def _on(picture: Picture, device: torch.device) -> Picture:
+    masks = {target: mask.to(device) for target, mask in picture.masks.items()}
+    return replace(picture, pixels=picture.pixels.to(device), half=picture.half.to(device), masks=masks)
 
 
 def mask_of(row: Row, shape: tuple[int, ...]) -> Tensor:

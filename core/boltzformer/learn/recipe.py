@@ -34,6 +34,8 @@ class OptimizerRecipe:
     """Decay of the running mean of the weights, which is what a training makes; 0 keeps the last."""
     schedule: str = "cosine"
     """'cosine' after the warm-up, or 'constant'."""
+    encoder: float = 1.0
+    """The image encoder's rate, as a share of the others'."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Recipe:
     """Targets that are usually under 1 % of their image are drawn so many times as often."""
     plain: float = 0.0
     """Share of the prompts that are put together from target, anatomy and modality, as users may type them."""
+    vacant: float = 0.0
+    """Of the samples from volumes, the share that shows a slice without the target."""
     save_every: int = 100
     """Steps between two states that a run can go on from."""
     prompts: int = 3

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,19 @@ from boltzformer.learn.train import Trainer, fit
 from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, default
+from boltzformer.model.lite import LiteEncoder, fill_published
 from boltzformer.model.text import TableTokenizer
 from boltzformer.types import Progress
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
+from boltzformer.weights.convert.old_files import old_weights
 
 STATE = "state-"
 SUMS = "sha256.json"
 """In each state: what its files must hash to."""
+MODEL = "model.safetensors"
+UNREADABLE = (SafetensorError, OSError, KeyError, RuntimeError, ValueError)
+"""What comes of a state that is damaged or of another model."""
 FILE_BYTES = 15 * 2**20
 """Of a file of a state: a machine that is only lent may give back no larger ones."""
 
@@ -53,33 +58,75 @@ class Plan:
     """More or fewer would add up in another order."""
     init: str
     """Hash of the checkpoint that it starts from; empty for none."""
+    encoder: str = ""
+    """Hash of the published weights of its image encoder; empty for none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"recipe": self.recipe.to_dict(), "data": self.data, "threads": self.threads, "init": self.init}
+        return {
+            "recipe": self.recipe.to_dict(),
+            "data": self.data,
+            "threads": self.threads,
+            "init": self.init,
+            "encoder": self.encoder,
+        }
 
 
 def configured(recipe: Recipe) -> ModelConfig:
     """The model that a recipe trains."""
     data = default().to_dict()
     for name, value in recipe.config.items():
-        data[name] = {**data[name], **value} if isinstance(value, Mapping) else value
+        other = isinstance(value, Mapping) and value.get("kind", "") not in ("", data[name].get("kind"))
+        data[name] = {**data[name], **value} if isinstance(value, Mapping) and not other else value
     return ModelConfig.from_dict(json.loads(json.dumps(data)))
 
 
-def begin(recipe: Recipe, rows: tuple[Row, ...], corpus: Corpus, init: Path | None, device: torch.device) -> Trainer:
-    """A fresh trainer: random weights from the recipe's seed, or those of a checkpoint with the same configuration."""
+def begin(
+    recipe: Recipe,
+    rows: tuple[Row, ...],
+    corpus: Corpus,
+    init: Path | None,
+    device: torch.device,
+    encoder: Path | None = None,
+) -> Trainer:
+    """A fresh trainer: random weights from the recipe's seed, or those of a checkpoint with the same configuration.
+
+    A checkpoint with another image encoder gives all that fits: words, decoder, most of the pyramid. `encoder` is a
+    file of published weights for the recipe's own.
+    """
+    config = configured(recipe)
+    torch.manual_seed(recipe.seed)
     if init is None:
         texts = {text for row in rows for text in row.prompts}
-        config = configured(recipe)
-        torch.manual_seed(recipe.seed)
         model = BoltzFormer(config, TableTokenizer(token_table(texts, config.text.vocabulary)))
     else:
         model, about = checkpoint.load(init)
-        if about.config != configured(recipe):
-            raise CheckpointError(f"{init} has another configuration than the recipe: train without --init.")
         torch.manual_seed(recipe.seed)
+        if about.config != config:
+            model = _with_encoder_of(config, model, init)
+    if encoder is not None:
+        if not isinstance(model.backbone, LiteEncoder):
+            raise CheckpointError("The recipe's image encoder is not 'lite', and only for that weights are published.")
+        fill_published(model.backbone, old_weights(encoder), str(encoder))
     return Trainer(model.to(device), recipe, corpus.targets)
+
+
+def _with_encoder_of(config: ModelConfig, start: BoltzFormer, source: Path) -> BoltzFormer:
+    """A model of this configuration, with what it shares with another that differs in the image encoder alone."""
+    eyes = ("encoder", "pixel_mean", "pixel_std")
+    if replace(start.config, **{name: getattr(config, name) for name in eyes}) != config:
+        raise CheckpointError(
+            f"{source} differs from the recipe's model in more than the image encoder: train without --init."
+        )
+    model = BoltzFormer(config, start.text.tokenizer)
+    wanted, known = model.state_dict(), start.state_dict()
+    shared = {
+        name: known[name]
+        for name, tensor in wanted.items()
+        if name in known and known[name].shape == tensor.shape and not name.startswith(("backbone.", "pixel_"))
+    }
+    model.load_state_dict({**wanted, **shared})
+    return model
 
 
 def hash_of(rows: tuple[Row, ...]) -> str:
@@ -101,6 +148,7 @@ class RunFolder:
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))
             before["recipe"] = Recipe.from_dict(before.get("recipe", {})).to_dict()  # what is new since has its default
+            before.setdefault("encoder", "")
             before, now = json.loads(json.dumps(before)), json.loads(json.dumps(plan.to_dict()))
             other = [name for name, value in now.items() if before.get(name) != value]
             if other:
@@ -113,14 +161,10 @@ class RunFolder:
 
     def resume(self, trainer: Trainer) -> None:
         """Goes to the newest state that is whole, if there is one."""
-        for folder in sorted(self.path.glob(f"{STATE}*"), reverse=True):
+        for folder in states(self.path):
             try:
-                _verify(folder)
-                state: dict[str, dict[str, Tensor]] = {}
-                for file in folder.glob("*.safetensors"):
-                    state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
-                trainer.restore(int(folder.name.removeprefix(STATE)), state)
-            except (SafetensorError, OSError, KeyError, RuntimeError, ValueError):
+                trainer.restore(int(folder.name.removeprefix(STATE)), _state_in(folder))
+            except UNREADABLE:
                 continue  # damaged since; the one before serves
             break
         log = self.path / "log.jsonl"
@@ -155,7 +199,7 @@ class RunFolder:
     def export(self, trainer: Trainer, history: History) -> Path:
         """The mean of the weights, in half precision, as a model to use."""
         with trainer.averaged() as model:
-            return checkpoint.save(self.path / "model.safetensors", model, history, half=True).path
+            return checkpoint.save(self.path / MODEL, model, history, half=True).path
 
 
 def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | None) -> Iterator[Progress]:
@@ -171,6 +215,39 @@ def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | Non
         yield progress
         if minutes is not None and now - began > 60 * minutes:
             break
+
+
+def states(run: Path) -> list[Path]:
+    """Folders of the saved states of a run, the newest first."""
+    return sorted(run.glob(f"{STATE}*"), reverse=True)
+
+
+def hash_of_run(run: Path) -> str:
+    """Of the newest state, by the sums of its files."""
+    found = states(run)
+    if not found or not (found[0] / SUMS).is_file() or not (run / MODEL).is_file():
+        raise BoltzFormerError(f"{run} is no folder of a training that was saved: give one, or the file of a model.")
+    return _sha256(found[0] / SUMS)
+
+
+def take_over(trainer: Trainer, run: Path) -> None:
+    """From the newest state of another run with the same model: its weights, what only training has, and its moments.
+
+    What it has learnt about the gradients stays, so nothing needs to warm up; steps are counted anew.
+    """
+    folder = states(run)[0]
+    try:
+        trainer.take_over(int(folder.name.removeprefix(STATE)), _state_in(folder))
+    except UNREADABLE as error:
+        raise CheckpointError(f"{folder} can't be gone on from ({error}): give the run of the same model.") from error
+
+
+def _state_in(folder: Path) -> dict[str, dict[str, Tensor]]:
+    _verify(folder)
+    state: dict[str, dict[str, Tensor]] = {}
+    for file in folder.glob("*.safetensors"):
+        state.setdefault(file.stem.rpartition("-")[0], {}).update(load_file(file))
+    return state
 
 
 def _verify(folder: Path) -> None:

@@ -9,11 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, ModelConfig
+from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, LiteConfig, ModelConfig
 from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
 from boltzformer.model.extrapolation import Extrapolation
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
+from boltzformer.model.lite import LiteEncoder
 from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder
 from boltzformer.model.plain import PlainEncoder
@@ -54,10 +55,12 @@ PIGMA: dict[str, type[PigmaV1 | PigmaV2]] = {"v1": PigmaV1, "v2": PigmaV2}
 
 def make_encoder(
     config: EncoderConfig, trained_side: int | None = None, learned_beta: bool = False
-) -> FocalNet | Hiera | PlainEncoder:
+) -> FocalNet | Hiera | LiteEncoder | PlainEncoder:
     """The image encoder that a configuration describes; of ours, only Hiera needs to know how large its images were."""
     if isinstance(config, FocalConfig):
         return FocalNet(config)
+    if isinstance(config, LiteConfig):
+        return LiteEncoder(config)
     return Hiera(config, trained_side, learned_beta) if isinstance(config, HieraConfig) else PlainEncoder(config)
 
 

@@ -45,6 +45,7 @@ class FocalConfig:
     mlp_ratio: float = 4.0
 
     strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
+    any_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_positive(self)
@@ -76,6 +77,7 @@ class HieraConfig:
     """Channels of every output."""
 
     strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
+    any_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_positive(self, but=("global_blocks",))
@@ -112,6 +114,9 @@ class PlainConfig:
     blocks: tuple[int, ...] = (1, 2, 2, 1)
     groups: int = 8
 
+    any_size: ClassVar[bool] = True
+    """Whether it may be taught on images of one size and used on those of another."""
+
     def __post_init__(self) -> None:
         require_positive(self)
         require(len(self.channels) == len(self.blocks) >= 2, "The plain encoder needs blocks for each of ≥ 2 stages.")
@@ -126,10 +131,43 @@ class PlainConfig:
         return tuple(4 * 2**stage for stage in range(len(self.channels)))
 
 
-EncoderConfig = FocalConfig | HieraConfig | PlainConfig
-ENCODERS: dict[str, type[FocalConfig | HieraConfig | PlainConfig]] = {
+@dataclass(frozen=True)
+class LiteConfig:
+    """EfficientNet-Lite, by default Lite0: small, quick on a CPU, and its ImageNet weights are public."""
+
+    kind: Literal["lite"] = "lite"
+    stem: int = 32
+    widths: tuple[int, ...] = (16, 24, 40, 80, 112, 192, 320)
+    """Channels per stage."""
+    repeats: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
+    """Blocks per stage."""
+    expansion: int = 6
+    """How much wider a block is inside; the first stage is not."""
+
+    kernels: ClassVar[tuple[int, ...]] = (3, 3, 5, 3, 5, 5, 3)
+    steps: ClassVar[tuple[int, ...]] = (1, 2, 2, 2, 1, 2, 1)
+    """Stride of each stage's first block."""
+    ends: ClassVar[tuple[int, ...]] = (1, 2, 4, 6)
+    """Stages whose outputs are the maps."""
+    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
+    any_size: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_positive(self)
+        same = len(self.widths) == len(self.repeats) == len(self.kernels)
+        require(same, f"EfficientNet-Lite has {len(self.kernels)} stages: give as many widths and repeats.")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the outputs, fine to coarse."""
+        return tuple(self.widths[stage] for stage in self.ends)
+
+
+EncoderConfig = FocalConfig | HieraConfig | LiteConfig | PlainConfig
+ENCODERS: dict[str, type[FocalConfig | HieraConfig | LiteConfig | PlainConfig]] = {
     "focal": FocalConfig,
     "hiera": HieraConfig,
+    "lite": LiteConfig,
     "plain": PlainConfig,
 }
 

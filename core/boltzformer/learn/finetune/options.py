@@ -67,7 +67,7 @@ class Options:
         """The recipe as this run follows it: at sizes that the model can take."""
         recipe, size = read_recipe(self.preset), config.image_size
         batch = self.batch or recipe.batch
-        still = (keeps_features(mode) and self.cache) or config.encoder.kind != "plain"
+        still = (keeps_features(mode) and self.cache) or not config.encoder.any_size
         final = replace(recipe.final, side=size, batch=min(recipe.final.batch, batch), share=recipe.final.share)
         if still:
             final = replace(final, share=0.0, batch=batch)

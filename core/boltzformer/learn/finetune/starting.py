@@ -32,7 +32,7 @@ class Start:
         self.base, self.lessons = base, lessons
         self.place = devices.choose(frozen.device)
         torch.set_num_threads(frozen.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        devices.repeatable()
         torch.manual_seed(frozen.recipe.seed)
         model, _ = checkpoint.load(base.path)
         model.to(self.place.device)

@@ -113,7 +113,7 @@ class Student(Trainer):
         size = len(batch.images) * self.world
         for part in parts(on_device(batch, self.device), self.micro or len(batch.images)):
             share = len(part.images) / size
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half), self._watched() as queries:
+            with self._quick(), self._watched() as queries:
                 answer, image = self._answer_to(part)
             losses = taught_loss(answer, part, self.recipe.loss.kind)
             if self.recipe.loss.deep:
