@@ -83,6 +83,18 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a person said about one slice: where the object is in it, or that it is not there at all."""
+
+    index: int
+    """Stored number of the slice along its axis."""
+    mask: NDArray[np.bool_]
+    """(rows, columns) in the canonical view, as `SlicePlan.mask` gives it; nothing marked: the object is not there."""
+    weight: float = 1.0
+    """How much it counts beside the others: what was painted more than what was only ticked."""
+
+
+@dataclass(frozen=True)
 class LookTrace:
     """Where the queries looked in one decoder layer."""
 
@@ -134,7 +146,7 @@ class Adjusted:
     why: str
 
 
-@compressed("logits", "spread", "edges")
+@compressed("logits", "spread", "edges", "given")
 @dataclass(frozen=True)
 class SliceResult:
     """The answer for one slice. Its maps are kept compressed and unpacked when read."""
@@ -151,6 +163,8 @@ class SliceResult:
     """(P, h, w) logits of the outline, for models that draw one."""
     lifted: NDArray[np.bool_] | None = None
     """(P,): where a user pointed at the object in this slice, so that no gate holds its mask back; None: nowhere."""
+    given: NDArray[np.uint8] | None = None
+    """(P, rows, columns) of the canonical slice, 0 or 1: a person's masks, which stand at any threshold and gate."""
 
     def passes(self, prompt: int, gate: float) -> bool:
         """Whether a prompt has a mask here: its existence reaches the gate, or a user pointed at it."""
@@ -284,8 +298,13 @@ class Prediction:
         return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
 
     def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
-        found = [(s.index, s.plane(prompt)) for s in self.slices if s.passes(prompt, existence)]
-        return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
+        found = [(s.index, s.plane(prompt)) for s in self.slices if s.given is None and s.passes(prompt, existence)]
+        layer = self.plan.masks(found, threshold)
+        seen = self.plan.view.apply(layer)
+        for one in self.slices:
+            if one.given is not None:
+                seen[self.plan.canonical_index(one.index)] = one.given[prompt]
+        return layer * np.uint8(prompt + 1)
 
 
 @dataclass(frozen=True)

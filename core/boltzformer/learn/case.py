@@ -1,0 +1,286 @@
+"""`adapt`: what a person corrected in a few slices teaches the rest of this volume, in seconds. Events out.
+
+It stands here and not on the engine, because what learns comes after what answers: the engine knows how to use an
+`Adapter` (`Engine.adapted`), not how one is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boltzformer.engine.adapted import FAR, check_bound, combined, taught
+from boltzformer.engine.engine import Engine
+from boltzformer.engine.noise import noise_for
+from boltzformer.engine.provenance import hash_of_voxels, own_gate
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.intensity import Window
+from boltzformer.image.slicing import SlicePlan, to_int8
+from boltzformer.learn.finetune.modes import Mode, prepare
+from boltzformer.learn.finetune.need import predict
+from boltzformer.learn.finetune.student import Student
+from boltzformer.learn.recipe import LossRecipe, OptimizerRecipe, Recipe
+from boltzformer.learn.train import fast_half
+from boltzformer.learn.views import WHOLE, Views
+from boltzformer.masks.lessons import Adapted, Adapter, Fit, Learning, checked
+from boltzformer.masks.neighbours import Neighbours, fitted
+from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.types import Lesson, Prompt, Volume, as_prompts
+
+SECONDS = 20.0
+"""Of learning, unless said otherwise."""
+SMALL = 25_000_000
+"""Parameters up to which all weights learn; of larger models what follows the image encoder."""
+LEAST, MOST = 10, 2000
+"""Steps."""
+TIMED = 4
+"""Steps after which it is known how many the seconds allow."""
+UNTIL_CHECKED = 0.4
+"""Share of the steps that are made before one lesson that was left out is asked about; it is learnt after that."""
+TRUSTS, SHIFTS = (0.0, 0.5, 1.0, 2.0, 4.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
+"""What is tried on the lessons that were left out."""
+SLACK = 0.01
+"""Dice by which something less usual must be better to be taken: so few slices tell by chance as well."""
+RECIPE = Recipe(
+    name="case",
+    prompts=1,
+    optimizer=OptimizerRecipe(rate=3e-4, weight_decay=0.0, warm_up=4, average=0.9, schedule="constant"),
+    loss=LossRecipe(deep=0.3, dense=0.0, presence=0.0, positive=1.0),
+)
+
+Happening = Learning | Adapted
+
+
+def adapt(
+    engine: Engine,
+    volume: Volume,
+    prompt: str | Prompt,
+    lessons: Sequence[Lesson],
+    *,
+    seconds: float = SECONDS,
+    steps: int | None = None,
+    seed: int = 0,
+    window: Window | None = None,
+    axis: int | None = None,
+    start: Adapter | None = None,
+    voxels: str = "",
+) -> Iterator[Happening]:
+    """`Learning` before the first step and after each, last `Adapted`, for `engine.adapted`; the engine stays as it is.
+
+    The newest lesson is the last. `steps` instead of `seconds`: the same lessons, seed and steps give the same adapter
+    on a CPU. `start` is one to go on from: of this image, or carried over from another. Stopping is not asking on.
+    """
+    (asked,) = as_prompts(prompt)
+    if engine.adapter is not None:
+        raise BoltzFormerError("This engine was taught already: give the one that it came from, and start=its adapter.")
+    if not 0 < seconds < 1e6 or (steps is not None and not LEAST <= steps <= MOST):
+        raise BoltzFormerError(f"Learning takes more than 0 seconds, or {LEAST} to {MOST} steps: give such a number.")
+    plan = engine.plan(volume, axis)
+    kept = checked(lessons, plan)
+    content = voxels or hash_of_voxels(volume.array)
+    if start is not None:
+        check_bound(start, engine.about, content, plan.axis, (asked,))
+    case = _Case(engine, volume, plan, window or volume.window(), asked.text, kept, seed, start, content)
+    return case.events(seconds, steps)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the model says about a lesson that it was not taught."""
+
+    lesson: Lesson
+    logits: NDArray[np.float32]
+    """(h, w)."""
+    existence: float | None
+
+
+class _Case:
+    """One learning: what it works on."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        volume: Volume,
+        plan: SlicePlan,
+        window: Window,
+        prompt: str,
+        lessons: tuple[Lesson, ...],
+        seed: int,
+        start: Adapter | None,
+        content: str,
+    ) -> None:
+        self.engine, self.plan, self.prompt, self.lessons = engine, plan, prompt, lessons
+        self.seed, self.start, self.content = seed, start, content
+        self.views = Views(volume, plan, window, lessons, prompt)
+        self.mode: Mode = "full" if engine.about.parameters <= SMALL else "decoder"
+        batch = WHOLE if self.mode == "full" else 1
+        self.recipe = replace(RECIPE, seed=seed, steps=MOST, side=plan.size, batch=batch)
+        self.began = time.monotonic()
+
+    def events(self, seconds: float, steps: int | None) -> Iterator[Happening]:
+        """Step by step."""
+        yield Learning(0, steps or 0, seconds_left=seconds, memory=self.memory())
+        known = {one.index for one in self.lessons}
+        parent = self.engine.copy()
+        model = parent if self.start is None else taught(parent, self.start)
+        out = self._new() if self.start is not None and self.start.volume else frozenset[int]()
+        before, after = list[_Seen](), list[_Seen]()
+        ahead = bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
+        out = out or self._left_out()
+        for index in sorted(out):
+            before.append(self._ask(parent, index))
+            if ahead:
+                after.append(self._ask(model, index))
+            yield Learning(0, steps or 0, seconds_left=self._left(seconds))
+        student = self._student(model)
+        planned = steps or MOST
+        checked_at = TIMED
+        while student.step < planned:
+            if student.step == TIMED and steps is None:
+                planned = self._afforded(seconds, TIMED)
+            checked_at = max(TIMED, round(UNTIL_CHECKED * planned))
+            if student.step == checked_at and out and not ahead:
+                with student.averaged() as learnt:
+                    for index in sorted(out):
+                        after.append(self._ask(learnt, index))
+                        yield Learning(student.step, planned, seconds_left=self._left(seconds))
+            learns = known if ahead or student.step >= checked_at else known - out
+            kept = student.model if self.mode == "decoder" else None
+            told = student.learn(self.views.batch(self.seed, student.step, learns, kept))
+            of = planned if steps is not None or student.step >= TIMED else 0
+            yield Learning(student.step, of, told["total"], self._left(seconds))
+        yield self._made(student, parent, before, after)
+
+    def memory(self) -> int:
+        """Bytes at the peak, predicted."""
+        half = fast_half(torch.device(self.engine.device))
+        found = predict(self.engine.about, self.recipe, self.mode, micro=0, speed=1.0, rank=1, half=half)
+        return found.memory + 16 * len(self.lessons) * self.plan.size**2
+
+    # --- lessons that were left out ------------------------------------------------------------------------------
+
+    def _new(self) -> frozenset[int]:
+        """Those with the object that the start has never seen as they are."""
+        assert self.start is not None
+        old = {one.index: one.mask for one in self.start.lessons}
+        return frozenset(
+            one.index
+            for one in self.lessons
+            if one.mask.any() and (one.index not in old or (old[one.index] != one.mask).any())
+        )
+
+    def _left_out(self) -> frozenset[int]:
+        """One with the object, rather between others; of many, two. None where only one shows it."""
+        there = sorted(one.index for one in self.lessons if one.mask.any())
+        if len(there) < 2:
+            return frozenset()
+        if len(there) == 2:
+            newest = next(one.index for one in reversed(self.lessons) if one.mask.any())
+            return frozenset({newest})
+        inner = there[1:-1]
+        return frozenset({inner[len(inner) // 2]} if len(there) < 5 else {inner[len(inner) // 3], inner[-1]})
+
+    def _ask(self, model: BoltzFormer, index: int) -> _Seen:
+        model.eval()
+        like = next(model.parameters())
+        with torch.inference_mode():
+            image = model.encode_image(self.views.images[index][None].to(like.device, like.dtype))
+            middle = self.plan.canonical_index(index)
+            noise = noise_for(model, image, [(self.prompt, 0)], middle, self.seed)
+            given = model.decode(image, model.encode_text([self.prompt]), noise)
+        logits = given.logits[0, 0].float().cpu().numpy()
+        existence = None if given.existence is None else float(given.existence[0, 0])
+        return _Seen(self.views.lessons[index], logits, existence)
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    def _student(self, model: BoltzFormer) -> Student:
+        torch.manual_seed(self.seed)
+        prepare(model, self.mode)
+        return Student(model, self.recipe)
+
+    def _left(self, seconds: float) -> float:
+        return max(0.0, seconds - (time.monotonic() - self.began))
+
+    def _afforded(self, seconds: float, done: int) -> int:
+        spent = time.monotonic() - self.began
+        each = spent / done
+        return min(MOST, max(LEAST, done + int(0.95 * (seconds - spent) / each)))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
+        fit = fitted(self.lessons, self.plan, None)
+        first = last = None
+        learnt: Mapping[str, Tensor] = student.kept
+        if after:
+            first = float(np.mean([self._plain(one) for one in before]))
+            fit, last = self._chosen(after, fit)
+            kept, there = self._chosen(before, fit)
+            if there > last + 2 * SLACK:  # the parent with its neighbours did better than all that was learnt
+                fit, last, learnt = kept, there, {}
+        own = dict(parent.named_parameters())
+        deltas = {name: _delta(tensor, own[name]) for name, tensor in learnt.items()}
+        adapter = Adapter(
+            parent=self.engine.about.sha256,
+            volume=self.content,
+            prompt=self.prompt,
+            axis=self.plan.axis,
+            lessons=self.lessons,
+            fit=fit,
+            deltas={name: delta for name, delta in deltas.items() if delta.any()},
+            seed=self.seed,
+            steps=student.step,
+            start="" if self.start is None else self.start.id,
+            cases=1 if self.start is None else self.start.cases + (not self.start.volume),
+            before=first,
+            after=last,
+        )
+        return Adapted(adapter, time.monotonic() - self.began)
+
+    def _plain(self, seen: _Seen) -> float:
+        """Dice of the parent as it answers by itself."""
+        gate = own_gate(self.engine.about)
+        claimed = 1.0 if seen.existence is None else 1 / (1 + float(np.exp(-seen.existence)))
+        return _dice(self._mask(seen.logits) & (claimed >= gate), seen.lesson.mask)
+
+    def _chosen(self, seen: Sequence[_Seen], fit: Fit) -> tuple[Fit, float]:
+        """The trust in neighbours and the shift that do best on what was left out, and their Dice there."""
+        near = Neighbours(self.lessons, self.plan, fit)
+        out: Collection[int] = {one.lesson.index for one in seen}
+        said = [near.logits(one.lesson.index, out) for one in seen]
+        planes = [None if one is None else self.plan.to_answer(one, len(seen[0].logits), FAR) for one in said]
+
+        def dice(trust: float, shift: float) -> float:
+            found = []
+            for one, plane in zip(seen, planes, strict=True):
+                logits = one.logits if plane is None else combined(one.logits, plane, trust)
+                found.append(_dice(self._mask(logits + np.float32(shift)), one.lesson.mask))
+            return float(np.mean(found))
+
+        def score(pair: tuple[float, float]) -> float:
+            trust, shift = pair
+            unusual = abs(TRUSTS.index(trust) - TRUSTS.index(1.0)) + 2 * abs(shift)
+            return dice(trust, shift) - SLACK * unusual
+
+        trust, shift = max(product(TRUSTS, SHIFTS), key=score)
+        return replace(fit, trust=trust, shift=shift), dice(trust, shift)
+
+    def _mask(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return self.plan.mask(to_int8(logits))
+
+
+def _delta(learnt: Tensor, parent: Tensor) -> NDArray[np.float16]:
+    made: NDArray[np.float16] = (learnt.detach() - parent.detach()).to(torch.float16).cpu().numpy()
+    return made
+
+
+def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    return 2 * float((mask & truth).sum()) / max(1, int(mask.sum()) + int(truth.sum()))
