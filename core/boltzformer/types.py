@@ -295,16 +295,26 @@ class Prediction:
         if not 0 <= gate <= 1:
             raise BoltzFormerError(f"The existence {gate} is no probability: give a number from 0 to 1.")
         layers = np.stack([self._layer(p, threshold, gate) for p in range(len(self.prompts))])
-        return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
+        names = {p + 1: prompt.name for p, prompt in enumerate(self.prompts)}
+        return with_given(LabelMap(layers, self.grid, names), self)
 
     def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
         found = [(s.index, s.plane(prompt)) for s in self.slices if s.given is None and s.passes(prompt, existence)]
-        layer = self.plan.masks(found, threshold)
-        seen = self.plan.view.apply(layer)
-        for one in self.slices:
-            if one.given is not None:
-                seen[self.plan.canonical_index(one.index)] = one.given[prompt]
-        return layer * np.uint8(prompt + 1)
+        return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
+
+
+def with_given(labels: LabelMap, prediction: Prediction) -> LabelMap:
+    """Its masks with a person's own ones in their slices, whatever was done to them; the same where there are none."""
+    given = [one for one in prediction.slices if one.given is not None]
+    if not given:
+        return labels
+    layers = labels.layers.copy()
+    for prompt, layer in enumerate(layers):
+        seen = prediction.plan.view.apply(layer)
+        for one in given:
+            assert one.given is not None
+            seen[prediction.plan.canonical_index(one.index)] = one.given[prompt] * np.uint8(prompt + 1)
+    return LabelMap(layers, labels.grid, labels.names)
 
 
 @dataclass(frozen=True)

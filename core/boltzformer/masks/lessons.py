@@ -18,6 +18,8 @@ from boltzformer.types import LabelMap, Lesson
 
 LEAST = 4
 """Pixels that a lesson must mark: fewer are a slip of the hand, and no outline can be learnt from them."""
+TRUST = 2.0
+"""In the neighbours' logits where nothing was left out to tell: best on the mean of the volumes it was tried on."""
 MOST = 4096
 """Lessons of one case."""
 
@@ -44,8 +46,8 @@ class Fit:
     """Share of the object that lay clearly outside of what its neighbours said."""
     holes: float = 0.1
     """Share of what was clearly inside, and was not the object."""
-    trust: float = 1.0
-    """What the neighbours' logits are multiplied with before they are added to the model's."""
+    trust: float = TRUST
+    """What the neighbours' logits are multiplied with before they are added to the model's; 0: they have no say."""
     shift: float = 0.0
     """Added to the sum."""
     claim: float | None = None
@@ -97,6 +99,15 @@ class Adapter:
     def carried(self) -> Adapter:
         """For the next image: its weights alone, without the lessons of this one."""
         return replace(self, volume="", lessons=(), fit=replace(self.fit, claim=None))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changes no answer, and only keeps what was given as it is."""
+        return not self.deltas and self.fit.trust == 0
+
+    def as_parent(self) -> Adapter:
+        """The parent's own answers beside the lessons as they are: for when what was learnt did worse."""
+        return replace(self, deltas={}, fit=Fit(trust=0.0))
 
     def facts(self) -> dict[str, Any]:
         """For a provenance, as plain JSON values."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lessons import Fit
 from boltzformer.masks.objects import pieces
-from boltzformer.types import Lesson
+from boltzformer.types import Lesson, SliceResult
 
 Field = NDArray[np.float32]
 PACES = (0.1, 0.15, 0.25, 0.4, 0.6, 0.9, 1.4, 2.2, 3.5)
@@ -28,6 +28,8 @@ CLEAR = 2.0
 """Standard deviations from the outline beyond which a place is clearly inside or outside."""
 BESIDE = 0.25
 """How much a lesson counts in the fit that had to be foretold from one side: nobody asks so far out of most slices."""
+MAY_BE = -48
+"""Quantised logit (−3) from which something may be there."""
 USUAL = 0.05
 """Share of strays and holes of one imagined lesson more, so that one good guess is not taken for certainty."""
 
@@ -76,6 +78,23 @@ class Neighbours:
         low, high = _logit(fit.strays) * doubt, _logit(1 - fit.holes) * doubt
         walked = max(fit.pace * math.sqrt(wandered), 0.5 * min(self.spacing))
         return np.clip(distance / np.float32(walked), np.float32(min(low, 0)), np.float32(max(high, 0)))
+
+    def survival(self, index: int, without: Collection[int] = ()) -> float:
+        """Logit, at most 0, of the object going on so far beyond the outermost lesson that shows it.
+
+        Of n lessons anywhere in an object, those between which L mm lie, one expects it to reach t mm further with a
+        chance of (L / (L + t))ⁿ⁻¹; of a single one, to be about as deep as it is wide.
+        """
+        there = [one.index for one in self.shapes if one.there and one.index not in without]
+        known = [one.index for one in self.shapes if one.index not in without]
+        if not there or min(known) < index < max(known):
+            return 0.0
+        away = max(min(there) - index, index - max(there), 0) * self.thickness
+        reach, count = (max(there) - min(there)) * self.thickness, len(there) - 1
+        if count == 0:
+            reach, count = 2 * max(self.radius, self.thickness), 1
+        chance = (reach / (reach + away)) ** count
+        return min(0.0, _logit(min(max(chance, 1e-3), 0.999)))
 
     def mask(self, index: int, without: Collection[int] = ()) -> NDArray[np.bool_]:
         """The interpolated outline itself; nothing beyond the outermost lesson."""
@@ -161,3 +180,18 @@ def _mean(weighed: Sequence[tuple[float, float]]) -> float:
 
 def _logit(chance: float) -> float:
     return math.log(chance / (1 - chance))
+
+
+def most_telling(slices: Sequence[SliceResult], prompt: int, lessons: Sequence[Lesson], plan: SlicePlan) -> list[int]:
+    """Slices where a lesson would teach most, the first first: far from every lesson, and with much that may be there.
+
+    Beyond the outermost lessons that is where the object ends, between them the middle of the widest gap.
+    """
+    known = np.array([one.index for one in lessons])
+    score: dict[int, float] = {}
+    for one in slices:
+        if one.given is not None or one.index in known:
+            continue
+        away = float(np.abs(known - one.index).min()) if len(known) else 1.0
+        score[one.index] = away * math.sqrt(1 + float((one.plane(prompt) > MAY_BE).sum()))
+    return sorted(score, key=lambda index: (-score[index], index))
