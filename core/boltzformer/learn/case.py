@@ -119,11 +119,12 @@ class _Case:
         content: str,
     ) -> None:
         self.engine, self.plan, self.prompt, self.lessons = engine, plan, prompt, lessons
-        self.seed, self.start, self.content = seed, start, content
+        self.seed, self.start, self.content = int(seed), start, content
+        self.draws = self.seed % 2**32
         self.views = Views(volume, plan, window, lessons, prompt)
         self.mode: Mode = "full" if engine.about.parameters <= SMALL else "decoder"
         batch = WHOLE if self.mode == "full" else 1
-        self.recipe = replace(RECIPE, seed=seed, steps=MOST, side=plan.size, batch=batch)
+        self.recipe = replace(RECIPE, seed=self.draws, steps=MOST, side=plan.size, batch=batch)
         self.began = time.monotonic()
 
     def events(self, seconds: float, steps: int | None) -> Iterator[Happening]:
@@ -155,7 +156,7 @@ class _Case:
                         yield Learning(student.step, planned, seconds_left=self._left(seconds))
             learns = known if ahead or student.step >= checked_at else known - out
             kept = student.model if self.mode == "decoder" else None
-            told = student.learn(self.views.batch(self.seed, student.step, learns, kept))
+            told = student.learn(self.views.batch(self.draws, student.step, learns, kept))
             of = planned if steps is not None or student.step >= TIMED else 0
             yield Learning(student.step, of, told["total"], self._left(seconds))
         yield self._made(student, parent, before, after)
@@ -204,7 +205,6 @@ class _Case:
     # --- learning ------------------------------------------------------------------------------------------------
 
     def _student(self, model: BoltzFormer) -> Student:
-        torch.manual_seed(self.seed)
         prepare(model, self.mode)
         return Student(model, self.recipe)
 

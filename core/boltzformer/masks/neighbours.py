@@ -183,15 +183,17 @@ def _logit(chance: float) -> float:
 
 
 def most_telling(slices: Sequence[SliceResult], prompt: int, lessons: Sequence[Lesson], plan: SlicePlan) -> list[int]:
-    """Slices where a lesson would teach most, the first first: far from every lesson, and with much that may be there.
+    """Slices where a lesson would teach most, best first: far from every lesson, and with much that may be there.
 
-    Beyond the outermost lessons that is where the object ends, between them the middle of the widest gap.
+    Between lessons that is the middle of the widest gap, beyond them where the object may end. As far as the object is
+    wide is far enough: what lies farther away is no more in doubt.
     """
-    known = np.array([one.index for one in lessons])
+    known, near = np.array([one.index for one in lessons]), Neighbours(lessons, plan)
+    reach = max(1.0, 2 * near.radius / near.thickness)
     score: dict[int, float] = {}
     for one in slices:
         if one.given is not None or one.index in known:
             continue
-        away = float(np.abs(known - one.index).min()) if len(known) else 1.0
+        away = min(reach, float(np.abs(known - one.index).min())) if len(known) else 1.0
         score[one.index] = away * math.sqrt(1 + float((one.plane(prompt) > MAY_BE).sum()))
     return sorted(score, key=lambda index: (-score[index], index))

@@ -19,7 +19,7 @@ ROOT = "/v1"
 SMALL = 3
 """Jobs of at most so many slices overtake whole volumes."""
 MOST_SAMPLES = 64
-LONGEST = 65_536
+LONGEST = 16_384
 """Side of a slice in pixels."""
 
 Model = str
