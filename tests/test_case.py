@@ -197,6 +197,29 @@ def test_the_result_names_its_lessons_and_is_made_again_with_the_same_adapter_al
         reproduce(told, made.volume, engine)
 
 
+def test_existence_has_a_say_only_if_it_told_empty_lessons_from_others(
+    engine: Engine, made: Phantom, done: Adapted
+) -> None:
+    assert done.adapter.fit.claim is None  # one empty lesson is too few to learn it from
+    strict = replace(done.adapter, fit=replace(done.adapter.fit, claim=1e3))
+    free = boltzformer.segment(made.volume, UNKNOWN, model=engine.adapted(done.adapter))
+    closed = boltzformer.segment(made.volume, UNKNOWN, model=engine.adapted(strict))
+    rest = [index for index in range(40) if index not in [one.index for one in done.adapter.lessons]]
+    assert free.labels().mask(1)[rest].any()
+    assert not closed.labels().mask(1)[rest].any()
+
+
+def test_where_learning_did_worse_the_parents_answers_stay_beside_the_lessons(
+    engine: Engine, made: Phantom, done: Adapted
+) -> None:
+    kept = boltzformer.segment(made.volume, UNKNOWN, model=engine.adapted(done.adapter.as_parent())).labels()
+    own = boltzformer.segment(made.volume, UNKNOWN, model=engine).labels()
+    given = [one.index for one in done.adapter.lessons]
+    rest = [index for index in range(40) if index not in given]
+    assert np.array_equal(kept.layers[:, rest], own.layers[:, rest])
+    assert np.array_equal(kept.mask(1)[given], made.labels.mask(2)[given])
+
+
 def test_an_adapter_without_deltas_leaves_the_weights_and_adds_the_neighbours(engine: Engine, made: Phantom) -> None:
     given = lessons(made, engine)
     bare = Adapter(engine.about.sha256, "", BRIGHT, 0, given)
