@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -196,6 +197,39 @@ def unet(case: Case, order: Sequence[int], cpu_seconds: float) -> Mask:
     return torch.nn.functional.interpolate(logits, case.truth.shape[1:], mode="bilinear")[:, 0].gt(0).numpy()
 
 
+def memory(preset: str, side: int, folder: Path) -> dict[str, Any]:
+    """Predicted and measured for a model of these shapes with random weights: its peak beside the loaded engine."""
+    import resource
+
+    from boltzformer.engine.devices import choose
+    from boltzformer.model import config
+    from boltzformer.model.boltzformer import BoltzFormer
+    from boltzformer.weights import checkpoint
+
+    model = BoltzFormer(getattr(config, preset)())
+    about = checkpoint.save(folder / f"{preset}.safetensors", model, checkpoint.History(name=preset))
+    engine = Engine(model.eval(), about, choose("cpu"))
+    shape = (5, side, side)
+    volume = Volume(np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8), boltzformer.Grid.pixels(shape))
+    y, x = np.ogrid[:side, :side]
+    disc = (y - side / 2) ** 2 + (x - side / 2) ** 2 < (side / 8) ** 2
+    lessons = [Lesson(index, disc) for index in (1, 3)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    said, stamps = 0, list[float]()
+    for event in boltzformer.adapt(engine, volume, "disc", lessons, steps=10):
+        said = said or getattr(event, "memory", 0)
+        stamps.append(time.process_time())
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    steps = np.diff(stamps)[-8:-1]
+    return {
+        "preset": preset,
+        "parameters": about.parameters,
+        "predicted": said,
+        "measured": after - before,
+        "cpu_s_per_step": float(np.median(steps)),
+    }
+
+
 def corrections_to(goal: float, rows: Sequence[Row]) -> int | None:
     """Lessons until the whole volume is so good."""
     return next((row.lessons for row in rows if row.whole >= goal), None)
@@ -211,8 +245,14 @@ def main() -> None:
     asks.add_argument("--steps", type=int, default=None)
     asks.add_argument("--model", default="default")
     asks.add_argument("--baselines", action="store_true")
+    asks.add_argument("--memory", default="", help="a preset of model.config, such as biomedparse_v2, and nothing else")
+    asks.add_argument("--side", type=int, default=512, help="of the images of --memory")
     asks.add_argument("-o", "--output", type=Path)
     given = asks.parse_args()
+    if given.memory:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(memory(given.memory, given.side, Path(folder)), indent=1))
+        return
     engine = boltzformer.load(given.model, device="cpu")
     rows: list[Row] = []
     start: Adapter | None = None

@@ -86,6 +86,9 @@ def test_learning_changes_neither_the_engine_nor_the_lessons(engine: Engine, mad
     before, masks = state_of(engine), [one.mask.copy() for one in given]
     learn(engine, made, given)
     assert state_of(engine) == before
+    bare = Adapter(engine.about.sha256, "", UNKNOWN, 0, ())
+    learn(engine, made, given, start=bare)  # what an adapter leaves as it was must not be the engine's own
+    assert state_of(engine) == before
     assert all(np.array_equal(one.mask, mask) for one, mask in zip(given, masks, strict=True))
     assert engine.adapter is None
 

@@ -115,9 +115,12 @@ class Engine:
         self._move(Place(torch.device("cpu"), torch.float32, ""))
         return Engine(taught(self.model, adapter), self.about, self._asked, self.features, adapter)
 
-    def copy(self) -> BoltzFormer:
-        """Its weights where it runs, in float32, for somebody who changes them."""
-        self._move(Place(torch.device("cpu"), torch.float32, ""))
+    def weights(self) -> BoltzFormer:
+        """The model where it runs, in float32: to be asked and copied, never changed."""
+        if self._asked.dtype == torch.float32:
+            self._move(self._asked)
+            return self.model
+        self._move(Place(torch.device("cpu"), torch.float32, ""))  # the engine goes on to round its own
         return copy.deepcopy(self.model).to(self._asked.device)
 
     def plan(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from boltzformer.engine.adapted import check_bound, combined, said, taught
 from boltzformer.engine.engine import Engine
+from boltzformer.engine.memory import WORK_PER_FEATURES, feature_bytes
 from boltzformer.engine.noise import noise_for
 from boltzformer.engine.provenance import hash_of_voxels, own_gate
 from boltzformer.errors import BoltzFormerError
@@ -48,7 +49,7 @@ UNTIL_CHECKED = 0.4
 TRUSTS, SHIFTS = (0.5, 1.0, 2.0, 4.0), (-1.0, -0.5, 0.0)
 """What is tried on the lessons that were left out. They show the object, so they can't tell what more of it costs where
 it is not: nothing is shifted up."""
-SLACK = 0.01
+SLACK = 0.03
 """Dice by which something less usual must be better to be taken: so few slices tell by chance as well."""
 ENOUGH, ROOM = 3, 2.0
 """Lessons with and without the object from which existence may have a say, and logits by which it must part them."""
@@ -141,8 +142,10 @@ class _Case:
         """Step by step."""
         yield Learning(0, steps or 0, seconds_left=seconds, memory=self.memory())
         known = {one.index for one in self.lessons}
-        parent = self.engine.copy()
-        model = copy.deepcopy(parent) if self.start is None else taught(parent, self.start)
+        parent = self.engine.weights()
+        model = copy.deepcopy(parent)
+        if self.start is not None:
+            model = taught(model, self.start)
         out = self._new() if self.start is not None and self.start.volume else frozenset[int]()
         before, after = list[_Seen](), list[_Seen]()
         ahead = bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
@@ -175,7 +178,9 @@ class _Case:
         """Bytes at the peak, predicted."""
         half = fast_half(torch.device(self.engine.device))
         found = predict(self.engine.about, self.recipe, self.mode, micro=0, speed=1.0, rank=1, half=half)
-        return found.memory + 16 * len(self.lessons) * self.plan.size**2
+        asking = WORK_PER_FEATURES * feature_bytes(self.engine.about.config)
+        lessons = 16 * len(self.lessons) * self.plan.size**2
+        return found.weights + max(found.memory - found.weights, asking) + lessons
 
     # --- lessons that were left out ------------------------------------------------------------------------------
 
@@ -233,14 +238,17 @@ class _Case:
     def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
         fit = fitted(self.lessons, self.plan, None)
         first = last = None
+        count = sum(one.lesson.mask.any() for one in after)
         learnt: Mapping[str, Tensor] = student.kept
         if after:
             first = float(np.mean([self._plain(one) for one in before if one.lesson.mask.any()]))
             fit, last = self._chosen(after, fit)
             fit = replace(fit, claim=self._claim(after))
             kept, there = self._chosen(before, fit)
-            if there > last + 2 * SLACK:  # the parent with its neighbours did better than all that was learnt
+            if there > last + SLACK:  # the parent with its neighbours did better than all that was learnt
                 fit, last, learnt = replace(kept, claim=None), there, {}
+        if self.start is not None and self.start.volume and self.start.before is not None:
+            first, last, count = self._with_earlier(self.start, first, last, count)
         own = dict(parent.named_parameters())
         deltas = {name: _delta(tensor, own[name]) for name, tensor in learnt.items()}
         adapter = Adapter(
@@ -257,8 +265,20 @@ class _Case:
             cases=1 if self.start is None else self.start.cases + (not self.start.volume),
             before=first,
             after=last,
+            left_out=count,
         )
         return Adapted(adapter, time.monotonic() - self.began)
+
+    def _with_earlier(
+        self, start: Adapter, first: float | None, last: float | None, count: int
+    ) -> tuple[float | None, float | None, int]:
+        """The means over these checks and those before them."""
+        if first is None or last is None or start.before is None or start.after is None:
+            return start.before, start.after, start.left_out
+        total = start.left_out + count
+        both = ((start.before, first), (start.after, last))
+        first, last = ((old * start.left_out + new * count) / total for old, new in both)
+        return first, last, total
 
     def _plain(self, seen: _Seen) -> float:
         """Dice of the parent as it answers by itself."""

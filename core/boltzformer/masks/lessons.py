@@ -20,6 +20,8 @@ LEAST = 4
 """Pixels that a lesson must mark: fewer are a slip of the hand, and no outline can be learnt from them."""
 TRUST = 2.0
 """In the neighbours' logits where nothing was left out to tell: best on the mean of the volumes it was tried on."""
+WORSE, CHANCE = 0.02, 0.2
+"""Dice by which it may do worse than the parent on the lessons left out; and by which one of them may by chance."""
 MOST = 4096
 """Lessons of one case."""
 
@@ -80,6 +82,8 @@ class Adapter:
     """Mean Dice of the parent on the lessons that were left out; None where none could be."""
     after: float | None = None
     """Of what was learnt so far, on the same, before it had seen them."""
+    left_out: int = 0
+    """How many these are, of this learning and of those of this image that it went on from."""
 
     @cached_property
     def id(self) -> str:
@@ -120,7 +124,7 @@ class Adapter:
             "steps": self.steps,
             "start": self.start,
             "fit": vars(self.fit).copy(),
-            "left out": {"before": self.before, "after": self.after},
+            "left out": {"before": self.before, "after": self.after, "lessons": self.left_out},
         }
 
 
@@ -135,7 +139,7 @@ class Adapted:
     def better(self) -> bool:
         """Whether it did no worse than the parent where that could be checked; else the parent's answers stay."""
         before, after = self.adapter.before, self.adapter.after
-        return before is None or after is None or after >= before - 0.02
+        return before is None or after is None or after >= before - WORSE - CHANCE / self.adapter.left_out
 
     @property
     def sentence(self) -> str:
@@ -144,7 +148,8 @@ class Adapted:
         told = f"Learnt from {count} {'slice' if count == 1 else 'slices'}, {self.seconds:.0f} s"
         if self.adapter.before is None or self.adapter.after is None:
             return f"{told}: too few to check."
-        told = f"{told}: checked on one left out {self.adapter.before:.2f} → {self.adapter.after:.2f}"
+        many = "one" if self.adapter.left_out == 1 else str(self.adapter.left_out)
+        told = f"{told}: checked on {many} left out {self.adapter.before:.2f} → {self.adapter.after:.2f}"
         return f"{told}." if self.better else f"{told}, which is worse: the model's own answers stay."
 
 
