@@ -146,10 +146,10 @@ class _Case:
         model = copy.deepcopy(parent)
         if self.start is not None:
             model = taught(model, self.start)
-        out = self._new() if self.start is not None and self.start.volume else frozenset[int]()
+        same = self.start is not None and bool(self.start.volume)
+        out = self._new() if same else self._left_out()
         before, after = list[_Seen](), list[_Seen]()
-        ahead = bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
-        out = out or self._left_out()
+        ahead = same and bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
         for index in sorted(out):
             before.append(self._ask(parent, index))
             if ahead:
@@ -236,9 +236,9 @@ class _Case:
     # --- the end -------------------------------------------------------------------------------------------------
 
     def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
-        fit = fitted(self.lessons, self.plan, None)
+        fit = fitted(self.lessons, self.plan, self.start.fit if self.start is not None and self.start.volume else None)
         first = last = None
-        count = sum(one.lesson.mask.any() for one in after)
+        count = sum(1 for one in after if one.lesson.mask.any())
         learnt: Mapping[str, Tensor] = student.kept
         if after:
             first = float(np.mean([self._plain(one) for one in before if one.lesson.mask.any()]))
