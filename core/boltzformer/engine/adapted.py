@@ -19,9 +19,9 @@ from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.types import Prompt, SliceResult
 from boltzformer.weights.checkpoint import Checkpoint
 
-SURVIVAL = 4.0
+SURVIVAL = 8.0
 """What the logit of the object's going on beyond the lessons is multiplied with: a model that never saw the object's
-end is about so much too sure of what lies behind it (of eight targets, none did better with 0, 1 or 2)."""
+end is about so much too sure of what lies behind it (of ten targets, none did better with 0, 1, 2 or 4)."""
 FAR = -8.0
 """Logit of what lies beyond the image, and of what a person's own mask leaves out."""
 

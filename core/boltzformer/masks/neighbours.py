@@ -105,9 +105,7 @@ class Neighbours:
 
     def _field(self, index: int, without: Collection[int]) -> tuple[Field, float, float] | None:
         """Signed distances in mm; the mm between slices that count; 1, or less where only one side says something."""
-        known = [shape for shape in self.shapes if shape.index != index and shape.index not in without]
-        below = max((one for one in known if one.index < index), key=lambda one: one.index, default=None)
-        above = min((one for one in known if one.index > index), key=lambda one: one.index, default=None)
+        below, above = self._around(index, without)
         if below is not None and above is not None:
             a, b = (steps * self.thickness for steps in (index - below.index, above.index - index))
             return self._between(below, above, a / (a + b)), a * b / (a + b), 1.0
@@ -117,6 +115,13 @@ class Neighbours:
         away = abs(index - nearest.index) * self.thickness
         field = nearest.distance if nearest.there else np.full_like(nearest.distance, -self.radius)
         return field, away, 1 / (1 + away / (2 * max(self.radius, self.thickness)))
+
+    def _around(self, index: int, without: Collection[int] = ()) -> tuple[_Shape | None, _Shape | None]:
+        """The nearest lessons on both sides."""
+        known = [shape for shape in self.shapes if shape.index != index and shape.index not in without]
+        below = max((one for one in known if one.index < index), key=lambda one: one.index, default=None)
+        above = min((one for one in known if one.index > index), key=lambda one: one.index, default=None)
+        return below, above
 
     def _between(self, first: _Shape, last: _Shape, share: float) -> Field:
         if not first.there and not last.there:
@@ -142,9 +147,10 @@ def fitted(lessons: Sequence[Lesson], plan: SlicePlan, start: Fit | None = None)
     shapes = near.shapes
     told: list[tuple[Field, float, NDArray[np.bool_], float]] = []
     for one in shapes:
-        found = near._field(one.index, ())
-        if found is not None and (one.there or found[0].max() > 0):
-            told.append((found[0], found[1], one.mask, 1.0 if found[2] == 1 else BESIDE))
+        found, around = near._field(one.index, ()), [other for other in near._around(one.index) if other is not None]
+        # Left out beside an empty one, the object's last slice is foretold to be half gone: that it is not is no stray.
+        if found is not None and one.there and all(other.there for other in around):
+            told.append((found[0], found[1], one.mask, 1.0 if len(around) == 2 else BESIDE))
     if sum(shape.there for shape in shapes) < 2 or not told:
         return near.fit
     floor, band = 0.5 * min(near.spacing), max(near.radius, 2 * min(near.spacing))
