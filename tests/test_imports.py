@@ -117,6 +117,8 @@ def test_import_is_light_and_every_public_name_is_there() -> None:
 def test_public_names_change_only_on_purpose() -> None:
     assert boltzformer.__all__ == [
         *(
+            "Adapted",
+            "Adapter",
             "Adjusted",
             "Annotation",
             "BackendError",
@@ -136,6 +138,8 @@ def test_public_names_change_only_on_purpose() -> None:
             "ImageError",
             "Job",
             "LabelMap",
+            "Learning",
+            "Lesson",
             "LookTrace",
             "OutOfMemory",
             "Prediction",
@@ -153,6 +157,7 @@ def test_public_names_change_only_on_purpose() -> None:
             "Started",
             "Volume",
             "Window",
+            "adapt",
             "io",
             "load",
             "segment",

@@ -11,6 +11,8 @@ from boltzformer.version import VERSION
 __version__ = VERSION
 
 _HOME = {
+    "Adapted": "masks.lessons",
+    "Adapter": "masks.lessons",
     "Adjusted": "types",
     "Annotation": "types",
     "Cancelled": "types",
@@ -18,6 +20,8 @@ _HOME = {
     "Failed": "types",
     "Guidance": "image.guidance",
     "LabelMap": "types",
+    "Learning": "masks.lessons",
+    "Lesson": "types",
     "LookTrace": "types",
     "Prediction": "types",
     "Progress": "types",
@@ -43,6 +47,7 @@ _HOME = {
     "Job": "client",
     "Session": "client",
     "Engine": "engine.engine",
+    "adapt": "learn.case",
     "load": "engine.engine",
     "segment": "engine.engine",
     "io": "io",
@@ -70,12 +75,17 @@ if TYPE_CHECKING:
     from boltzformer.image.intensity import Window as Window
     from boltzformer.image.region import Region as Region
     from boltzformer.image.slicing import SlicePlan as SlicePlan
+    from boltzformer.learn.case import adapt as adapt
+    from boltzformer.masks.lessons import Adapted as Adapted
+    from boltzformer.masks.lessons import Adapter as Adapter
+    from boltzformer.masks.lessons import Learning as Learning
     from boltzformer.types import Adjusted as Adjusted
     from boltzformer.types import Annotation as Annotation
     from boltzformer.types import Cancelled as Cancelled
     from boltzformer.types import Event as Event
     from boltzformer.types import Failed as Failed
     from boltzformer.types import LabelMap as LabelMap
+    from boltzformer.types import Lesson as Lesson
     from boltzformer.types import LookTrace as LookTrace
     from boltzformer.types import Prediction as Prediction
     from boltzformer.types import Progress as Progress

@@ -94,6 +94,18 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a person said about one slice: where the object is in it, or that it is not there at all."""
+
+    index: int
+    """Stored number of the slice along its axis."""
+    mask: NDArray[np.bool_]
+    """(rows, columns) in the canonical view, as `SlicePlan.mask` gives it; nothing marked: the object is not there."""
+    weight: float = 1.0
+    """How much it counts beside the others: what was painted more than what was only ticked."""
+
+
+@dataclass(frozen=True)
 class LookTrace:
     """Where the queries looked in one decoder layer."""
 
@@ -145,7 +157,7 @@ class Adjusted:
     why: str
 
 
-@compressed("logits", "spread", "edges")
+@compressed("logits", "spread", "edges", "given")
 @dataclass(frozen=True)
 class SliceResult:
     """The answer for one slice. Its maps are kept compressed and unpacked when read."""
@@ -162,6 +174,8 @@ class SliceResult:
     """(P, h, w) logits of the outline, for models that draw one."""
     lifted: NDArray[np.bool_] | None = None
     """(P,): where a user pointed at the object in this slice, so that no gate holds its mask back; None: nowhere."""
+    given: NDArray[np.uint8] | None = None
+    """(P, rows, columns) of the canonical slice, 0 or 1: a person's masks, which stand at any threshold and gate."""
 
     def passes(self, prompt: int, gate: float) -> bool:
         """Whether a prompt has a mask here: its existence reaches the gate, or a user pointed at it."""
@@ -292,11 +306,26 @@ class Prediction:
         if not 0 <= gate <= 1:
             raise BoltzFormerError(f"The existence {gate} is no probability: give a number from 0 to 1.")
         layers = np.stack([self._layer(p, threshold, gate) for p in range(len(self.prompts))])
-        return LabelMap(layers, self.grid, {p + 1: prompt.name for p, prompt in enumerate(self.prompts)})
+        names = {p + 1: prompt.name for p, prompt in enumerate(self.prompts)}
+        return with_given(LabelMap(layers, self.grid, names), self)
 
     def _layer(self, prompt: int, threshold: float, existence: float) -> NDArray[np.uint8]:
-        found = [(s.index, s.plane(prompt)) for s in self.slices if s.passes(prompt, existence)]
+        found = [(s.index, s.plane(prompt)) for s in self.slices if s.given is None and s.passes(prompt, existence)]
         return self.plan.masks(found, threshold) * np.uint8(prompt + 1)
+
+
+def with_given(labels: LabelMap, prediction: Prediction) -> LabelMap:
+    """Its masks with a person's own ones in their slices, whatever was done to them; the same where there are none."""
+    given = [one for one in prediction.slices if one.given is not None]
+    if not given:
+        return labels
+    layers = labels.layers.copy()
+    for prompt, layer in enumerate(layers):
+        seen = prediction.plan.view.apply(layer)
+        for one in given:
+            assert one.given is not None
+            seen[prediction.plan.canonical_index(one.index)] = one.given[prompt] * np.uint8(prompt + 1)
+    return LabelMap(layers, labels.grid, labels.names)
 
 
 @dataclass(frozen=True)

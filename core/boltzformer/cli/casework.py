@@ -26,10 +26,12 @@ from boltzformer.io.cases import Case, Target, is_finished, place_of, slugs
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
+from boltzformer.learn.case import SECONDS, adapt
 from boltzformer.masks import lesions, objects, pictures
+from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.masks.postprocess import smoothed
 from boltzformer.masks.probability import probabilities, spread
-from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume
+from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume, with_given
 from boltzformer.weights.checkpoint import Checkpoint
 
 
@@ -61,7 +63,7 @@ class Casework:
         if self._skips(case, place, facts):
             return None
         wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.enlarged(volume.grid)
-        engine = self.engine()
+        engine = self._taught(case, self.engine(), volume)
         fits = _fits(engine)
         asked = [one.text for one in request.asked]
         for sentence in (*suggestions.doubts(asked, volume.modality, fits), *_untaught(engine, asked)):
@@ -100,6 +102,32 @@ class Casework:
         self.show.event("skipped", case=case.name, reason="finished before")
         self.show.say(f"{case.name}: finished before, skipped.")
         return True
+
+    def _taught(self, case: Case, engine: Engine, volume: Volume) -> Engine:
+        """The engine, after it learnt from the lessons if there are any; if that made it worse, as it was."""
+        request = self.request
+        if request.lessons is None:
+            return engine
+        events = adapt(
+            engine,
+            volume,
+            request.asked[0],
+            request.taught(engine.plan(volume)),
+            seconds=request.seconds or SECONDS,
+            steps=request.lesson_steps,
+            seed=request.seed,
+            window=Window.choose(request.window, volume.array, volume.modality),
+        )
+        for event in events:
+            match event:
+                case Learning():
+                    self.show.learning(case.name, event)
+                case Adapted():
+                    facts = {**event.adapter.facts(), "seconds": event.seconds, "better": event.better}
+                    self.show.event("adapted", case=case.name, **facts)
+                    self.show.say(f"{case.name}: {event.sentence}")
+                    return engine.adapted(event.adapter if event.better else event.adapter.as_parent())
+        raise AssertionError("the learning ended without an adapter")
 
     def _answered(
         self, case: Case, engine: Engine, volume: Volume, wanted: range | None, region: Region | None
@@ -152,7 +180,7 @@ class Casework:
             labels = objects.without_doubles(labels, prediction)
         if request.smallest_mm3 or request.largest is not None:
             labels = objects.kept(labels, smallest_mm3=request.smallest_mm3, largest=request.largest)
-        return labels
+        return with_given(labels, prediction)
 
     def _write_masks(self, part: Path, place: Target, labels: LabelMap, source: Path) -> list[str]:
         """One file for all, or one per prompt; an empty mask is a file too."""

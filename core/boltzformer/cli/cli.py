@@ -130,6 +130,17 @@ def segment(
     size: Annotated[
         int | None, typer.Option(help="Look at slices of so many pixels, up to twice what the model was trained at.")
     ] = None,
+    lessons: Annotated[
+        Path | None,
+        typer.Option(help="A mask on the image's grid, right in --lesson-slices: they teach the model the rest first."),
+    ] = None,
+    lesson_slices: Annotated[
+        str | None, typer.Option(help="0-based, such as 12,30,47; one without a marked voxel: the object is not there.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of learning from the lessons.")] = 20.0,
+    lesson_steps: Annotated[
+        int | None, typer.Option(help="So many steps instead of --seconds: the same lessons then give the same mask.")
+    ] = None,
     mm: Annotated[bool, typer.Option("--mm", help="All points and corners are LPS millimetres X,Y,Z.")] = False,
     series: Series = None,
     frame: Frame = None,
@@ -186,6 +197,10 @@ def segment(
             probabilities=probabilities,
             sampling_maps=sampling_maps,
             lesions=lesions,
+            lessons=None if lessons is None else str(lessons),
+            lesson_slices=lesson_slices,
+            seconds=None if lessons is None or lesson_steps is not None else seconds,
+            lesson_steps=lesson_steps,
         )
     else:
         told, request = repeated(reproduce, format)

@@ -18,15 +18,17 @@ from boltzformer.image.geometry import PLANES, Grid
 from boltzformer.image.guidance import Guidance, Voxel
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Point, Region
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.cases import FORMATS
 from boltzformer.json_text import loads
-from boltzformer.types import MOST_SAMPLES, Prompt, Volume, as_prompts
+from boltzformer.masks.lessons import checked, hash_of, lessons_of
+from boltzformer.types import MOST_SAMPLES, Lesson, Prompt, Volume, as_prompts
 from boltzformer.weights.checkpoint import Checkpoint
 
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""
 
-_LATER = ("size", "here", "not_here", "box")
+_LATER = ("size", "here", "not_here", "box", "lessons", "lesson_slices", "seconds", "lesson_steps")
 """Options that older provenances don't have: written only where used, so that finished cases stay finished."""
 
 
@@ -68,6 +70,13 @@ class Request:
     probabilities: bool = False
     sampling_maps: bool = False
     lesions: bool = False
+    lessons: str | None = None
+    """A mask that is right in the slices below."""
+    lesson_slices: str | None = None
+    """Numbers with commas."""
+    seconds: float | None = None
+    lesson_steps: int | None = None
+    """Instead of seconds."""
 
     def __post_init__(self) -> None:
         for name in ("threshold", "existence"):
@@ -88,11 +97,40 @@ class Request:
             none = "is none" if self.samples < 1 else "are too many"
             raise BoltzFormerError(f"--samples {self.samples} {none}: give a number from 1 to {MOST_SAMPLES}.")
         as_prompts(self.prompts)
+        self._check_lessons()
         _range(self.slices)
         _corners(self.region)
         for option, places in (("here", self.here), ("not-here", self.not_here), ("box", _ends(self.box))):
             for place in places:
                 _place(option, place)
+
+    def _check_lessons(self) -> None:
+        if (self.lessons is None) != (self.lesson_slices is None):
+            raise BoltzFormerError("--lessons and --lesson-slices go together: a mask, and where it is right.")
+        if self.lessons is None:
+            if self.lesson_steps is not None:
+                raise BoltzFormerError("--lesson-steps needs --lessons: a mask to learn from.")
+            return
+        if len(as_prompts(self.prompts)) != 1:
+            raise BoltzFormerError(f"{len(self.prompts)} prompts can't learn from one mask: give one prompt.")
+        if self.region is not None:
+            raise BoltzFormerError("--lessons are learnt from whole slices: leave --region out.")
+        if self.seconds is not None and not 0 < self.seconds <= 86400:
+            raise BoltzFormerError(f"--seconds {self.seconds:g} is no time to learn in: give more than 0.")
+        _numbers(self.lesson_slices)
+
+    def taught(self, plan: SlicePlan) -> tuple[Lesson, ...]:
+        """What the mask says in the listed slices; of a file with several labels, the one named like the prompt."""
+        labels = io.read_labels(Path(str(self.lessons)), grid=plan.grid)
+        (prompt,) = self.asked
+        named = [label for label, name in labels.names.items() if name in (prompt.name, prompt.text)]
+        if not named and len(labels.names) > 1:
+            raise BoltzFormerError(
+                f"{self.lessons} holds {len(labels.names)} labels ({', '.join(labels.names.values())}), and none is "
+                f"named '{prompt.name}': give a mask of that one alone."
+            )
+        label = named[0] if named else next(iter(labels.names), 1)
+        return checked(lessons_of(labels, label, _numbers(self.lesson_slices), plan), plan)
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
@@ -167,6 +205,9 @@ class Request:
             "affine_lps": volume.grid.lps.tolist(),
         }
         where = {"device": place.device.type, "dtype": place.precision}
+        if self.lessons is not None:
+            along = SlicePlan.of(volume.grid, 1, volume.slice_axis)
+            own["lessons"] = {"file": Path(self.lessons).name, "sha256": hash_of(self.taught(along))}
         return {**own, "prompts": list(self.prompts), "image": image, "model": model.sha256, **where}
 
 
@@ -174,6 +215,7 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
     """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
     try:
         told = loads(file.read_text("utf-8"))
+        learnt = told.get("adapter")
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}
@@ -186,6 +228,11 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
         raise BoltzFormerError(
             f"{file} does not tell how masks were made: give a provenance.json that this program wrote."
         ) from error
+    if learnt:
+        raise BoltzFormerError(
+            f"{file} tells of a mask that was learnt from lessons: make it again with --lessons, --lesson-slices "
+            f"{','.join(map(str, learnt['lessons']))}, --lesson-steps {learnt['steps']} and --seed {learnt['seed']}."
+        )
     return told, request
 
 
@@ -220,6 +267,19 @@ def _place(option: str, text: str) -> tuple[float, ...]:
     if len(numbers) not in (2, 3):
         raise BoltzFormerError(f"--{option} {text} can't be understood: give a place I,J,K such as 10,20,3.")
     return numbers
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """Of the slices to learn from."""
+    try:
+        found = tuple(int(part) for part in (text or "").split(",") if part.strip())
+        if not found or min(found) < 0:
+            raise ValueError
+    except ValueError:
+        raise BoltzFormerError(
+            f"--lesson-slices {text} can't be understood: give numbers of slices such as 12,30,47, counted from 0."
+        ) from None
+    return found
 
 
 def series_number(series: str | None) -> int | str | None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from boltzformer.masks.lessons import Learning
 from boltzformer.speaking import lost, shown
 from boltzformer.types import SliceResult, Started
 
@@ -32,6 +33,7 @@ class Show:
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not watched)
         self._cases: TaskID | None = None
         self._slices: TaskID | None = None
+        self._lessons: TaskID | None = None
 
     def __enter__(self) -> Show:
         self._bar.start()
@@ -47,8 +49,20 @@ class Show:
         if total > 1:
             self._cases = self._bar.add_task("cases", total=total)
 
+    def learning(self, case: str, event: Learning) -> None:
+        """A step of learning from lessons."""
+        if self._lessons is None:
+            self._lessons = self._bar.add_task(f"{case}: learning from lessons", total=None)
+            self.event("learning", case=case, memory_bytes=event.memory)
+        self._bar.update(self._lessons, completed=event.step, total=event.of or None)
+        if event.step:
+            self.event("learnt", case=case, step=event.step, of=event.of, loss=round(event.loss, 4))
+
     def started(self, case: str, event: Started) -> None:
         """A case begins."""
+        if self._lessons is not None:
+            self._bar.remove_task(self._lessons)
+            self._lessons = None
         if self._slices is not None:  # a second pass, over a region
             self._bar.remove_task(self._slices)
         plane = event.plan.plane

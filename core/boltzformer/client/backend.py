@@ -15,7 +15,8 @@ import numpy as np
 from boltzformer.client.child import Child
 from boltzformer.client.upload import Upload
 from boltzformer.errors import BackendError
-from boltzformer.protocol import ROOT
+from boltzformer.masks.lessons import Adapter
+from boltzformer.protocol import ROOT, encode
 from boltzformer.types import Volume
 
 CLOSED = "This session is closed: open a new one with Session.local()."
@@ -49,6 +50,8 @@ class Backend:
         )
         self._uploads: list[Upload] = []
         self._uploading = threading.Lock()
+        self.adapters: set[str] = set()
+        """Ids of what was learnt from cases, as far as the backend has it."""
         self.closed = self._reached = False
 
     @property
@@ -100,8 +103,18 @@ class Backend:
             self._uploads = [*(one for one in self._uploads[-KEPT:] if one.error is None), new]
             return new
 
+    def bring(self, adapter: Adapter | None) -> str:
+        """What was learnt from a case, sent if it is not there yet → its id; none for none."""
+        if adapter is None:
+            return ""
+        if adapter.id not in self.adapters:
+            self.ask("PUT", "/adapters", content=encode(adapter))
+            self.adapters.add(adapter.id)
+        return adapter.id
+
     def forget(self, upload: Upload) -> None:
-        """The backend let go of it."""
+        """The backend let go of it, and perhaps of what was learnt as well."""
+        self.adapters.clear()
         with self._uploading:
             self._uploads = [one for one in self._uploads if one is not upload]
 

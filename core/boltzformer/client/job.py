@@ -9,15 +9,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
 from boltzformer.client.backend import LOST, PATIENCE, RETRY, Backend, Connected, Refused, sentence_of
 from boltzformer.client.upload import Upload
 from boltzformer.errors import BackendError, BoltzFormerError
-from boltzformer.protocol import SegmentRequest, decode_event, frames
+from boltzformer.masks.lessons import Adapted, Learning
+from boltzformer.protocol import AdaptRequest, SegmentRequest, decode_event, frames
 from boltzformer.types import Cancelled, Event, Failed, Prediction, SliceResult, Started, Volume
+
+Told = Event | Learning | Adapted
+END = Prediction | Adapted | Cancelled | Failed
 
 
 class Job:
@@ -26,8 +30,10 @@ class Job:
     Once cancelled, the next event is `Cancelled`: what was handed out stays, what nobody has seen yet is dropped.
     """
 
+    kind: Literal["segment", "adapt"] = "segment"
+
     def __init__(self) -> None:
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Told] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._backend: Backend | None = None
@@ -39,9 +45,9 @@ class Job:
 
     # --- for whoever holds it ------------------------------------------------------------------------------------
 
-    def poll(self, most: int = 8) -> list[Event]:
+    def poll(self, most: int = 8) -> list[Told]:
         """The next events, if any have come; few at a time, so that a viewer's tick stays short."""
-        events: list[Event] = []
+        events: list[Told] = []
         with suppress(queue.Empty):
             while len(events) < most and not self._done:
                 events.append(self._take(wait=False))
@@ -61,15 +67,21 @@ class Job:
         self._events.put(Cancelled())  # whoever waits for an event wakes up
         self._tell()
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Told]:
         while not self._done:
             yield self._take(wait=True)
 
     def result(self) -> Prediction:
         """Waits for the end; raises if there is no prediction."""
+        found = self._last()
+        if not isinstance(found, Prediction):
+            raise BackendError("The job made no masks: it learns.")
+        return found
+
+    def _last(self) -> Prediction | Adapted:
         for event in self:
             match event:
-                case Prediction():
+                case Prediction() | Adapted():
                     return event
                 case Failed(error):
                     raise BackendError(error)
@@ -79,10 +91,10 @@ class Job:
                     pass
         raise BackendError("The job's result was taken before.")
 
-    def _take(self, *, wait: bool) -> Event:
+    def _take(self, *, wait: bool) -> Told:
         event = self._events.get(wait)
         event = Cancelled() if self._stop.is_set() else event
-        self._done = isinstance(event, Prediction | Cancelled | Failed)
+        self._done = isinstance(event, END)
         return event
 
     # --- what the user wants, told by a thread that lives as long as there is something to tell -------------------
@@ -129,13 +141,13 @@ class Job:
                 self._upload.off_error(self._fail)
 
     def _ask(self, backend: Backend, volume: Volume, request: Mapping[str, Any], again: bool = True) -> None:
-        slices, start = request["slices"], request["start"]
-        upload = backend.upload(volume, request["axis"], slices[0] if start is None and slices else start)
+        upload = backend.upload(volume, request["axis"], self._first(request))
         upload.on_error(self._fail)
-        whole = SegmentRequest(upload.id, **{**request, "window": request["window"] or upload.window(volume)})
+        shown = request["window"] or upload.window(volume)
         once = {"Idempotency-Key": secrets.token_hex(16)}  # asked twice if the line breaks, done once
         try:
-            name = backend.ask("POST", "/jobs/segment", json=asdict(whole), headers=once).json()["id"]
+            whole = self._request(backend, upload.id, {**request, "window": shown})
+            name = backend.ask("POST", f"/jobs/{self.kind}", json=asdict(whole), headers=once).json()["id"]
         except Refused as error:
             if error.status != 404 or not again:
                 raise
@@ -148,6 +160,14 @@ class Job:
             if self._focus is not None:
                 upload.look_at(self._focus)
         self._tell()
+
+    def _first(self, request: Mapping[str, Any]) -> int | None:
+        """The slice that is needed first."""
+        slices, start = request["slices"], request["start"]
+        return slices[0] if start is None and slices else start
+
+    def _request(self, backend: Backend, volume: str, wanted: Mapping[str, Any]) -> SegmentRequest | AdaptRequest:
+        return SegmentRequest(volume, **{**wanted, "adapter": backend.bring(wanted["adapter"])})
 
     def _fail(self, error: BoltzFormerError) -> None:
         """Ends here; the backend is told not to go on."""
@@ -168,8 +188,10 @@ class Job:
                     for frame in frames(response.iter_raw()):
                         last, event = decode_event(frame)
                         silent_since = time.monotonic()
+                        if isinstance(event, Adapted):
+                            backend.adapters.add(event.adapter.id)  # the backend keeps it, too
                         self._hand_out(event, slices, volume)
-                        if isinstance(event, Prediction | Cancelled | Failed):
+                        if isinstance(event, END):
                             with suppress(BackendError):
                                 backend.ask("DELETE", f"/jobs/{self._name}")  # we have it all
                             return
@@ -180,7 +202,7 @@ class Job:
                 raise BackendError(LOST)
             time.sleep(RETRY)
 
-    def _hand_out(self, event: Event, slices: dict[int, SliceResult], volume: Volume) -> None:
+    def _hand_out(self, event: Told, slices: dict[int, SliceResult], volume: Volume) -> None:
         match event:
             case SliceResult():
                 slices[event.index] = event
@@ -197,3 +219,22 @@ class Job:
         """The image's name never left this process; its hash is known here as soon as there."""
         assert self._upload is not None
         return {**provenance, "image": {"name": volume.name, "sha256": self._upload.sha256}}
+
+
+class CaseJob(Job):
+    """A running learning from one case: `Learning` after every step, last `Adapted`."""
+
+    kind = "adapt"
+
+    def adapted(self) -> Adapted:
+        """Waits for the end; raises if nothing was learnt."""
+        found = self._last()
+        if not isinstance(found, Adapted):
+            raise BackendError("The job learnt nothing: it makes masks.")
+        return found
+
+    def _first(self, request: Mapping[str, Any]) -> int | None:
+        return int(request["lessons"][-1].index) if request["lessons"] else None
+
+    def _request(self, backend: Backend, volume: str, wanted: Mapping[str, Any]) -> SegmentRequest | AdaptRequest:
+        return AdaptRequest(volume, **{**wanted, "start": backend.bring(wanted["start"])})

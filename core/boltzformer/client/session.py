@@ -13,12 +13,13 @@ from typing import Any
 from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
 from boltzformer.client.environment import engine_python
-from boltzformer.client.job import Job
+from boltzformer.client.job import CaseJob, Job
 from boltzformer.client.teaching import Teaching
 from boltzformer.errors import BackendError
 from boltzformer.image.guidance import Guidance, as_guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
+from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import (
     HubOffer,
     HubPlace,
@@ -27,10 +28,11 @@ from boltzformer.protocol import (
     ModelFile,
     ModelName,
     ModelState,
+    SentLesson,
     TraceRequest,
     decode,
 )
-from boltzformer.types import Prompt, SamplingTrace, Volume, as_prompts
+from boltzformer.types import Lesson, Prompt, SamplingTrace, Volume, as_prompts
 
 ASK_S = 0.2
 """Seconds between two questions after a download."""
@@ -144,8 +146,12 @@ class Session(Teaching):
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
+        adapter: Adapter | None = None,
     ) -> Job:
-        """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone."""
+        """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone.
+
+        `adapter`: what `adapt` made of lessons of this image; the model then answers as they taught it.
+        """
         job = Job()
         request: dict[str, Any] = {
             "prompts": list(as_prompts(prompts)),
@@ -159,8 +165,43 @@ class Session(Teaching):
             "region": region,
             "size": size,
             "guidance": list(as_guidance(guidance)),
+            "adapter": adapter,
         }
         threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()
+        return job
+
+    def adapt(
+        self,
+        volume: Volume,
+        prompt: str | Prompt,
+        lessons: Sequence[Lesson],
+        *,
+        seconds: float = 20.0,
+        steps: int | None = None,
+        seed: int = 0,
+        window: Window | None = None,
+        axis: int | None = None,
+        start: Adapter | None = None,
+        model: str | None = None,
+    ) -> CaseJob:
+        """Learns from this case; returns at once. The job's last event, `Adapted`, holds the adapter for `segment`.
+
+        It gives way to every other job at each step, and ends when another learning begins. See `boltzformer.adapt`.
+        """
+        job = CaseJob()
+        (asked,) = as_prompts(prompt)
+        request: dict[str, Any] = {
+            "prompt": asked,
+            "window": window,
+            "lessons": [SentLesson.of(one) for one in lessons],
+            "model": self.model if model is None else model,
+            "seed": int(seed),
+            "seconds": float(seconds),
+            "steps": None if steps is None else int(steps),
+            "axis": axis,
+            "start": start,
+        }
+        threading.Thread(target=job._run, args=(self, volume, request), name="case", daemon=True).start()
         return job
 
     def trace(
@@ -177,6 +218,7 @@ class Session(Teaching):
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
         query: int | None = None,
+        adapter: Adapter | None = None,
     ) -> SamplingTrace:
         """Where the model looked on one slice; waits for the answer, which overtakes whole volumes.
 
@@ -186,10 +228,10 @@ class Session(Teaching):
         for again in (True, False):
             upload = backend.upload(volume, axis, index)
             shown, chosen = window or upload.window(volume), self.model if model is None else model
-            pointed = list(as_guidance(guidance))
+            pointed, learnt = list(as_guidance(guidance)), backend.bring(adapter)
             whose = None if query is None else int(query)
             request = TraceRequest(
-                upload.id, one, int(index), shown, chosen, int(seed), axis, region, size, pointed, whose
+                upload.id, one, int(index), shown, chosen, int(seed), axis, region, size, pointed, whose, learnt
             )
             try:
                 return decode(backend.ask("POST", "/traces", json=asdict(request)).content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Energies
 from boltzformer.model.text import TextState
 from boltzformer.types import FLOOR, Prompt, SliceResult
+
+Combine = Callable[[int, NDArray[np.float32], float], tuple[NDArray[np.float32], float]]
+"""From a slice's number, its logits (h, w) and existence to others."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,12 @@ def answer(
     middle: int,
     together: int = 1,
     hints: Sequence[Hint] = (),
+    how: Combine | None = None,
 ) -> SliceResult:
-    """The answer for the slice with stored number `index` and canonical number `middle`; a hint per prompt, or none."""
+    """The answer for the slice with stored number `index` and canonical number `middle`; a hint per prompt, or none.
+
+    `how` puts what else is known to the model's own logits and existence, before a user's hand has the last word.
+    """
     drawn = sample(model, image, texts, question, middle, together, hints)
     lifted = np.array([one.lifts for one in hints])
     logits: list[NDArray[np.int8]] = []
@@ -64,8 +71,11 @@ def answer(
         some = [next(drawn) for _ in range(question.samples)]
         existence.append(sum(one.existence for one in some) / len(some))
         mean, spread = _mean_and_spread([one.logits for one in some])
+        own = mean.numpy()
+        if how is not None:
+            own, existence[-1] = how(index, own, existence[-1])
         found = existence[-1] >= FLOOR or (lifted.any() and lifted[number])
-        bent = obeyed(mean.numpy(), hints[number]) if hints else mean.numpy()
+        bent = obeyed(own, hints[number]) if hints else own
         logits.append(to_int8(bent) if found else np.full(mean.shape, -128, np.int8))
         spreads.append(spread * np.uint8(found))
         outlines = [one.edges for one in some if one.edges is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import torch
 
 from boltzformer.engine import provenance
+from boltzformer.engine.adapted import Combined, check_bound, taught
 from boltzformer.engine.answering import Question, answer, energies_of
 from boltzformer.engine.devices import Place, choose, use_cores
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
-from boltzformer.engine.memory import CACHE_BYTES, Effort, Need, is_out_of_memory, need
+from boltzformer.engine.memory import CACHE_BYTES, Effort, Need, answer_side, is_out_of_memory, need
 from boltzformer.engine.noise import noise_for
 from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
@@ -21,6 +23,7 @@ from boltzformer.image.guidance import Guidance, Hint, hint
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.lessons import Adapter
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.text import TextState
 from boltzformer.model.trace import Look
@@ -72,17 +75,23 @@ def segment(
 
 
 class Engine:
-    """A model, ready to segment."""
+    """A model, ready to segment; with an `adapter`, one that a case taught (`boltzformer.adapt`)."""
 
     def __init__(
-        self, model: BoltzFormer, about: Checkpoint, place: Place | None = None, features: FeatureCache | None = None
+        self,
+        model: BoltzFormer,
+        about: Checkpoint,
+        place: Place | None = None,
+        features: FeatureCache | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
-        self.model, self.about = model, about
+        self.model, self.about, self.adapter = model, about, adapter
         self.features = FeatureCache(CACHE_BYTES) if features is None else features
         self._asked = place or choose("cpu")
         self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
         self._texts: dict[str, TextState] = {}
+        self._how: Combined | None = None
 
     @property
     def device(self) -> str:
@@ -98,6 +107,22 @@ class Engine:
     def why(self) -> str:
         """Why there, in a sentence."""
         return self._asked.why
+
+    def adapted(self, adapter: Adapter) -> Engine:
+        """This engine as a case taught it; this one stays as it is. Both keep their features in one cache."""
+        if self.adapter is not None:
+            raise BoltzFormerError("This engine was taught already: give the adapter to the engine that it came from.")
+        check_bound(adapter, self.about, "", adapter.axis, (Prompt(adapter.prompt),))
+        self._move(Place(torch.device("cpu"), torch.float32, ""))
+        return Engine(taught(self.model, adapter), self.about, self._asked, self.features, adapter)
+
+    def weights(self) -> BoltzFormer:
+        """The model where it runs, in float32: to be asked and copied, never changed."""
+        if self._asked.dtype == torch.float32:
+            self._move(self._asked)
+            return self.model
+        self._move(Place(torch.device("cpu"), torch.float32, ""))  # the engine goes on to round its own
+        return copy.deepcopy(self.model).to(self._asked.device)
 
     def plan(
         self, volume: Volume, axis: int | None = None, region: Region | None = None, size: int | None = None
@@ -158,6 +183,9 @@ class Engine:
         if samples > MOST_SAMPLES:
             raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
         plan, shown = self.plan(volume, axis, region, size), _shown(volume, window)
+        if self.adapter is not None:  # of an image that still arrives, whoever sends it has compared the hash
+            known = "" if voxels else provenance.hash_of_voxels(volume.array)
+            check_bound(self.adapter, self.about, known, plan.axis, asked)
         if callable(slices):
             ask, total, focus = slices, len(plan.indices), start
         else:
@@ -237,10 +265,17 @@ class Engine:
             run.question,
             slices,
             run.adjusted,
+            self.adapter,
         )
 
     def _attempt(self, run: Run, voxels: str, index: int) -> SliceResult | Adjusted:
         """One slice's answer; or, if the device is full, what will be done otherwise from now on."""
+        how = None if self.adapter is None else self._combined(self.adapter, run.plan)
+        given = (
+            None if how is None else how.given(index, answer_side(replace(self.about.config, image_size=run.plan.size)))
+        )
+        if given is not None:
+            return given
         try:
             with torch.inference_mode():
                 self._move(run.effort.place)
@@ -248,7 +283,7 @@ class Engine:
                 texts = [self._text(prompt.text) for prompt in run.question.prompts]
                 middle = run.plan.canonical_index(index)
                 hints = _hints(run.question, run.plan, index)
-                return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints)
+                return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints, how)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -270,6 +305,12 @@ class Engine:
         if before.place.device.type == "cuda":
             torch.cuda.empty_cache()
         return adjusted
+
+    def _combined(self, adapter: Adapter, plan: SlicePlan) -> Combined:
+        """Made once per plan: distances of many lessons take a while."""
+        if self._how is None or self._how.plan != plan:
+            self._how = Combined(adapter, plan, provenance.own_gate(self.about))
+        return self._how
 
     def _image(self, run: Run, scope: Scope, index: int) -> ImageState:
         """The features of a slice: kept ones, or the encoder's, which sees those that wait next as well."""
@@ -307,6 +348,8 @@ class Engine:
         self._texts.clear()
         if self._now.dtype != place.dtype and self._now.dtype != torch.float32:
             self.model = checkpoint.load(self.about.path)[0]
+            if self.adapter is not None:
+                self.model = taught(self.model, self.adapter)
         self.model.to(place.device, place.dtype)
         self._now = place
 

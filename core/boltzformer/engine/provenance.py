@@ -16,6 +16,7 @@ from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.lessons import Adapter
 from boltzformer.types import GATE, Adjusted, SliceResult, Volume
 from boltzformer.version import VERSION
 from boltzformer.weights.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ def describe(
     question: Question,
     slices: Sequence[SliceResult],
     adjusted: Sequence[Adjusted],
+    adapter: Adapter | None = None,
 ) -> Mapping[str, Any]:
     """As plain JSON values; `voxels` is the volume's hash."""
     decoder = about.config.decoder
@@ -68,6 +70,7 @@ def describe(
         "thresholds": {"mask": 0.5, "existence": own_gate(about)},
         "existence kind": "classifier" if decoder.existence else "largest mask probability, uncalibrated",
         "adjusted": [{"what": one.what, "why": one.why} for one in adjusted],
+        **({} if adapter is None else {"adapter": {"id": adapter.id, **adapter.facts()}}),
         "logits sha256": hash_of_logits(slices),
         "notice": "Research only, not for clinical use.",
     }
@@ -88,6 +91,7 @@ def hash_of_logits(slices: Iterable[SliceResult]) -> str:
     found = hashlib.sha256()
     for one in slices:
         found.update(f"{one.index}".encode() + one.logits.tobytes() + one.existence.tobytes())
-        if one.lifted is not None:
-            found.update(one.lifted.tobytes())
+        for more in (one.lifted, one.given):
+            if more is not None:
+                found.update(more.tobytes())
     return found.hexdigest()

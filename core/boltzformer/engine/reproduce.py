@@ -41,6 +41,14 @@ def reproduce(provenance: Mapping[str, Any], volume: Volume, engine: Engine) -> 
             f"The model differs: '{engine.about.history.name}' has SHA-256 {engine.about.sha256[:12]}…, the result was "
             f"made by '{asked.model_name}' ({asked.model[:12]}…): give that one's file."
         )
+    own = "" if engine.adapter is None else engine.adapter.id
+    if asked.adapter != own:
+        raise BoltzFormerError(
+            "The result was made with what was learnt from lessons: learn from the same again, with as many steps "
+            "and the same seed, or give the adapter that was kept."
+            if asked.adapter
+            else "The result was made without lessons: make it again with the model alone."
+        )
     plan = engine.plan(volume, asked.axis, asked.region, asked.size)
     if plan.plane != asked.plane or not asked.slices <= set(plan.indices):
         raise BoltzFormerError("The image's orientation differs from that of the result: give the image as it was.")
@@ -67,6 +75,7 @@ class _Asked:
         if not 1 <= self.threads <= 1024:
             raise ValueError(f"{self.threads} threads")
         self.answers = str(facts["logits sha256"])
+        self.adapter = str(facts.get("adapter", {}).get("id", ""))
         self.circumstances = {name: str(facts[name]) for name in ("software", "device", "dtype")}
 
 

@@ -167,6 +167,13 @@ class SlicePlan:
         square[self._inside] = plane
         return resize(square, (self.size, self.size), self.resampler)
 
+    def to_answer(self, plane: Array, side: int, outside: float = 0.0) -> NDArray[np.float32]:
+        """(side, side): a canonical plane as the model's answers lie, the square's padding filled with `outside`."""
+        square = np.full((max(self.crop_shape),) * 2, outside, np.float32)
+        square[self._inside] = plane[self.crop]
+        made: NDArray[np.float32] = resize(square, (side, side), "antialiased")
+        return made
+
     def expand(self, logits: NDArray[np.int8]) -> NDArray[np.float32]:
         """Logits (h, w) at model resolution → logits on the rows and columns of the canonical slice; −∞ off the box."""
         side = max(self.crop_shape)

@@ -2,6 +2,8 @@
 
 from boltzformer.protocol.api import ROOT as ROOT
 from boltzformer.protocol.api import SMALL as SMALL
+from boltzformer.protocol.api import AdapterName as AdapterName
+from boltzformer.protocol.api import AdaptRequest as AdaptRequest
 from boltzformer.protocol.api import Focus as Focus
 from boltzformer.protocol.api import Health as Health
 from boltzformer.protocol.api import HubOffer as HubOffer
@@ -15,6 +17,7 @@ from boltzformer.protocol.api import ModelState as ModelState
 from boltzformer.protocol.api import NewVolume as NewVolume
 from boltzformer.protocol.api import Problem as Problem
 from boltzformer.protocol.api import SegmentRequest as SegmentRequest
+from boltzformer.protocol.api import SentLesson as SentLesson
 from boltzformer.protocol.api import TraceRequest as TraceRequest
 from boltzformer.protocol.api import VolumeState as VolumeState
 from boltzformer.protocol.errands import DatasetPath as DatasetPath

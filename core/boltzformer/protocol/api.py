@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +11,8 @@ from boltzformer.image.geometry import Grid
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.types import MOST_SAMPLES, Prompt, as_prompts
+from boltzformer.masks.lessons import packed, unpacked
+from boltzformer.types import MOST_SAMPLES, Lesson, Prompt, as_prompts
 
 ROOT = "/v1"
 """All addresses begin with it; a change that an older client would not understand makes it /v2."""
@@ -79,6 +81,8 @@ class SegmentRequest:
     """Side of the network's input in pixels; None: what the model was made for."""
     guidance: list[Guidance] = field(default_factory=list[Guidance])
     """Where the user says 'here' and 'not here'."""
+    adapter: str = ""
+    """The id of what was learnt from lessons of this image, if the model is to answer as they taught it."""
 
     def __post_init__(self) -> None:
         as_prompts(self.prompts)
@@ -102,6 +106,61 @@ class TraceRequest:
     guidance: list[Guidance] = field(default_factory=list[Guidance])
     query: int | None = None
     """Only the looks of this one; None is all together."""
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
+class SentLesson:
+    """A `Lesson` on its way."""
+
+    index: int
+    rows: int
+    columns: int
+    mask: str
+    """The bits of the canonical slice, row by row, deflated, as Base64."""
+    weight: float = 1.0
+
+    @staticmethod
+    def of(lesson: Lesson) -> SentLesson:
+        rows, columns = lesson.mask.shape
+        mask = b64encode(packed(lesson.mask)).decode()
+        return SentLesson(int(lesson.index), rows, columns, mask, float(lesson.weight))
+
+    def opened(self) -> Lesson:
+        """The lesson again; what is none is refused."""
+        if not (0 < self.rows <= LONGEST and 0 < self.columns <= LONGEST):
+            raise BoltzFormerError(f"A lesson of {self.rows}×{self.columns} pixels is none: give a mask of a slice.")
+        try:
+            data = b64decode(self.mask, validate=True)
+        except ValueError as error:
+            raise BoltzFormerError(f"A lesson's mask is no Base64 ({error}): send it again.") from error
+        return Lesson(self.index, unpacked(data, (self.rows, self.columns)), self.weight)
+
+
+@dataclass(frozen=True)
+class AdaptRequest:
+    """POST /v1/jobs/adapt"""
+
+    volume: str
+    prompt: Prompt
+    window: Window
+    lessons: list[SentLesson]
+    """The newest last."""
+    model: Model = "default"
+    seed: int = 0
+    seconds: float = 20.0
+    steps: int | None = None
+    """Instead of seconds: the same lessons, seed and steps teach the same."""
+    axis: int | None = None
+    start: str = ""
+    """The id of an adapter to go on from."""
+
+
+@dataclass(frozen=True)
+class AdapterName:
+    """PUT /v1/adapters: it is there."""
+
+    id: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +176,7 @@ class JobState:
     """Where a job stands."""
 
     id: str
-    kind: Literal["segment"]
+    kind: Literal["segment", "adapt"]
     state: Literal["waiting", "running", "ended"]
     first_event: int
     """The earliest event that is still kept."""

@@ -14,11 +14,13 @@ from boltzformer.errors import BackendError
 from boltzformer.image.geometry import Grid
 from boltzformer.image.packing import Packed
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.lessons import Adapted, Adapter, Fit, Learning
 from boltzformer.types import (
     Adjusted,
     Cancelled,
     Failed,
     LabelMap,
+    Lesson,
     LookTrace,
     Prediction,
     Prompt,
@@ -30,11 +32,16 @@ from boltzformer.types import (
 )
 
 _CARRIED = (
+    Adapted,
+    Adapter,
     Adjusted,
     Cancelled,
     Failed,
+    Fit,
     Grid,
     LabelMap,
+    Learning,
+    Lesson,
     LookTrace,
     Packed,
     Prediction,

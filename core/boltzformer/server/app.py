@@ -17,6 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import (
     ROOT,
+    AdapterName,
+    AdaptRequest,
     Focus,
     Health,
     JobState,
@@ -30,6 +32,7 @@ from boltzformer.protocol import (
     VolumeState,
     encode,
 )
+from boltzformer.server.adapting import adapter_of
 from boltzformer.server.backend import Backend
 from boltzformer.server.errand_routes import about_errands
 from boltzformer.server.guard import Guard
@@ -43,6 +46,11 @@ Name = Annotated[str, Path(max_length=64)]
 REFUSED: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem} for code in (400, 401, 403, 404, 409, 410, 413, 422, 429, 431, 500, 507)
 }
+
+
+BYTES = {"required": True, "content": {FRAME: {"schema": {"type": "string", "format": "binary"}}}}
+LARGE = ("/slices/", "/adapters", "/jobs/adapt")
+"""Parts of the addresses to which more than a few numbers are sent."""
 
 
 def frame_of(what: str) -> dict[int | str, dict[str, Any]]:
@@ -71,12 +79,11 @@ def create_app(backend: Backend, token: str) -> FastAPI:
         dependencies=[Security(HTTPBearer(auto_error=False))],  # for OpenAPI; `Guard` is who looks
     )
     largest = backend.limits
-    app.add_middleware(
-        Guard,
-        token=token,
-        most=lambda path: largest.slab_bytes if "/slices/" in path else largest.body_bytes,
-        header_bytes=largest.header_bytes,
-    )
+
+    def most(path: str) -> int:
+        return largest.slab_bytes if any(part in path for part in LARGE) else largest.body_bytes
+
+    app.add_middleware(Guard, token=token, most=most, header_bytes=largest.header_bytes)
     app.add_exception_handler(BoltzFormerError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
     _about_volumes(app, backend)
@@ -100,9 +107,7 @@ def _about_volumes(app: FastAPI, backend: Backend) -> None:
         """Which slices are missing; the hash once none is."""
         return volumes.get(volume).state()
 
-    body = {"required": True, "content": {FRAME: {"schema": {"type": "string", "format": "binary"}}}}
-
-    @app.put(ROOT + "/volumes/{volume}/slices/{first}", openapi_extra={"requestBody": body})
+    @app.put(ROOT + "/volumes/{volume}/slices/{first}", openapi_extra={"requestBody": BYTES})
     async def send(
         volume: Name, first: int, request: Request, content_encoding: Annotated[Packing, Header()] = "identity"
     ) -> VolumeState:
@@ -135,6 +140,18 @@ def _about_jobs(app: FastAPI, backend: Backend) -> None:
         With an `Idempotency-Key` it may be asked for again after a lost connection: the job is the same.
         """
         return jobs.segment(request, idempotency_key)
+
+    @app.post(f"{ROOT}/jobs/adapt", status_code=201)
+    def adapt(request: AdaptRequest, idempotency_key: Annotated[str, Header(max_length=64)] = "") -> JobState:
+        """Learns from lessons of an image, giving way to every other job at each step. The newest lessons win: a
+        learning that is under way is cancelled. Its last event, `Adapted`, holds what was learnt."""
+        return jobs.adapt(request, idempotency_key)
+
+    @app.put(f"{ROOT}/adapters", openapi_extra={"requestBody": BYTES})
+    async def bring(request: Request) -> AdapterName:
+        """Brings back what was learnt before: the frame of an `Adapter`."""
+        data = await request.body()
+        return AdapterName(backend.adapters.add(await run_in_threadpool(adapter_of, data)))
 
     @app.get(ROOT + "/jobs/{job}")
     def where_it_stands(job: Name) -> JobState:

@@ -8,6 +8,7 @@ from typing import cast
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import Health, ModelState, TraceRequest, encode
+from boltzformer.server.adapting import Adapters
 from boltzformer.server.downloads import Downloads
 from boltzformer.server.errands import Errands
 from boltzformer.server.faults import sentence_about
@@ -31,7 +32,8 @@ class Backend:
         self.worker = Worker()
         self.volumes = Volumes(self.limits)
         self.models = Models(self.limits, own_files=own_files, device=device, first=model)
-        self.jobs = Jobs(self.volumes, self.models, self.worker, self.limits)
+        self.adapters = Adapters(self.limits)
+        self.jobs = Jobs(self.volumes, self.models, self.adapters, self.worker, self.limits)
         self.errands = Errands(own_files=own_files)
         self.downloads = Downloads(own_files=own_files)
         self._first = Call(self._load_first)
@@ -70,6 +72,7 @@ class Backend:
 
     def trace(self, request: TraceRequest) -> Future[bytes]:
         """The frame of a `SamplingTrace`, once the slice is there; small, so it overtakes."""
+        adapter = self.adapters.get(request.adapter)
         stored = self.volumes.hold(request.volume)
 
         def ready() -> bool:
@@ -78,8 +81,10 @@ class Backend:
         def make() -> bytes:
             if not stored.complete:
                 raise Conflict("The image stopped arriving before all its slices were there: send the rest.")
+            name = request.model
+            engine = self.models.engine(name) if adapter is None else self.models.adapted(name, adapter)
             return encode(
-                self.models.engine(request.model).trace(
+                engine.trace(
                     stored.volume,
                     request.prompt,
                     request.index,

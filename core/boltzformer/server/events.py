@@ -8,11 +8,13 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.protocol import encode
 from boltzformer.server.limits import Limits
 from boltzformer.types import Cancelled, Event, Failed, Prediction
 
-END = Prediction | Cancelled | Failed
+Told = Event | Learning | Adapted
+END = Prediction | Adapted | Cancelled | Failed
 
 
 class EventLog:
@@ -41,7 +43,7 @@ class EventLog:
         """The reader is so far behind that the job had better wait."""
         return self._unread > self._limits.unread_bytes
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Told) -> None:
         """After the end nothing is added."""
         with self._lock:
             if self.end is not None:

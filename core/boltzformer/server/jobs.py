@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.protocol import JobState, SegmentRequest, decode
+from boltzformer.protocol import AdaptRequest, JobState, SegmentRequest, decode
+from boltzformer.server.adapting import Adapters, AdaptJob
 from boltzformer.server.events import EventLog
+from boltzformer.server.job import LiveJob
 from boltzformer.server.limits import Limits
 from boltzformer.server.models import Models
 from boltzformer.server.refusals import Busy, Conflict, Gone, NotFound
 from boltzformer.server.segment import SegmentJob
-from boltzformer.server.volumes import Volumes
+from boltzformer.server.volumes import Stored, Volumes
 from boltzformer.server.work import Worker
 from boltzformer.types import Cancelled, Failed, LabelMap, Prediction, SliceResult, Started
 
@@ -21,9 +23,10 @@ from boltzformer.types import Cancelled, Failed, LabelMap, Prediction, SliceResu
 class Jobs:
     """By id. A job ends on the worker thread; its events stay until its owner lets go of them, or time does."""
 
-    def __init__(self, volumes: Volumes, models: Models, worker: Worker, limits: Limits) -> None:
-        self._volumes, self._models, self._worker, self._limits = volumes, models, worker, limits
-        self._jobs: dict[str, tuple[SegmentJob, str]] = {}  # and the key that its owner chose
+    def __init__(self, volumes: Volumes, models: Models, adapters: Adapters, worker: Worker, limits: Limits) -> None:
+        self._volumes, self._models, self._adapters = volumes, models, adapters
+        self._worker, self._limits = worker, limits
+        self._jobs: dict[str, tuple[LiveJob, str]] = {}  # and the key that its owner chose
         self._lock = threading.Lock()
 
     @property
@@ -38,24 +41,48 @@ class Jobs:
 
     def segment(self, request: SegmentRequest, key: str = "") -> JobState:
         """Puts the work in the queue; the same key a second time finds the same job."""
+
+        def make(stored: Stored, log: EventLog, let_go: Callable[[], None]) -> LiveJob:
+            adapter = self._adapters.get(request.adapter)
+            return SegmentJob(request, stored, self._models, log, self._limits, let_go, adapter)
+
+        return self._put(request.volume, key, make)
+
+    def adapt(self, request: AdaptRequest, key: str = "") -> JobState:
+        """Likewise. The newest lessons win: a learning that is under way ends."""
+
+        def make(stored: Stored, log: EventLog, let_go: Callable[[], None]) -> LiveJob:
+            job = AdaptJob(request, stored, self._models, self._adapters, log, self._limits, let_go)
+            for other in self._all():
+                if isinstance(other, AdaptJob):
+                    other.end(Cancelled())
+            return job
+
+        return self._put(request.volume, key, make)
+
+    def _put(self, volume: str, key: str, make: Callable[[Stored, EventLog, Callable[[], None]], LiveJob]) -> JobState:
         with self._lock:
             known = next((name for name, (_, its) in self._jobs.items() if key and its == key), None)
             if known is not None:
                 return self.state(known)
             if self.live >= self._limits.jobs:
                 raise Busy(f"{self._limits.jobs} jobs are waiting or running: wait until one has ended, or cancel it.")
-            stored = self._volumes.hold(request.volume)
+            stored = self._volumes.hold(volume)
             name, log = secrets.token_hex(16), EventLog(self._limits, self._worker.wake)
 
             def let_go() -> None:
                 self._volumes.release(stored.id)
 
-            job = SegmentJob(request, stored, self._models, log, self._limits, let_go)
+            try:
+                job = make(stored, log, let_go)
+            except BoltzFormerError:
+                let_go()
+                raise
             self._jobs[name] = (job, key)
         self._worker.submit(job)
         return self.state(name)
 
-    def get(self, name: str) -> SegmentJob:
+    def get(self, name: str) -> LiveJob:
         found = self._jobs.get(name)
         if found is None:
             raise NotFound("There is no such job, or its results were let go: run again.")
@@ -64,7 +91,7 @@ class Jobs:
     def state(self, name: str) -> JobState:
         """Where it stands."""
         job = self.get(name)
-        return JobState(name, "segment", job.state, job.log.first, job.log.last)
+        return JobState(name, job.kind, job.state, job.log.first, job.log.last)
 
     def log_after(self, name: str, after: int) -> EventLog:
         """The events to read on from; refuses where some of those that follow are no longer kept."""
@@ -94,7 +121,10 @@ class Jobs:
 
     def masks(self, name: str, threshold: float, existence: float | None) -> LabelMap:
         """The masks of a job that has ended, on the stored grid, from its kept answers."""
-        log = self.get(name).log
+        job = self.get(name)
+        if not isinstance(job, SegmentJob):
+            raise BoltzFormerError("The job learns and makes no masks: ask for them with what it learnt.")
+        log = job.log
         if log.end is None:
             raise Conflict("The job is still running: ask for its masks when it has ended.")
         if log.first > 1:
@@ -105,9 +135,7 @@ class Jobs:
         if not isinstance(started, Started) or not slices:
             raise BoltzFormerError("The job ended before its first slice, so there are no masks: run again.")
         answers = tuple(slices[index] for index in sorted(slices))
-        return Prediction(self.get(name).prompts, answers, started.plan, started.provenance).labels(
-            threshold, existence
-        )
+        return Prediction(job.prompts, answers, started.plan, started.provenance).labels(threshold, existence)
 
     def sweep(self, now: float) -> None:
         """Ends what nobody listens to any more, forgets what was kept long enough or takes too much room."""
@@ -127,5 +155,5 @@ class Jobs:
             with self._lock:
                 self._jobs.pop(name, None)
 
-    def _all(self) -> Iterator[SegmentJob]:
+    def _all(self) -> Iterator[LiveJob]:
         return iter([job for job, _ in list(self._jobs.values())])

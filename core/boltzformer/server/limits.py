@@ -48,6 +48,8 @@ class Limits:
     """Of the weights that stay loaded; the model in use is always allowed."""
     cache_bytes: int = 2_000_000_000
     """Of image features that are kept for the next prompt."""
+    adapters_bytes: int = 256 * 2**20
+    """Of what was learnt from cases; the one used last is always kept."""
     jobs: int = 32
     """Waiting or running at the same time."""
     job_seconds: float = 6 * 3600

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.card import NOTE
+from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import ModelState
 from boltzformer.server.limits import Limits
 
@@ -26,6 +27,7 @@ class Models:
         self._limits, self._own_files, self._device, self._first = limits, own_files, device, first
         self._loaded: dict[str, tuple[Engine, tuple[int, int]]] = {}  # the one used last is the last
         self._features: FeatureCache | None = None
+        self._taught: tuple[Engine, str, Engine] | None = None
         self._lock = threading.Lock()
 
     def engine(self, name: str) -> Engine:
@@ -49,6 +51,13 @@ class Models:
             self._loaded[name] = (engine, found)
         return engine
 
+    def adapted(self, name: str, adapter: Adapter) -> Engine:
+        """The engine of this model as a case taught it; the last one is kept, with what it does not share."""
+        parent = self.engine(name)
+        if self._taught is None or self._taught[:2] != (parent, adapter.id):
+            self._taught = (parent, adapter.id, parent.adapted(adapter))
+        return self._taught[2]
+
     @property
     def cached_bytes(self) -> int:
         """Of image features."""
@@ -58,6 +67,7 @@ class Models:
         """Lets go of everything that can be made again. For the worker thread alone."""
         with self._lock:
             self._loaded.clear()
+            self._taught = None
         if self._features is not None:
             self._features.clear()
 

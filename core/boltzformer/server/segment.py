@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from boltzformer.errors import BoltzFormerError, slice_of
+from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import SMALL, SegmentRequest
-from boltzformer.server.events import END, EventLog
-from boltzformer.server.faults import sentence_about
+from boltzformer.server.events import EventLog
+from boltzformer.server.job import STALLED, LiveJob
 from boltzformer.server.limits import Limits
 from boltzformer.server.models import Models
 from boltzformer.server.volumes import Stored
-from boltzformer.types import Cancelled, Event, Failed, Prediction, Queued, Started, as_prompts
+from boltzformer.types import Event, Failed, Prediction, Started, as_prompts
 
 if TYPE_CHECKING:
     from boltzformer.image.slicing import SlicePlan
 
 
-class SegmentJob:
+class SegmentJob(LiveJob):
     """Its last event is always a Prediction, Cancelled or Failed."""
 
-    kind = "segment"
+    kind: Literal["segment", "adapt"] = "segment"
 
     def __init__(
         self,
@@ -33,66 +33,38 @@ class SegmentJob:
         log: EventLog,
         limits: Limits,
         on_end: Callable[[], None],
+        adapter: Adapter | None = None,
     ) -> None:
-        self.log, self.prompts, self._on_end = log, as_prompts(request.prompts), on_end
+        super().__init__(log, on_end)
+        self.prompts, self._adapter = as_prompts(request.prompts), adapter
         self._request, self._stored, self._models, self._limits = request, stored, models, limits
         axis = stored.announced.slice_axis if request.axis not in (0, 1, 2) else request.axis
         count = stored.announced.grid.shape[axis] if request.slices is None else len(request.slices)
         self.small = count <= SMALL
-        self._ending: Cancelled | Failed | None = None
-        self._place = 0
         self._focus: int | None = None
-        self._began: float | None = None
         self._plan: SlicePlan | None = None
         self._left: list[int] = []
         self._steps: Iterator[Event] | None = None
 
-    @property
-    def state(self) -> Literal["waiting", "running", "ended"]:
-        if self.log.end is not None:
-            return "ended"
-        return "waiting" if self._began is None else "running"
-
-    # --- asked from outside --------------------------------------------------------------------------------------
-
     def focus(self, index: int) -> None:
-        """The slice to go on with."""
         self._focus = index
-
-    def end(self, how: Cancelled | Failed) -> None:
-        """At the next step; what is finished stays valid."""
-        self._ending = self._ending or how
 
     # --- what the worker does ------------------------------------------------------------------------------------
 
-    def waits(self, position: int) -> None:
-        if position and position != self._place and self._began is None:
-            self._place = position
-            self.log.add(Queued(position))
-
     def ready(self) -> bool:
         self._give_up_if_late()
-        if self._ending is not None or self._plan is None:
+        if self._ending is not None:
             return True
+        if self._plan is None:  # whether lessons are this image's can be told when all of it is there
+            return self._adapter is None or self._stored.complete
         return not self.log.full and self._has_next(self._plan)
 
-    def step(self) -> bool:
-        try:
-            event = self._ending or self._advance()
-        except BoltzFormerError as error:
-            event = Failed(str(error), slice_of(error))
-        except Exception as error:  # whatever it was, the client must hear an end and the server goes on
-            event = Failed(sentence_about(error), slice_of(error))
-        self.log.add(event)
-        if not isinstance(event, END):
-            return False
+    def _let_go(self) -> None:
         self._steps, self._left = None, []
-        self._on_end()
-        return True
 
     def _advance(self) -> Event:
         if self._steps is None:
-            self._began = time.monotonic()
+            self._begin()
             self._steps = self._prepared()
         event = next(self._steps)
         if isinstance(event, Started):
@@ -103,11 +75,15 @@ class SegmentJob:
         return event
 
     def _prepared(self) -> Iterator[Event]:
+        from boltzformer.engine.adapted import check_bound
         from boltzformer.engine.run import check_slices, outwards  # brings torch along: only here, on the worker thread
 
         r, volume = self._request, self._stored.volume
         engine = self._models.engine(r.model)
         plan = engine.plan(volume, r.axis, r.region, r.size)
+        if self._adapter is not None:
+            check_bound(self._adapter, engine.about, self._stored.state().sha256, plan.axis, self.prompts)
+            engine = self._models.adapted(r.model, self._adapter)
         self._left = outwards(plan.indices, r.start) if r.slices is None else check_slices(r.slices, plan)
         steps = engine.segment(
             volume,
@@ -147,14 +123,16 @@ class SegmentJob:
         return self._stored.has(plan.axis, seen)
 
     def _give_up_if_late(self) -> None:
-        if self._began is None or self._plan is None:
-            return
         now = time.monotonic()
+        if self._began is None or self._plan is None:
+            if self._adapter is not None:
+                self._give_up_if_stalled(self._stored, self._limits)
+            return
         if now - self._began > self._limits.job_seconds:
             hours = self._limits.job_seconds / 3600
             self.end(Failed(f"The job took longer than {hours:g} h, which is the limit: ask for fewer slices."))
         elif not self._has_next(self._plan) and now - self._stored.arrived > self._limits.stall_seconds:
-            self.end(Failed("The image stopped arriving before all its slices were there: run again."))
+            self.end(Failed(STALLED))
 
     def _signed(self, provenance: Mapping[str, Any]) -> Mapping[str, Any]:
         """With the true hash of the image, where the engine knows only what stands for it."""

@@ -13,6 +13,8 @@ class Task(Protocol):
 
     small: bool
     """Overtakes what is not, at the next step."""
+    patient: bool
+    """Is overtaken by what is not, at every step."""
 
     def ready(self) -> bool:
         """Whether the next step can be made now. Quick."""
@@ -31,6 +33,7 @@ class Call:
     """A small task of one step whose outcome somebody waits for, such as a trace."""
 
     small = True
+    patient = False
 
     def __init__(self, make: Callable[[], object], ready: Callable[[], bool] = lambda: True) -> None:
         self.outcome: Future[object] = Future()
@@ -52,7 +55,7 @@ class Call:
 
 
 class Worker:
-    """First small tasks, then the others, each kind in the order it came; what can't go on lets others pass."""
+    """Small tasks, others, then patient ones, each kind in the order it came; what can't go on lets others pass."""
 
     def __init__(self) -> None:
         self._tasks: list[Task] = []
@@ -95,9 +98,13 @@ class Worker:
 
     def _next(self) -> Task | None:
         ready = [task for task in self._tasks if task.ready()]
-        return next((task for task in ready if task.small), ready[0] if ready else None)
+        return min(ready, key=_rank, default=None)  # the first of the most pressing kind
 
     def _tell_places(self) -> None:
         for place, task in enumerate(self._tasks):
             jobs = [other for other in self._tasks[:place] if not isinstance(other, Call)]
-            task.waits(sum(other.small or not task.small for other in jobs))
+            task.waits(sum(_rank(other) <= _rank(task) for other in jobs))
+
+
+def _rank(task: Task) -> int:
+    return 0 if task.small else 2 if task.patient else 1
