@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io, lesions, objects, pictures, suggestions
 from boltzformer.card import Card
-from boltzformer.cases import Case, Target, checked_place, is_finished, place_of, slugs, written_whole
+from boltzformer.cases import Case, Target, checked_place, is_dicom, is_finished, place_of, slugs, written_whole
 from boltzformer.checkpoint import Checkpoint
 from boltzformer.devices import Place
 from boltzformer.engine import Engine, Happening
@@ -51,7 +51,9 @@ class Casework:
         volume = request.read(case.path)
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
-        checked_place(place, case, lambda targets: io.check_targets(targets, grid))
+        checked_place(place, case, lambda targets: io.check_targets(targets, grid, volume))
+        if is_dicom(case.path) and request.format is None and place.masks[0].endswith(".nii.gz"):
+            show.note(f"{case.name}: the image does not say where in its patient it lies: masks become .nii.gz.")
         facts = request.facts(volume, self.about, self.place)
         if not self.overwrite and is_finished(place, facts):
             show.event("skipped", case=case.name, reason="finished before")

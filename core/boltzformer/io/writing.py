@@ -14,12 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.errors import GeometryError, ImageError
+from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
 from boltzformer.geometry import Array, Grid
 from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.atomic import may_replace, new_files
 from boltzformer.io.checks import ImageWarning
-from boltzformer.io.kinds import EXTENSIONS, split_name
+from boltzformer.io.dicom_headers import can_be_referred_to
+from boltzformer.io.kinds import EXTENSIONS, kind_of, split_name
 from boltzformer.types import LabelMap, Volume
 
 WRITABLE = ".nii.gz, .nii, .nrrd, .mha, .png (2-D), .seg.nrrd or .dcm (DICOM-SEG)"
@@ -102,10 +103,26 @@ def targets(labels: LabelMap, path: str | Path) -> dict[Path, tuple[int, ...]]:
     return _per_file(labels, path, stem, extension)[0]
 
 
-def check_targets(paths: Sequence[Path], grid: Grid) -> None:
-    """Before work is spent: can masks on this grid be written there?"""
+def can_be_dicom(image: Volume) -> bool:
+    """Whether masks of this image can be written as DICOM: it is DICOM, and says where in its patient it lies."""
+    source = Path(image.source) if image.source else None
+    if source is None or not source.is_file():
+        return False
+    try:
+        return kind_of(source) == "DICOM" and can_be_referred_to(source)
+    except BoltzFormerError:
+        return False
+
+
+def check_targets(paths: Sequence[Path], grid: Grid, image: Volume | None = None) -> None:
+    """Before work is spent: can masks on this grid, and of this image, be written there?"""
     for path in paths:
         extension = split_name(path)[1]
+        if extension == ".dcm" and image is not None and image.source and not can_be_dicom(image):
+            raise ImageError(
+                f"{path} can't refer to {image.source}, which does not say where in its patient it lies (as X-ray, "
+                "ultrasound and photographs): write .nii.gz or .seg.nrrd instead."
+            )
         if extension not in (*_PLAIN, ".png", ".seg.nrrd", ".dcm"):
             raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
         if extension == ".png" and grid.shape[0] != 1:
