@@ -23,6 +23,8 @@ FORMATS = {
     "mha": ".mha",
     "seg.nrrd": ".seg.nrrd",
     "dcm-seg": ".dcm",
+    "dcm-labelmap": ".labelmap.dcm",
+    "dcm-rtstruct": ".rtstruct.dcm",
     "png": ".png",
 }
 FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
