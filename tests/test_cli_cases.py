@@ -245,6 +245,26 @@ def test_dicom_folders_become_dicom_segs_and_a_prompt_for_another_modality_is_do
         assert io.read_labels(tmp_path / "out" / case / "bright-blob.dcm", grid=made.volume.grid).names
 
 
+def test_what_lies_in_no_space_of_a_patient_is_said_before_the_work_and_gets_a_format_that_holds_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = phantom(5, (1, 48, 48), (BRIGHT,))
+    flat = dict.fromkeys(["ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"])
+    (path,) = write_series(tmp_path / "x", made.volume.array, made.volume.grid, Modality="DX", **flat)
+    assert call(path, "-p", BRIGHT, "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    words = "the image does not say where in its patient it lies: masks become .nii.gz."
+    assert words in said
+    assert said.index(words) < said.index("voxels")
+    assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 1
+    for how in (("-o", tmp_path / "mask.dcm"), ("-o", tmp_path / "more", "--format", "dcm-seg")):
+        assert call(path, "-p", BRIGHT, *how) != 0
+        said = capsys.readouterr().err
+        assert f"can't refer to {path}, which does not say where in its patient it lies" in said
+        assert "slice" not in said
+    assert not (tmp_path / "mask.dcm").exists()
+
+
 def test_a_killed_run_leaves_whole_cases_only_and_the_same_command_finishes_them(tmp_path: Path) -> None:
     for seed in range(12):
         save(phantom(seed, (8, 48, 48), (BRIGHT,)).volume, tmp_path / f"case{seed:02}.nii.gz")

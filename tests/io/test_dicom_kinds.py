@@ -249,3 +249,18 @@ def test_slices_of_a_spect_volume_lie_one_after_the_other(tmp_path: Path) -> Non
     volume = io.read(path)
     np.testing.assert_array_equal(volume.array, array)
     demand_same_place(volume.grid, Grid(PLAIN.shape, PLAIN.axes, PLAIN.origin))
+
+
+def test_before_the_work_it_is_known_what_masks_as_dicom_can_refer_to(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    whole = enhanced(tmp_path / "whole.dcm", phantom(GRID.shape), GRID, [0, 1, 2, 3, 4])
+    (xray,) = write_series(tmp_path / "dx", phantom((1, 6, 7)), GRID, Modality="DX", **FLAT)
+    (lost,) = write_series(tmp_path / "lost", phantom((1, 6, 7)), GRID, FrameOfReferenceUID=None)
+    assert io.can_be_dicom(io.read(tmp_path / "ct"))
+    assert io.can_be_dicom(io.read(whole))
+    for path in (xray, lost):
+        volume = io.read(path)
+        assert not io.can_be_dicom(volume)
+        io.check_targets([tmp_path / "mask.seg.nrrd"], volume.grid, volume)
+        with pytest.raises(ImageError, match=r"which does not say where in its patient it lies .* write \.nii\.gz or"):
+            io.check_targets([tmp_path / "mask.dcm"], volume.grid, volume)

@@ -22,7 +22,7 @@ from boltzformer.engine.reproduce import reproduce
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.io.cases import Case, Target, is_finished, place_of, slugs
+from boltzformer.io.cases import Case, Target, is_dicom, is_finished, place_of, slugs
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
@@ -57,8 +57,10 @@ class Casework:
         volume = request.read(case.path)
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
-        fits_on = partial(io.check_targets, grid=grid)
+        fits_on = partial(io.check_targets, grid=grid, image=volume)
         checked_place(place, case, self.output, request.asked, fits_on, overwrite=self.overwrite)
+        if is_dicom(case.path) and request.format is None and place.masks[0].endswith(".nii.gz"):
+            show.note(f"{case.name}: the image does not say where in its patient it lies: masks become .nii.gz.")
         facts = request.facts(volume, self.about, self.place)
         if self._skips(case, place, facts):
             return None

@@ -6,13 +6,14 @@ from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
 from boltzformer.io.patient import patient_of
 from boltzformer.io.reading import read, read_labels
 from boltzformer.io.resample import resample, straightened
-from boltzformer.io.writing import WRITABLE, check_targets, targets, write, write_json, write_volume
+from boltzformer.io.writing import WRITABLE, can_be_dicom, check_targets, targets, write, write_json, write_volume
 
 __all__ = [
     "EXTENSIONS",
     "READABLE",
     "WRITABLE",
     "ImageWarning",
+    "can_be_dicom",
     "can_read",
     "check_targets",
     "describe",

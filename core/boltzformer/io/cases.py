@@ -21,6 +21,8 @@ FORMATS = {
     "mha": ".mha",
     "seg.nrrd": ".seg.nrrd",
     "dcm-seg": ".dcm",
+    "dcm-labelmap": ".labelmap.dcm",
+    "dcm-rtstruct": ".rtstruct.dcm",
     "png": ".png",
 }
 FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
@@ -195,6 +197,8 @@ def _longer(path: Path) -> list[str]:
 def _like(path: Path, image: Volume) -> str:
     """Masks are written in the format of the image; pictures with several slices and unknown kinds as .nii.gz."""
     extension = ".dcm" if path.is_dir() or is_dicom(path) else io.split_name(path)[1]
+    if extension == ".dcm" and not io.can_be_dicom(image):
+        return ".nii.gz"
     if extension in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
         return ".png" if image.grid.shape[0] == 1 else ".nii.gz"
     same = {".nhdr": ".nrrd", ".mhd": ".mha", ".seg.nrrd": ".nrrd", "": ".nii.gz"}

@@ -141,6 +141,14 @@ class LeftOut:
     """What reading it alone would say, if it is damaged."""
 
 
+def can_be_referred_to(path: Path) -> bool:
+    """Whether masks as DICOM can refer to this slice: X-ray, ultrasound and photographs lie in no patient's space."""
+    with discreet():
+        found = _read(path)
+        first = next(slices_of(path, *found, []), None) if found else None
+    return first is not None and first.reference
+
+
 def _say(folder: Path, left_out: Sequence[LeftOut]) -> None:
     if left_out:
         ordered = sorted(left_out, key=lambda one: one.path)

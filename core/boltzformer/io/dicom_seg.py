@@ -19,7 +19,7 @@ from boltzformer.types import LabelMap
 from boltzformer.version import VERSION
 
 _LABEL_LENGTH = 64  # what DICOM allows for a segment's label
-_REPEATED = (
+REPEATED = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -34,8 +34,11 @@ OFF_GRID = 0.05
 """Part of a voxel by which a frame may miss the grid: headers round."""
 
 
-def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
-    """The DICOM-SEG object (highdicom's `Segmentation`), to be saved under `path`."""
+def made(labels: LabelMap, path: Path, source: Path | None, *, labelmap: bool = False) -> Any:
+    """The DICOM-SEG object (highdicom's `Segmentation`), to be saved under `path`.
+
+    `labelmap`: the newer kind, one number per voxel, which few programs read yet and which holds no overlaps.
+    """
     if source is None:
         raise ImageError(
             f"{path}: a DICOM-SEG refers to the slices it was drawn on: give the DICOM series as source, "
@@ -44,9 +47,9 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
     if not labels.names:
         raise ImageError(f"{path}: a DICOM-SEG needs at least one named mask, and there is none.")
     with discreet():
-        stack = _stack(source, labels.grid, path)
+        stack = stack_on(source, labels.grid, path)
         try:
-            return _segmentation(labels, path, stack)
+            return _segmentation(labels, path, stack, labelmap)
         except (ImageError, GeometryError):
             raise
         except Exception:  # what the libraries say may quote the header too: not passed on
@@ -56,15 +59,19 @@ def made(labels: LabelMap, path: Path, source: Path | None) -> Any:
             ) from None
 
 
-def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
+def _segmentation(labels: LabelMap, path: Path, stack: Stack, labelmap: bool) -> Any:
     import highdicom
 
     slices = [(k, one) for k, one in enumerate(stack.slices) if one is not None]
-    datasets = {one.path: _completed(one.path, stack) for _, one in slices}
+    datasets = {one.path: completed(one.path, stack) for _, one in slices}
     if any(path.exists() and path.samefile(one) for one in datasets):
         raise ImageError(f"{path} is a slice of the image itself: choose another name for the mask.")
     order = sorted(labels.names)
     masks = np.stack([labels.mask(label)[[k for k, _ in slices]] for label in order], axis=-1)  # (n, y, x, S)
+    if labelmap:
+        if (masks.sum(axis=-1) > 1).any():
+            raise ImageError(f"{path} can't hold masks that overlap: write .dcm or .seg.nrrd instead.")
+        masks = (masks * np.arange(1, len(order) + 1)).sum(axis=-1).astype(np.uint8)
     if len(datasets) < len(slices):  # an enhanced file holds its frames in its own order
         (dataset,) = datasets.values()
         in_file = np.zeros((int(dataset.NumberOfFrames), *masks.shape[1:]), masks.dtype)
@@ -72,8 +79,8 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
         masks = in_file
     return highdicom.seg.Segmentation(
         source_images=list(datasets.values()),
-        pixel_array=masks.view(np.uint8),
-        segmentation_type="BINARY",
+        pixel_array=masks.astype(np.uint8),
+        segmentation_type="LABELMAP" if labelmap else "BINARY",
         segment_descriptions=[_segment(n, label, labels.names[label]) for n, label in enumerate(order, 1)],
         series_instance_uid=highdicom.UID(),
         series_number=1000,
@@ -89,7 +96,7 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack) -> Any:
     )
 
 
-def _completed(path: Path, stack: Stack) -> Any:
+def completed(path: Path, stack: Stack) -> Any:
     """A slice's header, with empty fields where anonymising removed or damaged what a DICOM-SEG has to repeat."""
     import pydicom
     from pydicom.valuerep import DA, TM
@@ -100,7 +107,7 @@ def _completed(path: Path, stack: Stack) -> Any:
             f"{path} does not say to which study or frame of reference it belongs, so nothing can refer to it: "
             "write .seg.nrrd or .nii.gz instead."
         )
-    for name in _REPEATED:
+    for name in REPEATED:
         try:
             value = getattr(header, name)
             {"Date": DA, "Time": TM}.get(name[-4:], str)(value)
@@ -168,7 +175,7 @@ def _places(path: Path, one: Slice, rows: Array, columns: Array, grid: Grid) -> 
     return ijk[2], ijk[1], ijk[0]
 
 
-def _stack(source: Path, grid: Grid, path: Path) -> Stack:
+def stack_on(source: Path, grid: Grid, path: Path) -> Stack:
     """The slices of the source that lie on the masks' grid."""
     if source.is_dir():
         stacks = [stack_slices(source, series, allow_gaps=True) for series in series_in(source)]

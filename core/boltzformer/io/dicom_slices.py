@@ -46,7 +46,7 @@ class Slice:
     order: tuple[int, ...] = ()
     """Where several frames share a place: which of them it is (echo, time, direction), as the file counts."""
     reference: bool = True
-    """Whether the file names a frame of reference and a study, so that masks as DICOM can refer to it."""
+    """Whether it says where in which patient it lies, so that masks as DICOM can refer to it."""
     pixels: Pixels | None = field(default=None, repr=False)
     meaning: Meaning = field(default_factory=Meaning, repr=False)
 
@@ -76,8 +76,9 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
         thickness = _numbers(where, "SpacingBetweenSlices", "PixelMeasuresSequence") or _numbers(
             where, "SliceThickness", "PixelMeasuresSequence"
         )
+        own = _numbers(where[:2] if frames > 1 or per_frame else where, "ImagePositionPatient", "PlanePositionSequence")
         position = (
-            _numbers(where[:2], "ImagePositionPatient", "PlanePositionSequence")
+            own
             or _numbers(where[:2], "ImagePositionVolume", "PlanePositionVolumeSequence")
             or (places[frame] if places else _numbers([header], "ImagePositionPatient"))
         )
@@ -99,7 +100,7 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
             rescale=_rescale([_first(group, "PixelValueTransformationSequence") for group in where[:2] if group])
             or usual,
             order=_order(where[0], dimensions),
-            reference=reference,
+            reference=reference and own is not None,
             pixels=pixels,
             meaning=meaning,
         )

@@ -26,6 +26,8 @@ EXTENSIONS = {
     ".jpeg": "JPEG",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".rtstruct.dcm": "DICOM",
+    ".labelmap.dcm": "DICOM",
     ".dcm": "DICOM",
     ".ima": "DICOM",
 }

@@ -54,7 +54,7 @@ def read(path: Path, frame: int | None = None) -> Volume:
     counted = fields.get("NDims", str(len(sizes)))
     if not 2 <= len(sizes) <= 4 or min(sizes) < 1 or counted != str(len(sizes)):
         raise ImageError(f"{path} has the impossible size {sizes} in its header: export it again.")
-    if channels < 1 or skip < -1:
+    if channels < 1 or skip < -1 or (skip and data_name.upper() == "LOCAL"):
         raise ImageError(f"{path} has an impossible number of channels or bytes in its header: export it again.")
     if not _yes(fields, "BinaryData", default=True):
         raise ImageError(f"{path} holds its values as text: save it in the binary form.")

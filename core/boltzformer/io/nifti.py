@@ -89,7 +89,8 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
     planar = sizes[4] in (3, 4) and code == 2
     slope, intercept = raw["scaling"]
     (offset,) = raw["offset"]
-    if not 0 <= offset < 1 << 40:
+    least = (352, 544)[raw.version - 1]
+    if offset != 0 and not least <= offset < 1 << 40:  # some leave it zero
         raise truncated(path)
     return _Header(
         shape=shape,
@@ -97,7 +98,7 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
         channels=sizes[4] if planar else _COLOURS.get(code, 1),
         planar=planar,
         dtype=np.dtype(raw.order + TYPES.get(code, "u1")),
-        offset=max(int(offset), (352, 544)[raw.version - 1]),  # some leave it zero
+        offset=int(offset) or least,
         slope=slope,
         intercept=intercept,
         grid=place_of(raw, shape, warn=warn),

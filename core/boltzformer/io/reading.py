@@ -10,7 +10,7 @@ import numpy as np
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io import dicom, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd, tiff
+from boltzformer.io import dicom, dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd, tiff
 from boltzformer.io.checks import demand_finite
 from boltzformer.io.kinds import kind_of, split_name
 from boltzformer.types import LabelMap, Volume
@@ -58,13 +58,14 @@ def read(
 def read_labels(path: str | Path, *, grid: Grid | None = None) -> LabelMap:
     """The masks at `path`. With `grid`, that of the image they belong to, they must lie on it.
 
-    DICOM-SEG files hold only the slices where something is marked: the grid puts them back in their places.
+    DICOM-SEG files hold only the slices where something is marked: the grid puts them back in their places. RTSTRUCT
+    files hold contours: the grid says which voxels lie inside.
     """
     path = Path(path)
     try:
         kind = kind_of(path)
         if kind == "DICOM":
-            labels = dicom_seg.read(path, grid)
+            labels = (dicom_rt if dicom_rt.is_structure_set(path) else dicom_seg).read(path, grid)
         elif kind == "NRRD":
             labels = seg_nrrd.read(path)
         else:

@@ -14,15 +14,18 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.errors import GeometryError, ImageError
+from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io import dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
+from boltzformer.io import dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
 from boltzformer.io.atomic import may_replace, new_files
 from boltzformer.io.checks import ImageWarning
-from boltzformer.io.kinds import EXTENSIONS, split_name
+from boltzformer.io.dicom_headers import can_be_referred_to
+from boltzformer.io.kinds import EXTENSIONS, kind_of, split_name
 from boltzformer.types import LabelMap, Volume
 
 WRITABLE = ".nii.gz, .nii, .nrrd, .mha, .png (2-D), .seg.nrrd or .dcm (DICOM-SEG)"
+_DICOM = (".dcm", ".labelmap.dcm", ".rtstruct.dcm")
+"""DICOM-SEG, the same as one number per voxel, and contours."""
 _PLAIN = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
@@ -59,8 +62,11 @@ def write(
             seg_nrrd.write(files[0], labels)
             _tell(files[1:], provenance)
         return [path, *story]
-    if extension == ".dcm":
-        content = dicom_seg.made(labels, path, source)
+    if extension in _DICOM:
+        if extension == ".rtstruct.dcm":
+            content = dicom_rt.made(labels, path, source)
+        else:
+            content = dicom_seg.made(labels, path, source, labelmap=extension == ".labelmap.dcm")
         with new_files([path, *story], overwrite=overwrite) as files:
             content.save_as(files[0])
             _tell(files[1:], provenance)
@@ -97,16 +103,32 @@ def targets(labels: LabelMap, path: str | Path) -> dict[Path, tuple[int, ...]]:
     """The files of masks that `write` makes of them, and which labels each holds."""
     path, labels = Path(path), _all_named(labels)
     stem, extension = split_name(path)
-    if extension in (".seg.nrrd", ".dcm"):
+    if extension in (".seg.nrrd", *_DICOM):
         return {path: tuple(sorted(labels.names))}
     return _per_file(labels, path, stem, extension)[0]
 
 
-def check_targets(paths: Sequence[Path], grid: Grid) -> None:
-    """Before work is spent: can masks on this grid be written there?"""
+def can_be_dicom(image: Volume) -> bool:
+    """Whether masks of this image can be written as DICOM: it is DICOM, and says where in its patient it lies."""
+    source = Path(image.source) if image.source else None
+    if source is None or not source.is_file():
+        return False
+    try:
+        return kind_of(source) == "DICOM" and can_be_referred_to(source)
+    except BoltzFormerError:
+        return False
+
+
+def check_targets(paths: Sequence[Path], grid: Grid, image: Volume | None = None) -> None:
+    """Before work is spent: can masks on this grid, and of this image, be written there?"""
     for path in paths:
         extension = split_name(path)[1]
-        if extension not in (*_PLAIN, ".png", ".seg.nrrd", ".dcm"):
+        if extension in _DICOM and image is not None and image.source and not can_be_dicom(image):
+            raise ImageError(
+                f"{path} can't refer to {image.source}, which does not say where in its patient it lies (as X-ray, "
+                "ultrasound and photographs): write .nii.gz or .seg.nrrd instead."
+            )
+        if extension not in (*_PLAIN, ".png", ".seg.nrrd", *_DICOM):
             raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
         if extension == ".png" and grid.shape[0] != 1:
             raise GeometryError(f"{path} can't hold a volume of {grid.shape[0]} slices: choose .nii.gz or .seg.nrrd.")

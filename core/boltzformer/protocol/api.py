@@ -18,6 +18,8 @@ ROOT = "/v1"
 """All addresses begin with it; a change that an older client would not understand makes it /v2."""
 SMALL = 3
 """Jobs of at most so many slices overtake whole volumes."""
+LONGEST = 16_384
+"""Side of a slice in pixels."""
 
 Model = str
 """'default', a registered name, or for a backend of this computer's user the path of a .safetensors file."""
