@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from boltzformer.dataset import SPLITS, Dataset, Entry, check, repair
+from boltzformer.dataset.check import STALE
+from boltzformer.dataset.index import is_current
 from boltzformer.dataset.layouts import (
     Incoming,
     read_biomedparse,
@@ -105,6 +107,11 @@ def check_all(
         for done in repair(opened):
             say(f"mended  {done.case or 'dataset'}: {done.what}", err=True)
     problems = list(check(opened))
+    if [problem.what for problem in problems] == [STALE]:  # as after a kill; made from the cases, it loses nothing
+        opened.refresh()
+        if is_current(opened.path):
+            say("mended  dataset: index.json was made again.", err=True)
+            problems = []
     if as_json:
         say(json.dumps([asdict(problem) for problem in problems]))
     else:

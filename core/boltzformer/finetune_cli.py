@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from boltzformer.atomic import for_oneself
 from boltzformer.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
 from boltzformer.types import Progress
 
@@ -24,6 +25,7 @@ EVERY = 5
 """Steps between two lines."""
 
 
+@for_oneself()
 def finetune_command(
     source: Annotated[Path, typer.Argument(help="A manifest (.jsonl), or the folder of an annotation dataset.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model is in it.")],

@@ -16,6 +16,7 @@ import numpy as np
 
 from boltzformer import io, pictures
 from boltzformer.absent import Absent
+from boltzformer.atomic import private_folder
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import Answers, Asked, Scored, truth_of
 
@@ -38,7 +39,7 @@ def staged(output: Path) -> Iterator[Path]:
     """A folder to write into; what is in it goes to `output` at the end, or vanishes if something went wrong."""
     folder = output.absolute().with_name(f".{output.absolute().name}.{secrets.token_hex(4)}.part")
     try:
-        folder.mkdir(parents=True)
+        private_folder(folder)
         yield folder
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             target = output / file.relative_to(folder)

@@ -14,6 +14,7 @@ import torch
 import typer
 
 from boltzformer import __version__, checkpoint, devices
+from boltzformer.atomic import for_oneself
 from boltzformer.card import Card, split_in_words
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
@@ -27,6 +28,7 @@ NEVER = ("ljubljana_ms:19", "openms_patient19")
 """The patient of the sample case: what is shown as an example has never been trained on."""
 
 
+@for_oneself()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe that ships ('default') or a .toml file.")],
     data: Annotated[Path, typer.Option(help="Manifest (.jsonl) of images and masks.")],

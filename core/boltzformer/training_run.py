@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boltzformer import checkpoint
-from boltzformer.atomic import flush, write_text
+from boltzformer.atomic import flush, private_folder, write_text
 from boltzformer.checkpoint import History
 from boltzformer.corpus import Corpus
 from boltzformer.errors import BoltzFormerError, CheckpointError
@@ -96,7 +96,7 @@ class RunFolder:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        private_folder(path)
         known = path / "run.json"
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))

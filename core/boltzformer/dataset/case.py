@@ -191,6 +191,14 @@ def revision_names(folder: Path) -> list[str]:
         return []
 
 
+def case_names(root: Path) -> list[str]:
+    """The cases that are there."""
+    try:
+        return sorted(name for name in os.listdir(root / "cases") if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
 def read_case(root: Path, case: str) -> Case:
     """Its words; nothing large is read."""
     folder = root / "cases" / case

@@ -98,7 +98,7 @@ def write_nnunet(dataset: Dataset, target: Path) -> int:
     values = _values(cases, names)
     target.parent.mkdir(parents=True, exist_ok=True)
     colour = next(iter(kinds))[0] == 4
-    with new_folder(target.parent, target) as begun:
+    with new_folder(target.parent, target, private=False) as begun:
         for case in cases:
             part = "Ts" if case.split == "test" else "Tr"
             for sub in (f"images{part}", f"labels{part}"):
