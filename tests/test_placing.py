@@ -3,16 +3,23 @@
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from phantom_model import PHANTOM_MODEL
 
-from boltzformer import io
+from boltzformer import Engine, checkpoint, io, load
 from boltzformer.cases import STORY, Target
+from boltzformer.casework import Casework
 from boltzformer.cli import run
+from boltzformer.devices import choose
+from boltzformer.errors import ImageError
 from boltzformer.phantom import BRIGHT, DARK
 from boltzformer.placing import alone
+from boltzformer.request import Request
+from boltzformer.runs import run_all
+from boltzformer.show import Show
 
 
 def call(*arguments: object) -> int:
@@ -159,6 +166,31 @@ def test_two_runs_into_one_file_wait_for_each_other(small_file: Path, tmp_path: 
     waiting.join(30)
     assert codes == [True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.nii.gz"]
+
+
+def test_a_run_that_another_has_overtaken_says_so(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mask.nii.gz"
+
+    def overtaken(prompt: str) -> Engine:
+        assert call(small_file, "-p", prompt, "-o", out) == 0  # all of another run, while this one is at work
+        return load(PHANTOM_MODEL, device="cpu")
+
+    for prompt in (BRIGHT, DARK):
+        with Show(False) as show:
+            about, place = checkpoint.read(PHANTOM_MODEL), choose("cpu")
+            work = Casework(Request((BRIGHT,), slices="3"), out, about, place, partial(overtaken, prompt), show)
+            if prompt == BRIGHT:
+                assert run_all(work, [small_file]) == 0
+                assert "finished before, skipped" in capsys.readouterr().err
+            else:
+                with pytest.raises(ImageError, match="was made in another way"):
+                    run_all(work, [small_file])
+        told = json.loads((tmp_path / f"mask{STORY}").read_text("utf-8"))
+        assert told["prompts"] == [prompt]
+        for path in tmp_path.iterdir():
+            path.unlink()
 
 
 def test_what_is_not_finished_is_readable_for_its_owner_alone(tmp_path: Path) -> None:

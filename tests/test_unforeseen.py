@@ -88,6 +88,18 @@ def test_numbers_of_series_that_are_none(small_file: Path, refused: Refused) -> 
         assert "holds no series" in refused("info", small_file, "--series", number)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+def test_pipes_and_devices_are_no_provenances(small_file: Path, tmp_path: Path, refused: Refused) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        assert "could not be read" in refused("segment", small_file, "--reproduce", path, "-o", tmp_path / "out")
+        assert "can't be read" in refused("evaluate", path, "--output", tmp_path / "out")
+    folder = tmp_path / "out" / "small"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"small{STORY}")
+    assert "exists already" in refused("segment", small_file, "-p", BRIGHT, "-o", tmp_path / "out")
+
+
 def test_names_that_no_system_can_hold(tmp_path: Path, refused: Refused) -> None:
     for name in ("x" * 300 + ".nii.gz", "x" * 300, "/".join(["x" * 200] * 25)):
         assert "could not be read" in refused("segment", tmp_path / name, "-p", BRIGHT, "-o", tmp_path / "out")

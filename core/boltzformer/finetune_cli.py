@@ -15,6 +15,7 @@ import typer
 
 from boltzformer.atomic import for_oneself
 from boltzformer.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
+from boltzformer.speaking import shown
 from boltzformer.types import Progress
 
 BEGAN = time.monotonic()
@@ -135,7 +136,7 @@ class _Say:
         if self.as_json:
             self._write(facts)
         else:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{shown(text, lines=True)}\n")
 
     def _write(self, facts: Mapping[str, Any]) -> None:
         sys.stdout.write(json.dumps(facts) + "\n")

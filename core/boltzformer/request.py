@@ -18,7 +18,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.geometry import PLANES, Grid
 from boltzformer.guidance import Guidance, Voxel
 from boltzformer.intensity import Window
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 from boltzformer.provenance import hash_of_voxels
 from boltzformer.region import Point, Region
 from boltzformer.types import MOST_SAMPLES, Prompt, Volume, as_prompts
@@ -173,7 +173,7 @@ class Request:
 def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
     """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
     try:
-        told = loads(file.read_text("utf-8"))
+        told = loads(text_of(file))
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}

@@ -32,7 +32,10 @@ def generous() -> Iterator[None]:
     os.umask(before)
 
 
-def test_a_dataset_is_its_owners_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_a_dataset_is_its_owners_alone(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "deep" / "store").mkdir(parents=True)
     store = Dataset.at(tmp_path / "deep" / "store")
     store.add(annotate(), patient="a")
     store.add(annotate(image(2)), case="mine", answer=annotate(image(2)).labels)

@@ -14,7 +14,7 @@ from typing import Any
 
 from boltzformer.atomic import flush, private_folder, replacing
 from boltzformer.errors import DatasetError, ImageError
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 
 UNFINISHED = ".unfinished"
 """Everything begins in here. Whoever holds the lock may empty it: what is inside belongs to a writer that died."""
@@ -68,7 +68,7 @@ def as_json(content: Mapping[str, Any]) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that must be there and whole."""
     try:
-        content = loads(path.read_text("utf-8"))
+        content = loads(text_of(path))
     except OSError as error:
         raise DatasetError(f"{path} can't be read ({error.strerror}): check the folder and your rights.") from error
     except ValueError as error:

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,8 @@ def _demand_free(root: Path) -> None:
 
 def _begin(root: Path) -> None:
     """`dataset.json` last: without it the folder is none yet, and the next one begins again."""
+    with suppress(OSError):  # a folder that somebody else made, for us
+        root.chmod(0o700)
     make_salt(root)
     write_split(root, Sides({}, {}))
     try:
