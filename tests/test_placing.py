@@ -49,6 +49,18 @@ def test_overwrite_removes_only_names_that_it_writes_itself(small_file: Path, tm
         assert (tmp_path / "victim.txt").read_bytes() == b"e"
 
 
+def test_a_mask_that_a_person_has_corrected_is_not_removed(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out" / "small"
+    assert call(small_file, "-p", BRIGHT, "-o", tmp_path / "out", "--lesions") == 0
+    (folder / "bright-blob.nii.gz").write_bytes(b"by hand")
+    assert call(small_file, "-p", DARK, "-o", tmp_path / "out", "--overwrite") == 0
+    assert "bright-blob.nii.gz was changed since it was written, so it stays" in capsys.readouterr().err
+    assert (folder / "bright-blob.nii.gz").read_bytes() == b"by hand"
+    assert not (folder / "small.lesions.csv").exists()  # nobody has touched that one
+
+
 def test_a_foreign_provenance_deletes_nothing(small_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out" / "small"
     folder.mkdir(parents=True)

@@ -83,9 +83,14 @@ def test_places_light_years_away_are_no_others(small_file: Path, tmp_path: Path,
     assert "outside the image" in said or "can't be" in said
 
 
-def test_numbers_of_series_that_are_none(small_file: Path, refused: Refused) -> None:
+def test_numbers_that_are_none(small_file: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in ("²", "٣²", "9" * 5000):
         assert "holds no series" in refused("info", small_file, "--series", number)
+        assert "no device" in refused("segment", small_file, "-p", "x", "-o", "x", "--device", f"cuda:{number}")
+        assert "is not VALUE=NAME" in refused("dataset", "add", "x", small_file, "--label", f"{number}=x")
+        monkeypatch.setenv("BOLTZFORMER_THREADS", number)
+        assert "whole number" in refused("info")
+        monkeypatch.delenv("BOLTZFORMER_THREADS")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such files there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -185,7 +186,7 @@ def _label(text: str) -> tuple[int, str]:
     value, equals, name = text.partition("=")
     if not equals:
         value, name = "1", text
-    if not value.strip().isdigit() or not 1 <= int(value) <= 255 or not name.strip():
+    if not re.fullmatch(r"[0-9]{1,3}", value.strip()) or not 1 <= int(value) <= 255 or not name.strip():
         raise DatasetError(f"--label '{text}' is not VALUE=NAME: write e.g. --label '1=lung nodule'.")
     return int(value), name.strip()
 

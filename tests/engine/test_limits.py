@@ -8,6 +8,7 @@ import pytest
 
 from boltzformer import BoltzFormerError, Engine
 from boltzformer.cli import run
+from boltzformer.guidance import Guidance
 from boltzformer.phantom import BRIGHT, Phantom
 from boltzformer.protocol import SegmentRequest
 from boltzformer.region import Region
@@ -47,6 +48,7 @@ def test_the_command_line_and_the_server_say_the_same(
         assert capsys.readouterr().err.splitlines()[-1].startswith("boltzformer: ")
     assert not (tmp_path / "out").exists()
     refusals: list[Callable[[], object]] = [
+        lambda: Guidance(here=((1, 1, 1),) * 1001),
         lambda: SegmentRequest("", [Prompt(BRIGHT)], small.volume.window(), samples=65),
         lambda: Prompt("x" * 2001),
         lambda: Prompt("x", "y" * 2001),

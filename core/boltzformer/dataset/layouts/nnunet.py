@@ -56,7 +56,7 @@ def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, list[int]]:
     try:
         if not isinstance(told, dict):
             raise TypeError
-        if all(str(key).isdigit() for key in told):  # version 1 and the Decathlon: value → name
+        if all(str(key).isdecimal() for key in told):  # version 1 and the Decathlon: value → name
             told = {name: int(value) for value, name in told.items()}
         found = {
             str(name): [int(v) for v in (value if isinstance(value, list) else [value])] for name, value in told.items()
