@@ -15,17 +15,18 @@ from image_files import stored, write_series
 from phantom_model import PHANTOM_MODEL
 from safetensors.torch import load_file, save_file
 
-from boltzformer import Engine, checkpoint, load
-from boltzformer.casework import Casework
-from boltzformer.cli import run
-from boltzformer.devices import choose
+from boltzformer import Engine, load
+from boltzformer.cli.casework import Casework
+from boltzformer.cli.cli import run
+from boltzformer.cli.request import Request
+from boltzformer.cli.runs import run_all
+from boltzformer.cli.show import Show
+from boltzformer.engine.devices import choose
 from boltzformer.errors import CheckpointError
 from boltzformer.io.cases import STORY
-from boltzformer.phantom import BRIGHT
-from boltzformer.request import Request
-from boltzformer.runs import run_all
-from boltzformer.show import Show
+from boltzformer.io.phantom import BRIGHT
 from boltzformer.speaking import MOST, sentence_about, shown
+from boltzformer.weights import checkpoint
 
 DEEP = "[" * 100_000
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e"
@@ -82,9 +83,26 @@ def test_places_light_years_away_are_no_others(small_file: Path, tmp_path: Path,
     assert "outside the image" in said or "can't be" in said
 
 
-def test_numbers_of_series_that_are_none(small_file: Path, refused: Refused) -> None:
+def test_numbers_that_are_none(small_file: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in ("²", "٣²", "9" * 5000):
         assert "holds no series" in refused("info", small_file, "--series", number)
+        assert "no device" in refused("segment", small_file, "-p", "x", "-o", "x", "--device", f"cuda:{number}")
+        assert "is not VALUE=NAME" in refused("dataset", "add", "x", small_file, "--label", f"{number}=x")
+        monkeypatch.setenv("BOLTZFORMER_THREADS", number)
+        assert "whole number" in refused("info")
+        monkeypatch.delenv("BOLTZFORMER_THREADS")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+def test_pipes_and_devices_are_no_provenances(small_file: Path, tmp_path: Path, refused: Refused) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        assert "could not be read" in refused("segment", small_file, "--reproduce", path, "-o", tmp_path / "out")
+        assert "can't be read" in refused("evaluate", path, "--output", tmp_path / "out")
+    folder = tmp_path / "out" / "small"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"small{STORY}")
+    assert "exists already" in refused("segment", small_file, "-p", BRIGHT, "-o", tmp_path / "out")
 
 
 def test_names_that_no_system_can_hold(tmp_path: Path, refused: Refused) -> None:

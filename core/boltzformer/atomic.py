@@ -37,6 +37,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def private_folder(path: Path) -> None:
+    """Made if need be, readable for its owner alone: what is known of patients is nobody else's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def for_oneself() -> Iterator[None]:
+    """Everything that this process makes meanwhile is readable for its owner alone. For commands, not for threads."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def flush(path: Path) -> None:
     """To the disk: what a file holds, or which names a folder has."""
     if path.is_file():

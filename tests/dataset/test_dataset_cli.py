@@ -89,6 +89,20 @@ def test_check_repairs_what_it_can(pairs: Path, tmp_path: Path, capsys: pytest.C
     assert f"moved to damaged/{case}" in told.err
 
 
+def test_check_mends_an_index_that_a_kill_left_behind(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "store"
+    run(["dataset", "add", str(place), str(pairs), "--label", "lung nodule"])
+    whole = (place / "index.json").read_bytes()
+    for content in (b"", b'{"cases": {}}', b"[]"):
+        (place / "index.json").write_bytes(content)
+        capsys.readouterr()
+        assert run(["dataset", "check", str(place), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == []
+        assert (place / "index.json").read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

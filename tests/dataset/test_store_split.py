@@ -1,8 +1,10 @@
 """A patient is on one side of the split, from the first image to the last, whatever comes and goes."""
 
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotated import annotate, image
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from image_files import write_series
 
 from boltzformer import Volume, io
-from boltzformer.dataset import Dataset, check
+from boltzformer.dataset import Dataset, check, repair
 from boltzformer.dataset.split import draw
 from boltzformer.errors import DatasetError
 
@@ -115,3 +117,73 @@ def test_two_series_of_a_patient_are_held_together_by_their_dicom_headers(store:
     assert not [
         f for f in store.path.rglob("*") if f.is_file() and (b"Doe" in f.read_bytes() or b"P1" in f.read_bytes())
     ]
+
+
+def story_of(store: Dataset, case: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((store.path / "cases" / case / "case.json").read_text("utf-8"))
+    return told
+
+
+def rewrite(file: Path, change: Callable[[Any], object]) -> None:
+    told = json.loads(file.read_text("utf-8"))
+    change(told)
+    file.write_text(json.dumps(told), "utf-8")
+
+
+def test_the_side_is_read_from_the_case_and_an_index_that_says_otherwise_is_mended(store: Dataset) -> None:
+    for number, side in enumerate(("train", "validation", "test")):
+        store.add(annotate(image(number)), case=side, patient=side, split=side)  # type: ignore[arg-type]
+
+    def turn(index: Any) -> None:
+        for row, other in zip(index["cases"].values(), ("train", "train", "validation"), strict=True):
+            row["split"], row["group"] = other, "group-x"
+
+    rewrite(store.path / "index.json", turn)
+    assert {case.id: case.split for case in store.cases()} == {side: side for side in ("train", "validation", "test")}
+    assert [case.id for case in store.cases("validation")] == ["validation"]
+    assert [lesson.case for lesson in store.lessons("train")] == ["train"] * 2
+    assert {entry.split: entry.group for entry in store.entries().values()} == {
+        side: story_of(store, side)["group"] for side in ("train", "validation", "test")
+    }
+    assert [problem.what[:10] for problem in check(store)] == ["index.json"]
+    store.refresh()
+    assert list(check(store)) == []
+
+
+@pytest.mark.parametrize("how", ["group", "all groups", "image", "another side"])
+def test_lost_entries_of_the_split_are_found_and_nobody_new_is_split_until_they_are_back(
+    store: Dataset, how: str
+) -> None:
+    for number in range(4):
+        store.add(annotate(image(number)), case=f"c{number}", patient=f"p{number}")
+    whole = json.loads((store.path / "split.json").read_text("utf-8"))
+    lost = story_of(store, "c1")
+
+    def lose(split: Any) -> None:
+        for key in [key for key in split if key.endswith("_groups")]:
+            if how == "all groups":
+                split[key] = []
+            elif how != "image" and lost["group"] in split[key]:
+                split[key].remove(lost["group"])
+        if how == "another side":
+            split["test_groups"].append(lost["group"])
+        if how == "all groups":
+            split["images"] = {}
+        elif how != "another side":
+            split["images"] = {image: who for image, who in split["images"].items() if who != lost["group"]}
+
+    rewrite(store.path / "split.json", lose)
+    found = list(check(store))
+    assert {problem.case for problem in found} == ({"c0", "c1", "c2", "c3"} if how == "all groups" else {"c1"})
+    before = (store.path / "split.json").read_bytes()
+    for patient in ("p1", "new", ""):
+        with pytest.raises(DatasetError, match="check --repair"):
+            store.add(annotate(image(9)), patient=patient)
+    assert (store.path / "split.json").read_bytes() == before
+    store.add(annotate(image(1), reviewed=(4,)), case="c1")  # a case that is there is corrected as ever
+    assert repair(store)
+    assert list(check(store)) == []
+    mended = json.loads((store.path / "split.json").read_text("utf-8"))
+    assert mended == whole
+    store.add(annotate(image(9)), patient="p1")
+    assert store.case(store.case_of(image(9))).split == lost["split"]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from boltzformer import BoltzFormerError, Engine
-from boltzformer.cli import run
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.cli.cli import run
+from boltzformer.image.guidance import Guidance
+from boltzformer.image.region import Region
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.protocol import SegmentRequest
-from boltzformer.region import Region
 from boltzformer.types import MOST_CHARACTERS, MOST_SAMPLES, Prompt
 
 MUCH: dict[str, dict[str, object]] = {
@@ -47,6 +48,7 @@ def test_the_command_line_and_the_server_say_the_same(
         assert capsys.readouterr().err.splitlines()[-1].startswith("boltzformer: ")
     assert not (tmp_path / "out").exists()
     refusals: list[Callable[[], object]] = [
+        lambda: Guidance(here=((1, 1, 1),) * 1001),
         lambda: SegmentRequest("", [Prompt(BRIGHT)], small.volume.window(), samples=65),
         lambda: Prompt("x" * 2001),
         lambda: Prompt("x", "y" * 2001),

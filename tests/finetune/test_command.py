@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_the_folder_tells_the_whole_story(whole: Path) -> None:
     told = [json.loads(line) for line in (whole / "stdout").read_text().splitlines()]
     assert [one["picture"] for one in told if one.get("event") == "validation"] == [one["picture"] for one in checks]
     assert checks
+
+
+def test_a_run_is_its_owners_alone(whole: Path) -> None:
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (whole, *whole.rglob("*"))}
+    del found["stdout"]  # which this test wrote
+    assert set(found.values()) <= {0o700, 0o600}, found
 
 
 def test_killed_before_its_first_state_it_begins_anew_and_when_finished_resuming_changes_nothing(

@@ -3,16 +3,24 @@
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from phantom_model import PHANTOM_MODEL
 
-from boltzformer import io
-from boltzformer.cli import run
+from boltzformer import Engine, io, load
+from boltzformer.cli.casework import Casework
+from boltzformer.cli.cli import run
+from boltzformer.cli.request import Request
+from boltzformer.cli.runs import run_all
+from boltzformer.cli.show import Show
+from boltzformer.engine.devices import choose
+from boltzformer.errors import ImageError
 from boltzformer.io.cases import STORY, Target
+from boltzformer.io.phantom import BRIGHT, DARK
 from boltzformer.io.placing import alone
-from boltzformer.phantom import BRIGHT, DARK
+from boltzformer.weights import checkpoint
 
 
 def call(*arguments: object) -> int:
@@ -40,6 +48,18 @@ def test_overwrite_removes_only_names_that_it_writes_itself(small_file: Path, tm
         assert call(small_file, "-p", DARK, "-o", out, "--overwrite") == 0
         assert {name: (folder / name).read_bytes() for name in others} == others
         assert (tmp_path / "victim.txt").read_bytes() == b"e"
+
+
+def test_a_mask_that_a_person_has_corrected_is_not_removed(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out" / "small"
+    assert call(small_file, "-p", BRIGHT, "-o", tmp_path / "out", "--lesions") == 0
+    (folder / "bright-blob.nii.gz").write_bytes(b"by hand")
+    assert call(small_file, "-p", DARK, "-o", tmp_path / "out", "--overwrite") == 0
+    assert "bright-blob.nii.gz was changed since it was written, so it stays" in capsys.readouterr().err
+    assert (folder / "bright-blob.nii.gz").read_bytes() == b"by hand"
+    assert not (folder / "small.lesions.csv").exists()  # nobody has touched that one
 
 
 def test_a_foreign_provenance_deletes_nothing(small_file: Path, tmp_path: Path) -> None:
@@ -159,6 +179,31 @@ def test_two_runs_into_one_file_wait_for_each_other(small_file: Path, tmp_path: 
     waiting.join(30)
     assert codes == [True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.nii.gz"]
+
+
+def test_a_run_that_another_has_overtaken_says_so(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mask.nii.gz"
+
+    def overtaken(prompt: str) -> Engine:
+        assert call(small_file, "-p", prompt, "-o", out) == 0  # all of another run, while this one is at work
+        return load(PHANTOM_MODEL, device="cpu")
+
+    for prompt in (BRIGHT, DARK):
+        with Show(False) as show:
+            about, place = checkpoint.read(PHANTOM_MODEL), choose("cpu")
+            work = Casework(Request((BRIGHT,), slices="3"), out, about, place, partial(overtaken, prompt), show)
+            if prompt == BRIGHT:
+                assert run_all(work, [small_file]) == 0
+                assert "finished before, skipped" in capsys.readouterr().err
+            else:
+                with pytest.raises(ImageError, match="was made in another way"):
+                    run_all(work, [small_file])
+        told = json.loads((tmp_path / f"mask{STORY}").read_text("utf-8"))
+        assert told["prompts"] == [prompt]
+        for path in tmp_path.iterdir():
+            path.unlink()
 
 
 def test_what_is_not_finished_is_readable_for_its_owner_alone(tmp_path: Path) -> None:

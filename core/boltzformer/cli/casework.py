@@ -20,6 +20,7 @@ from boltzformer.engine.devices import Place
 from boltzformer.engine.engine import Engine, Happening
 from boltzformer.engine.reproduce import reproduce
 from boltzformer.image.guidance import Guidance
+from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.io.cases import Case, Target, is_dicom, is_finished, place_of, slugs
@@ -82,9 +83,11 @@ class Casework:
                 "request": facts,
                 "masks": {name: _hash(labels.mask(label)) for label, name in labels.names.items()},
                 "files": sorted(file.name for file in part.iterdir()),
+                "sha256": {file.name: sha256_of(file) for file in part.iterdir()},
             }
             io.write_json(part / place.story.name, story)
-            install(part, place, overwrite=self.overwrite)
+            for name in install(part, place, overwrite=self.overwrite):
+                show.note(f"{case.name}: {place.folder / name} was changed since it was written, so it stays.")
         written = [*masks, *(name for name in story["files"] if name not in masks), place.story.name]
         voxels = {name: int(labels.mask(label).sum()) for label, name in labels.names.items()}
         show.event("finished", case=case.name, voxels=voxels, written=[str(place.folder / name) for name in written])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Annotated
 import typer
 
 from boltzformer.dataset import SPLITS, Dataset, Entry, check, repair
+from boltzformer.dataset.check import STALE
+from boltzformer.dataset.index import is_current
 from boltzformer.dataset.layouts import (
     Incoming,
     read_biomedparse,
@@ -105,6 +108,11 @@ def check_all(
         for done in repair(opened):
             say(f"mended  {done.case or 'dataset'}: {done.what}", err=True)
     problems = list(check(opened))
+    if [problem.what for problem in problems] == [STALE]:  # as after a kill; made from the cases, it loses nothing
+        opened.refresh()
+        if is_current(opened.path):
+            say("mended  dataset: index.json was made again.", err=True)
+            problems = []
     if as_json:
         say(json.dumps([asdict(problem) for problem in problems]))
     else:
@@ -178,7 +186,7 @@ def _label(text: str) -> tuple[int, str]:
     value, equals, name = text.partition("=")
     if not equals:
         value, name = "1", text
-    if not value.strip().isdigit() or not 1 <= int(value) <= 255 or not name.strip():
+    if not re.fullmatch(r"[0-9]{1,3}", value.strip()) or not 1 <= int(value) <= 255 or not name.strip():
         raise DatasetError(f"--label '{text}' is not VALUE=NAME: write e.g. --label '1=lung nodule'.")
     return int(value), name.strip()
 

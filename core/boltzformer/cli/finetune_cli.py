@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from boltzformer.atomic import for_oneself
 from boltzformer.learn.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
+from boltzformer.speaking import shown
 from boltzformer.types import Progress
 
 BEGAN = time.monotonic()
@@ -24,6 +26,7 @@ EVERY = 5
 """Steps between two lines."""
 
 
+@for_oneself()
 def finetune_command(
     source: Annotated[Path, typer.Argument(help="A manifest (.jsonl), or the folder of an annotation dataset.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model is in it.")],
@@ -133,7 +136,7 @@ class _Say:
         if self.as_json:
             self._write(facts)
         else:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{shown(text, lines=True)}\n")
 
     def _write(self, facts: Mapping[str, Any]) -> None:
         sys.stdout.write(json.dumps(facts) + "\n")

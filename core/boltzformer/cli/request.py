@@ -20,7 +20,7 @@ from boltzformer.image.intensity import Window
 from boltzformer.image.region import Point, Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.cases import FORMATS
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 from boltzformer.masks.lessons import checked, hash_of, lessons_of
 from boltzformer.types import MOST_SAMPLES, Lesson, Prompt, Volume, as_prompts
 from boltzformer.weights.checkpoint import Checkpoint
@@ -214,7 +214,7 @@ class Request:
 def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
     """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
     try:
-        told = loads(file.read_text("utf-8"))
+        told = loads(text_of(file))
         learnt = told.get("adapter")
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}

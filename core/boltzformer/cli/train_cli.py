@@ -13,6 +13,7 @@ from typing import Annotated
 import torch
 import typer
 
+from boltzformer.atomic import for_oneself
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.report import sha256_of
@@ -31,6 +32,7 @@ NEVER = ("ljubljana_ms:19", "openms_patient19")
 """The patient of the sample case: what is shown as an example has never been trained on."""
 
 
+@for_oneself()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe that ships ('default') or a .toml file.")],
     data: Annotated[Path, typer.Option(help="Manifest (.jsonl) of images and masks.")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -197,7 +198,15 @@ class Case:
 def revision_names(folder: Path) -> list[str]:
     """Of a case or draft folder, in order."""
     try:
-        return sorted((name for name in os.listdir(folder) if name.isdigit()), key=int)
+        return sorted((name for name in os.listdir(folder) if re.fullmatch(r"[0-9]{1,18}", name)), key=int)
+    except FileNotFoundError:
+        return []
+
+
+def case_names(root: Path) -> list[str]:
+    """The cases that are there."""
+    try:
+        return sorted(name for name in os.listdir(root / "cases") if not name.startswith("."))
     except FileNotFoundError:
         return []
 

@@ -6,18 +6,21 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from boltzformer.dataset import index
-from boltzformer.dataset.case import read_case, revision_names
-from boltzformer.dataset.disk import new_folder, read_json, sweep
+from boltzformer.dataset.case import case_names, read_case, revision_names
+from boltzformer.dataset.disk import new_folder, sweep
 from boltzformer.dataset.identity import PRIVATE, read_salt
 from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import read_revision
-from boltzformer.dataset.split import SPLITS, Sides, Split, in_two, read_split, write_split
+from boltzformer.dataset.split import Sides, arrivals, in_two, lost, mended, read_split, write_split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
+
+STALE = "index.json is missing or out of date: `check --repair` or the next add makes it again."
 
 
 @dataclass(frozen=True)
@@ -32,25 +35,27 @@ class Problem:
 def check(dataset: Dataset) -> Iterator[Problem]:
     """All that is wrong, file by file; every byte is read."""
     root = dataset.path
-    groups: dict[str, Split] = {}
+    split: Sides | None = None
+    salt = b""
     sides: list[tuple[str, str]] = []
     try:
-        groups = read_split(root).groups
+        split = read_split(root)
     except DatasetError as error:
         yield Problem("", str(error))
     try:
-        read_salt(root)
+        salt = read_salt(root)
         mode = stat.S_IMODE(os.stat(root / PRIVATE / "salt").st_mode)
         if sys.platform != "win32" and mode & 0o077:
             yield Problem("", f"{root / PRIVATE / 'salt'} can be read by others: set its mode to 600.")
     except DatasetError as error:
         yield Problem("", str(error))
-    for name in index.case_names(root):
+    missing = {} if split is None else lost(split, salt, arrivals(root))
+    for name in case_names(root):
+        if name in missing:
+            yield Problem(name, f"{missing[name]}: `check --repair` mends it, and until then nobody new is split.")
         try:
             case = read_case(root, name)
             sides.append((case.group, case.split))
-            if groups and groups.get(case.group) != case.split:
-                yield Problem(name, f"split.json puts its patient on another side than case.json ({case.split}).")
             case.volume  # noqa: B018  reading it compares its hash
         except DatasetError as error:
             yield Problem(name, str(error))
@@ -62,7 +67,7 @@ def check(dataset: Dataset) -> Iterator[Problem]:
     for group in sorted(in_two(sides)):
         yield Problem("", f"The patient {group} is on two sides of the split: remove the cases of one side.")
     if not index.is_current(root):
-        yield Problem("", "index.json is missing or out of date: `check --repair` or the next add makes it again.")
+        yield Problem("", STALE)
 
 
 def repair(dataset: Dataset) -> list[Problem]:
@@ -71,7 +76,7 @@ def repair(dataset: Dataset) -> list[Problem]:
     done: list[Problem] = []
     with writing(root):
         sweep(root)
-        for name in index.case_names(root):
+        for name in case_names(root):
             folder = root / "cases" / name / "revisions"
             for one in revision_names(folder):
                 try:
@@ -84,11 +89,7 @@ def repair(dataset: Dataset) -> list[Problem]:
             except DatasetError:
                 _put_aside(root, root / "cases" / name, root / "damaged" / name)
                 done.append(Problem(name, f"Its case.json is damaged: all of it was moved to damaged/{name}."))
-        try:
-            read_split(root)
-        except DatasetError:
-            write_split(root, Sides(_from_cases(root), {}))
-            done.append(Problem("", "split.json was made again from the cases; patients without a case are forgotten."))
+        done += _mended_split(root)
         if not index.is_current(root):
             index.write_index(root, index.up_to_date(root)[0])
             done.append(Problem("", "index.json was made again."))
@@ -101,11 +102,18 @@ def _put_aside(root: Path, revision: Path, target: Path) -> None:
         os.rename(revision, begun / revision.name)
 
 
-def _from_cases(root: Path) -> dict[str, Split]:
-    """Group → side, as the cases themselves remember it; their words need no revision to be whole."""
-    found: dict[str, Split] = {}
-    for name in index.case_names(root):
-        told = read_json(root / "cases" / name / "case.json")
-        if told.get("split") in SPLITS:
-            found.setdefault(str(told.get("group")), told["split"])
-    return found
+def _mended_split(root: Path) -> list[Problem]:
+    """As the cases themselves remember it; their words need no revision to be whole."""
+    known, salt = arrivals(root), b""
+    with suppress(DatasetError):
+        salt = read_salt(root)
+    try:
+        sides = read_split(root)
+    except DatasetError:
+        write_split(root, mended(Sides({}, {}), salt, known))
+        return [Problem("", "split.json was made again from the cases; patients without a case are forgotten.")]
+    missing = lost(sides, salt, known)
+    if not missing:
+        return []
+    write_split(root, mended(sides, salt, known))
+    return [Problem(name, f"{what}: it was put back.") for name, what in missing.items()]

@@ -12,26 +12,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from boltzformer.atomic import flush, replacing
+from boltzformer.atomic import flush, private_folder, replacing
 from boltzformer.errors import DatasetError, ImageError
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 
 UNFINISHED = ".unfinished"
 """Everything begins in here. Whoever holds the lock may empty it: what is inside belongs to a writer that died."""
 
 
 @contextmanager
-def new_folder(root: Path, target: Path) -> Iterator[Path]:
-    """A folder to fill; it gets its place by one rename at the end, and only if nothing went wrong."""
+def new_folder(root: Path, target: Path, *, private: bool = True) -> Iterator[Path]:
+    """A folder to fill; it gets its place by one rename at the end, and only if nothing went wrong.
+
+    It is its owner's alone, unless it is not `private`, such as an export for others.
+    """
     begun = root / UNFINISHED / secrets.token_hex(8)
     try:
-        begun.mkdir(parents=True)
+        private_folder(begun.parent)
+        begun.mkdir()
         yield begun
+        for place in (begun, *begun.rglob("*")) if private else ():
+            place.chmod(0o700 if place.is_dir() else 0o600)
         for file in (inside for inside in begun.rglob("*") if inside.is_file()):
             flush(file)
         for folder in (begun, *(inside for inside in begun.rglob("*") if inside.is_dir())):
             flush(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed([one for one in target.parents if not one.exists()]):
+            parent.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
         os.rename(begun, target)
         flush(target.parent)
         flush(target.parent.parent)
@@ -41,12 +48,12 @@ def new_folder(root: Path, target: Path) -> Iterator[Path]:
         shutil.rmtree(begun, ignore_errors=True)
 
 
-def write_json(root: Path, target: Path, content: Mapping[str, Any], *, mode: int = 0o644) -> None:
-    """Replace or make a JSON file."""
+def write_json(root: Path, target: Path, content: Mapping[str, Any]) -> None:
+    """Replace or make a JSON file, readable for its owner alone."""
     unfinished = root / UNFINISHED
     try:
-        unfinished.mkdir(exist_ok=True)
-        with replacing(target, mode=mode, beside=unfinished) as part:
+        private_folder(unfinished)
+        with replacing(target, mode=0o600, beside=unfinished) as part:
             part.write_bytes(as_json(content))
     except OSError as error:
         raise unwritten(target, error) from error
@@ -61,7 +68,7 @@ def as_json(content: Mapping[str, Any]) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that must be there and whole."""
     try:
-        content = loads(path.read_text("utf-8"))
+        content = loads(text_of(path))
     except OSError as error:
         raise DatasetError(f"{path} can't be read ({error.strerror}): check the folder and your rights.") from error
     except ValueError as error:
@@ -86,7 +93,7 @@ def erase(root: Path, path: Path) -> None:
         return
     gone = root / UNFINISHED / secrets.token_hex(8)
     try:
-        gone.parent.mkdir(exist_ok=True)
+        private_folder(gone.parent)
         os.rename(path, gone)
         flush(path.parent)
         shutil.rmtree(gone)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from boltzformer.dataset.accepted import Accepted
@@ -34,22 +36,38 @@ def save(root: Path, case: str, annotation: Annotation, author: str, answer: Lab
 
 def newest(root: Path, case: str, author: str) -> Revision | None:
     """The last autosave that is whole."""
-    folder = _folder(root, case, author)
-    for name in reversed(revision_names(folder)):
-        try:
-            draft = read_revision(folder / name)
-            draft.verify()
-        except DatasetError:
-            continue
-        return draft
+    for folder in (_folder(root, case, author), _old_folder(root, case, author)):
+        for name in reversed(revision_names(folder)):
+            try:
+                draft = read_revision(folder / name)
+                draft.verify()
+            except DatasetError:
+                continue
+            if draft.author == author:
+                return draft
     return None
 
 
 def discard(root: Path, case: str, author: str) -> None:
     """When all is accepted, or thrown away. Under the lock."""
     erase(root, _folder(root, case, author))
+    old = _old_folder(root, case, author)
+    for name in revision_names(old):
+        with suppress(DatasetError):  # whose it is can't be read
+            if read_revision(old / name).author == author:
+                erase(root, old / name)
 
 
 def _folder(root: Path, case: str, author: str) -> Path:
-    """Of one person: two people's drafts of one case never meet."""
-    return root / "drafts" / case / (re.sub(r"\W+", "_", author).strip("_")[:60] or "_")
+    """Of one person: drafts of two people never meet, however alike their names are written."""
+    told = hashlib.sha256(author.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return root / "drafts" / case / f"{_slug(author)[:40]}-{told}"
+
+
+def _old_folder(root: Path, case: str, author: str) -> Path:
+    """Where it was in the first version; others may have theirs there, too."""
+    return root / "drafts" / case / _slug(author)[:60]
+
+
+def _slug(author: str) -> str:
+    return re.sub(r"\W+", "_", author).strip("_") or "_"

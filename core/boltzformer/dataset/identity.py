@@ -10,6 +10,7 @@ import secrets
 import unicodedata
 from pathlib import Path
 
+from boltzformer.atomic import private_folder
 from boltzformer.dataset.disk import unwritten
 from boltzformer.errors import DatasetError
 
@@ -23,7 +24,7 @@ def make_salt(root: Path) -> None:
     """Once, when the folder is made; readable by its owner only."""
     place = root / PRIVATE / "salt"
     try:
-        place.parent.mkdir(mode=0o700, exist_ok=True)
+        private_folder(place.parent)
         with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
             file.write(secrets.token_hex(32))
             file.flush()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from boltzformer.dataset.case import Case, read_case, revision_names
+from boltzformer.dataset.case import Case, case_names, read_case, revision_names
 from boltzformer.dataset.disk import read_json, write_json
-from boltzformer.dataset.split import SPLITS, Split
+from boltzformer.dataset.split import SPLITS, Split, arrival_of
 from boltzformer.errors import DatasetError
 
 ABOUT = "made from cases/; delete it whenever you like, the next add makes it again"
@@ -33,14 +32,6 @@ class Entry:
     """When something was accepted last."""
 
 
-def case_names(root: Path) -> list[str]:
-    """The cases that are there."""
-    try:
-        return sorted(name for name in os.listdir(root / "cases") if not name.startswith("."))
-    except FileNotFoundError:
-        return []
-
-
 def up_to_date(root: Path) -> tuple[dict[str, Entry], dict[str, DatasetError]]:
     """Case → entry, taken from the index where that is right and from the case where not; and cases that are damaged.
 
@@ -49,7 +40,7 @@ def up_to_date(root: Path) -> tuple[dict[str, Entry], dict[str, DatasetError]]:
     stored, found, broken = _stored(root), {}, {}
     for case in case_names(root):
         entry = stored.get(case)
-        if entry is None or list(entry.revisions) != revision_names(root / "cases" / case / "revisions"):
+        if entry is None or not _tells(root, case, entry):
             try:
                 entry = _entry(read_case(root, case))
             except DatasetError as error:
@@ -69,9 +60,18 @@ def write_index(root: Path, entries: dict[str, Entry]) -> None:
 def is_current(root: Path) -> bool:
     """Whether the file tells what is there."""
     stored = _stored(root)
-    return sorted(stored) == case_names(root) and all(
-        list(entry.revisions) == revision_names(root / "cases" / case / "revisions") for case, entry in stored.items()
-    )
+    return sorted(stored) == case_names(root) and all(_tells(root, case, entry) for case, entry in stored.items())
+
+
+def _tells(root: Path, case: str, entry: Entry) -> bool:
+    """Whether the entry is what its case says of itself; above all, which side of the split it is on."""
+    here = root / "cases" / case
+    try:
+        arrival = arrival_of(here)
+    except DatasetError:
+        return False
+    same = (entry.group, entry.split) == (arrival.group, arrival.split)
+    return same and list(entry.revisions) == revision_names(here / "revisions")
 
 
 def _entry(case: Case) -> Entry:

@@ -14,7 +14,7 @@ import numpy as np
 
 from boltzformer import io
 from boltzformer.dataset.accepted import accepted, only_new
-from boltzformer.dataset.case import IMAGES, Case, read_case
+from boltzformer.dataset.case import IMAGES, Case, case_names, read_case
 from boltzformer.dataset.disk import as_json, new_folder, read_json, sweep, write_json
 from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, group_name, read_salt
 from boltzformer.dataset.lock import writing
@@ -57,6 +57,8 @@ def keep(
         sweep(root)
         known = read_case(root, name) if folder.exists() else None
         number = 1
+        if known is None:
+            _demand_no_twin(root, name)
         if known is not None:
             _demand_same(known, annotation, image, group_name(salt, patient) if patient else known.group)
             if based_on is not None:
@@ -78,6 +80,15 @@ def keep(
     return read_revision(target)
 
 
+def _demand_no_twin(root: Path, case: str) -> None:
+    """Names that differ in capitals alone are one folder on Windows and macOS, where the dataset may go."""
+    alike = [name for name in case_names(root) if name.casefold() == case.casefold()]
+    if alike:
+        raise DatasetError(
+            f"There is a case '{alike[0]}' already, which is '{case}' on some systems: choose another id."
+        )
+
+
 def forget_place(root: Path, case: str) -> None:
     """Where an image that was not copied in lies, is nobody's business once its case is gone."""
     places = root / PRIVATE / "places.json"
@@ -86,7 +97,7 @@ def forget_place(root: Path, case: str) -> None:
     with suppress(DatasetError):  # a damaged case is removed all the same
         known = read_json(places)
         if known.pop(read_case(root, case).image_sha256, None) is not None:
-            write_json(root, places, known, mode=0o600)
+            write_json(root, places, known)
 
 
 def _write_case(
@@ -135,7 +146,7 @@ def _note_place(root: Path, volume: Volume, image: str) -> None:
         raise DatasetError("The image does not come from a file with these voxels: let it be copied into the dataset.")
     places = root / PRIVATE / "places.json"
     known = read_json(places) if places.is_file() else {}
-    write_json(root, places, {**known, image: str(path.resolve())}, mode=0o600)
+    write_json(root, places, {**known, image: str(path.resolve())})
 
 
 def _demand_same(known: Case, annotation: Annotation, image: str, group: str) -> None:

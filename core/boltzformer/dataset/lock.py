@@ -18,7 +18,7 @@ PATIENCE_S = 60.0
 def writing(root: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Alone among all writers of this folder: threads, processes, and machines where the file system has locks."""
     # A new object each time and no sharing: two threads of one process must exclude each other, too.
-    lock = FileLock(root / ".lock", timeout=patience_s, thread_local=False)
+    lock = FileLock(root / ".lock", timeout=patience_s, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from boltzformer.dataset.disk import read_json, write_json
+from boltzformer.dataset.disk import damaged, read_json, write_json
 from boltzformer.dataset.identity import group_name, image_name
 from boltzformer.errors import DatasetError
 
@@ -44,7 +46,7 @@ def read_split(root: Path) -> Sides:
         if not isinstance(groups, list) or any(not isinstance(g, str) or g in found for g in groups):
             raise _broken(root, f"a damaged list {key}, or a patient on two sides")
         found |= dict.fromkeys(groups, side)
-    if not isinstance(images, dict) or not set(images.values()) <= set(found):
+    if not isinstance(images, dict) or not all(isinstance(g, str) and g in found for g in images.values()):
         raise _broken(root, "images of patients whom it does not list")
     return Sides(found, images)
 
@@ -53,6 +55,73 @@ def write_split(root: Path, sides: Sides) -> None:
     """In the form of a manifest's `split.json`, with the other sides beside it."""
     lists = {key: sorted(g for g, s in sides.groups.items() if s == side) for side, key in _KEYS.items()}
     write_json(root, root / "split.json", {"rule": _RULE, **lists, "images": sides.images})
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a case remembers of the moment when it came, whatever became of the split's file since."""
+
+    group: str
+    split: Split
+    image_sha256: str
+
+
+def arrival_of(case: Path) -> Arrival:
+    """Of a case's folder; quick the second time, for its file is never changed."""
+    path = case / "case.json"
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise damaged(path) from error
+    return _arrival(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=100_000)
+def _arrival(path: Path, *stamp: int) -> Arrival:
+    told = read_json(path)
+    image = told.get("image")
+    words = (told.get("group"), told.get("split"), image.get("sha256") if isinstance(image, dict) else None)
+    group, split, sha256 = words
+    if not isinstance(group, str) or split not in SPLITS or not isinstance(sha256, str):
+        raise damaged(path)
+    return Arrival(group, split, sha256)
+
+
+def arrivals(root: Path) -> dict[str, Arrival]:
+    """Of all cases that can tell it."""
+    found: dict[str, Arrival] = {}
+    for case in sorted((root / "cases").glob("[!.]*")):
+        with suppress(DatasetError):
+            found[case.name] = arrival_of(case)
+    return found
+
+
+def lost(sides: Sides, salt: bytes, known: Mapping[str, Arrival]) -> dict[str, str]:
+    """Case → what the split's file has lost or says otherwise."""
+    found: dict[str, str] = {}
+    for case, one in known.items():
+        side = sides.groups.get(one.group)
+        if side is None:
+            found[case] = "split.json has lost its patient"
+        elif side != one.split:
+            found[case] = f"split.json puts its patient on another side than case.json ({one.split})"
+        elif salt and sides.images.get(image_name(salt, one.image_sha256)) != one.group:
+            found[case] = "split.json has lost its image"
+    return found
+
+
+def mended(sides: Sides, salt: bytes, known: Mapping[str, Arrival]) -> Sides:
+    """What the cases remember goes before what the file says; patients of whom no case is left stay as they are."""
+    groups, images = dict(sides.groups), dict(sides.images)
+    torn = in_two((one.group, one.split) for one in known.values())
+    for one in known.values():
+        if one.group not in torn:
+            groups[one.group] = one.split
+        else:
+            groups.setdefault(one.group, one.split)
+        if salt:
+            images[image_name(salt, one.image_sha256)] = one.group
+    return Sides(groups, images)
 
 
 def draw(salt: bytes, number: int) -> Split:
@@ -71,6 +140,13 @@ def assign(root: Path, salt: bytes, patient: str, image: str, wanted: Split | No
     if wanted is not None and wanted not in SPLITS:
         raise DatasetError(f"There is no split '{wanted}': choose one of {', '.join(SPLITS)}.")
     sides, seen = read_split(root), image_name(salt, image)
+    missing = lost(sides, salt, arrivals(root))
+    if missing:
+        case, what = next(iter(missing.items()))
+        raise DatasetError(
+            f"{root}: {what} (case {case}), so nobody new is put on a side of the split, which might be the wrong "
+            "one: run `boltzformer dataset check --repair`."
+        )
     before = sides.images.get(seen)
     group = group_name(salt, patient) if patient else before or group_name(salt, f"image {image}")
     if group not in sides.groups:

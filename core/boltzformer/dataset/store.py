@@ -7,10 +7,12 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from boltzformer.atomic import private_folder, write_text
 from boltzformer.dataset import drafts, index
 from boltzformer.dataset.accepted import encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
@@ -63,7 +65,7 @@ class Dataset:
         """The dataset in this folder, made if the folder is new or empty."""
         root = Path(path)
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            private_folder(root)
         except OSError as error:
             raise DatasetError(f"{root} can't be made ({error.strerror}): choose another folder.") from error
         if not (root / "dataset.json").is_file():
@@ -220,10 +222,12 @@ def _demand_free(root: Path) -> None:
 
 def _begin(root: Path) -> None:
     """`dataset.json` last: without it the folder is none yet, and the next one begins again."""
+    with suppress(OSError):  # a folder that somebody else made, for us
+        root.chmod(0o700)
     make_salt(root)
     write_split(root, Sides({}, {}))
     try:
-        (root / "README.txt").write_text(README, "utf-8")
+        write_text(root / "README.txt", README, mode=0o600)
     except OSError as error:
         raise unwritten(root, error) from error
     made = datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,7 @@ def use_cores() -> None:
     `BOLTZFORMER_THREADS` asks for another number.
     """
     wanted = os.environ.get("BOLTZFORMER_THREADS", "").strip()
-    if wanted and not (wanted.isdigit() and 1 <= int(wanted) <= 1024):
+    if wanted and not (re.fullmatch(r"[0-9]{1,4}", wanted) and 1 <= int(wanted) <= 1024):
         raise BoltzFormerError(f"BOLTZFORMER_THREADS is '{wanted}': give a whole number from 1, or leave it unset.")
     torch.set_num_threads(int(wanted) if wanted else max(1, (os.cpu_count() or 2) - 1))
 
@@ -75,7 +76,7 @@ def _device(name: str) -> tuple[torch.device, str]:
             return torch.device("mps"), "PyTorch sees the GPU of this Mac (MPS)."
         return torch.device("cpu"), "PyTorch sees neither a CUDA GPU nor MPS, so the CPU does the work."
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and re.fullmatch(r"[0-9]{1,4}", number))):
         raise BoltzFormerError(f"There is no device '{name}': choose auto, cpu, cuda, cuda:NUMBER or mps.")
     if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
         raise BoltzFormerError(f"PyTorch sees no {kind.upper()} device on this computer: choose auto or cpu.")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from boltzformer.atomic import private_folder
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.evaluate import Scored
 from boltzformer.evaluate.volume_report import volume_lines
@@ -32,7 +33,7 @@ def staged(output: Path) -> Iterator[Path]:
     """A folder to write into; what is in it goes to `output` at the end, or vanishes if something went wrong."""
     folder = output.absolute().with_name(f".{output.absolute().name}.{secrets.token_hex(4)}.part")
     try:
-        folder.mkdir(parents=True)
+        private_folder(folder)
         yield folder
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             target = output / file.relative_to(folder)

@@ -13,6 +13,8 @@ from boltzformer.image.slicing import SlicePlan
 
 STRENGTH, WIDTH = 0.5, 16.0
 """Of guidance, unless said otherwise; what other values did is in benchmarks/RESULTS.md."""
+MOST_POINTS = 1000
+"""Of one guidance: nobody clicks more often."""
 Voxel = tuple[float, float, float]
 """A place i, j, k in the stored array (along x, y, z), 0-based: whole numbers are the centres of voxels."""
 
@@ -45,6 +47,8 @@ class Guidance:
                 f"Guidance can't have strength {self.strength} and width {self.width}: "
                 "give a strength of 0 or more and a width above 0."
             )
+        if len(self.here) + len(self.not_here) > MOST_POINTS:
+            raise BoltzFormerError(f"Guidance has more than {MOST_POINTS} points: give fewer, or a mask to begin from.")
         object.__setattr__(self, "here", tuple(map(_voxel, self.here)))
         object.__setattr__(self, "not_here", tuple(map(_voxel, self.not_here)))
         if self.box is not None:

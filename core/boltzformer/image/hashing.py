@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
 from boltzformer.image.geometry import Array
+
+
+def sha256_of(file: Path) -> str:
+    """Of a file's bytes."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 class VoxelHash:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -28,9 +29,13 @@ def new_files(paths: Sequence[Path], *, overwrite: bool | Collection[Path] = Fal
                 raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(part.open("xb")) for part in parts]
+            modes = [stat.S_IMODE(part.stat().st_mode) for part in parts]
+            for part in parts:
+                part.chmod(0o600)  # what is not finished is nobody else's
             yield files
-            for file in files:
+            for file, part, mode in zip(files, parts, modes, strict=True):
                 file.flush()
+                part.chmod(mode)
                 os.fsync(file.fileno())
         for path, part in zip(paths, parts, strict=True):
             os.replace(part, path)

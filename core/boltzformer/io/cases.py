@@ -12,7 +12,7 @@ from typing import Any
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.kinds import kind_of
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 from boltzformer.types import Prompt, Volume
 
 FORMATS = {
@@ -208,7 +208,7 @@ def _like(path: Path, image: Volume) -> str:
 def story_of(place: Target) -> dict[str, Any] | None:
     """What an earlier run wrote; nothing if there is none or it is not ours."""
     try:
-        story = loads(place.story.read_text("utf-8"))
+        story = loads(text_of(place.story))
     except (OSError, ValueError):
         return None
     files = story.get("files") if isinstance(story, dict) else None

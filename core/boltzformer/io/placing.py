@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from boltzformer.errors import BoltzFormerError, ImageError
+from boltzformer.image.hashing import sha256_of
 from boltzformer.io.cases import FORMATS, Case, Target, is_dicom, is_folder, resolved, slugs, story_of
 from boltzformer.types import Prompt
 
@@ -86,22 +87,33 @@ def alone(place: Target, tell: Callable[[str], None]) -> Iterator[Path]:
         ) from error
 
 
-def install(begun: Path, place: Target, *, overwrite: bool) -> None:
-    """What was written gets its place at once, the provenance last. Of what was there, only its own names go."""
+def install(begun: Path, place: Target, *, overwrite: bool) -> list[str]:
+    """What was written gets its place at once, the provenance last. Of what was there, only its own files go.
+
+    Those that a person has changed since stay, and are told.
+    """
     if place.own_folder and not place.folder.exists():
         os.replace(begun, place.folder)
-        return
+        return []
     story = story_of(place)
     taken = [file.name for file in begun.iterdir() if (place.folder / file.name).exists()]
     if taken and story is None and not overwrite:
         raise ImageError(f"{place.folder / taken[0]} exists already: choose another name, or allow to --overwrite.")
-    before = _prompts_of(story or {})
+    before, written = _prompts_of(story or {}), {file.name for file in begun.iterdir()}
     stale = [name for name in (story or {}).get("files", ()) if is_own(name, place, before)]
+    changed = [name for name in stale if _is_changed(place.folder / name, (story or {}).get("sha256"))]
     place.story.unlink(missing_ok=True)
-    for name in stale:
+    for name in set(stale) - set(changed):
         (place.folder / name).unlink(missing_ok=True)
     for file in sorted(begun.iterdir(), key=lambda file: file.name == place.story.name):
         os.replace(file, place.folder / file.name)
+    return [name for name in changed if name not in written]
+
+
+def _is_changed(file: Path, told: object) -> bool:
+    """Older provenances don't tell."""
+    known = told.get(file.name) if isinstance(told, dict) else None
+    return file.is_file() and isinstance(told, dict) and (file.is_symlink() or sha256_of(file) != known)
 
 
 def _prompts_of(story: dict[str, object]) -> list[Prompt]:

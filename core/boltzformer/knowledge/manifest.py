@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from boltzformer.errors import BoltzFormerError
-from boltzformer.json_text import loads
+from boltzformer.json_text import loads, text_of
 
 Part = Literal["train", "validation"]
 LICENSED = "licence_allows"
@@ -118,7 +118,7 @@ def part_of(rows: Sequence[Row], validation: frozenset[str], part: Part) -> tupl
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return text_of(path)
     except OSError as error:
         raise BoltzFormerError(
             f"{path} can't be read ({error.strerror}): give the path of a file that is there."

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boltzformer.atomic import flush, write_text
+from boltzformer.atomic import flush, private_folder, write_text
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.corpus import Corpus
@@ -143,7 +143,7 @@ class RunFolder:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        private_folder(path)
         known = path / "run.json"
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))

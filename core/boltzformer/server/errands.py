@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from boltzformer.atomic import write_text
+from boltzformer.atomic import private_folder, write_text
 from boltzformer.dataset.holding import holding
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.manifest import read_manifest
@@ -149,7 +149,8 @@ class Errands:
             if running(output):
                 raise Conflict(BUSY.format(output))
             try:
-                place.mkdir(parents=True, exist_ok=True)
+                private_folder(output)
+                private_folder(place)
                 for name in (PID, ENDED):
                     (place / name).unlink(missing_ok=True)
                 write_text(place / ASKED, json.dumps({"kind": kind, "request": asdict(request)}))

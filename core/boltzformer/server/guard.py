@@ -57,7 +57,7 @@ class Guard:
         if not secrets.compare_digest(headers.get(b"authorization", b""), self._token):
             return 401, "The token is missing or wrong."
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
+        if not length.isdigit() or len(length) > 20 or int(length) > most:
             return 413, _too_long(most)
         return None
 

@@ -69,7 +69,7 @@ def write_manifest(dataset: Dataset, target: Path) -> int:
         raise DatasetError(f"{target} exists already: choose a new folder for the export.")
     target.parent.mkdir(parents=True, exist_ok=True)
     lines = 0
-    with new_folder(target.parent, target) as begun:
+    with new_folder(target.parent, target, private=False) as begun:
         (begun / "images").mkdir()
         (begun / "masks").mkdir()
         with (begun / "manifest.jsonl").open("w", encoding="utf-8") as file:

@@ -56,7 +56,7 @@ def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, list[int]]:
     try:
         if not isinstance(told, dict):
             raise TypeError
-        if all(str(key).isdigit() for key in told):  # version 1 and the Decathlon: value → name
+        if all(str(key).isdecimal() for key in told):  # version 1 and the Decathlon: value → name
             told = {name: int(value) for value, name in told.items()}
         found = {
             str(name): [int(v) for v in (value if isinstance(value, list) else [value])] for name, value in told.items()
@@ -98,7 +98,7 @@ def write_nnunet(dataset: Dataset, target: Path) -> int:
     values = _values(cases, names)
     target.parent.mkdir(parents=True, exist_ok=True)
     colour = next(iter(kinds))[0] == 4
-    with new_folder(target.parent, target) as begun:
+    with new_folder(target.parent, target, private=False) as begun:
         for case in cases:
             part = "Ts" if case.split == "test" else "Tr"
             for sub in (f"images{part}", f"labels{part}"):

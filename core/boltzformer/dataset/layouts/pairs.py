@@ -91,9 +91,9 @@ def _told(image: Path) -> dict[int, list[str]]:
         return {}
     told: dict[int, list[str]] = {}
     for value, about in labels.items():
-        if str(value).isdigit() and isinstance(about, str):
+        if str(value).isdecimal() and isinstance(about, str):
             told[int(value)] = [about, about]
-        elif str(value).isdigit() and isinstance(about, dict) and isinstance(about.get("target"), str):
+        elif str(value).isdecimal() and isinstance(about, dict) and isinstance(about.get("target"), str):
             told[int(value)] = [about["target"], *map(str, about.get("prompts") or [about["target"]])]
     return told
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boltzformer.atomic import write_text
+from boltzformer.atomic import private_folder, write_text
 from boltzformer.errors import BoltzFormerError
 from boltzformer.learn.finetune.options import Frozen
 from boltzformer.learn.training_run import Plan, RunFolder
@@ -41,7 +41,7 @@ class Folder:
     def take(self) -> None:
         """For this process alone."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            private_folder(self.path)
             self._lock.acquire()
         except Timeout as error:
             raise BoltzFormerError(
