@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ from boltzformer.cli.cli import run
 from boltzformer.evaluate.yardsticks.asking import as_objects, merged
 from boltzformer.evaluate.yardsticks.cvpr25_interactive import next_click
 from boltzformer.io.findings import read_findings, write_findings
-from boltzformer.io.npz import read_array, write_npz
+from boltzformer.io.npz import names_in, read_array, write_npz
 from boltzformer.io.phantom import Phantom, phantom
 
 Told = pytest.CaptureFixture[str]
+CONTAINER = Path(__file__).parents[2] / "containers"
 MODEL = ["--model", str(PHANTOM_MODEL)]
 
 
@@ -145,6 +149,29 @@ def test_without_truth_one_round_is_answered_and_nothing_scored(blobs: Phantom, 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.npz"]
     segs = read_array(tmp_path / "out" / "a.npz", "segs")
     assert segs[middle] == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the container's script is for a POSIX shell")
+def test_the_container_answers_what_lies_in_its_inputs_and_looks_at_no_truth(blobs: Phantom, tmp_path: Path) -> None:
+    case(tmp_path / "inputs", blobs, boxes=boxes(blobs), text_prompts=asked(blobs))
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    found = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = {"INPUTS": str(tmp_path / "inputs"), "OUTPUTS": str(tmp_path / "outputs"), "MODEL": str(PHANTOM_MODEL)}
+    for yardstick in ("cvpr25-text", "cvpr25-interactive"):
+        environment = {**os.environ, **found, **told, "YARDSTICK": yardstick}
+        subprocess.run(["sh", str(CONTAINER / "predict.sh")], env=environment, check=True)
+        assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["a.npz"]
+        assert names_in(tmp_path / "outputs" / "a.npz") == {"segs"}
+        assert read_array(tmp_path / "outputs" / "a.npz", "segs").any()
+
+
+def test_the_recipe_copies_only_what_is_there() -> None:
+    recipe = (CONTAINER / "Dockerfile").read_text("utf-8")
+    copied = [name for line in recipe.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert copied
+    assert all((CONTAINER.parent / name).exists() for name in copied)
 
 
 def test_sentences_of_a_report_are_answered_finding_by_finding(blobs: Phantom, tmp_path: Path, capsys: Told) -> None:

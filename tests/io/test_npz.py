@@ -36,7 +36,7 @@ def test_arrays_come_back_with_their_order_and_kind(tmp_path: Path) -> None:
 
 
 def test_pickled_tables_of_texts_and_numbers_come_back_plain(tmp_path: Path) -> None:
-    asked = {"1": "liver", "2": ["spleen", "the spleen"], "instance_label": np.int64(1)}
+    asked = {"1": "liver", "2": ["spleen", np.str_("the spleen")], "instance_label": np.int64(1)}
     boxes = [{"z_min": np.int64(3), "share": np.float32(0.5)}, {"z_min": 4, "share": True}]
     np.savez(tmp_path / "x.npz", asked=objects(asked), boxes=boxes, order=[["fg"], ["bg"]], empty=[[], []])
     found = read_plain(tmp_path / "x.npz", "asked")

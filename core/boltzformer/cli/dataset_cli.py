@@ -22,8 +22,11 @@ from boltzformer.dataset.layouts import (
     read_pairs,
     read_rows,
     take_in,
+    write_biomedparse,
+    write_cvpr25,
     write_manifest,
     write_nnunet,
+    write_rex,
 )
 from boltzformer.errors import DatasetError
 from boltzformer.speaking import say
@@ -127,16 +130,25 @@ def check_all(
 def export(
     place: Place,
     target: Annotated[Path, typer.Argument(help="A new folder.")],
-    layout: Annotated[str, typer.Option(help="nnunet or manifest.")] = "nnunet",
+    layout: Annotated[str, typer.Option(help="nnunet, manifest, cvpr25, rex or biomedparse.")] = "nnunet",
 ) -> None:
     """Write the accepted slices for other programs; the split of the patients goes along."""
     opened = Dataset(place)
-    if layout == "nnunet":
-        say(f"{write_nnunet(opened, target)} cases in {target}")
-    elif layout == "manifest":
-        say(f"{write_manifest(opened, target)} lines in {target / 'manifest.jsonl'}")
-    else:
-        raise DatasetError(f"There is no export layout '{layout}': choose nnunet or manifest.")
+    match layout:
+        case "nnunet":
+            say(f"{write_nnunet(opened, target)} cases in {target}")
+        case "manifest":
+            say(f"{write_manifest(opened, target)} lines in {target / 'manifest.jsonl'}")
+        case "cvpr25":
+            say(f"{write_cvpr25(opened, target)} cases in {target}")
+        case "rex":
+            say(f"{write_rex(opened, target)} scans in {target}")
+        case "biomedparse":
+            say(f"{write_biomedparse(opened, target)} masks in {target}")
+        case _:
+            raise DatasetError(
+                f"There is no export layout '{layout}': choose nnunet, manifest, cvpr25, rex or biomedparse."
+            )
 
 
 @dataset.command("remove")

@@ -45,14 +45,19 @@ def evaluate_command(
     yardstick: Annotated[
         str | None, typer.Option("--as", help=f"Asked and scored as the field does: {', '.join(YARDSTICKS)}.")
     ] = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="With --as: answer only, and look at no truth that lies beside a question.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on standard output.")] = False,
 ) -> None:
     """Ask for every row of a manifest as a user would, and say how good the answers are."""
     if yardstick is not None:
         _check_alone(split is not None, part is not None, licensed, save_masks)
         _check_options(None, None, seed, min_masks)
-        evaluate_as(yardstick, manifest, output, model, device, seed, as_json)
+        evaluate_as(yardstick, manifest, output, model, device, seed, blind, as_json)
         return
+    if blind:
+        raise BoltzFormerError("--blind belongs to --as: leave it out, or say which layout the data have.")
     if find_spec("monai") is None:
         raise BoltzFormerError("Borders are measured by MONAI: pip install 'napari-boltzformer[train]', then again.")
     _check_options(split, part, seed, min_masks)

@@ -31,15 +31,17 @@ def score_command(
     told(yardstick(name).score(truth, answers), as_json, as_csv)
 
 
-def evaluate_as(name: str, data: Path, output: Path, model: str, device: str, seed: int, as_json: bool) -> None:
-    """A model answers all cases of a folder; where the truth is there, they are scored.
+def evaluate_as(
+    name: str, data: Path, output: Path, model: str, device: str, seed: int, blind: bool, as_json: bool
+) -> None:
+    """A model answers all cases of a folder; where the truth is there, they are scored, unless it is to be blind.
 
     Every answer lies in `output` as soon as it is made, in the yardstick's own form; scores.json and scores.csv follow.
     """
     rules = yardstick(name)
     if not data.exists():
         raise BoltzFormerError(f"There is no folder {data}: give the data in the layout of {name}.")
-    questions = rules.questions(data, output)
+    questions = rules.questions(data, output, blind)
     check_folder(output)
     engine = load(model, device=device)
     output.mkdir(parents=True, exist_ok=True)
@@ -50,9 +52,10 @@ def evaluate_as(name: str, data: Path, output: Path, model: str, device: str, se
         for case, took in answered(questions, engine, seed):
             seconds[case] = took
             show.case_done()
-    if not rules.has_truth(data):
+    if blind or not rules.has_truth(data):
+        why = "" if blind else "; there is no truth to score them with"
         if not as_json:
-            typer.echo(f"{len(questions)} answers in {output}; there is no truth to score them with")
+            typer.echo(f"{len(questions)} answers in {output}{why}")
         return
     scores = rules.timed(with_seconds(rules.score(data, output), seconds), data)
     facts = {"yardstick": name, "model": engine.about.history.name, "sha256": engine.about.sha256, "seed": seed}

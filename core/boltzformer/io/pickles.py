@@ -234,7 +234,9 @@ def _told(state: Any, about: Any) -> None:
 
 
 def _number(kind: Any, data: Any) -> Any:
-    """A number of numpy's, plain."""
+    """A number or text of numpy's, plain."""
+    if isinstance(kind, Kind) and kind.code.startswith("U") and isinstance(data, bytes):
+        return data.decode("utf-32-be" if kind.order == ">" else "utf-32-le").rstrip("\0")
     form = {"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
     form |= {"f2": "e", "f4": "f", "f8": "d"}
     if not (isinstance(kind, Kind) and kind.code in form and isinstance(data, bytes)):

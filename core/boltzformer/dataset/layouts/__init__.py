@@ -1,10 +1,13 @@
 """Other people's ways to lay out images and masks: each file knows one, there and back where that makes sense."""
 
 from boltzformer.dataset.layouts.biomedparse import read_biomedparse
+from boltzformer.dataset.layouts.biomedparse_writing import write_biomedparse
+from boltzformer.dataset.layouts.cvpr25 import write_cvpr25
 from boltzformer.dataset.layouts.incoming import Imported, Incoming, take_in
 from boltzformer.dataset.layouts.manifests import read_rows, write_manifest
 from boltzformer.dataset.layouts.nnunet import read_nnunet, write_nnunet
 from boltzformer.dataset.layouts.pairs import read_pair, read_pairs
+from boltzformer.dataset.layouts.rex import write_rex
 
 __all__ = [
     "Imported",
@@ -15,6 +18,9 @@ __all__ = [
     "read_pairs",
     "read_rows",
     "take_in",
+    "write_biomedparse",
+    "write_cvpr25",
     "write_manifest",
     "write_nnunet",
+    "write_rex",
 ]

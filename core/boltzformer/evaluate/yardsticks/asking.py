@@ -40,8 +40,9 @@ class Yardstick:
 
     score: Callable[[Path, Path], Scores]
     """Truth and answers."""
-    questions: Callable[[Path, Path], Sequence[Question]]
-    """Of the data; answers go to the second. Whatever is wrong with a case is said before the first is asked."""
+    questions: Callable[[Path, Path, bool], Sequence[Question]]
+    """Of the data; answers go to the second; whether blindly, with no look at a truth that lies beside the question.
+    Whatever is wrong with a case is said before the first is asked."""
     has_truth: Callable[[Path], bool]
     timed: Callable[[Scores, Path], Scores] = lambda scores, _: scores
     """Takes points from answers that took too long, by their seconds."""

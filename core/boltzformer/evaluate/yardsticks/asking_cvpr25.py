@@ -39,7 +39,7 @@ Place = tuple[float, float, float]
 """x, y, z, as guidance counts."""
 
 
-def text_questions(data: Path, output: Path) -> list[Question]:
+def text_questions(data: Path, output: Path, blind: bool) -> list[Question]:
     """Every case of a folder."""
     told = [(path, asked_in(path), spacing_in(path)) for path in images_in(data)]
     return [Question(path.stem, partial(_answer_text, path, asked, spacing, output)) for path, asked, spacing in told]
@@ -71,19 +71,26 @@ class Hand:
         return len(self.here) + len(self.not_here)
 
 
-def interactive_questions(data: Path, output: Path) -> list[Question]:
+def interactive_questions(data: Path, output: Path, blind: bool) -> list[Question]:
     """Every case: six rounds where there is a truth that clicks can be drawn from, else the one that the file asks."""
-    cases = [(path, hands_in(path), spacing_in(path)) for path in images_in(data)]
-    return [
-        Question(path.stem, partial(_answer_clicks, path, hands, spacing, output)) for path, hands, spacing in cases
-    ]
+    found = []
+    for path in images_in(data):
+        answer = partial(_answer_clicks, path, hands_in(path), spacing_in(path), output, blind)
+        found.append(Question(path.stem, answer))
+    return found
 
 
 def _answer_clicks(
-    path: Path, hands: list[Hand], spacing: tuple[float, float, float], output: Path, engine: Engine, seed: int
+    path: Path,
+    hands: list[Hand],
+    spacing: tuple[float, float, float],
+    output: Path,
+    blind: bool,
+    engine: Engine,
+    seed: int,
 ) -> None:
     volume = volume_of(read_array(path, "imgs"), spacing, path)
-    truth = truth_of(path)
+    truth = None if blind else truth_of(path)
     if truth is None:
         write_npz(output / path.name, segs=led(engine, volume, hands, seed))
         return

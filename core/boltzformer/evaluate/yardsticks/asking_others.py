@@ -21,7 +21,7 @@ IMAGES = "images"
 """Where the scans lie, if not beside the JSON file."""
 
 
-def rex_questions(data: Path, output: Path) -> list[Question]:
+def rex_questions(data: Path, output: Path, blind: bool) -> list[Question]:
     """Every scan of the JSON file that is there, or whose mask is."""
     told = findings_in(data)
     images = {name: _image(data, name) for name in told}
@@ -49,7 +49,7 @@ def rex_has_truth(data: Path) -> bool:
     return (data / FOLDER).is_dir()
 
 
-def biomedparse_questions(data: Path, output: Path) -> list[Question]:
+def biomedparse_questions(data: Path, output: Path, blind: bool) -> list[Question]:
     """Picture by picture, all its targets at once."""
     by_image: dict[Path, list[Picture]] = {}
     for one in pictures_in(data):

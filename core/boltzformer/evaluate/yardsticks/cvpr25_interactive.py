@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.metrics import dice
 from boltzformer.evaluate.yardsticks.cvpr25 import Labels, about, cases_in, has, labels_in, spacing_in, whole
+from boltzformer.evaluate.yardsticks.instances import values_in
 from boltzformer.evaluate.yardsticks.scores import Case, Scores, rounded
 from boltzformer.evaluate.yardsticks.surface import surface_dice
 from boltzformer.io.npz import read_array
@@ -96,7 +97,7 @@ def area(values: Sequence[float]) -> float:
 
 def classes(gts: Labels) -> list[int]:
     """What a truth holds, the background left out."""
-    return [int(label) for label in np.unique(gts)[1:]]
+    return values_in(gts)[1:]
 
 
 def quality(gts: Labels, segs: Labels, spacing: tuple[float, float, float]) -> tuple[float, float]:

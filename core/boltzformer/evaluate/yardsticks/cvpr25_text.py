@@ -14,7 +14,7 @@ import numpy as np
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.metrics import dice
 from boltzformer.evaluate.yardsticks.cvpr25 import Asked, Labels, about, asked_in, cases_in, labels_in, spacing_in
-from boltzformer.evaluate.yardsticks.instances import Counts, in_sequence, meet
+from boltzformer.evaluate.yardsticks.instances import Counts, in_sequence, meet, values_in
 from boltzformer.evaluate.yardsticks.scores import Case, Scores, rounded
 from boltzformer.evaluate.yardsticks.surface import surface_dice
 
@@ -52,7 +52,7 @@ def numbers(
 
 def overlaps(gts: Labels, segs: Labels, spacing: tuple[float, float, float], asked: Asked) -> dict[str, float]:
     """Means over labels that are in the truth and asked for."""
-    present = [int(label) for label in np.unique(gts)[1:] if int(label) in asked.prompts]
+    present = [label for label in values_in(gts)[1:] if label in asked.prompts]
     if not present:
         return {}
     pairs = [(segs == label, gts == label) for label in present]
@@ -74,7 +74,7 @@ def numbered(segs: Labels) -> Labels | Counts:
     In 8 bits the numbers begin behind the answer's own value and wrap around, so that one piece may be lost, as it is
     officially. From 256 pieces on the official script breaks and leaves the case out: then each keeps its number here.
     """
-    if len(np.unique(segs)) != 2:
+    if len(values_in(segs)) != 2:
         return segs
     from skimage.measure import label
 

@@ -38,8 +38,15 @@ class Met:
 
 def in_sequence(labels: Array) -> Counts:
     """The same objects, numbered 1, 2, 3, … in the order of their numbers; 0 stays nothing."""
-    values, places = np.unique(labels, return_inverse=True)
-    return places.reshape(labels.shape) + (0 if values[0] == 0 else 1)
+    there = values_in(labels)
+    numbers = np.zeros(there[-1] + 1, np.int64)
+    numbers[there] = np.arange(len(there)) + (0 if there[0] == 0 else 1)
+    return numbers[labels]
+
+
+def values_in(labels: Array) -> list[int]:
+    """Which numbers there are, the lowest first; several times faster than sorting a volume."""
+    return [int(value) for value in np.flatnonzero(np.bincount(labels.ravel()))]
 
 
 def meet(claimed: Counts, true: Counts, least: float, by: Literal["iou", "dice"] = "iou") -> Met:
