@@ -207,11 +207,11 @@ from boltzformer.finetune.together import Together
 from boltzformer.finetune.lessons import read_lessons
 from boltzformer.finetune.modes import prepare
 from boltzformer.finetune.sampling import Pool, batch_of
-from boltzformer.finetune import student
+from boltzformer import train
 from boltzformer.finetune.student import Student
 from boltzformer import checkpoint
 from boltzformer.recipe import read_recipe
-student.LETTER = 100_000  # gradients in several messages
+train.LETTER = 100_000  # gradients in several messages
 torch.set_num_threads(1)
 team = Together.of_environment()
 made = read_recipe("finetune")
