@@ -60,10 +60,10 @@ def batch(labels: Tensor) -> Taught:
         nobody,
         nobody,
         masks,
+        (0, 1),
         present,
         present,
         3.0 * torch.ones_like(present),
-        (0, 1),
     )
 
 
