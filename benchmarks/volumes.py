@@ -1,10 +1,12 @@
 """A model on labelled volumes, as a user opens them: 3-D Dice, and how many slices that hold nothing are marked.
 
     python benchmarks/volumes.py ../shared/data/volumes [--model default] [--taught mr_spine_sct_t1w …] [--every 4]
+        [--gates 0.3 0.5 0.7]
 
 Every label is asked for by its first prompt, on all slices, with the model's own thresholds. A folder holds NAME.json
 beside NAME.nii.gz and NAME__label.nii.gz. `--taught` names volumes of patients that the model was taught on: they are
-listed, and left out of the second mean. `--every 4` looks at a fourth of the slices, for a quick answer.
+listed, and left out of the second mean. `--every 4` looks at a fourth of the slices, for a quick answer; `--gates` says
+what other gates of existence would give.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class Found:
 
     volume: str
     target: str
+    gate: float
+    """Of existence."""
     dice: float
     empty: int
     """Slices that hold nothing of it."""
@@ -40,7 +44,7 @@ class Found:
     """Per slice, all labels of the volume together."""
 
 
-def look_into(engine: Engine, path: Path, every: int) -> list[Found]:
+def look_into(engine: Engine, path: Path, every: int, gates: Sequence[float]) -> list[Found]:
     said = json.loads(path.read_text("utf-8"))
     volume = io.read(path.parent / said["image"])
     truth = io.read_labels(path.parent / said["label"]).layers[0]
@@ -51,13 +55,15 @@ def look_into(engine: Engine, path: Path, every: int) -> list[Found]:
     texts = [prompt for _, prompt in parts.values()]
     *_, last = engine.segment(volume, texts, slices=seen, cache_bytes=0)
     assert isinstance(last, Prediction)
-    seconds, labels = (time.perf_counter() - began) / len(seen), last.labels()
-    found = []
-    for number, (value, (target, _)) in enumerate(parts.items()):
-        mask, wanted = (np.moveaxis(one, axis, 0)[seen] for one in (labels.mask(number + 1), truth == value))
-        empty = ~wanted.any(axis=(1, 2))
-        dice = 2 * float((mask & wanted).sum()) / max(1, int(mask.sum() + wanted.sum()))
-        found.append(Found(path.stem, target, dice, int(empty.sum()), int(mask.any(axis=(1, 2))[empty].sum()), seconds))
+    seconds, found = (time.perf_counter() - began) / len(seen), []
+    for gate in dict.fromkeys((last.gate, *gates)):
+        labels = last.labels(existence=gate)
+        for number, (value, (target, _)) in enumerate(parts.items()):
+            mask, wanted = (np.moveaxis(one, axis, 0)[seen] for one in (labels.mask(number + 1), truth == value))
+            empty = ~wanted.any(axis=(1, 2))
+            dice = 2 * float((mask & wanted).sum()) / max(1, int(mask.sum() + wanted.sum()))
+            marked = int(mask.any(axis=(1, 2))[empty].sum())
+            found.append(Found(path.stem, target, gate, dice, int(empty.sum()), marked, seconds))
     return found
 
 
@@ -86,6 +92,7 @@ def main() -> None:
     parser.add_argument("--taught", nargs="*", default=[])
     parser.add_argument("--only", nargs="*", help="names of volumes")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--gates", type=float, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="a .json for the numbers")
     told = parser.parse_args()
@@ -95,17 +102,21 @@ def main() -> None:
     for path in sorted(told.folder.glob("*.json")):
         if told.only and path.stem not in told.only:
             continue
-        for one in look_into(engine, path, told.every):
+        for one in look_into(engine, path, told.every, told.gates):
             found.append(one)
+            if one.gate != found[0].gate:
+                continue
             share = f"{one.marked / one.empty:.2f}" if one.empty else "–"
             print(
                 f"| {one.volume} | {one.target} | {one.dice:.3f} | {share} of {one.empty} | {one.seconds:.2f} s |",
                 flush=True,
             )
-    print(f"\nAll: {summary(found)}")
-    apart = [one for one in found if one.volume not in told.taught]
-    if told.taught and apart:
-        print(f"Of other patients: {summary(apart)}")
+    for gate in dict.fromkeys(one.gate for one in found):
+        every = [one for one in found if one.gate == gate]
+        apart = [one for one in every if one.volume not in told.taught]
+        print(f"\nGate {gate:.2f}, all: {summary(every)}")
+        if told.taught and apart:
+            print(f"Of other patients: {summary(apart)}")
     if told.output:
         told.output.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n", "utf-8")
 

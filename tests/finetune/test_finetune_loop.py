@@ -60,10 +60,10 @@ def batch(labels: Tensor) -> Taught:
         nobody,
         nobody,
         masks,
+        (0, 1),
         present,
         present,
         3.0 * torch.ones_like(present),
-        (0, 1),
     )
 
 
@@ -207,11 +207,11 @@ from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.finetune.lessons import read_lessons
 from boltzformer.learn.finetune.modes import prepare
 from boltzformer.learn.finetune.sampling import Pool, batch_of
-from boltzformer.learn.finetune import student
+from boltzformer.learn import train
 from boltzformer.learn.finetune.student import Student
 from boltzformer.weights import checkpoint
 from boltzformer.learn.recipe import read_recipe
-student.LETTER = 100_000  # gradients in several messages
+train.LETTER = 100_000  # gradients in several messages
 torch.set_num_threads(1)
 team = Together.of_environment()
 made = read_recipe("finetune")

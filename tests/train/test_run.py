@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import ended
 
@@ -128,3 +129,25 @@ def test_wrong_manifests_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFi
         assert "Traceback" not in said
         for leftover in (tmp_path / "run").glob("*"):
             leftover.unlink()
+
+
+@pytest.mark.slow
+def test_two_processes_make_what_one_makes(tmp_path: Path) -> None:
+    """The same samples, noise and losses, but for the order in which a sum is made."""
+    assert run(*command(tmp_path / "one")).returncode == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    both = run(*launch, *command(tmp_path / "two")[1:])
+    assert both.returncode == 0, both.stderr
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [line["step"] for line in logs[1]] == list(range(1, 25))
+    first = [[line[name] for name in ("total", "existence", "deep", "dense", "gradient")] for line in logs[0][:3]]
+    again = [[line[name] for name in ("total", "existence", "deep", "dense", "gradient")] for line in logs[1][:3]]
+    np.testing.assert_allclose(again, first, rtol=0.02)
+    np.testing.assert_allclose(again[0], first[0], rtol=1e-4)
+    assert (tmp_path / "two" / "model.safetensors").is_file()
+    refused = run(*command(tmp_path / "two"))
+    assert refused.returncode == 2
+    assert "another processes" in refused.stderr

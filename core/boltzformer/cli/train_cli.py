@@ -20,6 +20,7 @@ from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
 from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.recipe import read_recipe
 from boltzformer.learn.training_run import MODEL, Plan, RunFolder, begin, go_on, hash_of, hash_of_run, take_over
 from boltzformer.learn.volume_pictures import described, hash_of_volumes, pictures_of_volumes
@@ -59,8 +60,11 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per five steps on standard output.")] = False,
 ) -> None:
-    """Train a model on the rows of a manifest whose licence allows to pass the weights on."""
-    made = read_recipe(recipe)
+    """Train a model on the rows of a manifest whose licence allows to pass the weights on.
+
+    Under `torchrun --nproc-per-node 2 -m boltzformer train …` two processes share every batch.
+    """
+    made, team = read_recipe(recipe), Together.of_environment()
     place = devices.choose(device)
     devices.use_cores()
     if threads is not None:
@@ -78,21 +82,30 @@ def train(
     eyes, shown = "" if encoder is None else sha256_of(encoder), hash_of(rows)
     if volumes is not None:
         shown = f"{shown} {hash_of_volumes(volumes)}"
-    run = RunFolder(output, Plan(made, shown, torch.get_num_threads(), parent, eyes))
-    sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
+    plan = Plan(made, shown, torch.get_num_threads(), parent, eyes, team.world)
+    if team.leads:
+        RunFolder(output, plan)
+        sys.stderr.write(f"Reading {len(rows)} rows… Research only, not for clinical use.\n")
+    team.wait()
+    run = RunFolder(output, plan)
     slices = () if volumes is None else pictures_of_volumes(volumes)
     corpus = Corpus(rows, place.device, small=made.small, volumes=slices)
-    trainer = begin(made, rows, corpus, start, place.device, encoder)
+    trainer = begin(made, rows, corpus, start, place.device, encoder, team.world)
     if before is not None:
         take_over(trainer, before)
     began, stopped = time.monotonic(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished and saved
         signal.signal(number, lambda *_: stopped.set())
-    for progress in go_on(run, trainer, corpus, minutes):
-        if progress.step % 5 == 0 or progress.step == progress.steps:
+    run.resume(trainer, leads=team.leads)
+    team.wait()
+    for progress in go_on(run, trainer, corpus, rank=team.rank):
+        if team.leads and (progress.step % 5 == 0 or progress.step == progress.steps):
             _say(progress, began, as_json)
-        if stopped.is_set():
+        late = minutes is not None and time.monotonic() - began > 60 * minutes
+        if team.any(late or stopped.is_set()):
             break
+    if not team.leads:
+        return
     run.save(trainer)
     told = {
         "recipe": made.name,

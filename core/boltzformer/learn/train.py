@@ -7,7 +7,7 @@ does what an uninterrupted one does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ from boltzformer.model.losses import cross_entropy, dice, gated_loss
 from boltzformer.model.text import TextState
 from boltzformer.types import Progress
 
+LETTER = 8_000_000
+"""So many numbers, or a few more, go to the other processes at once."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -38,13 +41,17 @@ class Batch:
     """B × P targets that they mean."""
     masks: Tensor
     """(B, P, S / 2, S / 2): the share of each place that the target covers."""
+    places: tuple[int, ...]
+    """Of the samples in the whole batch: the noise goes with them."""
 
 
 class Trainer:
     """A model that is being taught, the mean of its weights, its optimizer, and how far it is."""
 
-    def __init__(self, model: BoltzFormer, recipe: Recipe, targets: tuple[str, ...]) -> None:
+    def __init__(self, model: BoltzFormer, recipe: Recipe, targets: tuple[str, ...], *, world: int = 1) -> None:
         self.model, self.recipe, self.step = model, recipe, 0
+        self.world = world
+        """Processes that share a batch."""
         self.targets = {target: number for number, target in enumerate(targets)}
         self.dense = nn.Conv2d(model.config.decoder.mask_channels, max(1, len(targets)), 1)
         self.device = next(model.parameters()).device
@@ -89,9 +96,26 @@ class Trainer:
         """Forward and backward; what the terms of the loss were."""
         with self._quick(), self._watched() as queries:
             answer, image = self._answer(batch)
-        losses = self._losses(batch, answer, image, queries)
-        losses["total"].backward()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        losses, share = self._losses(batch, answer, image, queries), 1.0
+        if self.world > 1:
+            share = len(batch.images) / _shape_at(self.recipe, self.step)[1]
+        (losses["total"] * share).backward()
+        told = {name: float(value.detach()) * share for name, value in losses.items()}
+        return self._shared(told) if self.world > 1 else told
+
+    def _shared(self, told: Mapping[str, float]) -> dict[str, float]:
+        """Gradients and losses summed over all processes: as if one had seen the whole batch."""
+        for parameter in self.weights.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for some in letters([p.grad for p in self.weights.values() if p.grad is not None]):
+            flat = torch.cat([gradient.flatten() for gradient in some])
+            torch.distributed.all_reduce(flat)
+            for gradient, summed in zip(some, flat.split([gradient.numel() for gradient in some]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
+        values = torch.tensor([told[name] for name in sorted(told)], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(values)
+        return dict(zip(sorted(told), values.tolist(), strict=True))
 
     @contextmanager
     def _quick(self) -> Iterator[None]:
@@ -108,7 +132,7 @@ class Trainer:
         number = {name: row for row, name in enumerate(known)}
         rows = torch.tensor([[number[name] for name in texts] for texts in batch.texts], device=self.device)  # (B, P)
         words = TextState(text.tokens[rows], text.mask[rows])
-        return self.model.decode(image, words, self._noise(image, rows.shape[1])), image
+        return self.model.decode(image, words, self._noise(batch, image)), image
 
     def _losses(self, batch: Batch, answer: Answer, image: ImageState, queries: list[Tensor]) -> dict[str, Tensor]:
         masks, shape = batch.masks, batch.masks.shape[:2]
@@ -143,11 +167,14 @@ class Trainer:
             "presence": presence,
         }
 
-    def _noise(self, image: ImageState, prompts: int) -> Noise:
+    def _noise(self, batch: Batch, image: ImageState) -> Noise:
+        """By the place in the whole batch: the same whatever part of it is computed together."""
+        prompts = len(batch.texts[0])
+
         def noise(layer: int) -> Tensor:
             shape = self.model.decoder.noise_shape(image.tokens, prompts, layer)
             rows = []
-            for place in range(shape[0]):
+            for place in batch.places:
                 generator = torch.Generator().manual_seed(key(self.recipe.seed, self.step, place, 1 + layer))
                 rows.append(torch.rand(shape[1:], generator=generator))
             return torch.stack(rows).to(self.device)
@@ -223,21 +250,21 @@ class Trainer:
                 }
 
 
-def fit(trainer: Trainer, corpus: Corpus, *, until: int | None = None) -> Iterator[Progress]:
+def fit(trainer: Trainer, corpus: Corpus, *, until: int | None = None, rank: int = 0) -> Iterator[Progress]:
     """Teaches in place, from the step it is at to `until` (None: the recipe's end); yields after every step."""
     steps = trainer.recipe.steps
     while trainer.step < (steps if until is None else min(until, steps)):
-        losses = trainer.learn(batch_of(corpus, trainer.recipe, trainer.step))
+        losses = trainer.learn(batch_of(corpus, trainer.recipe, trainer.step, share=(rank, trainer.world)))
         yield Progress(trainer.step, steps, losses)
 
 
-def batch_of(corpus: Corpus, recipe: Recipe, step: int) -> Batch:
-    """The samples of one step."""
-    final = step >= round(recipe.steps * (1 - recipe.final.share))
-    side, size = (recipe.final.side, recipe.final.batch) if final else (recipe.side, recipe.batch)
+def batch_of(corpus: Corpus, recipe: Recipe, step: int, *, share: tuple[int, int] = (0, 1)) -> Batch:
+    """The samples of one step; `share` is (rank, world): this process's part of them."""
+    side, size, final = _shape_at(recipe, step)
+    places = tuple(range(size))[share[0] :: share[1]]
     made = [
         _sample(corpus, recipe, np.random.default_rng(key(recipe.seed, step, place, 0)), side, final)
-        for place in range(size)
+        for place in places
     ]
     images, masks, asked = zip(*made, strict=True)
     return Batch(
@@ -245,7 +272,14 @@ def batch_of(corpus: Corpus, recipe: Recipe, step: int) -> Batch:
         tuple(tuple(text for _, text in some) for some in asked),
         tuple(tuple(name for name, _ in some) for some in asked),
         torch.stack(masks),
+        places,
     )
+
+
+def _shape_at(recipe: Recipe, step: int) -> tuple[int, int, bool]:
+    """Side and number of the images of a step, and whether it is one of the final ones."""
+    final = step >= round(recipe.steps * (1 - recipe.final.share))
+    return (recipe.final.side, recipe.final.batch, True) if final else (recipe.side, recipe.batch, False)
 
 
 def _sample(
@@ -274,6 +308,19 @@ def rate_at(recipe: Recipe, step: int) -> float:
         return own.rate
     done = (step - own.warm_up) / max(1, steps - own.warm_up)
     return own.rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def letters(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """What is sent together: hundreds of small messages take longer than a step."""
+    some, size = list[Tensor](), 0
+    for gradient in gradients:
+        some.append(gradient)
+        size += gradient.numel()
+        if size >= LETTER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def fast_half(device: torch.device) -> bool:

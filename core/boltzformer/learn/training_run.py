@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,12 @@ class Plan:
     """Hash of the checkpoint that it starts from; empty for none."""
     encoder: str = ""
     """Hash of the published weights of its image encoder; empty for none."""
+    processes: int = 1
+    """Under torchrun; likewise."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "recipe": self.recipe.to_dict(),
-            "data": self.data,
-            "threads": self.threads,
-            "init": self.init,
-            "encoder": self.encoder,
-        }
+        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "recipe": self.recipe.to_dict()}
 
 
 def configured(recipe: Recipe) -> ModelConfig:
@@ -88,6 +84,7 @@ def begin(
     init: Path | None,
     device: torch.device,
     encoder: Path | None = None,
+    world: int = 1,
 ) -> Trainer:
     """A fresh trainer: random weights from the recipe's seed, or those of a checkpoint with the same configuration.
 
@@ -108,7 +105,7 @@ def begin(
         if not isinstance(model.backbone, LiteEncoder):
             raise CheckpointError("The recipe's image encoder is not 'lite', and only for that weights are published.")
         fill_published(model.backbone, old_weights(encoder), str(encoder))
-    return Trainer(model.to(device), recipe, corpus.targets)
+    return Trainer(model.to(device), recipe, corpus.targets, world=world)
 
 
 def _with_encoder_of(config: ModelConfig, start: BoltzFormer, source: Path) -> BoltzFormer:
@@ -148,7 +145,7 @@ class RunFolder:
         if known.is_file():
             before = json.loads(known.read_text("utf-8"))
             before["recipe"] = Recipe.from_dict(before.get("recipe", {})).to_dict()  # what is new since has its default
-            before.setdefault("encoder", "")
+            before = {"encoder": "", "processes": 1, **before}  # these are new, too
             before, now = json.loads(json.dumps(before)), json.loads(json.dumps(plan.to_dict()))
             other = [name for name, value in now.items() if before.get(name) != value]
             if other:
@@ -159,8 +156,8 @@ class RunFolder:
         else:
             write_text(known, json.dumps(plan.to_dict(), indent=1))
 
-    def resume(self, trainer: Trainer) -> None:
-        """Goes to the newest state that is whole, if there is one."""
+    def resume(self, trainer: Trainer, *, leads: bool = True) -> None:
+        """Goes to the newest state that is whole, if there is one. One process `leads`: it writes."""
         for folder in states(self.path):
             try:
                 trainer.restore(int(folder.name.removeprefix(STATE)), _state_in(folder))
@@ -168,7 +165,7 @@ class RunFolder:
                 continue  # damaged since; the one before serves
             break
         log = self.path / "log.jsonl"
-        if log.is_file():  # what came after the state is done again
+        if leads and log.is_file():  # what came after the state is done again
             kept = [line for line in log.read_text("utf-8").splitlines() if _step_of(line) <= trainer.step]
             write_text(log, "".join(f"{line}\n" for line in kept))
 
@@ -202,19 +199,17 @@ class RunFolder:
             return checkpoint.save(self.path / MODEL, model, history, half=True).path
 
 
-def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, minutes: float | None) -> Iterator[Progress]:
-    """Trains from where the folder is, saving as it goes, to the recipe's end or for so many minutes."""
-    run.resume(trainer)
-    began = last = time.monotonic()
-    for progress in fit(trainer, corpus):
+def go_on(run: RunFolder, trainer: Trainer, corpus: Corpus, *, rank: int = 0) -> Iterator[Progress]:
+    """Trains from where the trainer is, saving as it goes, to the end. Of several processes the first writes."""
+    last = time.monotonic()
+    for progress in fit(trainer, corpus, rank=rank):
         now = time.monotonic()
-        run.log(progress, now - last)
+        if rank == 0:
+            run.log(progress, now - last)
+            if progress.step % trainer.recipe.save_every == 0:
+                run.save(trainer)
         last = now
-        if progress.step % trainer.recipe.save_every == 0:
-            run.save(trainer)
         yield progress
-        if minutes is not None and now - began > 60 * minutes:
-            break
 
 
 def states(run: Path) -> list[Path]:

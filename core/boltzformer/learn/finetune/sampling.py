@@ -61,8 +61,6 @@ class Taught(Batch):
     """(B, P): 1 where the mask teaches."""
     positive: Tensor
     """(B, P): weight of present objects in the loss of existence; 1 for what is remembered."""
-    places: tuple[int, ...]
-    """Of the samples in the whole batch: the noise goes with them."""
     maps: tuple[Tensor, ...] = ()
     """What the frozen encoder made of the images, where that was kept."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -11,14 +11,10 @@ from torch import Tensor
 from boltzformer.engine.memory import is_out_of_memory
 from boltzformer.learn.finetune.sampling import Taught
 from boltzformer.learn.recipe import Recipe
-from boltzformer.learn.train import Batch, Trainer, key
+from boltzformer.learn.train import Batch, Trainer
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
-from boltzformer.model.decoder import Noise
 from boltzformer.model.losses import cross_entropy, dice, edge_target, resize_logits
 from boltzformer.model.text import TextState
-
-LETTER = 8_000_000
-"""So many numbers, or a few more, go to the other processes at once."""
 
 
 def taught_loss(answer: Answer, batch: Taught, kind: str) -> dict[str, Tensor]:
@@ -50,12 +46,10 @@ class Student(Trainer):
     """A model that knows something already."""
 
     def __init__(self, model: BoltzFormer, recipe: Recipe, *, micro: int = 0, world: int = 1) -> None:
-        super().__init__(model, recipe, ())
+        super().__init__(model, recipe, (), world=world)
         self.start = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         self.micro = micro
         """Samples that go through the model together; 0: all of them. The step is the same."""
-        self.world = world
-        """Processes that share a batch."""
         self.rounds: dict[str, Tensor] = {}
         """The mean of the rounds that are over."""
 
@@ -126,20 +120,6 @@ class Student(Trainer):
             told = self._shared(told)
         return told
 
-    def _shared(self, told: Mapping[str, float]) -> dict[str, float]:
-        """Gradients and losses summed over all processes: as if one had seen the whole batch."""
-        for parameter in self.weights.values():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        for some in letters([p.grad for p in self.weights.values() if p.grad is not None]):
-            flat = torch.cat([gradient.flatten() for gradient in some])
-            torch.distributed.all_reduce(flat)
-            for gradient, summed in zip(some, flat.split([gradient.numel() for gradient in some]), strict=True):
-                gradient.copy_(summed.view_as(gradient))
-        values = torch.tensor([told[name] for name in sorted(told)], dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(values)
-        return dict(zip(sorted(told), values.tolist(), strict=True))
-
     def _answer_to(self, batch: Taught) -> tuple[Answer, ImageState]:
         images = batch.images.to(self.device, next(self.model.parameters()).dtype)
         if batch.maps:
@@ -151,21 +131,7 @@ class Student(Trainer):
         number = {name: row for row, name in enumerate(known)}
         rows = torch.tensor([[number[name] for name in texts] for texts in batch.texts], device=self.device)  # (B, P)
         words = TextState(text.tokens[rows], text.mask[rows])
-        return self.model.decode(image, words, self._noise_of(batch, image)), image
-
-    def _noise_of(self, batch: Taught, image: ImageState) -> Noise:
-        """By the place in the whole batch: the same whatever part of it is computed together."""
-        prompts = len(batch.texts[0])
-
-        def noise(layer: int) -> Tensor:
-            shape = self.model.decoder.noise_shape(image.tokens, prompts, layer)
-            rows = []
-            for place in batch.places:
-                generator = torch.Generator().manual_seed(key(self.recipe.seed, self.step, place, 1 + layer))
-                rows.append(torch.rand(shape[1:], generator=generator))
-            return torch.stack(rows).to(self.device)
-
-        return noise
+        return self.model.decode(image, words, self._noise(batch, image)), image
 
     def _deep(self, batch: Taught, image: ImageState, queries: list[Tensor]) -> Tensor:
         """The mask loss of the guess after every layer but the last, which is the answer."""
@@ -185,19 +151,6 @@ class Student(Trainer):
         if self.recipe.anchor:
             values = [parameter.detach() for parameter in self.weights.values()]
             torch._foreach_lerp_(values, list(self.start.values()), min(1.0, rate * self.recipe.anchor))
-
-
-def letters(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """What is sent together: hundreds of small messages take longer than a step."""
-    some, size = list[Tensor](), 0
-    for gradient in gradients:
-        some.append(gradient)
-        size += gradient.numel()
-        if size >= LETTER:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
 
 
 def on_device(batch: Taught, device: torch.device) -> Taught:
