@@ -1,13 +1,10 @@
 """What must not hold up the viewer: bars that paint at once, and answers that nobody waits for any more."""
 
-import threading
 from typing import Any
 
 import numpy as np
 from gui import click, done, layer_of, rows_of, type_lines, until
-from qtpy.QtCore import QObject
 
-from boltzformer.desk.work import Background
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.host.layers import image_layer
@@ -36,24 +33,6 @@ def test_a_bar_that_moves_is_not_painted_before_the_window_is_idle(qtbot: Any) -
     assert set(painted) == {8}
 
 
-def test_only_the_last_answer_to_a_question_is_told(qtbot: Any) -> None:
-    owner, go, told = QObject(), threading.Event(), []
-    background = Background(owner, "boltzformer-test", lambda *sentence: told.append(sentence))
-    background.do(lambda: go.wait(60) and "first", told.append, topic="count")
-    background.do(lambda: "second", told.append, topic="count")
-    background.do(lambda: "other", told.append)
-    until(qtbot, lambda: len(told) == 2)
-    go.set()
-    assert sorted(told) == ["other", "second"]
-    background.do(lambda: "third", told.append, topic="count")
-    background.drop("count")
-    background.do(lambda: "last", told.append)
-    until(qtbot, lambda: told[-1] == "last")
-    assert "first" not in told
-    assert "third" not in told
-    background.pool.shutdown()
-
-
 def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
@@ -64,7 +43,7 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
-    key = layer_of(track).unique_id
+    key = track.key
     layer_of(track).brush_size = 1
     layer_of(track).paint((dock.row(), 2, 3), 1)
     assert key not in dock.desk.counting.objects  # the one that was under way is dropped

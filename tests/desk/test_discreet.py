@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui import until
 
 from boltzformer import io
+from boltzformer.desk.memory import MemorySpeaker, MemoryTimers
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.trouble import Log, report_to
-from boltzformer.desk.work import Background
+from boltzformer.desk.work import Work
 
 
 def broken(path: Path) -> None:
@@ -21,22 +21,23 @@ def broken(path: Path) -> None:
 
 
 @pytest.mark.parametrize("work", [io.read, broken], ids=["an error of ours", "an error of anybody's"])
-def test_a_report_names_no_patient_though_the_sentence_does(qtbot: Any, tmp_path: Path, work: Any) -> None:
-    notice, log = Notice(), Log()
-    qtbot.addWidget(notice)
-    background = Background(notice, "boltzformer-report", notice.fail)
+def test_a_report_names_no_patient_though_the_sentence_does(tmp_path: Path, work: Any) -> None:
+    timers, speaker, log = MemoryTimers(), MemorySpeaker(), Log()
+    notice = Notice(speaker)
+    beside = Work(timers, "boltzformer-report", notice.fail)
     path = tmp_path / "DOE JANE" / "DOE^JANE.nii.gz"
     path.parent.mkdir()
     path.write_bytes(b"nothing")
-    background.do(partial(work, path))
-    until(qtbot, lambda: "DOE^JANE" in notice.label.text())
+    beside.do(partial(work, path))
+    beside.close(wait=True)
+    timers.tick()
+    assert "DOE^JANE" in speaker.sentence
     try:
         broken(path)
     except ZeroDivisionError:
         logging.getLogger("boltzformer.io").warning("of %s only %d bytes", path, 7, exc_info=True)
     report_to(tmp_path / "report.zip", notice.details, log, Settings())
     log.leave()
-    background.pool.shutdown()
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         texts = {name: report.read(name).decode() for name in report.namelist()}
     assert not any("DOE" in text or "JANE" in text for text in texts.values())
