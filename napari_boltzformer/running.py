@@ -24,7 +24,7 @@ from boltzformer import (
 )
 from boltzformer.desk.models.knowledge import named_apart
 from napari_boltzformer.background import POLL_MS
-from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.layers import open_image, volume_of
 from napari_boltzformer.host.mask import Track, revert_last, same
 from napari_boltzformer.run import Run
 
@@ -89,7 +89,7 @@ class Running:
 
     def how(self, layer: Image, volume: Volume, guidance: Guidance | None = None) -> dict[str, Any]:
         """What a question says beside its prompts, as it would be asked now."""
-        window, model = self._dock.seeing.window_of(layer, volume), self._dock.session.model
+        window, model = self._dock.shared.windows.of(open_image(layer)), self._dock.session.model
         region = self._dock.closer.region(layer, volume)
         return {"seed": SEED, "window": window, "guidance": guidance, "model": model, "region": region}
 

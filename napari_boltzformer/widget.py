@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -14,7 +14,11 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.work import Work
+from boltzformer.protocol import ModelState
 from napari_boltzformer import how_sure
 from napari_boltzformer.background import Background
 from napari_boltzformer.between import fill_between
@@ -27,7 +31,7 @@ from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.rings import Rings
 from napari_boltzformer.canvas.screen import Screen
 from napari_boltzformer.cases.case_list import CaseList, open_list
-from napari_boltzformer.dock.engine import EnginePanel, means_of
+from napari_boltzformer.dock.engine import EnginePanel
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.images import Images
 from napari_boltzformer.dock.keys import Keys
@@ -35,11 +39,12 @@ from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
-from napari_boltzformer.engine_line import EngineLine
 from napari_boltzformer.exporting import ask_and_export
+from napari_boltzformer.host import sessions
 from napari_boltzformer.host.hanging import camera_of, hang
-from napari_boltzformer.host.layers import plan_of, row_on_screen, volume_of
+from napari_boltzformer.host.layers import open_image, plan_of, row_on_screen, volume_of
 from napari_boltzformer.host.mask import Track, same, show_few, track_of, tracks_of
+from napari_boltzformer.host.timers import QtTimers
 from napari_boltzformer.keeping import Keeper
 from napari_boltzformer.running import Running
 from napari_boltzformer.starting_from import ask_and_use
@@ -58,9 +63,11 @@ class BoltzFormerDock(Form):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
-        self.session = session or Session.local(self.settings.model, **means_of(self.settings))
+        self.shared, self._user = sessions.of(napari_viewer, session), object()
+        self.shared.join(self._user, self.take_model)
         self.log = Log()
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
+        self.work = Work(QtTimers(self), "boltzformer-panels", self.notice.fail)
         self.looks = self.add_more("How it looked")
         self.revert = self.add_more("Revert this run")
         self.accept_all = self.add_more("Accept all seen")
@@ -80,7 +87,16 @@ class BoltzFormerDock(Form):
         self.lesions: LesionTable | None = None
         self.cases: CaseList | None = None
         self.bottom, self.images = Bottom(self), Images(self)
-        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
+        said: Any = self.notice
+        parts = self._session, self.work, said
+        self.engine_line = EngineLine(*parts, QtTimers(self))
+        self.models = ModelPanel(*parts, self.settings)
+        self.seeing = Seeing(self.shared.windows, self.work, self._opened, self.row)
+        self.means = EnginePanel(*parts, self.settings, lambda: bool(self.running.runs), self.engine_line.ask)
+        self.engine_line.said.append(self.engine.setText)
+        self.engine_line.ready.append(self.means.show_health)
+        self.engine_line.models.append(self._on_models)
+        self.models.choosing.loaded.append(self.engine_line.ask)
         self.more_layout.addWidget(self.models)
         self.more_layout.addWidget(self.seeing)
         self.unsure, self.ring, self.maps = (
@@ -99,8 +115,28 @@ class BoltzFormerDock(Form):
         self._connect()
         self.images.show()
         self.show_state()
-        self.engine_line = EngineLine(self)
         self.engine_line.ask()
+
+    @property
+    def session(self) -> Session:
+        """Shared with the other docks of this viewer."""
+        return self.shared.session
+
+    def take_model(self, name: str) -> None:
+        """From the next run on."""
+        self.models.load(name)
+
+    def _session(self) -> Session:
+        return self.shared.session
+
+    def _opened(self) -> OpenImage | None:
+        layer = self.chosen_image()
+        return None if layer is None else open_image(layer)
+
+    def _on_models(self, states: list[ModelState]) -> None:
+        self.prompt.knowledge = self.engine_line.knowledge
+        self.models.show_models(states)
+        self.show_doubts()
 
     # --- what the user asks -------------------------------------------------------------------------------------
 
@@ -230,7 +266,7 @@ class BoltzFormerDock(Form):
             self._on_run(whole)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: then its engine ends, too.
+        """napari takes a dock that is closed out of its window: then its engine ends, too, if nobody else uses it.
 
         A window that closes hides it first: the last strokes, and what has come of a run under way, are kept.
         """
@@ -239,10 +275,10 @@ class BoltzFormerDock(Form):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if self.running.runs:
                 self.running.cancel()
-            self.session.close()
-            # starts only if somebody brings the dock back and runs
-            self.session = Session.local(self.session.model, **means_of(self.settings))
+            self.shared.leave(self._user)
             QTimer.singleShot(0, self.bottom.leave)
+        elif event.type() == QEvent.Type.ParentChange:
+            self.shared.join(self._user, self.take_model)
         return super().event(event)
 
     def _connect(self) -> None:
@@ -297,14 +333,20 @@ class BoltzFormerDock(Form):
         for event, listener in heard:
             event.connect(listener)
         pools = self.background.pool, self.keeper.background.pool
-        self.destroyed.connect(partial(_leave, self.session, pools, heard, self.log))
+        rest = partial(self.shared.leave, self._user), self.engine_line.leave, partial(self.work.close, wait=False)
+        self.destroyed.connect(partial(_leave, rest, pools, heard, self.log))
 
 
 def _leave(
-    session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], log: Log, *_: object
+    ends: Sequence[Callable[[], None]],
+    pools: Sequence[ThreadPoolExecutor],
+    heard: list[tuple[Any, Any]],
+    log: Log,
+    *_: object,
 ) -> None:
     """The dock is gone: end its engine and its threads, stop listening to the viewer."""
-    session.close()
+    for end in ends:
+        end()
     log.leave()
     asking, keeping = pools
     asking.shutdown(wait=False, cancel_futures=True)

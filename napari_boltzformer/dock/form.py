@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_boltzformer.dock.notice import Notice
-from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.progress import Progress
 
 RESEARCH = "Research only, not for clinical use"
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.teaching.words import spoken_time
 from napari_boltzformer.dock.form import RESEARCH
 from napari_boltzformer.dock.notice import Notice
-from napari_boltzformer.dock.progress import Progress
+from napari_boltzformer.host.progress import Progress
 from napari_boltzformer.teaching.curve import Curve
 
 MODES = {

@@ -14,12 +14,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from boltzformer import Failed, Progress, Session
 from boltzformer.client import Errand
+from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.runs import new_run, runs, stamp
 from boltzformer.desk.teaching.words import sentence, verdict
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer.background import Background
-from napari_boltzformer.dock.engine import means_of
 from napari_boltzformer.teaching import pair as comparing
 from napari_boltzformer.teaching.form import FinetuneForm
 from napari_boltzformer.teaching_outcome import Outcome

@@ -9,8 +9,8 @@ from qtpy.QtCore import QObject
 
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.background import Background
-from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.progress import Progress
 from napari_boltzformer.widget import BoltzFormerDock
 
 

@@ -132,7 +132,7 @@ class Job:
         slices, start = request["slices"], request["start"]
         upload = backend.upload(volume, request["axis"], slices[0] if start is None and slices else start)
         upload.on_error(self._fail)
-        whole = SegmentRequest(upload.id, **{**request, "window": request["window"] or upload.window(volume)})
+        whole = SegmentRequest(upload.id, **{**request, "window": upload.window(volume, request["window"])})
         once = {"Idempotency-Key": secrets.token_hex(16)}  # asked twice if the line breaks, done once
         try:
             name = backend.ask("POST", "/jobs/segment", json=asdict(whole), headers=once).json()["id"]

@@ -137,7 +137,7 @@ class Session(Teaching):
         seed: int = 0,
         start: int | None = None,
         slices: Sequence[int] | None = None,
-        window: Window | None = None,
+        window: Window | str | None = None,
         axis: int | None = None,
         samples: int = 1,
         region: Region | None = None,
@@ -145,7 +145,10 @@ class Session(Teaching):
         guidance: Guidance | Sequence[Guidance] | None = None,
         model: str | None = None,
     ) -> Job:
-        """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone."""
+        """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone.
+
+        `window`: one, or how it is to be chosen, as `Window.choose` takes it; then nobody waits for that here.
+        """
         job = Job()
         request: dict[str, Any] = {
             "prompts": list(as_prompts(prompts)),
@@ -170,7 +173,7 @@ class Session(Teaching):
         index: int,
         *,
         seed: int = 0,
-        window: Window | None = None,
+        window: Window | str | None = None,
         axis: int | None = None,
         region: Region | None = None,
         size: int | None = None,
@@ -185,7 +188,7 @@ class Session(Teaching):
         (one,), backend = as_prompts(prompt), self.backend()
         for again in (True, False):
             upload = backend.upload(volume, axis, index)
-            shown, chosen = window or upload.window(volume), self.model if model is None else model
+            shown, chosen = upload.window(volume, window), self.model if model is None else model
             pointed = list(as_guidance(guidance))
             whose = None if query is None else int(query)
             request = TraceRequest(
@@ -198,6 +201,10 @@ class Session(Teaching):
                     raise
                 backend.forget(upload)  # the backend let go of the image to make room
         raise AssertionError("the loop returns or raises")
+
+    def again(self) -> Session:
+        """A fresh one that asks the same engine in the same way: for whoever needs one after this was closed."""
+        return Session(self.model, python=self._python, means=self.means, address=self._address, token=self._token)
 
     def close(self) -> None:
         """Ends a backend that we started, for good."""
