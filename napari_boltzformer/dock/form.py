@@ -16,12 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.notice import Notice
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
 from napari_boltzformer.host.progress import Progress
-
-RESEARCH = "Research only, not for clinical use"
 
 
 class Form(QWidget):
