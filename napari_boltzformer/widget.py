@@ -5,6 +5,7 @@ Here the viewer's side, the desk and the panels are built and connected; what th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import LooksFollower
 from boltzformer.desk.looks.on_screen import on_screen
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
+from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.closer import Closer
@@ -32,7 +35,7 @@ from napari_boltzformer.canvas.objects import KEYS, ObjectsTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.rings import Rings
 from napari_boltzformer.canvas.screen import uncover
-from napari_boltzformer.dock.engine import EnginePanel, means_of
+from napari_boltzformer.dock.engine import EnginePanel
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.images import Images
 from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
@@ -41,7 +44,7 @@ from napari_boltzformer.dock.opening import Opening
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.dock.starting_from import ask_and_use
-from napari_boltzformer.engine_line import EngineLine
+from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.hanging import camera_of, hang
 from napari_boltzformer.host.mask import mask_on
@@ -64,13 +67,14 @@ class BoltzFormerDock(Form):
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
-        self.session = session or Session.local(self.settings.model, **means_of(self.settings))
+        self.shared, self._user = sessions.of(napari_viewer, session), object()
+        self.shared.join(self._user, self.take_model)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs = QtDialogs(self)
         self.maps = QCheckBox("Export also writes the probability maps")
         self.desk = Desk(
             *(self.stage, QtTimers(self), self.notice, dialogs, NAPARI, self.settings),
-            session=lambda: self.session,
+            session=self._session,
             how=self._how,
             maps=self.maps.isChecked,
         )
@@ -83,16 +87,28 @@ class BoltzFormerDock(Form):
         self._follow_looks()
         self.lesions: LesionTable | None = None
         self.cases: CasePanel | None = None
-        self.models, self.seeing, self.means = ModelPanel(self), Seeing(self), EnginePanel(self)
+        parts = self._session, self.desk.work, self.desk.notice
+        self.engine_line = EngineLine(*parts, self.desk.timers)
+        self.models = ModelPanel(*parts, self.settings)
+        self.seeing = Seeing(self.shared.windows, self.desk.work, self.stage.chosen, self.row)
+        self.means = EnginePanel(*parts, self.settings, lambda: bool(self.running.runs), self.engine_line.ask)
         self._fill_more()
         self.keys = self._keys()
         self._connect()
         self.images.show()
         self.show_state()
-        self.engine_line = EngineLine(self)
         self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """Shared with the other docks of this viewer."""
+        return self.shared.session
+
+    def take_model(self, name: str) -> None:
+        """From the next run on."""
+        self.models.load(name)
 
     @property
     def running(self) -> Running:
@@ -133,7 +149,7 @@ class BoltzFormerDock(Form):
 
     def _how(self, image: OpenImage) -> dict[str, Any]:
         """What a question says beside its prompts, as it would be asked now."""
-        window = self.seeing.window_of(image)
+        window = self.shared.windows.of(image)
         return {"seed": SEED, "window": window, "model": self.session.model, "region": self.closer.region(image)}
 
     def _run(self, *, only_this: bool) -> None:
@@ -290,7 +306,7 @@ class BoltzFormerDock(Form):
     def _follow_looks(self) -> None:
         desk, looks, light = self.desk, self.bottom.looks, CanvasLight(self.viewer)
         self.follower = LooksFollower(
-            *(looks, light, lambda: on_screen(self.stage, desk.tracks), lambda: self.session),
+            *(looks, light, lambda: on_screen(self.stage, desk.tracks), self._session),
             *(desk.work.do, desk.timers),
         )
         desk.overview.moved.append(self.follower.moved)
@@ -341,6 +357,10 @@ class BoltzFormerDock(Form):
             (self.between, desk.fill_between),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
+        self.engine_line.said.append(self.engine.setText)
+        self.engine_line.ready.append(self.means.show_health)
+        self.engine_line.models.append(self._on_models)
+        self.models.choosing.loaded.append(self.engine_line.ask)
         desk.changed.append(self._changed)
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
@@ -366,7 +386,8 @@ class BoltzFormerDock(Form):
         ]
         for event, listener in heard:
             event.connect(listener)
-        self.destroyed.connect(partial(_leave, self.session, desk, heard))
+        ends = partial(self.shared.leave, self._user), self.engine_line.leave, desk.leave
+        self.destroyed.connect(partial(_leave, ends, heard))
 
     def _example(self) -> None:
         self.example.setEnabled(False)
@@ -376,6 +397,14 @@ class BoltzFormerDock(Form):
         if layer is not None:
             self.keys.bind(layer)
         self.seeing.show_picture()
+
+    def _session(self) -> Session:
+        return self.shared.session
+
+    def _on_models(self, states: list[ModelState]) -> None:
+        self.prompt.knowledge = self.desk.knowledge = self.engine_line.knowledge
+        self.models.show_models(states)
+        self.show_doubts()
 
     def _modality(self) -> str:
         image = self.stage.chosen()
@@ -397,7 +426,7 @@ class BoltzFormerDock(Form):
             self._on_run(whole)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: then its engine ends, too.
+        """napari takes a dock that is closed out of its window: then its engine ends, too, if nobody else uses it.
 
         A window that closes hides it first: the last strokes, and what has come of a run under way, are kept.
         """
@@ -406,10 +435,10 @@ class BoltzFormerDock(Form):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if self.running.runs:
                 self.running.cancel()
-            self.session.close()
-            # starts only if somebody brings the dock back and runs
-            self.session = Session.local(self.session.model, **means_of(self.settings))
+            self.shared.leave(self._user)
             QTimer.singleShot(0, self.bottom.leave)
+        elif event.type() == QEvent.Type.ParentChange:
+            self.shared.join(self._user, self.take_model)
         return super().event(event)
 
 
@@ -420,10 +449,10 @@ def _show_outer(widget: Any) -> None:
         outer.raise_()
 
 
-def _leave(session: Session, desk: Desk, heard: list[tuple[Any, Any]], *_: object) -> None:
+def _leave(ends: Sequence[Callable[[], None]], heard: list[tuple[Any, Any]], *_: object) -> None:
     """The dock is gone: end its engine and its threads, stop listening to the viewer."""
-    session.close()
-    desk.leave()
+    for end in ends:
+        end()
     for event, listener in heard:
         with suppress(ValueError, RuntimeError):
             event.disconnect(listener)

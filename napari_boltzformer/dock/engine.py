@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QPushButton, QSpinBox, QWidget
 
-if TYPE_CHECKING:
-    from boltzformer.desk.settings import Settings
-    from napari_boltzformer.widget import BoltzFormerDock
+from boltzformer import Session
+from boltzformer.desk.models.engine import means_of
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.work import Work
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Mac)"}
 
@@ -18,9 +20,20 @@ DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU 
 class EnginePanel(QWidget):
     """A change ends the engine; the next one starts with it."""
 
-    def __init__(self, dock: BoltzFormerDock) -> None:
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        work: Work,
+        notice: Notice,
+        settings: Settings,
+        busy: Callable[[], bool],
+        start: Callable[[], None],
+    ) -> None:
+        """`busy`: it is at work, and must not end now; `start`: begins another one, and says how it is."""
         super().__init__()
-        self._dock, kept = dock, dock.settings
+        self._session, self._work, self._notice, self._settings = session, work, notice, settings
+        self._busy, self._start = busy, start
+        kept = settings
         self.device, self.threads, self.cache = QComboBox(), QSpinBox(), QDoubleSpinBox()
         self.free, self.why = QPushButton("Free memory"), QLabel()
         for name, shown in DEVICES.items():
@@ -44,36 +57,26 @@ class EnginePanel(QWidget):
         self.device.activated.connect(lambda _: self._use())
         self.threads.editingFinished.connect(self._use)
         self.cache.editingFinished.connect(self._use)
-        self.free.clicked.connect(self._free)
+        self.free.clicked.connect(lambda _=False: self._free())
 
     def show_health(self, health: Mapping[str, Any]) -> None:
         """Why this device."""
         self.why.setText(health["why"])
 
     def _use(self) -> None:
-        dock, kept = self._dock, self._dock.settings
+        kept = self._settings
         wanted = {"device": self.device.currentData(), "threads": self.threads.value(), "cache_gb": self.cache.value()}
         if all(getattr(kept, name) == value for name, value in wanted.items()):
             return
-        if dock.desk.running.runs:
-            dock.desk.notice.say("The engine is at work: cancel the run or wait for its end, then change this again.")
+        if self._busy():
+            self._notice.say("The engine is at work: cancel the run or wait for its end, then change this again.")
             return
         for name, value in wanted.items():
             setattr(kept, name, value)
         kept.save()
-        dock.desk.work.do(lambda: dock.session.use(**means_of(kept)), lambda _: dock.engine_line.ask())
+        session, means = self._session(), means_of(kept)
+        self._work.do(lambda: session.use(**means), lambda _: self._start())
 
     def _free(self) -> None:
-        dock = self._dock
-        dock.desk.work.do(
-            dock.session.free_memory, lambda _: dock.desk.notice.say("The engine's memory is free again.")
-        )
-
-
-def means_of(settings: Settings) -> dict[str, Any]:
-    """As `Session.local` takes them."""
-    return {
-        "device": settings.device,
-        "threads": settings.threads or None,
-        "cache_bytes": round(settings.cache_gb * 1e9),
-    }
+        said = "The engine's memory is free again."
+        self._work.do(self._session().free_memory, lambda _: self._notice.say(said))

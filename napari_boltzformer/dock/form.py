@@ -16,12 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.notice import NoticeView
-from napari_boltzformer.dock.progress import Progress
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
-
-RESEARCH = "Research only, not for clinical use"
+from napari_boltzformer.host.progress import Progress
 
 
 class Form(QWidget):

@@ -1,36 +1,27 @@
-"""A model from the hub: whose it is and on what terms, then the download, beside the viewer; then it is chosen."""
+"""A model from the hub: its terms, and a way to agree, to stop and to see how far it is."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
-from boltzformer import BoltzFormerError, Session
-from boltzformer.protocol import HubOffer, HubState
-from napari_boltzformer.dock.progress import Progress
+from boltzformer import Session
+from boltzformer.desk.models.hub import FromHub, sentence
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.work import Work
+from napari_boltzformer.host.progress import Progress
+from napari_boltzformer.host.timers import QtTimers
 
-if TYPE_CHECKING:
-    from napari_boltzformer.widget import BoltzFormerDock
-
-TOPIC = "a model's terms"
-POLL_MS = 200
 KB = 1000
 
 
 class HubPanel(QWidget):
     """Nothing is downloaded before its terms were shown and agreed to."""
 
-    def __init__(self, dock: BoltzFormerDock, load: Callable[[str], None]) -> None:
+    def __init__(self, session: Callable[[], Session], work: Work, notice: Notice, load: Callable[[str], None]) -> None:
         super().__init__()
-        self._dock, self._load = dock, load
-        self._what = ""
-        self._stopped = threading.Event()
-        self._heard: deque[HubState] = deque(maxlen=1)
+        self.model = FromHub(session, work, notice, QtTimers(self), load)
         self.place, self.look = QLineEdit(), QPushButton("Show its licence")
         self.place.setPlaceholderText("owner/repository or owner/repository:file")
         self.terms, self.card = QLabel(), QPlainTextEdit()
@@ -50,106 +41,32 @@ class HubPanel(QWidget):
         layout.addWidget(self.card)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._show_state)
         self.look.clicked.connect(self._ask)
         self.place.returnPressed.connect(self._ask)
-        self.place.textEdited.connect(lambda _: self._forget())
-        self.get.clicked.connect(self._get)
-        self.stop.clicked.connect(self._stop)
-        dock.destroyed.connect(self._stopped.set)
-        self._forget()
+        self.place.textEdited.connect(lambda _: self.model.forget())
+        self.get.clicked.connect(lambda _=False: self.model.get())
+        self.stop.clicked.connect(lambda _=False: self.model.stop())
+        self.model.changed.append(self._show)
+        self.destroyed.connect(self.model.leave)
+        self._show()
         self.hide()
 
-    def _forget(self) -> None:
-        """Terms of another place are none of this one."""
-        self._what = ""
-        self._dock.desk.work.drop(TOPIC)
-        for widget in (self.terms, self.card, self.get, self.stop, self.progress):
-            widget.hide()
-
     def _ask(self) -> None:
-        self._forget()
-        what, session = self.place.text().strip(), self._dock.session
-        self._dock.desk.notice.say(f"Asking the hub about {what}…")
-        self._dock.desk.work.do(lambda: session.offer_model(what), self._show, topic=TOPIC)
+        self.model.ask(self.place.text().strip())
 
-    def _show(self, offer: HubOffer) -> None:
-        self._what = offer.what
-        self._dock.desk.notice.say("")
-        self.terms.setText(sentence(offer))
-        self.card.setPlainText(offer.card)
-        self.card.setVisible(bool(offer.card))
-        for widget in (self.terms, self.get):
-            widget.show()
-
-    def _get(self) -> None:
-        what, session = self._what, self._dock.session
-        stopped = self._stopped = threading.Event()
-        self._dock.destroyed.connect(stopped.set)
-        self._heard.clear()
-        self.get.hide()
+    def _show(self) -> None:
+        """What can be shown and pressed now."""
+        model, offer, now = self.model, self.model.offer, self.model.now
+        if offer is not None:
+            self.terms.setText(sentence(offer))
+            if self.card.toPlainText() != offer.card:
+                self.card.setPlainText(offer.card)
+        self.terms.setVisible(offer is not None)
+        self.card.setVisible(offer is not None and bool(offer.card))
+        self.get.setVisible(offer is not None and not model.downloading)
+        self.stop.setVisible(model.stoppable)
+        self.progress.setVisible(model.downloading)
         for widget in (self.place, self.look):  # one download at a time
-            widget.setEnabled(False)
-        self.stop.show()
-        self.progress.setRange(0, 0)
-        self.progress.show()
-        self._dock.desk.notice.say(f"Downloading {what}…")
-        self._timer.start()
-        heard = self._heard
-        self._dock.desk.work.do(lambda: followed(session, what, stopped, heard), self._ended)
-
-    def _stop(self) -> None:
-        self._stopped.set()
-        self.stop.hide()
-        self._dock.desk.notice.say(f"Stopping the download of {self._what}…")
-
-    def _show_state(self) -> None:
-        if self._heard:
-            now = self._heard[0]
-            self.progress.setRange(0, now.total // KB)
-            self.progress.setValue(now.done // KB)
-            if now.converting:  # the download itself is over
-                self.stop.hide()
-                self._dock.desk.notice.say(f"{now.what} is here; it is being checked and converted…")
-
-    def _ended(self, last: HubState | str) -> None:
-        self._timer.stop()
-        for widget in (self.place, self.look):
-            widget.setEnabled(True)
-        self.stop.hide()
-        self.progress.hide()
-        if isinstance(last, HubState) and last.state == "finished":
-            self._forget()
-            self._load(last.name)
-            return
-        self.get.show()
-        if isinstance(last, HubState) and last.state == "stopped":
-            self._dock.desk.notice.say(f"Stopped at {last.done / 1e6:.1f} MB; the next download goes on from there.")
-        else:
-            self._dock.desk.notice.fail(last if isinstance(last, str) else last.error)
-
-
-def followed(session: Session, what: str, stopped: threading.Event, heard: deque[HubState]) -> HubState | str:
-    """Until its end, which only the backend knows → how it ended; an error as its sentence."""
-    last, asked = HubState(what, "running"), False
-    try:
-        for last in session.fetch_model(what):
-            heard.append(last)
-            if stopped.is_set() and not asked:
-                session.stop_fetching(what)
-                asked = True
-    except BoltzFormerError as error:
-        return str(error)
-    return last
-
-
-def sentence(offer: HubOffer) -> str:
-    """On whose terms, in one sentence; where its owners say nothing, that."""
-    size = f"{offer.size / 1e6:.1f} MB" if offer.size else "on this computer already"
-    if offer.licence:
-        return (
-            f"{offer.what} ({size}) comes under the licence '{offer.licence}', as its owners declare at {offer.page}."
-        )
-    return f"{offer.what} ({size}) declares no licence: ask its owners at {offer.page} whether you may use it."
+            widget.setEnabled(not model.downloading)
+        self.progress.setRange(0, 0 if now is None else now.total // KB)
+        self.progress.setValue(0 if now is None else now.done // KB)

@@ -15,8 +15,8 @@ class QtDialogs:
     def __init__(self, parent: QWidget) -> None:
         self._parent = parent
 
-    def folder(self, title: str) -> Path | None:
-        path = QFileDialog.getExistingDirectory(self._parent, title, "", QFileDialog.Option.DontUseNativeDialog)
+    def folder(self, title: str, start: str = "") -> Path | None:
+        path = QFileDialog.getExistingDirectory(self._parent, title, start, QFileDialog.Option.DontUseNativeDialog)
         return Path(path) if path else None
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:

@@ -1,19 +1,14 @@
-"""Before and after: one slice asked with the old and the new model, same words and seed, as a pair of mask layers."""
+"""Before and after: the answers of the old and the new model to one question, as a pair of mask layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from numpy.typing import NDArray
 
-from boltzformer import BoltzFormerError, Prediction, Session, Volume
-from boltzformer.desk.image import plan_of
-from boltzformer.desk.models.knowledge import as_prompt
-from napari_boltzformer.host.layers import empty_labels, row_on_screen, volume_of
+from boltzformer.desk.teaching.comparing import Compared
+from napari_boltzformer.host.layers import empty_labels
 
 if TYPE_CHECKING:
     import napari
@@ -25,69 +20,18 @@ FILLED = 0.45
 """Opacity of the one before, which is filled; the one after is an outline upon it."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """What both models are asked."""
-
-    volume: Volume
-    row: int
-    """The slice as the viewer counts it."""
-    prompt: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Both answers to one question: planes as the viewer shows them."""
-
-    question: Question
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
-
-    @property
-    def sentence(self) -> str:
-        """What differs, in numbers."""
-        one, other = int(self.before.sum()), int(self.after.sum())
-        if not one + other:
-            told = "neither finds anything"
-        else:
-            dice = 2 * int((self.before & self.after).sum()) / (one + other)
-            told = f"before {one} pixels, after {other}; they agree by {dice:.2f} (Dice)"
-        return f"Slice {self.question.row}, '{self.question.prompt}', seed {self.question.seed}: {told}."
-
-
-def question_of(image: Image | None, point: Any, prompt: str, seed: int) -> Question:
-    """The slice on screen."""
-    if image is None:
-        raise BoltzFormerError("There is no image to compare on: open one first.")
-    if not prompt.strip():
-        raise BoltzFormerError("There is no prompt: choose what to look for before you compare.")
-    return Question(volume_of(image), row_on_screen(image, point), prompt.strip(), seed)
-
-
-def ask_both(session: Session, question: Question, before: str, after: str) -> Compared:
-    """Waits for both."""
-    return Compared(question, _plane(session, question, before), _plane(session, question, after))
-
-
-def _plane(session: Session, question: Question, model: str) -> NDArray[np.uint8]:
-    volume, plan = question.volume, plan_of(question.volume)
-    index = plan.canonical_index(question.row)
-    job = session.segment(volume, as_prompt(question.prompt), seed=question.seed, slices=[index], model=model)
-    prediction: Prediction = job.result()
-    view = volume.grid.canonical(volume.slice_axis)
-    return np.ascontiguousarray(view.apply(prediction.labels().layers[0])[question.row])
-
-
 def pair_of(viewer: napari.viewer.Viewer) -> list[Labels]:
     """The layers of the last comparison: before, after."""
     found = [layer for layer in viewer.layers if PAIR in layer.metadata]
     return sorted(found, key=lambda layer: layer.metadata[PAIR] != "before")
 
 
-def show(viewer: napari.viewer.Viewer, image: Image, compared: Compared) -> None:
+def show(viewer: napari.viewer.Viewer, compared: Compared) -> None:
     """A filled mask and an outline, both at once; the pair of the last comparison goes."""
-    active = viewer.layers.selection.active
+    key, active = compared.question.image.key, viewer.layers.selection.active
+    image = next((layer for layer in viewer.layers if layer.unique_id == key), None)
+    if image is None:
+        return  # it was closed meanwhile
     for layer in pair_of(viewer):
         viewer.layers.remove(layer)
     for name, plane in (("before", compared.before), ("after", compared.after)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,85 +10,61 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication, QShowEvent
-from qtpy.QtWidgets import QApplication, QFileDialog
 
-from boltzformer import Failed, Progress, Session
-from boltzformer.client import Errand
+from boltzformer import BoltzFormerError, Progress, Session
+from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.runs import new_run, runs, stamp
-from boltzformer.desk.teaching.words import sentence, verdict
+from boltzformer.desk.teaching.comparing import Compared, question_of
+from boltzformer.desk.teaching.outcome import Outcome
+from boltzformer.desk.teaching.runs import runs
+from boltzformer.desk.teaching.watching import Watching
+from boltzformer.desk.teaching.words import verdict
+from boltzformer.desk.work import Work
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
-from napari_boltzformer.background import Background
-from napari_boltzformer.dock.engine import means_of
-from napari_boltzformer.teaching import pair as comparing
+from napari_boltzformer.host import sessions
+from napari_boltzformer.host.dialogs import QtDialogs
+from napari_boltzformer.host.layers import row_on_screen
+from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.host.timers import QtTimers
+from napari_boltzformer.teaching import pair
 from napari_boltzformer.teaching.form import FinetuneForm
-from napari_boltzformer.teaching_outcome import Outcome
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_boltzformer.widget import BoltzFormerDock
-
-TICK_MS, LOOK_MS = 100, 2000
-"""How often events of a run are taken, and how often the folder of accepted slices is looked at."""
-
 
 class FinetunePanel(FinetuneForm):
-    """What the form's buttons do. It asks the main dock's engine where there is one, else one of its own."""
+    """What the form's buttons do. It asks the same engine as the viewer's other docks."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
-        self.viewer, self._given = napari_viewer, session
-        self._own: Session | None = None
-        self._asked: Session | None = None
-        self.errand: Errand | None = None
-        self.state: ErrandState | None = None
-        self.holding: Holding | None = None
-        self.dataset = ""
-        self._seen = -1.0
-        self._planned = ("", "")
-        self.background = Background(self, "boltzformer-teaching", self.notice.fail, threads=3)
-        self._tick, self._look = QTimer(self), QTimer(self)
-        for timer, every, do in ((self._tick, TICK_MS, self._on_tick), (self._look, LOOK_MS, self.look)):
-            timer.setInterval(every)
-            timer.timeout.connect(do)
-            timer.start()
-        self.outcome = Outcome(self)
+        self.viewer = napari_viewer
+        self.shared, self._user = sessions.of(napari_viewer, session), object()
+        self.shared.join(self._user)
+        self.said, timers = Notice(self.notice), QtTimers(self)
+        self.work = Work(timers, "boltzformer-teaching", self.said.fail, threads=3)
+        self.watching = Watching(self.session, self.work, self.said, timers, lambda: Settings.load().folder)
+        self.outcome = Outcome(self.session, self.work, self.said)
         self._connect()
         self._list_runs()
         self.show_state()
 
     def session(self) -> Session:
-        """The main dock's, so that no second engine is started; else our own."""
-        if self._given is not None:
-            return self._given
-        dock = self.main_dock()
-        if dock is not None:
-            return dock.session
-        if self._own is None:
-            kept = Settings.load()
-            self._own = Session.local(kept.model, **means_of(kept))
-        return self._own
+        """Shared with the other docks of this viewer."""
+        return self.shared.session
 
     # --- what there is to learn from ----------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Counts again where something was accepted since."""
-        self.dataset = self.dataset or Settings.load().folder
-        self.folder.setText(Path(self.dataset).name or "no folder yet")
-        self.folder.setToolTip(self.dataset)
+    def _show_looked(self) -> None:
+        dataset = self.watching.dataset
+        self.folder.setText(Path(dataset).name or "no folder yet")
+        self.folder.setToolTip(dataset)
         self.model.setText(Path(self.session().model).stem)
-        if not self.dataset:
+        if not dataset:
             self.holds.setText("Accept slices in 'Segment by text' first, or choose the folder where they are kept.")
-            return
-        now = stamp(Path(self.dataset))
-        if now != self._seen:
-            self._seen = now
-            self.background.do(partial(self.session().holding, self.dataset), self._held)
         self._ask_need()
 
-    def _held(self, holding: Holding) -> None:
-        self.holding = holding
+    def _show_holding(self, holding: Holding) -> None:
         self.holds.setText(holding.sentence)
         before = self.prompt.currentText()
         self.prompt.clear()
@@ -99,121 +75,97 @@ class FinetunePanel(FinetuneForm):
         self._ask_need()
 
     def _ask_need(self) -> None:
-        """Memory and time by mode, once for a folder and a model: a process of its own works some seconds for it."""
-        about = (self.dataset, self.session().model)
-        idle = self.isVisible() and not self._is_running()
-        if idle and about != self._planned and self.holding is not None and self.holding.targets:
-            self._planned = about
-            plan = self.session().plan
-            self.background.do(partial(plan, self.request(mode="auto")), partial(self._show_plan, about))
+        """Only where somebody reads it."""
+        if self.isVisible():
+            self.watching.plan(self.request(mode="auto"))
 
-    def _show_plan(self, about: tuple[str, str], plan: FinetunePlan) -> None:
-        if about == self._planned:
-            self.facts = plan.facts
-            self.show_need()
+    def _show_plan(self, plan: FinetunePlan) -> None:
+        self.facts = plan.facts
+        self.show_need()
 
     def request(self, output: str = "", mode: str = "") -> FinetuneRequest:
         """What the form asks for."""
         length: Any = {self.unit.currentText(): self.length.value()}
-        return self.session().finetune_request(
-            self.dataset or ".",
-            output or new_run(),
-            mode=mode or self.mode.currentData(),
-            seed=self.seed.value(),
-            **length,
-        )
+        return self.watching.request(output, mode=mode or self.mode.currentData(), seed=self.seed.value(), **length)
 
     # --- a run --------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """A new run."""
-        request, session = self.request(), self.session()
-        how = {name: getattr(request, name) for name in ("model", "mode", "steps", "epochs", "minutes", "seed")}
-        self._follow(session.finetune(request.source, request.output, **how), session)
-        self.notice.say("Starting… Closing napari does not end it.")
+        request = self.request()
+        self.watching.begin(request)
+        self.said.say("Starting… Closing napari does not end it.")
         self._list_runs(request.output)
-
-    def go_on(self) -> None:
-        """Where the run was stopped or killed."""
-        session = self.session()
-        self._follow(session.resume(self.run.currentData()), session)
-        self.notice.say("Going on…")
-
-    def end(self) -> None:
-        """After the step in hand."""
-        if self.errand is not None:
-            self.errand.stop()
-            self.notice.say("Stopping after the step in hand; the best so far is kept…")
-
-    def _follow(self, errand: Errand, session: Session) -> None:
-        if self.errand is not None:
-            self.errand.leave()
-        self.errand, self._asked, self.state = errand, session, None
-        self.curve.clear()
-        self.show_seen("")
-        self.verdict.setText("")
-        self.show_state(waiting=True)
 
     def _on_run(self) -> None:
         """Another run is looked at."""
-        path = self.run.currentData()
-        if path and (self.errand is None or self.errand.output != path):
-            session = self.session()
-            self._follow(session.follow(path), session)
+        self.watching.follow(self.run.currentData() or "")
 
-    def _on_tick(self) -> None:
-        errand = self.errand
-        if errand is None:
-            return
-        for event in errand.poll():
-            match event:
-                case Progress(step, steps, losses):
-                    self.curve.add(step, steps, losses)
-                case ErrandState():
-                    self._told(event)
-                case Failed(error):
-                    self._lost(error)
+    def _show_followed(self) -> None:
+        self.curve.shown.clear()
+        self.curve.update()
+        self.show_seen("")
+        self.verdict.setText("")
+        self.show_state()
 
-    def _told(self, state: ErrandState) -> None:
-        was, self.state = self.state, state
+    def _show_step(self, step: Progress) -> None:
+        self.curve.shown.add(step.step, step.steps, step.losses)
+        self.curve.update()
+
+    def _show_told(self, state: ErrandState) -> None:
         self.progress.setRange(0, max(state.steps, 1 if state.state != "running" else 0))
         self.progress.setValue(state.step)
-        self.curve.measured({int(one["at_step"]): float(one["dice"]) for one in state.checks})
+        self.curve.shown.measured({int(one["at_step"]): float(one["dice"]) for one in state.checks})
+        self.curve.update()
         picture = state.checks[-1].get("picture", "") if state.checks else ""
         self.show_seen(str(Path(state.output) / picture) if picture else "")
-        if state.state == "failed":
-            self.notice.fail(state.error)
-        elif was is None or state.state == "running" or was.state != state.state:
-            self.notice.say(sentence(state))
         self.verdict.setText(verdict(state))
         self.show_state()
 
-    def _lost(self, error: str) -> None:
-        """The engine that was asked is gone, or it refused. A run that goes on is asked about elsewhere."""
-        lost, self.errand = self.errand, None
-        if lost is not None and self.session() is not self._asked:
-            self._asked = self.session()
-            self.errand = self._asked.follow(lost.output)
-            return
-        self.notice.fail(error)
+    def _show_lost(self) -> None:
         self._list_runs()
         self.show_state()
 
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def _ask_both(self) -> None:
+        """The slice on screen, by the old and the new model."""
+        image, state = self.image(), self.watching.state
+        if state is None:
+            return
+        opened = None if image is None else image_on(image)
+        row = 0 if image is None else row_on_screen(image, self.viewer.dims.point)
+        window = None if opened is None else self.shared.windows.of(opened)
+        try:
+            question = question_of(opened, row, self.prompt.currentText(), self.seed.value(), window)
+        except BoltzFormerError as error:
+            self.said.fail(str(error))
+            return
+        self.compared.setText("Asking both models…")
+        self.compare.setEnabled(False)
+        self.outcome.ask_both(question, state.before, state.model)
+
+    def _show_both(self, answer: Compared | None) -> None:
+        self.compared.setText("" if answer is None else answer.sentence)
+        if answer is not None:
+            pair.show(self.viewer, answer)
+        self.show_state()
+
+    def _take_over(self) -> None:
+        name = self.name.text().strip()
+        self.outcome.take_over(self.run.currentData(), name, anyway=self.anyway.isChecked())
+
     # --- showing ------------------------------------------------------------------------------------------------
 
-    def _is_running(self) -> bool:
-        return self.errand is not None and (self.state is None or self.state.state == "running")
-
-    def show_state(self, *, waiting: bool = False) -> None:
+    def show_state(self) -> None:
         """Which buttons can do something now."""
-        state, running = self.state, waiting or self._is_running()
-        holds = self.holding is not None and bool(self.holding.targets)
-        self.start.setEnabled(holds and not running)
-        self.stop.setEnabled(self._is_running())
-        self.resume.setEnabled(state is not None and state.state in ("stopped", "failed") and bool(state.command))
+        watching, state = self.watching, self.watching.state
+        self.start.setEnabled(watching.can_teach and not watching.running)
+        self.stop.setEnabled(watching.running)
+        self.resume.setEnabled(watching.can_go_on)
         for button in (self.compare, self.promote):
-            button.setEnabled(state is not None and bool(state.model) and not running)
-        self.toggle.setEnabled(len(comparing.pair_of(self.viewer)) == 2)
+            button.setEnabled(state is not None and bool(state.model) and not watching.running)
+        self.toggle.setEnabled(len(pair.pair_of(self.viewer)) == 2)
         self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 
@@ -222,7 +174,7 @@ class FinetunePanel(FinetuneForm):
         self._show_command()
 
     def _show_command(self) -> None:
-        self.command.setText(command_line(self.request().arguments()) if self.dataset else "")
+        self.command.setText(command_line(self.request().arguments()) if self.watching.dataset else "")
         self.command.setCursorPosition(0)
 
     def _list_runs(self, chosen: str = "") -> None:
@@ -239,16 +191,14 @@ class FinetunePanel(FinetuneForm):
         self.run.blockSignals(False)
 
     def _first(self) -> None:
-        self.look()
+        self.watching.look()
         self._on_run()
 
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(
-            self, "Where accepted slices are kept", self.dataset, QFileDialog.Option.DontUseNativeDialog
-        )
-        if path:
-            self.dataset, self._seen = path, -1.0
-            self.look()
+        path = QtDialogs(self).folder("Where accepted slices are kept", self.watching.dataset)
+        if path is not None:
+            self.watching.dataset = str(path)
+            self.watching.look()
 
     def image(self) -> Image | None:
         """The image that is selected, else the first."""
@@ -256,23 +206,16 @@ class FinetunePanel(FinetuneForm):
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         return active if isinstance(active, Image) else next(iter(images), None)
 
-    def main_dock(self) -> BoltzFormerDock | None:
-        """'Segment by text' in the same window."""
-        from napari_boltzformer.widget import BoltzFormerDock  # later: the dock must not need us, nor we it
-
-        found = (one for one in QApplication.allWidgets() if isinstance(one, BoltzFormerDock))
-        return next((one for one in found if one.window() is self.window() and one.parent() is not None), None)
-
     def _connect(self) -> None:
         for button, do in (
             (self.choose, self._on_folder),
             (self.start, self.begin),
-            (self.stop, self.end),
-            (self.resume, self.go_on),
-            (self.compare, self.outcome.ask_both),
-            (self.toggle, lambda: comparing.flip(self.viewer)),
-            (self.promote, self.outcome.take_over),
-            (self.roll_back, self.outcome.give_back),
+            (self.stop, self.watching.end),
+            (self.resume, lambda: self.watching.go_on(self.run.currentData())),
+            (self.compare, self._ask_both),
+            (self.toggle, lambda: pair.flip(self.viewer)),
+            (self.promote, self._take_over),
+            (self.roll_back, lambda: self.outcome.give_back(self.name.text().strip())),
             (self.copy, lambda: QGuiApplication.clipboard().setText(self.command.text())),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
@@ -284,30 +227,38 @@ class FinetunePanel(FinetuneForm):
             self.seed.valueChanged,
         ):
             changed.connect(lambda _: self._on_choice())
-        self.destroyed.connect(partial(_leave, self.background.pool, self.__dict__))
+        watching = self.watching
+        watching.looked.append(self._show_looked)
+        watching.held.append(self._show_holding)
+        watching.planned.append(self._show_plan)
+        watching.followed.append(self._show_followed)
+        watching.stepped.append(self._show_step)
+        watching.told.append(self._show_told)
+        watching.lost.append(self._show_lost)
+        self.outcome.compared.append(self._show_both)
+        self.outcome.promoted.append(self.shared.use)
+        self.notice.acted.append(self.said.act)
+        leave = partial(self.shared.leave, self._user)
+        self.destroyed.connect(partial(_leave, (watching.let_go, leave, partial(self.work.close, wait=False))))
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Only now are we in a window, and see whose engine to ask."""
+        """A run that goes on is found again."""
         super().showEvent(event)
         QTimer.singleShot(0, self._first)
 
     def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: our own engine ends, the training goes on."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            if self.errand is not None:
-                self.errand.leave()
-                self.errand = None
-            if self._own is not None:
-                self._own.close()
-                self._own = None
+        """napari takes a dock that is closed out of its window: nothing is asked any more, the training goes on."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.watching.rest()
+                self.shared.leave(self._user)
+            else:
+                self.shared.join(self._user)
+                self.watching.wake()
         return super().event(event)
 
 
-def _leave(pool: ThreadPoolExecutor, held: dict[str, Any], *_: object) -> None:
+def _leave(ends: Sequence[Callable[[], None]], *_: object) -> None:
     """The panel is gone: nothing is waited for. A training goes on."""
-    errand, own = held.get("errand"), held.get("_own")
-    if errand is not None:
-        errand.leave()
-    if own is not None:
-        own.close()
-    pool.shutdown(wait=False, cancel_futures=True)
+    for end in ends:
+        end()

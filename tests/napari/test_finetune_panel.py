@@ -20,7 +20,7 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
-from napari_boltzformer.teaching import pair as comparing
+from napari_boltzformer.teaching import pair
 from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -56,7 +56,7 @@ def set_up(panel: FinetunePanel, steps: int) -> None:
 
 
 def state(panel: FinetunePanel) -> str:
-    return panel.state.state if panel.state is not None else ""
+    return panel.watching.state.state if panel.watching.state is not None else ""
 
 
 @pytest.mark.slow
@@ -94,16 +94,16 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     before = time.thread_time()
     click(qtbot, panel.start)
     assert time.thread_time() - before < 0.1
-    until(qtbot, lambda: len(panel.curve.losses) > 0)
+    until(qtbot, lambda: len(panel.curve.shown.by_step) > 0)
     assert not panel.start.isEnabled()
     click(qtbot, panel.stop)
     until(qtbot, lambda: state(panel) == "stopped")
-    assert panel.state is not None
-    assert panel.state.step < STEPS
+    assert panel.watching.state is not None
+    assert panel.watching.state.step < STEPS
     assert "the best so far is kept" in panel.notice.label.text()
     click(qtbot, panel.resume)
     until(qtbot, lambda: state(panel) == "finished")
-    assert list(panel.curve.losses) == list(range(1, STEPS + 1))
+    assert list(panel.curve.shown.by_step) == list(range(1, STEPS + 1))
     assert "no validation mask" in panel.verdict.text()
 
     click(qtbot, panel.promote)
@@ -117,7 +117,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     click(qtbot, panel.compare)
     until(qtbot, lambda: panel.toggle.isEnabled())
     assert f"Slice {found[1]}, '{BRIGHT}', seed 3: " in panel.compared.text()
-    one, other = comparing.pair_of(viewer)
+    one, other = pair.pair_of(viewer)
     assert one.visible
     assert other.visible
     assert set(np.flatnonzero(one.data.any(axis=(1, 2)))) <= {found[1]}
@@ -162,7 +162,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     second = make_napari_viewer_proxy(show=True)
     again = FinetunePanel(second, Session.local(PHANTOM_MODEL, threads=1))
     second.window.add_dock_widget(again, name="Fine-tune")
-    until(qtbot, lambda: state(again) == "running" and len(again.curve.losses) > 0)
+    until(qtbot, lambda: state(again) == "running" and len(again.curve.shown.by_step) > 0)
     assert int(pid.read_text()) == worker
     assert again.run.currentText() == "run-001"
     assert not again.start.isEnabled()
@@ -177,11 +177,11 @@ def test_what_goes_wrong_is_one_sentence(qtbot: Any, viewer: Any, tmp_path: Path
     viewer.window.add_dock_widget(panel, name="Fine-tune")
     assert "not for clinical use" in panel.findChild(type(panel.holds)).text()
     until(qtbot, lambda: "Accept slices" in panel.holds.text())
-    panel.dataset = str(tmp_path)
+    panel.watching.dataset = str(tmp_path)
     until(qtbot, lambda: "is no annotation dataset" in panel.notice.label.text())
     store = Dataset.at(tmp_path / "kept")
     annotated(store, 1)
-    panel.dataset = str(store.path)
+    panel.watching.dataset = str(store.path)
     until(qtbot, lambda: panel.start.isEnabled())
     panel.mode.setItemData(0, "some")
     click(qtbot, panel.start)

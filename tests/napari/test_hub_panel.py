@@ -10,8 +10,8 @@ from hub_server import Hub
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
+from boltzformer.desk.models.hub import sentence
 from boltzformer.protocol import HubOffer, HubState
-from napari_boltzformer.dock.hub import sentence
 from napari_boltzformer.widget import BoltzFormerDock
 
 CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"
@@ -61,7 +61,7 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
     click(qtbot, hub.look)
     qtbot.keyClicks(hub.place, "x")  # also where they are still on their way
-    until(qtbot, lambda: not dock.desk.work.busy)
+    until(qtbot, lambda: not dock.work.busy)
     assert not hub.get.isVisible()
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
     click(qtbot, hub.look)
@@ -69,8 +69,8 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
 
     click(qtbot, hub.get)
     assert hub.stop.isVisible()
-    hub._heard.append(HubState(PLACE, "running", 5, 5, converting=True))
-    hub._show_state()
+    hub.model._heard.append(HubState(PLACE, "running", 5, 5, converting=True))
+    hub.model._look()
     assert not hub.stop.isVisible()  # nothing is left to stop
     until(qtbot, lambda: dock.session.model == "clinic--blobs--blobs")
     until(qtbot, lambda: dock.message.text().startswith("The model is loaded"))

@@ -143,7 +143,7 @@ class Job:
     def _ask(self, backend: Backend, volume: Volume, request: Mapping[str, Any], again: bool = True) -> None:
         upload = backend.upload(volume, request["axis"], self._first(request))
         upload.on_error(self._fail)
-        shown = request["window"] or upload.window(volume)
+        shown = upload.window(volume, request["window"])
         once = {"Idempotency-Key": secrets.token_hex(16)}  # asked twice if the line breaks, done once
         try:
             whole = self._request(backend, upload.id, {**request, "window": shown})

@@ -139,7 +139,7 @@ class Session(Teaching):
         seed: int = 0,
         start: int | None = None,
         slices: Sequence[int] | None = None,
-        window: Window | None = None,
+        window: Window | str | None = None,
         axis: int | None = None,
         samples: int = 1,
         region: Region | None = None,
@@ -150,6 +150,7 @@ class Session(Teaching):
     ) -> Job:
         """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone.
 
+        `window`: one, or how it is to be chosen, as `Window.choose` takes it; then nobody waits for that here.
         `adapter`: what `adapt` made of lessons of this image; the model then answers as they taught it.
         """
         job = Job()
@@ -211,7 +212,7 @@ class Session(Teaching):
         index: int,
         *,
         seed: int = 0,
-        window: Window | None = None,
+        window: Window | str | None = None,
         axis: int | None = None,
         region: Region | None = None,
         size: int | None = None,
@@ -227,7 +228,7 @@ class Session(Teaching):
         (one,), backend = as_prompts(prompt), self.backend()
         for again in (True, False):
             upload = backend.upload(volume, axis, index)
-            shown, chosen = window or upload.window(volume), self.model if model is None else model
+            shown, chosen = upload.window(volume, window), self.model if model is None else model
             pointed, learnt = list(as_guidance(guidance)), backend.bring(adapter)
             whose = None if query is None else int(query)
             request = TraceRequest(
@@ -240,6 +241,10 @@ class Session(Teaching):
                     raise
                 backend.forget(upload)  # the backend let go of the image to make room
         raise AssertionError("the loop returns or raises")
+
+    def again(self) -> Session:
+        """A fresh one that asks the same engine in the same way: for whoever needs one after this was closed."""
+        return Session(self.model, python=self._python, means=self.means, address=self._address, token=self._token)
 
     def close(self) -> None:
         """Ends a backend that we started, for good."""

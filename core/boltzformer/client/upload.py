@@ -39,7 +39,7 @@ class Upload:
         self.alike = (volume.array.shape, volume.array.dtype.str, volume.grid, volume.modality, volume.stacking_axis)
         self.id = ""
         self.error: BackendError | None = None
-        self._window: Window | None = None
+        self._windows: dict[str, Window] = {}
         self._hash: Future[str] = Future()
         self._hashing = threading.Lock()
         self._lock = threading.Lock()
@@ -53,10 +53,17 @@ class Upload:
                 self._hash.set_result(hash_of_voxels(self._volume.array))
         return self._hash.result()
 
-    def window(self, volume: Volume) -> Window:
-        """What the model is shown of it unless the user says otherwise; a second run finds it made."""
-        self._window = self._window or volume.window()
-        return self._window
+    def window(self, volume: Volume, how: Window | str | None) -> Window:
+        """What the model is shown of it; one that is chosen by name looks at all voxels, so a second run finds it made.
+
+        None: the choice is the image's own.
+        """
+        if isinstance(how, Window):
+            return how
+        name = how or "auto"
+        if name not in self._windows:
+            self._windows[name] = Window.choose(name, volume.array, volume.modality)
+        return self._windows[name]
 
     def look_at(self, index: int) -> None:
         """The slice that is needed next."""

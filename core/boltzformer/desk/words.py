@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+RESEARCH = "Research only, not for clinical use"
+
 
 def counted(number: int, thing: str = "slice") -> str:
     """'1 slice', '12 slices'."""

@@ -14,6 +14,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.looks import Looks
 from boltzformer.desk.looks.veil import veil
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.models.window import window_of
 from boltzformer.desk.ports import Timers
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
@@ -116,7 +117,7 @@ def looks_of(session: Session, shown: OnScreen, roll: int, query: int | None) ->
         return str(error)
     except Exception as error:  # whatever it was, the panel must hear an end and go on
         return f"The looks could not be had ({type(error).__name__}: {error}). Try again; if it stays, report it."
-    window = how.get("window") or shown.volume.window()
+    window = window_of(shown.volume, how.get("window"))
     picture = slice_picture(shown.volume, plan, window, shown.index)
     row = plan.canonical_index(shown.index)
     return Looks(shown.prompt, row, seed, picture, plan, trace, mask, query)

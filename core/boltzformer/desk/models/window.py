@@ -1,0 +1,73 @@
+"""Model sees: the window through which the model is shown an image, apart from the viewer's contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.work import Work
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.intensity import PRESETS, Window
+from boltzformer.masks.pictures import Picture, slice_picture
+from boltzformer.types import Volume
+
+AUTO, MINE = "auto", "my contrast"
+BY_NAME = (AUTO, *PRESETS, "percentiles", "stored")
+TOPIC = "what the model sees"
+
+
+class Windows:
+    """One choice for all images of a viewer. To follow it may mean to look at every voxel, so workers do that."""
+
+    def __init__(self, contrast: Callable[[OpenImage], tuple[float, float]]) -> None:
+        """`contrast`: stored values that the viewer shows black and white at the moment."""
+        self.choice = AUTO
+        self._contrast = contrast
+        self._mine: dict[str, Window] = {}
+        self._made: dict[tuple[str, str], Window] = {}
+
+    def choose(self, how: str) -> None:
+        """One of `BY_NAME`, or `MINE`."""
+        self.choice = how
+
+    def take_contrast(self, image: OpenImage) -> None:
+        """The viewer's contrast of this moment is this image's window from now on."""
+        self._mine[image.key] = self._contrast_of(image)
+        self.choice = MINE
+
+    def of(self, image: OpenImage) -> Window | str | None:
+        """For a run, as `Session.segment` takes it. None leaves the choice to the engine's own rule: 'auto'."""
+        if self.choice == MINE:  # where it was chosen for another image: as this one is shown now
+            return self._mine.get(image.key) or self._contrast_of(image)
+        return None if self.choice == AUTO else self.choice
+
+    def picture(self, image: OpenImage, row: int, work: Work, then: Callable[[Picture, Window], None]) -> None:
+        """What the model sees of a slice, made beside the viewer; nothing where the image can't be segmented."""
+        try:
+            volume, plan = image.volume, image.plan
+            index = plan.canonical_index(row)
+        except BoltzFormerError:
+            return  # running says why
+        name, how = (image.key, self.choice), self.of(image)
+        known = self._made.get(name)
+
+        def made() -> tuple[Picture, Window]:
+            window = known or window_of(volume, how)
+            return slice_picture(volume, plan, window, index), window
+
+        def told(answer: tuple[Picture, Window]) -> None:
+            picture, window = answer
+            if not isinstance(how, Window):
+                self._made[name] = window
+            then(picture, window)
+
+        work.do(made, told, topic=TOPIC)
+
+    def _contrast_of(self, image: OpenImage) -> Window:
+        low, high = self._contrast(image)
+        return Window(float(low), float(high), "the viewer's contrast")
+
+
+def window_of(volume: Volume, how: Window | str | None) -> Window:
+    """What was chosen, for one image; by name it looks at all voxels."""
+    return how if isinstance(how, Window) else Window.choose(how or AUTO, volume.array, volume.modality)

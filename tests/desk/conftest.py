@@ -1,0 +1,52 @@
+"""The desk without a window: a clock that ticks when told to, a place where sentences are remembered."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from boltzformer.desk.memory import MemorySpeaker, MemoryTimers
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.work import Work
+
+PATIENCE_S = 120
+"""The machine may be busy."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What most parts of the desk are given."""
+
+    timers: MemoryTimers
+    speaker: MemorySpeaker
+    notice: Notice
+    work: Work
+
+    def until(self, what: Callable[[], bool]) -> None:
+        """Lets time pass."""
+        end = time.monotonic() + PATIENCE_S
+        while not what():
+            assert time.monotonic() < end, f"it never came to that; last said: {self.speaker.sentence}"
+            self.timers.tick()
+            time.sleep(0.01)
+
+    def idle(self) -> None:
+        """Until nothing is done beside the viewer any more."""
+        self.until(lambda: not self.work.busy)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def tools() -> Iterator[Tools]:
+    timers, speaker = MemoryTimers(), MemorySpeaker()
+    notice = Notice(speaker)
+    work = Work(timers, "boltzformer-test", notice.fail)
+    yield Tools(timers, speaker, notice, work)
+    work.close(wait=True)

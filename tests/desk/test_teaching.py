@@ -1,0 +1,199 @@
+"""Fine-tuning as any viewer offers it: what there is to learn from, a run that is watched, what comes of it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from finetune_runs import annotated
+from serving import serving
+
+from boltzformer import BoltzFormerError, Session, Window
+from boltzformer.dataset import Dataset
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.memory import MemoryStage
+from boltzformer.desk.teaching.comparing import Compared, ask_both, question_of
+from boltzformer.desk.teaching.curve import Losses
+from boltzformer.desk.teaching.outcome import Outcome
+from boltzformer.desk.teaching.watching import Watching
+from boltzformer.io.phantom import BRIGHT, Phantom
+from boltzformer.protocol import Means
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left(own_home: Path) -> Iterator[None]:
+    """Runs outlive everything, so nobody else would end them."""
+    yield
+    for pid in own_home.glob("runs/*/errand/pid"):
+        if not (pid.parent / "ended.json").is_file():
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with serving() as served:
+        one: Session = served.session()
+        one.means = Means(threads=1)
+        yield one
+
+
+class Heard:
+    """What a panel would show."""
+
+    def __init__(self, watching: Watching) -> None:
+        self.looked, self.sentences, self.steps, self.states, self.lost, self.followed = 0, [], [], [], 0, 0
+        watching.looked.append(lambda: setattr(self, "looked", self.looked + 1))
+        watching.held.append(lambda holding: self.sentences.append(holding.sentence))
+        watching.stepped.append(lambda step: self.steps.append(step.step))
+        watching.told.append(lambda state: self.states.append(state.state))
+        watching.lost.append(lambda: setattr(self, "lost", self.lost + 1))
+        watching.followed.append(lambda: setattr(self, "followed", self.followed + 1))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    store = Dataset.at(tmp_path / "kept")
+    annotated(store, 1)
+    return store.path
+
+
+def test_what_there_is_to_learn_from_is_counted_again_when_more_was_accepted(
+    tools: Any, session: Session, kept: Path
+) -> None:
+    folder = [""]
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: folder[0])
+    heard = Heard(watching)
+    watching.look()
+    assert (heard.looked, heard.sentences) == (1, [])  # nobody has said yet where it is kept
+    folder[0] = str(kept)
+    watching.look()
+    tools.idle()
+    watching.look()
+    tools.idle()
+    (first,) = heard.sentences
+    assert first.startswith("3 accepted slices of 1 patient")
+    assert watching.can_teach
+    store = Dataset.at(kept)
+    annotated(store, 2)
+    os.utime(kept / "index.json", (1, 1))  # a coarse clock would not tell
+    watching.look()
+    tools.idle()
+    assert heard.sentences[1].startswith("6 accepted slices of 2 patients")
+
+
+def test_a_folder_that_is_no_dataset_is_said_once(tools: Any, session: Session, tmp_path: Path) -> None:
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(tmp_path))
+    watching.look()
+    tools.idle()
+    assert "is no annotation dataset" in tools.speaker.sentence
+    tools.notice.say("")
+    watching.look()
+    tools.idle()
+    assert tools.speaker.sentence == ""
+
+
+def test_a_run_that_is_refused_is_lost_with_a_sentence_and_another_can_begin(
+    tools: Any, session: Session, kept: Path
+) -> None:
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(kept))
+    heard = Heard(watching)
+    watching.look()
+    watching.begin(watching.request(mode="some", steps=2))
+    assert watching.running
+    tools.until(lambda: heard.lost == 1)
+    assert "There is no mode 'some'" in tools.speaker.sentence
+    assert not watching.running
+    watching.follow(str(kept / "nowhere"))
+    tools.until(lambda: heard.states == ["absent"])
+    assert heard.followed == 2
+    assert not watching.can_go_on
+
+
+def test_while_nobody_looks_nothing_is_asked(tools: Any, session: Session, kept: Path) -> None:
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(kept))
+    heard = Heard(watching)
+    watching.rest()
+    tools.timers.tick()
+    assert heard.looked == 0
+    watching.wake()
+    tools.timers.tick()
+    assert heard.looked == 1
+    tools.idle()
+
+
+@pytest.mark.slow
+def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
+    tools: Any, session: Session, kept: Path
+) -> None:
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(kept))
+    outcome, heard, promoted = Outcome(lambda: session, tools.work, tools.notice), Heard(watching), list[str]()
+    outcome.promoted.append(promoted.append)
+    watching.look()
+    tools.idle()
+    request = watching.request(mode="decoder", steps=2, seed=3)
+    watching.begin(request)
+    tools.until(lambda: heard.states[-1:] == ["finished"])
+    assert heard.steps == [1, 2]
+    assert tools.speaker.sentence == "Finished after 2 steps."
+    outcome.take_over(request.output, "mine", anyway=True)
+    tools.until(lambda: promoted == ["mine"])
+    assert tools.speaker.sentence == "'mine' is the model of this run from now on."
+    outcome.give_back("mine")
+    tools.idle()
+    assert "nothing before 'mine'" in tools.speaker.sentence
+
+
+# --- before and after -------------------------------------------------------------------------------------------------
+
+
+def opened(small: Phantom) -> OpenImage:
+    return MemoryStage().open(small.volume)
+
+
+def test_both_models_see_the_image_through_the_window_that_was_chosen(session: Session, small: Phantom) -> None:
+    image, here = opened(small), small.lesions[0].centre[2]
+    row, window = image.plan.canonical_index(here), Window(0, 2000, "dark")
+    usual = ask_both(session, question_of(image, row, BRIGHT, 0, None), session.model, session.model)
+    dark = ask_both(session, question_of(image, row, BRIGHT, 0, window), session.model, session.model)
+    assert usual.sentence.endswith("they agree by 1.00 (Dice).")
+    asked = session.segment(small.volume, BRIGHT, slices=[here], window=window).result().labels().layers[0]
+    view = small.volume.grid.canonical(small.volume.slice_axis)
+    assert np.array_equal(dark.before, view.apply(asked)[row])
+    assert not np.array_equal(dark.before, usual.before)
+
+
+def test_a_comparison_that_can_not_be_had_is_told_so_that_it_can_be_asked_again(
+    tools: Any, session: Session, small: Phantom
+) -> None:
+    outcome, told = Outcome(lambda: session, tools.work, tools.notice), list[Compared | None]()
+    outcome.compared.append(told.append)
+    outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), "nobody", "nobody")
+    tools.until(lambda: told == [None])
+    assert "nobody" in tools.speaker.sentence
+
+
+def test_what_is_missing_for_a_comparison_is_said(small: Phantom) -> None:
+    with pytest.raises(BoltzFormerError, match="There is no image to compare on"):
+        question_of(None, 0, BRIGHT, 0, None)
+    with pytest.raises(BoltzFormerError, match="There is no prompt"):
+        question_of(opened(small), 0, "  ", 0, None)
+
+
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_losses_say_where_they_came_from_and_went() -> None:
+    losses = Losses()
+    assert losses.title() == "Loss: nothing to show yet"
+    for step, value in ((1, 2.0), (2, 9.0), (2, 1.0)):  # told twice, the last word counts
+        losses.add(step, 10, {"total": value})
+    losses.add(3, 10, {"mask": 5.0})
+    assert losses.by_step == {1: 2.0, 2: 1.0}
+    assert losses.mean() == [2.0, pytest.approx(1.9)]
+    losses.measured({2: 0.5})
+    assert losses.title() == "Loss 2 → 1.9   held-back Dice 0.50"
+    losses.clear()
+    assert losses.title() == "Loss: nothing to show yet"
