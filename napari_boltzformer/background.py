@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -19,6 +20,7 @@ POLL_MS = 40
 class _Waiting:
     future: Future[Any]
     then: Callable[[Any], None]
+    failed: Callable[[], None]
     topic: str
 
 
@@ -34,13 +36,20 @@ class Background(QObject):
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._look)
 
-    def do(self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _: None, *, topic: str = "") -> None:
-        """Returns at once; `then` gets the result. An error becomes a sentence.
+    def do(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], None] = lambda _: None,
+        *,
+        failed: Callable[[], None] = lambda: None,
+        topic: str = "",
+    ) -> None:
+        """Returns at once; `then` gets the result. An error becomes a sentence, and `failed` is called instead.
 
         What was asked before about the same topic is stale: nobody gets its answer.
         """
         self.drop(topic)
-        self._waiting.append(_Waiting(self.pool.submit(work), then, topic))
+        self._waiting.append(_Waiting(self.pool.submit(work), then, failed, topic))
         self._timer.start()
 
     def drop(self, topic: str) -> None:
@@ -61,14 +70,20 @@ class Background(QObject):
         if not self._waiting:
             self._timer.stop()
         for one in ready:
+            if one.future.cancelled():
+                continue
+            error = one.future.exception()
+            answer = one.failed if error is not None else partial(one.then, one.future.result())
+            if error is not None:
+                self._tell(error)
             try:
-                result = one.future.result()
-            except CancelledError:
-                continue
-            except BoltzFormerError as error:
-                self._fail(str(error), "")
-                continue
-            except Exception as error:  # a person must hear of it, whatever it was
-                self._fail(f"That failed ({type(error).__name__}: {error}).", trace_of(error))
-                continue
-            one.then(result)
+                answer()
+            except Exception as wrong:  # the next one is told all the same
+                self._tell(wrong)
+
+    def _tell(self, error: BaseException) -> None:
+        """A person must hear of it, whatever it was."""
+        if isinstance(error, BoltzFormerError):
+            self._fail(str(error), "")
+        else:
+            self._fail(f"That failed ({type(error).__name__}: {error}).", trace_of(error))

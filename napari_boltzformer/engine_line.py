@@ -36,7 +36,7 @@ class EngineLine:
             self._offer()
             return
         self._dock.engine.setText("Engine: this computer, starting…")
-        self._dock.background.do(partial(wait_until_ready, self._dock.session), self._show)
+        self._dock.background.do(partial(wait_until_ready, self._dock.session), self._show, failed=self._broken)
 
     def _offer(self) -> None:
         self._dock.engine.setText("Engine: not installed.")
@@ -71,7 +71,14 @@ class EngineLine:
             if isinstance(outcome, BoltzFormerError):
                 self._dock.notice.say(str(outcome), "Try again", self._set_up)
 
-        self._dock.background.do(work, done)
+        def failed() -> None:
+            timer.stop()
+            self._broken()
+
+        self._dock.background.do(work, done, failed=failed)
+
+    def _broken(self) -> None:
+        self._dock.engine.setText("Engine: it could not be started.")
 
     def _show(self, health: Mapping[str, Any]) -> None:
         dock = self._dock

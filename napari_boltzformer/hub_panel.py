@@ -98,7 +98,7 @@ class HubPanel(QWidget):
         self._dock.notice.say(f"Downloading {what}…")
         self._timer.start()
         heard = self._heard
-        self._dock.background.do(lambda: followed(session, what, stopped, heard), self._ended)
+        self._dock.background.do(lambda: followed(session, what, stopped, heard), self._ended, failed=self._over)
 
     def _stop(self) -> None:
         self._stopped.set()
@@ -114,17 +114,21 @@ class HubPanel(QWidget):
                 self.stop.hide()
                 self._dock.notice.say(f"{now.what} is here; it is being checked and converted…")
 
-    def _ended(self, last: HubState | str) -> None:
+    def _over(self) -> None:
+        """However it ended, another one can be asked for."""
         self._timer.stop()
         for widget in (self.place, self.look):
             widget.setEnabled(True)
         self.stop.hide()
         self.progress.hide()
+        self.get.show()
+
+    def _ended(self, last: HubState | str) -> None:
+        self._over()
         if isinstance(last, HubState) and last.state == "finished":
             self._forget()
             self._load(last.name)
             return
-        self.get.show()
         if isinstance(last, HubState) and last.state == "stopped":
             self._dock.notice.say(f"Stopped at {last.done / 1e6:.1f} MB; the next download goes on from there.")
         else:

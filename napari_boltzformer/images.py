@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -32,7 +33,8 @@ class Images:
     def example(self) -> None:
         """Opens the sample case, at its finding."""
         self._dock.example.setEnabled(False)
-        self._dock.background.do(sample, self._show_example)
+        again = partial(self._dock.example.setEnabled, True)
+        self._dock.background.do(sample, self._show_example, failed=again)
 
     def _show_example(self, case: Sample) -> None:
         dock = self._dock

@@ -257,7 +257,7 @@ class Keeper:
             else:
                 then()
 
-        self.background.do(write, written)
+        self.background.do(write, written, failed=partial(self.touch, image.unique_id))
 
     def look_for(self, image: Image) -> None:
         """Offers what was kept of this image; from here on its work goes where such work went when it was opened."""

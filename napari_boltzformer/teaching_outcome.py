@@ -42,7 +42,11 @@ class Outcome:
             except BoltzFormerError as error:
                 return error  # told where the button is made to work again
 
-        panel.background.do(work, partial(self._show_both, image))
+        panel.background.do(work, partial(self._show_both, image), failed=self._show_none)
+
+    def _show_none(self) -> None:
+        self._panel.compared.setText("")
+        self._panel.show_state()
 
     def _show_both(self, image: Image, answer: comparing.Compared | BoltzFormerError) -> None:
         panel = self._panel

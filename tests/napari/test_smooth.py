@@ -9,7 +9,7 @@ from gui import click, done, type_lines, until
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
-from boltzformer import Prompt
+from boltzformer import Prompt, io
 from boltzformer.phantom import BRIGHT, Phantom
 from napari_boltzformer.background import Background
 from napari_boltzformer.layers import image_layer
@@ -105,3 +105,25 @@ def test_what_is_kept_of_large_masks_is_not_copied_on_the_viewers_thread() -> No
         assert np.array_equal(annotation().labels.mask(value), was)
         assert np.array_equal(answer().mask(value), np.broadcast_to(disc, shape))
     assert annotation().provenance["slices edited"] == {"a": [], "b": [7], "c": [8]}
+
+
+def test_of_two_answers_at_once_one_that_can_not_be_shown_does_not_cost_the_other(qtbot: Any) -> None:
+    owner, told = QObject(), []
+    background = Background(owner, "boltzformer-test", lambda *sentence: told.append(sentence[0]))
+    background.do(lambda: 0, lambda zero: told.append(1 / zero))
+    background.do(lambda: "shown", told.append)
+    background.pool.shutdown(wait=True)  # so both are looked at in one go
+    until(qtbot, lambda: len(told) == 2)
+    assert told == ["That failed (ZeroDivisionError: division by zero).", "shown"]
+    assert not background.busy
+
+
+def test_whoever_asked_hears_either_the_answer_or_that_there_is_none(qtbot: Any) -> None:
+    owner, told = QObject(), []
+    background = Background(owner, "boltzformer-test", lambda *sentence: None)
+    for work in (lambda: 1 / 0, lambda: io.read("/nowhere.nii"), lambda: 1 / 1):
+        background.do(work, told.append, failed=lambda: told.append("failed"))
+    background.do(lambda: 1, lambda _: 1 / 0, failed=lambda: told.append("both"))
+    until(qtbot, lambda: not background.busy)
+    assert sorted(map(str, told)) == ["1.0", "failed", "failed"]
+    background.pool.shutdown()
