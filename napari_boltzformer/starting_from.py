@@ -11,7 +11,8 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QInputDialog
 
-from boltzformer import BoltzFormerError, GeometryError, Prompt, Volume
+from boltzformer import BoltzFormerError, GeometryError, Volume
+from napari_boltzformer.knowledge import as_prompt
 from napari_boltzformer.layers import KEY, stored_voxel
 from napari_boltzformer.masks import new_track, same, track_of, tracks_of
 from napari_boltzformer.run import counted
@@ -81,7 +82,7 @@ def use(dock: BoltzFormerDock, image: Image, layer: Layer, label: int | None, te
         track.change_all(dict(enumerate(rows)))
         back = " One Ctrl+Z on its layer brings back what was there."
     else:
-        track, back = new_track(dock.viewer, image, Prompt(text)), ""
+        track, back = new_track(dock.viewer, image, as_prompt(text)), ""
         track.restore(rows, ())
         dock.running.adopt(track)
     track.began_from = layer.name
