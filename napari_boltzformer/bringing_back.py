@@ -99,6 +99,7 @@ class BringingBack:
             self._dock.running.count(track)
         if found.based_on is not None:
             self.based_on[image.unique_id] = found.based_on
+        self._dock.keeper.changed()
         self._dock.bottom.show_tracks()
         self._dock.notice.say("Restored.")
         self._dock.show_results()

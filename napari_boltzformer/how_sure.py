@@ -23,6 +23,8 @@ SEEDS = 4
 class Sureness(Run):
     """A run that only notes how much the seeds disagree."""
 
+    writes = False
+
     def __init__(
         self, dock: BoltzFormerDock, image: Image, prompts: Sequence[Prompt], job: Job, how: Mapping[str, Any]
     ) -> None:

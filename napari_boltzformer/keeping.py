@@ -48,6 +48,8 @@ class Keeper:
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._doubted: int | None = None
+        self.heard: list[Callable[[], None]] = []
+        """Called when masks are other ones than before, whatever changed them."""
         self.kept: Callable[[], None] = lambda: None
         """Called when something has reached the disk."""
         self._timer = QTimer(dock)
@@ -156,6 +158,12 @@ class Keeper:
     def touch(self, image: str) -> None:
         """Something changed in an image's masks (by the id of its layer): they are saved soon."""
         self._unsaved.add(image)
+        self.changed()
+
+    def changed(self) -> None:
+        """Masks are other ones than before: whoever told something of them says it anew."""
+        for heard in self.heard:
+            heard()
 
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: napari tells nobody of an undo."""
@@ -180,8 +188,7 @@ class Keeper:
 
     def leave(self) -> None:
         """The dock is hidden, and perhaps the window closes: nothing waits any longer."""
-        for run in self._dock.running.runs:
-            self.touch(run.image.unique_id)
+        self._unsaved |= {run.image.unique_id for run in self._dock.running.runs}
         self.on_screen()
         self._store_rest()
         self._save_changed()
@@ -245,7 +252,7 @@ class Keeper:
 
         def written(error: str) -> None:
             if error:
-                self.touch(image.unique_id)
+                self._unsaved.add(image.unique_id)
                 self._dock.notice.fail(error)
                 return
             self.kept()
@@ -257,7 +264,7 @@ class Keeper:
             else:
                 then()
 
-        self.background.do(write, written, failed=partial(self.touch, image.unique_id))
+        self.background.do(write, written, failed=partial(self._unsaved.add, image.unique_id))
 
     def look_for(self, image: Image) -> None:
         """Offers what was kept of this image; from here on its work goes where such work went when it was opened."""

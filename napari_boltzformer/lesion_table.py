@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
@@ -23,13 +23,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer import BoltzFormerError, LabelMap
+from boltzformer import BoltzFormerError, LabelMap, Prompt, Volume
 from boltzformer.io.atomic import new_files
 from boltzformer.lesions import Finding, table, to_csv
 from boltzformer.objects import pieces
+from napari_boltzformer.answers import Answers
 from napari_boltzformer.hanging import camera_of
 from napari_boltzformer.layers import plan_of, volume_of
-from napari_boltzformer.masks import Track
+from napari_boltzformer.masks import Bits, Track, unpacked
 from napari_boltzformer.prompts import AMBER
 from napari_boltzformer.stored_masks import unique_names
 
@@ -56,37 +57,58 @@ class Lesion:
     """Its slices in the viewer."""
 
 
-def lesions_of(image: Image, tracks: Sequence[Track]) -> list[Lesion]:
-    """All objects, also those that are excluded; measured on the masks as they are now."""
-    volume = volume_of(image)
+@dataclass(frozen=True)
+class Measured:
+    """One mask as it was when it was asked for: the viewer goes on while a worker measures."""
+
+    layer: str
+    name: str
+    prompt: Prompt
+    answers: Answers
+    bits: Mapping[int, Bits]
+    """Its rows, packed."""
+
+
+def lesions_of(image: Image, tracks: Sequence[Track]) -> Callable[[], list[Lesion]]:
+    """All objects of the masks as they are now, also those that are excluded; called beside the viewer."""
+    volume, names = volume_of(image), unique_names(tracks)
+    masks = [
+        Measured(track.layer.unique_id, name, track.prompt, track.kept.as_now(), track.packed()[0])
+        for track, name in zip(tracks, names, strict=True)
+    ]
+    return lambda: [lesion for mask in masks for lesion in _measure(volume, mask)]
+
+
+def _measure(volume: Volume, mask: Measured) -> Iterator[Lesion]:
     plan = plan_of(volume)
-    found: list[Lesion] = []
-    for track, name in zip(tracks, unique_names(tracks), strict=True):
-        stored = np.ascontiguousarray(plan.view.undo(track.rows > 0)).astype(np.uint8)
-        prediction = track.kept.prediction(track.prompt, plan)
-        rows = table(LabelMap(stored[None], volume.grid, {1: name}), prediction)
-        objects = plan.view.apply(pieces(stored))
-        sizes = np.bincount(objects.ravel())
-        free = set(range(1, len(sizes)))
-        for row in rows:
-            middle = plan.canonical_index(row.longest_slice)
-            here = [one for one in np.unique(objects[middle]) if one in free and sizes[one] == row.voxels]
-            chosen = here[0]
-            if len(here) > 1:  # of one size: the one whose middle it is
-                zyx = volume.grid.voxel(row.centroid_lps_mm)[::-1]
-                whole = plan.view.undo(objects)
-                chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
-            free.discard(chosen)
-            y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
-            slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
-            found.append(Lesion(track.layer.unique_id, _known(row, track, slices), (middle, y, x), slices))
-    return found
+    shape = plan.view.apply(np.broadcast_to(np.uint8(0), volume.grid.shape)).shape
+    canonical = np.zeros(shape, np.uint8)
+    for row, bits in mask.bits.items():
+        canonical[row] = unpacked(bits, shape[1:])
+    stored = np.ascontiguousarray(plan.view.undo(canonical))
+    prediction = mask.answers.prediction(mask.prompt, plan)
+    rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), prediction)
+    objects = plan.view.apply(pieces(stored))
+    sizes = np.bincount(objects.ravel())
+    free = set(range(1, len(sizes)))
+    for row in rows:
+        middle = plan.canonical_index(row.longest_slice)
+        here = [one for one in np.unique(objects[middle]) if one in free and sizes[one] == row.voxels]
+        chosen = here[0]
+        if len(here) > 1:  # of one size: the one whose middle it is
+            zyx = volume.grid.voxel(row.centroid_lps_mm)[::-1]
+            whole = plan.view.undo(objects)
+            chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
+        free.discard(chosen)
+        y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
+        slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
+        yield Lesion(mask.layer, _known(row, mask.answers, slices), (middle, y, x), slices)
 
 
-def _known(row: Finding, track: Track, slices: Sequence[int]) -> Finding:
+def _known(row: Finding, answers: Answers, slices: Sequence[int]) -> Finding:
     """With an earlier day's score; what no model has said of the object is not a number."""
-    scores = [track.kept.score(one) for one in slices if one in track.kept.looked]
-    whole = all(one in track.kept.rows for one in slices)
+    scores = [answers.score(one) for one in slices if one in answers.looked]
+    whole = all(one in answers.rows for one in slices)
     mean = row.mean_probability if whole else math.nan
     return replace(row, existence=max(scores, default=math.nan), mean_probability=mean)
 
@@ -116,8 +138,9 @@ class LesionTable(QWidget):
         for widget in (self.total, self.old, self.again, self.csv):
             side.addWidget(widget)
         side.addStretch()
-        self._heard: set[str] = set()
-        dock.progress.valueChanged.connect(self._outdated)
+        self._changed = False
+        """Since it was measured, or is being measured."""
+        dock.keeper.heard.append(self._outdated)
         self.again.clicked.connect(self.measure)
         self.csv.clicked.connect(self._on_csv)
         self.table.cellClicked.connect(self._on_cell)
@@ -130,12 +153,9 @@ class LesionTable(QWidget):
             self.show_lesions([])
             return
         self.total.setText("Measuring…")
-        for track in tracks:
-            if track.layer.unique_id not in self._heard:
-                self._heard.add(track.layer.unique_id)
-                track.layer.events.paint.connect(self._outdated)
         self.old.hide()
-        self._dock.background.do(lambda: lesions_of(image, tracks), self.show_lesions, topic=TOPIC)
+        self._changed = False
+        self._dock.background.do(lesions_of(image, tracks), self.show_lesions, failed=self._failed, topic=TOPIC)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions = lesions
@@ -154,9 +174,14 @@ class LesionTable(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.blockSignals(False)
         self._sum_up(tracks)
+        self.old.setVisible(self._changed and bool(lesions))
 
-    def _outdated(self, event: Any = None) -> None:
+    def _outdated(self) -> None:
+        self._changed = True
         self.old.setVisible(bool(self.lesions))
+
+    def _failed(self) -> None:
+        self.show_lesions(self.lesions)
 
     def csv_text(self) -> str:
         """Of the objects that are not excluded."""

@@ -31,6 +31,8 @@ class Rings:
     def __init__(self, dock: BoltzFormerDock) -> None:
         self._dock = dock
         self._layer: Points | None = None
+        self._image = ""
+        """On which it lies."""
         self._now: NDArray[np.float64] = np.zeros((0, 3))
 
     def show(self) -> None:
@@ -41,6 +43,8 @@ class Rings:
         tracks = [track for track in self._dock.tracks() if track.layer.visible] if self._dock.settings.rings else []
         row = self._dock.row()
         found = [(place, track.colour) for track in tracks for place in small_objects(track, row)]
+        if self._image != image.unique_id:
+            self._leave(image)
         places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
         if np.array_equal(places, self._now):
             return
@@ -67,6 +71,13 @@ class Rings:
             )
             self._layer.editable = False
             viewer.layers.selection.active = active
+
+    def _leave(self, image: Image) -> None:
+        """For another image, whose voxels lie elsewhere."""
+        layers = self._dock.viewer.layers
+        if self._layer is not None and self._layer in layers:
+            layers.remove(self._layer)
+        self._layer, self._image, self._now = None, image.unique_id, np.zeros((0, 3))
 
     def zoomed(self, event: Any = None) -> None:
         """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""

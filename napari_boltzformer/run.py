@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Run:
     """One run: which masks it writes to, and how far it is."""
 
+    writes = True
+    """Masks are other ones afterwards."""
+
     def __init__(
         self,
         viewer: napari.viewer.Viewer,

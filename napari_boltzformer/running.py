@@ -123,7 +123,8 @@ class Running:
                     self.show_progress()
                 case SliceResult():
                     run.write(event)
-                    self._dock.keeper.touch(run.image.unique_id)  # what is found is saved, also before the end
+                    if run.writes:
+                        self._dock.keeper.touch(run.image.unique_id)  # what is found is saved, also before the end
                     self._dock.bottom.slice_finished(run.image, run.row_of(event.index))
                     self.show_progress()
                     self._tell_progress(run)
@@ -148,7 +149,8 @@ class Running:
 
     def _finish(self, run: Run, sentence: str) -> None:
         self.runs.remove(run)
-        self._dock.keeper.touch(run.image.unique_id)
+        if run.writes:
+            self._dock.keeper.touch(run.image.unique_id)
         self._dock.progress.setRange(0, max(self._dock.progress.maximum(), 1))
         self.show_progress()
         self._said[run.image.unique_id] = sentence
@@ -262,6 +264,7 @@ class Running:
         count = revert_last(self._dock.tracks())
         for track in self._dock.tracks():
             track.layer.refresh()
+            self._dock.keeper.touch(track.image_id)
         self._dock.bottom.show_tracks()
         self._dock.notice.say(f"Took the last run back in {count} {'mask slice' if count == 1 else 'mask slices'}.")
         self._recount |= {track.layer.unique_id for track in self._dock.tracks()}
