@@ -59,6 +59,8 @@ class BoltzFormerDock(Form):
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.session = session or Session.local(self.settings.model, **means_of(self.settings))
+        self._sessions = [self.session]
+        """All that it ever had: a dock that was closed and brought back has another one."""
         self.log = Log()
         self.background = Background(self, "boltzformer-dock", self.notice.fail)
         self.looks = self.add_more("How it looked")
@@ -240,8 +242,8 @@ class BoltzFormerDock(Form):
             if self.running.runs:
                 self.running.cancel()
             self.session.close()
-            # starts only if somebody brings the dock back and runs
-            self.session = Session.local(self.session.model, **means_of(self.settings))
+            self.session = self.session.again()  # asks or starts only if somebody brings the dock back and runs
+            self._sessions.append(self.session)
             QTimer.singleShot(0, self.bottom.leave)
         return super().event(event)
 
@@ -297,14 +299,19 @@ class BoltzFormerDock(Form):
         for event, listener in heard:
             event.connect(listener)
         pools = self.background.pool, self.keeper.background.pool
-        self.destroyed.connect(partial(_leave, self.session, pools, heard, self.log))
+        self.destroyed.connect(partial(_leave, self._sessions, pools, heard, self.log))
 
 
 def _leave(
-    session: Session, pools: Sequence[ThreadPoolExecutor], heard: list[tuple[Any, Any]], log: Log, *_: object
+    sessions: Sequence[Session],
+    pools: Sequence[ThreadPoolExecutor],
+    heard: list[tuple[Any, Any]],
+    log: Log,
+    *_: object,
 ) -> None:
-    """The dock is gone: end its engine and its threads, stop listening to the viewer."""
-    session.close()
+    """The dock is gone: end its engines and its threads, stop listening to the viewer."""
+    for session in sessions:
+        session.close()
     log.leave()
     asking, keeping = pools
     asking.shutdown(wait=False, cancel_futures=True)
