@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from boltzformer import BoltzFormerError, Prediction, Session, Volume
+from boltzformer import BoltzFormerError, Prediction, Session, Volume, Window
 from napari_boltzformer.knowledge import as_prompt
 from napari_boltzformer.layers import empty_labels, plan_of, row_on_screen, volume_of
 
@@ -33,6 +33,8 @@ class Question:
     """The slice as the viewer counts it."""
     prompt: str
     seed: int
+    window: Window | str | None = None
+    """Through which both are shown the image; a name: it is made beside the viewer; None: their own rule."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,31 @@ class Compared:
         return f"Slice {self.question.row}, '{self.question.prompt}', seed {self.question.seed}: {told}."
 
 
-def question_of(image: Image | None, point: Any, prompt: str, seed: int) -> Question:
+def question_of(
+    image: Image | None, point: Any, prompt: str, seed: int, window: Window | str | None = None
+) -> Question:
     """The slice on screen."""
     if image is None:
         raise BoltzFormerError("There is no image to compare on: open one first.")
     if not prompt.strip():
         raise BoltzFormerError("There is no prompt: choose what to look for before you compare.")
-    return Question(volume_of(image), row_on_screen(image, point), prompt.strip(), seed)
+    return Question(volume_of(image), row_on_screen(image, point), prompt.strip(), seed, window)
 
 
 def ask_both(session: Session, question: Question, before: str, after: str) -> Compared:
     """Waits for both."""
+    if isinstance(question.window, str):
+        volume = question.volume
+        question = replace(question, window=Window.choose(question.window, volume.array, volume.modality))
     return Compared(question, _plane(session, question, before), _plane(session, question, after))
 
 
 def _plane(session: Session, question: Question, model: str) -> NDArray[np.uint8]:
     volume, plan = question.volume, plan_of(question.volume)
     index = plan.canonical_index(question.row)
-    job = session.segment(volume, as_prompt(question.prompt), seed=question.seed, slices=[index], model=model)
+    prompt = as_prompt(question.prompt)
+    how: dict[str, Any] = {"seed": question.seed, "window": question.window, "model": model}
+    job = session.segment(volume, prompt, slices=[index], **how)
     prediction: Prediction = job.result()
     view = volume.grid.canonical(volume.slice_axis)
     return np.ascontiguousarray(view.apply(prediction.labels().layers[0])[question.row])

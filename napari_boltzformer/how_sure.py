@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,8 @@ def ask(dock: BoltzFormerDock) -> None:
         return
     try:
         volume = volume_of(image)
+        if not dock.seeing.ready(image, volume, partial(ask, dock)):
+            return
         plan, usual = plan_of(volume), dock.running.how(image, volume)
     except BoltzFormerError as error:
         dock.notice.fail(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Vectors
+from napari.layers import Layer, Vectors
 from numpy.typing import NDArray
 
 from napari_boltzformer.layers import same_place
@@ -22,6 +22,8 @@ class Proposals:
     def __init__(self, dock: BoltzFormerDock) -> None:
         self._dock = dock
         self._layer: Vectors | None = None
+        self._bound: list[Layer] = []
+        """Layers whose keys answer the proposal."""
         self._shown: tuple[tuple[str, int], ...] = ()
         self._said = ""
 
@@ -45,7 +47,8 @@ class Proposals:
             lines, name=NAME, edge_width=0.3, edge_color="white", vector_style="line", **same_place(image)
         )
         viewer.layers.selection.active = active
-        for layer in [self._layer, image, *(track.layer for track in tracks)]:
+        self._bound = [self._layer, image, *(track.layer for track in tracks)]
+        for layer in self._bound:
             layer.bind_key("Enter", lambda _: self.take(), overwrite=True)
             layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
         names = "', '".join(track.name for track in tracks)
@@ -71,10 +74,10 @@ class Proposals:
         viewer, layer = self._dock.viewer, self._layer
         self._dock.notice.take_back(self._said)
         self._layer, self._said = None, ""
-        for one in [self._dock.chosen_image(), *(track.layer for track in self._dock.tracks())]:
-            if one is not None:
-                one.bind_key("Enter", None, overwrite=True)
-                one.bind_key("Escape", None, overwrite=True)
+        for one in self._bound:
+            one.bind_key("Enter", None, overwrite=True)
+            one.bind_key("Escape", None, overwrite=True)
+        self._bound = []
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
 

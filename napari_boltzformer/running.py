@@ -56,9 +56,20 @@ class Running:
         self._recounting.setInterval(RECOUNT_MS)
         self._recounting.timeout.connect(self._count)
 
-    def start(self, *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
-        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
-        layer = self._dock.chosen_image()
+    def start(
+        self,
+        *,
+        only_this: bool,
+        guidance: Guidance | None = None,
+        at: tuple[Image, int] | None = None,
+    ) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't.
+
+        `at`: the image and the slice of a question that had to wait. None is also said of one that waits.
+        """
+        layer = self._dock.chosen_image() if at is None else at[0]
+        if at is not None and layer not in self._dock.viewer.layers:
+            return None
         if layer is None:
             self._dock.notice.say("Open an image first: Open…, drop a file here, or try the example.")
             return None
@@ -67,8 +78,11 @@ class Running:
             prompts = named_apart(texts)
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
-            volume, here = volume_of(layer), self._dock.current_slice()
-            if only_this and not self._dock.screen.ready():
+            volume, here = volume_of(layer), self._dock.current_slice() if at is None else at[1]
+            if only_this and at is None and not self._dock.screen.ready():
+                return None
+            later = partial(self.start, only_this=only_this, guidance=guidance, at=(layer, here))
+            if not self._dock.seeing.ready(layer, volume, later):
                 return None
             how = self.how(layer, volume, guidance)
             job = self._dock.session.segment(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,12 +50,28 @@ class Seeing(QWidget):
         self.choice.currentTextChanged.connect(self.show_picture)
         self.mine.clicked.connect(self._use_mine)
 
-    def window_of(self, image: Image, volume: Volume) -> Window | None:
-        """For a run; None leaves the choice to the engine's own rule, which is what 'auto' means."""
+    def chosen(self, image: Image) -> Window | str | None:
+        """None leaves it to the engine's own rule, which is what 'auto' means; a name: of one that is not made yet."""
         how = self.choice.currentText()
         if how == AUTO:
             return None
-        return self._windows.get((image.unique_id, how)) or self._made(image, volume, how)
+        if how == MINE and (image.unique_id, how) not in self._windows:  # chosen for another image
+            return _contrast_of(image)
+        return self._windows.get((image.unique_id, how), how)
+
+    def window_of(self, image: Image, volume: Volume) -> Window | None:
+        """For a run, which waits until it is `ready`."""
+        window = self.chosen(image)
+        return self._made(image, volume, window) if isinstance(window, str) else window
+
+    def ready(self, image: Image, volume: Volume, go_on: Callable[[], object]) -> bool:
+        """Whether the chosen window is made; else it is made beside the viewer, which a large image keeps busy."""
+        how = self.chosen(image)
+        if not isinstance(how, str):
+            return True
+        self._dock.notice.say(f"Choosing the window '{how}' for '{image.name}'…")
+        self._dock.background.do(partial(self._made, image, volume, how), lambda _: go_on())
+        return False
 
     def show_picture(self) -> None:
         """Of the slice on screen, once scrolling rests; only while somebody can see it."""
@@ -64,12 +82,13 @@ class Seeing(QWidget):
         if image is None or not self.isVisible():
             return
         try:
-            volume, index, how = volume_of(image), self._dock.current_slice(), self.choice.currentText()
+            volume, index = volume_of(image), self._dock.current_slice()
         except BoltzFormerError:
             return  # running says why
+        chosen = self.chosen(image)
 
         def made() -> tuple[NDArray[np.uint8], Window]:
-            window = self._windows.get((image.unique_id, how)) or self._made(image, volume, how)
+            window = chosen if isinstance(chosen, Window) else self._made(image, volume, chosen or AUTO)
             return slice_picture(volume, plan_of(volume), window, index), window
 
         self._dock.background.do(made, self._draw)
@@ -85,17 +104,19 @@ class Seeing(QWidget):
         image = self._dock.chosen_image()
         if image is None:
             return
-        low, high = image.contrast_limits
-        self._windows[image.unique_id, MINE] = Window(float(low), float(high), "the viewer's contrast")
+        self._windows[image.unique_id, MINE] = _contrast_of(image)
         if self.choice.findText(MINE) < 0:
             self.choice.addItem(MINE)
         self.choice.setCurrentText(MINE)
         self.show_picture()
 
     def _made(self, image: Image, volume: Volume, how: str) -> Window:
-        if how == MINE:  # chosen for another image
-            low, high = image.contrast_limits
-            return Window(float(low), float(high), "the viewer's contrast")
-        window = Window.choose(how, volume.array, volume.modality)
-        self._windows[image.unique_id, how] = window
-        return window
+        known = self._windows.get((image.unique_id, how))
+        if known is None:
+            known = self._windows[image.unique_id, how] = Window.choose(how, volume.array, volume.modality)
+        return known
+
+
+def _contrast_of(image: Image) -> Window:
+    low, high = image.contrast_limits
+    return Window(float(low), float(high), "the viewer's contrast")

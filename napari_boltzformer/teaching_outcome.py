@@ -21,12 +21,18 @@ class Outcome:
     def __init__(self, panel: FinetunePanel) -> None:
         self._panel = panel
 
+    def question(self) -> comparing.Question:
+        """Of the slice on screen, in the window that is chosen beside it."""
+        panel, image, dock = self._panel, self._panel.image(), self._panel.main_dock()
+        window = None if dock is None or image is None else dock.seeing.chosen(image)
+        text, seed = panel.prompt.currentText(), panel.seed.value()
+        return comparing.question_of(image, panel.viewer.dims.point, text, seed, window)
+
     def ask_both(self) -> None:
         """The slice on screen, by the old and the new model."""
         panel, image, state = self._panel, self._panel.image(), self._panel.state
         try:
-            text, seed = panel.prompt.currentText(), panel.seed.value()
-            question = comparing.question_of(image, panel.viewer.dims.point, text, seed)
+            question = self.question()
         except BoltzFormerError as error:
             panel.notice.fail(str(error))
             return
