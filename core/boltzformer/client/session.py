@@ -64,6 +64,10 @@ class Session(Teaching):
         """An engine that was started by `boltzformer serve`, whose token file names both."""
         return Session(model, address=address.rstrip("/"), token=token)
 
+    def again(self) -> Session:
+        """A new session with the same engine, or one that starts such an engine: after this one was closed."""
+        return Session(self.model, python=self._python, means=self.means, address=self._address, token=self._token)
+
     def backend(self) -> Backend:
         """The living backend; a dead one is replaced."""
         with self._lock:

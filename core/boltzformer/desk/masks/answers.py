@@ -133,6 +133,14 @@ class Answers:
         self._recalled: dict[int, Recalled] = {}
         """Also beneath answers of boxes, outside of which they still hold."""
 
+    def as_now(self) -> Answers:
+        """For work beside the viewer: what is answered, taken back or shown meanwhile does not change it."""
+        one = Answers()
+        one.thresholds = self.thresholds
+        one._kept, one._asked_at = dict(self._kept), dict(self._asked_at)
+        one._voxels, one._recalled = dict(self._voxels), dict(self._recalled)
+        return one
+
     @property
     def thresholds(self) -> Thresholds:
         """What masks are asked at."""
