@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gui import DIST, layer_of, new_track, until
 
 from boltzformer.dataset import Dataset
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.models.knowledge import named_apart
 from boltzformer.io.phantom import BRIGHT, DARK
 from boltzformer.types import SliceState
+from napari_boltzformer.dock.starting_from import use
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -43,3 +47,14 @@ def test_accept_says_nothing_of_a_mask_that_nobody_asked_for_in_this_slice(
     dock.jump(4)
     dock.keeper.accept_all()
     until(qtbot, lambda: dock.message.text().startswith("1 slice accepted. Never on screen, so not accepted: "))
+
+
+def test_a_mask_that_a_person_began_from_has_the_name_that_a_run_would_give_it(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    image = viewer.add_image(np.zeros((3, 24, 32), np.uint8))
+    theirs = viewer.add_labels(np.ones((3, 24, 32), np.uint8))
+    use(dock.desk, image_on(image), theirs, None, "MS lesion in brain MRI")
+    (track,) = dock.tracks()
+    assert track.prompt == named_apart(["MS lesion in brain MRI"])[0]
+    assert track.name == "MS lesion"

@@ -41,7 +41,7 @@ def test_a_dock_that_is_gone_closes_the_session_it_had_last(qtbot: Any, viewer: 
     viewer.window.add_dock_widget(dock, name="Segment by text")
     viewer.window.remove_dock_widget(dock.parent())
     last = dock.session
-    until(qtbot, lambda: not dock.background.busy)
+    until(qtbot, lambda: not dock.desk.work.busy)
     dock.deleteLater()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     with pytest.raises(BackendError, match="closed"):

@@ -1,11 +1,12 @@
 """The lesion table: objects linked to the masks, left out of exports one by one."""
 
 import csv
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui import answer_file_dialog, click, done, layer_of, rows_of, type_lines, until
+from gui import answer_file_dialog, answered, click, done, layer_of, new_track, rows_of, type_lines, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
@@ -123,3 +124,59 @@ def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_pai
     lines = list(csv.DictReader(to_csv([one.finding for one in lesions]).splitlines()))
     assert [line["existence"] for line in lines] == ["0.9", ""]
     assert [line["mean_probability"] for line in lines] == ["", ""]  # yesterday's map is not kept
+
+
+def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_is_told(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    until(qtbot, lambda: not dock.keeper.work.busy and not dock.desk.work.busy)
+    track = answered(dock, image, BRIGHT, 2, 3, logit=16)  # a probability of 0.73
+    dock.desk.overview.show_tracks()
+    free, review = threading.Event(), dock.bottom.review
+    for _ in range(2):
+        dock.desk.work.do(lambda: free.wait(60))  # nobody has time to measure at once
+    dock.open_table()
+    table = dock.lesions
+    assert table is not None
+    other = answered(dock, image, DARK, 9, logit=16)
+    track.revert()
+    dock.desk.overview.show_tracks()
+    free.set()
+    until(qtbot, lambda: bool(table.lesions))
+    assert [one.rows for one in table.lesions] == [(2, 3)]
+    assert rows_of(other).any()
+
+    def current() -> bool:
+        """Measures again, after which nothing is old."""
+        table.measure()
+        until(qtbot, lambda: "object" in table.total.text())
+        return table.old.isHidden()
+
+    assert current()
+    with qtbot.waitSignal(review.reapplied):
+        review.outline.setValue(95)
+    assert not table.old.isHidden()
+    with qtbot.waitSignal(review.reapplied):
+        review.outline.setValue(50)
+    assert current()
+    layer_of(other).paint((12, 5, 5), 1)
+    assert not table.old.isHidden()
+    assert current()
+    dock.desk.revert()
+    assert not table.old.isHidden()
+
+
+def test_rings_lie_on_the_image_that_is_chosen(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    for scale in (1.0, 0.5):
+        image = viewer.add_image(np.zeros((3, 24, 32), np.uint8), scale=(1, scale, scale))
+        track = new_track(dock, image, BRIGHT)
+        layer_of(track).brush_size = 1
+        layer_of(track).paint((1, 10, 10), 1)
+        dock.jump(1)
+        dock.show_results()
+        rings = viewer.layers[NAME]
+        assert rings.data.tolist() == [[1, 10, 10]]
+        assert np.allclose(rings.data_to_world(rings.data[0]), image.data_to_world((1, 10, 10)))
+    assert [layer.name for layer in viewer.layers].count(NAME) == 1

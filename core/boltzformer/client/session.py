@@ -246,10 +246,6 @@ class Session(Teaching):
                 backend.forget(upload)  # the backend let go of the image to make room
         raise AssertionError("the loop returns or raises")
 
-    def again(self) -> Session:
-        """A fresh one that asks the same engine in the same way: for whoever needs one after this was closed."""
-        return Session(self.model, python=self._python, means=self.means, address=self._address, token=self._token)
-
     def close(self) -> None:
         """Ends a backend that we started, for good."""
         with self._lock:

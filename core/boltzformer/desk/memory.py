@@ -24,9 +24,6 @@ class _Step:
     after: NDArray[np.uint8]
 
 
-_NUMBERS = count()
-
-
 class MemoryMask:
     """Its history holds voxels, as napari's does."""
 
@@ -115,6 +112,7 @@ class MemoryStage:
 
     def __init__(self) -> None:
         self._images: list[OpenImage] = []
+        self._numbers = count()
         self._surfaces: dict[OpenImage, list[MemoryMask]] = {}
         self._rows: dict[OpenImage, int] = {}
         self._chosen: OpenImage | None = None
@@ -122,7 +120,7 @@ class MemoryStage:
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """As a reader would."""
-        image = OpenImage(f"image {next(_NUMBERS)}", lambda: volume, lambda: volume.name or "image")
+        image = OpenImage(f"image {next(self._numbers)}", lambda: volume, lambda: volume.name or "image")
         image.case, image.store = case, store
         self._images.append(image)
         self._surfaces[image], self._rows[image] = [], image.count // 2

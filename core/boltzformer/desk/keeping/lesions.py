@@ -16,7 +16,7 @@ from boltzformer.desk.words import counted
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lesions import Finding, table, to_csv
 from boltzformer.masks.objects import pieces
-from boltzformer.types import LabelMap, Prediction, Volume
+from boltzformer.types import LabelMap, Prompt, Volume
 
 COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
 
@@ -64,24 +64,19 @@ class Measured:
     key: str
     name: str
     rows: np.ndarray
-    prediction: Prediction
-    scores: Mapping[int, float]
-    """Of all slices in which the model has looked, on any day."""
-    today: frozenset[int]
-    """Those of them whose answers are held."""
+    prompt: Prompt
+    answers: Answers
+    """As they were then."""
 
     @staticmethod
-    def of(track: Track, name: str, plan: SlicePlan) -> Measured:
-        held: Answers = track.kept
-        scores = {row: held.score(row) for row in held.looked}
-        prediction = held.prediction(track.prompt, plan)
-        return Measured(track.key, name, track.surface.copy(), prediction, scores, frozenset(held.rows))
+    def of(track: Track, name: str) -> Measured:
+        return Measured(track.key, name, track.surface.copy(), track.prompt, track.kept.as_now())
 
 
 def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, SlicePlan, list[Measured]]:
     """The masks as they are now, for `lesions_of` beside the viewer."""
     plan, names = image.plan, unique_names(tracks)
-    return image.volume, plan, [Measured.of(*one, plan) for one in zip(tracks, names, strict=True)]
+    return image.volume, plan, [Measured.of(*one) for one in zip(tracks, names, strict=True)]
 
 
 def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> list[Lesion]:
@@ -89,7 +84,7 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
     found: list[Lesion] = []
     for mask in masks:
         stored = np.ascontiguousarray(plan.view.undo(mask.rows > 0)).astype(np.uint8)
-        rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), mask.prediction)
+        rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), mask.answers.prediction(mask.prompt, plan))
         objects = plan.view.apply(pieces(stored))
         sizes = np.bincount(objects.ravel())
         free = set(range(1, len(sizes)))
@@ -104,7 +99,7 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
             free.discard(chosen)
             y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
             slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
-            earlier = not any(one in mask.today for one in slices)
+            earlier = not any(one in mask.answers.rows for one in slices)
             found.append(Lesion(mask.key, _known(row, mask, slices), (middle, y, x), slices, earlier))
     return found
 
@@ -129,7 +124,7 @@ def total(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
 
 def _known(row: Finding, mask: Measured, slices: Sequence[int]) -> Finding:
     """With an earlier day's score; what no model has said of the object is not a number."""
-    scores = [mask.scores[one] for one in slices if one in mask.scores]
-    whole = all(one in mask.today for one in slices)
+    scores = [mask.answers.score(one) for one in slices if one in mask.answers.looked]
+    whole = all(one in mask.answers.rows for one in slices)
     mean = row.mean_probability if whole else math.nan
     return replace(row, existence=max(scores, default=math.nan), mean_probability=mean)
