@@ -35,6 +35,7 @@ from napari_boltzformer.canvas.objects import KEYS, ObjectsTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.rings import Rings
 from napari_boltzformer.canvas.screen import uncover
+from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.images import Images
@@ -51,7 +52,6 @@ from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import NapariStage, image_on
 from napari_boltzformer.host.timers import QtTimers
 from napari_boltzformer.host.words import NAPARI
-from napari_boltzformer.io.cases.case_list import CasePanel
 
 if TYPE_CHECKING:
     import napari
