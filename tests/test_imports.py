@@ -70,8 +70,32 @@ def room(name: str) -> str:
     return name.split(".")[1] if "." in name else ""
 
 
-def test_no_two_files_of_the_core_import_each_other_however_far_around() -> None:
-    assert [name for name in files() if name.startswith("boltzformer") and name in reached(name)] == []
+def test_no_two_files_import_each_other_however_far_around() -> None:
+    assert [name for name in files() if name in reached(name)] == []
+
+
+def test_of_the_plugin_nobody_imports_the_dock_and_no_panel_another_folders() -> None:
+    for name in files():
+        own = name.split(".")[1] if name.count(".") else ""
+        if own and name.startswith("napari_boltzformer."):
+            others = {room(other) for other in graph()[name] if other.startswith("napari_boltzformer.")}
+            assert own == "widget" or others <= {own, "host"}, name
+
+
+def test_a_newcomer_sees_the_rooms_at_a_glance() -> None:
+    for folder, most in (("core/boltzformer", 26), ("napari_boltzformer", 12)):
+        entries = [one.name for one in (ROOT / folder).iterdir() if one.name != "__pycache__"]
+        assert len(entries) <= most, entries
+
+
+def test_the_desk_loads_without_a_viewer_and_without_the_readers_of_images() -> None:
+    names = [name for name in files() if name.startswith("boltzformer.desk")]
+    code = (
+        "import sys; "
+        + "; ".join(f"import {name}" for name in names)
+        + f"; print([n for n in {(*HEAVY, 'SimpleITK')} if n in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 @pytest.mark.parametrize("here", RANK)

@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer.desk.words import RESEARCH
-from napari_boltzformer.dock.notice import NoticeView
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.notice import NoticeView
 from napari_boltzformer.host.progress import Progress
 
 
@@ -38,7 +38,7 @@ class Form(QWidget):
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
         self.cancel, self.progress = QPushButton("Cancel"), Progress()
-        self.results, self.notice = Results(), NoticeView()
+        self.results, self.notice = Results(), NoticeView(reports=True)
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
         self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")
         self.more = QToolButton()

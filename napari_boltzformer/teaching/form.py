@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer.desk.teaching.words import spoken_time
 from boltzformer.desk.words import RESEARCH
-from napari_boltzformer.host.notice import NoticeBox
+from napari_boltzformer.host.notice import NoticeView
 from napari_boltzformer.host.progress import Progress
 from napari_boltzformer.teaching.curve import Curve
 
@@ -61,7 +61,7 @@ class FinetuneForm(QWidget):
         """What was predicted (`FinetunePlan.facts`)."""
         self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
-        self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), NoticeBox()
+        self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), NoticeView()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")
         self.seen = QLabel()
         self.seen.setToolTip("One picture that was held back: the true outline, before, now")
@@ -135,7 +135,7 @@ class FinetuneForm(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.curve)
         layout.addWidget(self.seen)
-        layout.addWidget(self.notice.widget)
+        layout.addWidget(self.notice)
         layout.addWidget(self.verdict)
         layout.addWidget(_label("Before and after, on the slice on screen"))
         layout.addWidget(self.prompt)

@@ -237,7 +237,7 @@ class FinetunePanel(FinetuneForm):
         watching.lost.append(self._show_lost)
         self.outcome.compared.append(self._show_both)
         self.outcome.promoted.append(self.shared.use)
-        self.notice.acted.append(self.said.act)
+        self.notice.act, self.notice.tell = self.said.act, lambda: self.said.details
         leave = partial(self.shared.leave, self._user)
         self.destroyed.connect(partial(_leave, (watching.let_go, leave, partial(self.work.close, wait=False))))
 
