@@ -106,12 +106,21 @@ def learnt(engine: Engine, case: Case, lessons: Sequence[Lesson], steps: int | N
 
 
 def corrected(
-    engine: Engine, case: Case, counts: Sequence[int], steps: int | None, start: Adapter | None, baselines: bool
+    engine: Engine,
+    case: Case,
+    counts: Sequence[int],
+    steps: int | None,
+    start: Adapter | None,
+    baselines: bool,
+    at: Sequence[float] = (),
 ) -> Iterator[tuple[Row, Adapter]]:
     """The person corrects as many slices as the largest count, a few each time before the tool learns again."""
     zero, _ = asked(engine, case)
     first = masks_of(zero, case)
     order = [int(case.truth.sum((1, 2)).argmax())]
+    if at:
+        shown = np.flatnonzero(case.truth.any((1, 2)))
+        order, counts = [int(shown[int(share * (len(shown) - 1))]) for share in at], [len(at)]
     for count in counts:
         lessons = [Lesson(index, case.truth[index]) for index in order[:count]]
         began, cpu = time.monotonic(), time.process_time()
@@ -242,6 +251,7 @@ def main() -> None:
     asks.add_argument("--targets", nargs="*", default=[], help="NAME:LABEL")
     asks.add_argument("--carry", nargs="*", default=[], help="NAME:LABEL, one target in several volumes, in this order")
     asks.add_argument("--counts", nargs="*", type=int, default=[1, 2, 3, 5, 8])
+    asks.add_argument("--at", nargs="*", type=float, default=[], help="lessons at these shares of the object instead")
     asks.add_argument("--steps", type=int, default=None)
     asks.add_argument("--model", default="default")
     asks.add_argument("--baselines", action="store_true")
@@ -260,7 +270,7 @@ def main() -> None:
         name, label = what.rsplit(":", 1)
         case = case_of(given.folder, name, int(label), engine)
         start = start.carried() if start is not None and what in given.carry else None
-        for row, adapter in corrected(engine, case, given.counts, given.steps, start, given.baselines):
+        for row, adapter in corrected(engine, case, given.counts, given.steps, start, given.baselines, given.at):
             rows.append(row)
             start = adapter if what in given.carry else None
             shown = "  ".join(f"{method} {value:.3f}" for method, value in row.dice.items())

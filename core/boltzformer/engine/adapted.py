@@ -21,7 +21,7 @@ from boltzformer.weights.checkpoint import Checkpoint
 
 SURVIVAL = 8.0
 """What the logit of the object's going on beyond the lessons is multiplied with: a model that never saw the object's
-end is about so much too sure of what lies behind it (of ten targets, none did better with 0, 1, 2 or 4)."""
+end is about so much too sure of what lies behind it (of ten targets, none did better with 4)."""
 FAR = -8.0
 """Logit of what lies beyond the image, and of what a person's own mask leaves out."""
 
