@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gui import DIST, click, done, ready, rows_of, type_lines, until
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored
@@ -18,7 +19,9 @@ from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
 from napari_boltzformer.host.hanging import camera_of, sides
-from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer, volume_of
+from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer
+from napari_boltzformer.host.mask import NapariMask
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -31,11 +34,11 @@ def test_masks_of_all_48_storage_orders_are_written_voxel_exact(tmp_path: Path) 
         mask, _ = stored(truth, grid, order, flips)
         volume = Volume(moved, place, name="x")
         data, options, _ = image_layer(volume)
-        image = Image(data, **options)
-        assert np.array_equal(volume_of(image).array, moved)
-        seen, about = empty_labels(image, "lesion")
+        image = image_on(Image(data, **options))
+        assert np.array_equal(image.volume.array, moved)
+        seen, about = empty_labels(image.layer, "lesion")
         layer = Labels(seen, **about, metadata={"boltzformer": facts_of(volume)})
-        track = Track(layer, image, Prompt("lesion"), "#000000")
+        track = Track(NapariMask(ViewerModel(), layer, image.key, "#000000"), image, Prompt("lesion"))
         view = place.canonical(volume.slice_axis)
         rows_of(track)[...] = view.apply(mask)
         labels = Snapshot.of(image, [track]).labels()
