@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
@@ -71,7 +70,6 @@ class BoltzFormerDock(Form):
         self.shared.join(self._user, self.take_model)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs = QtDialogs(self)
-        self.maps = QCheckBox("Export also writes the probability maps")
         self.desk = Desk(
             *(self.stage, QtTimers(self), self.notice, dialogs, NAPARI, self.settings),
             session=self._session,
@@ -158,31 +156,12 @@ class BoltzFormerDock(Form):
     # --- what is shown ------------------------------------------------------------------------------------------
 
     def show_state(self) -> None:
-        """Which buttons can do something now, and why the others can't; how far the runs are."""
-        runs = self.running.runs
-        whole = next((run.image.name for run in runs if run.whole), "")
-        busy = "Wait until the run has ended, or press Cancel"
-        for button, on, usual, reason in (
-            (
-                self.all_slices,
-                not whole,
-                "Ctrl+Shift+Enter: from here outwards",
-                f"'{whole}' is looked at just now: wait, or press Cancel",
-            ),
-            (self.cancel, bool(runs), "Stops every run; what is finished is kept", "Nothing is under way"),
-            (self.export, not runs, "", busy),
-            (self.revert, self.running.can_revert, "", busy if runs else "There is no run to take back on this image"),
-        ):
-            button.setEnabled(on)
-            button.setToolTip(usual if on else reason)
-        self.example.setVisible(self.image.count() == 0)
+        """Which buttons can do something now."""
+        self.show_runs(self.running)
 
     def show_progress(self) -> None:
         """How far the runs of the chosen image are."""
-        if (far := self.running.progress) is not None:
-            done, total = far
-            self.progress.setRange(0, total)
-            self.progress.setValue(done)
+        self.show_far(self.running.progress)
 
     def show_results(self) -> None:
         """Brings the rows up to date."""
@@ -279,22 +258,6 @@ class BoltzFormerDock(Form):
     # --- building and connecting --------------------------------------------------------------------------------
 
     def _fill_more(self) -> None:
-        for name, text in (
-            ("looks", "How it looked"),
-            ("revert", "Revert this run"),
-            ("accept_all", "Accept all seen"),
-            ("next", "Next doubtful (N)"),
-            ("sure", "How sure? Ask 4 times"),
-            ("table", "Lesion table"),
-            ("case_list", "Case list"),
-            ("point", "Here / not here"),
-            ("unpoint", "Remove last point"),
-            ("box", "Draw a box"),
-            ("use_layer", "Use layer…"),
-            ("between", "Fill between slices"),
-        ):
-            setattr(self, name, self.add_more(text))
-        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
         self.unsure.setChecked(self.settings.samples > 1)
         self.ring.setChecked(self.settings.rings)
         for box in (self.unsure, self.ring):

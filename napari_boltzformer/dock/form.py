@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFrame,
     QGridLayout,
@@ -16,11 +17,28 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
 from napari_boltzformer.host.notice import NoticeView
 from napari_boltzformer.host.progress import Progress
+
+MORE = (
+    ("looks", "How it looked"),
+    ("revert", "Revert this run"),
+    ("accept_all", "Accept all seen"),
+    ("next", "Next doubtful (N)"),
+    ("sure", "How sure? Ask 4 times"),
+    ("table", "Lesion table"),
+    ("case_list", "Case list"),
+    ("point", "Here / not here"),
+    ("unpoint", "Remove last point"),
+    ("box", "Draw a box"),
+    ("use_layer", "Use layer…"),
+    ("between", "Fill between slices"),
+)
+"""Buttons that are not needed every day: attribute and text."""
 
 
 class Form(QWidget):
@@ -49,6 +67,10 @@ class Form(QWidget):
         self.more_area, self.more_body = QScrollArea(), QWidget()
         self.more_layout, self.more_buttons = QVBoxLayout(self.more_body), QGridLayout()
         self.more_layout.addLayout(self.more_buttons)
+        for name, text in MORE:
+            setattr(self, name, self.add_more(text))
+        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
+        self.maps = QCheckBox("Export also writes the probability maps")
         self._lay_out()
         self.more.toggled.connect(self.open_more)
         self.open_more(False)
@@ -57,6 +79,29 @@ class Form(QWidget):
     def message(self) -> QLabel:
         """The sentence that the dock says."""
         return self.notice.label
+
+    def show_runs(self, running: Running) -> None:
+        """Which buttons can do something now, and why the others can't."""
+        runs = running.runs
+        whole = next((run.image.name for run in runs if run.whole), "")
+        busy = "Wait until the run has ended, or press Cancel"
+        looked = f"'{whole}' is looked at just now: wait, or press Cancel"
+        none = busy if runs else "There is no run to take back on this image"
+        for button, on, usual, reason in (
+            (self.all_slices, not whole, "Ctrl+Shift+Enter: from here outwards", looked),
+            (self.cancel, bool(runs), "Stops every run; what is finished is kept", "Nothing is under way"),
+            (self.export, not runs, "", busy),
+            (self.revert, running.can_revert, "", none),
+        ):
+            button.setEnabled(on)
+            button.setToolTip(usual if on else reason)
+        self.example.setVisible(self.image.count() == 0)
+
+    def show_far(self, far: tuple[int, int] | None) -> None:
+        """So many slices are done, of so many; None: nothing is under way."""
+        if far is not None:
+            self.progress.setRange(0, far[1])
+            self.progress.setValue(far[0])
 
     def add_more(self, text: str) -> QPushButton:
         """A button under More."""

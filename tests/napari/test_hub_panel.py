@@ -61,7 +61,7 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
     click(qtbot, hub.look)
     qtbot.keyClicks(hub.place, "x")  # also where they are still on their way
-    until(qtbot, lambda: not dock.work.busy)
+    until(qtbot, lambda: not dock.desk.work.busy)
     assert not hub.get.isVisible()
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
     click(qtbot, hub.look)

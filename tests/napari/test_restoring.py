@@ -88,7 +88,7 @@ def test_what_a_run_has_found_so_far_is_saved_before_it_ends(
     assert work is not None
     (back,) = masks_of(work, plan_of(made.volume))
     assert 0 < len(back.scores) < 64
-    assert all(np.array_equal(rows_of(back)[row], rows_of(track)[row] > 0) for row in back.scores)
+    assert all(np.array_equal(back.rows[row], rows_of(track)[row] > 0) for row in back.scores)
     (told,) = back.runs
     assert told["state"] == "running"
     assert told["seed"] == 0
