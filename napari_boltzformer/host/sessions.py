@@ -39,11 +39,10 @@ class Shared:
         self._users[user] = None if load is None else weakref.WeakMethod(load)
 
     def leave(self, user: object) -> None:
-        """The last one ends the engine, if it is ours to end. Whoever left before does nothing."""
-        if user in self._users:
-            del self._users[user]
-            if not self._users:
-                self.close()
+        """The last one ends the engine, if it is ours to end; also what was begun after it had left once."""
+        self._users.pop(user, None)
+        if not self._users:
+            self.close()
 
     def use(self, name: str) -> None:
         """From now on this model: through a user that can load it and says so; else it is loaded with the next run."""
