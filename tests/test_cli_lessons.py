@@ -85,10 +85,10 @@ def test_lessons_that_can_not_teach_are_refused_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shift = boltzformer.Grid(made.volume.grid.shape, made.volume.grid.axes, (9.0, 0.0, 0.0))
-    io.write(LabelMap(ball(made).layers, shift, {1: UNKNOWN}), folder / "other.nii.gz")
+    io.write(LabelMap(ball(made).layers, shift, {1: UNKNOWN}), folder / "other.nii.gz", overwrite=True)
     dot = np.zeros((1, 24, 72, 80), np.uint8)
     dot[0, 8, 30, 40] = 1
-    io.write(LabelMap(dot, made.volume.grid, {1: UNKNOWN}), folder / "dot.nii.gz")
+    io.write(LabelMap(dot, made.volume.grid, {1: UNKNOWN}), folder / "dot.nii.gz", overwrite=True)
     monkeypatch.chdir(folder)
     out = tmp_path / "out.nii.gz"
     model = ("--model", str(PHANTOM_MODEL), "-p", UNKNOWN)

@@ -5,7 +5,7 @@ import json
 import pytest
 from annotated import annotate
 
-from boltzformer.cli import run
+from boltzformer.cli.cli import run
 from boltzformer.dataset import Dataset
 
 DEEP = "[" * 100_000

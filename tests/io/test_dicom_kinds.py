@@ -203,6 +203,15 @@ def test_sizes_that_can_not_be_are_refused_at_once(tmp_path: Path, values: dict,
     assert time.monotonic() - began < 5
 
 
+def test_a_film_of_a_hundred_thousand_dots_is_listed_at_once(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, phantom((1, 1, 1), np.uint8), GRID, **FLAT)
+    changed(path, NumberOfFrames=100_000, PixelData=bytes(100_000))
+    began = time.process_time()
+    with pytest.raises(ImageError, match="holds 100000 frames"):
+        io.read(path)
+    assert time.process_time() - began < 5
+
+
 @pytest.mark.parametrize("lying", [True, False])
 def test_a_packed_picture_of_another_size_takes_no_memory(tmp_path: Path, lying: bool) -> None:
     (path,) = write_series(tmp_path, phantom((1, 64, 64), np.uint8), GRID)

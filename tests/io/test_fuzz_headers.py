@@ -51,6 +51,8 @@ def by_pillow(path: Path) -> Array | None:
             turn = image.tag_v2.get(274, 1)
             if turn in (5, 6, 7, 8) or image.mode not in ("L", "RGB", "I;16", "F"):
                 return None  # Pillow swaps the sizes of plain pages before it reads them
+            if image.mode == "RGB" and image.tag_v2.get(258, (16,))[0] != 8:
+                return None  # colours of 16 bits are cut to 8
             if image.tag_v2.get(258) == (8,) and image.tag_v2.get(339, (1,)) != (1,):
                 return None  # signed bytes become unsigned ones there
             white = image.mode == "I;16" and image.tag_v2.get(262) == 0

@@ -118,6 +118,15 @@ def test_pages_behind_a_described_stack_are_not_dropped(tmp_path: Path) -> None:
     assert io.read(tmp_path / "a.ome.tif", series=2).array.shape == (4, 6, 8)
 
 
+def test_a_page_behind_a_stack_of_imagej_is_not_dropped(tmp_path: Path) -> None:
+    stack = phantom((5, 6, 7), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "a.tif", GRAY[:4, :4].astype(np.uint16), append="force", metadata=None)
+    with pytest.raises(ImageError, match=r"1: 5 pages of 7×6, 8 bit gray; 2: 1 page of 4×4, 16 bit gray"):
+        io.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(io.read(tmp_path / "a.tif", series=1).array, stack)
+
+
 def test_resolution_tags_become_the_spacing(tmp_path: Path) -> None:
     for unit, factor in (("INCH", 25.4), ("CENTIMETER", 10.0)):
         path = tmp_path / f"{unit}.tif"

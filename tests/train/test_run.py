@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from processes import ended
 
+import boltzformer
 from boltzformer.cli import cli
 from boltzformer.knowledge.card import Card
 from boltzformer.weights import checkpoint
 
-MINI = Path(checkpoint.__file__).parent / "assets" / "mini" / "manifest.jsonl"
+MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

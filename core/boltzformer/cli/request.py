@@ -215,7 +215,11 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
     """A provenance and the request that makes its masks again; those that a viewer wrote hold less, which is enough."""
     try:
         told = loads(text_of(file))
-        learnt = told.get("adapter")
+        if learnt := told.get("adapter"):
+            raise BoltzFormerError(
+                f"{file} tells of a mask that was learnt from lessons: make it again with --lessons, --lesson-slices "
+                f"{','.join(map(str, learnt['lessons']))}, --lesson-steps {learnt['steps']} and --seed {learnt['seed']}."
+            )
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
         asked = {name: value for name, value in made.items() if name in known}
@@ -228,11 +232,6 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
         raise BoltzFormerError(
             f"{file} does not tell how masks were made: give a provenance.json that this program wrote."
         ) from error
-    if learnt:
-        raise BoltzFormerError(
-            f"{file} tells of a mask that was learnt from lessons: make it again with --lessons, --lesson-slices "
-            f"{','.join(map(str, learnt['lessons']))}, --lesson-steps {learnt['steps']} and --seed {learnt['seed']}."
-        )
     return told, request
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,11 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
     usual = _rescale([header])
     by_regions = _by_regions(path, header, notes)
     reference = "FrameOfReferenceUID" in header and "StudyInstanceUID" in header
+    common: Slice | None = None
     for frame in range(frames):
+        if common is not None and frame >= len(per_frame):  # a film: nothing but its place in the file is its own
+            yield replace(common, frame=frame, position=places[frame] if places else common.position)
+            continue
         where = [per_frame[frame] if frame < len(per_frame) else None, shared, header]
         spacing = (
             _numbers(where, "PixelSpacing", "PixelMeasuresSequence")
@@ -87,7 +91,7 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
             or _numbers(where, "ImageOrientationVolume", "PlaneOrientationVolumeSequence")
             or _numbers([_first(header, "DetectorInformationSequence")], "ImageOrientationPatient")
         )
-        yield Slice(
+        common = Slice(
             path=path,
             frame=frame,
             number=int(header.get("InstanceNumber") or 0),
@@ -104,6 +108,7 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
             pixels=pixels,
             meaning=meaning,
         )
+        yield common
 
 
 def _numbers(places: Sequence[Dataset | None], name: str, within: str = "") -> Numbers | None:

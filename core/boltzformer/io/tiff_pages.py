@@ -126,10 +126,11 @@ def stacks(path: Path, tiff: Any) -> list[Stack]:
         found.append(Stack((one.keyframe,), one, number))
         used |= {page.offset for page in members}
     groups: dict[Any, list[Any]] = {}
-    contiguous = len(described) == 1 and described[0][1].dataoffset is not None
+    # A description with one block of data (ImageJ) speaks for pages that repeat it one by one, and for no others.
+    blocks = [(one.dataoffset, one.nbytes) for _, one in described if one.dataoffset is not None]
     for page in pages:
-        # A description with one block of data (ImageJ) speaks for pages that repeat it one by one.
-        if page.offset not in used and not contiguous:
+        begin = page.dataoffsets[0] if page.dataoffsets else 0
+        if page.offset not in used and not any(at <= begin < at + size for at, size in blocks):
             groups.setdefault(_alike(page), []).append(page)
     found += [Stack(tuple(group)) for group in groups.values()]
     children = [child for page in pages for child in (page.pages or ()) if not child.subfiletype & _REDUCED]
