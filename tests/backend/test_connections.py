@@ -15,7 +15,7 @@ import pytest
 from processes import ended
 from serving import MODEL, Served, serving
 
-from boltzformer.phantom import BRIGHT, Phantom
+from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.server.bounded import Bounded
 from boltzformer.server.limits import Limits
 
