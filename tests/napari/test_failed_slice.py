@@ -51,7 +51,7 @@ def test_the_slice_that_was_too_much_is_marked_with_the_reason(
     bar = greedy.bottom.review.bar
     (failed,) = [row for row in range(5) if "could not be done" in bar.words(row)]  # the allocator decides which
     assert f"could not be done: {greedy.message.text()}" in bar.words(failed)
-    greedy.bottom.show_tracks()
+    greedy.desk.overview.show_tracks()
     assert "could not be done" in bar.words(failed)
 
     resource.prlimit(process, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
