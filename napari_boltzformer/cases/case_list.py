@@ -51,15 +51,17 @@ class CasePanel(QWidget):
             self.table.setRowCount(len(self._shown))
             for row, one in enumerate(self._shown):
                 self.table.setItem(row, 0, QTableWidgetItem(one.name))
-                self.table.setItem(row, 1, QTableWidgetItem("…"))
+                self.table.setItem(row, 1, QTableWidgetItem())
+        for one in self._shown:
+            self._tell(one)
         if self.list.current in self._shown:
             self.table.selectRow(self._shown.index(self.list.current))
 
     def _tell(self, one: Listed) -> None:
         if one in self._shown:
-            item, told = self.table.item(self._shown.index(one), 1), self.list.standings[one]
-            item.setText(told.words)
-            item.setToolTip(told.error or told.trouble)
+            item, told = self.table.item(self._shown.index(one), 1), self.list.standings.get(one)
+            item.setText("…" if told is None else told.words)
+            item.setToolTip("" if told is None else told.error or told.trouble)
 
     def _on_folder(self) -> None:
         folder = self._desk.dialogs.folder("A folder of images, or an annotation dataset")

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert back.scores == pytest.approx(scores, abs=1e-4)
     assert back.state(2) is SliceState.REVIEWED
     assert [row for row in range(4) if back.edited(row)] == [1, 3]
-    assert "score" in dock.results.item(0).text()
+    until(qtbot, lambda: dock.results.count() == 1 and "score" in dock.results.item(0).text())
     bar = dock.bottom.review.bar
     assert "score" in bar.words(0)
     assert "edited" in bar.words(3)
@@ -242,8 +243,10 @@ def test_the_list_advances_however_often_something_is_saved(
     saving = QTimer()
     saving.timeout.connect(dock.desk.cases.look_again)
     saving.start(20)  # sooner than any image is read
+    listed: list[list[str]] = []
+    cases.list.listed.append(lambda: listed.append(states(cases)[1:]))
     cases.list.show_folder(folder)
-    until(qtbot, lambda: states(cases)[1:] == ["…", "…"])
+    until(qtbot, lambda: ["…", "…"] in listed)
     until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
     saving.stop()
 
@@ -298,7 +301,7 @@ def test_a_run_that_is_faster_than_the_look_for_yesterdays_work_loses_none_of_it
     yesterday = replace(empty, labels=replace(empty.labels, layers=labels), slices={})
     name = store.save_draft(yesterday)
     go_on = threading.Event()
-    dock.keeper.work.pool.submit(go_on.wait, 60)  # a slow disk
+    dock.keeper.work.do(partial(go_on.wait, 60))  # a slow disk
     _, image = opened_from_list(qtbot, dock, folder, "a")
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.this_slice)

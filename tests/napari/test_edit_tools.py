@@ -374,7 +374,7 @@ def test_fill_between_adds_what_lies_between_two_painted_slices(
     middle = (first + last) // 2
     assert dock.message.text() == (
         f"Filled 'bright blob' in slices {first + 1} to {last - 1}, between {first} and {last}; nothing was taken away "
-        "there. One Ctrl+Z takes it back."
+        "there. One Ctrl+Z on its layer brings back what was there."
     )
     assert rows_of(track)[first].sum() < rows_of(track)[middle].sum() < rows_of(track)[last].sum()
     assert set(range(first, last + 1)) <= set(track.edited_rows())

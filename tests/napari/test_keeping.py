@@ -31,6 +31,7 @@ from boltzformer.desk.keeping.keeper import autosaves
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
+from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow  # whole stories in the viewer
@@ -166,9 +167,9 @@ def test_the_last_strokes_are_kept_when_the_window_closes(
     idle(qtbot, dock)
     dock.keeper.work.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
     layer_of(track).paint((3, 40, 40), 1)
-    pool = dock.keeper.work.pool
+    work = dock.keeper.work
     viewer.close()
-    pool.shutdown(wait=True)
+    work.close(wait=True)
     assert drafted(small.volume)[BRIGHT].sum() == np.count_nonzero(rows_of(track))
 
 
@@ -183,7 +184,7 @@ def test_saving_one_image_does_not_make_another_saved(
     for track in tracks:
         layer_of(track).paint((3, 40, 40), 1)
     dock.image.setCurrentIndex(0)
-    dock.keeper.save(dock.chosen_image())
+    dock.keeper.save(image_on(dock.chosen_image()))
     idle(qtbot, dock)
     dock.image.setCurrentIndex(1)
     dock.keeper.autosave()
@@ -198,12 +199,12 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     before = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(before).paint((3, 40, 40), 1)
     idle(qtbot, dock)
-    dock.keeper.save(dock.chosen_image())
+    dock.keeper.save(image_on(dock.chosen_image()))
     idle(qtbot, dock)
     viewer.layers.clear()
 
     go_on = threading.Event()
-    dock.keeper.work.pool.submit(go_on.wait, 60)  # a slow disk
+    dock.keeper.work.do(partial(go_on.wait, 60))  # a slow disk
     viewer.open(str(small_file), plugin=DIST)
     today = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(today).paint((9, 40, 40), 1)

@@ -218,7 +218,8 @@ def repeated(file: Path, chosen: str | None) -> tuple[dict[str, Any], Request]:
         if learnt := told.get("adapter"):
             raise BoltzFormerError(
                 f"{file} tells of a mask that was learnt from lessons: make it again with --lessons, --lesson-slices "
-                f"{','.join(map(str, learnt['lessons']))}, --lesson-steps {learnt['steps']} and --seed {learnt['seed']}."
+                f"{','.join(map(str, learnt['lessons']))}, --lesson-steps {learnt['steps']} "
+                f"and --seed {learnt['seed']}."
             )
         made = told.get("request") or {"seed": told["seed"], "axis": told["plan"]["plane"]}
         known = {field.name for field in fields(Request)}
