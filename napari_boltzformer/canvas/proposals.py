@@ -67,6 +67,7 @@ class Proposals:
         image = self._stage.chosen()
         if image is not None:
             do(self._stage.row(image))
+            self.show()
 
     def _clear(self) -> None:
         viewer, layer, self._layer = self._stage.viewer, self._layer, None
