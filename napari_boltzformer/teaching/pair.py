@@ -9,6 +9,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from boltzformer.desk.teaching.comparing import Compared
 from napari_boltzformer.host.layers import empty_labels
+from napari_boltzformer.host.mask import key_of
 
 if TYPE_CHECKING:
     import napari
@@ -29,7 +30,7 @@ def pair_of(viewer: napari.viewer.Viewer) -> list[Labels]:
 def show(viewer: napari.viewer.Viewer, compared: Compared) -> None:
     """A filled mask and an outline, both at once; the pair of the last comparison goes."""
     key, active = compared.question.image.key, viewer.layers.selection.active
-    image = next((layer for layer in viewer.layers if layer.unique_id == key), None)
+    image = next((layer for layer in viewer.layers if key_of(layer) == key), None)
     if image is None:
         return  # it was closed meanwhile
     for layer in pair_of(viewer):

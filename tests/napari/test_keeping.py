@@ -126,7 +126,7 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     assert np.array_equal(rows_of(back) > 0, before > 0)
     assert again.prompt.texts() == [BRIGHT]
     assert back.belongs_to_a_person(3)
-    until(qtbot, lambda: layer_of(back).unique_id in again.running.objects)
+    until(qtbot, lambda: back.key in again.desk.counting.objects)
     again.jump(5)
     again.looks.click()
     headline = again.bottom.looks.headline
