@@ -39,7 +39,10 @@ def by_itk(path: Path) -> Array | None:
 def by_nibabel(path: Path) -> Array | None:
     """What nibabel reads, the slowest axis first; ITK reads chance from very small packed files."""
     try:
-        return np.asarray(nibabel.load(path).dataobj).T
+        image = nibabel.load(path)
+        if image.dataobj.offset < 348:
+            return None  # a file that leaves it zero: nibabel takes the header itself for voxels
+        return np.asarray(image.dataobj).T
     except Exception:  # it raises many kinds on damaged files
         return None
 

@@ -56,14 +56,14 @@ def read(path: Path, frame: int | None = None) -> Volume:
         raise ImageError(f"{path} has the impossible size {sizes} in its header: export it again.")
     if channels < 1 or skip < -1 or (skip and data_name.upper() == "LOCAL"):
         raise ImageError(f"{path} has an impossible number of channels or bytes in its header: export it again.")
-    if not _yes(fields, "BinaryData", default=True):
+    if not _yes(path, fields, "BinaryData", default=True):
         raise ImageError(f"{path} holds its values as text: save it in the binary form.")
     if data_name.upper().split(" ")[0] == "LIST" or "%" in data_name:
         raise ImageError(f"{path} keeps its data in a list of several files: save it as one .mha file.")
     data, skip = (path, header_length) if data_name.upper() == "LOCAL" else (companion(path, data_name), skip)
     if data is None:
         raise ImageError(f"{path} names the data file {data_name!r}, which is not beside it: put both in one folder.")
-    if _yes(fields, "BinaryDataByteOrderMSB") or _yes(fields, "ElementByteOrderMSB"):
+    if _yes(path, fields, "BinaryDataByteOrderMSB") or _yes(path, fields, "ElementByteOrderMSB"):
         dtype = dtype.newbyteorder(">")
 
     x, y, z, frames = (*sizes, 1, 1)[:4]
@@ -72,7 +72,7 @@ def read(path: Path, frame: int | None = None) -> Volume:
         raise ImageError(f"{path} has more than four dimensions: save one 3-D volume of it as a file of its own.")
     shape = (z, y, x) if channels == 1 else (z, y, x, channels)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    packed = _yes(fields, "CompressedData")
+    packed = _yes(path, fields, "CompressedData")
     demand_room(data, size, packed=packed)
     chosen = pick_frame(path, channels if many else frames, frame)
     with data.open("rb") as raw:
@@ -152,8 +152,11 @@ def _lps(fields: dict[str, str], dimensions: int) -> Any:
     return lps
 
 
-def _yes(fields: dict[str, str], name: str, *, default: bool = False) -> bool:
-    return fields[name].lower() in ("true", "1") if name in fields else default
+def _yes(path: Path, fields: dict[str, str], name: str, *, default: bool = False) -> bool:
+    said = fields.get(name, str(default)).lower()
+    if said not in ("true", "t", "1", "false", "f", "0"):  # others go by its first letter, and read chance
+        raise ImageError(f"{path} says neither yes nor no with {name} = {said!r} in its header: export it again.")
+    return said in ("true", "t", "1")
 
 
 def _numbers(values: Any) -> str:
