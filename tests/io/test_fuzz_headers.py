@@ -70,9 +70,9 @@ def by_pydicom(path: Path) -> Array | None:
     try:
         one = pydicom.dcmread(path)
         array = one.pixel_array
-        if one.SamplesPerPixel == 3:
-            return array
         bits = one.BitsStored
+        if one.SamplesPerPixel == 3:
+            return array if bits == one.BitsAllocated else None  # it leaves the bits beside a colour in
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if one.PixelRepresentation else (0, (1 << bits) - 1)
         mask = (1 << bits) - 1
         if bits < one.BitsAllocated and one.HighBit == bits - 1:
