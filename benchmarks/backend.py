@@ -98,7 +98,7 @@ def delay(first: int) -> float:
 
 def read_times() -> list[float]:
     file = Path(os.environ[TIMES])
-    return [float(line) for line in file.read_text().split()] if file.exists() else []
+    return [float(line) for line in file.read_text("utf-8").split()] if file.exists() else []
 
 
 def start_up(model: str) -> tuple[float, float]:
@@ -128,7 +128,7 @@ def serve_watched(model: str) -> None:
     add = EventLog.add
 
     def noted(log: EventLog, event: Event) -> None:
-        with Path(os.environ[TIMES]).open("a") as file:
+        with Path(os.environ[TIMES]).open("a", encoding="utf-8") as file:
             file.write(f"{time.monotonic()}\n")
         add(log, event)
 

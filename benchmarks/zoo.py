@@ -87,8 +87,8 @@ def one_run(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any] | 
 
 def _added(path: Path, minutes: float) -> float:
     """What a run has taken so far, over all its parts."""
-    spent = minutes + (float(path.read_text()) if path.is_file() else 0.0)
-    path.write_text(str(spent))
+    spent = minutes + (float(path.read_text("utf-8")) if path.is_file() else 0.0)
+    path.write_text(str(spent), encoding="utf-8")
     return spent
 
 

@@ -46,7 +46,7 @@ def test_in_the_output_the_lessons_stand_as_given_and_python_makes_the_same_bits
     found, true = io.read_labels(out).layers[0], ball(made).layers[0]
     for index in (5, 8, 11, 20):
         assert np.array_equal(found[index], true[index]), index
-    told = json.loads((tmp_path / "out.provenance.json").read_text())
+    told = json.loads((tmp_path / "out.provenance.json").read_text("utf-8"))
     assert told["adapter"]["lessons"] == [5, 8, 11, 20]
     volume = io.read(image)
     lessons = lessons_of(io.read_labels(right), 1, [5, 8, 11, 20], engine.plan(volume))

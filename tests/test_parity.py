@@ -51,7 +51,7 @@ def recorded_outputs(path: Path) -> int:
 def test_a_preset_has_exactly_the_published_names_and_shapes(name):
     with torch.device("meta"):
         state = BoltzFormer(PUBLISHED[name]()).state_dict()
-    published = json.loads((HERE / "keys" / f"{name}.json").read_text())
+    published = json.loads((HERE / "keys" / f"{name}.json").read_text("utf-8"))
     assert {key: list(tensor.shape) for key, tensor in state.items()} == published
 
 
@@ -60,7 +60,7 @@ def test_a_preset_has_exactly_the_published_names_and_shapes(name):
 def test_parameter_counts_and_stored_statistics_are_the_published_ones(name):
     with torch.device("meta"):
         model = BoltzFormer(PUBLISHED[name]())
-    info = json.loads((SHARED / "keys" / f"{name}.json").read_text())
+    info = json.loads((SHARED / "keys" / f"{name}.json").read_text("utf-8"))
     assert sum(p.numel() for p in model.parameters()) == info["counts"]["total_parameters"]
     assert len(model.state_dict()) == info["counts"]["n_state_entries"]
     stored = info.get("buffer_values") or info["plain_attributes_not_in_state"]

@@ -31,7 +31,7 @@ VOLUMES = {
 
 
 def golden(name: str):
-    return load_file(GOLDENS / f"{name}.safetensors"), json.loads((GOLDENS / f"{name}.json").read_text())
+    return load_file(GOLDENS / f"{name}.safetensors"), json.loads((GOLDENS / f"{name}.json").read_text("utf-8"))
 
 
 def picture(shape, dtype=np.uint8) -> np.ndarray:

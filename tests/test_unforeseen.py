@@ -178,7 +178,7 @@ def test_standard_output_that_is_full(
         partial(run, ["--version"]),
         partial(segment, small_file, "-o", tmp_path / "out", "--json"),
     ):
-        with open("/dev/full", "w") as full:
+        with open("/dev/full", "w", encoding="utf-8") as full:
             monkeypatch.setattr(sys, "stdout", full)
             assert call() == 2
             monkeypatch.undo()

@@ -49,7 +49,7 @@ def runs(tmp_path: Path) -> Iterator[Path]:
 def end(run: Path) -> None:
     """As the system does it when memory is full."""
     try:
-        os.kill(int((run / "errand" / "pid").read_text()), signal.SIGKILL)
+        os.kill(int((run / "errand" / "pid").read_text("utf-8")), signal.SIGKILL)
     except ProcessLookupError:
         return
 
@@ -114,7 +114,7 @@ def test_it_trains_while_we_segment_is_stopped_goes_on_and_takes_a_name(
 
 
 def pid_of(run: Path) -> int:
-    return int((run / "errand" / "pid").read_text())
+    return int((run / "errand" / "pid").read_text("utf-8"))
 
 
 def test_the_backend_is_killed_and_the_training_goes_on_and_is_found_again(store: Path, runs: Path) -> None:
@@ -248,7 +248,7 @@ def test_an_evaluation_is_an_errand_as_well(served: Served, runs: Path) -> None:
     session = served.session()
     told = session.evaluate(rows, runs / "results", model=MODEL).result()
     assert told.state == "finished"
-    assert told.result["data"]["rows"] == len(rows.read_text().splitlines())
+    assert told.result["data"]["rows"] == len(rows.read_text("utf-8").splitlines())
     assert (runs / "results" / "report.txt").is_file()
     with pytest.raises(BackendError, match="can't be read"):
         session.evaluate(runs / "none.jsonl", runs / "b").result()

@@ -85,7 +85,7 @@ def test_nothing_about_a_patient_is_written_down(small: Phantom, tmp_path: Path)
         process.stdin.close()
         assert process.wait(10) == 0
         process.stdout.close()
-    assert log.read_text() == ""
+    assert log.read_text("utf-8") == ""
     assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
@@ -120,11 +120,11 @@ def test_serve_hands_its_token_over_in_a_file_for_its_user_alone(small: Phantom,
     with ended(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)) as server:
         assert server.stdout is not None
         said = server.stdout.readline()
-        assert json.loads(file.read_text())["address"] in said
-        assert json.loads(file.read_text())["token"] not in said
+        assert json.loads(file.read_text("utf-8"))["address"] in said
+        assert json.loads(file.read_text("utf-8"))["token"] not in said
         assert str(file) in said
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        with Session.connect(**json.loads(file.read_text()), model=MODEL) as session:
+        with Session.connect(**json.loads(file.read_text("utf-8")), model=MODEL) as session:
             assert session.segment(small.volume, BRIGHT, slices=[1]).result().slices
             with pytest.raises(BackendError, match="did not start its engine"):
                 session.backend().process  # noqa: B018
@@ -147,20 +147,20 @@ def serve(file: Path) -> Iterator[subprocess.Popen[str]]:
 def test_the_token_file_goes_with_its_process_and_is_never_anothers(tmp_path: Path) -> None:
     file = tmp_path / "token.json"
     with serve(file) as first:
-        mine = file.read_text()
+        mine = file.read_text("utf-8")
         with pytest.raises(BackendError, match="belongs to a server that runs already"):
             process.serve(MODEL, "127.0.0.1", 0, file)
-        assert file.read_text() == mine
+        assert file.read_text("utf-8") == mine
         first.send_signal(signal.SIGHUP)  # its terminal was closed
         assert first.wait(30) == 0
     assert not file.exists()
     file.write_text(mine)  # left over
     with serve(file) as second:
-        assert file.read_text() != mine
+        assert file.read_text("utf-8") != mine
         file.write_text(mine)  # by now it is that of another one, which has started without asking
         second.send_signal(signal.SIGINT)
         assert second.wait(30) == 0
-    assert file.read_text() == mine
+    assert file.read_text("utf-8") == mine
 
 
 def test_other_addresses_are_refused(tmp_path: Path) -> None:

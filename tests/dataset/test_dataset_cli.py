@@ -38,7 +38,7 @@ def test_a_dataset_from_a_folder_to_nnunet(pairs: Path, tmp_path: Path, capsys: 
     assert capsys.readouterr().out == "all is well\n"
     assert run(["dataset", "export", place, str(tmp_path / "nnunet")]) == 0
     assert run(["dataset", "export", place, str(tmp_path / "manifest"), "--layout", "manifest"]) == 0
-    assert len((tmp_path / "manifest/manifest.jsonl").read_text().splitlines()) == 18
+    assert len((tmp_path / "manifest/manifest.jsonl").read_text("utf-8").splitlines()) == 18
     capsys.readouterr()
     for layout in ("nnunet", "manifest"):
         assert run(["dataset", "add", str(tmp_path / f"again-{layout}"), str(tmp_path / layout)]) == 0

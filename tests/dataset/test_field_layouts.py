@@ -67,7 +67,7 @@ def test_a_dataset_leaves_as_cases_of_the_challenge(
     assert (second["z_min"], second["z_max"]) == (3, 4)
     assert (second["z_mid_x_min"], second["z_mid_x_max"]) == (6, 8)
     assert first["z_mid"] in range(2, 6)
-    assert json.loads((tmp_path / "out" / "splits.json").read_text())["test"] == [kept.id]
+    assert json.loads((tmp_path / "out" / "splits.json").read_text("utf-8"))["test"] == [kept.id]
     with np.load(path, allow_pickle=True) as official:
         assert official["text_prompts"].item()["instance_label"] == 0
         assert official["boxes"][0]["z_min"] == 2
@@ -88,7 +88,7 @@ def test_the_own_truth_as_answer_has_the_full_score(
 
 def test_a_dataset_leaves_as_findings_of_a_report(store: Dataset, kept: Case, tmp_path: Path) -> None:
     assert export(store, "rex", tmp_path / "out") == 0
-    parts = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    parts = json.loads((tmp_path / "out" / "dataset.json").read_text("utf-8"))
     (entry,) = parts["test"]
     assert entry["findings"] == {"0": "liver in abdominal CT", "1": "lesion"}
     assert entry["shape"] == [12, 10, 8]

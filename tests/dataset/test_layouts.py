@@ -228,10 +228,10 @@ def test_an_nnunet_export_comes_back_the_same(store: Dataset, tmp_path: Path) ->
         store.add(annotate(image(n), reviewed=(0, 1, 2), ignored=(4,), painted=(1,)), patient=str(n))
     store.add(annotate(image(9)), patient="t", split="test")
     assert write_nnunet(store, tmp_path / "Dataset001_X") == 6
-    about = json.loads((tmp_path / "Dataset001_X/dataset.json").read_text())
+    about = json.loads((tmp_path / "Dataset001_X/dataset.json").read_text("utf-8"))
     assert about["labels"] == {"background": 0, "lung nodule": 1, "ignore": 2}
     assert (about["numTraining"], about["channel_names"]) == (5, {"0": "CT"})
-    [fold] = json.loads((tmp_path / "Dataset001_X/splits_final.json").read_text())
+    [fold] = json.loads((tmp_path / "Dataset001_X/splits_final.json").read_text("utf-8"))
     sides = {case.id: case.split for case in store.cases()}
     assert sorted(fold["train"]) == sorted(name for name, side in sides.items() if side == "train")
     assert sorted(fold["val"]) == sorted(name for name, side in sides.items() if side == "validation")
@@ -255,7 +255,7 @@ def test_overlapping_labels_leave_as_regions_and_come_back(store: Dataset, tmp_p
     given = Annotation(volume, LabelMap(layers, volume.grid, {1: "kidney", 2: "tumour"}), (Prompt("kidney"),), said)
     store.add(given)
     write_nnunet(store, tmp_path / "out")
-    about = json.loads((tmp_path / "out/dataset.json").read_text())
+    about = json.loads((tmp_path / "out/dataset.json").read_text("utf-8"))
     assert about["labels"] == {"background": 0, "kidney": [1, 2], "tumour": [2], "ignore": 3}
     assert about["regions_class_order"] == [1, 2]  # what encloses is painted first
     again = Dataset.at(tmp_path / "again")

@@ -273,7 +273,7 @@ def test_an_image_may_stay_where_it_is(store: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="other voxels"):
         case.volume  # noqa: B018
     store.remove(case.id)
-    assert "scan" not in (store.path / "private" / "places.json").read_text()
+    assert "scan" not in (store.path / "private" / "places.json").read_text("utf-8")
     with pytest.raises(DatasetError, match="copied into"):
         store.add(annotate(image(4)), copy=False)
 

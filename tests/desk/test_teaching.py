@@ -29,7 +29,7 @@ def no_run_is_left(own_home: Path) -> Iterator[None]:
     yield
     for pid in own_home.glob("runs/*/errand/pid"):
         if not (pid.parent / "ended.json").is_file():
-            os.kill(int(pid.read_text()), signal.SIGKILL)
+            os.kill(int(pid.read_text("utf-8")), signal.SIGKILL)
 
 
 @pytest.fixture

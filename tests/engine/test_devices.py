@@ -86,7 +86,7 @@ from boltzformer.model.config import tiny
 checkpoint.save(sys.argv[1], BoltzFormer(replace(tiny(), image_size=1536)), History("greedy"))
 engine = boltzformer.load(sys.argv[1], device="cpu")
 volume = boltzformer.Volume(np.zeros((2, 64, 64), np.uint8), boltzformer.Grid.pixels((2, 64, 64)))
-in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+in_use = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (in_use + 64_000_000,) * 2)
 try:
     for event in engine.segment(volume, "anything"):

@@ -250,7 +250,7 @@ def test_a_second_evaluation_replaces_the_first_and_nothing_else(data: Path, tmp
     (tmp_path / "mine.txt").write_text("mine")
     for seed in ("0", "1"):
         assert run(["evaluate", str(data), "-o", str(tmp_path), "--seed", seed]) == 0
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "mine.txt").read_text("utf-8") == "mine"
     assert json.loads((tmp_path / "metrics.json").read_text("utf-8"))["data"]["seed"] == 1
 
 

@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path, base: Path) -> P
 
 
 def test_lines_tell_every_fifth_step_and_only_they_carry_the_key(whole: Path) -> None:
-    lines = [json.loads(line) for line in (whole / "stdout").read_text().splitlines()]
+    lines = [json.loads(line) for line in (whole / "stdout").read_text("utf-8").splitlines()]
     steps = [line["step"] for line in lines if "step" in line]
     assert steps == [5, 10, 15, 20]
     assert all(type(step) is int for step in steps)
@@ -60,16 +60,16 @@ def test_the_model_tells_its_parent_and_what_it_was_taught_but_not_where_or_when
 def test_the_folder_tells_the_whole_story(whole: Path) -> None:
     names = {path.name for path in whole.iterdir()}
     assert {"config.json", "log.jsonl", "checks.jsonl", "gate.json", "report.html", "model.safetensors"} <= names
-    page = (whole / "report.html").read_text()
+    page = (whole / "report.html").read_text("utf-8")
     assert "data:image/png;base64," in page
     assert "<polyline" in page
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert "promoted" in json.loads((whole / "gate.json").read_text())
-    checks = [json.loads(line) for line in (whole / "checks.jsonl").read_text().splitlines()]
+    assert "promoted" in json.loads((whole / "gate.json").read_text("utf-8"))
+    checks = [json.loads(line) for line in (whole / "checks.jsonl").read_text("utf-8").splitlines()]
     for check in checks:  # a small picture as it went: the truth, before, now
         image = Image.open(whole / check["picture"])
         assert image.size[0] > 2.5 * image.size[1] > 0
-    told = [json.loads(line) for line in (whole / "stdout").read_text().splitlines()]
+    told = [json.loads(line) for line in (whole / "stdout").read_text("utf-8").splitlines()]
     assert [one["picture"] for one in told if one.get("event") == "validation"] == [one["picture"] for one in checks]
     assert checks
 
@@ -103,7 +103,7 @@ def _kill_and_go_on(cut: Path, whole: Path, data: Path, base: Path, at: int) -> 
     again = run(*command(data, base, cut, "--steps", STEPS, "--resume"))
     assert again.returncode == 0, again.stderr
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    log = [json.loads(line)["step"] for line in (cut / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line)["step"] for line in (cut / "log.jsonl").read_text("utf-8").splitlines()]
     assert log == list(range(1, int(STEPS) + 1))
 
 
@@ -113,7 +113,7 @@ def _killed(arguments: list[str], folder: Path, at: int) -> None:
         subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     ) as process:
         log = folder / "log.jsonl"
-        while process.poll() is None and not (log.is_file() and log.read_text().count("\n") >= at):
+        while process.poll() is None and not (log.is_file() and log.read_text("utf-8").count("\n") >= at):
             time.sleep(0.01)  # another process writes it
         process.send_signal(signal.SIGKILL)
 
@@ -149,10 +149,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, data: Path, base: Path) -> Non
 def test_minutes_are_turned_into_steps_once(tmp_path: Path, data: Path, base: Path) -> None:
     done = run(*command(data, base, tmp_path / "run", "--minutes", "0.3", "--batch", "2"))
     assert done.returncode == 0, done.stderr
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["step"]
+    config = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()[-1])["step"]
     assert 10 <= last <= config["recipe"]["steps"]
-    assert json.loads((tmp_path / "run" / "done.json").read_text())["at_step"] == last
+    assert json.loads((tmp_path / "run" / "done.json").read_text("utf-8"))["at_step"] == last
 
 
 def test_bad_input_gets_one_sentence_before_any_time_is_spent(
@@ -161,7 +161,7 @@ def test_bad_input_gets_one_sentence_before_any_time_is_spent(
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # in this process, which has its own
     empty = tmp_path / "dataset"
     Dataset.at(empty)
-    rows = data.read_text().splitlines()
+    rows = data.read_text("utf-8").splitlines()
     other_grid = json.loads(rows[0]) | {"mask": json.loads(rows[-1])["mask"]}
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text(json.dumps(other_grid) + "\n")
@@ -187,4 +187,4 @@ def test_one_patient_trains_with_a_warning_and_is_never_promoted(tmp_path: Path,
     done = run(*command(one, base, tmp_path / "run", "--steps", "5"))
     assert done.returncode == 0, done.stderr
     assert "never promoted by itself" in done.stdout
-    assert json.loads((tmp_path / "run" / "gate.json").read_text())["promoted"] is False
+    assert json.loads((tmp_path / "run" / "gate.json").read_text("utf-8"))["promoted"] is False

@@ -54,7 +54,7 @@ def test_what_fits_the_memory_is_found_once_and_kept_for_going_on(
 
     run(False, 2)
     assert full == [8, 4]
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["micro"] == FITS
+    assert json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))["micro"] == FITS
     assert run(True, 99).facts["finished"]
     assert full == [8, 4]
     assert steps == [1, 2, 3, 4, 5, 6]

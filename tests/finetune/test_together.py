@@ -32,7 +32,7 @@ def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
 
 def logged(folder: Path) -> list[int]:
     log = folder / "log.jsonl"
-    return [json.loads(line)["step"] for line in log.read_text().splitlines()] if log.is_file() else []
+    return [json.loads(line)["step"] for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
 
 
 @pytest.fixture(scope="module")

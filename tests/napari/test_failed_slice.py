@@ -40,7 +40,7 @@ def test_the_slice_that_was_too_much_is_marked_with_the_reason(
 
     until(qtbot, lambda: "ready" in greedy.engine.text())
     process = greedy.session.backend().process.pid
-    in_use = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
+    in_use = int(Path(f"/proc/{process}/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
     resource.prlimit(process, resource.RLIMIT_AS, (in_use + ROOM, resource.RLIM_INFINITY))
     viewer.add_image(np.zeros((5, 64, 64), np.uint8), name="five")
     greedy.jump(2)

@@ -35,7 +35,7 @@ def no_run_is_left(own_home: Path) -> Iterator[None]:
     yield
     for pid in own_home.glob("runs/*/errand/pid"):
         if not (pid.parent / "ended.json").is_file():
-            os.kill(int(pid.read_text()), signal.SIGKILL)
+            os.kill(int(pid.read_text("utf-8")), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     click(qtbot, panel.start)
     until(qtbot, lambda: state(panel) == "running")
     pid = own_home / "runs" / "run-001" / "errand" / "pid"
-    worker, engine = int(pid.read_text()), panel.session().backend().process
+    worker, engine = int(pid.read_text("utf-8")), panel.session().backend().process
     first.close()
     until(qtbot, lambda: engine.poll() is not None)
 
@@ -163,7 +163,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     again = FinetunePanel(second, Session.local(PHANTOM_MODEL, threads=1))
     second.window.add_dock_widget(again, name="Fine-tune")
     until(qtbot, lambda: state(again) == "running" and len(again.curve.shown.by_step) > 0)
-    assert int(pid.read_text()) == worker
+    assert int(pid.read_text("utf-8")) == worker
     assert again.run.currentText() == "run-001"
     assert not again.start.isEnabled()
     click(qtbot, again.stop)

@@ -44,7 +44,7 @@ def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_
     again = run(*command(cut))
     assert again.returncode == 0, again.stderr
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (whole, cut)]
+    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()] for folder in (whole, cut)]
     assert [line["total"] for line in logs[0]] == [line["total"] for line in logs[1]]
     assert [line["step"] for line in logs[1]] == list(range(1, 25))
     about = checkpoint.read(cut / "model.safetensors")
@@ -85,7 +85,7 @@ def test_interrupted_it_keeps_what_it_has(tmp_path: Path) -> None:
 def test_another_recipe_does_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
     assert run(*command(tmp_path, "--minutes", "0")).returncode == 0
     other = tmp_path / "other.toml"
-    other.write_text(RECIPE.read_text().replace("seed = 3", "seed = 4"))
+    other.write_text(RECIPE.read_text("utf-8").replace("seed = 3", "seed = 4"))
     refused = run(*command(tmp_path, recipe=str(other)))
     assert refused.returncode == 2
     assert "another recipe" in refused.stderr
@@ -105,7 +105,7 @@ def test_a_wrong_recipe_gets_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], sentence: str
 ) -> None:
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text(RECIPE.read_text().replace(*change, 1))
+    wrong.write_text(RECIPE.read_text("utf-8").replace(*change, 1))
     assert cli.run(command(tmp_path / "run", recipe=str(wrong))[3:]) == 2
     said = capsys.readouterr().err
     assert sentence in said
@@ -113,7 +113,7 @@ def test_a_wrong_recipe_gets_a_sentence(
 
 
 def test_wrong_manifests_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good = MINI.read_text().splitlines()[0]
+    good = MINI.read_text("utf-8").splitlines()[0]
     for text, sentence in (
         ("", "has no rows"),
         (good + "\n{", "Line 2"),
@@ -140,7 +140,7 @@ def test_two_processes_make_what_one_makes(tmp_path: Path) -> None:
     both = run(*launch, *command(tmp_path / "two")[1:])
     assert both.returncode == 0, both.stderr
     logs = [
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text("utf-8").splitlines()]
         for name in ("one", "two")
     ]
     assert [line["step"] for line in logs[1]] == list(range(1, 25))

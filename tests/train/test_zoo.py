@@ -63,10 +63,10 @@ def test_every_decoder_trains_through_a_few_steps_is_evaluated_and_finds_its_way
     command = [sys.executable, str(QUEUE), str(data), str(split), str(runs), "--seeds", "0", "--recipes", str(short)]
     table = subprocess.check_output(command, text=True)
     assert all(f"| {name} | 1 |" in table for name in NAMES)
-    before = (runs / "rows.jsonl").read_text()
+    before = (runs / "rows.jsonl").read_text("utf-8")
     assert json.loads(before.splitlines()[0])["name"] == "boltzmann"
     subprocess.check_output(command)
-    assert (runs / "rows.jsonl").read_text() == before  # nothing is done again
+    assert (runs / "rows.jsonl").read_text("utf-8") == before  # nothing is done again
     for name in NAMES:
         model, found = runs / f"{name}-0" / "model.safetensors", tmp_path / f"{name}.png"
         assert checkpoint.read(model).config.decoder.attention == name

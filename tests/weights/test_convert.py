@@ -88,7 +88,7 @@ def test_the_report_and_the_card_tell_what_was_left_out_and_whose_it_is(source, 
     history = checkpoint.read(tmp_path / "out.safetensors").history
     assert (history.name, history.licence) == ("liver", "CC BY 4.0")
     assert history.notes["converted from"] == "clinic/liver:epoch=9.ckpt"
-    card = (tmp_path / "out.md").read_text()
+    card = (tmp_path / "out.md").read_text("utf-8")
     assert all(
         words in card for words in ("Licence: CC BY 4.0.", "Their words.", "loss.pos_weight", "optimizer_states")
     )
@@ -175,7 +175,7 @@ def test_another_architecture_is_one_sentence(tmp_path, capsys, own_home):
 
 def test_a_published_layout_with_one_missing_name_is_recognised_all_the_same(tmp_path):
     """Names decide, so shapes that take no memory will do."""
-    keys = json.loads((HERE / "keys" / "biomedparse_v2.json").read_text())
+    keys = json.loads((HERE / "keys" / "biomedparse_v2.json").read_text("utf-8"))
     state = {f"model.{name}": torch.zeros(()).expand(shape) for name, shape in keys.items()}
     del state["model.pixel_mean"]
     torch.save({"state_dict": state}, tmp_path / "in.ckpt")
@@ -219,7 +219,7 @@ def test_a_file_of_other_sizes_is_imported_with_its_configuration_and_used_by_na
     said = capsys.readouterr().out
     assert "licence: CC0-1.0" in said
     assert "registered 'mine'" in said
-    assert "Licence: CC0-1.0." in registry.registered()["mine"].with_suffix(".md").read_text()
+    assert "Licence: CC0-1.0." in registry.registered()["mine"].with_suffix(".md").read_text("utf-8")
     assert registry.load("mine")[1].config == config
     assert run(["models", "remove", "mine"]) == 0
     assert not any(registry.registered().values())

@@ -14,7 +14,7 @@ from boltzformer.home import model_file
 from boltzformer.model.config import biomedparse_v2
 from boltzformer.weights import registry
 
-KEYS = json.loads((Path(__file__).parents[1] / "keys" / "biomedparse_v2.json").read_text())
+KEYS = json.loads((Path(__file__).parents[1] / "keys" / "biomedparse_v2.json").read_text("utf-8"))
 WEIGHTS = 4 * sum(torch.Size(shape).numel() for shape in KEYS.values())
 CARD = b"---\nlicense: other\nlicense_name: research-only\n---\n# The origin\nResearch use only.\n"
 
@@ -67,7 +67,7 @@ def test_the_published_layout_is_downloaded_converted_and_verified_within_its_me
     model, about = registry.load("biomedparse-v2")
     assert about.config == biomedparse_v2()
     assert about.history.licence == "other, research-only"
-    assert "Research use only." in model_file("biomedparse-v2").with_suffix(".md").read_text()
+    assert "Research use only." in model_file("biomedparse-v2").with_suffix(".md").read_text("utf-8")
     assert model.text.tokenize("left kidney in abdominal CT") == [49406, 1823, 14610, 530, 39328, 1122, 49407]
     loaded = model.state_dict()
     assert loaded.keys() == KEYS.keys()

@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +72,6 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     devices.repeatable()
-    torch.set_flush_denormal(True)  # gradients so small that they change nothing, and slow to compute with
     every = read_manifest(data)
     usable = tuple(row for row in every if row.licensed and row.mask is not None and row.group not in NEVER)
     rows = part_of(usable, read_split(split), "train") if split else usable
@@ -98,12 +99,13 @@ def train(
         signal.signal(number, lambda *_: stopped.set())
     run.resume(trainer, leads=team.leads)
     team.wait()
-    for progress in go_on(run, trainer, corpus, rank=team.rank):
-        if team.leads and (progress.step % 5 == 0 or progress.step == progress.steps):
-            _say(progress, began, as_json)
-        late = minutes is not None and time.monotonic() - began > 60 * minutes
-        if team.any(late or stopped.is_set()):
-            break
+    with _no_denormals():
+        for progress in go_on(run, trainer, corpus, rank=team.rank):
+            if team.leads and (progress.step % 5 == 0 or progress.step == progress.steps):
+                _say(progress, began, as_json)
+            late = minutes is not None and time.monotonic() - began > 60 * minutes
+            if team.any(late or stopped.is_set()):
+                break
     if not team.leads:
         return
     run.save(trainer)
@@ -131,6 +133,17 @@ def train(
         sys.stdout.write(json.dumps({"model": str(path), "at_step": trainer.step}) + "\n")
     else:
         sys.stdout.write(f"{path}: step {trainer.step} of {made.steps}\n")
+
+
+@contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Gradients so small that they change nothing are zero: they are slow to compute with. Not so for whoever comes
+    after us in this process."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _say(progress: Progress, began: float, as_json: bool) -> None:
