@@ -8,7 +8,8 @@ from importlib.util import find_spec
 def main() -> None:
     """`boltzformer …`"""
     if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
-        sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     missing = [name for name in ("torch", "SimpleITK", "safetensors", "typer", "rich") if find_spec(name) is None]
     if missing:
         sys.stderr.write(

@@ -44,7 +44,9 @@ def test_killed_in_the_middle_it_makes_the_weights_of_the_uninterrupted_run(tmp_
     again = run(*command(cut))
     assert again.returncode == 0, again.stderr
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()] for folder in (whole, cut)]
+    logs = [
+        [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()] for folder in (whole, cut)
+    ]
     assert [line["total"] for line in logs[0]] == [line["total"] for line in logs[1]]
     assert [line["step"] for line in logs[1]] == list(range(1, 25))
     about = checkpoint.read(cut / "model.safetensors")

@@ -248,7 +248,9 @@ def _state_in(folder: Path) -> dict[str, dict[str, Tensor]]:
 def _verify(folder: Path) -> None:
     """Raises where a file of a state is not as it was written; states of older versions carry no sums."""
     sums = folder / SUMS
-    if sums.is_file() and any(_sha256(folder / name) != known for name, known in json.loads(sums.read_text("utf-8")).items()):
+    if sums.is_file() and any(
+        _sha256(folder / name) != known for name, known in json.loads(sums.read_text("utf-8")).items()
+    ):
         raise ValueError(f"{folder} was damaged")
 
 
