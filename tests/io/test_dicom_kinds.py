@@ -191,6 +191,7 @@ def test_reports_damage_and_files_without_pixels_never_hide_the_good_series(tmp_
         ({"Rows": 65535, "Columns": 65535}, "can't be decoded"),
         ({"BitsAllocated": 24}, "stores its numbers in an unusual way"),
         ({"SamplesPerPixel": 4}, "stores its numbers in an unusual way"),
+        ({"HighBit": 16}, "stores its numbers in an unusual way"),
     ],
 )
 def test_sizes_that_can_not_be_are_refused_at_once(tmp_path: Path, values: dict, sentence: str) -> None:

@@ -75,7 +75,7 @@ def by_pydicom(path: Path) -> Array | None:
         array = one.pixel_array
         bits = one.BitsStored
         if one.SamplesPerPixel == 3:
-            return array if bits == one.BitsAllocated else None  # it leaves the bits beside a colour in
+            return array if one.HighBit == bits - 1 else by_bits(one)
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if one.PixelRepresentation else (0, (1 << bits) - 1)
         mask = (1 << bits) - 1
         if bits < one.BitsAllocated and one.HighBit == bits - 1:
@@ -91,6 +91,15 @@ def by_pydicom(path: Path) -> Array | None:
         return sum(ends) - seen if one.PhotometricInterpretation == "MONOCHROME1" else seen
     except Exception:  # it raises many kinds on damaged files
         return None
+
+
+def by_bits(one: pydicom.Dataset) -> Array | None:
+    """Colours counted from the bytes: pydicom takes the lowest bits, wherever the header says that they lie."""
+    size = one.Rows * one.Columns * 3
+    if one.file_meta.TransferSyntaxUID.is_compressed or one.PlanarConfiguration or "NumberOfFrames" in one:
+        return None
+    numbers = np.frombuffer(one.PixelData, f"<u{one.BitsAllocated // 8}")[:size]
+    return (numbers >> (one.HighBit + 1 - one.BitsStored)) & ((1 << one.BitsStored) - 1)
 
 
 def voxels(volume: Volume) -> list[float]:

@@ -119,7 +119,13 @@ def _described(
         raise ImageError(
             f"{path} has an impossible size in its header ({frames} frames of {columns}×{rows}): export it again."
         )
-    if samples not in (1, 3) or allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
+    high = -1 if allocated == 1 else int(header.get("HighBit", stored - 1))
+    if (
+        samples not in (1, 3)
+        or allocated not in (1, 8, 16, 32, 64)
+        or not 1 <= stored <= allocated
+        or high >= allocated
+    ):
         raise ImageError(
             f"{path} stores its numbers in an unusual way ({samples} samples of {stored} in {allocated} bits): "
             "export it as 8 or 16 bits."
@@ -136,7 +142,7 @@ def _described(
         samples=samples,
         planar=bool(int(header.get("PlanarConfiguration") or 0)),
         stored=stored,
-        high=-1 if allocated == 1 else int(header.get("HighBit", stored - 1)),
+        high=high,
         signed=bool(int(header.get("PixelRepresentation") or 0)),
         photometric=photometric,
     )
