@@ -18,8 +18,7 @@ from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import frozen
-from boltzformer.desk.looks.following import LooksFollower
-from boltzformer.desk.looks.on_screen import on_screen
+from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
@@ -27,30 +26,25 @@ from boltzformer.desk.settings import Settings
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import Bottom
-from napari_boltzformer.canvas.closer import Closer
-from napari_boltzformer.canvas.guide import Guide
-from napari_boltzformer.canvas.light import CanvasLight
-from napari_boltzformer.canvas.objects import KEYS, ObjectsTool
+from napari_boltzformer.canvas.guide import Closer, Guide
+from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
 from napari_boltzformer.canvas.proposals import Proposals
-from napari_boltzformer.canvas.rings import Rings
-from napari_boltzformer.canvas.screen import uncover
+from napari_boltzformer.canvas.screen import CanvasLight, uncover
 from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.images import Images
 from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
 from napari_boltzformer.dock.models import ModelPanel
-from napari_boltzformer.dock.opening import Opening
+from napari_boltzformer.dock.opening import Opening, ask_and_use
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
-from napari_boltzformer.dock.starting_from import ask_and_use
 from napari_boltzformer.host import sessions
-from napari_boltzformer.host.dialogs import QtDialogs
-from napari_boltzformer.host.hanging import camera_of, hang
+from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
+from napari_boltzformer.host.layers import camera_of, hang
 from napari_boltzformer.host.mask import mask_on
+from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage, image_on
-from napari_boltzformer.host.timers import QtTimers
-from napari_boltzformer.host.words import NAPARI
 
 if TYPE_CHECKING:
     import napari

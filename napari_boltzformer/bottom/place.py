@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from boltzformer.desk.desk import Desk
 from napari_boltzformer.bottom.looks_view import LooksView
-from napari_boltzformer.bottom.review import SliceReview
+from napari_boltzformer.bottom.slice_bar import SliceReview
 from napari_boltzformer.host.stage import NapariStage
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"

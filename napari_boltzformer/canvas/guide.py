@@ -1,4 +1,5 @@
-"""`Guide`: a person points, 'here' or 'not here', or draws a box; a moment later the slice is looked at again."""
+"""A person points, 'here' or 'not here', or draws a box, and a moment later the slice is looked at again; or the drawn
+box is looked at enlarged through all slices (`Closer`)."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ import numpy as np
 from napari.layers import Layer, Points, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox
 
 from boltzformer import BoltzFormerError, Guidance
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointed, guidance_of
+from boltzformer.desk.masks.guidance import Pointed, guidance_of, region_of
 from boltzformer.desk.runs.run import Run
+from boltzformer.desk.words import ViewerWords
+from boltzformer.image.region import Region
 from napari_boltzformer.host.layers import same_place
 from napari_boltzformer.host.stage import FOR, NapariStage
 
@@ -155,3 +159,24 @@ class Guide:
         box = self._layer(BOX, self._stage.chosen())
         if box is not None and len(box.data) > 1:
             QTimer.singleShot(0, lambda: setattr(box, "data", box.data[-1:]))
+
+
+class Closer(QCheckBox):
+    """A tick, and what it makes of the box. What had been found outside of the box stays."""
+
+    def __init__(self, drawn: Callable[[OpenImage], NDArray[np.float64] | None], words: ViewerWords) -> None:
+        """`drawn`: the ends of an image's box."""
+        super().__init__("Look closer: only inside the box")
+        self._drawn, self._words = drawn, words
+        self.setToolTip(
+            "This slice and All slices show the model nothing but the box, enlarged; masks outside of it stay"
+        )
+
+    def region(self, image: OpenImage) -> Region | None:
+        """What a run is to look at; None: all of it."""
+        if not self.isChecked():
+            return None
+        drawn = self._drawn(image)
+        if drawn is None:
+            raise BoltzFormerError(f"There is no box to look closer in: {self._words.draw_box}")
+        return region_of(image.volume, drawn)

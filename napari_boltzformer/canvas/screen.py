@@ -1,18 +1,23 @@
-"""What lies over an image: hidden when the image is chosen, and shown again by one press."""
+"""What lies over an image: hidden when the image is chosen and shown again by one press; and a look, which dims all but
+where it went."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
+from napari_boltzformer.host.mask import key_of
 from napari_boltzformer.host.stage import LIGHT, same
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
 SEE_THROUGH = ("additive", "minimum", "multiplicative")
 """Ways of blending that cover nothing."""
@@ -46,3 +51,46 @@ def _covers(one: Image, image: Image) -> bool:
 def _show(layers: list[Image]) -> None:
     for one in layers:
         one.visible = True
+
+
+class CanvasLight:
+    """One layer above the others, there only while it is asked for; it takes neither selection nor tool."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layer: Image | None = None
+
+    def show(self, image: OpenImage, picture: NDArray[np.uint8], name: str) -> None:
+        """Over the slice on screen, where the viewer shows the plane of the slices flat; elsewhere nothing."""
+        dims = self._viewer.dims
+        below = next((layer for layer in self._viewer.layers if key_of(layer) == image.key), None)
+        if below is None or dims.ndisplay != 2 or tuple(dims.order[-2:]) != (dims.ndim - 2, dims.ndim - 1):
+            return self.clear()
+        if self._layer is not None and self._layer in self._viewer.layers and self._fits(below):
+            self._layer.data, self._layer.name = picture, name
+            self._layer.visible = True
+            return None
+        self.clear()
+        selected = set(self._viewer.layers.selection)
+        active = self._viewer.layers.selection.active
+        same = {key: getattr(below, key)[-2:] for key in ("scale", "translate", "units", "axis_labels")}
+        self._layer = self._viewer.add_image(picture, rgb=True, name=name, metadata={LIGHT: True}, **same)
+        self._viewer.layers.selection = selected
+        self._viewer.layers.selection.active = active
+        return None
+
+    def hide(self) -> None:
+        """For a moment."""
+        if self._layer is not None:
+            self._layer.visible = False
+
+    def clear(self) -> None:
+        """Takes the layer out of the viewer."""
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _fits(self, image: Image) -> bool:
+        assert self._layer is not None
+        places = (self._layer.scale, image.scale[-2:]), (self._layer.translate, image.translate[-2:])
+        return all(np.array_equal(ours, theirs) for ours, theirs in places)

@@ -21,8 +21,7 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
-from napari_boltzformer.host.notice import NoticeView
-from napari_boltzformer.host.progress import Progress
+from napari_boltzformer.host.notice import NoticeView, Progress
 
 MORE = (
     ("looks", "How it looked"),

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.io.samples import Sample, sample
-from napari_boltzformer.host.hanging import hang
+from napari_boltzformer.host.layers import hang
 from napari_boltzformer.host.stage import NapariStage, image_on, same
 
 

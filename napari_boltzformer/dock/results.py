@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
-from boltzformer.desk.masks.results import sentence
+from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.prompts import AMBER
 

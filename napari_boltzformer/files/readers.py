@@ -1,4 +1,5 @@
-"""Opens images and masks with their true grid. Never a dialog: of several DICOM series the largest, told in a word."""
+"""Opens images and masks with their true grid, and samples that need no file. Never a dialog: of several DICOM series
+the largest, told in a word."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ import napari
 from napari.utils.notifications import show_info
 
 from boltzformer import Volume, io
-from boltzformer.desk.keeping.mask_files import masks_in
-from boltzformer.desk.keeping.series import largest, series_below
+from boltzformer.desk.keeping.cases import largest, series_below
+from boltzformer.desk.keeping.stories import masks_in
+from boltzformer.io.phantom import phantom
+from boltzformer.io.samples import sample
 from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 
 
@@ -40,3 +43,13 @@ def _volume(path: Path) -> Volume:
     rest = len(found) - 1
     show_info(f"{rest} more series in {path.name}: choose with Open… in 'Segment by text'.")
     return io.read(path, series=largest(found).uid)
+
+
+def open_phantom() -> list[Any]:
+    """A generated volume; try 'bright blob' and 'dark blob'."""
+    return [image_layer(phantom(4242).volume)]
+
+
+def open_flair() -> list[Any]:
+    """A brain with MS lesions."""
+    return [image_layer(sample().volume)]

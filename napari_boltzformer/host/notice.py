@@ -1,4 +1,5 @@
-"""`NoticeView`: a dock's one place for sentences, with at most one thing to do about them, and details to copy."""
+"""What a dock says: one place for sentences with at most one thing to do about them, in napari's own words, and how far
+it is."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from boltzformer.desk.words import ViewerWords
 
 
 class NoticeView(QWidget):
@@ -49,3 +52,32 @@ class NoticeView(QWidget):
         self.action.setVisible(bool(action))
         self.copy.setVisible(failed)
         self.report.setVisible(failed and self._reports)
+
+
+class Progress(QProgressBar):
+    """Beside a napari canvas each of Qt's repaints takes 20 to 40 ms, and eight slices may arrive within one tick."""
+
+    def setValue(self, value: int) -> None:  # noqa: N802 - Qt's name
+        """Painted at the next turn of the event loop."""
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)
+
+    def setRange(self, minimum: int, maximum: int) -> None:  # noqa: N802 - Qt's name
+        """Painted at the next turn of the event loop."""
+        self.setUpdatesEnabled(False)
+        super().setRange(minimum, maximum)
+        self.setUpdatesEnabled(True)
+
+
+NAPARI = ViewerWords(
+    layer="layer",
+    open_first="Open an image first: Open…, drop a file here, or try the example.",
+    undo="One Ctrl+Z on its layer brings back what was there.",
+    ask_seeds="'How sure?' under More asks 4 seeds",
+    next_goes="N goes",
+    another_row="click a row for another.",
+    draw_box="'Draw a box' first, or untick 'Look closer' (both under More).",
+    without_maps="untick the probability maps (under More).",
+    another_name="Export… again under another name.",
+)

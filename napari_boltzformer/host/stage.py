@@ -10,9 +10,9 @@ from napari.layers import Image
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.types import Prompt, Volume
-from napari_boltzformer.host.hanging import camera_of
 from napari_boltzformer.host.layers import (
     KEY,
+    camera_of,
     empty_labels,
     facts_of,
     image_layer,

@@ -7,26 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication, QShowEvent
 
 from boltzformer import BoltzFormerError, Progress, Session
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.comparing import Compared, question_of
-from boltzformer.desk.teaching.outcome import Outcome
-from boltzformer.desk.teaching.runs import runs
+from boltzformer.desk.teaching.outcome import Compared, Outcome, question_of
+from boltzformer.desk.teaching.runs import runs, verdict
 from boltzformer.desk.teaching.watching import Watching
-from boltzformer.desk.teaching.words import verdict
 from boltzformer.desk.work import Work
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer.host import sessions
-from napari_boltzformer.host.dialogs import QtDialogs
-from napari_boltzformer.host.layers import row_on_screen
+from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
+from napari_boltzformer.host.layers import empty_labels, row_on_screen
+from napari_boltzformer.host.mask import key_of
 from napari_boltzformer.host.stage import image_on
-from napari_boltzformer.host.timers import QtTimers
-from napari_boltzformer.teaching import pair
 from napari_boltzformer.teaching.form import FinetuneForm
 
 if TYPE_CHECKING:
@@ -148,7 +146,7 @@ class FinetunePanel(FinetuneForm):
     def _show_both(self, answer: Compared | None) -> None:
         self.compared.setText("" if answer is None else answer.sentence)
         if answer is not None:
-            pair.show(self.viewer, answer)
+            show_pair(self.viewer, answer)
         self.show_state()
 
     def _take_over(self) -> None:
@@ -165,7 +163,7 @@ class FinetunePanel(FinetuneForm):
         self.resume.setEnabled(watching.can_go_on)
         for button in (self.compare, self.promote):
             button.setEnabled(state is not None and bool(state.model) and not watching.running)
-        self.toggle.setEnabled(len(pair.pair_of(self.viewer)) == 2)
+        self.toggle.setEnabled(len(pair_of(self.viewer)) == 2)
         self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 
@@ -213,7 +211,7 @@ class FinetunePanel(FinetuneForm):
             (self.stop, self.watching.end),
             (self.resume, lambda: self.watching.go_on(self.run.currentData())),
             (self.compare, self._ask_both),
-            (self.toggle, lambda: pair.flip(self.viewer)),
+            (self.toggle, lambda: flip_pair(self.viewer)),
             (self.promote, self._take_over),
             (self.roll_back, lambda: self.outcome.give_back(self.name.text().strip())),
             (self.copy, lambda: QGuiApplication.clipboard().setText(self.command.text())),
@@ -262,3 +260,47 @@ def _leave(ends: Sequence[Callable[[], None]], *_: object) -> None:
     """The panel is gone: nothing is waited for. A training goes on."""
     for end in ends:
         end()
+
+
+PAIR = "boltzformer before and after"
+"""Marks the two layers in their metadata."""
+COLOURS = {"before": "#56B4E9", "after": "#E69F00"}
+FILLED = 0.45
+"""Opacity of the one before, which is filled; the one after is an outline upon it."""
+
+
+def pair_of(viewer: napari.viewer.Viewer) -> list[Labels]:
+    """The layers of the last comparison: before, after."""
+    found = [layer for layer in viewer.layers if PAIR in layer.metadata]
+    return sorted(found, key=lambda layer: layer.metadata[PAIR] != "before")
+
+
+def show_pair(viewer: napari.viewer.Viewer, compared: Compared) -> None:
+    """A filled mask and an outline, both at once; the pair of the last comparison goes."""
+    key, active = compared.question.image.key, viewer.layers.selection.active
+    image = next((layer for layer in viewer.layers if key_of(layer) == key), None)
+    if image is None:
+        return  # it was closed meanwhile
+    for layer in pair_of(viewer):
+        viewer.layers.remove(layer)
+    for name, plane in (("before", compared.before), ("after", compared.after)):
+        data, options = empty_labels(image, f"{compared.question.prompt}: {name}")
+        rows = data[None] if data.ndim == 2 else data
+        rows[compared.question.row] = plane
+        colours = DirectLabelColormap(color_dict={0: "transparent", None: COLOURS[name]})
+        layer = viewer.add_labels(data, **options, colormap=colours, opacity=1.0, metadata={PAIR: name})
+        if name == "before":
+            layer.opacity = FILLED
+        else:
+            layer.contour = 1
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+
+
+def flip_pair(viewer: napari.viewer.Viewer) -> None:
+    """One at a time: from both or from before to after, from after to before."""
+    pair = pair_of(viewer)
+    if len(pair) == 2:
+        before, after = pair
+        only_after = before.visible
+        before.visible, after.visible = not only_after, only_after

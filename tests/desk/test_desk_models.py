@@ -15,9 +15,8 @@ from serving import Served, serving
 from boltzformer import Grid, Session, Volume, Window
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.models.choice import ModelChoice
+from boltzformer.desk.models.choice import FromHub, ModelChoice
 from boltzformer.desk.models.engine import EngineLine
-from boltzformer.desk.models.hub import FromHub
 from boltzformer.desk.models.window import AUTO, Windows
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, Phantom

@@ -15,9 +15,8 @@ from boltzformer import BoltzFormerError, Session, Window
 from boltzformer.dataset import Dataset
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.teaching.comparing import Compared, ask_both, question_of
-from boltzformer.desk.teaching.curve import Losses
-from boltzformer.desk.teaching.outcome import Outcome
+from boltzformer.desk.teaching.outcome import Compared, Outcome, ask_both, question_of
+from boltzformer.desk.teaching.runs import Losses
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.protocol import Means

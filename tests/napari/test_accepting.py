@@ -11,7 +11,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.knowledge import named_apart
 from boltzformer.io.phantom import BRIGHT, DARK
 from boltzformer.types import SliceState
-from napari_boltzformer.dock.starting_from import use
+from napari_boltzformer.dock.opening import use
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 

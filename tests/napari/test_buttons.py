@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QAbstractButton
 
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.canvas.guide import BOX
-from napari_boltzformer.canvas.rings import NAME
+from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 

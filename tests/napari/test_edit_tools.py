@@ -12,16 +12,15 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import BoltzFormerError, Volume
 from boltzformer.desk.keeping.snapshot import frozen
-from boltzformer.desk.looks.on_screen import on_screen
-from boltzformer.desk.masks.between import interpolated
-from boltzformer.desk.masks.region import region_of
+from boltzformer.desk.looks.following import on_screen
+from boltzformer.desk.masks.by_hand import interpolated
+from boltzformer.desk.masks.guidance import region_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.canvas.guide import BOX
 from napari_boltzformer.canvas.objects import voxel_under
-from napari_boltzformer.host.hanging import camera_of
-from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from boltzformer import Grid, Volume, io
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import Phantom
-from napari_boltzformer.dock.starting_from import lies_on, offers
+from napari_boltzformer.dock.opening import layers_offered, lies_on
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.host.stage import same
 from napari_boltzformer.widget import BoltzFormerDock
@@ -127,6 +127,6 @@ def test_exported_masks_come_back_as_masks_of_their_image(
     assert viewer.layers[-1].name.split(" [")[0] == "a"
     assert dock.chosen_image() is image
     viewer.layers.selection.active = viewer.layers[-2]
-    assert any(same(layer, viewer.layers[-2]) for layer, _ in offers(dock.stage, image).values())
+    assert any(same(layer, viewer.layers[-2]) for layer, _ in layers_offered(dock.stage, image).values())
     (plain,) = viewer.open(str(small_file), plugin=DIST)
     assert dock.chosen_image().unique_id == plain.unique_id

@@ -20,8 +20,7 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
-from napari_boltzformer.teaching import pair
-from napari_boltzformer.teaching.panel import FinetunePanel
+from napari_boltzformer.teaching.panel import FinetunePanel, pair_of
 from napari_boltzformer.widget import BoltzFormerDock
 
 STEPS = 20
@@ -117,7 +116,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     click(qtbot, panel.compare)
     until(qtbot, lambda: panel.toggle.isEnabled())
     assert f"Slice {found[1]}, '{BRIGHT}', seed 3: " in panel.compared.text()
-    one, other = pair.pair_of(viewer)
+    one, other = pair_of(viewer)
     assert one.visible
     assert other.visible
     assert set(np.flatnonzero(one.data.any(axis=(1, 2)))) <= {found[1]}

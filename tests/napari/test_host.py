@@ -13,13 +13,12 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
 from boltzformer.desk.keeping.snapshot import Snapshot
-from boltzformer.desk.masks.region import stored_voxel
+from boltzformer.desk.masks.guidance import stored_voxel
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
-from napari_boltzformer.host.hanging import camera_of, sides
-from napari_boltzformer.host.layers import empty_labels, facts_of, image_layer
+from napari_boltzformer.host.layers import camera_of, empty_labels, facts_of, image_layer, sides
 from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock

@@ -10,7 +10,7 @@ from hub_server import Hub
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
-from boltzformer.desk.models.hub import sentence
+from boltzformer.desk.models.choice import sentence
 from boltzformer.protocol import HubOffer, HubState
 from napari_boltzformer.widget import BoltzFormerDock
 

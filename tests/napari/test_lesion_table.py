@@ -11,14 +11,13 @@ from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, io
 from boltzformer.desk.keeping.lesions import lesions_of, to_measure
-from boltzformer.desk.masks.objects import small_objects
+from boltzformer.desk.masks.by_hand import small_objects
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
-from napari_boltzformer.canvas.rings import NAME
-from napari_boltzformer.host.hanging import camera_of
-from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.canvas.objects import NAME
+from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 

@@ -14,16 +14,15 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from boltzformer import Engine, Grid, LookTrace, Prediction, SamplingTrace, SlicePlan
 from boltzformer.desk.looks.following import LooksFollower, OnScreen, looks_of
-from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chances, percent, shares
-from boltzformer.desk.looks.veil import veil
+from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chances, percent, shares, veil
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
 from napari_boltzformer.bottom.looks_view import PAGE, SHARP, LooksView
-from napari_boltzformer.canvas.light import CanvasLight
+from napari_boltzformer.canvas.screen import CanvasLight
+from napari_boltzformer.host.dialogs import QtTimers
 from napari_boltzformer.host.layers import empty_labels, image_layer
 from napari_boltzformer.host.stage import LIGHT, image_on
-from napari_boltzformer.host.timers import QtTimers
 
 
 def flat(visited: float, probability: float | None = None, side: int = 4) -> LookTrace:

@@ -9,7 +9,7 @@ import pytest
 from gui import DIST, answer_file_dialog, click, until
 from image_files import write_series
 
-from boltzformer.desk.keeping.series import is_scout, largest, series_below
+from boltzformer.desk.keeping.cases import is_scout, largest, series_below
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.widget import BoltzFormerDock
 

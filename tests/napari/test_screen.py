@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.types import SliceState
-from napari_boltzformer.host.hanging import camera_of
+from napari_boltzformer.host.layers import camera_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 

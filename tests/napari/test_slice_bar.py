@@ -17,10 +17,9 @@ from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.words import neighbours
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.bottom.review import SliceReview
-from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar
+from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar, SliceReview
+from napari_boltzformer.host.dialogs import QtTimers
 from napari_boltzformer.host.layers import empty_labels, image_layer
-from napari_boltzformer.host.timers import QtTimers
 
 ORANGE, BLUE = QColor("#E69F00"), QColor("#56B4E9")
 PROMPTS = (BRIGHT, DARK)

@@ -7,7 +7,7 @@ from gui import click, done, layer_of, rows_of, type_lines, until
 
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.progress import Progress
+from napari_boltzformer.host.notice import Progress
 from napari_boltzformer.widget import BoltzFormerDock
 
 

@@ -14,18 +14,16 @@ from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
-from boltzformer.desk.masks.between import fill
-from boltzformer.desk.masks.objects import Voxel, delete, picked
+from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
-from boltzformer.desk.runs.counting import Counting
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import How, Running
-from boltzformer.desk.runs.sureness import ask_seeds
+from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.trouble import Log, ask_and_report
 from boltzformer.desk.words import ViewerWords, counted

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from boltzformer.client.session import Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.looks.looks import Looks
-from boltzformer.desk.looks.veil import veil
+from boltzformer.desk.looks.looks import Looks, veil
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.window import window_of
-from boltzformer.desk.ports import Timers
+from boltzformer.desk.ports import Stage, Timers
+from boltzformer.desk.words import named
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.pictures import slice_picture
@@ -187,3 +188,19 @@ class LooksFollower:
             self._view.say(answer)
         elif self._view.visible:
             self._view.show_looks(answer)
+
+
+def on_screen(stage: Stage, tracks: Tracks) -> OnScreen | str:
+    """Or a sentence that says why none can."""
+    image, track = stage.chosen(), tracks.active()
+    if image is None or track is None:
+        return "Run a prompt first, then see how the model looked."
+    row = stage.row(image)
+    if row not in track.kept.rows:
+        name, earlier = named(row, track.count), row in track.kept.looked
+        if earlier:
+            return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
+        return f"The model has not looked at {name} yet: run it first."
+    how = dict(track.how[row])
+    index, seed, mask = image.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
+    return OnScreen(image, track.prompt.text, index, seed, mask, track.kept.thresholds, how)

@@ -1,4 +1,5 @@
-"""What the looks of one slice amount to: shares inside and outside the mask, and the sentence above them. No Qt."""
+"""What the looks of one slice amount to: what is asked, shares inside and outside the mask, the sentence, the picture
+that dims. No Qt."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.masks.pictures import DIM, Picture, brightness, on_slice
+from boltzformer.masks.pictures import CYAN, DIM, WHITE, Picture, border, brightness, on_slice, smooth_on_slice
 from boltzformer.types import LookTrace, SamplingTrace
 
 OCTAVES = 3
@@ -117,3 +118,19 @@ def percent(share: float, *, short: bool = False) -> str:
     if 0.99 < share < 1:
         return "> 99 %" if short else "over 99 %"
     return f"{100 * share:.0f} %"
+
+
+def veil(
+    plan: SlicePlan, light: NDArray[np.float32], look: LookTrace, mask: NDArray[np.bool_] | None
+) -> NDArray[np.uint8]:
+    """(rows, columns, 4): black that lets the image through where it is lit, the guess in cyan, the mask in white."""
+    rows, columns = plan.slice_shape
+    seen = np.full((rows, columns), DIM, np.float32)
+    seen[plan.crop] = on_slice(light, plan, *plan.crop_shape)
+    picture = np.zeros((rows, columns, 4), np.uint8)
+    picture[..., 3] = np.rint(255 * (1 - seen))
+    inside = picture[plan.crop]
+    inside[border(smooth_on_slice(look.guess, plan, *plan.crop_shape) >= 0.5)] = (*CYAN, 255)
+    if mask is not None:
+        picture[border(mask)] = (*WHITE, 255)
+    return picture

@@ -1,4 +1,5 @@
-"""Where a person points, as the engine wants it: places in the viewer become voxels of the stored array."""
+"""Where a person points or draws a box, as the engine wants it: places in the viewer become voxels of the stored
+array."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.desk.masks.region import stored_voxel
+from boltzformer.desk.masks.track import Track
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
+from boltzformer.image.region import Region
 from boltzformer.types import Volume
 
 
@@ -36,3 +39,37 @@ def guidance_of(volume: Volume, prompt: str, points: Iterable[Pointed], box: NDA
             said[one.here].append(voxel(one.place))
     corners = None if box is None else (voxel(box[0].tolist()), voxel(box[1].tolist()))
     return Guidance(tuple(said[True]), tuple(said[False]), corners, prompt)
+
+
+def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, float, float]:
+    """A place (slice, row, column) in the viewer → i, j, k of the stored array."""
+    view, zyx = volume.grid.canonical(volume.slice_axis), [0.0, 0.0, 0.0]
+    for place, stored, flip in zip(canonical, view.order, view.flips, strict=True):
+        zyx[stored] = volume.grid.shape[stored] - 1 - place if flip else place
+    return zyx[2], zyx[1], zyx[0]
+
+
+def region_of(volume: Volume, drawn: NDArray[np.float64]) -> Region:
+    """A rectangle (2, 2 or 3), as the viewer counts, with all that lies behind and before it."""
+    low, high = np.zeros((2, 3))
+    low[-drawn.shape[1] :], high[-drawn.shape[1] :] = drawn
+    view, shape = volume.grid.canonical(volume.slice_axis), volume.grid.shape
+    along = int(np.argmin(high - low))
+    if (np.delete(high - low, along) < 1).any():
+        raise BoltzFormerError("The box is thinner than a voxel: draw a larger one.")
+    low[along], high[along] = 0, shape[view.order[along]] - 1
+    places = np.rint([stored_voxel(volume, end.tolist()) for end in (low, high)]).astype(int)
+    first = np.maximum(places.min(axis=0), 0).tolist()
+    last = np.minimum(places.max(axis=0), np.array(shape[::-1]) - 1).tolist()
+    if any(a > b for a, b in zip(first, last, strict=True)):
+        raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
+    return Region.of_voxels(volume.grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
+
+
+def in_box(track: Track) -> list[str]:
+    """What a result row says of slices where not everything was looked at."""
+    boxed, looked = track.kept.in_box_only, len(track.kept.rows)
+    if boxed:
+        return ["only in the box" if boxed == looked else f"{boxed} of them only in the box"]
+    closer = sum(how.get("region") is not None for how in track.how.values())
+    return [f"{closer} closer in the box"] if closer else []

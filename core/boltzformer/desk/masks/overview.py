@@ -1,4 +1,5 @@
-"""`Overview`: the bar of the chosen image, kept true while runs answer, people paint and thresholds move."""
+"""`Overview`: the bar and the rows of the chosen image, kept true while runs answer, people paint and thresholds
+move."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ import numpy as np
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.guidance import in_box
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.ports import Mask, Stage, Timers
+from boltzformer.desk.words import counted
 from boltzformer.types import SliceState
 
 SOON_MS = 50
@@ -160,3 +163,25 @@ class Overview:
     def _what_is_shown(self) -> tuple[object, ...]:
         image = self._stage.chosen()
         return (image, *((one.key, one.name, one.gate, one.count) for one in self._every.chosen()))
+
+
+def sentence(track: Track, on_screen: int, objects: int | None) -> str:
+    """'MS lesion · score 0.83 · this slice · 2 objects', and what speaks against it."""
+    parts = [track.name]
+    if track.scores:
+        parts += [f"score {max(track.scores.values()):.2f}", where(track, on_screen), *in_box(track)]
+    if objects is not None:
+        parts.append(counted(objects, "object"))
+    warning = "\n" + track.warning if track.warning else ""
+    return " · ".join(parts) + warning
+
+
+def where(track: Track, on_screen: int) -> str:
+    """Which slices were looked at."""
+    looked, count = len(track.scores), track.count
+    if looked == count:
+        return "this slice" if count == 1 else f"all {count} slices"
+    if looked == 1:
+        (row,) = track.scores
+        return "this slice" if row == on_screen else f"slice {row}"
+    return f"{looked} of {count} slices"

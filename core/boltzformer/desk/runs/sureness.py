@@ -1,19 +1,23 @@
-"""`Sureness`: four seeds for what was answered, without changing a mask; where they disagree is noted."""
+"""What is asked of finished masks beside the viewer: how many objects (`Counting`), and four seeds for how sure
+(`Sureness`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from boltzformer.client import Session
+from boltzformer.desk.masks.by_hand import objects_in
 from boltzformer.desk.masks.doubting import doubtful, within_reach
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Stage
+from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import counted
+from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import SliceResult
@@ -90,3 +94,45 @@ def ask_seeds(running: Running, stage: Stage, tracks: Tracks, notice: Notice, se
         start = min(slices, key=lambda index: abs(index - here))
         job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **how)
         running.follow(running.new(image, prompts, job, how, warnings={}, whole=True, kind=Sureness))
+
+
+REST_MS = 500
+
+
+class Counting:
+    """Of the chosen image's masks."""
+
+    def __init__(self, tracks: Tracks, work: Work, timers: Timers) -> None:
+        self.objects: dict[str, int] = {}
+        """Counted so far, by the mask's key."""
+        self.counted: list[Callable[[], None]] = []
+        """There is another number."""
+        self._tracks, self._work = tracks, work
+        self._due: set[str] = set()
+        self._rest = timers.after(REST_MS, self.now)
+
+    def later(self, track: Track) -> None:
+        """It changed: what was counted is not true any more."""
+        self.objects.pop(track.key, None)
+        self._work.drop(f"objects of {track.key}")
+        self._due.add(track.key)
+        self._rest.start()
+
+    def now(self) -> None:
+        """All that changed since."""
+        due = [track for track in self._tracks.chosen() if track.key in self._due]
+        self._due.clear()
+        for track in due:
+            only = next(iter(track.scores)) if len(track.scores) == 1 else None
+            rows = track.surface.copy() if only is None else track.row(only)[None].copy()
+            done = partial(self._counted, track.key)
+            self._work.do(partial(objects_in, rows), done, topic=f"objects of {track.key}")
+
+    def due(self, track: Track) -> None:
+        """At the next `now`, without waiting."""
+        self._due.add(track.key)
+
+    def _counted(self, key: str, objects: int) -> None:
+        self.objects[key] = objects
+        for heard in self.counted:
+            heard()

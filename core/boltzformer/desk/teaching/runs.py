@@ -1,11 +1,13 @@
-"""Where the runs of the Fine-tune dock lie, and whether a dataset has changed."""
+"""Runs of the Fine-tune dock: where they lie, how their losses fall, what is said about them in sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from boltzformer.home import home
+from boltzformer.protocol import ErrandState
 
 RUNS = "runs"
 """In the program's own folder."""
@@ -31,3 +33,77 @@ def stamp(dataset: Path) -> float:
     with suppress(OSError):
         return (dataset / "index.json").stat().st_mtime
     return 0.0
+
+
+SMOOTH = 0.9
+"""Of the running mean: what was before counts so much at every step."""
+
+
+class Losses:
+    """Fed step by step."""
+
+    def __init__(self) -> None:
+        self.by_step: dict[int, float] = {}
+        self.dice: dict[int, float] = {}
+        self.steps = 0
+
+    def clear(self) -> None:
+        """Another run."""
+        self.by_step, self.dice, self.steps = {}, {}, 0
+
+    def add(self, step: int, steps: int, losses: Mapping[str, float]) -> None:
+        """One step; told twice, the last word counts."""
+        self.steps = max(steps, step)
+        if "total" in losses:
+            self.by_step[step] = losses["total"]
+
+    def measured(self, dice: Mapping[int, float]) -> None:
+        """Dice on what is held back, by step."""
+        self.dice = dict(dice)
+
+    def title(self) -> str:
+        """What the lines say, in words."""
+        if not self.by_step:
+            return "Loss: nothing to show yet"
+        values = list(self.by_step.values())
+        told = f"Loss {values[0]:.3g} → {self.mean()[-1]:.3g}"
+        return f"{told}   held-back Dice {list(self.dice.values())[-1]:.2f}" if self.dice else told
+
+    def mean(self) -> list[float]:
+        """The running mean of the loss."""
+        found: list[float] = []
+        for value in self.by_step.values():
+            found.append(value if not found else SMOOTH * found[-1] + (1 - SMOOTH) * value)
+        return found
+
+
+def sentence(state: ErrandState) -> str:
+    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'."""
+    if state.state != "running":
+        told = {"finished": "Finished", "stopped": "Stopped", "absent": "There is no run here"}[state.state]
+        step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
+        if state.state == "finished":
+            return f"Finished after {state.step} steps."
+        return " ".join([f"{told}{step}.", *state.notes[-1:]])
+    if not state.step:
+        return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
+    some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
+    left = "" if state.eta is None else f", about {spoken_time(state.eta)} left"
+    return f"Step {state.step} of {state.steps}: {some}{left}" + (
+        ". Now it is compared with its parent…" if state.step == state.steps else ""
+    )
+
+
+def spoken_time(seconds: float) -> str:
+    """'12 min', '40 s'."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
+
+
+def verdict(state: ErrandState) -> str:
+    """What the gate says."""
+    told = state.result
+    if not told:
+        return ""
+    if told.get("promoted"):
+        return "Passed: better on held-back slices, and no worse elsewhere."
+    return f"Not better for sure: {'; '.join(told.get('because', ()))}."

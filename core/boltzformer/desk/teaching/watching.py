@@ -11,8 +11,7 @@ from boltzformer.client.errand import Errand
 from boltzformer.client.session import Session
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Timers
-from boltzformer.desk.teaching.runs import new_run, stamp
-from boltzformer.desk.teaching.words import sentence
+from boltzformer.desk.teaching.runs import new_run, sentence, stamp
 from boltzformer.desk.work import Work
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding
 from boltzformer.types import Failed, Progress
