@@ -24,16 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from boltzformer.learn.corpus import token_table
 from boltzformer.learn.finetune.features import Features
-from boltzformer.learn.finetune.modes import MODES, Mode, keeps_features, prepare
 from boltzformer.learn.finetune.need import predict
-from boltzformer.learn.finetune.options import Options
-from boltzformer.learn.finetune.replay import mini
-from boltzformer.learn.finetune.sampling import Pool, batch_of
+from boltzformer.learn.finetune.options import MODES, Mode, Options, keeps_features, prepare
+from boltzformer.learn.finetune.sampling import Pool, batch_of, mini
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.recipe import Recipe
 from boltzformer.learn.train import fast_half
-from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import biomedparse_v2
 from boltzformer.model.text import TableTokenizer

@@ -20,7 +20,7 @@ from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.lesions import COLUMNS, Lesion, csv_of, included, total
 from boltzformer.desk.masks.track import Track
-from boltzformer.io.atomic import new_files
+from boltzformer.io.writing import new_files
 
 AMBER = "#E69F00"
 ROOM = 140

@@ -16,7 +16,7 @@ from phantom_model import PHANTOM_MODEL
 from boltzformer import Event, Session, Volume
 from boltzformer.protocol import NewVolume, SegmentRequest, decode, frames
 from boltzformer.server.backend import Backend
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
 from boltzformer.server.process import server_of
 from boltzformer.types import as_prompts
 

@@ -16,8 +16,8 @@ from processes import ended
 from serving import MODEL, Served, serving
 
 from boltzformer.io.phantom import BRIGHT, Phantom
-from boltzformer.server.bounded import Bounded
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
+from boltzformer.server.process import Bounded
 
 SILENCE = 0.5
 

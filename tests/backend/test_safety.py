@@ -20,7 +20,7 @@ import boltzformer
 from boltzformer import BackendError, Session
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.server import process
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
 from boltzformer.server.models import Models
 
 ROUTES = [

@@ -16,8 +16,8 @@ from annotated import annotate, image
 from writer import main
 
 from boltzformer.dataset import Dataset, Revision, check, repair
+from boltzformer.dataset.disk import writing
 from boltzformer.dataset.index import is_current
-from boltzformer.dataset.lock import writing
 from boltzformer.errors import DatasetError
 
 WRITER = Path(__file__).with_name("writer.py")

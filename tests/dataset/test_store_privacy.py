@@ -14,7 +14,7 @@ from boltzformer.dataset.disk import erase
 from boltzformer.dataset.layouts import write_nnunet
 from boltzformer.errors import DatasetError
 from boltzformer.evaluate.report import staged
-from boltzformer.io.atomic import new_files
+from boltzformer.io.writing import new_files
 from boltzformer.learn.finetune.folder import Folder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows keeps others out by other means")

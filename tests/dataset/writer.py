@@ -28,7 +28,7 @@ def main(folder: str, what: str, count: int, out: TextIO = sys.stdout) -> None:
     say("ready")
     for number in range(count):
         if what == "hold":
-            from boltzformer.dataset.lock import writing
+            from boltzformer.dataset.disk import writing
 
             with writing(Path(folder)):
                 say("held")

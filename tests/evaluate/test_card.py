@@ -13,7 +13,7 @@ from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.card import Card, split_in_words
 from boltzformer.knowledge.card_text import markdown
 from boltzformer.knowledge.manifest import Row
-from boltzformer.learn.mean import mean
+from boltzformer.learn.training_run import mean
 from boltzformer.weights import checkpoint, registry
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from boltzformer import io
 from boltzformer.cli.cli import run
 from boltzformer.evaluate.evaluate import Answers, Asked, Given, evaluate
-from boltzformer.evaluate.sheet import contact_sheet
+from boltzformer.evaluate.report import contact_sheet
 from boltzformer.evaluate.summary import summary
 from boltzformer.image.geometry import Grid
 from boltzformer.io.phantom import phantom

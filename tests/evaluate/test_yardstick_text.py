@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from boltzformer.cli.cli import run
-from boltzformer.evaluate.yardsticks.surface import areas_by_code, surface_dice
+from boltzformer.evaluate.yardsticks.measures import areas_by_code, surface_dice
 
 YARDSTICKS = Path(__file__).parents[2] / "../shared/yardsticks"
 KINDS = ("shrunk", "grown", "half", "some", "more", "moved", "nothing")

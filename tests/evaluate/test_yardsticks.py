@@ -10,7 +10,7 @@ from PIL import Image
 
 from boltzformer.cli.cli import run
 from boltzformer.evaluate.yardsticks.cvpr25_interactive import next_click
-from boltzformer.evaluate.yardsticks.instances import in_sequence, meet
+from boltzformer.evaluate.yardsticks.measures import in_sequence, meet
 from boltzformer.evaluate.yardsticks.rex import findings_in
 from boltzformer.image.geometry import Grid
 from boltzformer.io.findings import read_findings, write_findings

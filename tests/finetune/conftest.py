@@ -7,9 +7,9 @@ import torch
 from finetune_runs import MINI, manifest
 
 from boltzformer.knowledge.manifest import read_manifest
+from boltzformer.learn.corpus import token_table
 from boltzformer.learn.recipe import read_recipe
 from boltzformer.learn.training_run import configured
-from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TableTokenizer
 from boltzformer.weights import checkpoint

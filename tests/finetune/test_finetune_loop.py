@@ -15,10 +15,8 @@ from torch import Tensor
 from boltzformer.learn.finetune.asking import Case
 from boltzformer.learn.finetune.gate import Compared, judge, threshold
 from boltzformer.learn.finetune.lessons import read_lessons, read_pictures
-from boltzformer.learn.finetune.modes import prepare
-from boltzformer.learn.finetune.options import in_rounds
-from boltzformer.learn.finetune.replay import Remembered
-from boltzformer.learn.finetune.sampling import Pool, Taught, batch_of, swapped
+from boltzformer.learn.finetune.options import in_rounds, prepare
+from boltzformer.learn.finetune.sampling import Pool, Remembered, Taught, batch_of, swapped
 from boltzformer.learn.finetune.student import Student, parts, taught_loss
 from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.learn.train import rate_at
@@ -205,7 +203,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.finetune.lessons import read_lessons
-from boltzformer.learn.finetune.modes import prepare
+from boltzformer.learn.finetune.options import prepare
 from boltzformer.learn.finetune.sampling import Pool, batch_of
 from boltzformer.learn import train
 from boltzformer.learn.finetune.student import Student

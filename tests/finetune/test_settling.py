@@ -10,9 +10,8 @@ from torch import Tensor
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.finetune.deciding import decide
 from boltzformer.learn.finetune.lessons import read_lessons
-from boltzformer.learn.finetune.modes import is_claim
-from boltzformer.learn.finetune.options import Frozen, Options
-from boltzformer.learn.finetune.replay import check, mini
+from boltzformer.learn.finetune.options import Frozen, Options, is_claim
+from boltzformer.learn.finetune.sampling import check, mini
 from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, lost, on_the_way, settle
 from boltzformer.learn.finetune.starting import Start
 from boltzformer.learn.finetune.student import Student

@@ -14,7 +14,7 @@ from image_files import demand_same_place, phantom, stored, write_series
 from boltzformer import io
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Grid
-from boltzformer.io.atomic import new_files
+from boltzformer.io.writing import new_files
 from boltzformer.types import LabelMap, Volume
 
 GRID = stored((2, 0, 1), (1, -1, 1), "oblique")

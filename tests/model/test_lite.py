@@ -16,7 +16,7 @@ from boltzformer.model.config import ConfigError, LiteConfig, ModelConfig
 from boltzformer.model.lite import EPS, Bottleneck, Conv, LiteEncoder, fill_published
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
-from boltzformer.weights.convert.old_files import old_weights
+from boltzformer.weights.convert.archive import old_weights
 
 SMALL = LiteConfig(stem=8, widths=(8, 8, 8, 16, 16, 16, 24), repeats=(1, 1, 2, 1, 1, 1, 1), expansion=2)
 

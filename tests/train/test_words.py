@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boltzformer.learn.words import token_table
+from boltzformer.learn.corpus import token_table
 from boltzformer.model.text import TableTokenizer
 
 TABLE = token_table(["MS lesion in brain MRI", "left ventricle in cardiac MRI", "lung nodule"], 300)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from boltzformer.errors import CheckpointError
-from boltzformer.weights.convert.old_files import old_weights
+from boltzformer.weights.convert.archive import old_weights
 
 
 def written(state: object, path: Path) -> Path:

@@ -20,12 +20,11 @@ from boltzformer import io
 from boltzformer.cli import machine, manage
 from boltzformer.cli.casework import Casework
 from boltzformer.cli.dataset_cli import dataset
-from boltzformer.cli.evaluate_cli import evaluate_command
+from boltzformer.cli.evaluate_cli import evaluate_command, score_command
 from boltzformer.cli.finetune_cli import finetune_command
 from boltzformer.cli.proof_cli import bench, parity
 from boltzformer.cli.request import Request, repeated, series_number
 from boltzformer.cli.runs import engine_of, place_like, run_all
-from boltzformer.cli.score_cli import score_command
 from boltzformer.cli.show import Show
 from boltzformer.cli.train_cli import train
 from boltzformer.engine.devices import choose
@@ -36,7 +35,7 @@ from boltzformer.evaluate.review import review_command
 from boltzformer.io.cases import FORMATS
 from boltzformer.knowledge import suggestions
 from boltzformer.learn.finetune.adapters import join_command
-from boltzformer.learn.mean import mean_command
+from boltzformer.learn.training_run import mean_command
 from boltzformer.speaking import lost, say, sentence_about, shown
 from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint

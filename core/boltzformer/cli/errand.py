@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from boltzformer.atomic import write_text
-from boltzformer.server.errand_files import ENDED, LOCK, PID, PLACE, STOPPED
+from boltzformer.server.telling import ENDED, LOCK, PID, PLACE, STOPPED
 
 NICENESS = 10
 """More than the backend's 5: what a person waits for goes first."""

@@ -1,4 +1,5 @@
-"""`boltzformer evaluate …`: from a manifest to a folder with predictions, numbers, a table and a contact sheet."""
+"""`boltzformer evaluate …`: from a manifest to a folder with predictions, numbers, a table and a contact sheet; `score
+…` and `evaluate --as …`: by the rules of a yardstick of the field."""
 
 from __future__ import annotations
 
@@ -10,15 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from boltzformer.cli.score_cli import evaluate_as
+from boltzformer.atomic import write_text
 from boltzformer.cli.show import Show
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate import report
 from boltzformer.evaluate.evaluate import Scored, answers_of, check_files, draw_absent, evaluate
-from boltzformer.evaluate.sheet import contact_sheet
+from boltzformer.evaluate.report import check_folder, contact_sheet
 from boltzformer.evaluate.summary import summary
-from boltzformer.evaluate.yardsticks.known import YARDSTICKS
+from boltzformer.evaluate.yardsticks.asking import answered, with_seconds
+from boltzformer.evaluate.yardsticks.known import YARDSTICKS, yardstick
+from boltzformer.evaluate.yardsticks.scores import Scores
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
@@ -136,3 +139,63 @@ def _model_facts(engine: Engine) -> dict[str, Any]:
         "precision": engine.precision,
         "versions": {name: version(name) for name in ("torch", "monai", "numpy")},
     }
+
+
+def score_command(
+    truth: Annotated[Path, typer.Argument(help="The folder with the truth, in the yardstick's own layout.")],
+    answers: Annotated[Path, typer.Argument(help="The folder with the answers, named like their cases.")],
+    name: Annotated[str, typer.Option("--as", help=f"{', '.join(YARDSTICKS)}.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers as JSON on standard output.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The official table on standard output.")] = False,
+) -> None:
+    """Score finished masks as the field does, to the last digit; nothing is written."""
+    if as_json and as_csv:
+        raise BoltzFormerError("--json and --csv are two forms of one output: give one of them.")
+    told(yardstick(name).score(truth, answers), as_json, as_csv)
+
+
+def evaluate_as(
+    name: str, data: Path, output: Path, model: str, device: str, seed: int, blind: bool, as_json: bool
+) -> None:
+    """A model answers all cases of a folder; where the truth is there, they are scored, unless it is to be blind.
+
+    Every answer lies in `output` as soon as it is made, in the yardstick's own form; scores.json and scores.csv follow.
+    """
+    rules = yardstick(name)
+    if not data.exists():
+        raise BoltzFormerError(f"There is no folder {data}: give the data in the layout of {name}.")
+    questions = rules.questions(data, output, blind)
+    check_folder(output)
+    engine = load(model, device=device)
+    output.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    with Show(as_json) as show:
+        show.say(f"{len(questions)} cases, {engine.about.history.name}, {engine.device}.")
+        show.cases(len(questions))
+        for case, took in answered(questions, engine, seed):
+            seconds[case] = took
+            show.case_done()
+    if blind or not rules.has_truth(data):
+        why = "" if blind else "; there is no truth to score them with"
+        if not as_json:
+            typer.echo(f"{len(questions)} answers in {output}{why}")
+        return
+    scores = rules.timed(with_seconds(rules.score(data, output), seconds), data)
+    facts = {"yardstick": name, "model": engine.about.history.name, "sha256": engine.about.sha256, "seed": seed}
+    write_text(output / "scores.json", json.dumps({**facts, **scores.as_json()}, indent=1) + "\n")
+    write_text(output / "scores.csv", scores.as_csv())
+    told(scores, as_json, False)
+
+
+def told(scores: Scores, as_json: bool, as_csv: bool) -> None:
+    """In the form that was asked for."""
+    if scores.unanswered:
+        count, names = len(scores.unanswered), ", ".join(scores.unanswered[:5])
+        names += ", …" if count > 5 else ""
+        typer.echo(f"boltzformer: note: not counted, for want of an answer ({count}): {names}", err=True)
+    if as_json:
+        typer.echo(json.dumps(scores.as_json()))
+    elif as_csv:
+        typer.echo(scores.as_csv(), nl=False)
+    else:
+        typer.echo(scores.as_table())

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from boltzformer.atomic import private_folder, write_text
-from boltzformer.dataset import drafts, index
+from boltzformer.dataset import index, keeping
 from boltzformer.dataset.accepted import encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
-from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json
+from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json, writing
 from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, make_salt, read_salt
 from boltzformer.dataset.keeping import forget_place, keep
-from boltzformer.dataset.lock import writing
 from boltzformer.dataset.revision import Revision
 from boltzformer.dataset.split import Sides, Split, read_split, write_split
 from boltzformer.errors import DatasetError
@@ -175,17 +174,17 @@ class Dataset:
         name = demand_name(case) if case else self.case_of(annotation.volume)
         with writing(self.path):
             sweep(self.path)
-            drafts.save(self.path, name, annotation, author or whoever(), answer)
+            keeping.save(self.path, name, annotation, author or whoever(), answer)
         return name
 
     def draft(self, case: str, *, author: str = "") -> Revision | None:
         """The last autosave; `draft.annotation(volume)` brings it back."""
-        return drafts.newest(self.path, demand_name(case), author or whoever())
+        return keeping.newest(self.path, demand_name(case), author or whoever())
 
     def discard_draft(self, case: str, *, author: str = "") -> None:
         """The autosaves of this case by this person."""
         with writing(self.path):
-            drafts.discard(self.path, demand_name(case), author or whoever())
+            keeping.discard(self.path, demand_name(case), author or whoever())
 
     def remove(self, case: str) -> None:
         """All that is known of a case: cached features, drafts, revisions, image, index entry.

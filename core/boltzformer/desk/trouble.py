@@ -14,7 +14,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs
 from boltzformer.desk.settings import Settings
 from boltzformer.errors import BoltzFormerError
-from boltzformer.io.atomic import new_files
+from boltzformer.io.writing import new_files
 
 LINES = 500
 PRIVATE = "folder", "prompts"

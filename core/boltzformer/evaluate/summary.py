@@ -12,7 +12,7 @@ import numpy as np
 from boltzformer.evaluate.bootstrap import LEVEL, RESAMPLES, grouped, interval, macro_interval, mean, weighted
 from boltzformer.evaluate.evaluate import Scored
 from boltzformer.evaluate.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
-from boltzformer.evaluate.volume_summary import volume_summary
+from boltzformer.evaluate.volumes import volume_summary
 
 SMALL = 0.01
 """Objects below this share of the image are small."""

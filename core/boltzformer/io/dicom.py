@@ -1,9 +1,12 @@
-"""DICOM series → one volume: slices sorted by place, never by name; tilted gantries keep their shear."""
+"""DICOM series → one volume: slices sorted by place, never by name; tilted gantries keep their shear; whole numbers
+kept whole, missing slices dark."""
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
-from boltzformer.image.geometry import Grid
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import ImageWarning, grid_of, pick_frame
-from boltzformer.io.dicom_headers import Series, choose, series_in, series_of
-from boltzformer.io.dicom_pixels import read_pixels
-from boltzformer.io.dicom_slices import Slice
+from boltzformer.io.dicom_frames import stored_frames, undecodable
+from boltzformer.io.dicom_headers import Series, choose, discreet, series_in, series_of
+from boltzformer.io.dicom_slices import Slice, values_of
+from boltzformer.io.stream import demand_memory
 from boltzformer.types import Volume
 
 SAME_PLACE_MM = 0.01
@@ -183,3 +187,57 @@ def _normal(path: Path, one: Slice) -> NDArray[np.float64]:
         )
     normal = np.cross(row, column)
     return normal / np.linalg.norm(normal)
+
+
+def read_pixels(slices: Sequence[Slice | None]) -> Array:
+    """Every frame is unpacked once; whole numbers stay whole in the narrowest type that holds them."""
+    wanted: dict[Path, dict[int, tuple[int, Slice]]] = {}
+    for k, one in enumerate(slices):
+        if one is not None:
+            wanted.setdefault(one.path, {})[one.frame] = (k, one)
+    (first, places), *others = wanted.items()
+    with discreet():
+        begun = _decoded(places)
+        k, page = next(begun)
+        demand_memory(first, len(slices) * page.nbytes)
+        array: Array = np.zeros((len(slices), *page.shape), page.dtype)
+        array[k] = page
+
+        def place(pages: Iterator[tuple[int, Array]]) -> list[tuple[int, Array]]:
+            """Put pages where they belong, unless they need a wider type: these are handed back."""
+            wider = []
+            for k, page in pages:
+                if np.result_type(array, page) == array.dtype:
+                    array[k] = page
+                else:
+                    wider.append((k, page))
+            return wider
+
+        left = place(begun)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for several in pool.map(lambda item: place(_decoded(item[1])), others):
+                left += several
+    for k, page in left:
+        array = array.astype(np.result_type(array, page), copy=False)
+        array[k] = page
+    missing = [k for k, one in enumerate(slices) if one is None]
+    if missing:  # a missing slice shows nothing: the darkest value, such as air
+        array[missing] = min(array[k].min() for k, one in enumerate(slices) if one is not None)
+    return array
+
+
+def _decoded(places: dict[int, tuple[int, Slice]]) -> Iterator[tuple[int, Array]]:
+    """Place in the stack and values of each wanted frame of a file."""
+    one = next(iter(places.values()))[1]
+    if one.pixels is None:
+        raise undecodable(one.path)
+    for frame, stored in stored_frames(one.pixels, places):
+        k, one = places[frame]
+        yield k, _narrowed(values_of(one.pixels, one.meaning, one.rescale, stored))  # type: ignore[arg-type]
+
+
+def _narrowed(page: Array) -> Array:
+    """Rescaled numbers come in a wide type; nearly all CT fits 16 bit."""
+    if page.dtype.kind in "iu" and page.dtype.itemsize > 2 and page.min() >= -32768 and page.max() <= 32767:
+        return page.astype(np.int16)
+    return page

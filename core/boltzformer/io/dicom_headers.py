@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.checks import ImageWarning, truncated
 from boltzformer.io.dicom_frames import Pixels, demand_inflatable, has_room, pixels_of, undecodable
-from boltzformer.io.dicom_slices import Slice, slices_of
-from boltzformer.io.dicom_values import PALETTE_TAGS
+from boltzformer.io.dicom_slices import PALETTE_TAGS, Slice, slices_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

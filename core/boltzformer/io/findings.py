@@ -12,8 +12,7 @@ from boltzformer.atomic import replacing
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import truncated
-from boltzformer.io.nifti import GZIP_LEVEL, TYPES, head
-from boltzformer.io.nifti_header import RawHeader, place_fields
+from boltzformer.io.nifti import GZIP_LEVEL, TYPES, RawHeader, head, place_fields
 from boltzformer.io.stream import Inflated, demand_room, read_into
 
 Findings = NDArray[np.uint8]

@@ -1,4 +1,5 @@
-"""Pictures without a place in the world: PNG and JPEG, taken as they are meant to be seen."""
+"""Pictures without a place in the world: PNG and JPEG, taken as they are meant to be seen, also where they are stored
+turned or mirrored."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import ImageWarning, pick_frame, truncated
 from boltzformer.io.stream import demand_room
-from boltzformer.io.upright import is_turned, upright
 from boltzformer.types import Volume
 
 _EXIF_ORIENTATION = 0x0112
@@ -87,3 +87,34 @@ def write_png(file: BinaryIO, mask: NDArray[np.bool_]) -> None:
     from PIL import Image
 
     Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(file, "PNG")
+
+
+TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+"""Orientation → whether rows and columns change places, then whether rows, then columns run backwards."""
+
+
+def is_turned(orientation: int) -> bool:
+    """Whether a picture does not lie as it is stored; what is no orientation says nothing."""
+    return orientation in TURNS and orientation != 1
+
+
+def swaps(orientation: int) -> bool:
+    """Whether its rows are stored as columns."""
+    return TURNS.get(orientation, TURNS[1])[0]
+
+
+def upright(array: Array, orientation: int, *, rows: int) -> Array:
+    """The picture as it is meant to be seen; `rows` is the array axis of its rows, the next one that of its columns."""
+    swap, back, mirror = TURNS.get(orientation, TURNS[1])
+    array = array.swapaxes(rows, rows + 1) if swap else array
+    steps = (slice(None, None, -1 if back else None), slice(None, None, -1 if mirror else None))
+    return array[(*(slice(None),) * rows, *steps)]

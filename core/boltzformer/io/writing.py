@@ -1,12 +1,16 @@
-"""`write`: masks on the stored grid of their image → files that other programs open in the right place."""
+"""`write`: masks on the stored grid of their image → files that other programs open in the right place, complete or not
+there at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import secrets
+import stat
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +21,6 @@ from numpy.typing import NDArray
 from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io import dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
-from boltzformer.io.atomic import may_replace, new_files
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.dicom_headers import can_be_referred_to
 from boltzformer.io.kinds import EXTENSIONS, kind_of, split_name
@@ -234,3 +237,46 @@ def _tell(files: list[BinaryIO], provenance: Mapping[str, Any] | None) -> None:
     for file in files:
         text = json.dumps(dict(provenance or {}), indent=1, ensure_ascii=False, default=str)
         file.write(text.encode("utf-8", "backslashreplace"))  # in JSON, that is how half a character is written
+
+
+@contextmanager
+def new_files(paths: Sequence[Path], *, overwrite: bool | Collection[Path] = False) -> Iterator[list[BinaryIO]]:
+    """Open files to write into; they get their names together at the end, and only if nothing went wrong.
+
+    `overwrite`: what lies there may be replaced, or only these files.
+    """
+    # A short name of its own, so that neither a crash nor a long target name can touch a file of the user.
+    parts = [path.with_name(f".{secrets.token_hex(8)}.part") for path in paths]
+    try:
+        for path in paths:
+            if path.is_dir():
+                raise ImageError(f"{path} is a folder: choose a file name for the mask.")
+            if path.exists() and not may_replace(path, overwrite):
+                raise ImageError(f"{path} exists already: choose another name, or allow to overwrite it.")
+        with ExitStack() as stack:
+            files: list[BinaryIO] = [stack.enter_context(part.open("xb")) for part in parts]
+            modes = [stat.S_IMODE(part.stat().st_mode) for part in parts]
+            for part in parts:
+                part.chmod(0o600)  # what is not finished is nobody else's
+            yield files
+            for file, part, mode in zip(files, parts, modes, strict=True):
+                file.flush()
+                part.chmod(mode)
+                os.fsync(file.fileno())
+        for path, part in zip(paths, parts, strict=True):
+            os.replace(part, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ImageError(
+            f"{paths[0]} could not be written ({reason}): "
+            "choose a folder that you may write to and that has space left."
+        ) from error
+    finally:
+        for part in parts:
+            with suppress(OSError):  # renamed already, or never made
+                part.unlink()
+
+
+def may_replace(path: Path, overwrite: bool | Collection[Path]) -> bool:
+    """Whether `overwrite` allows it for this file."""
+    return overwrite if isinstance(overwrite, bool) else path in overwrite

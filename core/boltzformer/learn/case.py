@@ -25,8 +25,8 @@ from boltzformer.engine.provenance import hash_of_voxels, own_gate
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
 from boltzformer.image.slicing import SlicePlan, to_int8
-from boltzformer.learn.finetune.modes import Mode, prepare
 from boltzformer.learn.finetune.need import predict
+from boltzformer.learn.finetune.options import Mode, prepare
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.recipe import LossRecipe, OptimizerRecipe, Recipe
 from boltzformer.learn.train import Batch, fast_half

@@ -1,7 +1,4 @@
-"""The pictures of a manifest in memory, and which of them, with which prompts, a training step is shown.
-
-Every choice is a function of (seed, step, place in the batch), so a run that goes on after a crash draws the same.
-"""
+"""The pictures of a training in memory, drawn in balance, and the words that ask for what is in them."""
 
 from __future__ import annotations
 
@@ -220,3 +217,24 @@ def _phrase(rng: np.random.Generator, prompts: Sequence[str]) -> str:
 
 def _pick(rng: np.random.Generator, some: Sequence[Any]) -> Any:
     return some[int(rng.integers(len(some)))]
+
+
+START, END = "<|start|>", "<|end|>"
+
+
+def token_table(texts: Iterable[str], vocabulary: int) -> str:
+    """The table as JSON for `TableTokenizer`; start and end are its last two ids."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    table = Tokenizer(models.BPE())
+    table.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
+    table.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    table.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary - 2, initial_alphabet=sorted(alphabet), show_progress=False)
+    table.train_from_iterator(sorted(set(texts)), trainer)
+    table.add_special_tokens([START, END])
+    ends = [(END, table.token_to_id(END)), (START, table.token_to_id(START))]
+    table.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
+    made: str = table.to_str()
+    return made

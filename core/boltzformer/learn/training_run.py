@@ -1,8 +1,5 @@
-"""The folder of a training: its recipe, its saved states, its log and the model that it has made so far.
-
-A state is a folder of safetensors files that gets its name only when all of it is on the disk, so a run that is killed
-goes on from the last one. Two are kept.
-"""
+"""The folder of a training: its plan, its states, each whole or not there, its log, its model; and the mean of several
+models."""
 
 from __future__ import annotations
 
@@ -11,31 +8,33 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boltzformer.atomic import flush, private_folder, write_text
 from boltzformer.errors import BoltzFormerError, CheckpointError
+from boltzformer.evaluate.report import sha256_of
 from boltzformer.knowledge.manifest import Row
-from boltzformer.learn.corpus import Corpus
+from boltzformer.learn.corpus import Corpus, token_table
 from boltzformer.learn.recipe import Recipe
 from boltzformer.learn.train import Trainer, fit
-from boltzformer.learn.words import token_table
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig, default
 from boltzformer.model.lite import LiteEncoder, fill_published
 from boltzformer.model.text import TableTokenizer
+from boltzformer.speaking import say
 from boltzformer.types import Progress
-from boltzformer.weights import checkpoint
-from boltzformer.weights.checkpoint import History
-from boltzformer.weights.convert.old_files import old_weights
+from boltzformer.weights import checkpoint, registry
+from boltzformer.weights.checkpoint import Checkpoint, History
+from boltzformer.weights.convert.archive import old_weights
 
 STATE = "state-"
 SUMS = "sha256.json"
@@ -275,3 +274,29 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 2**62  # cut off by a crash
+
+
+def mean(models: Sequence[Path], output: Path) -> Checkpoint:
+    """Every weight the mean of theirs; history and card are the last one's, with the hashes of all."""
+    if len(models) < 2:
+        raise CheckpointError("A mean needs at least two models: give their files.")
+    made, about = registry.load(models[-1])
+    state = {name: tensor.double() for name, tensor in made.state_dict().items()}
+    for path in models[:-1]:
+        other, told = registry.load(path)
+        if (told.config, told.tokenizer) != (about.config, about.tokenizer):
+            raise CheckpointError(f"{path} is built otherwise than {models[-1]}: give trainings of one model.")
+        for name, tensor in other.state_dict().items():
+            state[name] += tensor.double()
+    made.load_state_dict({name: total / len(models) for name, total in state.items()})
+    notes = {**about.history.notes, "mean of": [sha256_of(path) for path in models]}
+    return checkpoint.save(output, made, replace(about.history, notes=notes), half=checkpoint.is_half(models[-1]))
+
+
+def mean_command(
+    models: Annotated[list[Path], typer.Argument(help="Files of trainings that began with one model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new file.")],
+) -> None:
+    """Make one model whose weights are the mean of several."""
+    made = mean(models, output)
+    say(f"{output} ({made.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")

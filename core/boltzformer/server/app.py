@@ -34,9 +34,8 @@ from boltzformer.protocol import (
 )
 from boltzformer.server.adapting import adapter_of
 from boltzformer.server.backend import Backend
-from boltzformer.server.errand_routes import about_errands
+from boltzformer.server.errand_routes import about_errands, about_hub
 from boltzformer.server.guard import Guard
-from boltzformer.server.hub_routes import about_hub
 from boltzformer.server.refusals import status_of
 from boltzformer.server.volumes import Packing
 from boltzformer.version import VERSION

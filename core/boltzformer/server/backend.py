@@ -11,11 +11,10 @@ from boltzformer.protocol import Health, ModelState, TraceRequest, encode
 from boltzformer.server.adapting import Adapters
 from boltzformer.server.downloads import Downloads
 from boltzformer.server.errands import Errands
-from boltzformer.server.faults import sentence_about
+from boltzformer.server.guard import Limits
 from boltzformer.server.jobs import Jobs
-from boltzformer.server.limits import Limits
 from boltzformer.server.models import Models
-from boltzformer.server.refusals import Conflict
+from boltzformer.server.refusals import Conflict, sentence_about
 from boltzformer.server.volumes import Volumes
 from boltzformer.server.work import Call, Worker
 from boltzformer.version import VERSION

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import model_file
 from boltzformer.protocol import HubOffer, HubState
-from boltzformer.server.faults import sentence_about
-from boltzformer.server.refusals import Conflict, Forbidden, NotFound
+from boltzformer.server.refusals import Conflict, Forbidden, NotFound, sentence_about
 
 if TYPE_CHECKING:
     from boltzformer.weights.hub import Spot

@@ -1,4 +1,5 @@
-"""The routes of what runs as a process of its own, and of models that take a name or give it back."""
+"""The routes of what runs as a process of its own, of models that take a name or give it back, and of those on the
+hub."""
 
 from __future__ import annotations
 
@@ -15,10 +16,14 @@ from boltzformer.protocol import (
     FinetunePlan,
     FinetuneRequest,
     Holding,
+    HubOffer,
+    HubPlace,
+    HubState,
     Lineage,
     ModelName,
     PromoteRequest,
 )
+from boltzformer.server.downloads import Downloads
 from boltzformer.server.errands import Errands
 
 
@@ -74,3 +79,27 @@ def about_errands(app: FastAPI, errands: Errands) -> None:
     def lineage(name: Annotated[str, Path(max_length=80)]) -> Lineage:
         """Which models carried a name."""
         return errands.lineage(name)
+
+
+def about_hub(app: FastAPI, downloads: Downloads) -> None:
+    """Each of them answers soon; a download goes on by itself."""
+
+    @app.post(f"{ROOT}/models/hub/offer")
+    def offer(place: HubPlace) -> HubOffer:
+        """What it is and on whose terms; nothing but its card is downloaded."""
+        return downloads.offer(place.what)
+
+    @app.post(f"{ROOT}/models/hub/fetch", status_code=201)
+    def fetch(place: HubPlace) -> HubState:
+        """Begins to download, check and register it."""
+        return downloads.begin(place.what)
+
+    @app.post(f"{ROOT}/models/hub/state")
+    def state(place: HubPlace) -> HubState:
+        """How far it is."""
+        return downloads.state(place.what)
+
+    @app.post(f"{ROOT}/models/hub/stop")
+    def stop(place: HubPlace) -> HubState:
+        """Asks it to end at the next block; what has come stays for another time."""
+        return downloads.stop(place.what)

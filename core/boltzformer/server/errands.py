@@ -27,9 +27,8 @@ from boltzformer.protocol import (
     PromoteRequest,
     command_line,
 )
-from boltzformer.server.errand_files import ASKED, ENDED, LINES, PID, PLACE, SAID
 from boltzformer.server.refusals import Conflict, Forbidden, NotFound
-from boltzformer.server.telling import asked_for, running, state_of
+from boltzformer.server.telling import ASKED, ENDED, LINES, PID, PLACE, SAID, asked_for, running, state_of
 from boltzformer.weights import registry
 
 Request = FinetuneRequest | EvaluateRequest

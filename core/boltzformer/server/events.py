@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.protocol import encode
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
 from boltzformer.types import Cancelled, Event, Failed, Prediction
 
 Told = Event | Learning | Adapted

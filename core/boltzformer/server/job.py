@@ -8,8 +8,8 @@ from typing import Literal
 
 from boltzformer.errors import BoltzFormerError, slice_of
 from boltzformer.server.events import END, EventLog, Told
-from boltzformer.server.faults import sentence_about
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
+from boltzformer.server.refusals import sentence_about
 from boltzformer.server.volumes import Stored
 from boltzformer.types import Cancelled, Failed, Queued
 

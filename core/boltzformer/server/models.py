@@ -10,7 +10,7 @@ from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.knowledge.card import NOTE
 from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import ModelState
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
 
 if TYPE_CHECKING:
     from boltzformer.engine.engine import Engine

@@ -1,7 +1,10 @@
-"""The process around a backend: its owner, its address, its token, its end."""
+"""The process around a backend: its owner, its address, its token, its lines, its end. Nobody keeps the owner out, and
+nothing that is said fills a disk."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import secrets
@@ -13,9 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, ClassVar, TextIO
 
+import h11
 import httpx
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from boltzformer.atomic import write_text
 from boltzformer.errors import BackendError
@@ -23,10 +29,7 @@ from boltzformer.json_text import loads
 from boltzformer.protocol import ROOT, Means
 from boltzformer.server.app import create_app
 from boltzformer.server.backend import Backend
-from boltzformer.server.bounded import Bounded
-from boltzformer.server.connection import connections
-from boltzformer.server.guard import HERE
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import HERE, Limits
 from boltzformer.speaking import shown
 
 WAITING = 2048
@@ -180,3 +183,110 @@ def _die_with_owner() -> None:
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     if os.name != "nt":
         threading.Thread(target=watch_the_parent, args=(os.getppid(),), daemon=True).start()
+
+
+MOST, WITHIN_SECONDS = 100_000, 3600.0
+"""So many characters, in so long."""
+
+
+class Bounded(io.TextIOBase):
+    """Passes on what is written to it until it is too much; then it says so once, and is silent for a while."""
+
+    def __init__(self, stream: TextIO, most: int = MOST, within_seconds: float = WITHIN_SECONDS) -> None:
+        self._stream, self._most, self._within = stream, most, within_seconds
+        self._lock = threading.Lock()
+        self._written, self._since, self._silent = 0, time.monotonic(), False
+
+    def write(self, text: str) -> int:
+        with self._lock, suppress(OSError):
+            if time.monotonic() - self._since > self._within:
+                self._written, self._since, self._silent = 0, time.monotonic(), False
+            self._written += len(text)
+            if self._written <= self._most:
+                self._stream.write(text)
+                self._stream.flush()
+            elif not self._silent:
+                self._silent = True
+                self._stream.write("\nToo much is said here; the rest of the hour is left out.\n")
+                self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        pass  # nothing is held back
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+class Connection(H11Protocol):
+    """HTTP as uvicorn speaks it, with a patience of its own: a request's head must be there in time, whole; its body
+    may take longer, but must not stop coming. What waits for us waits as long as it likes."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+        self._look_again()
+        if len(self.connections) > self.limits.connections:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        begins = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        super().data_received(data)
+        if begins or (self.conn.their_state is h11.SEND_BODY and not self.idle):
+            self._expect()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done for it."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def drop(self) -> None:
+        """At once: who holds a line for nothing is owed no words."""
+        self.connections.discard(self)  # rather than when the loop comes round: others may be waiting for the place
+        self.transport.abort()
+
+    def _expect(self) -> None:
+        """From now on it has so long."""
+        self._until = self.loop.time() + self.limits.silence_seconds
+
+    def _look_again(self) -> None:
+        self.loop.call_at(self._until, self._look)
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        theirs = self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self.flow.read_paused
+        if theirs and self.loop.time() >= self._until:
+            self.drop()
+            return
+        if not theirs:
+            self._expect()
+        self._look_again()
+
+    def _make_room(self) -> None:
+        """The one goes that never asked anything, else the one that has not asked for longest; the newest if all are
+        being answered."""
+        others: list[Any] = [one for one in self.connections if isinstance(one, Connection) and one is not self]
+        idle = [one for one in others if one.idle]
+        min(idle, key=lambda one: (one.cycle is not None, one._until), default=self).drop()
+
+
+def connections(limits: Limits) -> type[Connection]:
+    """The class of all lines to one server."""
+    return type("Connection", (Connection,), {"limits": limits})

@@ -1,4 +1,4 @@
-"""How far an errand is, read from its folder alone: whoever began it, and whether or not it still runs."""
+"""How far an errand is, read from its folder alone: whoever began it, whether or not it still runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 
 from boltzformer.home import folder as home_folder
 from boltzformer.protocol import ErrandState, EvaluateRequest, FinetuneRequest, command_line
-from boltzformer.server.errand_files import ASKED, ENDED, LINES, LOCK, PID, PLACE, SAID, STOPPED
 
 MOST = 1000
 """So many rows of a curve are told at once; the next question gets the next ones."""
@@ -177,3 +176,9 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
+
+
+PLACE = "errand"
+LOCK, PID, LINES, SAID, ENDED, ASKED = "lock", "pid", "lines.jsonl", "said.txt", "ended.json", "asked.json"
+STOPPED = 143
+"""Exit code of one that was asked to stop before it could keep anything."""

@@ -15,7 +15,7 @@ import numpy as np
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.hashing import VoxelHash
 from boltzformer.protocol import NewVolume, VolumeState
-from boltzformer.server.limits import Limits
+from boltzformer.server.guard import Limits
 from boltzformer.server.refusals import NoRoom, NotFound, TooLarge
 from boltzformer.types import Volume
 

@@ -16,8 +16,8 @@ from boltzformer.desk.keeping.stories import is_export
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
 from boltzformer.io.cases import is_dicom
+from boltzformer.io.dicom import read_pixels
 from boltzformer.io.dicom_headers import Series, series_in
-from boltzformer.io.dicom_pixels import read_pixels
 from boltzformer.types import SliceState, Volume
 
 

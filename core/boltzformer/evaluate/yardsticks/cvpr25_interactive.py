@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.metrics import dice
 from boltzformer.evaluate.yardsticks.cvpr25 import Labels, about, cases_in, has, labels_in, spacing_in, whole
-from boltzformer.evaluate.yardsticks.instances import values_in
+from boltzformer.evaluate.yardsticks.measures import surface_dice, values_in
 from boltzformer.evaluate.yardsticks.scores import Case, Scores, rounded
-from boltzformer.evaluate.yardsticks.surface import surface_dice
 from boltzformer.io.npz import read_array
 
 CLICKS = 5

@@ -14,9 +14,8 @@ import numpy as np
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.metrics import dice
 from boltzformer.evaluate.yardsticks.cvpr25 import Asked, Labels, about, asked_in, cases_in, labels_in, spacing_in
-from boltzformer.evaluate.yardsticks.instances import Counts, in_sequence, meet, values_in
+from boltzformer.evaluate.yardsticks.measures import Counts, in_sequence, meet, surface_dice, values_in
 from boltzformer.evaluate.yardsticks.scores import Case, Scores, rounded
-from boltzformer.evaluate.yardsticks.surface import surface_dice
 
 COLUMNS = ("DSC", "NSD", "F1", "DSC_TP")
 TOLERANCE = 2.0

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.yardsticks import biomedparse, cvpr25, cvpr25_interactive, cvpr25_text, rex
-from boltzformer.evaluate.yardsticks.asking import Yardstick
+from boltzformer.evaluate.yardsticks.asking import Yardstick, biomedparse_questions, rex_has_truth, rex_questions
 from boltzformer.evaluate.yardsticks.asking_cvpr25 import interactive_questions, text_questions
-from boltzformer.evaluate.yardsticks.asking_others import biomedparse_questions, rex_has_truth, rex_questions
 from boltzformer.evaluate.yardsticks.cvpr25 import labels_in, truth_of
 from boltzformer.evaluate.yardsticks.scores import Case, Scores
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.evaluate.metrics import dice
-from boltzformer.evaluate.yardsticks.instances import Counts, in_sequence, meet
+from boltzformer.evaluate.yardsticks.measures import Counts, in_sequence, meet
 from boltzformer.evaluate.yardsticks.scores import Case, Scores, rounded
 from boltzformer.image.geometry import Array
 from boltzformer.io.findings import Findings, read_findings

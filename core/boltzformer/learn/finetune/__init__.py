@@ -1,7 +1,6 @@
 """Fine-tuning: from corrected slices to a better model, without losing work, patients or the old skill."""
 
-from boltzformer.learn.finetune.modes import MODES, Mode
-from boltzformer.learn.finetune.options import Options
+from boltzformer.learn.finetune.options import MODES, Mode, Options
 from boltzformer.learn.finetune.teach import Checked, Event, Finished, Note, Planned, finetune
 
 __all__ = ["MODES", "Checked", "Event", "Finished", "Mode", "Note", "Options", "Planned", "finetune"]

@@ -12,11 +12,19 @@ import torch
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.finetune.lessons import Lessons
-from boltzformer.learn.finetune.modes import MEANING, MODES, Mode
 from boltzformer.learn.finetune.need import Predicted, available, matrix_speed, predict
-from boltzformer.learn.finetune.options import CHECKS, STEPS_WITHOUT_A_WISH, Frozen, Options, in_rounds
+from boltzformer.learn.finetune.options import (
+    CHECKS,
+    MEANING,
+    MODES,
+    STEPS_WITHOUT_A_WISH,
+    Frozen,
+    Mode,
+    Options,
+    in_rounds,
+)
 from boltzformer.learn.finetune.prompts import new_targets, phrases_of
-from boltzformer.learn.finetune.replay import mini
+from boltzformer.learn.finetune.sampling import mini
 from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.train import fast_half
 from boltzformer.version import VERSION

@@ -1,9 +1,11 @@
-"""The folder of a fine-tuning: decided once, saved as it goes, locked while it runs, told to whoever looks."""
+"""The folder of a fine-tuning: decided once, saved as it goes, locked while it runs, told to whoever looks
+(TensorBoard, too)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,25 @@ class Folder:
         except (SafetensorError, OSError):
             return None
         return found
+
+
+class Board:
+    """Writes RUN/tensorboard; without the package nothing."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._writer: Any = None
+        if find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(path / "tensorboard"), purge_step=step)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """One step."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._writer is not None:
+            self._writer.close()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from boltzformer.learn.finetune.modes import Mode, keeps_features, prepare
+from boltzformer.learn.finetune.options import Mode, keeps_features, prepare
 from boltzformer.learn.recipe import Recipe
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import TextState

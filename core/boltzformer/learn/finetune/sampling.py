@@ -1,26 +1,27 @@
-"""What one step of a fine-tuning sees: half new pictures, half remembered ones, prompts about what is and is not there.
-
-Every choice is a function of (seed, step, place in the batch), so that a run that goes on after a crash, and several
-processes that share a batch, draw the same.
-"""
+"""What one step of a fine-tuning sees: half new pictures, half remembered ones, which the package carries with what the
+model said of them before; prompts about what is and is not there."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from boltzformer.engine.engine import Engine
 from boltzformer.knowledge.absent import family
 from boltzformer.learn import augment
 from boltzformer.learn.augment import Look
 from boltzformer.learn.corpus import Picture
+from boltzformer.learn.finetune.asking import Case, cases_of, replies
 from boltzformer.learn.finetune.features import Features
-from boltzformer.learn.finetune.replay import Remembered
+from boltzformer.learn.finetune.lessons import read_pictures
 from boltzformer.learn.recipe import Recipe
 from boltzformer.learn.train import Batch, key
 
@@ -244,3 +245,66 @@ def swapped(text: str) -> str:
 
 def _pick(rng: np.random.Generator, some: Sequence[Any]) -> Any:
     return some[int(rng.integers(len(some)))]
+
+
+FAINT = 26
+"""Of 255: below, a teacher's mask is taken as empty."""
+ABSENT_EACH = 2
+"""So many prompts about other things are put to the teacher for each picture."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A picture as the parent sees it."""
+
+    picture: Picture
+    """Its masks are the parent's probabilities, 0…255."""
+    existence: Mapping[str, float]
+    """Target → the parent's claim that it is there."""
+    others: tuple[tuple[str, str, float], ...]
+    """(target, phrase, the parent's claim) of what is not listed for it."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """All of them, and how well the parent does there."""
+
+    seen: tuple[Remembered, ...]
+    truth: tuple[Picture, ...]
+    parent: tuple[Case, ...]
+
+
+def mini() -> tuple[Picture, ...]:
+    """48 pictures with their true masks, to learn from again."""
+    return _carried("mini")
+
+
+def check() -> tuple[Picture, ...]:
+    """48 others, never to learn from."""
+    return _carried("check")
+
+
+def _carried(name: str) -> tuple[Picture, ...]:
+    return read_pictures(Path(str(files("boltzformer") / "assets" / name / "manifest.jsonl")))
+
+
+def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Reference:
+    """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of."""
+    everything = {target: texts for picture in pictures for target, texts in picture.prompts.items()}
+    seen, parent = [], list[Case]()
+    for number, picture in enumerate(pictures):
+        rng = np.random.default_rng((seed, number))
+        missing = [name for name in sorted(everything) if name not in picture.masks]
+        picked = [missing[k] for k in rng.permutation(len(missing))[:ABSENT_EACH]]
+        asked = [(name, everything[name][0]) for name in picked]
+        given = replies(engine, picture, [*(texts[0] for texts in picture.prompts.values()), *(t for _, t in asked)])
+        parent.extend(cases_of(picture, given))
+        masks, existence = {}, {}
+        for target, texts in picture.prompts.items():
+            reply = given[texts[0]]
+            plane = torch.from_numpy((reply.chance * 255).round().astype(np.uint8))
+            masks[target] = plane.masked_fill(plane < FAINT, 0)
+            existence[target] = reply.existence
+        others = tuple((name, text, given[text].existence) for name, text in asked)
+        seen.append(Remembered(replace(picture, masks=masks), existence, others))
+    return Reference(tuple(seen), tuple(pictures), tuple(parent))

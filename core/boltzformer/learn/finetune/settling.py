@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from boltzformer.learn.finetune.asking import asked, engine_with, macro
-from boltzformer.learn.finetune.modes import is_claim
-from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.finetune.options import Frozen, is_claim
 from boltzformer.learn.finetune.sampling import batch_of
 from boltzformer.learn.finetune.starting import Start
 from boltzformer.learn.finetune.student import Student

@@ -11,11 +11,9 @@ from boltzformer.engine.provenance import own_gate
 from boltzformer.learn.finetune import report
 from boltzformer.learn.finetune.asking import asked, engine_with, replies
 from boltzformer.learn.finetune.lessons import Lessons
-from boltzformer.learn.finetune.modes import prepare
-from boltzformer.learn.finetune.options import Frozen
+from boltzformer.learn.finetune.options import Frozen, prepare
 from boltzformer.learn.finetune.prompts import with_learnt
-from boltzformer.learn.finetune.replay import Reference, check, mini, remember
-from boltzformer.learn.finetune.sampling import Pool
+from boltzformer.learn.finetune.sampling import Pool, Reference, check, mini, remember
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint
 

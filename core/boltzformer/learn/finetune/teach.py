@@ -16,14 +16,12 @@ from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.learn.finetune import gate, report, settling
 from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies
-from boltzformer.learn.finetune.board import Board
 from boltzformer.learn.finetune.deciding import by_mode, decide, planned
 from boltzformer.learn.finetune.ending import finish
 from boltzformer.learn.finetune.features import Features
-from boltzformer.learn.finetune.folder import DONE, MODEL, Folder
+from boltzformer.learn.finetune.folder import DONE, MODEL, Board, Folder
 from boltzformer.learn.finetune.lessons import Lessons, read_lessons
-from boltzformer.learn.finetune.modes import keeps_features
-from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds
+from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds, keeps_features
 from boltzformer.learn.finetune.sampling import batch_of
 from boltzformer.learn.finetune.starting import Start
 from boltzformer.learn.finetune.student import Student

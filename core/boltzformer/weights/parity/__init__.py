@@ -16,8 +16,7 @@ import torch
 from boltzformer.errors import CheckpointError
 from boltzformer.weights.parity.golden import Golden, Made
 from boltzformer.weights.parity.models import MODELS
-from boltzformer.weights.parity.parts import PARTS
-from boltzformer.weights.parity.steps import STEPS
+from boltzformer.weights.parity.parts import PARTS, STEPS
 
 
 @dataclass(frozen=True)

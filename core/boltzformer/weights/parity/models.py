@@ -19,11 +19,11 @@ from boltzformer.weights.parity.parts import (
     class_embedding,
     focal_config,
     hiera_config,
+    packed_slices,
     pixel_config,
     recorded,
     text_config,
 )
-from boltzformer.weights.parity.steps import packed_slices
 
 WAYS: tuple[tuple[str, Way | None], ...] = (("dense", "dense"), ("fast", None))
 
