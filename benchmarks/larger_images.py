@@ -32,7 +32,7 @@ from held_back import (
 import boltzformer
 from boltzformer import Region
 from boltzformer.engine.engine import Engine
-from boltzformer.model.extrapolation import BETA, Extrapolation
+from boltzformer.model.layers import BETA, Extrapolation
 
 SMALL = 0.01
 """Largest share of the image that the objects of a row may cover."""

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.evaluate.bootstrap import interval, mean, weighted
+from boltzformer.evaluate.metrics import interval, mean, weighted
 from boltzformer.knowledge.manifest import read_manifest
 from boltzformer.weights import checkpoint
 

@@ -14,7 +14,7 @@ from rich.progress import track
 import boltzformer
 from boltzformer import io
 from boltzformer.evaluate.metrics import dice
-from boltzformer.io.samples import sample
+from boltzformer.io.phantom import sample
 from boltzformer.knowledge.card import Card
 from boltzformer.masks import pictures
 from boltzformer.types import Prediction, SliceResult

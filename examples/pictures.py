@@ -21,7 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session
 from boltzformer.cli.train_cli import NEVER
-from boltzformer.io.samples import sample
+from boltzformer.io.phantom import sample
 from boltzformer.weights import checkpoint, registry
 from napari_boltzformer.widget import BoltzFormerDock
 

@@ -32,13 +32,11 @@ from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.screen import CanvasLight, uncover
 from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel
-from napari_boltzformer.dock.form import Form
-from napari_boltzformer.dock.images import Images
-from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
+from napari_boltzformer.dock.form import RUN_ALL, RUN_THIS, Form, Keys
+from napari_boltzformer.dock.images import Images, Seeing
 from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening, ask_and_use
 from napari_boltzformer.dock.prompts import asks_to_run
-from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import camera_of, hang

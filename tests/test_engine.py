@@ -5,8 +5,7 @@ import pytest
 
 import boltzformer
 from boltzformer import BoltzFormerError, Prediction, SliceResult, Started
-from boltzformer.io.phantom import BRIGHT, DARK, KINDS, Phantom
-from boltzformer.io.samples import sample
+from boltzformer.io.phantom import BRIGHT, DARK, KINDS, Phantom, sample
 
 
 def run(engine: boltzformer.Engine, made: Phantom, prompts: object = KINDS, **how: object) -> Prediction:

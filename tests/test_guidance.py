@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from storage_orders import ORDERS, stored
 
 from boltzformer import BoltzFormerError, Grid, Guidance, Region, SlicePlan, Window
-from boltzformer.engine.obeying import obeyed
+from boltzformer.engine.answering import obeyed
 from boltzformer.image.geometry import Array
 from boltzformer.image.guidance import Hint, HintBox, HintPoint, as_guidance, check, hint
 

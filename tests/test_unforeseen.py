@@ -16,10 +16,9 @@ from phantom_model import PHANTOM_MODEL
 from safetensors.torch import load_file, save_file
 
 from boltzformer import Engine, load
-from boltzformer.cli.casework import Casework
+from boltzformer.cli.casework import Casework, run_all
 from boltzformer.cli.cli import run
 from boltzformer.cli.request import Request
-from boltzformer.cli.runs import run_all
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import choose
 from boltzformer.errors import CheckpointError

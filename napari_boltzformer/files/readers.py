@@ -13,8 +13,7 @@ from napari.utils.notifications import show_info
 from boltzformer import Volume, io
 from boltzformer.desk.keeping.cases import largest, series_below
 from boltzformer.desk.keeping.stories import masks_in
-from boltzformer.io.phantom import phantom
-from boltzformer.io.samples import sample
+from boltzformer.io.phantom import phantom, sample
 from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 
 

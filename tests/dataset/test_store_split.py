@@ -14,7 +14,7 @@ from image_files import write_series
 
 from boltzformer import Volume, io
 from boltzformer.dataset import Dataset, check, repair
-from boltzformer.dataset.split import draw
+from boltzformer.dataset.identity import draw
 from boltzformer.errors import DatasetError
 
 STEPS = st.lists(

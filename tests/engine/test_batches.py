@@ -10,8 +10,7 @@ from phantom_model import PHANTOM_MODEL
 import boltzformer
 from boltzformer import Adjusted, Prediction, SliceResult
 from boltzformer.engine.answering import Question
-from boltzformer.engine.devices import Place, choose
-from boltzformer.engine.memory import Effort
+from boltzformer.engine.devices import Effort, Place, choose
 from boltzformer.engine.provenance import hash_of_logits
 from boltzformer.engine.run import Run, one_after_another
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom

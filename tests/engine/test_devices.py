@@ -10,8 +10,7 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 import boltzformer
-from boltzformer.engine.devices import Place, choose
-from boltzformer.engine.memory import Effort, is_out_of_memory
+from boltzformer.engine.devices import Effort, Place, choose, is_out_of_memory
 from boltzformer.io.phantom import BRIGHT, Phantom
 
 

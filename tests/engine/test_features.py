@@ -7,8 +7,8 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 import boltzformer
+from boltzformer.engine.devices import answer_side, feature_bytes, need
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
-from boltzformer.engine.memory import answer_side, feature_bytes, need
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.config import biomedparse_v2

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from boltzformer.errors import CheckpointError
 from boltzformer.learn.finetune import adapters
+from boltzformer.learn.finetune.asking import phrases_of, with_learnt
 from boltzformer.learn.finetune.need import predict
 from boltzformer.learn.finetune.options import Options, prepare
-from boltzformer.learn.finetune.prompts import phrases_of, with_learnt
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.text import LearntPhrases
 from boltzformer.weights import checkpoint

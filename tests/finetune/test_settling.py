@@ -12,8 +12,7 @@ from boltzformer.learn.finetune.deciding import decide
 from boltzformer.learn.finetune.lessons import read_lessons
 from boltzformer.learn.finetune.options import Frozen, Options, is_claim
 from boltzformer.learn.finetune.sampling import check, mini
-from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, lost, on_the_way, settle
-from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, Start, lost, on_the_way, settle
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
 from boltzformer.weights import checkpoint, registry

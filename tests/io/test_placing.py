@@ -10,10 +10,9 @@ import pytest
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Engine, io, load
-from boltzformer.cli.casework import Casework
+from boltzformer.cli.casework import Casework, run_all
 from boltzformer.cli.cli import run
 from boltzformer.cli.request import Request
-from boltzformer.cli.runs import run_all
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import choose
 from boltzformer.errors import ImageError

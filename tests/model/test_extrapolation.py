@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from boltzformer.model import extrapolation
+from boltzformer.model import layers
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import HieraConfig, ModelConfig, PixelDecoderConfig, tiny
-from boltzformer.model.extrapolation import BETA, Extrapolation, sharpness, tokens_at
+from boltzformer.model.layers import BETA, Extrapolation, sharpness, tokens_at
 from boltzformer.model.pigma import PigmaV1, pyramid
 from boltzformer.model.text import ByteTokenizer
 from boltzformer.weights import checkpoint
@@ -74,7 +74,7 @@ def formula(q: Tensor, k: Tensor, v: Tensor, size: tuple[int, int], trained: int
 
 @pytest.mark.parametrize("tile", [1, 100, 2**18])
 def test_attention_is_the_formula_however_it_is_cut_into_tiles(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extrapolation, "TILE", tile)
+    monkeypatch.setattr(layers, "TILE", tile)
     q, k, v = (numbers(2, 3, 54, 8, seed=n) for n in range(3))
     ours = Extrapolation(20, learned_beta=False)(q, k, v, (6, 9))
     torch.testing.assert_close(ours, formula(q, k, v, (6, 9), 20, BETA), atol=1e-6, rtol=1e-6)
@@ -125,7 +125,7 @@ def test_at_twice_1024_pixels_there_is_never_a_tensor_of_all_pairs() -> None:
     q, k, v = (numbers(1, config.heads, tokens, 8, seed=n).float() for n in range(3))
     with torch.inference_mode(), Largest() as seen:
         Extrapolation(32 * 32, learned_beta=False)(q, k, v, (64, 64))
-    assert seen.numel <= max(extrapolation.TILE, q.numel())
+    assert seen.numel <= max(layers.TILE, q.numel())
     assert seen.numel < tokens**2 / 16
 
 

@@ -26,8 +26,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import Session
-from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from boltzformer.io.samples import sample
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, sample
 from napari_boltzformer.widget import BoltzFormerDock
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier

@@ -11,7 +11,7 @@ from storage_orders import stored
 
 from boltzformer import BoltzFormerError, Volume, io
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from boltzformer.masks.probability import probabilities
+from boltzformer.masks.postprocess import probabilities
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boltzformer.model.text import TableTokenizer
-from boltzformer.weights.convert import clip
+from boltzformer.weights.convert import tables
 
 # Made once with the tokenizer of open_clip_torch 3.3.0, which is CLIP's own.
 RECORDED = json.loads((Path(__file__).parent / "clip_ids.json").read_text("utf-8"))
@@ -16,7 +16,7 @@ RECORDED = json.loads((Path(__file__).parent / "clip_ids.json").read_text("utf-8
 
 @pytest.fixture(scope="module")
 def words() -> TableTokenizer:
-    return TableTokenizer(clip.table())
+    return TableTokenizer(tables.table())
 
 
 def test_the_sentence_of_the_specification(words):
@@ -47,7 +47,7 @@ def test_any_text_has_words_between_start_and_end(words, text):
 
 
 def test_the_table_is_there_with_origin_and_licence():
-    place = Path(clip.__file__).parents[2] / "assets" / "clip"
+    place = Path(tables.__file__).parents[2] / "assets" / "clip"
     assert "MIT License" in (place / "LICENSE").read_text("utf-8")
     assert "open_clip_torch" in (place / "ORIGIN.md").read_text("utf-8")
     assert len((place / "merges.txt").read_text("utf-8").splitlines()) == 48894

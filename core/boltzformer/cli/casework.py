@@ -1,4 +1,5 @@
-"""One case from the image to its files: masks, provenance, and what else was asked for."""
+"""All cases of a call, one after the other, from the image to its files: a bad one is told at the end and stops no
+other."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,23 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.cli.request import FOUND, Request
 from boltzformer.cli.show import Show
-from boltzformer.engine.devices import Place
-from boltzformer.engine.engine import Engine, Happening
+from boltzformer.engine.devices import Place, choose
+from boltzformer.engine.engine import Engine, Happening, load
 from boltzformer.engine.reproduce import reproduce
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.io.cases import Case, Target, is_dicom, is_finished, place_of, slugs
+from boltzformer.io.cases import Case, Target, find_cases, is_dicom, is_finished, place_of, slugs
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.case import SECONDS, adapt
 from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.lessons import Adapted, Learning
-from boltzformer.masks.postprocess import smoothed
-from boltzformer.masks.probability import probabilities, spread
+from boltzformer.masks.postprocess import probabilities, smoothed, spread
+from boltzformer.speaking import sentence_about
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume, with_given
 from boltzformer.weights.checkpoint import Checkpoint
 
@@ -257,3 +259,62 @@ def _untaught(engine: Engine, prompts: Sequence[str]) -> list[str]:
 
 def _hash(mask: NDArray[np.bool_]) -> str:
     return hashlib.sha256(np.ascontiguousarray(mask).data).hexdigest()
+
+
+NOT_THE_SAME, SOME_FAILED = 1, 3
+
+
+def engine_of(about: Checkpoint, place: Place, show: Show) -> Callable[[], Engine]:
+    """The engine, loaded when first asked for."""
+
+    @cache
+    def engine() -> Engine:
+        show.say(f"Model '{about.history.name}': {about.history.data}.")
+        show.say(f"Device {place.device}, {place.precision}. {place.why}")
+        return load(about.path, device=str(place.device), dtype=place.precision)
+
+    return engine
+
+
+def place_like(told: Mapping[str, Any]) -> Place:
+    """The device and precision of a provenance, where this machine has them; else what it has."""
+    try:
+        return choose(str(told.get("device", "auto")), str(told.get("dtype", "auto")))
+    except BoltzFormerError:
+        return choose()
+
+
+def run_all(work: Casework, inputs: Sequence[Path]) -> int:
+    """The exit code. What is wrong with the only case is raised."""
+    cases = find_cases(inputs, work.output)
+    if len(cases) > 1 and (io.split_name(work.output)[1] or work.expected is not None):
+        what = "--reproduce repeats one image" if work.expected is not None else f"{work.output} is one file"
+        raise BoltzFormerError(f"{what}, but {len(cases)} images are given: give one image, or a folder as output.")
+    failed: dict[str, str] = {}
+    same = True
+    work.show.cases(len(cases))
+    for case in cases:
+        try:
+            story = work.run(case)
+            if story is not None and work.expected is not None:
+                same = _same(work, story)
+        except Exception as error:  # whatever it was, the others go on
+            if len(cases) == 1:
+                raise
+            failed[case.name] = sentence_about(error)
+            work.show.event("failed", case=case.name, error=failed[case.name])
+        finally:
+            work.show.case_done()
+    if failed:
+        work.show.say(f"{len(failed)} of {len(cases)} images failed:")
+        for name, sentence in failed.items():
+            work.show.say(f"  {name}: {sentence}")
+    return SOME_FAILED if failed else 0 if same else NOT_THE_SAME
+
+
+def _same(work: Casework, story: Mapping[str, Any]) -> bool:
+    """Says whether the answers are those of the provenance; what is different here was said before."""
+    same = bool(work.expected and work.expected["logits sha256"] == story["logits sha256"])
+    work.show.event("reproduced", same=same)
+    work.show.say("reproduced: the same answers, bit for bit." if same else "NOT reproduced bit for bit, see above.")
+    return same

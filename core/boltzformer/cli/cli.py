@@ -17,14 +17,13 @@ import torch
 import typer
 
 from boltzformer import io
-from boltzformer.cli import machine, manage
-from boltzformer.cli.casework import Casework
+from boltzformer.cli import manage, proof_cli
+from boltzformer.cli.casework import Casework, engine_of, place_like, run_all
 from boltzformer.cli.dataset_cli import dataset
 from boltzformer.cli.evaluate_cli import evaluate_command, score_command
 from boltzformer.cli.finetune_cli import finetune_command
 from boltzformer.cli.proof_cli import bench, parity
 from boltzformer.cli.request import Request, repeated, series_number
-from boltzformer.cli.runs import engine_of, place_like, run_all
 from boltzformer.cli.show import Show
 from boltzformer.cli.train_cli import train
 from boltzformer.engine.devices import choose
@@ -237,13 +236,13 @@ def info(
         facts = {**manage.card(checkpoint.read(manage.found(model))), "notice": NOTICE}
     else:
         engine = load("default")
-        cost = machine.measured(engine)
+        cost = proof_cli.measured(engine)
         peak = "" if cost.peak_mb is None else f", {cost.peak_mb:.0f} MB at most for the whole process"
         facts = {
             "boltzformer": VERSION,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "device": machine.device_in_words(engine),
+            "device": proof_cli.device_in_words(engine),
             "per slice": f"{cost.seconds:.3f} s for one prompt (measured just now){peak}",
             **manage.card(engine.about),
             **{f"{name} folder": f"{at['path']} ({at['mb']:.1f} MB)" for name, at in manage.kept().items()},

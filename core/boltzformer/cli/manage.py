@@ -18,10 +18,10 @@ from boltzformer.knowledge import card_text
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.speaking import say
 from boltzformer.weights import checkpoint, hub, registry
-from boltzformer.weights.cards import UNSTATED
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.convert import Origin, Report, convert, read_config
 from boltzformer.weights.download import Received
+from boltzformer.weights.hub import UNSTATED
 from boltzformer.weights.registry import Registered
 
 models = typer.Typer(help="Models, kept under a name: get, import, list, remove.", no_args_is_help=True)

@@ -1,19 +1,28 @@
-"""Commands for who doubts our numbers: `boltzformer parity` and `boltzformer bench`."""
+"""Commands for who doubts our numbers: `boltzformer parity` and `boltzformer bench`; what this machine can do,
+measured."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import platform
 import sys
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import torch
 import typer
 
+from boltzformer.engine.engine import Engine
 from boltzformer.errors import BoltzFormerError
+from boltzformer.image.geometry import Grid
 from boltzformer.speaking import say
+from boltzformer.types import Volume
 
 bench = typer.Typer(help="Measure this project's claims on this machine (in a source checkout).", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
@@ -55,3 +64,42 @@ def decoder(
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     raise typer.Exit(module.main(full, as_json))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one slice and one prompt."""
+
+    seconds: float
+    peak_mb: float | None
+    """The whole process at its largest, weights included; None where the system does not tell."""
+    weights_mb: float
+
+
+def measured(engine: Engine) -> Cost:
+    """Looks at three slices of noise; the first one warms up and does not count."""
+    side = engine.model.config.image_size
+    noise = np.random.default_rng(0).integers(0, 255, (3, side, side), dtype=np.uint8)
+    volume = Volume(noise, Grid.pixels(noise.shape), name="noise")
+    times: list[float] = []
+    for _ in engine.segment(volume, "anything", seed=0):
+        times.append(time.perf_counter())
+    seconds = (times[3] - times[1]) / 2  # started, slice, slice, slice, prediction
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in engine.model.state_dict().values())
+    return Cost(seconds, _peak_mb(), weights / 1e6)
+
+
+def device_in_words(engine: Engine) -> str:
+    """Which device the model runs on, and why."""
+    cpu = f"{os.cpu_count()} cores ({platform.processor() or platform.machine()}), {torch.get_num_threads()} used"
+    where = f"{engine.device}, {cpu}" if engine.device == "cpu" else engine.device
+    return f"{where}, {engine.precision}. {engine.why}"
+
+
+def _peak_mb() -> float | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # macOS counts bytes, Linux KiB

@@ -13,8 +13,8 @@ from typing import Any
 from boltzformer.client.backend import CLOSED, Backend, Refused, plain
 from boltzformer.client.child import Child
 from boltzformer.client.environment import engine_python
+from boltzformer.client.errand import Teaching
 from boltzformer.client.job import CaseJob, Job
-from boltzformer.client.teaching import Teaching
 from boltzformer.errors import BackendError
 from boltzformer.image.guidance import Guidance, as_guidance
 from boltzformer.image.intensity import Window

@@ -2,9 +2,9 @@
 
 from boltzformer.dataset.case import Case, Lesson
 from boltzformer.dataset.check import Problem, check, repair
+from boltzformer.dataset.identity import SPLITS, Split
 from boltzformer.dataset.index import Entry
 from boltzformer.dataset.revision import Revision
-from boltzformer.dataset.split import SPLITS, Split
 from boltzformer.dataset.store import Dataset
 
 __all__ = ["SPLITS", "Case", "Dataset", "Entry", "Lesson", "Problem", "Revision", "Split", "check", "repair"]

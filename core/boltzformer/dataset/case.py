@@ -15,9 +15,8 @@ import numpy as np
 from boltzformer import io
 from boltzformer.dataset.accepted import Accepted, Mask, States, layered
 from boltzformer.dataset.disk import damaged, read_json
-from boltzformer.dataset.identity import PRIVATE
+from boltzformer.dataset.identity import PRIVATE, SPLITS, Split
 from boltzformer.dataset.revision import Revision, read_revision
-from boltzformer.dataset.split import SPLITS, Split
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.image.hashing import hash_of_voxels

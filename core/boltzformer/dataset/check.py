@@ -13,9 +13,18 @@ from pathlib import Path
 from boltzformer.dataset import index
 from boltzformer.dataset.case import case_names, read_case, revision_names
 from boltzformer.dataset.disk import new_folder, sweep, writing
-from boltzformer.dataset.identity import PRIVATE, read_salt
+from boltzformer.dataset.identity import (
+    PRIVATE,
+    Sides,
+    arrivals,
+    in_two,
+    lost,
+    mended,
+    read_salt,
+    read_split,
+    write_split,
+)
 from boltzformer.dataset.revision import read_revision
-from boltzformer.dataset.split import Sides, arrivals, in_two, lost, mended, read_split, write_split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 

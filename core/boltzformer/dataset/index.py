@@ -9,7 +9,7 @@ from typing import Any
 
 from boltzformer.dataset.case import Case, case_names, read_case, revision_names
 from boltzformer.dataset.disk import read_json, write_json
-from boltzformer.dataset.split import SPLITS, Split, arrival_of
+from boltzformer.dataset.identity import SPLITS, Split, arrival_of
 from boltzformer.errors import DatasetError
 
 ABOUT = "made from cases/; delete it whenever you like, the next add makes it again"

@@ -19,9 +19,8 @@ from boltzformer import io
 from boltzformer.dataset.accepted import Accepted, accepted, only_new
 from boltzformer.dataset.case import IMAGES, Case, case_names, read_case, revision_names
 from boltzformer.dataset.disk import as_json, erase, new_folder, read_json, sweep, write_json, writing
-from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, group_name, read_salt
+from boltzformer.dataset.identity import PRIVATE, Split, assign, case_name, demand_name, group_name, read_salt
 from boltzformer.dataset.revision import Revision, discreet, read_revision, write_revision
-from boltzformer.dataset.split import Split, assign
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, SliceState, Volume

@@ -17,10 +17,19 @@ from boltzformer.dataset import index, keeping
 from boltzformer.dataset.accepted import encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
 from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json, writing
-from boltzformer.dataset.identity import PRIVATE, case_name, demand_name, make_salt, read_salt
+from boltzformer.dataset.identity import (
+    PRIVATE,
+    Sides,
+    Split,
+    case_name,
+    demand_name,
+    make_salt,
+    read_salt,
+    read_split,
+    write_split,
+)
 from boltzformer.dataset.keeping import forget_place, keep
 from boltzformer.dataset.revision import Revision
-from boltzformer.dataset.split import Sides, Split, read_split, write_split
 from boltzformer.errors import DatasetError
 from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.types import Annotation, LabelMap, Volume

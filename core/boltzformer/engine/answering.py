@@ -1,7 +1,9 @@
-"""From the features of one slice to the answers of all prompts: samples, their mean and their spread."""
+"""From the features of one slice to the answers of all prompts: samples with noise that has an identity, their mean and
+spread, bent where the user pointed and only there."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from boltzformer.engine.noise import Draw, noise_for
-from boltzformer.engine.obeying import obeyed
 from boltzformer.image.guidance import Guidance, Hint
 from boltzformer.image.slicing import to_int8
+from boltzformer.masks.objects import pieces
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
-from boltzformer.model.decoder import Energies
+from boltzformer.model.decoder import Energies, Noise
 from boltzformer.model.text import TextState
 from boltzformer.types import FLOOR, Prompt, SliceResult
 
@@ -154,3 +155,62 @@ def _mean_and_spread(logits: Sequence[Tensor]) -> tuple[Tensor, NDArray[np.uint8
     chance = torch.stack(list(logits)).sigmoid()  # (K, h, w)
     spread = chance.std(0, correction=0) * 510
     return chance.mean(0).logit(1e-6), spread.round().to(torch.uint8).numpy()
+
+
+Draw = tuple[str, int]
+"""A prompt's text and the number of the sample."""
+
+
+def noise_source(seed: int, middle: int, prompt: str, layer: int, sample: int = 0) -> torch.Generator:
+    """Always the CPU's generator, so that a GPU draws with the same numbers."""
+    identity = f"{seed}\0{middle}\0{prompt}\0{sample}\0{layer}".encode()
+    number = int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest()) >> 1
+    return torch.Generator().manual_seed(number)
+
+
+def noise_for(model: BoltzFormer, image: ImageState, draws: Sequence[Draw], middle: int, seed: int) -> Noise:
+    """What the decoder asks for, of one slice and the draws that it decodes together."""
+
+    def noise(layer: int) -> Tensor:
+        shape = model.decoder.noise_shape(image.tokens, 1, layer)
+        rows = [torch.rand(shape, generator=noise_source(seed, middle, text, layer, k)) for text, k in draws]
+        return torch.cat(rows, dim=1).to(image.tokens.semantic.device)  # (1, P, heads or 1, Q, L)
+
+    return noise
+
+
+SURE = 1.0
+"""Logit that an answer has at least (or at most, with a minus) at a point of the user: a probability of 0.73."""
+NOTHING = -8.0
+"""Logit of what the user took away: the lowest that travels, so no threshold brings it back."""
+
+
+def obeyed(logits: NDArray[np.float32], hint: Hint) -> NDArray[np.float32]:
+    """(h, w) logits, bent where the hint says so; else the very same.
+
+    "Here" raises them by a Gaussian that makes the point sure, so the outline follows what the model half believed.
+    "Not here" removes the object that the point lies in. Outside of the boxes there is nothing.
+    """
+    if not hint.bends:
+        return logits
+    bent = logits.copy()
+    rows, columns = ((np.arange(n) + 0.5) * hint.bends / n for n in logits.shape)  # centres, in pixels
+    for point in sorted(hint.points, key=lambda one: one.here):  # what is taken away first: "here" has the last word
+        away = (rows[:, None] - point.row) ** 2 + (columns - point.column) ** 2
+        bell = np.exp(away / (-2 * point.width**2)).astype(np.float32)
+        row, column = np.unravel_index(away.argmin(), away.shape)
+        if point.here:
+            bent += max(0.0, SURE - float(bent[row, column])) * bell
+        else:
+            objects = pieces(bent > 0)
+            if objects[row, column]:
+                bent[objects == objects[row, column]] = NOTHING
+            bent -= max(0.0, SURE + float(bent[row, column])) * bell
+    if hint.boxes:
+        inside = np.zeros(logits.shape, bool)
+        for box in hint.boxes:
+            inside |= (
+                ((rows >= box.top) & (rows <= box.bottom))[:, None] & (columns >= box.left) & (columns <= box.right)
+            )
+        bent[~inside] = NOTHING
+    return bent

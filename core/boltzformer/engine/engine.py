@@ -12,11 +12,19 @@ import torch
 
 from boltzformer.engine import provenance
 from boltzformer.engine.adapted import Combined, check_bound, taught
-from boltzformer.engine.answering import Question, answer, energies_of
-from boltzformer.engine.devices import Place, choose, use_cores
+from boltzformer.engine.answering import Question, answer, energies_of, noise_for
+from boltzformer.engine.devices import (
+    CACHE_BYTES,
+    Effort,
+    Need,
+    Place,
+    answer_side,
+    choose,
+    is_out_of_memory,
+    need,
+    use_cores,
+)
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
-from boltzformer.engine.memory import CACHE_BYTES, Effort, Need, answer_side, is_out_of_memory, need
-from boltzformer.engine.noise import noise_for
 from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.image.guidance import Guidance, Hint, hint
@@ -25,8 +33,8 @@ from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lessons import Adapter
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
+from boltzformer.model.slice_tokens import Look
 from boltzformer.model.text import TextState
-from boltzformer.model.trace import Look
 from boltzformer.types import (
     MOST_SAMPLES,
     Adjusted,

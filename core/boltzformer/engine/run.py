@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from boltzformer.engine.answering import Question
-from boltzformer.engine.memory import Effort
+from boltzformer.engine.devices import Effort
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, as_guidance, check
 from boltzformer.image.intensity import Window

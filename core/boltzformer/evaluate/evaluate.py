@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.engine.engine import Engine
 from boltzformer.errors import BoltzFormerError
-from boltzformer.evaluate.in_volume import InVolume, in_volume
-from boltzformer.evaluate.metrics import Border, Objects, border, dice, objects
+from boltzformer.evaluate.metrics import Border, InVolume, Objects, border, dice, in_volume, objects
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.kinds import kind_of
 from boltzformer.knowledge.absent import Absent, Candidate, Listed, draw

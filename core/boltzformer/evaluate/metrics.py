@@ -1,13 +1,17 @@
-"""How good a mask and a claim are: overlap, borders, objects, and existence. One definition for tables and training."""
+"""How good a mask and a claim are: overlap, borders, objects, existence, slice by slice in a volume; and means with
+intervals over groups (patients) drawn anew. One definition for tables and training."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from boltzformer.image.geometry import Array
+from boltzformer.image.geometry import Array, Grid
 from boltzformer.masks.objects import pieces
 
 TOLERANCE = 2.0
@@ -114,3 +118,117 @@ def auroc(scores: Array, present: Array, weights: Array | None = None) -> float 
         return None
     below = np.cumsum(no) - no
     return float((yes * (below + no / 2)).sum() / (yes.sum() * no.sum()))
+
+
+RESAMPLES = 1000
+LEVEL = 0.95
+"""Of all intervals."""
+T = TypeVar("T")
+
+
+def interval(groups: Sequence[str], statistic: Callable[[Array], float | None], seed: int) -> list[float] | None:
+    """Of a statistic of how often each case counts; None for a single group."""
+    names, group = np.unique(list(groups), return_inverse=True)
+    if len(names) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    values = [value for one in counts if (value := statistic(one[group])) is not None]
+    if not values:
+        return None
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return [float(low), float(high)]
+
+
+def macro_interval(
+    kinds: Sequence[str], groups: Sequence[str], values: Sequence[float], seed: int
+) -> list[float] | None:
+    """Of the mean over kinds of the mean over their cases; a kind none of whose groups was drawn is left out."""
+    names = sorted(set(kinds))
+    member = np.array([[kind == name for kind in kinds] for name in names], float).reshape(len(names), len(kinds))
+    known = np.array(values, float)
+
+    def drawn(weights: Array) -> float | None:
+        counts = member @ weights
+        with np.errstate(invalid="ignore"):
+            return float(np.nanmean((member @ (weights * known)) / counts)) if counts.any() else None
+
+    return interval(groups, drawn, seed)
+
+
+def weighted(values: Sequence[float], weights: Array) -> float | None:
+    """A mean in which each counts so often; None where none does."""
+    return float(np.average(values, weights=weights)) if weights.any() else None
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def grouped(several: Sequence[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """By that key, in the order of their first."""
+    found: dict[str, list[T]] = {}
+    for one in several:
+        found.setdefault(key(one), []).append(one)
+    return found
+
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class InVolume:
+    """One question about a volume, answered on all slices."""
+
+    present: NDArray[np.bool_]
+    """(slices,): whether the object is in each."""
+    marked: NDArray[np.bool_]
+    """(slices,): whether the answer marks anything there."""
+    existence: NDArray[np.float64]
+    """(slices,): how sure the answer is that something is there; without an own word, whether it marks."""
+    true_ml: float
+    claimed_ml: float
+
+    @property
+    def empty(self) -> int:
+        """Slices without the object."""
+        return int(np.count_nonzero(~self.present))
+
+    @property
+    def empty_marked(self) -> int:
+        """How many of them are marked all the same."""
+        return int(np.count_nonzero(self.marked & ~self.present))
+
+    @property
+    def ratio(self) -> float | None:
+        """Claimed volume over the true one."""
+        return self.claimed_ml / self.true_ml if self.true_ml else None
+
+
+def in_volume(
+    mask: NDArray[np.bool_],
+    truth: NDArray[np.bool_] | None,
+    grid: Grid,
+    axis: int,
+    existence: NDArray[np.float32] | None,
+) -> InVolume | None:
+    """None for a picture. Without truth the object is nowhere; `axis` is the one that slices are counted along."""
+    if mask.shape[axis] == 1:
+        return None
+    true = np.zeros_like(mask) if truth is None else truth
+    voxel_ml = abs(float(np.linalg.det(np.array(grid.axes)))) / MM3_PER_ML
+    present, marked = _slices(true, axis), _slices(mask, axis)
+    sure = marked if existence is None else existence
+    return InVolume(
+        present,
+        marked,
+        sure.astype(float),
+        int(np.count_nonzero(true)) * voxel_ml,
+        int(np.count_nonzero(mask)) * voxel_ml,
+    )
+
+
+def _slices(mask: Array, axis: int) -> NDArray[np.bool_]:
+    return np.asarray(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))

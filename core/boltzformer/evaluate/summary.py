@@ -9,9 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.evaluate.bootstrap import LEVEL, RESAMPLES, grouped, interval, macro_interval, mean, weighted
 from boltzformer.evaluate.evaluate import Scored
-from boltzformer.evaluate.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
+from boltzformer.evaluate.metrics import (
+    LEVEL,
+    RESAMPLES,
+    SAME_OBJECT,
+    TOLERANCE,
+    Objects,
+    auroc,
+    grouped,
+    interval,
+    macro_interval,
+    mean,
+    weighted,
+)
 from boltzformer.evaluate.volumes import volume_summary
 
 SMALL = 0.01

@@ -9,10 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer.evaluate.bootstrap import grouped, interval, macro_interval, mean, weighted
 from boltzformer.evaluate.evaluate import Scored
-from boltzformer.evaluate.in_volume import InVolume
-from boltzformer.evaluate.metrics import SAME_OBJECT, TOLERANCE, Objects, auroc
+from boltzformer.evaluate.metrics import (
+    SAME_OBJECT,
+    TOLERANCE,
+    InVolume,
+    Objects,
+    auroc,
+    grouped,
+    interval,
+    macro_interval,
+    mean,
+    weighted,
+)
 from boltzformer.image.geometry import Array
 from boltzformer.knowledge.card_text import in_range, number
 

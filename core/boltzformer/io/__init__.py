@@ -5,8 +5,17 @@ from boltzformer.io.describe import describe, in_words
 from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
 from boltzformer.io.patient import patient_of
 from boltzformer.io.reading import read, read_labels
-from boltzformer.io.resample import resample, straightened
-from boltzformer.io.writing import WRITABLE, can_be_dicom, check_targets, targets, write, write_json, write_volume
+from boltzformer.io.writing import (
+    WRITABLE,
+    can_be_dicom,
+    check_targets,
+    resample,
+    straightened,
+    targets,
+    write,
+    write_json,
+    write_volume,
+)
 
 __all__ = [
     "EXTENSIONS",

@@ -1,12 +1,18 @@
-"""Generated volumes with lesions of known kind, size and place, from a seed: for demonstrations and tests."""
+"""Volumes that need no file of the user's: generated ones with lesions of known kind, size and place, from a seed; and
+the sample case that the package carries."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer import io
 from boltzformer.image.geometry import Grid
 from boltzformer.types import LabelMap, Volume
 
@@ -80,3 +86,23 @@ def _texture(rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[n
         )
         total += (15 * np.sin(wave + rng.uniform(0, 6))).astype(np.float32)
     return total
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A case, a prompt, and a slice that is worth opening at."""
+
+    volume: Volume
+    truth: LabelMap
+    prompt: str
+    index: int
+    facts: dict[str, Any]
+
+
+def sample() -> Sample:
+    """Patient 19 of the Ljubljana MS database; excluded from all training."""
+    folder = Path(str(files("boltzformer") / "assets" / "sample"))
+    facts = json.loads((folder / "sample.json").read_text("utf-8"))
+    volume, mask = io.read(folder / facts["image"]), io.read(folder / facts["label"])
+    truth = LabelMap((mask.array > 0).astype("uint8")[None], volume.grid, {1: facts["target"]})
+    return Sample(volume, truth, facts["prompt"], facts["slice"], facts)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boltzformer.engine.adapted import check_bound, combined, said, taught
+from boltzformer.engine.answering import noise_for
+from boltzformer.engine.devices import WORK_PER_FEATURES, feature_bytes
 from boltzformer.engine.engine import Engine
-from boltzformer.engine.memory import WORK_PER_FEATURES, feature_bytes
-from boltzformer.engine.noise import noise_for
 from boltzformer.engine.provenance import hash_of_voxels, own_gate
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window

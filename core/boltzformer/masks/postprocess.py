@@ -1,4 +1,5 @@
-"""From the logits of several prompts to one label map, as BiomedParse v2 does it. Numpy only."""
+"""From the logits of several prompts to one label map, as BiomedParse v2 does it; and maps beside the masks, of each
+voxel's probability before any threshold. Numpy only."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from boltzformer.image.geometry import Array
 from boltzformer.image.resampling import resize
+from boltzformer.image.slicing import LOGIT_STEP
+from boltzformer.types import Prediction
 
 Float = NDArray[np.float32]
 
@@ -74,3 +77,26 @@ def smoothed(existence: Float, width: int) -> Float:
     reach = width // 2
     columns = [existence[:, max(0, s - reach) : s + reach + 1].mean(axis=1) for s in range(existence.shape[1])]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def probabilities(prediction: Prediction, prompt: int) -> NDArray[np.float32]:
+    """(z, y, x): each voxel's probability before threshold and existence gate; 0 in slices that were not looked at."""
+    plan = prediction.plan
+    stored = np.zeros(plan.grid.shape, np.float32)
+    seen = plan.view.apply(stored)
+    for one in prediction.slices:
+        seen[plan.canonical_index(one.index)] = sigmoid(plan.expand(one.plane(prompt)))
+    return stored
+
+
+def spread(prediction: Prediction, prompt: int) -> NDArray[np.float32] | None:
+    """(z, y, x): standard deviation of each voxel's probability over the samples; None for a single one."""
+    plan = prediction.plan
+    stored = np.zeros(plan.grid.shape, np.float32)
+    seen = plan.view.apply(stored)
+    for one in prediction.slices:
+        if one.spread is None:
+            return None
+        levels = (one.spread[prompt] // 2).astype(np.int8)  # 127 is the largest there is, 0.5
+        seen[plan.canonical_index(one.index)] = np.clip(plan.expand(levels) / LOGIT_STEP / 254, 0, 0.5)
+    return stored

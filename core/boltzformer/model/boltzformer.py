@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, LiteConfig, ModelConfig
 from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
-from boltzformer.model.extrapolation import Extrapolation
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
+from boltzformer.model.layers import Extrapolation
 from boltzformer.model.lite import LiteEncoder
 from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
 from boltzformer.model.pixel_decoder import PixelDecoder

@@ -13,10 +13,8 @@ from torch.nn import functional as F
 from boltzformer.model import boltzmann
 from boltzformer.model.attention import Grid, Way, attend, cheapest, picks_tokens
 from boltzformer.model.config import DecoderConfig
-from boltzformer.model.extrapolation import sharpness, tokens_at
-from boltzformer.model.layers import Attention, Linear, product
-from boltzformer.model.slice_tokens import SliceTokens, at_tokens, axes_of, rows, sizes_of
-from boltzformer.model.trace import Look, Trace
+from boltzformer.model.layers import Attention, Linear, product, sharpness, tokens_at
+from boltzformer.model.slice_tokens import Look, SliceTokens, Trace, at_tokens, axes_of, rows, sizes_of
 
 __all__ = ["Decoded", "Decoder", "Energies", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer.model.encoder_config import HieraConfig
-from boltzformer.model.extrapolation import Extrapolation, tokens_at
+from boltzformer.model.layers import Extrapolation, tokens_at
 
 EPS = 1e-6
 """Of every layer norm in here."""

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boltzformer.model.config import PixelDecoderConfig
-from boltzformer.model.extrapolation import Extrapolation, tokens_at
-from boltzformer.model.layers import Attention, sine_positions
+from boltzformer.model.layers import Attention, Extrapolation, sine_positions, tokens_at
 
 
 class PixelFeatures(NamedTuple):

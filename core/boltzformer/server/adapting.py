@@ -11,9 +11,8 @@ import numpy as np
 from boltzformer.errors import BackendError, BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Fit
 from boltzformer.protocol import AdaptRequest, decode
-from boltzformer.server.events import EventLog, Told
+from boltzformer.server.events import EventLog, LiveJob, Told
 from boltzformer.server.guard import Limits
-from boltzformer.server.job import LiveJob
 from boltzformer.server.models import Models
 from boltzformer.server.refusals import NotFound
 from boltzformer.server.volumes import Stored

@@ -30,7 +30,7 @@ class Downloads:
     def offer(self, what: str) -> HubOffer:
         """Asks the hub; the file itself stays there."""
         from boltzformer.weights import hub
-        from boltzformer.weights.cards import licence_in
+        from boltzformer.weights.hub import licence_in
 
         spot = self._spot(what)
         if model_file(spot.name).is_file():

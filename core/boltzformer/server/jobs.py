@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import AdaptRequest, JobState, SegmentRequest, decode
 from boltzformer.server.adapting import Adapters, AdaptJob
-from boltzformer.server.events import EventLog
+from boltzformer.server.events import EventLog, LiveJob
 from boltzformer.server.guard import Limits
-from boltzformer.server.job import LiveJob
 from boltzformer.server.models import Models
 from boltzformer.server.refusals import Busy, Conflict, Gone, NotFound
 from boltzformer.server.segment import SegmentJob

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import SMALL, SegmentRequest
-from boltzformer.server.events import EventLog
+from boltzformer.server.events import STALLED, EventLog, LiveJob
 from boltzformer.server.guard import Limits
-from boltzformer.server.job import STALLED, LiveJob
 from boltzformer.server.models import Models
 from boltzformer.server.volumes import Stored
 from boltzformer.types import Event, Failed, Prediction, Started, as_prompts

@@ -1,4 +1,5 @@
-"""Weights on the Hugging Face hub: what a name means there, and every refusal as one sentence that says what to do."""
+"""Weights on the Hugging Face hub: what a name means there, what a card declares, and every refusal as one sentence
+that says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from urllib.parse import urlsplit
 
 from boltzformer.errors import CheckpointError
 from boltzformer.home import folder
-from boltzformer.weights.cards import licence_in
 from boltzformer.weights.download import Received, Remote, Unreachable, download, matches
 
 # Before the hub's library is loaded anywhere: it would tell the hub which programs run here.
@@ -198,3 +198,20 @@ def _card(spot: Spot, place: Path) -> str:
 
 def _read(card: Path) -> str:
     return card.read_text("utf-8", errors="replace") if card.is_file() else ""
+
+
+FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+LICENCE = re.compile(r"^licen[cs]e(?:_name|_link)?\s*:\s*(.+?)\s*$", re.MULTILINE)
+UNSTATED = "not stated here: ask where the weights were published"
+
+
+def card_of(model: Path) -> Path:
+    """Where the card of a model file lies."""
+    return model.with_suffix(".md")
+
+
+def licence_in(card: str) -> str:
+    """What a card on the hub declares; empty if it declares nothing."""
+    front = FRONT.match(card)
+    found = [] if front is None else [value.strip("'\"") for value in LICENCE.findall(front[1])]
+    return ", ".join(value for value in found if value)

@@ -17,10 +17,10 @@ from boltzformer.home import folder, model_file
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.weights import checkpoint, hub
-from boltzformer.weights.cards import card_of, licence_in
 from boltzformer.weights.checkpoint import Checkpoint
 from boltzformer.weights.convert import Origin, Report, convert
 from boltzformer.weights.download import Received
+from boltzformer.weights.hub import card_of, licence_in
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 

@@ -16,8 +16,8 @@ from boltzformer import io
 from boltzformer.dataset.accepted import Mask
 from boltzformer.dataset.case import Case
 from boltzformer.dataset.disk import as_json, new_folder, read_json
+from boltzformer.dataset.identity import Split
 from boltzformer.dataset.layouts.incoming import Incoming, complete, patient_in
-from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 from boltzformer.image.geometry import Array, Grid

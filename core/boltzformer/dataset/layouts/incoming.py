@@ -11,9 +11,9 @@ import numpy as np
 
 from boltzformer.dataset.accepted import Mask, layered
 from boltzformer.dataset.case import read_case
+from boltzformer.dataset.identity import Split
 from boltzformer.dataset.keeping import keep
 from boltzformer.dataset.revision import Revision
-from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset, whoever
 from boltzformer.errors import DatasetError
 from boltzformer.speaking import sentence_about

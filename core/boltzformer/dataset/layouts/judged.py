@@ -15,7 +15,7 @@ from boltzformer import io
 from boltzformer.dataset.accepted import Mask
 from boltzformer.dataset.case import Case
 from boltzformer.dataset.disk import as_json, new_folder
-from boltzformer.dataset.split import SPLITS
+from boltzformer.dataset.identity import SPLITS
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 from boltzformer.io.findings import write_findings

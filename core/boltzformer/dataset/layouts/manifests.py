@@ -14,8 +14,8 @@ from boltzformer import io
 from boltzformer.dataset.accepted import Mask
 from boltzformer.dataset.case import Case, Lesson
 from boltzformer.dataset.disk import as_json, new_folder
+from boltzformer.dataset.identity import Split
 from boltzformer.dataset.layouts.incoming import Incoming, complete
-from boltzformer.dataset.split import Split
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 from boltzformer.image.geometry import Array

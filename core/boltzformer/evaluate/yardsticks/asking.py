@@ -22,7 +22,7 @@ from boltzformer.image.geometry import Array, Grid
 from boltzformer.image.intensity import Window
 from boltzformer.io.findings import write_findings
 from boltzformer.masks.objects import pieces
-from boltzformer.masks.probability import probabilities
+from boltzformer.masks.postprocess import probabilities
 from boltzformer.types import LabelMap, Prediction, Volume
 
 SHOWN = Window(0, 255, "as stored")

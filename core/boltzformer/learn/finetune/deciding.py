@@ -11,6 +11,7 @@ import torch
 
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.knowledge.card import Card
+from boltzformer.learn.finetune.asking import new_targets, phrases_of
 from boltzformer.learn.finetune.lessons import Lessons
 from boltzformer.learn.finetune.need import Predicted, available, matrix_speed, predict
 from boltzformer.learn.finetune.options import (
@@ -23,7 +24,6 @@ from boltzformer.learn.finetune.options import (
     Options,
     in_rounds,
 )
-from boltzformer.learn.finetune.prompts import new_targets, phrases_of
 from boltzformer.learn.finetune.sampling import mini
 from boltzformer.learn.finetune.together import Together
 from boltzformer.learn.train import fast_half

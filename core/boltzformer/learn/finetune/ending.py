@@ -21,8 +21,7 @@ from boltzformer.learn.finetune.folder import DONE, MODEL, Folder
 from boltzformer.learn.finetune.lessons import Lessons
 from boltzformer.learn.finetune.options import Frozen
 from boltzformer.learn.finetune.sampling import Reference
-from boltzformer.learn.finetune.settling import settle
-from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.settling import Start, settle
 from boltzformer.learn.finetune.student import Student
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.version import VERSION

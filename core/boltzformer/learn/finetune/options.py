@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.learn.finetune.adapters import adapt
-from boltzformer.learn.finetune.prompts import learnt_parameter
+from boltzformer.learn.finetune.asking import learnt_parameter
 from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig

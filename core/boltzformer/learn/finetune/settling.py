@@ -1,24 +1,26 @@
-"""Between the last step and the verdict: as far back to the parent as the old targets ask; then the claims catch up.
-
-What was learnt lies on the line from the parent to the taught weights. The new target keeps most of its gain well
-before the line's end, and what the others lose grows about with the square of the way (weight-space ensembles: Wortsman
-et al., CVPR 2022; our own numbers are in benchmarks/RESULTS.md). The classifier reads what the walk has changed, so it
-learns on for a while, alone: masks stay as they are.
-"""
+"""Before the first step and between the last and the verdict: what the parent says of the data (`Start`); as far back
+to it as the old targets ask, then the claims catch up."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from boltzformer.learn.finetune.asking import asked, engine_with, macro
-from boltzformer.learn.finetune.options import Frozen, is_claim
-from boltzformer.learn.finetune.sampling import batch_of
-from boltzformer.learn.finetune.starting import Start
+from boltzformer.engine import devices
+from boltzformer.engine.provenance import own_gate
+from boltzformer.learn.finetune import report
+from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies, with_learnt
+from boltzformer.learn.finetune.lessons import Lessons
+from boltzformer.learn.finetune.options import Frozen, is_claim, prepare
+from boltzformer.learn.finetune.sampling import Pool, Reference, batch_of, check, mini, remember
 from boltzformer.learn.finetune.student import Student
+from boltzformer.weights import checkpoint
+from boltzformer.weights.checkpoint import Checkpoint
 
 ALLOWED = 0.01
 """The other targets' macro Dice may fall by so much: half of what the gate lets pass."""
@@ -102,3 +104,39 @@ def _claims(start: Start, frozen: Frozen, student: Student, weights: Mapping[str
         while alone.step < steps:
             alone.learn(batch_of(start.pool, short, alone.step))
     return alone.mean
+
+
+JUDGED = 60
+"""So many pictures of the validation are asked at the beginning and at the end."""
+LARGE = 50_000_000
+"""Models with more parameters are reminded of fewer pictures: each takes them long."""
+
+
+class Start:
+    """The same for a run that begins and for one that goes on."""
+
+    def __init__(self, base: Checkpoint, lessons: Lessons, frozen: Frozen) -> None:
+        self.base, self.lessons = base, lessons
+        self.place = devices.choose(frozen.device)
+        torch.set_num_threads(frozen.threads)
+        devices.repeatable()
+        torch.manual_seed(frozen.recipe.seed)
+        model, _ = checkpoint.load(base.path)
+        model.to(self.place.device)
+        every = 1 if base.parameters < LARGE else 4
+        parent = engine_with(model, base, self.place)
+        recalled = remember(parent, mini()[::every], frozen.recipe.seed).seen if frozen.recipe.replay else ()
+        started = time.monotonic()
+        self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed)
+        self.validation = lessons.validation[:JUDGED]
+        self.parent = tuple(asked(parent, self.validation))
+        self.shown = report.chosen(lessons)
+        self.before = [replies(parent, one, [one.prompts[name][0]]) for one, name in self.shown]
+        self.asking_seconds = time.monotonic() - started
+        """What the parent took for what is asked again at the end."""
+        grown = model if frozen.mode == "existence" else with_learnt(model, base, frozen.learnt, frozen.recipe.seed)
+        grown.to(self.place.device)
+        prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)
+        self.model = grown
+        self.pool = Pool(lessons.train, recalled, frozen.learnt)
+        self.parent_gate = own_gate(base)

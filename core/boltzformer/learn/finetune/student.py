@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from boltzformer.engine.memory import is_out_of_memory
+from boltzformer.engine.devices import is_out_of_memory
 from boltzformer.learn.finetune.sampling import Taught
 from boltzformer.learn.recipe import Recipe
 from boltzformer.learn.train import Batch, Trainer

@@ -23,7 +23,7 @@ from boltzformer.learn.finetune.folder import DONE, MODEL, Board, Folder
 from boltzformer.learn.finetune.lessons import Lessons, read_lessons
 from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds, keeps_features
 from boltzformer.learn.finetune.sampling import batch_of
-from boltzformer.learn.finetune.starting import Start
+from boltzformer.learn.finetune.settling import Start
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
 from boltzformer.types import Progress

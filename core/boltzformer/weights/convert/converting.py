@@ -18,11 +18,11 @@ from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
 from boltzformer.model.text import TableTokenizer
 from boltzformer.weights import checkpoint
-from boltzformer.weights.cards import FRONT, UNSTATED, card_of
 from boltzformer.weights.checkpoint import UNTRAINED, Checkpoint, History
-from boltzformer.weights.convert import clip
+from boltzformer.weights.convert import tables
 from boltzformer.weights.convert.archive import Contents, opened
 from boltzformer.weights.convert.tables import LAYOUTS, UNEXPLAINED, Layout, complaints
+from boltzformer.weights.hub import FRONT, UNSTATED, card_of
 
 ENOUGH = 0.2
 """A file so like a layout is held against it, name by name; one less alike is of another kind."""
@@ -140,9 +140,9 @@ def _made(layout: Layout) -> tuple[BoltzFormer, tuple[str, ...]]:
     """The model to fill: without memory if the file fills it, else with the same random start every time."""
     text = layout.config.text
     notes: tuple[str, ...] = ()
-    tokenizer = TableTokenizer(clip.table()) if text.vocabulary == clip.VOCABULARY else None
+    tokenizer = TableTokenizer(tables.table()) if text.vocabulary == tables.VOCABULARY else None
     if text.tokenizer == "clip" and tokenizer is None:
-        notes = (f"its {text.vocabulary} words are not CLIP's {clip.VOCABULARY}: prompts must be given as numbers",)
+        notes = (f"its {text.vocabulary} words are not CLIP's {tables.VOCABULARY}: prompts must be given as numbers",)
     if layout.part:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
