@@ -25,6 +25,7 @@ from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import How, Running
 from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.case import CaseLearning
 from boltzformer.desk.trouble import Log, ask_and_report
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import Work
@@ -66,6 +67,7 @@ class Desk:
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
+        self.learning = CaseLearning(stage, self.tracks, self.notice, timers, settings, self.running, session=session)
         self.cases = CaseList(stage, self.notice, self.work, settings, self.running, self.keeper)
         self.changed: list[Callable[[], None]] = []
         """Results, their numbers, or what can be done now may be others."""
@@ -184,6 +186,7 @@ class Desk:
         """An image is out of the viewer."""
         for run in self.running.of(image):
             run.job.cancel()
+        self.learning.left(image)
         self.keeper.image_left(image)
 
     def leave(self) -> None:
@@ -197,6 +200,9 @@ class Desk:
     def _connect(self) -> None:
         running, keeper = self.running, self.keeper
         self.tracks.made.append(self._adopt)
+        running.adapter_for = self.learning.adapter_for
+        self.masks_changed.append(self.learning.heard)
+        self.learning.changed.append(self._change)
         running.began.append(lambda run: self.overview.show_tracks())
         running.answered.append(self._answered)
         running.broke_off.append(lambda run, row, why: self.overview.slice_failed(run.image, row, why))

@@ -31,6 +31,11 @@ class Settings:
     threads: int = 0
     """0: all cores but one."""
     cache_gb: float = 2.0
+    learning_seconds: float = 20.0
+    """Of learning from a case."""
+    learn_as_i_go: bool = False
+    carry: bool = False
+    """Whether what one image taught is where the next one begins."""
 
     @staticmethod
     def load() -> Settings:

@@ -56,7 +56,7 @@ class Fit:
     """Logit of the existence classifier that counts as one half; None: it has no say, and the outline decides."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Adapter:
     """What was learnt from a case: for one model, one image and one prompt. Numpy only, so a viewer can keep it."""
 
@@ -94,6 +94,9 @@ class Adapter:
         for name in sorted(self.deltas):
             found.update(name.encode() + self.deltas[name].tobytes())
         return found.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Adapter({self.id[:12]}, '{self.prompt}')"
 
     @property
     def nbytes(self) -> int:

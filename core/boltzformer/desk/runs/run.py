@@ -41,6 +41,8 @@ class Run:
         self.kept_edits: set[int] = set()
         self.lost: set[str] = set()
         self.number, self.total = next(NUMBERS), 0
+        self.because = ""
+        """A sentence on why it was asked, which stands before what it says."""
         self._stage, self._every, self._words, self._warnings = stage, tracks, words, warnings
         self._made: Mapping[str, Any] = {}
         self._plan: SlicePlan | None = None
@@ -104,10 +106,11 @@ class Run:
 
     def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell."""
-        if self.done < 3:
-            return f"{self.done} of {self.total} slices"
-        left = (time.monotonic() - self._began) / self.done * (self.total - self.done)
-        return f"{self.done} of {self.total} slices, about {left:.0f} s left"
+        far = f"{self.done} of {self.total} slices"
+        if self.done >= 3:
+            left = (time.monotonic() - self._began) / self.done * (self.total - self.done)
+            far = f"{far}, about {left:.0f} s left"
+        return f"{self.because} {far}".strip()
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
@@ -119,7 +122,8 @@ class Run:
         every = self._every.of(self.image)
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
-        return f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}{few}"
+        looked = f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}{few}"
+        return f"{self.because} {looked}".strip()
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
         track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)

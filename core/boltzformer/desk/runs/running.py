@@ -18,6 +18,7 @@ from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import POLL_MS
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
+from boltzformer.masks.lessons import Adapter
 from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Queued, SliceResult, Started
 
 FAR, ENDED = "how far a run is", "how a run went"
@@ -54,6 +55,8 @@ class Running:
         """A slice further, or so many are known to come."""
         self.moved: list[Callable[[], None]] = []
         """Runs, their progress or their results are others."""
+        self.adapter_for: Callable[[OpenImage, str, str], Adapter | None] = lambda *_: None
+        """What was learnt from an image for a prompt, of the model with that name."""
         self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
         self._settings, self._words = settings, words
         self._session, self._knowledge, self._how = session, knowledge, how
@@ -81,14 +84,31 @@ class Running:
                 return None
             how = self.how(image, guidance)
             slices, samples = [here] if only_this else None, self._settings.samples
-            job = self._session().segment(volume, prompts, start=here, slices=slices, samples=samples, **how)
+            asked = [
+                (
+                    some,
+                    given,
+                    self._session().segment(volume, some, start=here, slices=slices, samples=samples, **given),
+                )
+                for some, given in self._apart(image, prompts, how)
+            ]
         except BoltzFormerError as error:
             self._notice.fail(str(error))
             return None
         warnings = {text: self._knowledge().warning(text) for text in texts}
         self._settings.asked(list(texts))
-        self.follow(self.new(image, prompts, job, how, warnings=warnings, whole=not only_this))
+        for some, given, job in asked:
+            self.follow(self.new(image, some, job, given, warnings=warnings, whole=not only_this))
         return self.runs[-1]
+
+    def _apart(
+        self, image: OpenImage, prompts: Sequence[Prompt], how: dict[str, Any]
+    ) -> list[tuple[list[Prompt], dict[str, Any]]]:
+        """Prompts for which something was learnt are asked one by one, with what was; all others together."""
+        learnt = {prompt.text: self.adapter_for(image, prompt.text, how["model"]) for prompt in prompts}
+        plain = [prompt for prompt in prompts if learnt[prompt.text] is None]
+        each = [([one], {**how, "adapter": learnt[one.text]}) for one in prompts if learnt[one.text] is not None]
+        return [*([(plain, how)] if plain else []), *each]
 
     def how(self, image: OpenImage, guidance: Guidance | None = None) -> dict[str, Any]:
         """What a question says beside its prompts."""

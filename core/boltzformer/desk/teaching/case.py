@@ -1,0 +1,326 @@
+"""`CaseLearning`: what a person corrected in a few slices of the mask in hand teaches the rest of it. All of it can be
+taken back, and no slice of theirs ever changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+
+from boltzformer.client import Session
+from boltzformer.client.job import CaseJob
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.whose import Bits, unpacked
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Mask, Stage, Timers
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.words import counted
+from boltzformer.desk.work import POLL_MS
+from boltzformer.errors import BoltzFormerError
+from boltzformer.masks.lessons import Adapted, Adapter, Learning
+from boltzformer.types import Cancelled, Failed, Lesson
+
+OFFERED_FROM = 2
+"""Lessons from which learning is offered."""
+PAINTED, TICKED = 2.0, 1.0
+"""How much a slice counts that a person painted, and one that they only said is right."""
+REST_MS = 300
+FAR, ENDED = "how far learning is", "how learning went"
+"""Topics of sentences."""
+
+
+@dataclass
+class _Known:
+    """What is known of one mask."""
+
+    order: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """A person's rows as they were seen last; the newest is the last."""
+    learnt: Adapted | None = None
+    model: str = ""
+    """By which name the parent was asked."""
+    taught: int = 0
+    """Lessons of the last learning."""
+    before: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """Nobody's rows as they were before anything was learnt."""
+
+
+class CaseLearning:
+    """One learning at a time, of one mask; the newest lessons win."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        timers: Timers,
+        settings: Settings,
+        running: Running,
+        *,
+        session: Callable[[], Session],
+    ) -> None:
+        self.changed: list[Callable[[], None]] = []
+        """What is learnt, or can be, is something else."""
+        self._stage, self._tracks, self._notice = stage, tracks, notice
+        self._settings, self._running, self._session = settings, running, session
+        self._known: WeakKeyDictionary[Track, _Known] = WeakKeyDictionary()
+        self._job: CaseJob | None = None
+        self._of: Track | None = None
+        self._how: Mapping[str, Any] = {}
+        self._step: Learning | None = None
+        self._carried: dict[str, tuple[str, Adapter]] = {}
+        """By prompt: the model's name, and what the images before this one taught."""
+        self._others: WeakSet[Track] = WeakSet()
+        """Masks that changed since a moment ago."""
+        self._timers = timers
+        self._timer = timers.every(POLL_MS, self._on_tick)
+        self._rested = timers.after(REST_MS, self._on_rest)
+
+    # --- what a person taught -----------------------------------------------------------------------------------
+
+    def lessons(self, track: Track) -> tuple[Lesson, ...]:
+        """The slices that are a person's, the newest last; one that holds nothing says that nothing is there."""
+        image, known = track.image, self._note(track)
+        view = image.plan
+        return tuple(
+            Lesson(view.canonical_index(row), track.mask(row).copy(), PAINTED if track.edited(row) else TICKED)
+            for row in known.order
+        )
+
+    def learnt(self, track: Track | None) -> Adapter | None:
+        """What the rest of its slices are asked with now."""
+        known = None if track is None else self._known.get(track)
+        return None if known is None or known.learnt is None else known.learnt.adapter
+
+    def adapter_for(self, image: OpenImage, text: str, model: str) -> Adapter | None:
+        """What a question about this prompt is asked with, if anything was learnt for it from this model."""
+        for track in self._tracks.of(image):
+            if track.prompt.text == text:
+                known = self._known.get(track)
+                if known is not None and known.learnt is not None and known.model == model:
+                    return known.learnt.adapter
+        name, carried = self._carried.get(text, ("", None))
+        return carried if self._settings.carry and name == model else None
+
+    @property
+    def offered(self) -> bool:
+        """Whether there is more to learn from in the mask in hand than was learnt."""
+        track = self._tracks.active()
+        if track is None or self._job is not None or track.count == 1:
+            return False
+        known = self._note(track)
+        return len(known.order) >= OFFERED_FROM and len(known.order) > known.taught
+
+    @property
+    def busy(self) -> bool:
+        return self._job is not None
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Steps made, of how many; the second is 0 until it is known how many the time allows."""
+        return None if self._step is None else (self._step.step, self._step.of)
+
+    # --- learning -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Learns from the mask in hand, going on from what was learnt before."""
+        image, track = self._stage.chosen(), self._tracks.active()
+        if image is None or track is None:
+            self._notice.say(
+                "There is nothing to learn from: run a prompt, then correct or accept two or three slices."
+            )
+            return
+        if track.count == 1:
+            self._notice.say("A single picture has no other slices that could learn from it: fine-tune instead.")
+            return
+        lessons = self.lessons(track)
+        if not any(one.mask.any() for one in lessons):
+            self._notice.say(f"Nothing shows yet how '{track.name}' looks: paint or accept it in two or three slices.")
+            return
+        known, how = self._note(track), self._running.how(image)
+        begun = self.adapter_for(image, track.prompt.text, how["model"])
+        try:
+            self.stop()
+            self._job = self._session().adapt(
+                image.volume,
+                track.prompt,
+                lessons,
+                seconds=self._settings.learning_seconds,
+                seed=how["seed"],
+                window=how["window"],
+                start=begun,
+                model=how["model"],
+            )
+        except BoltzFormerError as error:
+            self._notice.fail(str(error))
+            return
+        self._of, self._how, self._step, known.taught = track, how, None, len(lessons)
+        self._notice.say(f"Learning from {counted(len(lessons))} of '{track.name}'…", "Cancel", self.stop, topic=FAR)
+        self._timer.start()
+        self._tell()
+
+    def stop(self) -> None:
+        """What was learnt before stays."""
+        if self._job is not None:
+            self._job.cancel()
+            if self._of is not None and self._of in self._known:
+                self._known[self._of].taught = 0
+            self._end("Stopped learning; nothing was changed.")
+
+    def forget(self) -> None:
+        """The mask in hand is the model's own again wherever it is nobody's."""
+        track = self._tracks.active()
+        known = None if track is None else self._known.get(track)
+        if track is None or known is None or known.learnt is None:
+            return
+        known.learnt, known.taught = None, 0
+        self._carried.pop(track.prompt.text, None)
+        back = {row: bits for row, bits in known.before.items() if not track.belongs_to_a_person(row)}
+        known.before = {}
+        why = f"Forgot what '{track.name}' had taught; the model's own answers are back."
+        self._notice.say(why, topic=ENDED)
+        self._ask_anew(track, None, sorted(back), why)
+        self._tell()
+
+    def removed(self, track: Track) -> None:
+        """A mask is gone."""
+        if self._of is track:
+            self.stop()
+        self._known.pop(track, None)
+
+    def left(self, image: OpenImage) -> None:
+        """An image is gone; what it taught may go on to the next one."""
+        for track in [one for one in self._known if one.image is image]:
+            known = self._known[track]
+            if known.learnt is not None:
+                self._carried[track.prompt.text] = (known.model, known.learnt.adapter.carried())
+            self.removed(track)
+
+    # --- before and now -----------------------------------------------------------------------------------------
+
+    def before(self, track: Track, row: int) -> Mask | None:
+        """What the model alone had marked there; None where it was not asked, or where a slice is a person's."""
+        known = self._known.get(track)
+        if known is None or known.learnt is None or row not in known.before or track.belongs_to_a_person(row):
+            return None
+        return unpacked(known.before[row], track.shape[1:]) > 0
+
+    def most_telling(self, track: Track) -> int | None:
+        """The slice where a correction would teach most: far from lessons, and the model alone says something else."""
+        known = self._known.get(track)
+        if known is None or known.learnt is None:
+            return None
+        lessons = [track.image.plan.canonical_index(one.index) for one in known.learnt.adapter.lessons]
+        open_rows = [row for row in known.before if not track.belongs_to_a_person(row)]
+
+        def worth(row: int) -> float:
+            now, was = track.mask(row), unpacked(known.before[row], track.shape[1:]) > 0
+            apart = int(np.count_nonzero(now != was)) / max(1, int(np.count_nonzero(now | was)))
+            far = min((abs(row - other) for other in lessons), default=track.count)
+            return (apart + 0.1 * bool(now.any())) * far
+
+        best = max(open_rows, key=lambda row: (worth(row), -row), default=None)
+        return best if best is not None and worth(best) > 0 else None
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def heard(self, track: Track) -> None:
+        """A mask is another one. Whose its slices are is asked once it rests: with many, that takes a while."""
+        self._others.add(track)
+        self._rested.start()
+
+    def _on_rest(self) -> None:
+        if self._timers.under_stroke():
+            self._rested.start()
+            return
+        for track in list(self._others):
+            self._note(track)
+        self._others.clear()
+        if self._settings.learn_as_i_go and not self._running.runs and self.offered:
+            self.start()
+        self._tell()
+
+    def _note(self, track: Track) -> _Known:
+        """Brings the order of a person's rows up to date."""
+        known = self._known.setdefault(track, _Known())
+        rows = {row for row in track.touched | set(track.whose.said) if track.belongs_to_a_person(row)}
+        for row in [row for row in known.order if row not in rows]:
+            del known.order[row]
+        for row in sorted(rows):
+            bits = np.packbits(track.mask(row))
+            if row not in known.order or not np.array_equal(known.order[row], bits):
+                known.order.pop(row, None)
+                known.order[row] = bits
+                known.taught = min(known.taught, len(known.order) - 1)
+        return known
+
+    def _on_tick(self) -> None:
+        job, track = self._job, self._of
+        if job is None or track is None:
+            self._timer.stop()
+            return
+        for event in job.poll():
+            match event:
+                case Learning():
+                    self._step = event
+                    if event.step:
+                        left = f", about {event.seconds_left:.0f} s left" if event.of else ""
+                        self._notice.say(f"Learning from '{track.name}'{left}.", "Cancel", self.stop, topic=FAR)
+                case Adapted():
+                    self._take(track, event)
+                case Cancelled():
+                    self._end("Stopped learning; nothing was changed.")
+                case Failed(error):
+                    self._end("")
+                    self._notice.fail(error)
+                case _:
+                    pass
+        self._tell()
+
+    def _take(self, track: Track, made: Adapted) -> None:
+        self._end(made.sentence)
+        if not track.surface.alive:
+            return
+        known = self._known.setdefault(track, _Known())
+        if not made.better and known.learnt is None:
+            return  # the model's own answers stay, and it was said
+        if known.learnt is None:
+            mine = (row for row in track.scores if not track.belongs_to_a_person(row))
+            known.before = {row: np.packbits(track.mask(row)) for row in mine}
+        kept = made if made.better else Adapted(made.adapter.as_parent(), made.seconds)
+        known.learnt, known.model = kept, self._how["model"]
+        lessons = {one.index for one in made.adapter.lessons}
+        rows = [row for row in range(track.count) if track.image.plan.canonical_index(row) not in lessons]
+        self._ask_anew(track, kept.adapter, [row for row in rows if not track.belongs_to_a_person(row)], made.sentence)
+
+    def _ask_anew(self, track: Track, adapter: Adapter | None, rows: Sequence[int], why: str) -> None:
+        """The slices that are nobody's, from the one on screen outwards."""
+        if not rows:
+            return
+        image, here = track.image, self._stage.row(track.image)
+        nearest = sorted(rows, key=lambda row: (abs(row - here), row))
+        slices = [image.plan.canonical_index(row) for row in nearest]
+        how = {**self._running.how(image), **({} if adapter is None else {"adapter": adapter})}
+        try:
+            job = self._session().segment(image.volume, [track.prompt], start=slices[0], slices=slices, **how)
+        except BoltzFormerError as error:
+            self._notice.fail(str(error))
+            return
+        run = self._running.new(image, [track.prompt], job, how, warnings={}, whole=True)
+        run.because = why
+        self._running.follow(run)
+
+    def _end(self, sentence: str) -> None:
+        self._job = self._of = self._step = None
+        self._timer.stop()
+        self._notice.say(sentence, topic=ENDED)
+        self._tell()
+
+    def _tell(self) -> None:
+        for heard in self.changed:
+            heard()

@@ -1,0 +1,145 @@
+"""Learning from the case as any viewer offers it: a few corrected slices teach the rest, and none of them changes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from phantom_model import PHANTOM_MODEL
+from viewer_of_memory import Viewer
+
+from boltzformer import Session
+from boltzformer.desk.masks.track import Track
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.types import SliceState
+
+UNKNOWN = "left atrium in cardiac MRI"
+"""The phantom model was never taught it, and marks bright blobs: lessons make it mean the dark one."""
+
+
+@pytest.fixture(scope="module")
+def made() -> Phantom:
+    return phantom(11, (40, 96, 96), (DARK, DARK, DARK, BRIGHT))
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    with Session.local(PHANTOM_MODEL) as one:
+        yield one
+
+
+def truth_of(image: Any, made: Phantom) -> np.ndarray:
+    found: np.ndarray = image.plan.view.apply(made.labels.mask(2))
+    return found
+
+
+def corrected(track: Track, truth: np.ndarray, rows: list[int]) -> None:
+    """As a person corrects: all of the slice, in one stroke."""
+    for row in rows:
+        track.change(row, truth[row])
+
+
+def spread(truth: np.ndarray, count: int) -> list[int]:
+    there = np.flatnonzero(truth.sum((1, 2)) >= 8)
+    return [int(there[round(n)]) for n in np.linspace(0, len(there) - 1, count + 2)[1:-1]]
+
+
+def dice(found: np.ndarray, true: np.ndarray) -> float:
+    return float(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
+
+
+def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
+    session: Session, made: Phantom, tmp_path: Path
+) -> None:
+    viewer = Viewer(session, tmp_path / "kept")
+    desk, image = viewer.desk, viewer.open(made.volume)
+    learning, truth = desk.learning, truth_of(viewer.stage.chosen(), made)
+    desk.settings.learning_seconds = 6.0
+    viewer.idle()
+    learning.start()
+    assert viewer.speaker.sentence.startswith("There is nothing to learn from")
+
+    desk.running.start([UNKNOWN], only_this=False)
+    viewer.idle()
+    (track,) = desk.tracks.chosen()
+    alone = track.surface.copy() > 0
+    assert not learning.offered
+    rows = spread(truth, 3)
+    corrected(track, truth, rows)
+    viewer.until(lambda: learning.offered)
+    track.say(0, SliceState.EMPTY)
+    assert [one.index for one in learning.lessons(track)] == [image.plan.canonical_index(row) for row in [*rows, 0]]
+
+    learning.start()
+    assert learning.busy
+    viewer.idle()
+    assert viewer.speaker.sentence.startswith("Learnt from 4 slices, ")
+    assert f"Looked in {image.count - 4} slices; found " in viewer.speaker.sentence
+    taught = track.surface.copy() > 0
+    others = [row for row in range(image.count) if row not in (*rows, 0)]
+    assert dice(taught[others], truth[others]) > dice(alone[others], truth[others]) + 0.2
+    assert all(np.array_equal(taught[row], truth[row]) for row in (*rows, 0))
+    assert learning.learnt(track) is not None
+    assert not learning.offered
+    assert track.runs[-1]["adapter"]["lessons"]
+
+    # Before and now: what the model alone had said is there to be shown; a person's slices have no before.
+    other = others[0]
+    was = learning.before(track, other)
+    assert was is not None
+    assert np.array_equal(was, alone[other])
+    assert learning.before(track, rows[0]) is None
+    telling = learning.most_telling(track)
+    assert telling in others
+
+    # A prompt that taught is asked with what it taught; another one is not.
+    desk.running.start([UNKNOWN, BRIGHT], only_this=True)
+    assert [("adapter" in run.how, len(run.prompts)) for run in desk.running.runs] == [(False, 1), (True, 1)]
+    viewer.idle()
+
+    # Forgotten, the model's own answers are back.
+    viewer.stage.activate(track.surface)
+    learning.forget()
+    viewer.idle()
+    assert learning.learnt(track) is None
+    assert np.array_equal((track.surface.copy() > 0)[others], alone[others])
+    desk.leave()
+
+
+def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session, made: Phantom, tmp_path: Path) -> None:
+    viewer = Viewer(session, tmp_path / "kept")
+    desk, image = viewer.desk, viewer.open(made.volume)
+    viewer.idle()
+    desk.running.start([UNKNOWN], only_this=True)
+    viewer.idle()
+    (track,) = desk.tracks.chosen()
+    truth = truth_of(image, made)
+    corrected(track, truth, spread(truth, 2))
+    before = track.surface.copy()
+    desk.learning.start()
+    viewer.until(lambda: desk.learning.progress is not None and desk.learning.progress[0] > 1)
+    desk.learning.stop()
+    assert not desk.learning.busy
+    assert np.array_equal(track.surface.copy(), before)
+    assert desk.learning.learnt(track) is None
+    viewer.until(lambda: desk.learning.offered)
+    desk.leave()
+
+
+def test_as_i_go_it_learns_when_a_slice_is_corrected(session: Session, made: Phantom, tmp_path: Path) -> None:
+    viewer = Viewer(session, tmp_path / "kept")
+    desk, image = viewer.desk, viewer.open(made.volume)
+    desk.settings.learn_as_i_go, desk.settings.learning_seconds = True, 2.0
+    viewer.idle()
+    desk.running.start([UNKNOWN], only_this=True)
+    viewer.idle()
+    (track,) = desk.tracks.chosen()
+    truth = truth_of(image, made)
+    rows = spread(truth, 3)
+    corrected(track, truth, rows[:2])
+    viewer.until(lambda: desk.learning.learnt(track) is not None)
+    corrected(track, truth, rows[2:])
+    viewer.until(lambda: len(desk.learning.learnt(track).lessons) == 3)  # type: ignore[union-attr]
+    desk.leave()
