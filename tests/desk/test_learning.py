@@ -99,12 +99,27 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     assert [("adapter" in run.how, len(run.prompts)) for run in desk.running.runs] == [(False, 1), (True, 1)]
     viewer.idle()
 
+    # Another day it is all there again.
+    desk.keeper.autosave()
+    viewer.idle()
+    again = Viewer(session, tmp_path / "kept")
+    again.open(made.volume)
+    again.until(lambda: again.speaker.action == "Restore")
+    again.desk.notice.act()
+    back = next(one for one in again.desk.tracks.chosen() if one.prompt.text == UNKNOWN)
+    again.stage.activate(back.surface)
+    again.until(lambda: again.desk.learning.learnt(back) is not None)
+    assert again.desk.learning.learnt(back).id == learning.learnt(track).id  # type: ignore[union-attr]
+    assert not again.desk.learning.offered
+    again.desk.leave()
+
     # Forgotten, the model's own answers are back.
     viewer.stage.activate(track.surface)
     learning.forget()
     viewer.idle()
     assert learning.learnt(track) is None
     assert np.array_equal((track.surface.copy() > 0)[others], alone[others])
+    assert not list((tmp_path / "home").rglob("*.learnt"))
     desk.leave()
 
 

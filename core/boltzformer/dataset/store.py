@@ -44,6 +44,7 @@ cases/ID/image.nii.gz         the image as it was given
 cases/ID/revisions/NUMBER/    one accepted correction each, never changed: revision.json (who, when, which slices),
                               labels.seg.nrrd (opens in 3D Slicer), change.seg.nrrd (where a person changed the model)
 drafts/                       autosaves that nobody has accepted
+learnt/                       what a model learnt from a case's corrected slices; may be deleted
 split.json                    which patients train and which validate; assigned once
 index.json                    made from the above; may be deleted
 cache/                        features kept to save time; may be deleted
@@ -200,7 +201,7 @@ class Dataset:
 
         The patient's hash keeps its side of the split: who comes back must not change over to the other.
         """
-        folders = [self.path / kind / demand_name(case) for kind in ("cache", "drafts", "damaged", "cases")]
+        folders = [self.path / kind / demand_name(case) for kind in ("cache", "learnt", "drafts", "damaged", "cases")]
         with writing(self.path):
             sweep(self.path)
             if not any(folder.exists() for folder in folders):

@@ -67,7 +67,12 @@ class Desk:
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
-        self.learning = CaseLearning(stage, self.tracks, self.notice, timers, settings, self.running, session=session)
+        self.learning = CaseLearning(
+            *(stage, self.tracks, self.notice, timers, settings, self.running),
+            session=session,
+            work=self.keeper.work,
+            folder=self.keeper.folder,
+        )
         self.cases = CaseList(stage, self.notice, self.work, settings, self.running, self.keeper)
         self.changed: list[Callable[[], None]] = []
         """Results, their numbers, or what can be done now may be others."""
@@ -241,6 +246,7 @@ class Desk:
         self.counting.now()
 
     def _restored(self, image: OpenImage, prompts: Sequence[str]) -> None:
+        self.learning.recall(image)
         self.overview.show_tracks()
         for track in self.tracks.of(image):
             self.counting.later(track)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from boltzformer.client import Session
 from boltzformer.client.job import CaseJob
+from boltzformer.dataset import learnt
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -21,7 +24,7 @@ from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import counted
-from boltzformer.desk.work import POLL_MS
+from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning
 from boltzformer.types import Cancelled, Failed, Lesson
@@ -44,8 +47,8 @@ class _Known:
     learnt: Adapted | None = None
     model: str = ""
     """By which name the parent was asked."""
-    taught: int = 0
-    """Lessons of the last learning."""
+    taught: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """Rows of the last learning, as they were."""
     before: dict[int, Bits] = field(default_factory=dict[int, Bits])
     """Nobody's rows as they were before anything was learnt."""
 
@@ -63,11 +66,15 @@ class CaseLearning:
         running: Running,
         *,
         session: Callable[[], Session],
+        work: Work,
+        folder: Callable[[OpenImage], Path],
     ) -> None:
+        """`folder`: where the work on an image is kept, and with it what was learnt."""
         self.changed: list[Callable[[], None]] = []
         """What is learnt, or can be, is something else."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._running, self._session = settings, running, session
+        self._work, self._folder = work, folder
         self._known: WeakKeyDictionary[Track, _Known] = WeakKeyDictionary()
         self._job: CaseJob | None = None
         self._of: Track | None = None
@@ -114,7 +121,9 @@ class CaseLearning:
         if track is None or self._job is not None or track.count == 1:
             return False
         known = self._note(track)
-        return len(known.order) >= OFFERED_FROM and len(known.order) > known.taught
+        blank = np.zeros(0, np.uint8)
+        new = any(not np.array_equal(bits, known.taught.get(row, blank)) for row, bits in known.order.items())
+        return new and len(known.order) >= OFFERED_FROM
 
     @property
     def busy(self) -> bool:
@@ -159,7 +168,7 @@ class CaseLearning:
         except BoltzFormerError as error:
             self._notice.fail(str(error))
             return
-        self._of, self._how, self._step, known.taught = track, how, None, len(lessons)
+        self._of, self._how, self._step, known.taught = track, how, None, dict(known.order)
         self._notice.say(f"Learning from {counted(len(lessons))} of '{track.name}'…", "Cancel", self.stop, topic=FAR)
         self._timer.start()
         self._tell()
@@ -169,7 +178,7 @@ class CaseLearning:
         if self._job is not None:
             self._job.cancel()
             if self._of is not None and self._of in self._known:
-                self._known[self._of].taught = 0
+                self._known[self._of].taught = {}
             self._end("Stopped learning; nothing was changed.")
 
     def forget(self) -> None:
@@ -178,7 +187,9 @@ class CaseLearning:
         known = None if track is None else self._known.get(track)
         if track is None or known is None or known.learnt is None:
             return
-        known.learnt, known.taught = None, 0
+        known.learnt, known.taught, image = None, {}, track.image
+        gone = partial(learnt.forget, self._folder(image), image.volume, image.case or "", track.prompt.text)
+        self._work.do(gone, lambda _: None)
         self._carried.pop(track.prompt.text, None)
         back = {row: bits for row, bits in known.before.items() if not track.belongs_to_a_person(row)}
         known.before = {}
@@ -186,6 +197,21 @@ class CaseLearning:
         self._notice.say(why, topic=ENDED)
         self._ask_anew(track, None, sorted(back), why)
         self._tell()
+
+    def recall(self, image: OpenImage) -> None:
+        """Work of another day is back: what was learnt from it comes with it."""
+
+        def there(found: Mapping[str, tuple[str, Adapter]]) -> None:
+            for track in self._tracks.of(image):
+                model, adapter = found.get(track.prompt.text, ("", None))
+                known = self._known.setdefault(track, _Known())
+                if adapter is not None and known.learnt is None:
+                    rows = ((image.plan.canonical_index(one.index), one.mask) for one in adapter.lessons)
+                    known.learnt, known.model = Adapted(adapter, 0.0), model
+                    known.taught = {row: np.packbits(mask) for row, mask in rows}
+            self._tell()
+
+        self._work.do(partial(learnt.kept, self._folder(image), image.volume, image.case or ""), there)
 
     def removed(self, track: Track) -> None:
         """A mask is gone."""
@@ -256,7 +282,6 @@ class CaseLearning:
             if row not in known.order or not np.array_equal(known.order[row], bits):
                 known.order.pop(row, None)
                 known.order[row] = bits
-                known.taught = min(known.taught, len(known.order) - 1)
         return known
 
     def _on_tick(self) -> None:
@@ -293,7 +318,9 @@ class CaseLearning:
             mine = (row for row in track.scores if not track.belongs_to_a_person(row))
             known.before = {row: np.packbits(track.mask(row)) for row in mine}
         kept = made if made.better else Adapted(made.adapter.as_parent(), made.seconds)
-        known.learnt, known.model = kept, self._how["model"]
+        known.learnt, known.model, image = kept, self._how["model"], track.image
+        keep = partial(learnt.keep, self._folder(image), image.volume, image.case or "", known.model, kept.adapter)
+        self._work.do(keep, lambda _: None)
         lessons = {one.index for one in made.adapter.lessons}
         rows = [row for row in range(track.count) if track.image.plan.canonical_index(row) not in lessons]
         self._ask_anew(track, kept.adapter, [row for row in rows if not track.belongs_to_a_person(row)], made.sentence)
