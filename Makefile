@@ -7,9 +7,6 @@ READY := $(VENV)/.ready
 APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
   libxcb-keysyms1 libxcb-shape0
 
-# Tests run in the poorest locale: who forgets an encoding learns it here, not from a user.
-PLAIN := LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 OMP_NUM_THREADS=1
-
 .PHONY: demo test test-slow lint pictures napari system python
 
 demo: $(READY)
@@ -17,13 +14,14 @@ demo: $(READY)
 
 test: $(READY) system
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/npe2 validate napari-boltzformer
-	$(PLAIN) $(BIN)/python -m pytest -q -n auto --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests
 
 test-slow: $(READY) system
-	$(PLAIN) $(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile tests
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .

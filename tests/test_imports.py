@@ -188,3 +188,10 @@ def test_public_names_change_only_on_purpose() -> None:
         ),
         "__version__",
     ]
+
+
+def test_text_is_read_and_written_in_an_encoding_that_is_said() -> None:
+    """What a system takes by itself differs, and a library may change it under way."""
+    silent = ".read_text" + "()"
+    places = [*files().values(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert [place for place in places if silent in place.read_text("utf-8")] == []
