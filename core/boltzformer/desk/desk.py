@@ -16,6 +16,7 @@ from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
@@ -63,6 +64,7 @@ class Desk:
             knowledge=lambda: self.knowledge,
             how=how,
         )
+        self.sizes = Sizes(self.tracks, self.work, timers)
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
@@ -203,6 +205,9 @@ class Desk:
         running.ended.append(self._ended)
         running.moved.append(self._change)
         self.overview.changed.append(self._is_another)
+        self.overview.reapplying.done.append(self.sizes.now)
+        self.overview.reapplying.done.append(self.running.retell)
+        self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.counting.counted.append(self._change)
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
@@ -219,6 +224,15 @@ class Desk:
         """It is to be saved, and its objects counted once it rests."""
         self.keeper.touch(track.image)
         self.counting.later(track)
+        self.sizes.later(track)
+        for heard in self.masks_changed:
+            heard(track)
+
+    def _is_sifted(self, track: Track) -> None:
+        """Other objects of it are shown, for their size."""
+        self.keeper.touch(track.image)
+        self.counting.later(track)
+        self.overview.resized(track)
         for heard in self.masks_changed:
             heard(track)
 
@@ -232,6 +246,7 @@ class Desk:
             self.counting.due(track)
             for heard in self.masks_changed:
                 heard(track)
+        self.sizes.now()
         self.counting.now()
 
     def _restored(self, image: OpenImage, prompts: Sequence[str]) -> None:

@@ -59,6 +59,8 @@ class Running:
         self._session, self._knowledge, self._how = session, knowledge, how
         self._said: dict[OpenImage, str] = {}
         """How the last run of an image went."""
+        self._told: dict[OpenImage, tuple[Run, str]] = {}
+        """The run whose summary that is, and what was said before it."""
         self._chosen: OpenImage | None = None
         """When something was told of a run last."""
         self._timer = timers.every(POLL_MS, self._on_tick)
@@ -190,11 +192,11 @@ class Running:
                     self._notice.say(f"{what}. {why}")
                 case Prediction():
                     run.end("finished", event.provenance)
-                    self._finish(run, run.summary())
+                    self._finish(run, "", summed=True)
                 case Cancelled():
                     run.end("cancelled")
-                    kept = f"Cancelled; what was finished is kept. {run.summary()}"
-                    self._finish(run, kept if run.done else "Cancelled before the first slice.")
+                    kept = "Cancelled; what was finished is kept. "
+                    self._finish(run, kept if run.done else "Cancelled before the first slice.", summed=bool(run.done))
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -205,11 +207,25 @@ class Running:
         if events:
             self._moved()
 
-    def _finish(self, run: Run, sentence: str) -> None:
+    def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
         self.runs.remove(run)
-        self._said[run.image] = sentence
+        self._told.pop(run.image, None)
+        if summed:
+            self._told[run.image] = run, before
+        self._said[run.image] = sentence = before + run.summary() if summed else before
         self._tell(run, sentence, ENDED)
         _call(self.ended, run)
+
+    def retell(self, _: object = None) -> None:
+        """Thresholds are others: so is what was found, wherever that is still being said."""
+        image = self._stage.chosen()
+        if image is None or image not in self._told:
+            return
+        run, before = self._told[image]
+        sentence = before + run.summary()
+        if sentence != self._said[image]:
+            self._said[image] = sentence
+            self._notice.replace(ENDED, self._of(run, sentence))
 
     # --- telling ------------------------------------------------------------------------------------------------
 

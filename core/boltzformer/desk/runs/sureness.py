@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from boltzformer.client import Session
-from boltzformer.desk.masks.by_hand import objects_in
+from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -103,7 +103,7 @@ class Counting:
     """Of the chosen image's masks."""
 
     def __init__(self, tracks: Tracks, work: Work, timers: Timers) -> None:
-        self.objects: dict[str, int] = {}
+        self.objects: dict[str, Counts] = {}
         """Counted so far, by the mask's key."""
         self.counted: list[Callable[[], None]] = []
         """There is another number."""
@@ -126,13 +126,13 @@ class Counting:
             only = next(iter(track.scores)) if len(track.scores) == 1 else None
             rows = track.surface.copy() if only is None else track.row(only)[None].copy()
             done = partial(self._counted, track.key)
-            self._work.do(partial(objects_in, rows), done, topic=f"objects of {track.key}")
+            self._work.do(partial(counts_of, rows), done, topic=f"objects of {track.key}")
 
     def due(self, track: Track) -> None:
         """At the next `now`, without waiting."""
         self._due.add(track.key)
 
-    def _counted(self, key: str, objects: int) -> None:
+    def _counted(self, key: str, objects: Counts) -> None:
         self.objects[key] = objects
         for heard in self.counted:
             heard()
