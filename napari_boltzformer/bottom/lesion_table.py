@@ -69,8 +69,7 @@ class LesionTable(QWidget):
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
-        image = self._desk.stage.chosen()
-        names = columns(lesions[0].scale if lesions else Scale() if image is None else image.scale)
+        names = columns(lesions[0].scale if lesions else Scale(flat=False))
         self.table.setColumnCount(len(names))
         self.table.setHorizontalHeaderLabels(list(names))
         self.table.setRowCount(len(lesions))

@@ -119,10 +119,12 @@ class Keeper:
             self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
-        """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
-        image, doubts = self._stage.chosen(), doubtful(self._tracks.shown(), self._words)
+        """Jumps to the first slice that wants looking at; again: to the next."""
+        image, shown = self._stage.chosen(), self._tracks.shown()
+        doubts = doubtful(shown)
         if image is None or not doubts:
-            self._notice.say("No slice is left to doubt: all that the model looked at is accepted.")
+            more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
+            self._notice.say(f"No slice is left to doubt{more}.")
             return
         one = after(doubts, self._stage.row(image), self._doubted)
         self._doubted = one.row

@@ -18,6 +18,7 @@ from boltzformer.desk.masks.sizes import Whole
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lesions import Finding, table, to_csv
 from boltzformer.masks.objects import pieces
@@ -26,7 +27,10 @@ from boltzformer.types import LabelMap, Prompt, Volume
 
 def table_name(image: OpenImage | None) -> str:
     """What lies in a picture is rarely a lesion."""
-    return "Object table" if image is not None and image.is_picture else "Lesion table"
+    try:
+        return "Object table" if image is not None and image.is_picture else "Lesion table"
+    except BoltzFormerError:  # running says why
+        return "Lesion table"
 
 
 def columns(scale: Scale) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class Sureness(Run):
             same = "they disagree only about what is not shown" if self._hidden else "their answers are the same"
             return f"{asked}: {same}."
         # "Next" knows only visible masks, and slices that nobody has accepted.
-        doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown], self._words)
+        doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown])
         first, stay = doubts[0].row if doubts else None, "Masks stay as they are."
         if self._plan is not None and self._plan.count == 1:
             return f"{asked}: they disagree in {self._disagree[most]:,} pixels of this picture. {stay}"
