@@ -70,6 +70,7 @@ class BoltzFormerDock(Form):
             session=self._session,
             how=self._how,
             maps=self.maps.isChecked,
+            pointing=lambda image: self.guide.pointing(image),
         )
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))

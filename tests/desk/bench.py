@@ -10,6 +10,7 @@ import numpy as np
 from boltzformer import Grid, Prompt, SliceResult, Volume
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
 from boltzformer.desk.settings import Settings
@@ -26,11 +27,15 @@ class Bench:
     def __init__(self, session: Any = None, folder: Path | None = None) -> None:
         self.stage, self.timers, self.speaker = MemoryStage(), MemoryTimers(), MemorySpeaker()
         self.dialogs = MemoryDialogs(folder=folder)
-        how = {"seed": 0, "window": None, "model": None if session is None else session.model, "region": None}
+        usual = {"seed": 0, "window": None, "model": None if session is None else session.model, "region": None}
+        self.how: dict[str, Any] = {}
+        """What is asked otherwise than usual."""
+        self.pointing = Pointing()
         self.desk = Desk(
             *(self.stage, self.timers, self.speaker, self.dialogs, ViewerWords(), Settings.load()),
             session=lambda: session,
-            how=lambda _: how,
+            how=lambda _: {**usual, **self.how},
+            pointing=lambda _: self.pointing,
         )
 
     def open(self, grid: Grid) -> OpenImage:

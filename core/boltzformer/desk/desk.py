@@ -15,6 +15,7 @@ from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
+from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
@@ -49,8 +50,10 @@ class Desk:
         session: Callable[[], Session],
         how: How,
         maps: Callable[[], bool] = lambda: False,
+        pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
-        """`how`: what a question says beside its prompts. `maps`: whether exports hold probabilities, too."""
+        """`how`: what a question says beside its prompts. `maps`: whether exports hold probabilities, too.
+        `pointing`: the points and the box that can be seen on an image; every run heeds them."""
         self.stage, self.timers, self.dialogs, self.words, self.settings = stage, timers, dialogs, words, settings
         self.session = session
         self.log, self.notice = Log(), Notice(speaker)
@@ -63,6 +66,7 @@ class Desk:
             session=session,
             knowledge=lambda: self.knowledge,
             how=how,
+            pointing=pointing,
         )
         self.sizes = Sizes(self.tracks, self.work, timers)
         self.counting = Counting(self.tracks, self.work, timers)

@@ -35,6 +35,8 @@ class Run:
         self.image, self.prompts, self.job, self.whole = image, list(prompts), job, whole
         self.how = how
         """What was asked: seed, window, guidance, model."""
+        self.led = ""
+        """By what, where anything was pointed at."""
         self.tracks: list[Track] = []
         self.looked: set[int] = set()
         self.kept_edits: set[int] = set()
@@ -127,7 +129,8 @@ class Run:
         every = self._every.of(self.image)
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
-        return f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}{few}"
+        led = f", {self.led}" if self.led else ""
+        return f"Looked in {counted(self.done)}{boxed}{led}; found {', '.join(parts)}.{edits}{lost}{few}"
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
         track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.guidance import Pointing, guidance_for, led_by
 from boltzformer.desk.masks.track import revert_last
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
@@ -41,6 +43,7 @@ class Running:
         session: Callable[[], Session],
         knowledge: Callable[[], Knowledge],
         how: How,
+        pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
         self.runs: list[Run] = []
         self.began: list[Callable[[Run], None]] = []
@@ -56,7 +59,7 @@ class Running:
         """Runs, their progress or their results are others."""
         self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
         self._settings, self._words = settings, words
-        self._session, self._knowledge, self._how = session, knowledge, how
+        self._session, self._knowledge, self._how, self._pointing = session, knowledge, how, pointing
         self._said: dict[OpenImage, str] = {}
         """How the last run of an image went."""
         self._told: dict[OpenImage, tuple[Run, str]] = {}
@@ -67,21 +70,21 @@ class Running:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def start(self, texts: Sequence[str], *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
-        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
+    def start(self, texts: Sequence[str], *, only_this: bool) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards, led by what is pointed at;
+        None where it can't."""
         image = self._stage.chosen()
         if image is None:
             self._notice.say(self._words.open_first)
             return None
         try:
-            texts = [guidance.prompt] if guidance is not None and guidance.prompt else texts
             prompts = named_apart(list(texts))
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
             if only_this and not self.can_be_asked(image):
                 return None
-            how = self.how(image, guidance)
+            how = self._led(image, [one.text for one in prompts])
             slices, samples = [here] if only_this else None, self._settings.samples
             job = self._session().segment(volume, prompts, start=here, slices=slices, samples=samples, **how)
         except BoltzFormerError as error:
@@ -89,12 +92,20 @@ class Running:
             return None
         warnings = {text: self._knowledge().warning(text) for text in texts}
         self._settings.asked(list(texts))
-        self.follow(self.new(image, prompts, job, how, warnings=warnings, whole=not only_this))
-        return self.runs[-1]
+        run = self.new(image, prompts, job, how, warnings=warnings, whole=not only_this)
+        run.led = led_by(how["guidance"] or (), image.plan.axis, here if only_this else None)
+        self.follow(run)
+        return run
 
-    def how(self, image: OpenImage, guidance: Guidance | None = None) -> dict[str, Any]:
+    def how(self, image: OpenImage, guidance: Sequence[Guidance] = ()) -> dict[str, Any]:
         """What a question says beside its prompts."""
-        return {**self._how(image), "guidance": guidance}
+        return {**self._how(image), "guidance": tuple(guidance) or None}
+
+    def _led(self, image: OpenImage, prompts: Sequence[str]) -> dict[str, Any]:
+        """The same, with all that can be seen of points and boxes; a box that is looked into leads nobody in it."""
+        how, said = self.how(image), self._pointing(image)
+        said = replace(said, box=None) if how.get("region") is not None else said
+        return {**how, "guidance": guidance_for(image.volume, prompts, said) or None}
 
     def new(
         self,

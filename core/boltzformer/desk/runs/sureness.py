@@ -10,6 +10,7 @@ from typing import Any
 from boltzformer.client import Session
 from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
+from boltzformer.desk.masks.guidance import heeded
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
@@ -89,10 +90,11 @@ def ask_seeds(running: Running, stage: Stage, tracks: Tracks, notice: Notice, se
         groups.setdefault(repr(sorted(how.items())), (how, []))[1].append((track, row))
     for how, members in groups.values():
         prompts = list(dict.fromkeys(track.prompt for track, _ in members))
+        asked = heeded(how, [prompt.text for prompt in prompts])
         slices = sorted({plan.canonical_index(row) for _, row in members})
         here = plan.canonical_index(stage.row(image))
         start = min(slices, key=lambda index: abs(index - here))
-        job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **how)
+        job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **asked)
         running.follow(running.new(image, prompts, job, how, warnings={}, whole=True, kind=Sureness))
 
 
