@@ -314,6 +314,7 @@ class BoltzFormerDock(Form):
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
             (self.box, self.guide.box),
+            (self.follow, desk.follow),
             (self.use_layer, lambda: ask_and_use(self, desk, self.stage, self.prompt.texts())),
             (self.between, desk.fill_between),
         ):

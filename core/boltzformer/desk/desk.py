@@ -23,6 +23,7 @@ from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
+from boltzformer.desk.runs.follow import Following
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import How, Running
 from boltzformer.desk.runs.sureness import Counting, ask_seeds
@@ -69,6 +70,7 @@ class Desk:
             pointing=pointing,
         )
         self.sizes = Sizes(self.tracks, self.work, timers)
+        self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
@@ -84,6 +86,10 @@ class Desk:
     def sure(self) -> None:
         """How sure is it? Four seeds, without changing a mask."""
         ask_seeds(self.running, self.stage, self.tracks, self.notice, self.session)
+
+    def follow(self) -> None:
+        """The selected mask through the neighbours of the slice on screen; one step of undo."""
+        self.following.start()
 
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
@@ -212,6 +218,7 @@ class Desk:
         self.overview.reapplying.done.append(self.sizes.now)
         self.overview.reapplying.done.append(self.running.retell)
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
+        self.following.followed.append(lambda track: self._change())
         self.counting.counted.append(self._change)
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)

@@ -84,7 +84,7 @@ class Running:
             volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
             if only_this and not self.can_be_asked(image):
                 return None
-            how = self._led(image, [one.text for one in prompts])
+            how = self.led(image, [one.text for one in prompts])
             slices, samples = [here] if only_this else None, self._settings.samples
             job = self._session().segment(volume, prompts, start=here, slices=slices, samples=samples, **how)
         except BoltzFormerError as error:
@@ -101,7 +101,7 @@ class Running:
         """What a question says beside its prompts."""
         return {**self._how(image), "guidance": tuple(guidance) or None}
 
-    def _led(self, image: OpenImage, prompts: Sequence[str]) -> dict[str, Any]:
+    def led(self, image: OpenImage, prompts: Sequence[str]) -> dict[str, Any]:
         """The same, with all that can be seen of points and boxes; a box that is looked into leads nobody in it."""
         how, said = self.how(image), self._pointing(image)
         said = replace(said, box=None) if how.get("region") is not None else said
