@@ -17,6 +17,7 @@ from qtpy.QtGui import QKeyEvent
 from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.track import Track
@@ -67,6 +68,7 @@ class BoltzFormerDock(Form):
             session=self._session,
             how=self._how,
             maps=self.maps.isChecked,
+            pointing=lambda image: self.guide.pointing(image),
         )
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
@@ -235,7 +237,9 @@ class BoltzFormerDock(Form):
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
         if self.lesions is None:
             self.lesions = LesionTable(self.desk, self._show_voxel)
-            self.viewer.window.add_dock_widget(self.lesions, name="Lesion table", area="bottom", tabify=True)
+            self.viewer.window.add_dock_widget(
+                self.lesions, name=table_name(self.stage.chosen()), area="bottom", tabify=True
+            )
         _show_outer(self.lesions)
         self.lesions.measure()
 
@@ -308,6 +312,7 @@ class BoltzFormerDock(Form):
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
             (self.box, self.guide.box),
+            (self.follow, desk.follow),
             (self.use_layer, lambda: ask_and_use(self, desk, self.stage, self.prompt.texts())),
             (self.between, desk.fill_between),
         ):
@@ -351,6 +356,7 @@ class BoltzFormerDock(Form):
     def _on_chosen(self, layer: Image | None) -> None:
         if layer is not None:
             self.keys.bind(layer)
+        self.table.setText(table_name(self.stage.chosen()))
         self.seeing.show_picture()
 
     def _session(self) -> Session:

@@ -1,4 +1,4 @@
-"""The lesion table: every object of every mask, numbered; a click jumps there, a tick leaves it out."""
+"""The table of lesions, or of a picture's objects: each is numbered; a click jumps there, a tick leaves it out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import COLUMNS, Lesion, csv_of, included, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, table_name, total
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.scale import Scale
 from boltzformer.io.writing import new_files
 
 AMBER = "#E69F00"
@@ -29,18 +30,16 @@ OLD = "The masks have changed since: Measure again."
 
 
 class LesionTable(QWidget):
-    """Shows what was measured when it was last asked to."""
+    """Shows what was measured when it was last asked to; columns and units are those of the image."""
 
     def __init__(self, desk: Desk, show: Callable[[Track, tuple[int, int, int]], None]) -> None:
         """`show` brings a voxel (slice, row, column) of a mask into the middle of the screen."""
         super().__init__()
         self._desk, self._show = desk, show
         self.lesions: list[Lesion] = []
-        self.table, self.total = QTableWidget(0, len(COLUMNS)), QLabel()
-        self.table.setHorizontalHeaderLabels(list(COLUMNS))
+        self.table, self.total = QTableWidget(0, 0), QLabel()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
         self.table.setMinimumHeight(ROOM)
         self.total.setWordWrap(True)
@@ -61,6 +60,8 @@ class LesionTable(QWidget):
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
+        if (outer := self.parentWidget()) is not None:
+            outer.setWindowTitle(table_name(self._desk.stage.chosen()))
         self.total.setText("Measuring…")
         self.old.hide()
         self._desk.measure(self.show_lesions)
@@ -68,6 +69,9 @@ class LesionTable(QWidget):
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
+        names = columns(lesions[0].scale if lesions else Scale(flat=False))
+        self.table.setColumnCount(len(names))
+        self.table.setHorizontalHeaderLabels(list(names))
         self.table.setRowCount(len(lesions))
         for number, one in enumerate(lesions):
             tick, out = QTableWidgetItem(), one.mask in tracks and not included(one, tracks)
@@ -104,7 +108,7 @@ class LesionTable(QWidget):
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
-        path = self._desk.dialogs.save_as("Save the table", "lesions.csv", "Table (*.csv)")
+        path = self._desk.dialogs.save_as("Save the table", "objects.csv", "Table (*.csv)")
         if path is not None:
             try:
                 with new_files([path], overwrite=True) as (file,):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from boltzformer.desk.desk import Desk
 from napari_boltzformer.bottom.looks_view import LooksView
+from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
 from napari_boltzformer.host.stage import NapariStage
 
@@ -27,6 +28,8 @@ class Bottom(QObject):
         super().__init__(parent)
         self._desk, self._stage = desk, stage
         self.review = SliceReview(desk.overview.reapplying)
+        self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
+        self.review.layout().insertWidget(2, self.sizes)
         self.review.jumped.connect(self._jump)
         self.looks = LooksView()
         for widget in (self.review, self.looks):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox
 
-from boltzformer import BoltzFormerError, Guidance
+from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointed, guidance_of, region_of
+from boltzformer.desk.masks.guidance import Pointed, Pointing, region_of
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -101,28 +101,27 @@ class Guide:
 
     def ask(self) -> None:
         """Looks at the slice on screen again, with all that was pointed at."""
-        guidance = self.guidance()
-        if guidance is None:
+        prompt = self._prompt()
+        if self._stage.chosen() is None or not prompt:
             return
         running = self._desk.running
         if self._run is not None and self._run in running.runs:
             self._run.job.cancel()  # its question is out of date
-        self._run = running.start([guidance.prompt], only_this=True, guidance=guidance)
+        self._run = running.start([prompt], only_this=True)
 
-    def guidance(self) -> Guidance | None:
-        """What is said about the chosen image and the prompt in hand, in voxels of the stored array."""
-        image, prompt = self._stage.chosen(), self._prompt()
-        if image is None or not prompt:
-            return None
-        points = self._layer(POINTS, image)
-        told = (
-            () if points is None else zip(points.data, points.features["here"], points.features["prompt"], strict=True)
-        )
-        clicks = [Pointed(tuple(place), bool(here), str(whose)) for place, here, whose in told]
-        try:
-            return guidance_of(image.volume, prompt, clicks, self.drawn(image))
-        except BoltzFormerError:
-            return None  # running says why
+    def pointing(self, image: OpenImage) -> Pointing:
+        """What is said about an image and can be seen: neither a hidden layer nor a hidden point says anything."""
+        points, box = self._layer(POINTS, image), self._layer(BOX, image)
+        told = []
+        if points is not None and points.visible:
+            told = [
+                Pointed(tuple(place), bool(here), str(whose))
+                for place, here, whose, shown in zip(
+                    points.data, points.features["here"], points.features["prompt"], points.shown, strict=True
+                )
+                if shown
+            ]
+        return Pointing(tuple(told), self.drawn(image) if box is not None and box.visible else None)
 
     def drawn(self, image: OpenImage) -> NDArray[np.float64] | None:
         """(2, ndim): the ends of the box on an image, as the viewer counts; None without one."""
@@ -149,6 +148,7 @@ class Guide:
     def _before_click(self, layer: Points, event: Any) -> Iterator[None]:
         """Before napari adds the point: what it says."""
         here = "Shift" not in event.modifiers
+        layer.selected_data = set()  # else the colour of the points that are selected would change with the next one's
         layer.feature_defaults = {"here": here, "prompt": self._prompt()}
         layer.current_face_color = HERE if here else NOT_HERE
         yield

@@ -40,6 +40,7 @@ MORE = (
     ("point", "Here / not here"),
     ("unpoint", "Remove last point"),
     ("box", "Draw a box"),
+    ("follow", "Follow through slices"),
     ("use_layer", "Use layer…"),
     ("between", "Fill between slices"),
 )

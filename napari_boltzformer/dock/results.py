@@ -1,4 +1,4 @@
-"""`Results`: one row per mask: name, best score, where was looked, how many objects. A click makes its layer active."""
+"""`Results`: one row per mask: name, this slice's score, where was looked, objects and volume. A click chooses it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
+from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.prompts import AMBER
@@ -27,7 +28,7 @@ class Results(QListWidget):
         self.tracks: list[Track] = []
 
     def show_tracks(
-        self, tracks: Sequence[Track], on_screen: int, objects: Mapping[str, int], chosen: Track | None
+        self, tracks: Sequence[Track], on_screen: int, objects: Mapping[str, Counts], chosen: Track | None
     ) -> None:
         """`objects`: counted so far, by the mask's key."""
         self.tracks = list(tracks)

@@ -33,7 +33,7 @@ def test_the_buttons_that_are_pressed_now_and_then(
     (track,) = dock.tracks()
     assert list(track.spread) == [dock.row()]
     click(qtbot, dock.next)
-    assert re.match(r"Slice \d+: the samples disagree most|No slice is left|Slice \d+: score", dock.message.text())
+    assert re.match(r"Slice \d+: |No slice is left", dock.message.text())
 
     layer_of(track).brush_size = 1
     layer_of(track).paint((dock.row(), 2, 3), 1)

@@ -15,6 +15,7 @@ from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
 from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
+from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import neighbours
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar, SliceReview
@@ -23,6 +24,7 @@ from napari_boltzformer.host.layers import empty_labels, image_layer
 
 ORANGE, BLUE = QColor("#E69F00"), QColor("#56B4E9")
 PROMPTS = (BRIGHT, DARK)
+ML = Scale(3.0, (1.0, 1.0), flat=False)
 
 
 @pytest.fixture(scope="module")
@@ -68,29 +70,29 @@ def test_kept_answers_give_the_masks_that_the_prediction_gives(
 
 def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     answers = Answers(0.5)
-    assert answers.total(300, 0.001, {}) == "not looked yet, 0 of 300 slices"
+    assert answers.total(300, ML, {}) == "not looked yet, 0 of 300 slices"
     found, nothing = np.full((20, 20), 127), np.full((20, 20), -128)
     answers.mask(answers.keep(*one_slice(0.83, found), 0))
-    assert answers.total(300, 0.003, {}) == "1.2 mL so far, 1 of 300 slices"
-    assert answers.total(1, 0.003, {}) == "1.2 mL in 1 of 1 slice"
-    assert answers.total(1, None, {}) == "400 px in 1 of 1 slice"
-    assert answers.total(1, 0.003, {0: 800}) == "2.4 mL in 1 of 1 slice"  # what a person painted counts as it is
+    assert answers.total(300, ML, {}) == "1.2 mL so far, 1 of 300 slices"
+    assert answers.total(1, ML, {}) == "1.2 mL in 1 of 1 slice"
+    assert answers.total(1, Scale(), {}) == "400 px in 1 of 1 slice"
+    assert answers.total(1, ML, {0: 800}) == "2.4 mL in 1 of 1 slice"  # what a person painted counts as it is
     answers.thresholds = Thresholds(0.9, 0.5)
     answers.mask(0)
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, below 0.90"
-    assert answers.total(2, 0.003, {}) == "looked in 1 of 2 slices so far, best score 0.83 (slice 0), below 0.90"
+    assert answers.total(1, ML, {}) == "looked in 1 slice, best score 0.83, below 0.90"
+    assert answers.total(2, ML, {}) == "looked in 1 of 2 slices so far, best score 0.83 (slice 0), below 0.90"
     answers.thresholds = Thresholds(0.831, 0.5)
     answers.keep(*one_slice(0.8304, found), 0)
     answers.mask(0)
-    assert "best score 0.8304, below 0.8310" in answers.total(1, 0.003, {})  # not rounded until it fits
+    assert "best score 0.8304, below 0.8310" in answers.total(1, ML, {})  # not rounded until it fits
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, nothing), 0))
-    assert answers.total(1, 0.003, {}) == "looked in 1 slice, best score 0.83, but no outline"
+    assert answers.total(1, ML, {}) == "looked in 1 slice, best score 0.83, but no outline"
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
-    assert answers.total(1, 0.003, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
+    assert answers.total(1, ML, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
     answers.forget(0)
-    assert answers.total(1, 0.003, {}) == "not looked yet, 0 of 1 slice"
+    assert answers.total(1, ML, {}) == "not looked yet, 0 of 1 slice"
 
 
 # --- the bar ----------------------------------------------------------------------------------------------------------
@@ -271,7 +273,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     plan, count = prediction.plan, prediction.plan.count
     here = small.lesions[0].centre[2]
     viewer.dims.set_current_step(0, here)
-    reapplying.set_run(lanes, count, row=here, gate=prediction.gate, voxel_ml=0.0025)
+    reapplying.set_run(lanes, count, row=here, gate=prediction.gate, scale=Scale(2.5, (1.0, 1.0), flat=False))
     for done, result in enumerate(prediction.slices, 1):
         for number, one in enumerate(lanes):
             row = one.answers.keep(plan, result, number)

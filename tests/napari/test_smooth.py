@@ -48,9 +48,10 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     layer_of(track).paint((dock.row(), 2, 3), 1)
     assert key not in dock.desk.counting.objects  # the one that was under way is dropped
     until(qtbot, lambda: key in dock.desk.counting.objects)
-    before = dock.desk.counting.objects[key]
+    before = dock.desk.counting.objects[key].objects
     layer_of(track).paint((dock.row(), 2, 30), 1)
     assert key not in dock.desk.counting.objects
-    until(qtbot, lambda: dock.desk.counting.objects.get(key) == before + 1)
-    assert f"{before + 1} objects" in dock.results.item(0).text()
+    until(qtbot, lambda: key in dock.desk.counting.objects)
+    assert dock.desk.counting.objects[key].objects == before + 1
+    until(qtbot, lambda: f"{before + 1} objects" in dock.results.item(0).text())
     assert np.count_nonzero(rows_of(track)[dock.row(), 2, :40]) == 2

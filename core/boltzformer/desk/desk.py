@@ -15,12 +15,15 @@ from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
+from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
+from boltzformer.desk.runs.follow import Following
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import How, Running
 from boltzformer.desk.runs.sureness import Counting, ask_seeds
@@ -49,8 +52,10 @@ class Desk:
         session: Callable[[], Session],
         how: How,
         maps: Callable[[], bool] = lambda: False,
+        pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
-        """`how`: what a question says beside its prompts. `maps`: whether exports hold probabilities, too."""
+        """`how`: what a question says beside its prompts. `maps`: whether exports hold probabilities, too.
+        `pointing`: the points and the box that can be seen on an image; every run heeds them."""
         self.stage, self.timers, self.dialogs, self.words, self.settings = stage, timers, dialogs, words, settings
         self.session = session
         self.log, self.notice = Log(), Notice(speaker)
@@ -63,7 +68,10 @@ class Desk:
             session=session,
             knowledge=lambda: self.knowledge,
             how=how,
+            pointing=pointing,
         )
+        self.sizes = Sizes(self.tracks, self.work, timers)
+        self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
@@ -85,6 +93,10 @@ class Desk:
     def sure(self) -> None:
         """How sure is it? Four seeds, without changing a mask."""
         ask_seeds(self.running, self.stage, self.tracks, self.notice, self.session)
+
+    def follow(self) -> None:
+        """The selected mask through the neighbours of the slice on screen; one step of undo."""
+        self.following.start()
 
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
@@ -214,6 +226,10 @@ class Desk:
         running.ended.append(self._ended)
         running.moved.append(self._change)
         self.overview.changed.append(self._is_another)
+        self.overview.reapplying.done.append(self.sizes.now)
+        self.overview.reapplying.done.append(self.running.retell)
+        self.sizes.changed.extend([self._is_sifted, self.running.retell])
+        self.following.followed.append(lambda track: self._change())
         self.counting.counted.append(self._change)
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
@@ -230,6 +246,15 @@ class Desk:
         """It is to be saved, and its objects counted once it rests."""
         self.keeper.touch(track.image)
         self.counting.later(track)
+        self.sizes.later(track)
+        for heard in self.masks_changed:
+            heard(track)
+
+    def _is_sifted(self, track: Track) -> None:
+        """Other objects of it are shown, for their size."""
+        self.keeper.touch(track.image)
+        self.counting.later(track)
+        self.overview.resized(track)
         for heard in self.masks_changed:
             heard(track)
 
@@ -243,6 +268,7 @@ class Desk:
             self.counting.due(track)
             for heard in self.masks_changed:
                 heard(track)
+        self.sizes.now()
         self.counting.now()
 
     def _restored(self, image: OpenImage, prompts: Sequence[str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.scale import Scale
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
@@ -32,7 +31,7 @@ class OpenImage:
         self.thresholds: Thresholds | None = None
         """What its masks are shown at; None: the model's own."""
         self._read, self._name, self._version = read, name, version
-        self._known: tuple[object, Volume, SlicePlan] | None = None
+        self._known: tuple[object, Volume, SlicePlan, Scale] | None = None
 
     @property
     def name(self) -> str:
@@ -66,15 +65,15 @@ class OpenImage:
         return abs(float(down)), abs(float(across))
 
     @property
-    def voxel_ml(self) -> float | None:
-        """None for a picture."""
-        return None if self.is_picture else abs(float(np.linalg.det(self.volume.grid.axes))) / 1000
+    def scale(self) -> Scale:
+        """What its voxels measure."""
+        return self._facts()[2]
 
-    def _facts(self) -> tuple[Volume, SlicePlan]:
+    def _facts(self) -> tuple[Volume, SlicePlan, Scale]:
         now = self._version()
         if self._known is None or self._known[0] is not now:
             volume = self._read()
-            self._known = now, volume, plan_of(volume)
+            self._known = now, volume, plan_of(volume), Scale.of(volume)
         return self._known[1:]
 
 

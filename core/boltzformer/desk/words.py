@@ -39,14 +39,6 @@ def quoted(names: Sequence[str]) -> str:
     return "'" + "', '".join(names) + "'"
 
 
-def amount(voxels: int, voxel_ml: float | None) -> str:
-    """Millilitres, or pixels where there is no scale."""
-    if voxel_ml is None:
-        return f"{voxels:,} px"
-    ml = voxels * voxel_ml
-    return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2g} mL"
-
-
 @dataclass(frozen=True)
 class ViewerWords:
     """What a viewer calls its keys, menus and buttons, as sentences of the desk name them. Without a viewer, none."""

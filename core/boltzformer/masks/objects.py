@@ -44,14 +44,23 @@ def kept(labels: LabelMap, *, smallest_mm3: float = 0, largest: int | None = Non
     for layer in layers:
         for value in labels.names:
             found = pieces(layer == value)
-            sizes = np.bincount(found.ravel())
-            sizes[0] = 0
-            stay = sizes * voxel_mm3(labels.grid) >= smallest_mm3
-            if largest is not None:
-                stay &= sizes >= np.sort(sizes)[::-1][:largest][-1]
-            stay[0] = True
+            stay = staying(np.bincount(found.ravel()), voxel_mm3(labels.grid), smallest_mm3, largest)
             layer[~stay[found]] = 0
     return replace(labels, layers=layers)
+
+
+def staying(sizes: NDArray[np.int64], voxel: float, smallest_mm3: float, largest: int | None) -> NDArray[np.bool_]:
+    """Which pieces stay, by number; `sizes` counts the voxels of each, of `voxel` mm³, the background's first.
+
+    Of several that are the last of the largest, all do.
+    """
+    counted = sizes.copy()
+    counted[0] = 0
+    stay: NDArray[np.bool_] = counted * voxel >= smallest_mm3
+    if largest is not None:
+        stay &= counted >= np.sort(counted)[::-1][:largest][-1]
+    stay[0] = True
+    return stay
 
 
 def without_doubles(labels: LabelMap, prediction: Prediction) -> LabelMap:
@@ -60,7 +69,7 @@ def without_doubles(labels: LabelMap, prediction: Prediction) -> LabelMap:
     Judged on whole objects, not slice by slice: near the poles of an organ a tumour may fill its slice and is still
     another thing. How sure is the highest existence in the slices that an object lies in; in a tie the earlier prompt.
     """
-    inside = _box(labels.layers.max(axis=0))
+    inside = box_of(labels.layers.max(axis=0))
     layers = labels.layers.copy()
     cut = [layer[inside] for layer in layers]  # views: what is cleared here is cleared in `layers`
     found = [pieces(layer) for layer in cut]
@@ -97,7 +106,7 @@ def _sureness(found: Pieces, prompt: int, prediction: Prediction, inside: tuple[
     return best
 
 
-def _box(mask: Array) -> tuple[slice, ...]:
+def box_of(mask: Array) -> tuple[slice, ...]:
     """The smallest box around a mask."""
     slices: list[slice] = []
     for axis in range(mask.ndim):

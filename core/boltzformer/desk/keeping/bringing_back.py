@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, last_work, masks_of
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
@@ -106,7 +108,10 @@ class BringingBack:
 def put_back(track: Track, one: KeptMask) -> None:
     """What was kept of a mask, with how it was made."""
     track.restore(one.rows, one.states)
+    if one.sizes:  # what was hidden then is gone, and the mask must not be told without saying so
+        track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
     track.recall(one.scores, one.edited, one.gate, one.written)
+    track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
     track.runs[:0] = one.runs
 
 

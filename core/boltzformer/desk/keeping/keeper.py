@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.doubting import after, doubtful
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.whose import checksum
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
@@ -119,10 +119,12 @@ class Keeper:
             self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
-        """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
-        image, doubts = self._stage.chosen(), doubtful(self._tracks.shown(), self._words)
+        """Jumps to the first slice that wants looking at; again: to the next."""
+        image, shown = self._stage.chosen(), self._tracks.shown()
+        doubts = doubtful(shown)
         if image is None or not doubts:
-            self._notice.say("No slice is left to doubt: all that the model looked at is accepted.")
+            more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
+            self._notice.say(f"No slice is left to doubt{more}.")
             return
         one = after(doubts, self._stage.row(image), self._doubted)
         self._doubted = one.row
@@ -173,10 +175,10 @@ class Keeper:
             image.seen.add(row)
         for track in self._tracks.chosen():
             before = self._visible.get(track.key)
-            if before is not None and before[0] < track.count and before[1] != _checksum(track, before[0]):
+            if before is not None and before[0] < track.count and before[1] != checksum(track.row(before[0])):
                 self.touch(image)
             if row < track.count:
-                self._visible[track.key] = (row, _checksum(track, row))
+                self._visible[track.key] = (row, checksum(track.row(row)))
 
     def autosave(self) -> None:
         """Everything as it is, accepted or not."""
@@ -318,7 +320,3 @@ class _Nothing:
 def autosaves() -> Path:
     """Where work is kept as long as nobody has said where."""
     return home() / "autosave"
-
-
-def _checksum(track: Track, row: int) -> int:
-    return zlib.crc32(np.ascontiguousarray(track.row(row)).data)

@@ -1,7 +1,10 @@
-"""The objects of all masks, measured, as a table shows them: size, place, slices, score; which are left out."""
+"""The objects of all masks, measured, as a table shows them: size, place, slices, score; which are left out. Of a
+picture: area, count and density."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +14,31 @@ import numpy as np
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.sizes import Whole
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lesions import Finding, table, to_csv
 from boltzformer.masks.objects import pieces
 from boltzformer.types import LabelMap, Prompt, Volume
 
-COLUMNS = ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
+
+def table_name(image: OpenImage | None) -> str:
+    """What lies in a picture is rarely a lesion."""
+    try:
+        return "Object table" if image is not None and image.is_picture else "Lesion table"
+    except BoltzFormerError:  # running says why
+        return "Lesion table"
+
+
+def columns(scale: Scale) -> tuple[str, ...]:
+    """Of the table; the first holds a tick."""
+    if scale.flat:
+        return "In", "Object", f"Area, {scale.size_unit}", f"Longest, {scale.length_unit}", "Score"
+    size = "mL" if scale.size_unit == "mm³" else scale.size_unit
+    return "In", "Object", size, f"Longest, {scale.length_unit}", "Slices", "Score"
 
 
 @dataclass(frozen=True)
@@ -32,19 +52,24 @@ class Lesion:
     """One of its own: slice, row and column in the viewer, in the slice where it is longest."""
     rows: tuple[int, ...]
     """Its slices in the viewer."""
+    scale: Scale
+    middle: tuple[float, float, float]
+    """i, j, k of the stored array."""
     earlier: bool = False
     """Its score is of an earlier day."""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns behind the tick."""
-        finding = self.finding
+        finding, scale = self.finding, self.scale
         first, last = finding.first_slice, finding.last_slice
+        size = finding.volume_mm3 / 1000 if scale.size_unit == "mm³" else scale.size(finding.voxels)
+        slices = () if scale.flat else (f"{first}" if first == last else f"{first}-{last}",)
         return (
             f"{finding.name} {finding.number}",
-            f"{finding.volume_mm3 / 1000:.3g}",
-            f"{finding.longest_mm:.1f}",
-            f"{first}" if first == last else f"{first}-{last}",
+            f"{size:.3g}" if size < 1000 else f"{size:,.0f}",
+            f"{scale.length(finding.longest_mm):.1f}",
+            *slices,
             self._score,
         )
 
@@ -63,14 +88,17 @@ class Measured:
 
     key: str
     name: str
-    rows: np.ndarray
+    whole: Whole
+    """Copied; what is too small goes when it is measured."""
     prompt: Prompt
     answers: Answers
     """As they were then."""
 
     @staticmethod
     def of(track: Track, name: str) -> Measured:
-        return Measured(track.key, name, track.surface.copy(), track.prompt, track.kept.as_now())
+        hidden, at = dict(track.whose.hidden), track.kept.thresholds
+        whole = Whole.of(track.surface.copy(), hidden, track.owned, at, track.image.scale.voxel_mm3)
+        return Measured(track.key, name, whole, track.prompt, track.kept.as_now())
 
 
 def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, SlicePlan, list[Measured]]:
@@ -80,10 +108,11 @@ def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, Slice
 
 
 def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> list[Lesion]:
-    """All objects, also those that are excluded."""
+    """All objects that are large enough, also those that are excluded."""
     found: list[Lesion] = []
+    scale = Scale.of(volume)
     for mask in masks:
-        stored = np.ascontiguousarray(plan.view.undo(mask.rows > 0)).astype(np.uint8)
+        stored = np.ascontiguousarray(plan.view.undo(mask.whole.remaining())).astype(np.uint8)
         rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), mask.answers.prediction(mask.prompt, plan))
         objects = plan.view.apply(pieces(stored))
         sizes = np.bincount(objects.ravel())
@@ -100,7 +129,9 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
             y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
             slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
             earlier = not any(one in mask.answers.rows for one in slices)
-            found.append(Lesion(mask.key, _known(row, mask, slices), (middle, y, x), slices, earlier))
+            i, j, k = volume.grid.voxel(row.centroid_lps_mm).tolist()
+            known = _known(row, mask, slices)
+            found.append(Lesion(mask.key, known, (middle, y, x), slices, scale, (i, j, k), earlier))
     return found
 
 
@@ -111,15 +142,50 @@ def included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
 
 def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
     """Of the objects that are not left out."""
-    return to_csv([one.finding for one in lesions if included(one, tracks)])
+    inside = [one for one in lesions if included(one, tracks)]
+    if inside and inside[0].scale.flat:
+        return _areas(inside)
+    return to_csv([one.finding for one in inside])
 
 
 def total(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
-    """'3 objects, 1.2 mL, 1 left out of export'."""
-    inside = [one.finding for one in lesions if included(one, tracks)]
-    ml, out = sum(one.volume_mm3 for one in inside) / 1000, len(lesions) - len(inside)
+    """'3 objects, 1.2 mL, 1 left out of export'; of a picture a line for each mask, with how densely they lie."""
+    inside = [one for one in lesions if included(one, tracks)]
+    out = len(lesions) - len(inside)
     left = f", {out} left out of export" if out else ""
-    return f"{counted(len(inside), 'object')}, {ml:.3g} mL{left}"
+    if not inside:
+        return f"{counted(0, 'object')}{left}"
+    scale = inside[0].scale
+    if not scale.flat:
+        return f"{counted(len(inside), 'object')}, {_amount(inside)}{left}"
+    lines = []
+    for key, track in tracks.items():
+        of = [one for one in inside if one.mask == key]
+        if of:
+            density = scale.density(len(of), track.shape[1] * track.shape[2])
+            lines.append(f"{of[0].finding.name}: {counted(len(of), 'object')}, {_amount(of)}, {density}")
+    return "\n".join(lines) + left
+
+
+def _amount(lesions: Sequence[Lesion]) -> str:
+    return lesions[0].scale.amount(sum(one.finding.voxels for one in lesions))
+
+
+def _areas(lesions: Sequence[Lesion]) -> str:
+    """A picture's objects, one per line: places in pixels, sizes in its own units."""
+    text, scale = io.StringIO(newline=""), lesions[0].scale
+    writer = csv.writer(text, lineterminator="\n")
+    unit = {"px": "px", "µm": "um", "mm": "mm"}[scale.length_unit]
+    area = () if unit == "px" else (f"area_{unit}2",)
+    writer.writerow(
+        ["name", "number", "area_px", *area, f"longest_{unit}", "x_px", "y_px", "mean_probability", "score"]
+    )
+    for one in lesions:
+        row, known = one.finding, () if unit == "px" else (scale.size(one.finding.voxels),)
+        numbers = (*known, scale.length(row.longest_mm), *one.middle[:2], row.mean_probability, row.existence)
+        told = ["" if math.isnan(number) else round(number, 4) for number in numbers]
+        writer.writerow([row.name, row.number, row.voxels, *told])
+    return text.getvalue()
 
 
 def _known(row: Finding, mask: Measured, slices: Sequence[int]) -> Finding:

@@ -47,6 +47,8 @@ class KeptMask:
     scores: dict[int, float]
     edited: set[int]
     gate: float
+    sizes: dict[str, Any]
+    """Which objects were shown, as `Thresholds` has it; of older work, all."""
     written: dict[int, NDArray[np.bool_]]
     """What the model had written where a person changed it, as far as that is known."""
     runs: list[dict[str, Any]]
@@ -73,7 +75,9 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     """Scores and a person's slices by the index along the stored axis, so that work goes on as it was."""
     scores = {str(plan.canonical_index(row)): round(score, 4) for row, score in sorted(mask.scores.items())}
     edits = [plan.canonical_index(row) for row in mask.edited]
-    return {"scores": scores, "edited": edits, "gate": mask.thresholds.existence, "runs": list(mask.runs)}
+    at = mask.thresholds
+    sizes = {"sizes": {"smallest_mm3": at.smallest_mm3, "largest": at.largest}} if at.sizes else {}
+    return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **sizes}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -97,8 +101,11 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         corrected = [row for row in edited if plan.canonical_index(row) in known]
         written = dict(zip(corrected, view.apply(said)[corrected], strict=True)) if corrected else {}
         prompt = Prompt(texts.get(name, name), name)
+        sizes = dict(annotation.provenance.get(ANSWERED, {}).get(name, {}).get("sizes", {}))
         states = states[::-1] if view.flips[0] else states
-        found.append(KeptMask(prompt, rows, states, scores, edited, gate, written, runs_from(annotation, prompt)))
+        found.append(
+            KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs_from(annotation, prompt))
+        )
     return found
 
 

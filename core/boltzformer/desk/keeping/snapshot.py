@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.sizes import Whole
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.image.slicing import SlicePlan
@@ -36,6 +37,7 @@ class Frozen:
     scores: Mapping[int, float]
     runs: Sequence[Mapping[str, Any]]
     thresholds: Thresholds
+    voxel_mm3: float
     excluded: frozenset[tuple[int, ...]]
     warning: str
     began_from: str
@@ -44,6 +46,11 @@ class Frozen:
     def rows(self) -> NDArray[np.uint8]:
         """(slices, rows, columns): takes long for a large mask."""
         return self._unpacked(self.packed)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """Rows that are a person's."""
+        return frozenset({*self.edited, *(row for row, one in enumerate(self.states) if one is not SliceState.UNSEEN)})
 
     @cached_property
     def states(self) -> list[SliceState]:
@@ -55,8 +62,12 @@ class Frozen:
 
     @property
     def kept(self) -> NDArray[np.uint8]:
-        """Without the objects that are excluded."""
+        """Without the objects that are too small or excluded: by the sizes that were chosen, whether the viewer has
+        come to show them or not."""
         rows = self.rows
+        if self.thresholds.sizes or self.whose.hidden:
+            whole = Whole.of(rows, self.whose.hidden, self.owned, self.thresholds, self.voxel_mm3)
+            rows = whole.remaining().astype(np.uint8)
         if not self.excluded:
             return rows
         found = pieces(rows)
@@ -73,6 +84,11 @@ class Frozen:
             whole[row] = unpacked(bits, self.shape[1:])
         return whole
 
+    def _shown_at(self) -> dict[str, Any]:
+        """Of sizes nothing where none were asked for."""
+        at = self.thresholds
+        return asdict(at) if at.sizes else {"existence": at.existence, "outline": at.outline}
+
     def how_made(self) -> dict[str, Any]:
         """The runs that wrote into it, and the slices that differ from what they wrote."""
         return {
@@ -80,7 +96,7 @@ class Frozen:
             "warning": self.warning,
             **({"began from": self.began_from} if self.began_from else {}),
             "runs": list(self.runs),
-            "thresholds, as shown": asdict(self.thresholds),
+            "thresholds, as shown": self._shown_at(),
             "slices edited, as shown": list(self.edited),
             "slices accepted, as shown": [n for n, one in enumerate(self.states) if one is not SliceState.UNSEEN],
             "objects excluded": len(self.excluded),
@@ -134,6 +150,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         dict(track.scores),
         deepcopy(track.runs),  # one that is under way goes on
         track.kept.thresholds,
+        track.image.scale.voxel_mm3,
         frozenset(track.excluded),
         track.warning,
         track.began_from,

@@ -13,6 +13,7 @@ from boltzformer.client.session import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.looks import Looks, veil
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.guidance import heeded
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.window import window_of
 from boltzformer.desk.ports import Stage, Timers
@@ -201,6 +202,6 @@ def on_screen(stage: Stage, tracks: Tracks) -> OnScreen | str:
         if earlier:
             return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
         return f"The model has not looked at {name} yet: run it first."
-    how = dict(track.how[row])
+    how = heeded(track.how[row], [track.prompt.text])
     index, seed, mask = image.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
     return OnScreen(image, track.prompt.text, index, seed, mask, track.kept.thresholds, how)

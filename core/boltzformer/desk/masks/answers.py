@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.desk.words import amount, counted
+from boltzformer.desk.scale import Scale
+from boltzformer.desk.words import counted
 from boltzformer.image.geometry import Array
 from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
 from boltzformer.types import Prediction, Prompt, SliceResult
@@ -20,12 +21,21 @@ OVERSHOOT = 0.3
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a voxel needs to be shown."""
+    """What a voxel, and the object that it belongs to, needs to be shown."""
 
     existence: float = 0.5
     """The score of its slice, from here on."""
     outline: float = 0.5
     """Its own probability, from here on."""
+    smallest_mm3: float = 0.0
+    """The volume of its object, from here on, as the grid counts it (a picture without a scale: in pixels)."""
+    largest: int | None = None
+    """Whether its object is one of so many of the largest; None: any."""
+
+    @property
+    def sizes(self) -> bool:
+        """Whether anything is asked of the size of objects."""
+        return self.smallest_mm3 > 0 or self.largest is not None
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,8 @@ class Answers:
         self._kept: dict[int, Kept] = {}
         self._asked_at: dict[int, Thresholds] = {}
         self._voxels: dict[int, int] = {}
+        self._cut: set[int] = set()
+        """Where objects are hidden for their size."""
         self._recalled: dict[int, Recalled] = {}
         """Also beneath answers of boxes, outside of which they still hold."""
 
@@ -184,6 +196,7 @@ class Answers:
         """As if the model had never looked there."""
         for known in (self._kept, self._asked_at, self._voxels, self._recalled, self._marks):
             known.pop(row, None)
+        self._cut.discard(row)
 
     def of(self, row: int) -> Kept | None:
         """What is held of a slice."""
@@ -237,7 +250,15 @@ class Answers:
         shown = self.at_present(row)
         self._asked_at[row], self._voxels[row] = self.thresholds, int(np.count_nonzero(shown))
         self._marks.pop(row, None)
+        self._cut.discard(row)
         return shown
+
+    def remains(self, row: int, voxels: int, *, cut: bool) -> None:
+        """Of the mask that was last asked for, so many voxels are shown. `cut`: others are of objects too small."""
+        (self._cut.add if cut else self._cut.discard)(row)
+        if self._voxels.get(row, 0) != voxels:
+            self._voxels[row] = voxels
+            self._marks.pop(row, None)
 
     def stale(self, row: int) -> bool:
         """Whether the mask would be another one than when it was last asked for."""
@@ -267,16 +288,16 @@ class Answers:
         row = max(scores, key=lambda one: (scores[one], -one))
         return scores[row], row
 
-    def total(self, count: int, voxel_ml: float | None, painted: Mapping[int, int]) -> str:
+    def total(self, count: int, scale: Scale, painted: Mapping[int, int]) -> str:
         """How much is shown, and in how many of the image's `count` slices the model has looked.
 
-        `painted`: voxels of the rows that a person changed, which count as they are. `voxel_ml`: None without a scale.
+        `painted`: voxels of the rows that a person changed, which count as they are.
         """
         looked = len(self.looked)
         if not looked:
             return f"not looked yet, 0 of {counted(count)}"
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
-        shown, partial = amount(sum(voxels.values()), voxel_ml), looked < count
+        shown, partial = scale.amount(sum(voxels.values())), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:
             return f"{shown} so far, {looked} of {counted(count)}{boxed}"
@@ -290,6 +311,8 @@ class Answers:
         digits = 2 if f"{score:.2f}" != f"{least:.2f}" else 4  # rounding must not make it reach what it misses
         if score < least:
             why = f"below {least:.{digits}f}"
+        elif self._cut:
+            why = "but no object is large enough"
         elif self.mark(row).hidden:
             why = f"but nothing reaches the outline's {self.thresholds.outline:.2f}"
         else:

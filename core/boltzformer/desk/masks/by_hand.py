@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import Mask
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.masks.objects import pieces
+from boltzformer.masks.objects import box_of, pieces
 
 
 def fill(track: Track, row: int, words: ViewerWords) -> str:
@@ -87,9 +88,18 @@ Voxel = tuple[int, int, int]
 """Slice, row and column."""
 
 
-def objects_in(rows: NDArray[np.uint8]) -> int:
+@dataclass(frozen=True)
+class Counts:
+    """Of a mask: what is shown of it."""
+
+    objects: int
+    voxels: int
+
+
+def counts_of(rows: NDArray[np.uint8]) -> Counts:
     """Connected objects; of one slice, within it."""
-    return int(pieces(rows).max(initial=0))
+    inside = box_of(rows > 0)
+    return Counts(int(pieces(rows[inside]).max(initial=0)), int(np.count_nonzero(rows)))
 
 
 def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int, Mask], int]:

@@ -1,16 +1,20 @@
-"""Which slice to look at next: of those that nobody has accepted, the most doubtful first, and what ranked it."""
+"""Which slice to look at next: what a person painted and did not accept, then gaps and edges of objects, then scores
+near the threshold; in reading order within each, and why in five words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import ViewerWords
+from boltzformer.desk.words import neighbours
 from boltzformer.types import SliceState
 
 REACH = 0.2
 """A score that misses its gate by less may be another one with another seed."""
+LONGEST_GAP = 5
+"""Slices: what lies farther apart is two objects, not one with a gap."""
 
 
 @dataclass(frozen=True)
@@ -28,35 +32,16 @@ def within_reach(track: Track, row: int) -> bool:
     return row in track.scores and track.scores[row] >= track.kept.thresholds.existence - REACH
 
 
-def doubtful(tracks: Sequence[Track], words: ViewerWords) -> list[Doubt]:
-    """Where seeds disagree about what is shown, the largest area first; then by how near the score is to its gate."""
-    spread: dict[int, int] = {}
-    near: dict[int, tuple[float, float, float]] = {}
-    for track in tracks:
-        gate = track.kept.thresholds.existence
-        for row, score in track.scores.items():
-            if track.state(row) is not SliceState.UNSEEN:
-                continue
-            near[row] = min(near.get(row, (2.0, 0.0, 0.0)), (abs(score - gate), score, gate))
-            visible = track.spread.get(row, 0) if within_reach(track, row) else 0
-            spread[row] = max(spread.get(row, 0), visible)
-    apart = sorted((row for row in near if spread[row]), key=lambda row: (-spread[row], row))
-    rest = sorted((row for row in near if not spread[row]), key=lambda row: (near[row][0], row))
-    asked = any(row in track.spread for track in tracks for row in rest)
-    hidden = {row for track in tracks for row in rest if track.spread.get(row)}
-    found = [
-        Doubt(
-            row, f"the samples disagree {_most(place)} (ranked by the seeds' disagreement, {place + 1} of {len(apart)})"
-        )
-        for place, row in enumerate(apart)
-    ]
-    once = "the seeds agree" if asked else f"one sample; {words.ask_seeds}"
-    for place, row in enumerate(rest):
-        _, score, gate = near[row]
-        how = "nearest" if place == 0 else "next nearest"
-        why = "the seeds disagree only about what is not shown" if row in hidden else once
-        found.append(Doubt(row, f"score {score:.2f} is {how} to {gate:.2f} (ranked by score: {why})"))
-    return found
+def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
+    """Slices that nobody has accepted in some mask, each once, for its first reason.
+
+    Where several seeds were asked, what they disagree about comes behind what was painted, the largest area first.
+    """
+    found: dict[int, str] = {}
+    for rows in (_painted(tracks), _disagreed(tracks), _shape(tracks), _near(tracks)):
+        for row, why in rows.items():
+            found.setdefault(row, why)
+    return [Doubt(row, why) for row, why in found.items()]
 
 
 def after(doubts: Sequence[Doubt], row: int, before: int | None) -> Doubt:
@@ -66,5 +51,61 @@ def after(doubts: Sequence[Doubt], row: int, before: int | None) -> Doubt:
     return doubts[(rows.index(row) + 1) % len(rows) if goes_on else 0]
 
 
-def _most(place: int) -> str:
-    return "most" if place == 0 else "next most"
+def _painted(tracks: Sequence[Track]) -> Mapping[int, str]:
+    rows = {row for track in tracks for row in track.touched if track.edited(row) and _open(track, row)}
+    return dict.fromkeys(sorted(rows), "you painted, not accepted yet")
+
+
+def _disagreed(tracks: Sequence[Track]) -> Mapping[int, str]:
+    """About what is shown, or nearly."""
+    area: dict[int, int] = {}
+    for track in tracks:
+        for row, spread in track.spread.items():
+            if spread and _open(track, row) and within_reach(track, row):
+                area[row] = max(spread, area.get(row, 0))
+    order = sorted(area, key=lambda row: (-area[row], row))
+    return {row: "the samples disagree most here" if row == order[0] else "the samples disagree here" for row in order}
+
+
+def _shape(tracks: Sequence[Track]) -> Mapping[int, str]:
+    """Gaps between found slices, and an object's first and last ones."""
+    why: dict[int, str] = {}
+    for track in tracks:
+        known = set(track.kept.looked) | track.touched
+        for row, reason in _of_runs([row for row in known if _shown(track, row)], known):
+            if _open(track, row):
+                why.setdefault(row, reason)
+    return dict(sorted(why.items()))
+
+
+def _of_runs(found: Sequence[int], known: Collection[int]) -> Iterator[tuple[int, str]]:
+    """`known`: where anybody has looked; beside a slice where nobody has there is no edge yet."""
+    runs = neighbours(found)
+    for (_, last), (first, _) in pairwise(runs):
+        if first - last - 1 <= LONGEST_GAP:
+            yield from ((row, "gap between two found slices") for row in range(last + 1, first))
+    for first, last in runs:
+        if first - 1 in known:
+            yield first, "first slice of an object"
+        if last + 1 in known:
+            yield last, "last slice of an object"
+
+
+def _shown(track: Track, row: int) -> bool:
+    if row in track.touched:
+        return bool(track.row(row).any())
+    return track.kept.mark(row).voxels > 0
+
+
+def _near(tracks: Sequence[Track]) -> Mapping[int, str]:
+    why: dict[int, str] = {}
+    for track in tracks:
+        gate = track.kept.thresholds.existence
+        for row, score in track.scores.items():
+            if abs(score - gate) < REACH and _open(track, row):
+                why.setdefault(row, f"score {score:.2f} near threshold {gate:.2f}")
+    return dict(sorted(why.items()))
+
+
+def _open(track: Track, row: int) -> bool:
+    return track.state(row) is SliceState.UNSEEN

@@ -3,13 +3,16 @@ array."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.region import Region
@@ -25,6 +28,43 @@ class Pointed:
     """False: not here."""
     prompt: str
     """What it was said about."""
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """All that is pointed at on an image and can be seen; what is hidden says nothing."""
+
+    points: tuple[Pointed, ...] = ()
+    box: NDArray[np.float64] | None = None
+    """Its ends (2, 2 or 3), as the viewer counts."""
+
+
+def guidance_for(volume: Volume, prompts: Iterable[str], said: Pointing) -> tuple[Guidance, ...]:
+    """What is said about each of the prompts that are asked; the box is about all of them."""
+    every = (guidance_of(volume, prompt, said.points, said.box) for prompt in prompts)
+    return tuple(one for one in every if one)
+
+
+def heeded(how: Mapping[str, Any], prompts: Collection[str]) -> dict[str, Any]:
+    """How it was asked, without what was said about prompts that are not asked now."""
+    said = how.get("guidance") or ()
+    left = tuple(one for one in said if one.prompt in ("", *prompts))
+    return {**how, "guidance": left or None} if "guidance" in how else dict(how)
+
+
+def led_by(guidance: Iterable[Guidance], axis: int, index: int | None) -> str:
+    """'led by 2 points and a box', of those that say something about a slice (stored number), or about any."""
+    said = list(guidance)
+
+    def here(first: float, last: float) -> bool:
+        return index is None or floor(first + 0.5) <= index <= floor(last + 0.5)
+
+    places = [place for one in said for place in (*one.here, *one.not_here)]
+    points = sum(here(place[2 - axis], place[2 - axis]) for place in places)
+    boxes = {one.box for one in said if one.box and here(one.box[0][2 - axis], one.box[1][2 - axis])}
+    words = [counted(points, "point")] if points else []
+    words += ["a box"] if len(boxes) == 1 else [f"{len(boxes)} boxes"] if boxes else []
+    return f"led by {' and '.join(words)}" if words else ""
 
 
 def guidance_of(volume: Volume, prompt: str, points: Iterable[Pointed], box: NDArray[np.float64] | None) -> Guidance:

@@ -9,12 +9,14 @@ import numpy as np
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.guidance import in_box
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.ports import Mask, Stage, Timers
+from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.types import SliceState
 
@@ -52,14 +54,14 @@ class Overview:
         image, tracks = self._stage.chosen(), self._every.chosen()
         self._image, self._tracks, self._what = image, tracks, self._what_is_shown()
         if image is None or not tracks:
-            self.reapplying.set_run((), 1, row=0, gate=0.5, voxel_ml=None)
+            self.reapplying.set_run((), 1, row=0, gate=0.5, scale=Scale())
             return
         self.reapplying.set_run(
             [Lane.of(one) for one in tracks],
             tracks[0].count,
             row=self._stage.row(image),
             gate=tracks[-1].gate,
-            voxel_ml=image.voxel_ml,
+            scale=image.scale,
             chosen=image.thresholds,
         )
         self._show_states()
@@ -103,6 +105,13 @@ class Overview:
         """A person painted, or said something of a slice: often many times in a row."""
         self._painted.add(track)
         self._soon.start()
+
+    def resized(self, track: Track) -> None:
+        """Objects of a mask are shown or hidden for their size."""
+        if track in self._tracks:
+            self.bar.draw()
+            self.reapplying.tell()
+            self._move()
 
     # --- thresholds ---------------------------------------------------------------------------------------------
 
@@ -165,23 +174,28 @@ class Overview:
         return (image, *((one.key, one.name, one.gate, one.count) for one in self._every.chosen()))
 
 
-def sentence(track: Track, on_screen: int, objects: int | None) -> str:
-    """'MS lesion · score 0.83 · this slice · 2 objects', and what speaks against it."""
+def sentence(track: Track, on_screen: int, counts: Counts | None) -> str:
+    """'MS lesion · score 0.83 here · all 64 slices · 2 objects, 1.2 mL', and what speaks against it."""
     parts = [track.name]
     if track.scores:
-        parts += [f"score {max(track.scores.values()):.2f}", where(track, on_screen), *in_box(track)]
-    if objects is not None:
-        parts.append(counted(objects, "object"))
+        here, alone = track.scores.get(on_screen), len(track.scores) == 1
+        score = "no score here" if here is None else f"score {here:.2f}" + ("" if alone else " here")
+        parts += [score, *where(track, on_screen), *in_box(track)]
+    if counts is not None:
+        amount = track.image.scale.amount(counts.voxels)
+        parts.append(counted(counts.objects, "object") + (f", {amount}" if counts.objects else ""))
     warning = "\n" + track.warning if track.warning else ""
     return " · ".join(parts) + warning
 
 
-def where(track: Track, on_screen: int) -> str:
-    """Which slices were looked at."""
+def where(track: Track, on_screen: int) -> list[str]:
+    """Which slices were looked at; of a picture there is nothing to say."""
     looked, count = len(track.scores), track.count
+    if count == 1:
+        return []
     if looked == count:
-        return "this slice" if count == 1 else f"all {count} slices"
+        return [f"all {count} slices"]
     if looked == 1:
         (row,) = track.scores
-        return "this slice" if row == on_screen else f"slice {row}"
-    return f"{looked} of {count} slices"
+        return ["this slice" if row == on_screen else f"slice {row}"]
+    return [f"{looked} of {count} slices"]

@@ -1,4 +1,4 @@
-"""`Reapplying`: an image's two thresholds, which act at once on what is on screen and in portions on the rest."""
+"""`Reapplying`: an image's thresholds, which act at once on what is on screen and in portions on the rest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.ports import Mask, Timers
+from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 
 PORTION_S = 0.010
@@ -31,7 +32,8 @@ class Reapplying:
         self.done: list[Callable[[], None]] = []
         """All slices have them."""
         self._write, self._refresh = write, refresh
-        self._voxel_ml: float | None = None
+        self.scale = Scale()
+        """What the image's voxels measure."""
         self._own = self._now = Thresholds()
         self._left: deque[int] = deque()
         self._timer = timers.every(0, self._portion)
@@ -55,14 +57,14 @@ class Reapplying:
         *,
         row: int,
         gate: float,
-        voxel_ml: float | None,
+        scale: Scale,
         chosen: Thresholds | None = None,
     ) -> None:
         """An image of `count` slices: what its lanes hold is shown at what was `chosen` for it, else at the model's
-        own `gate`. `voxel_ml`: None for images without a scale."""
+        own `gate`."""
         self._timer.stop()
         self._left.clear()
-        self._voxel_ml, self._own = voxel_ml, Thresholds(existence=gate)
+        self.scale, self._own = scale, Thresholds(existence=gate)
         self._now = chosen or self._own
         self.bar.set_lanes(lanes, count)
         self.set_row(row)
@@ -71,7 +73,7 @@ class Reapplying:
     def slice_finished(self, row: int) -> None:
         """The lanes' answers hold this row now, and their masks are written."""
         self.bar.draw(row)
-        self._tell()
+        self.tell()
 
     def set_row(self, row: int) -> None:
         """The slice on screen."""
@@ -81,7 +83,7 @@ class Reapplying:
         """Rows that are a person's, with the voxels they hold: they are never written, and count as they are."""
         self.bar.lanes[lane].painted, self.bar.lanes[lane].edited = dict(painted), set(edited)
         self.bar.draw()
-        self._tell()
+        self.tell()
 
     # --- what the user chooses -----------------------------------------------------------------------------------
 
@@ -89,6 +91,10 @@ class Reapplying:
         """One of the two, or both."""
         now = self._now if existence is None else replace(self._now, existence=existence)
         self._choose(now if outline is None else replace(now, outline=outline))
+
+    def choose_sizes(self, *, smallest_mm3: float, largest: int | None) -> None:
+        """Which objects are shown: those of at least a size, and so many of the largest (None: all)."""
+        self._choose(replace(self._now, smallest_mm3=smallest_mm3, largest=largest))
 
     def reset(self) -> None:
         """Back to the model's own."""
@@ -112,7 +118,7 @@ class Reapplying:
             self._write_again(self._left.popleft())
             self._refresh()
         self.bar.set_gate(self._now.existence)
-        self._tell()
+        self.tell()
         self._timer.start()
 
     def _portion(self) -> None:
@@ -120,7 +126,7 @@ class Reapplying:
         while self._left and time.perf_counter() < until:
             self._write_again(self._left.popleft())
         self._refresh()
-        self._tell()
+        self.tell()
         if not self._left:
             self._timer.stop()
             for heard in self.done:
@@ -144,14 +150,15 @@ class Reapplying:
     def totals(self) -> list[str]:
         """A line for every prompt, and what does not follow the sliders."""
         lanes, at, count = self.bar.lanes, self._now, self.bar.count
-        lines = [f"{one.name}: {one.answers.total(count, self._voxel_ml, one.painted)}" for one in lanes]
+        lines = [f"{one.name}: {one.answers.total(count, self.scale, one.painted)}" for one in lanes]
         earlier = {row for one in lanes for row in set(one.answers.looked) - set(one.answers.rows)}
-        if earlier and at != self._own:
+        if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
             lines.append(
                 f"{counted(len(earlier))} of an earlier day stay as they were: run them again to move their thresholds"
             )
         return lines
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Numbers and words are others."""
         for heard in self.changed:
             heard()

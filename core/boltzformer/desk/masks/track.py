@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Answers, Kept, Recalled, Thresholds
-from boltzformer.desk.masks.whose import Bits, Whose, unpacked
+from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, SliceResult, SliceState
@@ -74,8 +73,7 @@ class Track:
         """By the number of a run: what `runs` tells of it."""
         self._before: dict[int, dict[int, _Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
-        self._sums: dict[int, int] = {}
-        """Of rows that are not blank, as they were last known."""
+        self._sums = Sums(self.shape)
         surface.listen(self._heard)
 
     @property
@@ -140,6 +138,11 @@ class Track:
 
     def belongs_to_a_person(self, row: int) -> bool:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The rows that belong to a person."""
+        return frozenset(row for row in self.touched if self.belongs_to_a_person(row))
 
     def packed(self) -> tuple[dict[int, Bits], list[int]]:
         """Rows as they are, blank ones aside, and which of them a person changed. Only these are read and packed:
@@ -218,7 +221,7 @@ class Track:
         self.change(row, offered)
         kept = self.kept.of(row)
         if kept is None or kept.plan.box is None:  # else it is still a person's around the box
-            self.whose.written[row] = np.packbits(offered)
+            self.whose.wrote(row, offered)
 
     def proposed(self, row: int) -> Mask:
         """The answer that is offered for a slice."""
@@ -235,7 +238,7 @@ class Track:
         if others:
             self.touched |= others.keys()
             self.surface.edit(others)
-            self._note_sums(others)
+            self._sums.note(others, self.row)
             self.changed()
         return list(others)
 
@@ -308,7 +311,7 @@ class Track:
         """For `revert`: as it was before this run answered."""
         if run not in self._before.setdefault(row, {}):
             held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
-            known = _Known(self.whose.written.get(row), *held, score, self.spread.get(row), self.how.get(row))
+            known = _Known(self.whose.answered(row), *held, score, self.spread.get(row), self.how.get(row))
             self._before[row][run] = known
 
     # --- another day --------------------------------------------------------------------------------------------
@@ -317,7 +320,7 @@ class Track:
         """As it was kept: (slices, rows, columns) in the canonical view."""
         changed = {row: mask for row, mask in enumerate(masks) if not np.array_equal(self.row(row), mask)}
         self.surface.write(changed)
-        self._note_sums(changed)
+        self._sums.note(changed, self.row)
         self.touched.update(np.nonzero(masks.any(axis=(1, 2)))[0].tolist())
         for row, state in enumerate(states):
             if state is not SliceState.UNSEEN:
@@ -357,15 +360,15 @@ class Track:
 
     def _write(self, row: int, mask: Mask) -> None:
         self.surface.write({row: mask})
-        self.whose.written[row] = np.packbits(mask)
-        self._note_sums((row,))
+        self.whose.wrote(row, mask)
+        self._sums.note((row,), self.row)
 
     def _heard(self, rows: Rows, undone: bool) -> None:
         """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
-        changed = self._other_rows() if rows is None else set(rows)
+        changed = self._sums.others(self.row) if rows is None else set(rows)
         if undone:
             changed -= self._put_back(changed - self.touched)
-        self._note_sums(changed)
+        self._sums.note(changed, self.row)
         self.touched |= changed
         self.changed()
 
@@ -380,21 +383,8 @@ class Track:
             self.surface.write(lost)
         return set(lost)
 
-    def _other_rows(self) -> set[int]:
-        """Those that are not as they were last known."""
-        blank = _checksum(np.zeros(self.shape[1:], np.uint8))
-        return {row for row in range(self.count) if _checksum(self.row(row)) != self._sums.get(row, blank)}
-
-    def _note_sums(self, rows: Collection[int]) -> None:
-        for row in rows:
-            self._sums[row] = _checksum(self.row(row))
-
 
 def revert_last(tracks: Sequence[Track]) -> int:
     """Takes back the last run of several masks, in those that it asked for → how many of their slices."""
     last = max((track.last_run for track in tracks), default=0)
     return sum(track.revert() for track in tracks if last and track.last_run == last)
-
-
-def _checksum(voxels: NDArray[np.uint8]) -> int:
-    return zlib.crc32(np.ascontiguousarray(voxels).data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +23,20 @@ class Whose:
     """What the model wrote, wherever that is known."""
     said: dict[int, tuple[SliceState, Bits]] = field(default_factory=dict[int, tuple[SliceState, Bits]])
     """What a person said, and of which voxels."""
+    hidden: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """What the model's answer has besides, of objects that are too small to be shown."""
     hand: set[int] = field(default_factory=set[int])
     """A person's of an earlier day: what the model had written there is not known any more."""
+
+    def wrote(self, row: int, mask: NDArray[np.bool_]) -> None:
+        """The model, all of its answer."""
+        self.written[row] = np.packbits(mask)
+        self.hidden.pop(row, None)
+
+    def answered(self, row: int) -> Bits | None:
+        """All of the model's answer, as it was written last, with what is hidden of it."""
+        written, hidden = self.written.get(row), self.hidden.get(row)
+        return written if written is None or hidden is None else written | hidden
 
     def edited(self, row: int, voxels: NDArray[np.uint8]) -> bool:
         """Whether it differs from what the model wrote."""
@@ -40,7 +54,30 @@ class Whose:
 
     def copy(self) -> Whose:
         """For another thread: the packed slices are never changed, only replaced."""
-        return Whose(dict(self.written), dict(self.said), set(self.hand))
+        return Whose(dict(self.written), dict(self.said), dict(self.hidden), set(self.hand))
+
+
+class Sums:
+    """What the rows of a mask looked like when they were last known: a number each, for viewers that can't say which
+    rows changed."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._known: dict[int, int] = {}
+        self._count, self._blank = shape[0], checksum(np.zeros(shape[1:], np.uint8))
+
+    def note(self, rows: Iterable[int], voxels: Callable[[int], NDArray[np.uint8]]) -> None:
+        """They are known now."""
+        for row in rows:
+            self._known[row] = checksum(voxels(row))
+
+    def others(self, voxels: Callable[[int], NDArray[np.uint8]]) -> set[int]:
+        """Those that are not as they were."""
+        return {row for row in range(self._count) if checksum(voxels(row)) != self._known.get(row, self._blank)}
+
+
+def checksum(voxels: NDArray[np.uint8]) -> int:
+    """Of a slice."""
+    return zlib.crc32(np.ascontiguousarray(voxels).data)
 
 
 def unpacked(bits: Bits, shape: tuple[int, ...]) -> NDArray[np.uint8]:

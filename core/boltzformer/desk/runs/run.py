@@ -35,9 +35,10 @@ class Run:
         self.image, self.prompts, self.job, self.whole = image, list(prompts), job, whole
         self.how = how
         """What was asked: seed, window, guidance, model."""
+        self.led = ""
+        """By what, where anything was pointed at."""
         self.tracks: list[Track] = []
         self.looked: set[int] = set()
-        self.found: dict[str, int] = {prompt.name: 0 for prompt in prompts}
         self.kept_edits: set[int] = set()
         self.lost: set[str] = set()
         self.number, self.total = next(NUMBERS), 0
@@ -52,6 +53,16 @@ class Run:
     @property
     def done(self) -> int:
         return len(self.looked)
+
+    @property
+    def found(self) -> dict[str, int]:
+        """In so many of its slices each prompt has a mask, at the thresholds of now; also where it is only offered."""
+        rows = [self.row_of(index) for index in self.looked]
+        found = {prompt.name: 0 for prompt in self.prompts}
+        for prompt, track in zip(self.prompts, self.tracks, strict=False):  # before it begins there are no masks
+            known = track.kept
+            found[prompt.name] = sum(bool(known.mark(row).voxels) for row in rows if row in known.looked)
+        return found
 
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
@@ -84,7 +95,6 @@ class Run:
             if not track.answer(self._plan, result, number, self.how, self.number):
                 self.kept_edits.add(result.index)
             self._note(track, RUNNING, self._made)  # who asked is known also after a crash
-            self.found[prompt.name] += bool(track.kept.mark(row).voxels)  # also where it is only offered
             if self._stage.sees(self.image, row):
                 self._dirty.add(track)
         if row == self._stage.row(self.image):
@@ -122,7 +132,8 @@ class Run:
         every = self._every.of(self.image)
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
-        looked = f"Looked in {counted(self.done)}{boxed}; found {', '.join(parts)}.{edits}{lost}{few}"
+        led = f", {self.led}" if self.led else ""
+        looked = f"Looked in {counted(self.done)}{boxed}{led}; found {', '.join(parts)}.{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.guidance import Pointing, guidance_for, led_by
 from boltzformer.desk.masks.track import revert_last
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
@@ -42,6 +44,7 @@ class Running:
         session: Callable[[], Session],
         knowledge: Callable[[], Knowledge],
         how: How,
+        pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
         self.runs: list[Run] = []
         self.began: list[Callable[[Run], None]] = []
@@ -59,30 +62,32 @@ class Running:
         """What was learnt from an image for a prompt, of the model with that name."""
         self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
         self._settings, self._words = settings, words
-        self._session, self._knowledge, self._how = session, knowledge, how
+        self._session, self._knowledge, self._how, self._pointing = session, knowledge, how, pointing
         self._said: dict[OpenImage, str] = {}
         """How the last run of an image went."""
+        self._told: dict[OpenImage, tuple[Run, str]] = {}
+        """The run whose summary that is, and what was said before it."""
         self._chosen: OpenImage | None = None
         """When something was told of a run last."""
         self._timer = timers.every(POLL_MS, self._on_tick)
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def start(self, texts: Sequence[str], *, only_this: bool, guidance: Guidance | None = None) -> Run | None:
-        """Segments the slice on screen, or all of the chosen image from there outwards; None where it can't."""
+    def start(self, texts: Sequence[str], *, only_this: bool) -> Run | None:
+        """Segments the slice on screen, or all of the chosen image from there outwards, led by what is pointed at;
+        None where it can't."""
         image = self._stage.chosen()
         if image is None:
             self._notice.say(self._words.open_first)
             return None
         try:
-            texts = [guidance.prompt] if guidance is not None and guidance.prompt else texts
             prompts = named_apart(list(texts))
             if not prompts:
                 raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
             volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
             if only_this and not self.can_be_asked(image):
                 return None
-            how = self.how(image, guidance)
+            how = self.led(image, [one.text for one in prompts])
             slices, samples = [here] if only_this else None, self._settings.samples
             asked = [
                 (
@@ -98,7 +103,9 @@ class Running:
         warnings = {text: self._knowledge().warning(text) for text in texts}
         self._settings.asked(list(texts))
         for some, given, job in asked:
-            self.follow(self.new(image, some, job, given, warnings=warnings, whole=not only_this))
+            run = self.new(image, some, job, given, warnings=warnings, whole=not only_this)
+            run.led = led_by(given["guidance"] or (), image.plan.axis, here if only_this else None)
+            self.follow(run)
         return self.runs[-1]
 
     def _apart(
@@ -107,12 +114,25 @@ class Running:
         """Prompts for which something was learnt are asked one by one, with what was; all others together."""
         learnt = {prompt.text: self.adapter_for(image, prompt.text, how["model"]) for prompt in prompts}
         plain = [prompt for prompt in prompts if learnt[prompt.text] is None]
-        each = [([one], {**how, "adapter": learnt[one.text]}) for one in prompts if learnt[one.text] is not None]
-        return [*([(plain, how)] if plain else []), *each]
+        groups = [plain] if plain else []
+        groups += [[one] for one in prompts if learnt[one.text] is not None]
+        return [(some, self._given(some, how, learnt[some[0].text])) for some in groups]
 
-    def how(self, image: OpenImage, guidance: Guidance | None = None) -> dict[str, Any]:
+    def _given(self, prompts: Sequence[Prompt], how: Mapping[str, Any], adapter: Adapter | None) -> dict[str, Any]:
+        """Of what leads, only what is about these prompts."""
+        texts = ["", *(prompt.text for prompt in prompts)]
+        led = tuple(one for one in how["guidance"] or () if one.prompt in texts) or None
+        return {**how, "guidance": led, **({} if adapter is None else {"adapter": adapter})}
+
+    def how(self, image: OpenImage, guidance: Sequence[Guidance] = ()) -> dict[str, Any]:
         """What a question says beside its prompts."""
-        return {**self._how(image), "guidance": guidance}
+        return {**self._how(image), "guidance": tuple(guidance) or None}
+
+    def led(self, image: OpenImage, prompts: Sequence[str]) -> dict[str, Any]:
+        """The same, with all that can be seen of points and boxes; a box that is looked into leads nobody in it."""
+        how, said = self.how(image), self._pointing(image)
+        said = replace(said, box=None) if how.get("region") is not None else said
+        return {**how, "guidance": guidance_for(image.volume, prompts, said) or None}
 
     def new(
         self,
@@ -210,11 +230,11 @@ class Running:
                     self._notice.say(f"{what}. {why}")
                 case Prediction():
                     run.end("finished", event.provenance)
-                    self._finish(run, run.summary())
+                    self._finish(run, "", summed=True)
                 case Cancelled():
                     run.end("cancelled")
-                    kept = f"Cancelled; what was finished is kept. {run.summary()}"
-                    self._finish(run, kept if run.done else "Cancelled before the first slice.")
+                    kept = "Cancelled; what was finished is kept. "
+                    self._finish(run, kept if run.done else "Cancelled before the first slice.", summed=bool(run.done))
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -225,11 +245,25 @@ class Running:
         if events:
             self._moved()
 
-    def _finish(self, run: Run, sentence: str) -> None:
+    def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
         self.runs.remove(run)
-        self._said[run.image] = sentence
+        self._told.pop(run.image, None)
+        if summed:
+            self._told[run.image] = run, before
+        self._said[run.image] = sentence = before + run.summary() if summed else before
         self._tell(run, sentence, ENDED)
         _call(self.ended, run)
+
+    def retell(self, _: object = None) -> None:
+        """Thresholds are others: so is what was found, wherever that is still being said."""
+        image = self._stage.chosen()
+        if image is None or image not in self._told:
+            return
+        run, before = self._told[image]
+        sentence = before + run.summary()
+        if sentence != self._said[image]:
+            self._said[image] = sentence
+            self._notice.replace(ENDED, self._of(run, sentence))
 
     # --- telling ------------------------------------------------------------------------------------------------
 

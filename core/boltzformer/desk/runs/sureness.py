@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from boltzformer.client import Session
-from boltzformer.desk.masks.by_hand import objects_in
+from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
+from boltzformer.desk.masks.guidance import heeded
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
@@ -62,7 +63,7 @@ class Sureness(Run):
             same = "they disagree only about what is not shown" if self._hidden else "their answers are the same"
             return f"{asked}: {same}."
         # "Next" knows only visible masks, and slices that nobody has accepted.
-        doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown], self._words)
+        doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown])
         first, stay = doubts[0].row if doubts else None, "Masks stay as they are."
         if self._plan is not None and self._plan.count == 1:
             return f"{asked}: they disagree in {self._disagree[most]:,} pixels of this picture. {stay}"
@@ -89,10 +90,11 @@ def ask_seeds(running: Running, stage: Stage, tracks: Tracks, notice: Notice, se
         groups.setdefault(repr(sorted(how.items())), (how, []))[1].append((track, row))
     for how, members in groups.values():
         prompts = list(dict.fromkeys(track.prompt for track, _ in members))
+        asked = heeded(how, [prompt.text for prompt in prompts])
         slices = sorted({plan.canonical_index(row) for _, row in members})
         here = plan.canonical_index(stage.row(image))
         start = min(slices, key=lambda index: abs(index - here))
-        job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **how)
+        job = session().segment(image.volume, prompts, start=start, slices=slices, samples=SEEDS, **asked)
         running.follow(running.new(image, prompts, job, how, warnings={}, whole=True, kind=Sureness))
 
 
@@ -103,7 +105,7 @@ class Counting:
     """Of the chosen image's masks."""
 
     def __init__(self, tracks: Tracks, work: Work, timers: Timers) -> None:
-        self.objects: dict[str, int] = {}
+        self.objects: dict[str, Counts] = {}
         """Counted so far, by the mask's key."""
         self.counted: list[Callable[[], None]] = []
         """There is another number."""
@@ -126,13 +128,13 @@ class Counting:
             only = next(iter(track.scores)) if len(track.scores) == 1 else None
             rows = track.surface.copy() if only is None else track.row(only)[None].copy()
             done = partial(self._counted, track.key)
-            self._work.do(partial(objects_in, rows), done, topic=f"objects of {track.key}")
+            self._work.do(partial(counts_of, rows), done, topic=f"objects of {track.key}")
 
     def due(self, track: Track) -> None:
         """At the next `now`, without waiting."""
         self._due.add(track.key)
 
-    def _counted(self, key: str, objects: int) -> None:
+    def _counted(self, key: str, objects: Counts) -> None:
         self.objects[key] = objects
         for heard in self.counted:
             heard()

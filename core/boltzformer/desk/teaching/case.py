@@ -332,7 +332,7 @@ class CaseLearning:
         image, here = track.image, self._stage.row(track.image)
         nearest = sorted(rows, key=lambda row: (abs(row - here), row))
         slices = [image.plan.canonical_index(row) for row in nearest]
-        how = {**self._running.how(image), **({} if adapter is None else {"adapter": adapter})}
+        how = {**self._running.led(image, [track.prompt.text]), **({} if adapter is None else {"adapter": adapter})}
         try:
             job = self._session().segment(image.volume, [track.prompt], start=slices[0], slices=slices, **how)
         except BoltzFormerError as error:

@@ -1,0 +1,177 @@
+"""Which objects are too small to be shown: the model's are hidden, what a person drew or accepted stays. No model is
+asked, and what is hidden comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.whose import Bits, unpacked
+from boltzformer.desk.ports import Timers
+from boltzformer.desk.work import Work
+from boltzformer.masks.objects import box_of, pieces, staying
+
+REST_MS = 300
+"""So long after the last stroke or answer the objects are judged anew."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One mask with what is hidden of it, copied: to be judged beside the viewer."""
+
+    rows: NDArray[np.bool_]
+    """(slices, rows, columns)."""
+    owned: frozenset[int]
+    """Rows that are a person's: they stay, and so do all objects that reach into them."""
+    at: Thresholds
+    voxel_mm3: float
+
+    @staticmethod
+    def of(
+        shown: NDArray[np.uint8], hidden: Mapping[int, Bits], owned: frozenset[int], at: Thresholds, voxel_mm3: float
+    ) -> Whole:
+        """`shown` is its own copy; in a person's rows nothing comes back."""
+        rows = shown > 0
+        for row, bits in hidden.items():
+            if row not in owned:
+                rows[row] |= unpacked(bits, rows.shape[1:]) > 0
+        return Whole(rows, owned, at, voxel_mm3)
+
+    def gone(self) -> tuple[NDArray[np.bool_], int]:
+        """(slices, rows, columns): what is too small, and how many objects that is."""
+        gone = np.zeros_like(self.rows)
+        if not self.at.sizes:
+            return gone, 0
+        inside = box_of(self.rows)
+        found = pieces(self.rows[inside])
+        stay = staying(np.bincount(found.ravel()), self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
+        first, last = inside[0].start, inside[0].stop
+        for row in self.owned:
+            if first <= row < last:
+                stay[np.unique(found[row - first])] = True
+        gone[inside] = ~stay[found]
+        return gone, int(np.count_nonzero(~stay))
+
+    def remaining(self) -> NDArray[np.bool_]:
+        """(slices, rows, columns): without what is too small."""
+        return self.rows & ~self.gone()[0]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """By row, packed, where anything is to be another than it was: what was shown, and what is hidden now."""
+
+    before: Mapping[int, Bits]
+    hides: Mapping[int, Bits]
+    objects: int
+
+
+class Sizes:
+    """Keeps the masks of the chosen image true to the sizes that were chosen for it."""
+
+    def __init__(self, tracks: Tracks, work: Work, timers: Timers) -> None:
+        self.changed: list[Callable[[Track], None]] = []
+        """Other objects of this mask are shown than before."""
+        self.hidden: dict[str, int] = {}
+        """Objects that are too small, by the mask's key."""
+        self._tracks, self._work = tracks, work
+        self._rest = timers.after(REST_MS, self.now)
+        self._judging: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """So many objects of the chosen image are hidden."""
+        return sum(self.hidden.get(track.key, 0) for track in self._tracks.chosen())
+
+    @property
+    def busy(self) -> bool:
+        """Whether masks wait for being judged."""
+        return bool(self._judging)
+
+    def later(self, track: Track) -> None:
+        """It changed: neighbours that were found since make its objects larger."""
+        if concerns(track):
+            self._rest.start()
+
+    def now(self) -> None:
+        """All masks of the chosen image; the viewer does not wait."""
+        for track in self._tracks.chosen():
+            if concerns(track):
+                self._judging.add(track.key)
+                owned = track.owned
+                whole = partial(
+                    Whole.of,
+                    track.surface.copy(),
+                    dict(track.whose.hidden),
+                    owned,
+                    track.kept.thresholds,
+                    track.image.scale.voxel_mm3,
+                )
+                hidden = dict(track.whose.hidden)
+                self._work.do(
+                    partial(_judged, whole, hidden),
+                    partial(self._apply, track),
+                    partial(self._judging.discard, track.key),
+                    topic=f"sizes of {track.key}",
+                )
+            else:
+                self.hidden.pop(track.key, None)
+
+    def _apply(self, track: Track, judged: _Judged) -> None:
+        self._judging.discard(track.key)
+        self.hidden[track.key] = judged.objects
+        if not track.surface.alive:
+            return
+        changed = _hide(track, judged)
+        if len(changed) < len(judged.before):
+            self._rest.start()  # painted or answered meanwhile: judged again
+        if changed:
+            track.surface.draw()
+        for heard in self.changed:
+            heard(track)
+
+
+def concerns(track: Track) -> bool:
+    """Whether sizes were chosen for it, or something is hidden still."""
+    return track.kept.thresholds.sizes or bool(track.whose.hidden)
+
+
+def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
+    whole = make()
+    gone, objects = whole.gone()
+    hides = {
+        int(row): np.packbits(gone[row]) for row in np.flatnonzero(gone.any(axis=(1, 2))) if row not in whole.owned
+    }
+    others = [
+        row
+        for row in hides.keys() | hidden.keys() - whole.owned
+        if row not in hides or row not in hidden or not np.array_equal(hides[row], hidden[row])
+    ]
+    shape = whole.rows.shape[1:]
+    before = {
+        row: np.packbits(whole.rows[row] & ~(unpacked(hidden[row], shape) > 0) if row in hidden else whole.rows[row])
+        for row in others
+    }
+    return _Judged(before, hides, objects)
+
+
+def _hide(track: Track, judged: _Judged) -> list[int]:
+    """→ the rows that are others now. What was painted or answered meanwhile stays as it is, to be judged again."""
+    rows = [row for row, was in judged.before.items() if np.array_equal(np.packbits(track.mask(row)), was)]
+    rows = [row for row in rows if not track.belongs_to_a_person(row)]
+    for row in rows:
+        whole, gone = track.whose.answered(row), judged.hides.get(row)
+        shown = judged.before[row] if whole is None else whole
+        mask = unpacked(shown if gone is None else shown & ~gone, track.shape[1:]) > 0
+        track.show_again(row, mask)
+        track.kept.remains(row, int(np.count_nonzero(mask)), cut=gone is not None)
+        if gone is not None:
+            track.whose.hidden[row] = gone
+    return rows

@@ -1,0 +1,67 @@
+"""Two sliders beside the thresholds: hide small objects, keep the largest. They act at once; no model is asked."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+
+from boltzformer.desk.masks.sizes import Sizes
+from boltzformer.desk.masks.thresholds import Reapplying
+
+ALL = 21
+"""Place of the slider where every object stays; before it, so many of the largest do."""
+
+
+class SizeFilter(QWidget):
+    """Shows what was chosen for the image, and hands over what the user chooses."""
+
+    def __init__(self, reapplying: Reapplying, sizes: Sizes) -> None:
+        super().__init__()
+        self._reapplying, self._sizes = reapplying, sizes
+        self.smallest, self.largest = _slider("hide small objects"), _slider("keep the largest")
+        self.largest.setRange(1, ALL)
+        self.smallest_words, self.largest_words = QLabel(), QLabel()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.smallest_words, self.smallest, self.largest_words, self.largest):
+            layout.addWidget(widget)
+        layout.insertSpacing(2, 16)
+        layout.addStretch()
+        self._say()
+        self.smallest.valueChanged.connect(self._choose)
+        self.largest.valueChanged.connect(self._choose)
+        reapplying.changed.append(self._say)
+        sizes.changed.append(lambda _: self._say())
+
+    def _choose(self) -> None:
+        least = self._reapplying.scale.steps_mm3[self.smallest.value()]
+        most = None if self.largest.value() == ALL else self.largest.value()
+        self._reapplying.choose_sizes(smallest_mm3=least, largest=most)
+
+    def _say(self) -> None:
+        at, scale = self._reapplying.thresholds, self._reapplying.scale
+        places = {
+            self.smallest: max(n for n, size in enumerate(scale.steps_mm3) if size <= at.smallest_mm3),
+            self.largest: ALL if at.largest is None else min(at.largest, ALL - 1),
+        }
+        for slider, place in places.items():
+            slider.blockSignals(True)
+            if slider is self.smallest:
+                slider.setRange(0, len(scale.steps_mm3) - 1)
+            slider.setValue(place)
+            slider.blockSignals(False)
+        hidden = self._sizes.count
+        gone = f" ({hidden} hidden)" if hidden and at.sizes else ""
+        under = scale.small(at.smallest_mm3) if at.smallest_mm3 else f"… {scale.size_unit}"
+        self.smallest_words.setText(f"hide objects under {under}{gone}")
+        most = "keep the largest" if at.largest == 1 else f"keep the {at.largest} largest"
+        self.largest_words.setText("keep all" if at.largest is None else most)
+
+
+def _slider(name: str) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setPageStep(1)
+    slider.setMinimumWidth(60)
+    slider.setMaximumWidth(160)
+    slider.setAccessibleName(name)
+    return slider

@@ -1,0 +1,104 @@
+"""A desk without a window and without an engine: answers are put into it as a model would have given them."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boltzformer import Grid, Prompt, SliceResult, Volume
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.guidance import Pointing
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
+from boltzformer.desk.settings import Settings
+from boltzformer.desk.words import ViewerWords
+from boltzformer.image.slicing import SlicePlan
+
+PATIENCE_S = 120
+"""The machine may be busy."""
+
+
+class Bench:
+    """A desk, and somebody at it; nobody ever asks a model."""
+
+    def __init__(self, session: Any = None, folder: Path | None = None) -> None:
+        self.stage, self.timers, self.speaker = MemoryStage(), MemoryTimers(), MemorySpeaker()
+        self.dialogs = MemoryDialogs(folder=folder)
+        usual = {"seed": 0, "window": None, "model": None if session is None else session.model, "region": None}
+        self.how: dict[str, Any] = {}
+        """What is asked otherwise than usual."""
+        self.pointing = Pointing()
+        self.desk = Desk(
+            *(self.stage, self.timers, self.speaker, self.dialogs, ViewerWords(), Settings.load()),
+            session=lambda: session,
+            how=lambda _: {**usual, **self.how},
+            pointing=lambda _: self.pointing,
+        )
+
+    def open(self, grid: Grid) -> OpenImage:
+        """An image in which nothing is to be seen."""
+        return self.open_volume(Volume(np.zeros(grid.shape, np.uint8), grid, name="one"))
+
+    def open_volume(self, volume: Volume) -> OpenImage:
+        image = self.stage.open(volume)
+        self.desk.chosen()
+        return image
+
+    def answered(self, image: OpenImage, name: str, found: Any, scores: Any = 0.9) -> Track:
+        """A mask that a model has filled: `found` (slices, rows, columns), where one slice or more may be left out."""
+        track = self.desk.tracks.new(image, Prompt(name))
+        self.answer(track, dict(enumerate(found)), scores)
+        return track
+
+    def answer(self, track: Track, found: dict[int, Any], scores: Any = 0.9) -> None:
+        """A run, slice by slice; `scores`: one for all, or by row."""
+        plan = whole(track.image)
+        run = track.begin_run(plan, 0.5)
+        for row, mask in found.items():
+            score = scores.get(row, 0.9) if isinstance(scores, dict) else scores
+            track.answer(plan, result(plan, row, mask, score), 0, {"seed": 0}, run)
+        made = {"state": "finished", "seed": 0, "thresholds": {"existence": 0.5}, "prompts": [track.prompt.text]}
+        track.note_run({**made, "slices": list(found)}, run)
+        desk = self.desk
+        desk.overview.show_tracks()
+        desk.keeper.touch(track.image)
+        desk.counting.due(track)
+        desk.sizes.now()
+        desk.counting.now()
+        self.idle()
+
+    def until(self, what: Callable[[], bool]) -> None:
+        """The viewer's clock ticks."""
+        tick = threading.Event()
+        for _ in range(PATIENCE_S * 100):
+            self.timers.tick()
+            if what():
+                return
+            tick.wait(0.01)
+        raise AssertionError(self.speaker.sentence)
+
+    def idle(self) -> None:
+        desk = self.desk
+        self.timers.tick()
+        self.until(
+            lambda: not (desk.running.runs or desk.keeper.work.busy or desk.work.busy or desk.overview.reapplying.busy)
+        )
+        self.timers.tick()
+
+    def leave(self) -> None:
+        self.desk.leave()
+
+
+def whole(image: OpenImage) -> SlicePlan:
+    """A plan by which the model's answers are as large as the slices."""
+    plan = image.plan
+    return SlicePlan.of(plan.grid, max(plan.slice_shape), plan.axis)
+
+
+def result(plan: SlicePlan, row: int, mask: Any, score: float) -> SliceResult:
+    """Sure inside, sure outside."""
+    square = plan.to_answer(np.where(mask, 4.0, -4.0).astype(np.float32), plan.size, -4.0)
+    return SliceResult(plan.canonical_index(row), (square * 16)[None].astype(np.int8), np.array([score], np.float32))

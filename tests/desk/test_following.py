@@ -1,0 +1,140 @@
+"""A mask is followed through the neighbouring slices: each leads the next as long as the model is sure, never into a
+person's own slices, and all of it is one step of undo."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Bench
+from phantom_model import PHANTOM_MODEL
+
+from boltzformer import Grid, Session
+from boltzformer.desk.masks.guidance import Pointed, Pointing
+from boltzformer.desk.runs.follow import doubt, lead
+from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
+from boltzformer.types import SliceState
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
+        with Session.local(PHANTOM_MODEL) as one:
+            yield one
+
+
+@pytest.fixture
+def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(session, tmp_path)
+    yield one
+    one.leave()
+
+
+def lesion(made: Phantom) -> Lesion:
+    return next(one for one in made.lesions if one.kind == BRIGHT)
+
+
+def clicked(bench: Bench, made: Phantom) -> int:
+    """A click on a lesion's middle, answered."""
+    one, image = lesion(made), bench.open_volume(made.volume)
+    row = image.plan.canonical_index(one.centre[2])
+    bench.stage.go(image, row)
+    truth = image.plan.view.apply(made.labels.mask(1))[row]
+    y, x = np.argwhere(truth)[len(np.argwhere(truth)) // 2].tolist()
+    bench.pointing = Pointing((Pointed((row, y, x), True, BRIGHT),), None)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    return row
+
+
+def until_followed(bench: Bench) -> None:
+    bench.until(lambda: bench.speaker.sentence.startswith(("Followed ", "'")))
+    bench.idle()
+
+
+def test_one_click_is_followed_as_far_as_the_object_goes_and_undone_at_once(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    before = track.surface.copy()
+    assert [one for one in range(track.count) if before[one].any()] == [row]
+    bench.desk.follow()
+    until_followed(bench)
+    found = [one for one in range(track.count) if track.row(one).any()]
+    reach = lesion(made).radius
+    assert found == list(range(found[0], found[-1] + 1))
+    assert len(found) >= 4
+    assert row - reach - 2 <= found[0] < row < found[-1] <= row + reach + 2
+    assert bench.speaker.sentence.startswith(f"Followed 'bright blob' of slice {row} into {len(found) - 1} slices: ")
+    assert "It ends at slice" in bench.speaker.sentence
+    view, truth = track.image.plan.view, made.labels.mask(1)
+    inside = track.surface.copy() > 0
+    assert (inside & view.apply(truth)).sum() > 0.6 * inside.sum()
+    assert track.surface.steps == 1  # type: ignore[attr-defined]
+    assert [run["state"] for run in track.runs].count("followed") == len(found) - 1
+    track.surface.undo()  # type: ignore[attr-defined]
+    assert np.array_equal(track.surface.copy(), before)
+
+
+def test_it_stops_before_a_persons_own_slice(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    stroke = np.zeros(track.shape[1:], bool)
+    stroke[0, 0] = True
+    track.surface.paint(row + 1, stroke)  # type: ignore[attr-defined]
+    track.say(row - 2, SliceState.EMPTY)
+    bench.desk.follow()
+    until_followed(bench)
+    assert np.array_equal(track.row(row + 1) > 0, stroke)
+    assert not track.row(row + 2).any()
+    assert not track.row(row - 2).any()
+    assert track.row(row - 1).any()
+    assert f"slice {row + 1}: your own work" in bench.speaker.sentence
+
+
+def test_cancelled_it_keeps_what_was_found(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    bench.desk.follow()
+    bench.until(lambda: ", 2 slices so far" in bench.speaker.sentence)
+    assert not track.row(row + 1).any()  # nothing is written before the end
+    bench.desk.running.cancel()
+    until_followed(bench)
+    assert np.count_nonzero(track.surface.copy().any(axis=(1, 2))) == 3
+    assert "into 2 slices: " in bench.speaker.sentence
+    bench.desk.follow()  # and it can be gone on with
+    until_followed(bench)
+
+
+def test_there_must_be_something_to_follow_and_somewhere_to_go(bench: Bench, made: Phantom) -> None:
+    bench.desk.follow()
+    assert bench.speaker.sentence.startswith("There is no mask in this slice to follow")
+    picture = bench.open(Grid.pixels((1, 20, 20)))
+    bench.answered(picture, "x", np.ones((1, 20, 20), bool))
+    bench.desk.follow()
+    assert bench.speaker.sentence == "A picture has no other slices to follow a mask into."
+
+
+def test_what_is_another_object_is_not_followed() -> None:
+    one = np.zeros((20, 20), bool)
+    one[5:9, 5:9] = True
+    assert doubt(one, one, 0.9, 0.5) == ""
+    assert doubt(one, one, 0.4, 0.5) == "score 0.40, below 0.50"
+    assert doubt(np.zeros_like(one), one, 0.9, 0.5) == "no outline"
+    assert doubt(np.roll(one, 4, 0), one, 0.9, 0.5) == "it lies elsewhere"
+    assert doubt(np.ones_like(one), one, 0.9, 0.5) == "it is of another size"
+
+
+def test_a_neighbour_leads_by_the_inside_of_its_objects_and_a_box_around_them(small: Phantom) -> None:
+    mask = np.zeros((72, 80), bool)
+    mask[10:17, 20:31] = mask[40:43, 50:53] = True
+    said = lead(small.volume, BRIGHT, mask, 7)
+    view = small.volume.grid.canonical(small.volume.slice_axis)
+    seen = np.zeros(small.volume.grid.shape, bool)
+    for i, j, k in said.here:
+        seen[int(k), int(j), int(i)] = True
+    assert np.argwhere(view.apply(seen)).tolist()[1] == [7, 41, 51]
+    assert mask[tuple(np.argwhere(view.apply(seen))[0][1:])]
+    assert said.box is not None
+    (low_i, low_j, _), (high_i, high_j, _) = said.box
+    assert (high_i - low_i, high_j - low_j) == (53 - 20 - 1 + 2 * 8.25, 43 - 10 - 1 + 2 * 8.25)

@@ -1,0 +1,125 @@
+"""Guidance is what can be seen: every run heeds the points and boxes on screen, and says so."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench import Bench
+from phantom_model import PHANTOM_MODEL
+
+from boltzformer import Guidance, Session
+from boltzformer.desk.masks.guidance import Pointed, Pointing, guidance_for, heeded, led_by, region_of
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
+        with Session.local(PHANTOM_MODEL) as one:
+            yield one
+
+
+@pytest.fixture
+def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(session, tmp_path)
+    yield one
+    one.leave()
+
+
+HERE, AWAY, OTHER = (
+    Pointed((7, 20, 30), True, BRIGHT),
+    Pointed((7, 60, 70), False, BRIGHT),
+    Pointed((7, 5, 5), True, DARK),
+)
+BOX = np.array([[7.0, 10.0, 10.0], [7.0, 50.0, 60.0]])
+
+
+def told(run: dict[str, Any]) -> list[tuple[str, int, int, bool]]:
+    return [(one["prompt"], len(one["here"]), len(one["not_here"]), one["box"] is not None) for one in run["guidance"]]
+
+
+def test_every_run_heeds_what_can_be_seen_and_says_so(bench: Bench, small: Phantom) -> None:
+    image = bench.open_volume(small.volume)
+    bench.stage.go(image, 7)
+    bench.pointing = Pointing((HERE, AWAY, OTHER), BOX)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    (track,) = bench.desk.tracks.chosen()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice, led by 2 points and a box; found 'bright blob' in 1")
+    assert told(track.runs[-1]) == [(BRIGHT, 1, 1, True)]
+    assert not track.row(7)[60:].any()  # outside of the box nothing is looked at
+
+    bench.desk.running.start([BRIGHT, DARK], only_this=False)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 16 slices, led by 3 points and a box; found ")
+    assert told(track.runs[-1]) == [(BRIGHT, 1, 1, True), (DARK, 1, 0, True)]
+
+    bench.pointing = Pointing((), None)  # hidden, or removed
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice; found ")
+    assert track.runs[-1]["guidance"] == []
+
+
+def test_what_is_pointed_at_in_another_slice_leads_nobody_here(bench: Bench, small: Phantom) -> None:
+    image = bench.open_volume(small.volume)
+    bench.stage.go(image, 3)
+    bench.pointing = Pointing((HERE,), BOX)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice; found ")
+
+
+def test_a_closer_look_heeds_points_but_its_box_is_where_it_looks(bench: Bench, small: Phantom) -> None:
+    image = bench.open_volume(small.volume)
+    bench.stage.go(image, 7)
+    bench.pointing = Pointing((HERE,), BOX)
+    bench.how = {"region": region_of(image.volume, BOX)}
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice, only in the box, led by 1 point; found ")
+
+
+def test_sentences_follow_the_thresholds(bench: Bench, small: Phantom) -> None:
+    bench.open_volume(small.volume)
+    bench.desk.running.start([BRIGHT], only_this=False)
+    bench.idle()
+    before = bench.speaker.sentence
+    assert before.startswith("Looked in 16 slices; found 'bright blob' in ")
+    (track,) = bench.desk.tracks.chosen()
+    bench.desk.overview.reapplying.choose(outline=0.995, existence=sorted(track.scores.values())[-2])
+    bench.idle()
+    left = int(track.surface.copy().any(axis=(1, 2)).sum())
+    assert bench.speaker.sentence == f"Looked in 16 slices; found 'bright blob' in {left}." != before
+    bench.desk.overview.reapplying.reset()
+    bench.idle()
+    assert bench.speaker.sentence == before
+    bench.desk.overview.reapplying.choose_sizes(smallest_mm3=1e9, largest=None)
+    bench.idle()
+    assert bench.speaker.sentence == "Looked in 16 slices; found 'bright blob' in 0."
+    bench.desk.notice.say("Something else.")
+    bench.desk.overview.reapplying.reset()
+    bench.idle()
+    assert bench.speaker.sentence == "Something else."
+
+
+def test_words_count_what_leads(small: Phantom) -> None:
+    volume = small.volume
+    said = guidance_for(volume, [BRIGHT, DARK], Pointing((HERE, AWAY, OTHER), BOX))
+    assert led_by(said, volume.slice_axis, None) == "led by 3 points and a box"
+    assert led_by(guidance_for(volume, [BRIGHT], Pointing((HERE,), None)), volume.slice_axis, None) == "led by 1 point"
+    assert led_by((), 0, None) == ""
+    assert guidance_for(volume, ["x"], Pointing((HERE,), None)) == ()
+
+
+def test_whoever_asks_again_about_one_prompt_says_nothing_of_others() -> None:
+    both = Guidance(here=((1, 1, 1),), prompt=BRIGHT), Guidance(here=((2, 2, 2),), prompt=DARK)
+    how = {"seed": 0, "guidance": both}
+    assert heeded(how, [BRIGHT]) == {"seed": 0, "guidance": both[:1]}
+    assert heeded(how, ["x"]) == {"seed": 0, "guidance": None}
+    assert heeded({"seed": 0}, [BRIGHT]) == {"seed": 0}
+    assert heeded({"guidance": (replace(both[0], prompt=""),)}, ["x"])["guidance"]

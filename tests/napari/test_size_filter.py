@@ -1,0 +1,45 @@
+"""The sliders of sizes: dragged, they hide small objects at once, say how many, and belong to the image."""
+
+from typing import Any
+
+import numpy as np
+from gui import answered, layer_of, rows_of, until
+from qtpy.QtCore import Qt
+
+from boltzformer.io.phantom import BRIGHT
+from napari_boltzformer.bottom.size_filter import ALL
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def test_small_objects_vanish_as_the_slider_moves_and_come_back(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    image = viewer.add_image(np.zeros((3, 32, 40), np.uint8), scale=(2, 1, 1))
+    track = answered(dock, image, BRIGHT, 0, 1, 2)
+    rows_of(track)[...] = 0
+    rows_of(track)[1, 2, 3] = rows_of(track)[1, 10:20, 10:20] = 1
+    track.whose.written.update({row: np.packbits(rows_of(track)[row]) for row in range(3)})
+    dock.desk.overview.show_tracks()
+    sizes = dock.bottom.sizes
+    assert sizes.smallest_words.text() == "hide objects under … mm³"
+    sizes.smallest.setFocus()
+    for _ in range(20):
+        qtbot.keyClick(sizes.smallest, Qt.Key.Key_Right)
+        until(qtbot, lambda: not dock.desk.overview.reapplying.busy and not dock.desk.work.busy)
+        if "(1 hidden)" in sizes.smallest_words.text():
+            break
+    assert sizes.smallest_words.text() == "hide objects under 3 mm³ (1 hidden)"
+    assert not rows_of(track)[1, 2, 3]
+    assert rows_of(track)[1, 12, 12]
+    until(qtbot, lambda: "1 object, 0.2 mL" in dock.results.item(0).text())
+    layer_of(track).undo()
+    assert not rows_of(track)[1, 2, 3]  # hiding is no step of undo
+    dock.bottom.review.reset.click()
+    until(qtbot, lambda: bool(rows_of(track)[1, 2, 3]))
+    assert sizes.largest.value() == ALL
+    sizes.largest.setValue(1)
+    until(qtbot, lambda: not rows_of(track)[1, 2, 3])
+    assert sizes.largest_words.text() == "keep the largest"
+    other = viewer.add_image(np.zeros((3, 32, 40), np.uint8), name="other", scale=(2, 1, 1))
+    dock.image.setCurrentIndex(dock.image.findData(other))
+    answered(dock, other, BRIGHT, 0)
+    dock.desk.chosen()
+    until(qtbot, lambda: sizes.largest_words.text() == "keep all")
