@@ -5,39 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from boltzformer import Window
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.models.window import BY_NAME, MINE, Windows
 from boltzformer.desk.work import Work
 from boltzformer.masks.pictures import Picture
+from napari_boltzformer.host.narrow import NameBox
 
-SIDE = 72
+LINES = 2
+"""So many lines of controls are as high as the picture."""
 SOON_MS = 150
 
 
-class Seeing(QWidget):
-    """Of the chosen image's slice on screen."""
+class Seeing(QObject):
+    """Of the chosen image's slice on screen. Its widgets lie where the form puts them."""
 
     def __init__(
-        self, windows: Windows, work: Work, image: Callable[[], OpenImage | None], row: Callable[[], int]
+        self,
+        parent: QWidget,
+        windows: Windows,
+        work: Work,
+        image: Callable[[], OpenImage | None],
+        row: Callable[[], int],
     ) -> None:
-        super().__init__()
+        super().__init__(parent)
         self._windows, self._work, self._image, self._row = windows, work, image, row
-        self.choice, self.mine, self.picture = QComboBox(), QPushButton("Use my contrast"), QLabel()
+        self.choice, self.mine, self.picture = NameBox(), QPushButton("As shown"), QLabel()
+        self.choice.setToolTip("The window through which the model sees the image")
+        self.mine.setToolTip("The model sees the image in the contrast that the viewer shows now")
         self.choice.addItems(BY_NAME)
         self._show_choice()
-        self.picture.setFixedSize(SIDE, SIDE)
-        lines = QGridLayout(self)
-        lines.setContentsMargins(0, 0, 0, 0)
-        lines.addWidget(QLabel("Model sees"), 0, 0)
-        lines.addWidget(self.choice, 0, 1)
-        lines.addWidget(self.mine, 1, 0, 1, 2)
-        lines.addWidget(self.picture, 0, 2, 2, 1)
-        lines.setColumnStretch(1, 1)
+        self._side = LINES * self.mine.sizeHint().height()
+        self.picture.setFixedSize(self._side, self._side)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(SOON_MS)
@@ -67,11 +70,13 @@ class Seeing(QWidget):
 
     def _make_picture(self) -> None:
         image = self._image()
-        if image is not None and self.isVisible():
+        if image is not None and self.picture.isVisible():
             self._windows.picture(image, self._row(), self._work, self._draw)
 
     def _draw(self, picture: Picture, window: Window) -> None:
         rows, columns, _ = picture.shape
         image = QImage(np.ascontiguousarray(picture).tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
-        self.picture.setPixmap(QPixmap.fromImage(image).scaled(SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio))
-        self.picture.setToolTip(f"{window.kind}: {window.low:g} to {window.high:g}")
+        self.picture.setPixmap(
+            QPixmap.fromImage(image).scaled(self._side, self._side, Qt.AspectRatioMode.KeepAspectRatio)
+        )
+        self.picture.setToolTip(f"What the model sees, {window.kind}: {window.low:g} to {window.high:g}")

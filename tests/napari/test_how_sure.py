@@ -21,7 +21,6 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
 ) -> None:
     data, options, _ = image_layer(small.volume)
     viewer.add_image(data, **options)
-    click(qtbot, dock.more)
     click(qtbot, dock.sure)
     assert dock.message.text() == "There is no answer to doubt yet: run a prompt first."
     type_lines(qtbot, dock, BRIGHT)
@@ -31,7 +30,7 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
     click(qtbot, dock.next)
     assert re.fullmatch(
         r"Slice \d+: score \d\.\d\d is (next )?nearest to 0\.50 \(ranked by score: one sample; 'How sure\?' "
-        r"under More asks 4 seeds\)\.",
+        r"under Correct asks 4 seeds\)\.",
         dock.message.text(),
     )
     layer_of(track).paint((3, 5, 5), 1)
