@@ -26,24 +26,27 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.lesion_table import LesionTable
-from napari_boltzformer.bottom.place import Bottom
+from napari_boltzformer.bottom.place import TABLE, Bottom
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.screen import CanvasLight, uncover
 from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel
-from napari_boltzformer.dock.form import RUN_ALL, RUN_THIS, Form, Keys
-from napari_boltzformer.dock.images import Images, Seeing
+from napari_boltzformer.dock.form import TEACH, Form
+from napari_boltzformer.dock.images import Images
+from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
 from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening, ask_and_use
 from napari_boltzformer.dock.prompts import asks_to_run
+from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import camera_of, hang
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage, image_on
+from napari_boltzformer.teaching.panel import FinetunePanel
 
 if TYPE_CHECKING:
     import napari
@@ -73,18 +76,22 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
         self.closer = Closer(self.guide.drawn, NAPARI)
-        self.objects_tool, self.opening = ObjectsTool(self.desk), Opening(self, self.desk, self.stage, dialogs)
+        self.objects_tool, self.opening = (
+            ObjectsTool(self.desk, self.stage),
+            Opening(self, self.desk, self.stage, dialogs),
+        )
         self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
         self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
         self._follow_looks()
         self.lesions: LesionTable | None = None
         self.cases: CasePanel | None = None
+        self.teach: FinetunePanel | None = None
         parts = self._session, self.desk.work, self.desk.notice
         self.engine_line = EngineLine(*parts, self.desk.timers)
         self.models = ModelPanel(*parts, self.settings)
-        self.seeing = Seeing(self.shared.windows, self.desk.work, self.stage.chosen, self.row)
+        self.seeing = Seeing(self, self.shared.windows, self.desk.work, self.stage.chosen, self.row)
         self.means = EnginePanel(*parts, self.settings, lambda: bool(self.running.runs), self.engine_line.ask)
-        self._fill_more()
+        self._fill()
         self.keys = self._keys()
         self._connect()
         self.images.show()
@@ -237,10 +244,7 @@ class BoltzFormerDock(Form):
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
         if self.lesions is None:
             self.lesions = LesionTable(self.desk, self._show_voxel)
-            self.viewer.window.add_dock_widget(
-                self.lesions, name=table_name(self.stage.chosen()), area="bottom", tabify=True
-            )
-        _show_outer(self.lesions)
+        self.bottom.show(self.lesions, TABLE)
         self.lesions.measure()
 
     def open_cases(self) -> None:
@@ -253,14 +257,26 @@ class BoltzFormerDock(Form):
 
     # --- building and connecting --------------------------------------------------------------------------------
 
-    def _fill_more(self) -> None:
+    def _fill(self) -> None:
+        """What has parts of its own, into its act or among the settings."""
         self.unsure.setChecked(self.settings.samples > 1)
         self.ring.setChecked(self.settings.rings)
         for box in (self.unsure, self.ring):
             box.toggled.connect(self._on_choice)
-        for widget in (self.closer, self.models, self.seeing, self.unsure, self.ring, self.maps, self.means):
-            self.more_layout.addWidget(widget)
-        self.more.toggled.connect(lambda _: self.seeing.show_picture())
+        self.lay_window(self.seeing.choice, self.seeing.mine, self.seeing.picture)
+        self.boxed.addWidget(self.closer, 1)
+        self.lines[TEACH].addWidget(self.models)
+        for widget in (self.means, self.unsure, self.ring, self.models.sources):
+            self.settings_lines.addWidget(widget)
+        self.settings_lines.addStretch()
+        self.acts.currentChanged.connect(lambda _: self._on_act())
+
+    def _on_act(self) -> None:
+        """What only one act needs is made when it is first seen."""
+        self.seeing.show_picture()
+        if self.acts.currentWidget() is self.pages[TEACH] and self.teach is None:
+            self.teach = FinetunePanel(self.viewer, inside=True)
+            self.lines[TEACH].addWidget(self.teach, 1)
 
     def _follow_looks(self) -> None:
         desk, looks, light = self.desk, self.bottom.looks, CanvasLight(self.viewer)
@@ -317,7 +333,9 @@ class BoltzFormerDock(Form):
             (self.between, desk.fill_between),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
-        self.engine_line.said.append(self.engine.setText)
+        self.objects.toggled.connect(self.objects_tool.toggle)
+        self.objects_tool.ended.append(lambda: self.objects.setChecked(False))
+        self.engine_line.said.append(self.show_engine)
         self.engine_line.ready.append(self.means.show_health)
         self.engine_line.models.append(self._on_models)
         self.models.choosing.loaded.append(self.engine_line.ask)
@@ -342,7 +360,10 @@ class BoltzFormerDock(Form):
             (dims.order, self._on_plane),
             (dims.ndisplay, self._on_plane),
             (camera_of(self.viewer).events.zoom, self.rings.zoomed),
+            (camera_of(self.viewer).events.zoom, self.bottom.fitting.looked),
+            (camera_of(self.viewer).events.center, self.bottom.fitting.looked),
             (self.viewer.layers.selection.events.active, self.bottom.look_soon),
+            (self.viewer.layers.selection.events.active, self.objects_tool.selected),
         ]
         for event, listener in heard:
             event.connect(listener)
@@ -397,9 +418,15 @@ class BoltzFormerDock(Form):
             if self.running.runs:
                 self.running.cancel()
             self.shared.leave(self._user)
+            if self.teach is not None:
+                self.teach.rest()
             QTimer.singleShot(0, self.bottom.leave)
+        elif event.type() == QEvent.Type.Show:
+            self.bottom.fitting.watch(self.window())
         elif event.type() == QEvent.Type.ParentChange:
             self.shared.join(self._user, self.take_model)
+            if self.teach is not None:
+                self.teach.wake()
         return super().event(event)
 
 

@@ -17,10 +17,12 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLineEdit,
     QMessageBox,
+    QWidget,
 )
 
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import volume_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
@@ -30,7 +32,24 @@ LONG = 120_000
 """ms: the machine may be busy; nothing waits longer than it must."""
 
 
+def bring_to_light(widget: QWidget) -> None:
+    """Presses the tab or the gear that a person would press first."""
+    above = widget.parentWidget()
+    while above is not None and not isinstance(above, Form):
+        above = above.parentWidget()
+    if above is None:
+        return
+    settings = above.more_area.isAncestorOf(widget)
+    if settings != above.more.isChecked() and (settings or above.acts.isAncestorOf(widget)):
+        QTest.mouseClick(above.more, Qt.MouseButton.LeftButton)
+    tabs = above.acts.tabBar()
+    for number in range(above.acts.count()):
+        if above.acts.widget(number).isAncestorOf(widget) and number != above.acts.currentIndex():
+            QTest.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=tabs.tabRect(number).center())
+
+
 def click(qtbot: Any, button: QAbstractButton) -> None:
+    bring_to_light(button)
     spot = QPoint(8, button.height() // 2) if isinstance(button, QCheckBox) else button.rect().center()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton, pos=spot)
 

@@ -35,8 +35,8 @@ from boltzformer.masks.pictures import CYAN, DIM, FULL, Picture, brightness, loo
 
 TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""
-LEAST_TILE = 64, 56
-"""Width and height: on a small screen the canvas needs room, too."""
+LEAST_TILE = 96, 96
+"""Width and height: in less room, the sheet scrolls."""
 NARROW, WIDE = 92, 126
 """Widths of a tile's cell: below the first, words are short and bars lie under them; from the second on, in full."""
 DARK, LIGHT, FAINT = QColor(16, 17, 20), QColor(240, 240, 240), QColor(150, 154, 164)

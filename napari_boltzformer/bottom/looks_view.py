@@ -25,11 +25,14 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.looks.looks import Looks, caption, headline
 from boltzformer.types import LookTrace
 from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
+from napari_boltzformer.host.narrow import Along
 
 STEP_MS = 700
 """So long Play stays on a look."""
 ROOMY = 920
 """Pixels: in less width, texts take one line more."""
+TIGHT = 520
+"""Pixels: in less width, there is no room for the caption; the tool tip has it."""
 SHARP, PAGE = 2, QSize(1300, 325)
 """Pictures of the looks are written so sharp, and so large in pixels of a screen."""
 
@@ -58,7 +61,7 @@ class LooksView(QWidget):
         self.back, self.play, self.forth = QPushButton("‹"), QPushButton("Play"), QPushButton("›")
         self.seen, self.chance = QPushButton(), QPushButton()
         self.chips = QButtonGroup(self)
-        self.again, self.save = QPushButton("Roll again"), QPushButton("Save picture…")
+        self.again, self.save = QPushButton("Roll again"), QPushButton("Save…")
         self._lay_out()
         self._connect()
         self.say("Run a prompt first, then see here how the model looked.")
@@ -71,8 +74,8 @@ class LooksView(QWidget):
         whose = "" if looks.query is None else f", query {looks.query + 1} alone"
         self.title.setText(f"“{looks.prompt}”, slice {looks.row}, seed {looks.seed}{rolled}{whose}")
         self.headline.setText(headline(looks))
-        self._caption(caption(len(looks.trace.layers)))
         self.sheet.show_looks(looks)
+        self._caption()
         self._offer_queries(looks.trace.queries)
         self._enable(True)
         self._tell()
@@ -184,6 +187,7 @@ class LooksView(QWidget):
 
     def _on_light(self) -> None:
         self.sheet.chances = self.chance.isChecked()
+        self._caption()
         self.sheet.restyle()
         self._tell()
 
@@ -206,6 +210,7 @@ class LooksView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """A squeezed dock must not draw one text over another."""
         line, narrow = self.caption.fontMetrics().lineSpacing(), self.width() < ROOMY
+        self.caption.setVisible(self.width() >= TIGHT)
         self.caption.setMinimumHeight((3 if narrow else 2) * line + 4)
         self.headline.setMinimumHeight((2 if narrow else 1) * line + 4)
         across, down = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
@@ -258,7 +263,11 @@ class LooksView(QWidget):
             widget.setEnabled(on)
         self._chip_room.setEnabled(on)
 
-    def _caption(self, text: str) -> None:
+    def _caption(self) -> None:
+        """It fits what is lit."""
+        looks = self.sheet.looks
+        text = "" if looks is None else caption(len(looks.trace.layers), chances=self.sheet.chances)
+        self.sheet.setToolTip(text.replace("*", ""))
         self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", text))
 
     def _connect(self) -> None:
@@ -280,6 +289,7 @@ class LooksView(QWidget):
         self.headline.setStyleSheet("font-weight: bold;")
         for label in (self.headline, self.caption):
             label.setWordWrap(True)
+        self.title.setMinimumWidth(1)  # a long prompt must not make the window wider
         inside = QVBoxLayout(self.page)
         inside.setContentsMargins(8, 4, 8, 4)
         inside.setSpacing(2)
@@ -287,7 +297,14 @@ class LooksView(QWidget):
         self._top.addWidget(self.headline, 1)
         self._top.addWidget(self.title)
         inside.addLayout(self._top)
-        inside.addWidget(self.sheet, 1)
+        self._sheet_room = QScrollArea()
+        self._sheet_room.setFrameShape(QFrame.Shape.NoFrame)
+        self._sheet_room.setWidgetResizable(True)
+        self._sheet_room.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._sheet_room.setWidget(self.sheet)
+        bar = self._sheet_room.horizontalScrollBar()
+        self._sheet_room.setMinimumHeight(self.sheet.minimumHeight() + (0 if bar is None else bar.sizeHint().height()))
+        inside.addWidget(self._sheet_room, 1)
         inside.addWidget(self.caption)
 
         for arrow in (self.back, self.forth):
@@ -297,13 +314,14 @@ class LooksView(QWidget):
         lights = QButtonGroup(self)
         for button, text, tip in (
             (self.seen, "Seen", "Lit: where it looked"),
-            (self.chance, "Chance to be seen", "Lit: where it was likely to look, as a multiple of chance"),
+            (self.chance, "Chance", "Lit: where it was likely to look, as a multiple of chance"),
         ):
             button.setText(text)
             button.setToolTip(tip)
             button.setCheckable(True)
             lights.addButton(button)
         self.seen.setChecked(True)
+        self.save.setToolTip("What is shown, as a picture with its headline and caption")
         self.again.setToolTip("Draw anew with the next seed: other looks, often the same answer")
         self._chip_room = QScrollArea()
         self._chip_room.setFrameShape(QFrame.Shape.NoFrame)
@@ -317,11 +335,12 @@ class LooksView(QWidget):
         row.addWidget(self._chip_room, 1)
         row.addStretch()
         row.addWidget(self.save)
+        row.setContentsMargins(0, 0, 0, 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.setSpacing(2)
         layout.addWidget(self.page, 1)
-        layout.addLayout(row)
+        layout.addWidget(Along(row))
 
 
 def _chip_id(number: int) -> int:

@@ -7,18 +7,17 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 
 from boltzformer.desk.desk import Desk
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
+from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.stage import NapariStage
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
-SLICES, LOOKS = "Slices", "How it looked"
-ROOMY = 900
-"""Pixels: in a window of less height, bar and looks are tabs."""
+SLICES, LOOKS, TABLE = "Slices", "How it looked", "Lesion table"
 
 
 class Bottom(QObject):
@@ -26,16 +25,25 @@ class Bottom(QObject):
 
     def __init__(self, parent: QWidget, desk: Desk, stage: NapariStage) -> None:
         super().__init__(parent)
-        self._desk, self._stage = desk, stage
+        self._desk, self._stage, self.fitting = desk, stage, Fitting(parent, stage.viewer)
+        self.fitting.moved.append(self._line_up)
         self.review = SliceReview(desk.overview.reapplying)
         self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
         self.review.layout().insertWidget(2, self.sizes)
         self.review.jumped.connect(self._jump)
+        self.review.placed.connect(self._line_up)
         self.looks = LooksView()
         for widget in (self.review, self.looks):
             widget.setParent(parent)  # until it gets a place of its own in the window
             widget.hide()
-        desk.overview.shown.append(lambda: self._put_in_window(self.review, SLICES))
+        self._outers: list[QDockWidget] = []
+        """Tabs of the one place below the canvas."""
+        desk.overview.shown.append(self._show_slices)
+
+    def _line_up(self) -> None:
+        """Below napari's slider, which says the same of the slice on screen."""
+        if self.review.isVisible() and (ends := self.fitting.slider(self.review.bar)) is not None:
+            self.review.bar.line_up(*ends)
 
     def look_soon(self, event: Any = None) -> None:
         """A helper's layer is active only for a moment."""
@@ -46,12 +54,18 @@ class Bottom(QObject):
 
     def open_looks(self) -> None:
         """Brings the looks to light; where there are none, they say why."""
-        self._put_in_window(self.looks, LOOKS)
+        self.show(self.looks, LOOKS)
 
     def step(self, by: int) -> None:
         """To the next look, or the one before."""
         if self.looks.isVisible():
             self.looks.step(by)
+
+    def _show_slices(self) -> None:
+        """Once, when there is something to show: afterwards it stays where the user has it."""
+        image = self._stage.chosen()
+        if not isinstance(self.review.parent(), QDockWidget) and image is not None and not image.is_picture:
+            self.show(self.review, SLICES)
 
     def leave(self) -> None:
         """The dock leaves the window: its widgets below go with it."""
@@ -69,34 +83,39 @@ class Bottom(QObject):
 
     # --- the window ----------------------------------------------------------------------------------------------
 
-    def _put_in_window(self, widget: QWidget, name: str) -> None:
-        """Below the canvas."""
+    def show(self, widget: QWidget, name: str) -> None:
+        """Below the canvas, as a tab beside the others; brought to light if it is there already."""
         if not isinstance(widget.parent(), QDockWidget):
             self._stage.viewer.window.add_dock_widget(widget, name=name, area="bottom")
             self._settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
-        elif widget is self.looks:
-            outer = widget.parent()
-            outer.show()
-            outer.raise_()
+        else:
+            widget.parent().show()
+            widget.parent().raise_()
 
     def settle_looks(self) -> None:
         """However they came into the window."""
         self._settle(self.looks.parent())
 
     def _settle(self, outer: Any) -> None:
-        """Between the docks at the sides, which keep their height; on a small screen, one at a time."""
-        main, bar, looks = outer.parent(), self.review.parent(), self.looks.parent()
-        if isinstance(outer, QDockWidget) and isinstance(main, QMainWindow):
-            main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-            main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-            main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, outer)
-            if isinstance(bar, QDockWidget) and isinstance(looks, QDockWidget):
-                if main.height() < ROOMY:
-                    main.tabifyDockWidget(bar, looks)
-                else:
-                    main.splitDockWidget(bar, looks, Qt.Orientation.Vertical)
-                QTimer.singleShot(0, looks.raise_)
+        """One place for all, between the docks at the sides, which keep their height."""
+        main = outer.parent()
+        if not isinstance(outer, QDockWidget) or not isinstance(main, QMainWindow):
+            return
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        main.setTabPosition(Qt.DockWidgetArea.BottomDockWidgetArea, QTabWidget.TabPosition.North)
+        main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, outer)
+        others = [one for one in self._outers if one is not outer and one.parent() is main]
+        if others:
+            main.tabifyDockWidget(others[0], outer)
+        if outer not in self._outers:
+            self._outers.append(outer)
+            outer.destroyed.connect(lambda _=None, outer=outer: self._forget(outer))
+        QTimer.singleShot(0, outer.raise_)
+
+    def _forget(self, outer: QDockWidget) -> None:
+        self._outers = [one for one in self._outers if one is not outer]
 
 
 def how_it_looked() -> QWidget:

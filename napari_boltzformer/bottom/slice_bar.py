@@ -5,19 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QToolTip, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QFont, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QSlider, QToolTip, QVBoxLayout, QWidget
 
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.words import neighbours
 
-NAMES, STRIP, LANE, GAP = 120, 11, 26, 2
-"""Pixels: width of the prompts' names, height of the strips for signs, of a prompt's lane, between lanes."""
+LEFT, STRIP, NAME, LANE, GAP = 120, 11, 13, 24, 2
+"""Pixels: left of the slices, where no slider says it; heights of the strips for signs, of a prompt's name, of its
+lane, between two."""
+ROW = NAME + LANE + GAP
 STEADY = 4
 """A hand that clicks moves by fewer pixels."""
+LEAST_SLIDER = 60
+"""Pixels."""
 LEAST, MOST = 0.01, 0.99
 """Where the gate can be dragged to."""
 GROUND, UNKNOWN, LINE, NOW = QColor(30, 32, 38), QColor(92, 96, 106), QColor(150, 154, 164), QColor(255, 255, 255)
@@ -37,8 +41,9 @@ class SliceBar(QWidget):
         self.model = bar
         self._pressed: QPointF | None = None
         self._dragging = ""
+        self._left, self._right = LEFT, 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(120)
         bar.heard.append(self._draw_again)
         self._draw_again(None)
 
@@ -47,10 +52,16 @@ class SliceBar(QWidget):
         if row is not None:
             self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
             return
-        high = 2 * STRIP + max(len(self.model.lanes), 1) * (LANE + GAP)
+        high = 2 * STRIP + max(len(self.model.lanes), 1) * ROW
         if self.height() != high:
             self.setFixedHeight(high)
         self.update()
+
+    def line_up(self, left: int, right: int) -> None:
+        """With the slider above: the first slice begins so far from the left, the last ends so far from the right."""
+        if (left, right) != (self._left, self._right) and left + right < self.width():
+            self._left, self._right = max(left, 0), max(right, 0)
+            self.update()
 
     def state(self, lane: int, row: int) -> State:
         """What is drawn there, signs apart."""
@@ -62,8 +73,11 @@ class SliceBar(QWidget):
 
     def place(self, lane: int, row: int, score: float = 0.5) -> QPointF:
         """Where a score of a slice is drawn."""
-        top = STRIP + lane * (LANE + GAP)
-        return QPointF(self._column(row).center().x(), top + (1 - score) * LANE)
+        return QPointF(self._column(row).center().x(), self._top(lane) + (1 - score) * LANE)
+
+    def _top(self, lane: int) -> int:
+        """Of a prompt's lane, below its name."""
+        return STRIP + lane * ROW + NAME
 
     # --- mouse ---------------------------------------------------------------------------------------------------
 
@@ -100,20 +114,32 @@ class SliceBar(QWidget):
             self.jumped.emit(row)
 
     def _row_at(self, x: float) -> int:
-        row = int((x - NAMES) * self.model.count // max(self.width() - NAMES, 1))
+        row = int((x - self._left) * self.model.count // self._wide)
         return min(max(row, 0), self.model.count - 1)
 
     def _score_at(self, y: float) -> float:
         assert self._pressed is not None
-        lane = min(max(int((self._pressed.y() - STRIP) // (LANE + GAP)), 0), len(self.model.lanes) - 1)
-        score = 1 - (y - STRIP - lane * (LANE + GAP)) / LANE
+        lane = min(max(int((self._pressed.y() - STRIP) // ROW), 0), len(self.model.lanes) - 1)
+        score = 1 - (y - self._top(lane)) / LANE
         return round(min(max(score, LEAST), MOST), 2)
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _column(self, row: int) -> QRectF:
-        wide = max(self.width() - NAMES, 1) / self.model.count
-        return QRectF(NAMES + row * wide, 0, max(wide, 1.0), self.height())
+        wide = self._wide / self.model.count
+        return QRectF(self._left + row * wide, 0, max(wide, 1.0), self.height())
+
+    @property
+    def _wide(self) -> int:
+        """Of all slices."""
+        return max(self.width() - self._left - self._right, 1)
+
+    @property
+    def _small(self) -> QFont:
+        """As high as the place of a name, however large the user's own letters are."""
+        font = QFont(self.font())
+        font.setPixelSize(NAME - 2)
+        return font
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         painter = QPainter(self)
@@ -130,7 +156,7 @@ class SliceBar(QWidget):
         painter.end()
 
     def _draw_lane(self, painter: QPainter, number: int, lane: Lane, rows: range) -> None:
-        top = STRIP + number * (LANE + GAP)
+        top = self._top(number)
         bottom = top + LANE
         gap = 1.0 if self._column(0).width() >= 4 else 0.0
         colour = QColor(lane.colour)
@@ -154,12 +180,13 @@ class SliceBar(QWidget):
         _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
         height = top + (1 - self.model.gate) * LANE
         painter.setPen(QPen(LINE, 1, Qt.PenStyle.DashLine))
-        painter.drawLine(QPointF(NAMES, height), QPointF(self.width(), height))
+        painter.drawLine(QPointF(self._left, height), QPointF(self._left + self._wide, height))
         if self._dragging == "gate":
-            painter.drawText(QPointF(self.width() - 30, max(height - 2, top + 9)), f"{self.model.gate:.2f}")
+            painter.drawText(QPointF(self._left + self._wide - 30, max(height - 2, top + 9)), f"{self.model.gate:.2f}")
         painter.setPen(colour)
-        name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideRight, NAMES - 10)
-        painter.drawText(QRectF(4, top, NAMES - 8, LANE), Qt.AlignmentFlag.AlignVCenter, name)
+        painter.setFont(self._small)
+        name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideMiddle, self._wide - 8)
+        painter.drawText(QRectF(self._left, top - NAME, self._wide, NAME), Qt.AlignmentFlag.AlignVCenter, name)
 
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
         """Pencils and exclamation marks above the lanes, ticks below. Neighbours share one sign over a line."""
@@ -203,15 +230,26 @@ class SliceReview(QWidget):
     """The user chose these `Thresholds`, or None: the model's own; the slice on screen has them already."""
     reapplied = Signal()
     """All slices have them."""
+    placed = Signal()
+    """It came to light, or is as wide as never before."""
 
     def __init__(self, reapplying: Reapplying) -> None:
         super().__init__()
         self.reapplying = reapplying
+        self._side = 0
+        """So many sliders lie side by side."""
         self.bar, self.totals = SliceBar(reapplying.bar), QLabel()
         self.totals.setMinimumWidth(1)  # a long sentence must not make the window wider
+        self.totals.setWordWrap(True)
         self.gate, self.outline = _slider("show in slice"), _slider("outline")
         self.gate_words, self.outline_words = QLabel(), QLabel()
         self.reset = QPushButton("Reset")
+        for one in (self.gate_words, self.gate):
+            one.setToolTip(
+                "A mask is shown in slices of this score or more. A score orders slices; it is no probability."
+            )
+        for one in (self.outline_words, self.outline):
+            one.setToolTip("Pixels of which the model is as sure as this, or surer, belong to the mask")
         self.reset.setToolTip("Back to the model's own thresholds")
         self._lay_out()
         self._say()
@@ -229,6 +267,13 @@ class SliceReview(QWidget):
         """What is shown at present."""
         return self.reapplying.thresholds
 
+    def event(self, event: QEvent | None) -> bool:
+        told = super().event(event)
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.LayoutRequest):
+            self._line_up()
+            self.placed.emit()
+        return told
+
     def _on_jump(self, row: int) -> None:
         self.reapplying.set_row(row)
         self.jumped.emit(row)
@@ -240,23 +285,46 @@ class SliceReview(QWidget):
             slider.blockSignals(True)
             slider.setValue(round(100 * value))
             slider.blockSignals(False)
-        self.gate_words.setText(f"show in slice if score ≥ {at.existence:.2f} (uncalibrated)")
-        self.outline_words.setText(f"outline at ≥ {at.outline:.2f}")
+        self.gate_words.setText(f"score from {at.existence:.2f}")
+        self.outline_words.setText(f"outline from {at.outline:.2f}")
         self.totals.setText("\n".join(self.reapplying.totals))
 
     def _lay_out(self) -> None:
-        sliders = QHBoxLayout()
-        for widget in (self.gate_words, self.gate, self.outline_words, self.outline, self.reset):
-            sliders.addWidget(widget)
-        sliders.insertSpacing(2, 16)
-        sliders.addStretch()
+        self.sliders = QGridLayout()
+        self.sliders.setHorizontalSpacing(6)
+        self.sliders.setVerticalSpacing(2)
+        self.pairs: list[tuple[QLabel, QSlider]] = [(self.gate_words, self.gate), (self.outline_words, self.outline)]
+        """Sliders, each behind its words: as many side by side as fit."""
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setContentsMargins(0, 2, 0, 2)
         layout.setSpacing(3)
         layout.addWidget(self.bar)
-        layout.addLayout(sliders)
+        layout.addLayout(self.sliders)
         layout.addWidget(self.totals)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """One slider beside the way back: in less width they lie below each other."""
+        return QSize(self._widest + self.reset.sizeHint().width() + 12, super().minimumSizeHint().height())
+
+    @property
+    def _widest(self) -> int:
+        return max(words.sizeHint().width() for words, _ in self.pairs) + LEAST_SLIDER + 12
+
+    def _line_up(self) -> None:
+        """The pairs in lines, the way back behind the first."""
+        room = self.width() - self.reset.sizeHint().width() - 12
+        side = min(max(room // self._widest, 1), len(self.pairs))
+        if side == self._side:
+            return
+        self._side = side
+        for number, (words, slider) in enumerate(self.pairs):
+            row, column = divmod(number, side)
+            self.sliders.addWidget(words, row, 2 * column)
+            self.sliders.addWidget(slider, row, 2 * column + 1)
+        for column in range(2 * len(self.pairs)):
+            self.sliders.setColumnStretch(column, 1 if column % 2 and column < 2 * side else 0)
+        self.sliders.addWidget(self.reset, 0, 2 * side)
 
 
 def _slider(name: str) -> QSlider:
@@ -265,7 +333,6 @@ def _slider(name: str) -> QSlider:
     slider.setRange(1, 99)
     slider.setValue(50)
     slider.setPageStep(5)
-    slider.setMinimumWidth(60)
-    slider.setMaximumWidth(160)
+    slider.setMinimumWidth(LEAST_SLIDER)
     slider.setAccessibleName(name)
     return slider

@@ -166,7 +166,7 @@ class Closer(QCheckBox):
 
     def __init__(self, drawn: Callable[[OpenImage], NDArray[np.float64] | None], words: ViewerWords) -> None:
         """`drawn`: the ends of an image's box."""
-        super().__init__("Look closer: only inside the box")
+        super().__init__("Look closer there")
         self._drawn, self._words = drawn, words
         self.setToolTip(
             "This slice and All slices show the model nothing but the box, enlarged; masks outside of it stay"

@@ -1,90 +1,101 @@
-"""The dock's form: which widgets there are and where they lie, and single keys on our masks and their image, never on
-the viewer. It does nothing by itself."""
+"""The dock's form: four acts, Find · Correct · Teach · Keep, and what is in sight beside each. It does nothing by
+itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
+    QStackedWidget,
+    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.narrow import NameBox, OneLine, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
-MORE = (
-    ("looks", "How it looked"),
-    ("revert", "Revert this run"),
-    ("accept_all", "Accept all seen"),
-    ("next", "Next doubtful (N)"),
-    ("sure", "How sure? Ask 4 times"),
-    ("table", "Lesion table"),
-    ("case_list", "Case list"),
-    ("point", "Here / not here"),
-    ("unpoint", "Remove last point"),
-    ("box", "Draw a box"),
-    ("follow", "Follow through slices"),
-    ("use_layer", "Use layer…"),
-    ("between", "Fill between slices"),
-)
-"""Buttons that are not needed every day: attribute and text."""
+FIND, CORRECT, TEACH, KEEP = "Find", "Correct", "Teach", "Keep"
+ACTS = {
+    FIND: "What to look for, where, and what was found",
+    CORRECT: "Lead the model, mend masks, go where it is least sure",
+    TEACH: "Learn from what was accepted; which model is in use",
+    KEEP: "Accept, measure, list cases, export",
+}
+MOST = 7
+"""Lines of controls in an act: what belongs together shares a line."""
 
 
 class Form(QWidget):
-    """Image · Prompt · This slice · All slices · results · Accept · Export; everything else under More."""
+    """Above: what it is, which engine. Below: how far, what is said, Accept and Export. Between: one act at a time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.engine = _label("Engine: this computer, starting…")
-        self.example = QPushButton("Try the example")
-        self.example.setMinimumHeight(44)
-        self.image, self.open = QComboBox(), QPushButton("Open…")
-        self.image.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.prompt, self.doubt = PromptBox(), _label("")
-        self.doubt.setStyleSheet(f"color: {AMBER}")
-        self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
-        self.this_slice.setToolTip("Ctrl+Enter")
+        self.engine = OneLine("Engine: starting…")
+        self.more = QToolButton()
+        self.more.setText("⚙")
+        self.more.setCheckable(True)
+        self.more.setToolTip("Settings: device, memory, samples, rings, files of models")
+        self.more.setAccessibleName("Settings")
+        self.more.setStyleSheet("QToolButton { font-size: 16px; border: none; padding: 0px 4px; }")
+        self._make_find()
+        self._make_correct()
+        self._make_keep()
+        self._make_settings()
         self.cancel, self.progress = QPushButton("Cancel"), Progress()
-        self.results, self.notice = Results(), NoticeView(reports=True)
+        self.notice = NoticeView(reports=True)
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
         self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")
-        self.more = QToolButton()
-        self.more.setText("More")
-        self.more.setCheckable(True)
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.more.setArrowType(Qt.ArrowType.RightArrow)
-        self.more_area, self.more_body = QScrollArea(), QWidget()
-        self.more_layout, self.more_buttons = QVBoxLayout(self.more_body), QGridLayout()
-        self.more_layout.addLayout(self.more_buttons)
-        for name, text in MORE:
-            setattr(self, name, self.add_more(text))
-        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
-        self.maps = QCheckBox("Export also writes the probability maps")
+        self.acts, self.pages = QTabWidget(), {name: QWidget() for name in ACTS}
+        self.lines = {name: QVBoxLayout(page) for name, page in self.pages.items()}
+        """Of each act: what is added here comes below what it has."""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._on_letters)
         self._lay_out()
         self.more.toggled.connect(self.open_more)
-        self.open_more(False)
 
     @property
     def message(self) -> QLabel:
         """The sentence that the dock says."""
         return self.notice.label
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """The size of letters is the viewer's own."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._soon.start()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().showEvent(event)
+        self._soon.start()
+
+    def _on_letters(self) -> None:
+        as_large([self.prompt], self.accept)
+
+    def show_act(self, name: str) -> None:
+        """Brings an act to light."""
+        self.more.setChecked(False)
+        self.acts.setCurrentWidget(self.pages[name])
+
+    def open_more(self, on: bool) -> None:
+        """Settings take the place of the acts, or give it back."""
+        self.place.setCurrentWidget(self.more_area if on else self.acts)
+
+    def show_engine(self, text: str, details: str) -> None:
+        """In one line; the rest when somebody points at it."""
+        self.engine.setText(text)
+        self.engine.setToolTip(details)
 
     def show_runs(self, running: Running) -> None:
         """Which buttons can do something now, and why the others can't."""
@@ -109,40 +120,104 @@ class Form(QWidget):
             self.progress.setRange(0, far[1])
             self.progress.setValue(far[0])
 
-    def add_more(self, text: str) -> QPushButton:
-        """A button under More."""
-        button, number = QPushButton(text), self.more_buttons.count()
-        self.more_buttons.addWidget(button, number // 2, number % 2)
-        return button
+    def lay_window(self, choice: QWidget, mine: QWidget, picture: QWidget) -> None:
+        """The window that the model sees through, below the image; beside both, what it sees."""
+        for column, widget in enumerate((QLabel("Window"), choice, mine)):
+            self.seen.addWidget(widget, 1, column)
+        self.seen.addWidget(picture, 0, 3, 2, 1)
 
-    def open_more(self, on: bool) -> None:
-        """Shows or hides what is not needed every day."""
-        self.more.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
-        self.more_area.setVisible(on)
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def _make_find(self) -> None:
+        self.example = QPushButton("Try the example")
+        self.example.setMinimumHeight(44)
+        self.image, self.open = NameBox(), QPushButton("Open…")
+        self.prompt, self.doubt = PromptBox(), _label("")
+        self.doubt.setStyleSheet(f"color: {AMBER}")
+        self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
+        self.this_slice.setToolTip("Ctrl+Enter")
+        self.results, self.looks = Results(), QPushButton("How it looked")
+
+    def _make_correct(self) -> None:
+        self.point, self.unpoint = QPushButton("Here / not here"), QPushButton("Remove last")
+        self.unpoint.setToolTip("Takes the point away that was set last")
+        self.box, self.objects = QPushButton("Draw a box"), QPushButton("Delete objects (D)")
+        self.follow = QPushButton("Follow through slices")
+        self.follow.setToolTip("What is marked here leads the next slices, as far as the model stays sure")
+        self.objects.setCheckable(True)
+        self.objects.setToolTip("A click deletes the object under the mouse in all its slices; Shift+click all others")
+        self.between, self.use_layer = QPushButton("Fill between slices"), QPushButton("Use layer…")
+        self.between.setToolTip("Paint on two slices, stay on the second one")
+        self.use_layer.setToolTip("Begin from a mask that you have, as a layer on the same image")
+        self.next, self.sure = QPushButton("Next doubtful (N)"), QPushButton("How sure?")
+        self.sure.setToolTip("Asks 4 seeds without changing a mask")
+        self.revert = QPushButton("Revert this run")
+
+    def _make_keep(self) -> None:
+        self.accept_all = QPushButton("Accept all seen")
+        self.accept_all.setToolTip("Every slice that was on screen; the others are named")
+        self.table, self.case_list = QPushButton("Lesion table"), QPushButton("Case list")
+        self.maps = QCheckBox("Export also writes the probability maps")
+
+    def _make_settings(self) -> None:
+        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
+        self.settings_body = QWidget()
+        self.settings_lines = QVBoxLayout(self.settings_body)
+        self.settings_lines.setContentsMargins(0, 0, 0, 0)
+        self.more_area = Upright(self.settings_body)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setSpacing(4)
+        layout.setContentsMargins(6, 2, 6, 4)
         layout.addWidget(_label(RESEARCH))
-        layout.addWidget(self.engine)
-        layout.addWidget(self.example)
-        layout.addLayout(_line(QLabel("Image"), self.image, self.open, stretch=1))
-        layout.addLayout(_line(QLabel("Prompt"), self.prompt, stretch=1))
-        layout.addWidget(self.doubt)
-        layout.addLayout(_line(self.this_slice, self.all_slices))
+        layout.addLayout(_line(self.engine, self.more, stretch=0))
+        self.place = QStackedWidget()
+        for name, tip in ACTS.items():
+            self.acts.addTab(self.pages[name], name)
+            self.acts.setTabToolTip(self.acts.count() - 1, tip)
+            self.lines[name].setContentsMargins(4, 6, 4, 4)
+            self.lines[name].setSpacing(4)
+        self.acts.setDocumentMode(True)
+        self.acts.setUsesScrollButtons(False)
+        self.place.addWidget(self.acts)
+        self.place.addWidget(self.more_area)
+        layout.addWidget(self.place, 1)
         layout.addLayout(_line(self.progress, self.cancel, stretch=0))
-        layout.addWidget(self.results, 1)
         layout.addWidget(self.notice)
         layout.addLayout(_line(self.accept, self.export))
-        layout.addWidget(self.more)
-        self.more_area.setWidget(self.more_body)
-        self.more_area.setWidgetResizable(True)
-        self.more_area.setFrameShape(QFrame.Shape.NoFrame)
-        self.more_area.setMinimumHeight(150)
-        self.more_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.more_layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.more_area, 2)
-        layout.addStretch()
+        self._lay_out_acts()
+
+    def _lay_out_acts(self) -> None:
+        find, correct, keep = (self.lines[name] for name in (FIND, CORRECT, KEEP))
+        find.addWidget(self.example)
+        self.seen = QGridLayout()
+        self.seen.setSpacing(4)
+        self.seen.setColumnStretch(1, 1)
+        for column, widget in enumerate((QLabel("Image"), self.image, self.open)):
+            self.seen.addWidget(widget, 0, column)
+        find.addLayout(self.seen)
+        find.addWidget(self.prompt)
+        find.addWidget(self.doubt)
+        find.addLayout(_line(self.this_slice, self.all_slices))
+        find.addWidget(self.results, 1)
+        find.addWidget(self.looks)
+        self.boxed = _line(self.box)
+        """Beside the box, what is done with it."""
+        correct.addLayout(_line(self.point, self.unpoint))
+        correct.addLayout(self.boxed)
+        for pair in (
+            (self.follow, self.between),
+            (self.objects, self.use_layer),
+            (self.revert, self.sure),
+            (self.next,),
+        ):
+            correct.addLayout(_line(*pair))
+        correct.addStretch()
+        keep.addWidget(self.accept_all)
+        keep.addLayout(_line(self.table, self.case_list))
+        keep.addWidget(self.maps)
+        keep.addStretch()
 
 
 def _label(text: str) -> QLabel:
@@ -152,47 +227,9 @@ def _label(text: str) -> QLabel:
 
 
 def _line(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Side by side; where nobody is named who gets the room, all get the same."""
     line = QHBoxLayout()
+    line.setSpacing(4)
     for number, widget in enumerate(widgets):
-        line.addWidget(widget, 1 if number == stretch else 0)
+        line.addWidget(widget, 1 if stretch is None or number == stretch else 0)
     return line
-
-
-RUN_THIS, RUN_ALL = "Control-Enter", "Control-Shift-Enter"
-HIDE = "h"
-
-
-class Keys:
-    """Bound to a layer once."""
-
-    def __init__(
-        self, tracks: Tracks, do: Mapping[str, Callable[[], None]], hold: Mapping[str, Callable[[Any], Iterator[None]]]
-    ) -> None:
-        """`hold`: what something does as long as the key is held, on images and masks; points and boxes keep theirs."""
-        self._tracks, self._do, self._held = tracks, do, hold
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        return (*self._do, *self._held, HIDE)
-
-    def bind(self, layer: Layer) -> None:
-        for key, hold in self._held.items() if isinstance(layer, Image | Labels) else ():
-            layer.bind_key(key, hold, overwrite=True)
-        for key, do in self._do.items():
-            layer.bind_key(key, _calls(do), overwrite=True)
-        layer.bind_key(HIDE, self._hide, overwrite=True)
-
-    def _hide(self, layer: Any) -> Iterator[None]:
-        """As long as the key is held, the image alone."""
-        hidden = [track.surface for track in self._tracks.shown()]
-        for one in hidden:
-            one.shown = False
-        yield
-        for one in hidden:
-            if one.alive:
-                one.shown = True
-
-
-def _calls(do: Callable[[], None]) -> Callable[[Any], None]:
-    """napari hands the layer over."""
-    return lambda _layer: do()

@@ -1,4 +1,4 @@
-"""`Images`: the box of images, and what follows when another one is chosen; what the model sees of the chosen one."""
+"""`Images`: the box of images: which are listed, and what follows when another one is chosen."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox
 
-from boltzformer import BoltzFormerError, Window
+from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.image import OpenImage
-from boltzformer.desk.models.window import BY_NAME, MINE, Windows
-from boltzformer.desk.work import Work
 from boltzformer.io.phantom import Sample, sample
-from boltzformer.masks.pictures import Picture
 from napari_boltzformer.host.layers import hang
 from napari_boltzformer.host.stage import NapariStage, image_on, same
 
@@ -92,65 +86,3 @@ class Images:
         for heard in self.chosen:
             heard(layer)
         self._desk.chosen()
-
-
-SIDE = 72
-SOON_MS = 150
-
-
-class Seeing(QWidget):
-    """Of the chosen image's slice on screen."""
-
-    def __init__(
-        self, windows: Windows, work: Work, image: Callable[[], OpenImage | None], row: Callable[[], int]
-    ) -> None:
-        super().__init__()
-        self._windows, self._work, self._image, self._row = windows, work, image, row
-        self.choice, self.mine, self.picture = QComboBox(), QPushButton("Use my contrast"), QLabel()
-        self.choice.addItems(BY_NAME)
-        self._show_choice()
-        self.picture.setFixedSize(SIDE, SIDE)
-        lines = QGridLayout(self)
-        lines.setContentsMargins(0, 0, 0, 0)
-        lines.addWidget(QLabel("Model sees"), 0, 0)
-        lines.addWidget(self.choice, 0, 1)
-        lines.addWidget(self.mine, 1, 0, 1, 2)
-        lines.addWidget(self.picture, 0, 2, 2, 1)
-        lines.setColumnStretch(1, 1)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(SOON_MS)
-        self._soon.timeout.connect(self._make_picture)
-        self.choice.currentTextChanged.connect(self._on_choice)
-        self.mine.clicked.connect(lambda _=False: self._use_mine())
-
-    def show_picture(self) -> None:
-        """Of the slice on screen, once scrolling rests; only while somebody can see it."""
-        self._soon.start()
-
-    def _on_choice(self, how: str) -> None:
-        self._windows.choose(how)
-        self.show_picture()
-
-    def _use_mine(self) -> None:
-        image = self._image()
-        if image is not None:
-            self._windows.take_contrast(image)
-            self._show_choice()
-            self.show_picture()
-
-    def _show_choice(self) -> None:
-        if self._windows.choice == MINE and self.choice.findText(MINE) < 0:
-            self.choice.addItem(MINE)
-        self.choice.setCurrentText(self._windows.choice)
-
-    def _make_picture(self) -> None:
-        image = self._image()
-        if image is not None and self.isVisible():
-            self._windows.picture(image, self._row(), self._work, self._draw)
-
-    def _draw(self, picture: Picture, window: Window) -> None:
-        rows, columns, _ = picture.shape
-        image = QImage(np.ascontiguousarray(picture).tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
-        self.picture.setPixmap(QPixmap.fromImage(image).scaled(SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio))
-        self.picture.setToolTip(f"{window.kind}: {window.low:g} to {window.high:g}")

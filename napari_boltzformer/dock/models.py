@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from boltzformer import Session
 from boltzformer.desk.models.choice import FromHub, ModelChoice, sentence, shown_name
@@ -14,28 +14,31 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.work import Work
 from boltzformer.protocol import ModelState
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
+from napari_boltzformer.host.narrow import NameBox
 from napari_boltzformer.host.notice import Progress
 
 
 class ModelPanel(QWidget):
-    """Filled when the engine has told which models there are."""
+    """Which one is in use. Filled when the engine has told which models there are; `sources` brings others."""
 
     def __init__(self, session: Callable[[], Session], work: Work, notice: Notice, settings: Settings) -> None:
         super().__init__()
         self._session = session
         self.choosing = ModelChoice(session, work, notice, settings)
-        self.choice, self.file = QComboBox(), QPushButton("File…")
-        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.choice, self.file = NameBox(), QPushButton("Model from a file…")
         self.from_hub, self.hub = QPushButton("From the hub…"), HubPanel(session, work, notice, self.load)
         self.from_hub.setCheckable(True)
-        whole, line = QVBoxLayout(self), QHBoxLayout()
-        whole.setContentsMargins(0, 0, 0, 0)
+        self.sources = QWidget()
+        """Where models come from: used once in a while."""
+        whole, line, row = QVBoxLayout(self.sources), QHBoxLayout(), QHBoxLayout(self)
+        for layout in (whole, row):
+            layout.setContentsMargins(0, 0, 0, 0)
         whole.addLayout(line)
         whole.addWidget(self.hub)
-        line.addWidget(QLabel("Model"))
-        line.addWidget(self.choice, 1)
         line.addWidget(self.file)
         line.addWidget(self.from_hub)
+        row.addWidget(QLabel("Model in use"))
+        row.addWidget(self.choice, 1)
         self.choice.activated.connect(lambda _: self.load(self.choice.currentData()))
         self.file.clicked.connect(lambda _=False: self._on_file())
         self.from_hub.toggled.connect(self.hub.setVisible)

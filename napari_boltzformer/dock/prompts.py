@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
-from qtpy.QtGui import QBrush, QColor, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
+from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
 from qtpy.QtWidgets import QCompleter, QPlainTextEdit
 
 from boltzformer.desk.models.knowledge import Completion, Knowledge
@@ -27,7 +27,7 @@ class PromptBox(QPlainTextEdit):
         self.modality: Callable[[], str] = lambda: ""
         self.history: Callable[[], tuple[str, ...]] = lambda: ()
         self.setPlaceholderText("What to look for, one prompt per line")
-        self.setFixedHeight(LINES * self.fontMetrics().lineSpacing() + 16)
+        self._grow()
         self.setTabChangesFocus(True)
         self.setStyleSheet("QPlainTextEdit { border: 1px solid gray; }")  # napari's themes draw none
         self._items = QStandardItemModel(self)
@@ -35,6 +35,13 @@ class PromptBox(QPlainTextEdit):
         self.completer.setWidget(self)
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
+
+    def setFont(self, font: QFont) -> None:  # noqa: N802 - Qt's name
+        super().setFont(font)
+        self._grow()
+
+    def _grow(self) -> None:
+        self.setFixedHeight(LINES * self.fontMetrics().lineSpacing() + 16)
 
     def texts(self) -> list[str]:
         """The prompts, each once."""

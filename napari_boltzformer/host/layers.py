@@ -180,6 +180,12 @@ def camera_of(viewer: napari.viewer.Viewer) -> Any:
     return viewer.camera if scene is None else scene.camera
 
 
+def grid_of(viewer: napari.viewer.Viewer) -> Any:
+    """Moved as well."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.grid if canvas is None else canvas.grid
+
+
 def _text(viewer: napari.viewer.Viewer) -> Any:
     """The viewer's words on the canvas, moved as well."""
     canvas = getattr(viewer, "canvas", None)

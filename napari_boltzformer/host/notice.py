@@ -74,10 +74,10 @@ NAPARI = ViewerWords(
     layer="layer",
     open_first="Open an image first: Open…, drop a file here, or try the example.",
     undo="One Ctrl+Z on its layer brings back what was there.",
-    ask_seeds="'How sure?' asks 4 seeds, which tells more",
+    ask_seeds="'How sure?' under Correct asks 4 seeds, which tells more",
     next_goes="N goes",
     another_row="click a row for another.",
-    draw_box="'Draw a box' first, or untick 'Look closer' (both under More).",
-    without_maps="untick the probability maps (under More).",
+    draw_box="'Draw a box' first, or untick 'Look closer' (both under Correct).",
+    without_maps="untick the probability maps (under Keep).",
     another_name="Export… again under another name.",
 )

@@ -1,5 +1,4 @@
-"""The Fine-tune dock's form: which widgets there are and where they lie, and the curve of its losses, painted by
-hand."""
+"""Fine-tuning's form: which widgets there are and where they lie, and the curve of its losses, painted by hand."""
 
 from __future__ import annotations
 
@@ -7,25 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSpinBox,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from boltzformer.desk.teaching.runs import Losses, spoken_time
 from boltzformer.desk.words import RESEARCH
+from napari_boltzformer.host.narrow import NameBox, OneLine, Sentence, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
 MODES = {
@@ -40,14 +39,15 @@ MINUTES = 10
 
 
 class FinetuneForm(QWidget):
-    """Dataset · mode and length · Start / Stop / Resume · curve · before and after · promote · the command."""
+    """Length · Start / Stop · curve · before and after · promote; folder, mode, seed, runs, command under Details."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: bool = False) -> None:
+        """`inside`: of a dock that says already what it is."""
         super().__init__()
-        self.folder, self.choose = QLabel(), QPushButton("Folder…")
+        self.folder, self.choose = OneLine(), QPushButton("Folder…")
         self.holds = _label("")
-        self.model = QLabel()
-        self.mode, self.length, self.unit, self.seed = QComboBox(), QSpinBox(), QComboBox(), QSpinBox()
+        self.model = OneLine()
+        self.mode, self.length, self.unit, self.seed = NameBox(), QSpinBox(), QComboBox(), QSpinBox()
         for name, meaning in MODES.items():
             self.mode.addItem(name, name)
             self.mode.setItemData(self.mode.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
@@ -59,25 +59,39 @@ class FinetuneForm(QWidget):
         self.need = _label("")
         self.facts: Mapping[str, Any] = {}
         """What was predicted (`FinetunePlan.facts`)."""
-        self.start, self.stop, self.resume = QPushButton("Start"), QPushButton("Stop"), QPushButton("Resume")
+        self.start, self.stop, self.resume = QPushButton("Fine-tune"), QPushButton("Stop"), QPushButton("Resume")
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
-        self.run, self.progress, self.curve, self.notice = QComboBox(), Progress(), Curve(), NoticeView()
+        self.run, self.progress, self.curve, self.notice = NameBox(), Progress(), Curve(), NoticeView()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")
         self.seen = QLabel()
         self.seen.setToolTip("One picture that was held back: the true outline, before, now")
-        self.verdict = _label("")
-        self.prompt, self.compare, self.toggle = QComboBox(), QPushButton("Compare"), QPushButton("Before / after")
+        self.verdict = Sentence()
+        self.prompt, self.compare, self.toggle = NameBox(), QPushButton("Compare"), QPushButton("Before / after")
         self.prompt.setEditable(True)
         self.compare.setToolTip("Runs the slice on screen with the old and the new model, with the same seed")
-        self.compared = _label("")
+        self.compared = Sentence()
         self.name, self.anyway = QLineEdit("mine"), QCheckBox("although it did not pass")
         self.promote, self.roll_back = QPushButton("Promote as"), QPushButton("Roll back")
+        self.promote.setToolTip("The new model gets this name, and the model before keeps its place in the line")
+        self.roll_back.setToolTip("The model before gets the name back; before the first one, 'default' is in use")
         self.command, self.copy = QLineEdit(), QPushButton("Copy")
         self.command.setReadOnly(True)
-        for box in (self.mode, self.run, self.prompt):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(12)
-        self._lay_out()
+        self.more = QPushButton("Details")
+        self.more.setCheckable(True)
+        self.more.setToolTip("Folder, mode, seed, earlier runs, the same in a terminal")
+        self._lay_out(inside)
+        self.more.toggled.connect(lambda on: self.place.setCurrentIndex(int(on)))
+        self.show_curve()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().showEvent(event)
+        as_large([self.name, self.command, self.prompt], self.start)
+
+    def show_curve(self) -> None:
+        """Only where there is something to draw."""
+        for widget in (self.curve, self.progress):
+            widget.setVisible(bool(self.curve.shown.by_step))
+        self.curve.update()
 
     def show_need(self) -> None:
         """What was predicted, for the length that is chosen: beside every mode, and the rest in words."""
@@ -109,52 +123,49 @@ class FinetuneForm(QWidget):
             return f"{self.length.value()} min, {memory}"
         return f"{spoken_time(told['seconds_per_step'] * self.length.value())}, {memory}"
 
-    def _lay_out(self) -> None:
-        whole, body = QVBoxLayout(self), QWidget()
-        area, layout = _Upright(), QVBoxLayout(body)
-        area.setWidget(body)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(area)
-        layout.setSpacing(4)
-        layout.addWidget(_label(RESEARCH))
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Accepted", _line(self.folder, self.choose))
-        form.addRow(self.holds)
-        form.addRow("Model", self.model)
-        form.addRow("Mode", self.mode)
-        form.addRow("Length", _line(self.length, self.unit))
-        form.addRow("Seed", self.seed)
-        form.addRow(self.need)
-        layout.addLayout(form)
-        layout.addLayout(_line(self.start, self.stop, self.resume, stretch=None))
-        layout.addLayout(_line(QLabel("Run"), self.run, stretch=1))
+    def _lay_out(self, inside: bool) -> None:
+        whole, essence = QVBoxLayout(self), QWidget()
+        layout = QVBoxLayout(essence)
+        for one in (whole, layout):
+            one.setContentsMargins(0, 0, 0, 0)
+            one.setSpacing(4)
+        if not inside:
+            whole.addWidget(_label(RESEARCH))
+        self.place = QStackedWidget()
+        self.place.addWidget(essence)
+        self.place.addWidget(Upright(self._details()))
+        layout.addWidget(self.holds)
+        layout.addLayout(_line(self.length, self.unit, self.start, self.stop, stretch=0))
         layout.addWidget(self.progress)
-        layout.addWidget(self.curve)
-        layout.addWidget(self.seen)
-        layout.addWidget(self.notice)
+        layout.addWidget(self.curve, 1)
         layout.addWidget(self.verdict)
-        layout.addWidget(_label("Before and after, on the slice on screen"))
-        layout.addWidget(self.prompt)
-        layout.addLayout(_line(self.compare, self.toggle))
+        layout.addLayout(_line(self.prompt, self.compare, self.toggle, stretch=0))
         layout.addWidget(self.compared)
         layout.addLayout(_line(self.promote, self.name, self.roll_back, stretch=1))
         layout.addWidget(self.anyway)
+        layout.addStretch()
+        whole.addWidget(self.place, 1)
+        whole.addWidget(self.notice)
+        whole.addWidget(self.more)
+
+    def _details(self) -> QWidget:
+        """What is chosen once, and what was done before."""
+        body = QWidget()
+        layout, form = QVBoxLayout(body), QFormLayout()
+        layout.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Accepted", _line(self.folder, self.choose))
+        form.addRow("Teaches", self.model)
+        form.addRow("Mode", self.mode)
+        form.addRow("Seed", self.seed)
+        form.addRow("Run", _line(self.run, self.resume))
+        layout.addLayout(form)
+        layout.addWidget(self.need)
+        layout.addWidget(self.seen)
         layout.addWidget(_label("The same in a terminal"))
         layout.addLayout(_line(self.command, self.copy))
         layout.addStretch()
-
-
-class _Upright(QScrollArea):
-    """Scrolls up and down alone: never narrower than what is in it."""
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        body, bar = self.widget(), self.verticalScrollBar()
-        wide = 0 if body is None else body.minimumSizeHint().width()
-        return QSize(wide + (0 if bar is None else bar.sizeHint().width()), 160)
+        return body
 
 
 def _label(text: str) -> QLabel:
@@ -172,6 +183,8 @@ def _line(*widgets: QWidget, stretch: int | None = 0) -> QHBoxLayout:
 
 LOSS, MEAN, DICE = QColor("#7f8c99"), QColor("#56B4E9"), QColor("#E69F00")
 MARGIN, TITLE = 6.0, 18.0
+LOWEST = 60
+"""Pixels: where the window is low, the line is flat."""
 
 
 class Curve(QWidget):
@@ -180,7 +193,8 @@ class Curve(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.shown = Losses()
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumHeight(LOWEST)
         self.setAccessibleName("Loss by step")
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name

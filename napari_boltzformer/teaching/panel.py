@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 class FinetunePanel(FinetuneForm):
     """What the form's buttons do. It asks the same engine as the viewer's other docks."""
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, napari_viewer: napari.viewer.Viewer, session: Session | None = None, *, inside: bool = False
+    ) -> None:
+        """`inside`: a part of the dock, whose session it shares; napari itself gives it a dock of its own."""
+        super().__init__(inside=inside)
         self.viewer = napari_viewer
         self.shared, self._user = sessions.of(napari_viewer, session), object()
         self.shared.join(self._user)
@@ -101,14 +104,14 @@ class FinetunePanel(FinetuneForm):
 
     def _show_followed(self) -> None:
         self.curve.shown.clear()
-        self.curve.update()
+        self.show_curve()
         self.show_seen("")
         self.verdict.setText("")
         self.show_state()
 
     def _show_step(self, step: Progress) -> None:
         self.curve.shown.add(step.step, step.steps, step.losses)
-        self.curve.update()
+        self.show_curve()
 
     def _show_told(self, state: ErrandState) -> None:
         self.progress.setRange(0, max(state.steps, 1 if state.state != "running" else 0))
@@ -248,12 +251,20 @@ class FinetunePanel(FinetuneForm):
         """napari takes a dock that is closed out of its window: nothing is asked any more, the training goes on."""
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is None:
-                self.watching.rest()
-                self.shared.leave(self._user)
+                self.rest()
             else:
-                self.shared.join(self._user)
-                self.watching.wake()
+                self.wake()
         return super().event(event)
+
+    def rest(self) -> None:
+        """Out of the window: nothing is asked any more."""
+        self.watching.rest()
+        self.shared.leave(self._user)
+
+    def wake(self) -> None:
+        """In the window again."""
+        self.shared.join(self._user)
+        self.watching.wake()
 
 
 def _leave(ends: Sequence[Callable[[], None]], *_: object) -> None:

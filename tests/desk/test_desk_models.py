@@ -47,14 +47,16 @@ def served() -> Iterator[Served]:
 
 def test_the_line_says_where_the_engine_runs_and_hands_over_what_the_model_knows(tools: Any, served: Served) -> None:
     session, lines, models = served.session(), list[str](), list[ModelState]()
+    more: list[str] = []
     engine = EngineLine(lambda: session, tools.work, tools.notice, tools.timers)
-    engine.said.append(lines.append)
+    engine.said.append(lambda text, details: (lines.append(text), more.append(details)))
     engine.models.append(models.extend)
     assert not engine.knowledge.asked
     engine.ask()
     tools.until(lambda: "s per slice" in lines[-1] and engine.knowledge.asked)
-    assert lines[0] == "Engine: this computer, starting…"
-    assert lines[-1].startswith("Engine: this computer, ready (CPU, about ")
+    assert lines[0] == "Engine: starting…"
+    assert lines[-1].startswith(f"{PHANTOM_MODEL.stem} · ready · ")
+    assert more[-1].startswith("Engine: this computer, ready (CPU, ")
     assert str(PHANTOM_MODEL) in {one.name for one in models}
 
 
@@ -62,7 +64,7 @@ def test_an_engine_that_cannot_be_asked_says_why(tools: Any) -> None:
     session, lines = Session.local(PHANTOM_MODEL), list[str]()
     session.close()
     engine = EngineLine(lambda: session, tools.work, tools.notice, tools.timers)
-    engine.said.append(lines.append)
+    engine.said.append(lambda text, _: lines.append(text))
     engine.ask()
     tools.idle()
     assert "closed" in lines[-1]

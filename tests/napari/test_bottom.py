@@ -103,7 +103,6 @@ def test_reverting_a_run_brings_back_the_answer_before_it(
     dock.jump(small.lesions[0].centre[2])
     here = dock.row()
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.more)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
@@ -131,7 +130,6 @@ def test_the_looks_open_step_by_keys_and_are_no_image_of_the_users(
     done(qtbot, dock)
     press(qtbot, viewer, Qt.Key.Key_Period)
     assert len(viewer.layers) == 2  # closed, they do nothing
-    click(qtbot, dock.more)
     click(qtbot, dock.looks)
     looks = dock.bottom.looks
     until(qtbot, lambda: looks.headline.text().startswith("Look 1 saw "))
@@ -176,7 +174,6 @@ def test_bar_and_looks_leave_room_on_a_small_screen(
     type_lines(qtbot, dock, BRIGHT, DARK)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
-    click(qtbot, dock.more)
     click(qtbot, dock.looks)
     until(qtbot, lambda: dock.bottom.looks.isVisible())
 

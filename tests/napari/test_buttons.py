@@ -25,7 +25,6 @@ def test_the_buttons_that_are_pressed_now_and_then(
     viewer.add_image(data, **options)
     dock.jump(small.lesions[0].centre[2])
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.more)
     click(qtbot, dock.unsure)
     assert dock.settings.samples == 4
     click(qtbot, dock.this_slice)

@@ -47,7 +47,6 @@ def wholly_accepted(volume: Volume) -> Annotation:
 
 def opened_from_list(qtbot: Any, dock: BoltzFormerDock, folder: Path, name: str) -> tuple[CaseList, Any]:
     """The list of a folder, and one of its cases as an image layer."""
-    click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
     assert cases is not None
@@ -67,7 +66,6 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
 ) -> None:
     dock.settings.folder = str(tmp_path / "kept")
-    click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
     click(qtbot, cases.next)
@@ -186,7 +184,6 @@ def test_where_one_image_can_not_be_read_the_list_says_which(
     folder.mkdir()
     (folder / "broken.nii.gz").write_bytes(b"nothing")
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
-    click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     dock.desk.cases.show_folder(folder)
     until(qtbot, lambda: states(dock.cases) == ["can't be read"])
@@ -223,7 +220,6 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
 ) -> None:
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
-    click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
     cases.list.show_folder(folder)
@@ -326,7 +322,6 @@ def test_a_run_that_is_faster_than_the_look_for_yesterdays_work_loses_none_of_it
 def test_where_a_case_can_not_be_saved_it_stays_open(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
 ) -> None:
-    click(qtbot, dock.more)
     click(qtbot, dock.case_list)
     cases = dock.cases
     cases.list.show_folder(folder)

@@ -65,7 +65,6 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
 ) -> None:
     opened(viewer, small.volume)
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.more)
     click(qtbot, dock.closer)
     click(qtbot, dock.this_slice)
     assert dock.message.text().startswith("There is no box to look closer in")
@@ -109,7 +108,6 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     (track,) = dock.tracks()
     before, score = rows_of(track).copy(), track.scores[row]
     assert before[row, y, x]
-    click(qtbot, dock.more)
     far = (2, 2), (14, 14)
     assert not before[row, 2:15, 2:15].any()
     click(qtbot, dock.closer)
@@ -137,7 +135,6 @@ def test_a_mask_from_elsewhere_becomes_a_persons_own_work(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Any
 ) -> None:
     image = opened(viewer, small.volume)
-    click(qtbot, dock.more)
     click(qtbot, dock.use_layer)
     assert "type the prompt first" in dock.message.text()
     type_lines(qtbot, dock, BRIGHT)
@@ -196,7 +193,6 @@ def test_a_mask_stored_in_another_order_is_recognised_by_its_place(
     opened(viewer, flipped)
     dock.image.setCurrentIndex(dock.image.findText(image.name))
     type_lines(qtbot, dock, DARK)
-    click(qtbot, dock.more)
     answer_choice("mask")
     click(qtbot, dock.use_layer)
     track = track_named(dock, DARK)
@@ -349,7 +345,6 @@ def test_fill_between_adds_what_lies_between_two_painted_slices(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     opened(viewer, small.volume)
-    click(qtbot, dock.more)
     click(qtbot, dock.between)
     assert dock.message.text().startswith("There is no mask to fill")
     type_lines(qtbot, dock, BRIGHT)
@@ -397,7 +392,6 @@ def test_what_a_person_said_of_a_slice_between_stays(
     track.put(7, np.zeros(rows_of(track).shape[1:], bool))
     track.say(7, SliceState.EMPTY)
     dock.jump(6)
-    click(qtbot, dock.more)
     click(qtbot, dock.between)
     assert "1 slice between stayed untouched." in dock.message.text()
     assert not rows_of(track)[7].any()

@@ -29,7 +29,6 @@ def middle(viewer: Any) -> QPoint:
 def test_a_click_points_and_the_answer_follows(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
     opened(viewer, small)
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.more)
     click(qtbot, dock.unpoint)
     assert dock.message.text() == "There is no point to remove: set one with 'Here / not here' first."
     click(qtbot, dock.point)

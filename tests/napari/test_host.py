@@ -122,7 +122,6 @@ def test_the_window_is_the_models_own_and_recorded(
     image = viewer.add_image(data, **options)
     image.contrast_limits = (10, 60)  # changes nothing
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.more)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     (track,) = dock.tracks()
@@ -157,7 +156,6 @@ def test_the_layer_action_returns_layer_data(
 
 def test_another_model_is_loaded_and_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
     ready(qtbot, dock)
-    click(qtbot, dock.more)
     until(qtbot, lambda: dock.models.choice.findData("default") >= 0)
     dock.models.choice.setCurrentIndex(dock.models.choice.findData("default"))
     dock.models.choice.activated.emit(dock.models.choice.currentIndex())

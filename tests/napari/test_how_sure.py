@@ -21,7 +21,6 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
 ) -> None:
     data, options, _ = image_layer(small.volume)
     viewer.add_image(data, **options)
-    click(qtbot, dock.more)
     click(qtbot, dock.sure)
     assert dock.message.text() == "There is no answer to doubt yet: run a prompt first."
     type_lines(qtbot, dock, BRIGHT)

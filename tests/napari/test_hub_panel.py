@@ -35,7 +35,6 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
     qtbot: Any, server: Hub, viewer: Any, dock: BoltzFormerDock, own_home: Path
 ) -> None:
     hub = dock.models.hub
-    click(qtbot, dock.more)
     assert not hub.isVisible()
     click(qtbot, dock.models.from_hub)
     assert hub.isVisible()
@@ -85,7 +84,6 @@ def test_a_download_that_is_stopped_leaves_no_model_and_goes_on_another_time(
     qtbot: Any, server: Hub, viewer: Any, dock: BoltzFormerDock, own_home: Path
 ) -> None:
     hub = dock.models.hub
-    click(qtbot, dock.more)
     click(qtbot, dock.models.from_hub)
     server.cuts.extend([20_000] * 3)  # each answer but the last is cut: time enough to stop
     qtbot.keyClicks(hub.place, PLACE)

@@ -92,7 +92,6 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     layer_of(track).paint((found, 0, 1), 1)
     assert track.state(found) is SliceState.UNSEEN  # a change takes the word back
 
-    click(qtbot, dock.more)
     dock.jump(found)
     click(qtbot, dock.accept_all)
     until(qtbot, lambda: "Kept as revision 3" in dock.message.text())

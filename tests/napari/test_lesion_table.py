@@ -37,7 +37,6 @@ def test_objects_are_listed_found_again_and_left_out(
     type_lines(qtbot, dock, BRIGHT, DARK)
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
-    click(qtbot, dock.more)
     click(qtbot, dock.table)
     until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
     table, lesions = dock.lesions.table, dock.lesions.lesions

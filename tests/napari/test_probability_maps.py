@@ -29,7 +29,6 @@ def test_the_maps_are_the_engines_on_the_stored_grid(
     done(qtbot, dock)
     bright, _ = dock.tracks()
     layer_of(bright).paint((8, 3, 3), 1)  # an edit changes no probability
-    click(qtbot, dock.more)
     click(qtbot, dock.maps)
     answer_file_dialog(tmp_path / "mask.nrrd")
     click(qtbot, dock.export)
@@ -66,7 +65,6 @@ def test_a_map_that_is_there_already_is_not_replaced_unasked(
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
-    click(qtbot, dock.more)
     click(qtbot, dock.maps)
     precious = tmp_path / "mask.bright-blob.probability.nii.gz"
     precious.write_bytes(b"somebody's")

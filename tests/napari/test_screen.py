@@ -65,7 +65,6 @@ def test_a_chosen_image_comes_on_screen_and_out_of_it_nothing_is_asked_or_accept
     assert not dock.running.runs
     assert not any(track.state(row) is not SliceState.UNSEEN for row in range(DEPTH))
 
-    click(qtbot, dock.more)
     track.surface.layer.data[0, 5, 5] = 1  # the nearest slice to where the screen is: never seen
     click(qtbot, dock.accept_all)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())

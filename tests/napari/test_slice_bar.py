@@ -309,7 +309,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
         assert np.array_equal(layers[0].data[others], before[0][others])
     same_as(layers, prediction, Thresholds(prediction.gate, 0.95), skip=(0, painted))
     assert np.array_equal(layers[0].data[painted], edited[0, painted])
-    assert review.outline_words.text() == "outline at ≥ 0.95"
+    assert review.outline_words.text() == "outline from 0.95"
 
     # The gate above all scores, by keys: bars are hollow, the sentence says what was best; then back.
     with qtbot.waitSignal(review.reapplied, timeout=10_000):
@@ -319,7 +319,7 @@ def test_thresholds_re_apply_to_the_layers_the_slice_on_screen_first_and_never_t
     assert told.args == [Thresholds(0.99, 0.5)]
     qtbot.waitUntil(lambda: not reapplying.busy)
     same_as(layers, prediction, Thresholds(0.99, 0.5), skip=(0, painted))
-    assert review.gate_words.text() == "show in slice if score ≥ 0.99 (uncalibrated)"
+    assert review.gate_words.text() == "score from 0.99"
     low = [row for row in range(count) if 0.5 < scores[0][plan.canonical_index(row)] < 0.99 and row != painted]
     assert all(review.bar.state(0, row) in (State.HIDDEN, State.NOTHING) for row in low)
     drag(review.bar, review.bar.place(0, 4, 0.9).toPoint(), review.bar.place(0, 4, 0.2).toPoint())

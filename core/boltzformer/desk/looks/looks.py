@@ -81,15 +81,21 @@ def headline(looks: Looks) -> str:
     return f"It never settled: l{said}" if last.inside < SETTLED * last.elsewhere else f"L{said}"
 
 
-def caption(count: int) -> str:
+def caption(count: int, *, chances: bool = False) -> str:
     """The legend that lets the picture stand alone."""
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
     return (
-        f"The model takes {number} looks; each may visit about one place in ten (lit). The first is almost random; "
-        "later looks favour places where its own guess (cyan) was stronger. It looks in large, middle and small "
-        "squares by turns; the more of its searchers (queries × heads) saw a square, the brighter it is. "
-        "Lit means *looked at*, not *lesion*; the white outline is the answer."
+        f"The model takes {number} looks in large, middle and small squares by turns: the first almost at random, "
+        f"later ones where its own guess (cyan) was stronger. {LIT[chances]} Lit means *looked at*, not *lesion*; "
+        "the white outline is the answer."
     )
+
+
+LIT = {
+    False: "The brighter a square, the more of its searching points looked there.",
+    True: "The brighter a square, the likelier it was to be looked at, compared with chance.",
+}
+"""What is lit: where it looked, or where it was likely to."""
 
 
 def light_of_visits(look: LookTrace) -> NDArray[np.float32]:

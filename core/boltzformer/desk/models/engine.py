@@ -11,6 +11,7 @@ from typing import Any
 
 from boltzformer.client import environment
 from boltzformer.client.session import Session
+from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Timers
@@ -23,7 +24,7 @@ from boltzformer.types import SliceResult
 
 SIZE = "about 1.5 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
 POLL_MS = 250
-STARTING = "Engine: this computer, starting…"
+STARTING = "Engine: starting…"
 
 
 class EngineLine:
@@ -31,8 +32,8 @@ class EngineLine:
 
     def __init__(self, session: Callable[[], Session], work: Work, notice: Notice, timers: Timers) -> None:
         self._session, self._work, self._notice = session, work, notice
-        self.said: list[Callable[[str], None]] = []
-        """The line, whenever it is another one."""
+        self.said: list[Callable[[str, str], None]] = []
+        """The line and what more there is to say, whenever they are others."""
         self.ready: list[Callable[[Mapping[str, Any]], None]] = []
         """Its health, once it can be asked."""
         self.models: list[Callable[[list[ModelState]], None]] = []
@@ -99,13 +100,18 @@ class EngineLine:
     # --- asking --------------------------------------------------------------------------------------------------
 
     def _show(self, health: Mapping[str, Any]) -> None:
-        self._say(line(health, None))
+        model = shown_name(self._session().model)
+        self._say(line(health, model, None), details(health, None))
         if health["state"] == "ready":
             for heard in self.ready:
                 heard(health)
             session = self._session()
             self._work.do(session.models, self._hand_over)
-            self._work.do(partial(seconds_per_slice, session), lambda seconds: self._say(line(health, seconds)))
+
+            def measured(seconds: float | None) -> None:
+                self._say(line(health, model, seconds), details(health, seconds))
+
+            self._work.do(partial(seconds_per_slice, session), measured)
 
     def _hand_over(self, states: list[ModelState]) -> None:
         own = next((one for one in states if one.name == self._session().model), None)
@@ -113,9 +119,9 @@ class EngineLine:
         for heard in self.models:
             heard(states)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, more: str = "") -> None:
         for heard in self.said:
-            heard(text)
+            heard(text, more or text)
 
 
 def wait_until_ready(session: Session) -> Mapping[str, Any]:
@@ -128,13 +134,24 @@ def wait_until_ready(session: Session) -> Mapping[str, Any]:
     return health
 
 
-def line(health: Mapping[str, Any], seconds: float | None) -> str:
-    """'Engine: this computer, ready (CPU, about 0.5 s per slice). Model: …'."""
+def line(health: Mapping[str, Any], model: str, seconds: float | None) -> str:
+    """'default · ready · 0.5 s per slice': the model in use, whether it can be asked, how long that takes."""
     if health["state"] != "ready":
         return f"Engine: {health['error']}"
+    return f"{model} · ready{_speed(seconds, ' · ')}"
+
+
+def details(health: Mapping[str, Any], seconds: float | None) -> str:
+    """'Engine: this computer, ready (CPU, 0.5 s per slice). Model: …'."""
+    if health["state"] != "ready":
+        return str(health["error"])
     device = {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(health["device"], health["device"])
-    speed = "" if seconds is None else f", about {max(seconds, 0.01):.2g} s per slice"
-    return f"Engine: this computer, ready ({device}{speed}). Model: {health['model']}, {health['note']}."
+    began = f"Model: {health['model']}, {health['note']}"
+    return f"Engine: this computer, ready ({device}{_speed(seconds, ', ')}). {began}."
+
+
+def _speed(seconds: float | None, before: str) -> str:
+    return "" if seconds is None else f"{before}{max(seconds, 0.01):.2g} s per slice"
 
 
 def seconds_per_slice(session: Session) -> float | None:

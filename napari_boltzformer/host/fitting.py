@@ -1,0 +1,96 @@
+"""`Fitting`: a picture that was wholly in view stays so when docks come and go, and what lies below the canvas begins
+and ends where napari's slider does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QObject, QPoint, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_boltzformer.host.layers import camera_of, grid_of
+
+if TYPE_CHECKING:
+    import napari
+
+CANVAS, SLIDER = "CanvasBackendDesktop", "QtDimSliderWidget"
+"""What napari calls its widgets: it has no public name for them."""
+
+
+class Fitting(QObject):
+    """Of one viewer. Whoever zoomed in keeps what they look at."""
+
+    def __init__(self, parent: QWidget, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.moved: list[Callable[[], None]] = []
+        """The canvas has another size, or lies elsewhere."""
+        self._canvas: QWidget | None = None
+        self._size = 0, 0
+        self._whole = True
+        """Whether all of the picture was in view before the canvas changed."""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._settle)
+
+    def watch(self, window: QWidget | None) -> None:
+        """From now on; `window` is the viewer's own."""
+        if self._canvas is None and isinstance(window, QMainWindow):
+            self._canvas = next(iter(_called(window, CANVAS)), None)
+            if self._canvas is not None:
+                self._canvas.installEventFilter(self)
+                self._soon.start()
+
+    def fit(self) -> None:
+        """All of the picture into the view."""
+        if len(self._viewer.layers) and self._viewer.dims.ndisplay == 2:
+            self._viewer.fit_to_view() if hasattr(self._viewer, "fit_to_view") else self._viewer.reset_view()
+            self._whole = True
+
+    def looked(self, event: Any = None) -> None:
+        """Zoomed or panned, by whomever."""
+        if self._size == self._now():
+            self._whole = self._all_in_view()
+
+    def slider(self, beside: QWidget) -> tuple[int, int] | None:
+        """How far the slices' slider begins from the left end of a widget and ends from its right end; None where
+        there is none."""
+        window = beside.window()
+        first = next((one for one in _called(window, SLIDER) if one.isVisible()), None) if window else None
+        slider: Any = getattr(first, "slider", None)
+        if slider is None:
+            return None
+        left = slider.mapTo(window, QPoint(0, 0)).x() - beside.mapTo(window, QPoint(0, 0)).x()
+        return left, beside.width() - left - slider.width()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):
+            self._soon.start()
+        return False
+
+    def _settle(self) -> None:
+        """Once all have found their places."""
+        if self._size != (now := self._now()):
+            self._size = now
+            if self._whole:
+                self.fit()
+        for heard in self.moved:
+            heard()
+
+    def _now(self) -> tuple[int, int]:
+        return (0, 0) if self._canvas is None else (self._canvas.width(), self._canvas.height())
+
+    def _all_in_view(self) -> bool:
+        camera, shown = camera_of(self._viewer), list(self._viewer.dims.displayed)
+        if not len(self._viewer.layers) or len(shown) != 2 or grid_of(self._viewer).enabled:
+            return True
+        low, high = self._viewer.layers.extent.world[:, shown]
+        half = np.array(self._size[::-1]) / (2 * max(float(camera.zoom), 1e-9))
+        middle = np.array(camera.center[-2:], float)
+        return bool(np.all(middle - half <= low) and np.all(high <= middle + half))
+
+
+def _called(window: QWidget, name: str) -> list[QWidget]:
+    return [one for one in window.findChildren(QWidget) if type(one).__name__ == name]

@@ -1,0 +1,160 @@
+"""What fits into little width: a sentence on one line, a box of names that shows their beginning and their end, and a
+page that scrolls rather than widen the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QLabel,
+    QLayout,
+    QScrollArea,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
+
+INDENT = 4
+"""Pixels: as far as napari's own labels."""
+LETTERS = 8
+"""So many of a name are seen at the least."""
+
+
+class OneLine(QLabel):
+    """Never wider than its place: what does not fit is left out at the end, and told by the tool tip."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(self.fontMetrics().averageCharWidth() * LETTERS, self.fontMetrics().height())
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        painter = QPainter(self)
+        room = self.contentsRect().adjusted(INDENT, 0, 0, 0)
+        shown = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
+        painter.setPen(self.palette().windowText().color())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
+        painter.end()
+
+
+class Sentence(QLabel):
+    """Takes no room while it says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.hide()
+
+    def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
+        super().setText(text)
+        self.setVisible(bool(text))
+
+
+class NameBox(QComboBox):
+    """Names of patients and models often differ in their last letters alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(LETTERS)
+        view = self.view()
+        if view is not None:
+            view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def shown(self) -> str:
+        """The name as it is drawn."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        return self._fitting(option)
+
+    def _fitting(self, option: QStyleOptionComboBox) -> str:
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        style = self.style()
+        room = self.rect() if style is None else style.subControlRect(_BOX, option, part, self)
+        return self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideMiddle, room.width() - 4)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self._fitting(option)
+        painter.drawComplexControl(_BOX, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+
+
+_BOX = QStyle.ComplexControl.CC_ComboBox
+
+
+class Upright(QScrollArea):
+    """Scrolls up and down alone: never narrower than what is in it."""
+
+    def __init__(self, body: QWidget) -> None:
+        super().__init__()
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        body, bar = self.widget(), self.verticalScrollBar()
+        wide = 0 if body is None else body.minimumSizeHint().width()
+        return QSize(wide + (0 if bar is None else bar.sizeHint().width()), 60)
+
+    @staticmethod
+    def around(*widgets: QWidget) -> Upright:
+        """One below the other."""
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for widget in widgets:
+            layout.addWidget(widget)
+        layout.addStretch()
+        return Upright(body)
+
+
+class Along(QScrollArea):
+    """A line of controls that scrolls sideways where it is too long."""
+
+    def __init__(self, line: QLayout) -> None:
+        super().__init__()
+        body = QWidget()
+        body.setLayout(line)
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        body, bar = self.widget(), self.horizontalScrollBar()
+        if body is None or bar is None:
+            return super().sizeHint()
+        wide = body.minimumSizeHint().width()
+        high = body.sizeHint().height() + (bar.sizeHint().height() if wide > self.width() else 0)
+        return QSize(wide, high)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(60, self.sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().resizeEvent(event)
+        self.updateGeometry()  # a bar needs room
+
+
+def as_large(fields: Iterable[QWidget], beside: QWidget) -> None:
+    """Fields to type in get letters like those beside them: napari's own size reaches labels and buttons alone."""
+    for field in fields:
+        if field.font().pointSizeF() != beside.font().pointSizeF():
+            font = field.font()
+            font.setPointSizeF(beside.font().pointSizeF())
+            field.setFont(font)

@@ -1,0 +1,184 @@
+"""Four acts instead of a heap: what each holds, and that all of it fits, on small screens and in large letters."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui import canvas, click, done, ready, type_lines, until
+from napari.settings import get_settings
+from qtpy.QtCore import QPoint, QRect
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel, QWidget
+
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
+from napari_boltzformer.host.fitting import Fitting
+from napari_boltzformer.host.layers import camera_of, image_layer
+from napari_boltzformer.widget import BoltzFormerDock
+
+SHOTS = Path(__file__).parents[2] / "screenshots"
+SIZES = (1280, 720), (1366, 768), (1920, 1080)
+
+
+@pytest.fixture(params=[1.0, 1.5], ids=["usual letters", "large letters"])
+def letters(request: pytest.FixtureRequest) -> Iterator[float]:
+    look = get_settings().appearance
+    before = look.font_size
+    look.font_size = int(before * request.param)
+    yield request.param
+    look.font_size = before
+
+
+def opened(viewer: Any, small: Phantom) -> Any:
+    data, options, _ = image_layer(small.volume)
+    return viewer.add_image(data, **options)
+
+
+def place_of(one: QWidget) -> QRect:
+    """In its window."""
+    return QRect(one.mapTo(one.window(), QPoint(0, 0)), one.size())
+
+
+def in_sight(page: QWidget) -> list[QWidget]:
+    """What a person reads or presses there."""
+    every = page.findChildren(QAbstractButton) + page.findChildren(QLabel)
+    return [one for one in every if one.isVisible() and one.width() > 1]
+
+
+def lines_of(page: QWidget) -> int:
+    """Heights at which there is something to press or to fill in."""
+    return len({place_of(one).center().y() // 12 for one in page.findChildren(QAbstractButton) if one.isVisible()})
+
+
+def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, letters: float
+) -> None:
+    opened(viewer, small)
+    ready(qtbot, dock)
+    type_lines(qtbot, dock, BRIGHT, DARK)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    window = dock.window()
+    SHOTS.mkdir(exist_ok=True)
+    click(qtbot, dock.looks)
+    until(qtbot, lambda: dock.bottom.looks.headline.text().startswith("Look 1 saw "))
+    click(qtbot, dock.table)
+    for size in SIZES:
+        window.resize(*size)
+        until(qtbot, lambda size=size: (window.width(), window.height()) == size)
+        for name in ACTS:
+            dock.show_act(name)
+            page = dock.pages[name]
+            until(qtbot, lambda page=page: page.isVisible() and dock.accept.isVisible())
+            viewer.screenshot(str(SHOTS / f"{name}-{size[0]}-{letters:g}.png"), canvas_only=False, flash=False)
+            assert (window.width(), window.height()) == size
+            assert lines_of(page) <= MOST
+            for one in in_sight(page):
+                assert place_of(page).contains(place_of(one)), f"{name} at {size}: {one.text()} is cut"
+                if isinstance(one, QAbstractButton):
+                    assert one.width() >= one.minimumSizeHint().width(), f"{name} at {size}: {one.text()} is cut"
+        for outer in window.findChildren(QDockWidget):
+            if not outer.visibleRegion().isEmpty() and not outer.isFloating():
+                assert window.rect().contains(place_of(outer)), f"{outer.windowTitle()} leaves the window at {size}"
+
+
+def test_looks_table_and_slices_are_tabs_of_one_place(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    click(qtbot, dock.looks)
+    click(qtbot, dock.table)
+    main = dock.window()
+    slices, looks, table = (one.parent() for one in (dock.bottom.review, dock.bottom.looks, dock.lesions))
+    until(qtbot, lambda: not dock.lesions.visibleRegion().isEmpty())
+    assert {slices, looks} <= {*main.tabifiedDockWidgets(table)}
+    main.resize(1600, 1000)
+    click(qtbot, dock.looks)
+    until(qtbot, lambda: not dock.bottom.looks.visibleRegion().isEmpty())
+    assert dock.lesions.visibleRegion().isEmpty()
+
+
+def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    flat = phantom(3, (1, 64, 64)).volume
+    data, options, _ = image_layer(flat)
+    viewer.add_image(data[0], **{**options, "scale": options["scale"][1:], "translate": (0, 0), "metadata": {}})
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    assert not dock.bottom.review.isVisible()
+    viewer.layers.clear()
+    opened(viewer, small)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    bar, find = dock.bottom.review.bar, Fitting(dock, viewer)
+
+    def lined_up() -> bool:
+        ends = find.slider(bar)
+        return ends is not None and (bar._left, bar._right) == ends
+
+    until(qtbot, lined_up)
+    dock.window().resize(1366, 768)
+    until(qtbot, lined_up)
+    assert bar._left < 120
+
+
+def test_the_picture_is_fitted_when_a_dock_comes_unless_somebody_zoomed_in(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    until(qtbot, lambda: canvas(viewer).height() > 0)
+
+    def whole() -> bool:
+        rows = float(viewer.layers[0].extent.world[1, -2] - viewer.layers[0].extent.world[0, -2])
+        return rows * float(camera_of(viewer).zoom) <= canvas(viewer).height()
+
+    until(qtbot, whole)
+    before = canvas(viewer).height()
+    click(qtbot, dock.looks)
+    until(qtbot, lambda: canvas(viewer).height() < before and whole())
+    camera_of(viewer).zoom = zoom = 4 * float(camera_of(viewer).zoom)
+    lower = canvas(viewer).height()
+    dock.bottom.looks.parent().close()
+    until(qtbot, lambda: canvas(viewer).height() > lower)
+    qtbot.wait(1)  # let what waits for the canvas have its turn
+    assert float(camera_of(viewer).zoom) >= zoom / 2  # still close by
+
+
+def test_names_show_their_beginning_and_their_end(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    layer = opened(viewer, small)
+    layer.name = "series 0042 of a patient with a long name, follow-up 7"
+    until(qtbot, lambda: dock.image.currentText() == layer.name)
+    dock.window().resize(1280, 720)
+    shown = dock.image.shown()
+    assert shown.startswith("ser")
+    assert shown.endswith("7")
+    assert "…" in shown
+
+
+def test_what_belongs_to_an_act_is_in_it(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    homes = {
+        FIND: (dock.image, dock.prompt, dock.this_slice, dock.all_slices, dock.results, dock.seeing.choice),
+        CORRECT: (dock.point, dock.box, dock.closer, dock.between, dock.objects, dock.next, dock.revert),
+        TEACH: (dock.models.choice,),
+        KEEP: (dock.accept_all, dock.table, dock.case_list),
+    }
+    for name, widgets in homes.items():
+        for one in widgets:
+            assert dock.pages[name].isAncestorOf(one)
+    for one in (dock.means, dock.unsure, dock.ring):
+        assert dock.more_area.isAncestorOf(one)
+    dock.show_act(TEACH)
+    assert dock.teach is not None
+    assert dock.pages[TEACH].isAncestorOf(dock.teach.start)
+    click(qtbot, dock.more)
+    assert dock.means.device.isVisible()
+    assert not dock.teach.start.isVisible()
+    for one in (dock.accept, dock.export, dock.message, dock.engine):
+        assert one.isVisible()  # whichever act it is
