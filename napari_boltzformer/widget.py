@@ -46,6 +46,7 @@ from napari_boltzformer.host.layers import camera_of, hang
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage, image_on
+from napari_boltzformer.teaching.learn import LearnPanel
 from napari_boltzformer.teaching.panel import FinetunePanel
 
 if TYPE_CHECKING:
@@ -265,7 +266,9 @@ class BoltzFormerDock(Form):
             box.toggled.connect(self._on_choice)
         self.lay_window(self.seeing.choice, self.seeing.mine, self.seeing.picture)
         self.boxed.addWidget(self.closer, 1)
-        self.lines[TEACH].addWidget(self.models)
+        self.learn = LearnPanel(self.desk, CanvasLight(self.viewer))
+        for widget in (self.models, self.learn):
+            self.lines[TEACH].addWidget(widget)
         for widget in (self.means, self.unsure, self.ring, self.models.sources):
             self.settings_lines.addWidget(widget)
         self.settings_lines.addStretch()
@@ -302,10 +305,11 @@ class BoltzFormerDock(Form):
             "a": self.keeper.accept,
             "0": self.keeper.nothing,
             "n": self.keeper.next_doubtful,
+            "Shift-t": self.learn.learn.click,
             ",": lambda: self.bottom.step(-1),
             ".": lambda: self.bottom.step(1),
         }
-        return Keys(self.desk.tracks, do, dict.fromkeys(KEYS, self.objects_tool.held))
+        return Keys(self.desk.tracks, do, {**dict.fromkeys(KEYS, self.objects_tool.held), "w": self.learn.held})
 
     def _connect(self) -> None:
         desk = self.desk

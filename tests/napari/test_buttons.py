@@ -79,6 +79,7 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
         "dock": dock,
         "notice": dock.notice,
         "models": dock.models,
+        "learn": dock.learn,
         "hub": dock.models.hub,
         "cases": dock.cases,
         "seeing": dock.seeing,

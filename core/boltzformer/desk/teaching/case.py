@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boltzformer.client import Session
 from boltzformer.client.job import CaseJob
@@ -27,6 +28,7 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning
+from boltzformer.masks.pictures import border
 from boltzformer.types import Cancelled, Failed, Lesson
 
 OFFERED_FROM = 2
@@ -34,6 +36,8 @@ OFFERED_FROM = 2
 PAINTED, TICKED = 2.0, 1.0
 """How much a slice counts that a person painted, and one that they only said is right."""
 REST_MS = 300
+FILLED = 110
+"""Opacity of what was before, of 255."""
 FAR, ENDED = "how far learning is", "how learning went"
 """Topics of sentences."""
 
@@ -235,6 +239,16 @@ class CaseLearning:
         if known is None or known.learnt is None or row not in known.before or track.belongs_to_a_person(row):
             return None
         return unpacked(known.before[row], track.shape[1:]) > 0
+
+    def before_picture(self, track: Track, row: int) -> NDArray[np.uint8] | None:
+        """(rows, columns, 4): the same in the mask's colour, to lay over the image."""
+        mask = self.before(track, row)
+        if mask is None:
+            return None
+        picture = np.zeros((*mask.shape, 4), np.uint8)
+        picture[mask] = (*bytes.fromhex(track.colour.lstrip("#")[:6]), FILLED)
+        picture[border(mask), 3] = 255
+        return picture
 
     def most_telling(self, track: Track) -> int | None:
         """The slice where a correction would teach most: far from lessons, and the model alone says something else."""
