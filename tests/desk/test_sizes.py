@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from boltzformer import Grid, LabelMap, Prompt, io
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.settings import Settings
@@ -145,6 +146,15 @@ def test_a_run_that_is_taken_back_brings_what_was_there_with_what_was_hidden(ben
     bench.desk.revert()
     choose(bench)
     assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
+
+
+def test_where_nothing_is_found_nothing_is_hidden(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", np.zeros(SHAPE, bool))
+    for largest in (1, None):
+        choose(bench, 5 * VOXEL, largest)
+        assert bench.speaker.sentence == ""
+        assert bench.desk.counting.objects[track.key] == Counts(0, 0)
+        assert bench.desk.sizes.count == 0
 
 
 def test_sentences_say_what_is_hidden_and_why_nothing_is_left(bench: Bench) -> None:

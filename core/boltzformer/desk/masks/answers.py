@@ -13,6 +13,7 @@ from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.image.geometry import Array
 from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
+from boltzformer.image.tiling import Tiling
 from boltzformer.types import Prediction, Prompt, SliceResult
 
 OVERSHOOT = 0.3
@@ -68,6 +69,12 @@ class Kept:
         yield self
         if self.under is not None:
             yield from self.under.parts
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the picture was cut, where it was asked in tiles."""
+        tiling = Tiling.of(self.plan)
+        return tiling if tiling is not None and self.result.side == max(self.plan.crop_shape) else None
 
     @property
     def only_in_box(self) -> bool:

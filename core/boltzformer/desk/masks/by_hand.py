@@ -98,6 +98,8 @@ class Counts:
 
 def counts_of(rows: NDArray[np.uint8]) -> Counts:
     """Connected objects; of one slice, within it."""
+    if not rows.any():
+        return Counts(0, 0)
     inside = box_of(rows > 0)
     return Counts(int(pieces(rows[inside]).max(initial=0)), int(np.count_nonzero(rows)))
 

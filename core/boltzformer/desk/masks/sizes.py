@@ -47,7 +47,7 @@ class Whole:
     def gone(self) -> tuple[NDArray[np.bool_], int]:
         """(slices, rows, columns): what is too small, and how many objects that is."""
         gone = np.zeros_like(self.rows)
-        if not self.at.sizes:
+        if not self.at.sizes or not self.rows.any():
             return gone, 0
         inside = box_of(self.rows)
         found = pieces(self.rows[inside])

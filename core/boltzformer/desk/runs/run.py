@@ -35,6 +35,8 @@ class Run:
         self.image, self.prompts, self.job, self.whole = image, list(prompts), job, whole
         self.how = how
         """What was asked: seed, window, guidance, model."""
+        self.tiles = self.tiles_done = 0
+        """Of a picture that is asked tile by tile."""
         self.led = ""
         """By what, where anything was pointed at."""
         self.tracks: list[Track] = []
@@ -51,6 +53,11 @@ class Run:
     @property
     def done(self) -> int:
         return len(self.looked)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """So many are done, of so many: slices, or tiles of a picture."""
+        return (self.tiles_done, self.tiles) if self.tiles else (self.done, self.total)
 
     @property
     def found(self) -> dict[str, int]:
@@ -114,14 +121,14 @@ class Run:
 
     def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell."""
-        if self.done < 3:
-            return f"{self.done} of {self.total} slices"
-        left = (time.monotonic() - self._began) / self.done * (self.total - self.done)
-        return f"{self.done} of {self.total} slices, about {left:.0f} s left"
+        (done, total), what = self.steps, "tiles" if self.tiles else "slices"
+        if done < 3:
+            return f"{done} of {total} {what}"
+        left = (time.monotonic() - self._began) / done * (total - done)
+        return f"{done} of {total} {what}, about {left:.0f} s left"
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
-        parts = [f"'{name}' in {count}" for name, count in self.found.items()]
         edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
         names, layer = ", ".join(sorted(self.lost)), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
@@ -130,7 +137,14 @@ class Run:
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
         led = f", {self.led}" if self.led else ""
-        return f"Looked in {counted(self.done)}{boxed}{led}; found {', '.join(parts)}.{edits}{lost}{few}"
+        where = f"at this picture in {self.tiles} tiles" if self.tiles else f"in {counted(self.done)}"
+        return f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
+
+    def _where_found(self) -> str:
+        if self.image.is_picture:
+            there = [f"'{name}'" if count else f"nothing of '{name}'" for name, count in self.found.items()]
+            return ", ".join(there)
+        return ", ".join(f"'{name}' in {count}" for name, count in self.found.items())
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
         track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)
