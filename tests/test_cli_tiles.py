@@ -1,4 +1,4 @@
-"""A picture in tiles from a terminal: counted, written down, made again bit for bit, together with a filter of sizes."""
+"""A picture in tiles from a terminal: counted, written down, made again bit for bit, with a filter of sizes, too."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from phantom_model import PHANTOM_MODEL
+from PIL import Image
 
 from boltzformer import io
 from boltzformer.cli.cli import run

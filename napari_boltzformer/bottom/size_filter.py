@@ -36,7 +36,7 @@ class SizeFilter(QWidget):
     def _choose(self) -> None:
         least = self._reapplying.scale.steps_mm3[self.smallest.value()]
         most = None if self.largest.value() == ALL else self.largest.value()
-        self._reapplying.choose_sizes(smallest_mm3=least, largest=most)
+        self._reapplying.choose_objects(smallest_mm3=least, largest=most)
 
     def _say(self) -> None:
         at, scale = self._reapplying.thresholds, self._reapplying.scale
@@ -51,7 +51,7 @@ class SizeFilter(QWidget):
             slider.setValue(place)
             slider.blockSignals(False)
         hidden = self._sizes.count
-        gone = f" ({hidden} hidden)" if hidden and at.sizes else ""
+        gone = f" ({hidden} hidden)" if hidden and at.of_objects else ""
         under = scale.small(at.smallest_mm3) if at.smallest_mm3 else f"… {scale.size_unit}"
         self.smallest_words.setText(f"hide objects under {under}{gone}")
         most = "keep the largest" if at.largest == 1 else f"keep the {at.largest} largest"

@@ -42,7 +42,7 @@ def truth(found: Array, smallest_mm3: float, largest: int | None, grid: Grid = G
 
 
 def choose(bench: Bench, smallest_mm3: float = 0.0, largest: int | None = None) -> None:
-    bench.desk.overview.reapplying.choose_sizes(smallest_mm3=smallest_mm3, largest=largest)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=smallest_mm3, largest=largest)
     bench.idle()
 
 
@@ -60,7 +60,7 @@ def test_one_filter_on_screen_in_counts_table_export_and_provenance(
         assert np.array_equal(before > 0, found)
         least = smallest * VOXEL
         left = truth(found, least, largest)
-        bench.desk.overview.reapplying.choose_sizes(smallest_mm3=least, largest=largest)
+        bench.desk.overview.reapplying.choose_objects(smallest_mm3=least, largest=largest)
         early = bench.desk.exporting.of(folder / "early.nii.gz").labels  # before the viewer came to show it
         bench.idle()
         assert np.array_equal(track.surface.copy() > 0, left)
@@ -77,7 +77,7 @@ def test_one_filter_on_screen_in_counts_table_export_and_provenance(
         assert np.array_equal(io.read(folder / "mask.nii.gz").array > 0, left)
         assert np.array_equal(early.layers[0] > 0, left)
         told = json.loads((folder / "mask.provenance.json").read_text("utf-8"))["masks"]["x"]["thresholds, as shown"]
-        sizes = {"smallest_mm3": least, "largest": largest} if least or largest else {}
+        sizes = {"smallest_mm3": least, "largest": largest, "apart": False} if least or largest else {}
         assert told == {"existence": 0.5, "outline": 0.5, **sizes}
         choose(bench)
         assert np.array_equal(track.surface.copy(), before)

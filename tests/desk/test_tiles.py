@@ -73,7 +73,7 @@ def test_a_large_picture_is_asked_in_tiles_that_are_counted(bench: Bench, mosaic
     bench.idle()
     assert 0 < np.count_nonzero(bright.surface.copy()) < objects.voxels
     bench.desk.overview.reapplying.reset()
-    bench.desk.overview.reapplying.choose_sizes(smallest_mm3=0, largest=1)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=0, largest=1)
     bench.idle()
     assert bench.desk.counting.objects[bright.key].objects < 18
     bench.desk.overview.reapplying.choose(existence=1.0)
@@ -90,7 +90,7 @@ def test_cancelled_between_two_tiles_nothing_is_shown(bench: Bench, mosaic: Volu
     bench.until(lambda: run.tiles_done > 2)
     bench.desk.running.cancel()
     bench.idle()
-    assert bench.speaker.sentence == "Cancelled before the first slice."
+    assert bench.speaker.sentence == "Cancelled before all tiles were looked at."
     assert run.tiles_done < 16
     (track,) = bench.desk.tracks.chosen()
     assert not track.surface.copy().any()

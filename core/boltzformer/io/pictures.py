@@ -87,3 +87,15 @@ def write_png(file: BinaryIO, mask: NDArray[np.bool_]) -> None:
     from PIL import Image
 
     Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(file, "PNG")
+
+
+MOST_NUMBERS = 65535
+
+
+def write_numbers(file: BinaryIO, path: Path, numbers: NDArray[np.int32]) -> None:
+    """A number per pixel (y, x), as a gray picture of 16 bits."""
+    from PIL import Image
+
+    if numbers.max(initial=0) > MOST_NUMBERS:
+        raise ImageError(f"{path} can't hold {numbers.max()} objects: hide the smallest, or cut out a part.")
+    Image.fromarray(numbers.astype(np.uint16)).save(file, "PNG")

@@ -33,10 +33,13 @@ class Thresholds:
     largest: int | None = None
     """Whether its object is one of so many of the largest; None: any."""
 
+    apart: bool = False
+    """In a picture, objects that touch are parted: one label per object."""
+
     @property
-    def sizes(self) -> bool:
-        """Whether anything is asked of the size of objects."""
-        return self.smallest_mm3 > 0 or self.largest is not None
+    def of_objects(self) -> bool:
+        """Whether anything is asked of objects, which no slice can tell alone."""
+        return self.smallest_mm3 > 0 or self.largest is not None or self.apart
 
 
 @dataclass(frozen=True)

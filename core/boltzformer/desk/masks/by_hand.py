@@ -121,6 +121,13 @@ def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords,
     return f"Deleted {count} of '{track.name}' in {counted(len(changed))}. {words.undo}"
 
 
+def changed_by_click(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:
+    """What a cut or a bridge did to a picture's objects."""
+    count, was = (int(pieces(mask).max(initial=0)) for mask in (after, before))
+    what = "One object is two" if count > was else "Two objects are one"
+    return f"{what} now: {counted(count, 'object')} of '{track.name}'. {words.undo}"
+
+
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:
     """Middles (row, column) of the objects of a slice that have fewer than eight pixels."""
     if row >= track.count or not track.row(row).any():

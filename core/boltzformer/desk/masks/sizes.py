@@ -1,5 +1,5 @@
-"""Which objects are too small to be shown: the model's are hidden, what a person drew or accepted stays. No model is
-asked, and what is hidden comes back."""
+"""Which objects are shown: the model's that are too small are hidden, in a picture those that touch are parted; what a
+person drew or accepted stays. No model is asked, and what is hidden comes back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.answers import Kept, Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.whose import Bits, unpacked
+from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.desk.ports import Timers
 from boltzformer.desk.work import Work
+from boltzformer.masks.cells import parted
 from boltzformer.masks.objects import box_of, pieces, staying
 
 REST_MS = 300
@@ -32,36 +33,62 @@ class Whole:
     """Rows that are a person's: they stay, and so do all objects that reach into them."""
     at: Thresholds
     voxel_mm3: float
+    answer: Kept | None = None
+    """Of a picture."""
 
     @staticmethod
     def of(
-        shown: NDArray[np.uint8], hidden: Mapping[int, Bits], owned: frozenset[int], at: Thresholds, voxel_mm3: float
+        shown: NDArray[np.uint8],
+        whose: Whose,
+        owned: frozenset[int],
+        at: Thresholds,
+        voxel_mm3: float,
+        answer: Kept | None = None,
     ) -> Whole:
         """`shown` is its own copy; in a person's rows nothing comes back."""
         rows = shown > 0
-        for row, bits in hidden.items():
+        for row, bits in whose.hidden.items():
             if row not in owned:
                 rows[row] |= unpacked(bits, rows.shape[1:]) > 0
-        return Whole(rows, owned, at, voxel_mm3)
+        return Whole(rows, owned, at, voxel_mm3, answer)
 
     def gone(self) -> tuple[NDArray[np.bool_], int]:
-        """(slices, rows, columns): what is too small, and how many objects that is."""
-        gone = np.zeros_like(self.rows)
-        if not self.at.sizes or not self.rows.any():
-            return gone, 0
-        inside = box_of(self.rows)
-        found = pieces(self.rows[inside])
+        """(slices, rows, columns): what is too small, and how many objects that is; of a picture also the lines
+        between objects."""
+        if not self.at.of_objects or not self.rows.any():
+            return np.zeros_like(self.rows), 0
+        rows = self._apart()
+        inside = box_of(rows)
+        found = pieces(rows[inside])
         stay = staying(np.bincount(found.ravel()), self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
         first, last = inside[0].start, inside[0].stop
         for row in self.owned:
             if first <= row < last:
                 stay[np.unique(found[row - first])] = True
-        gone[inside] = ~stay[found]
-        return gone, int(np.count_nonzero(~stay))
+        left = rows.copy()
+        left[inside] &= stay[found]
+        return self.rows & ~left, int(np.count_nonzero(~stay))
+
+    def _apart(self) -> NDArray[np.bool_]:
+        """An answer of an earlier day was parted then, if it was to be, and its logits are gone."""
+        if not self.at.apart or len(self.rows) > 1 or 0 in self.owned or self.answer is None:
+            return self.rows
+        return parted(self.rows[0], self.answer.logits())[None]
 
     def remaining(self) -> NDArray[np.bool_]:
-        """(slices, rows, columns): without what is too small."""
+        """(slices, rows, columns): as it is to be shown."""
         return self.rows & ~self.gone()[0]
+
+
+def whole_of(track: Track) -> Callable[[], Whole]:
+    """Copies a mask now; what takes longer is done where it is called."""
+    args = track.surface.copy(), track.whose.copy(), track.owned, track.kept.thresholds
+    return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
+
+
+def answer_of(track: Track) -> Kept | None:
+    """By which a picture's objects are parted."""
+    return track.kept.of(0) if track.count == 1 else None
 
 
 @dataclass(frozen=True)
@@ -105,18 +132,8 @@ class Sizes:
         for track in self._tracks.chosen():
             if concerns(track):
                 self._judging.add(track.key)
-                owned = track.owned
-                whole = partial(
-                    Whole.of,
-                    track.surface.copy(),
-                    dict(track.whose.hidden),
-                    owned,
-                    track.kept.thresholds,
-                    track.image.scale.voxel_mm3,
-                )
-                hidden = dict(track.whose.hidden)
                 self._work.do(
-                    partial(_judged, whole, hidden),
+                    partial(_judged, whole_of(track), dict(track.whose.hidden)),
                     partial(self._apply, track),
                     partial(self._judging.discard, track.key),
                     topic=f"sizes of {track.key}",
@@ -140,7 +157,7 @@ class Sizes:
 
 def concerns(track: Track) -> bool:
     """Whether sizes were chosen for it, or something is hidden still."""
-    return track.kept.thresholds.sizes or bool(track.whose.hidden)
+    return track.kept.thresholds.of_objects or bool(track.whose.hidden)
 
 
 def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:

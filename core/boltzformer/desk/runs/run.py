@@ -137,11 +137,19 @@ class Run:
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
         led = f", {self.led}" if self.led else ""
-        where = f"at this picture in {self.tiles} tiles" if self.tiles else f"in {counted(self.done)}"
+        where = f"at this picture{self._in_tiles}" if self._is_picture else f"in {counted(self.done)}"
         return f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
 
+    @property
+    def _is_picture(self) -> bool:
+        return self._plan is not None and self._plan.count == 1
+
+    @property
+    def _in_tiles(self) -> str:
+        return f" in {self.tiles} tiles" if self.tiles else ""
+
     def _where_found(self) -> str:
-        if self.image.is_picture:
+        if self._is_picture:
             there = [f"'{name}'" if count else f"nothing of '{name}'" for name, count in self.found.items()]
             return ", ".join(there)
         return ", ".join(f"'{name}' in {count}" for name, count in self.found.items())

@@ -212,8 +212,9 @@ class Running:
                     self._finish(run, "", summed=True)
                 case Cancelled():
                     run.end("cancelled")
+                    none = f"Cancelled before {'all tiles were looked at' if run.tiles else 'the first slice'}."
                     kept = "Cancelled; what was finished is kept. "
-                    self._finish(run, kept if run.done else "Cancelled before the first slice.", summed=bool(run.done))
+                    self._finish(run, kept if run.done else none, summed=bool(run.done))
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
