@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtGui import QGuiApplication
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.host.layers import camera_of, same_place
 from napari_boltzformer.host.stage import NapariStage
 
@@ -20,34 +19,14 @@ KEYS = ("d", "Shift-d")
 """Shift may be pressed before or after."""
 
 
-class ObjectsTool:
+class ObjectsTool(HeldClick):
     """For the selected mask. An object is what hangs together in three dimensions, also by a corner."""
 
     def __init__(self, desk: Desk) -> None:
+        super().__init__()
         self._desk = desk
-        self._armed: tuple[Layer, str] | None = None
-        """The layer that listens for clicks, and the tool that was in hand."""
 
-    def held(self, layer: Layer) -> Iterator[None]:
-        """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
-        self._let_go()
-        self._armed = layer, str(layer.mode)
-        layer.mode = "pan_zoom"
-        layer.mouse_drag_callbacks.append(self._on_click)
-        # Where another window gets the keys, it also gets the release: napari never hears of it.
-        QGuiApplication.instance().focusWindowChanged.connect(self._let_go)
-        yield
-        self._let_go()
-
-    def _let_go(self, _window: Any = None) -> None:
-        if self._armed is not None:
-            (layer, mode), self._armed = self._armed, None
-            QGuiApplication.instance().focusWindowChanged.disconnect(self._let_go)
-            layer.mouse_drag_callbacks.remove(self._on_click)
-            if layer.mode == "pan_zoom":
-                layer.mode = mode
-
-    def _on_click(self, layer: Layer, event: Any) -> None:
+    def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()
         if track is not None and not track.surface.shown:
             self._desk.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
