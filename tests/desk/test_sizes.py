@@ -138,6 +138,18 @@ def test_an_object_that_grows_into_a_slice_that_is_answered_later_is_shown_then(
     assert np.count_nonzero(track.surface.copy()) == 20
 
 
+def test_nothing_is_hidden_under_a_stroke(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", speck_and_ball())
+    bench.timers.pressed = True
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=5 * VOXEL)
+    bench.until(lambda: not bench.desk.overview.reapplying.busy and not bench.desk.work.busy)
+    assert bench.desk.sizes.busy
+    assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
+    bench.timers.pressed = False
+    bench.idle()
+    assert np.count_nonzero(track.surface.copy()) == 20
+
+
 def test_a_run_that_is_taken_back_brings_what_was_there_with_what_was_hidden(bench: Bench) -> None:
     image = bench.open(GRID)
     track = bench.answered(image, "x", speck_and_ball())

@@ -70,7 +70,7 @@ class Desk:
             how=how,
             pointing=pointing,
         )
-        self.sizes = Sizes(self.tracks, self.work, timers)
+        self.sizes = Sizes(stage, self.tracks, self.work, timers)
         self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)

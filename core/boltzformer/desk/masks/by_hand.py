@@ -12,7 +12,8 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import Mask
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.masks.objects import box_of, pieces
+from boltzformer.masks.objects import pieces
+from boltzformer.masks.strands import Strands
 
 
 def fill(track: Track, row: int, words: ViewerWords) -> str:
@@ -98,10 +99,8 @@ class Counts:
 
 def counts_of(rows: NDArray[np.uint8]) -> Counts:
     """Connected objects; of one slice, within it."""
-    if not rows.any():
-        return Counts(0, 0)
-    inside = box_of(rows > 0)
-    return Counts(int(pieces(rows[inside]).max(initial=0)), int(np.count_nonzero(rows)))
+    found = Strands.of(rows)
+    return Counts(found.count, int(found.sizes.sum()))
 
 
 def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int, Mask], int]:
