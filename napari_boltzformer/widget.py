@@ -29,6 +29,7 @@ from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import TABLE, Bottom
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
+from napari_boltzformer.canvas.parting import JOIN, SPLIT, PartingTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.screen import CanvasLight, uncover
 from napari_boltzformer.cases.case_list import CasePanel
@@ -38,6 +39,7 @@ from napari_boltzformer.dock.images import Images
 from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
 from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening, ask_and_use
+from napari_boltzformer.dock.pictures import show_picture_buttons
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
@@ -77,10 +79,9 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
         self.closer = Closer(self.guide.drawn, NAPARI)
-        self.objects_tool, self.opening = (
-            ObjectsTool(self.desk, self.stage),
-            Opening(self, self.desk, self.stage, dialogs),
-        )
+        self.objects_tool = ObjectsTool(self.desk, self.stage)
+        self.opening = Opening(self, self.desk, self.stage, dialogs)
+        self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
         self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
         self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
         self._follow_looks()
@@ -309,7 +310,8 @@ class BoltzFormerDock(Form):
             ",": lambda: self.bottom.step(-1),
             ".": lambda: self.bottom.step(1),
         }
-        return Keys(self.desk.tracks, do, {**dict.fromkeys(KEYS, self.objects_tool.held), "w": self.learn.held})
+        held = {**dict.fromkeys(KEYS, self.objects_tool.held), SPLIT: self.split.held, JOIN: self.join.held}
+        return Keys(self.desk.tracks, do, {**held, "w": self.learn.held})
 
     def _connect(self) -> None:
         desk = self.desk
@@ -382,6 +384,8 @@ class BoltzFormerDock(Form):
         if layer is not None:
             self.keys.bind(layer)
         self.table.setText(table_name(self.stage.chosen()))
+        self.bottom.fill.show_masks()
+        show_picture_buttons(self, self.stage.chosen())
         self.seeing.show_picture()
 
     def _session(self) -> Session:

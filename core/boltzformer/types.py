@@ -138,6 +138,16 @@ class Started:
     """Number of slices that will be looked at."""
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What is known of the making before the first slice, for masks of a run that is cancelled."""
+    tiles: int = 0
+    """The picture is asked in so many tiles; 0: each slice as a whole."""
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """One more tile of a picture that is too large to be looked at as a whole."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,12 @@ class SliceResult:
     def passes(self, prompt: int, gate: float) -> bool:
         """Whether a prompt has a mask here: its existence reaches the gate, or a user pointed at it."""
         return bool(self.existence[prompt] >= gate or (self.lifted is not None and self.lifted[prompt]))
+
+    @property
+    def side(self) -> int:
+        """Of the logits in pixels, left packed: the model's, or for a picture in tiles its own longer one."""
+        packed: Packed = vars(self)["logits"]
+        return packed.shape[-1]
 
     def plane(self, prompt: int) -> NDArray[np.int8]:
         """One prompt's logits, the others left packed."""
@@ -352,7 +368,7 @@ class Progress:
     losses: Mapping[str, float]
 
 
-Event = Queued | Started | Adjusted | SliceResult | Prediction | Cancelled | Failed
+Event = Queued | Started | Adjusted | TileDone | SliceResult | Prediction | Cancelled | Failed
 
 
 def as_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Prompt, ...]:

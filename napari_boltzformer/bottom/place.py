@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 
 from boltzformer.desk.desk import Desk
+from napari_boltzformer.bottom.filling import FillSlider
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
@@ -29,7 +30,9 @@ class Bottom(QObject):
         self.fitting.moved.append(self._line_up)
         self.review = SliceReview(desk.overview.reapplying)
         self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
-        self.review.layout().insertWidget(2, self.sizes)
+        self.fill = FillSlider(desk.tracks)
+        for place, widget in enumerate((self.sizes, self.fill), 2):
+            self.review.layout().insertWidget(place, widget)
         self.review.jumped.connect(self._jump)
         self.review.placed.connect(self._line_up)
         self.looks = LooksView()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtGui import QGuiApplication
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.host.layers import camera_of, same_place
 from napari_boltzformer.host.stage import NapariStage, same
 
@@ -20,15 +19,12 @@ KEYS = ("d", "Shift-d")
 """Shift may be pressed before or after."""
 
 
-class ObjectsTool:
+class ObjectsTool(HeldClick):
     """For the selected mask. An object is what hangs together in three dimensions, also by a corner."""
 
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
+        super().__init__()
         self._desk, self._stage = desk, stage
-        self.ended: list[Callable[[], None]] = []
-        """A click on the canvas means what it usually does again."""
-        self._armed: tuple[Layer, str] | None = None
-        """The layer that listens for clicks, and the tool that was in hand."""
 
     def toggle(self, on: bool) -> None:
         """As if the key were held until it is switched off, or another layer is selected."""
@@ -36,42 +32,18 @@ class ObjectsTool:
         if not on or track is None:
             if on:
                 self._desk.notice.say("There is no mask to delete objects from: run a prompt first.")
-            self._let_go()
+            self.let_go()
             return
         self._stage.activate(track.surface)
-        self._arm(track.surface.layer)
+        self.arm(track.surface.layer)
         self._desk.notice.say(f"A click deletes an object of '{track.name}', Shift+click all others.")
 
     def selected(self, event: Any = None) -> None:
         """Another layer has the tools now."""
-        if self._armed is not None and not same(self._stage.viewer.layers.selection.active, self._armed[0]):
-            self._let_go()
+        if self.armed is not None and not same(self._stage.viewer.layers.selection.active, self.armed):
+            self.let_go()
 
-    def held(self, layer: Layer) -> Iterator[None]:
-        """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
-        self._arm(layer)
-        yield
-        self._let_go()
-
-    def _arm(self, layer: Layer) -> None:
-        self._let_go()
-        self._armed = layer, str(layer.mode)
-        layer.mode = "pan_zoom"
-        layer.mouse_drag_callbacks.append(self._on_click)
-        # Where another window gets the keys, it also gets the release: napari never hears of it.
-        QGuiApplication.instance().focusWindowChanged.connect(self._let_go)
-
-    def _let_go(self, _window: Any = None) -> None:
-        if self._armed is not None:
-            (layer, mode), self._armed = self._armed, None
-            QGuiApplication.instance().focusWindowChanged.disconnect(self._let_go)
-            layer.mouse_drag_callbacks.remove(self._on_click)
-            if layer.mode == "pan_zoom":
-                layer.mode = mode
-        for heard in self.ended:
-            heard()
-
-    def _on_click(self, layer: Layer, event: Any) -> None:
+    def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()
         if track is not None and not track.surface.shown:
             self._desk.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")

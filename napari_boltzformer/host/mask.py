@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MASK = "boltzformer mask"
 """Where a mask layer's metadata holds its `NapariMask`."""
 OPACITY = 0.35
+OUTLINE, LARGE = 1, 1000
+"""Pixels of a slice that an outline takes, and of the longer side of a picture for which it takes one more."""
 
 
 class NapariMask:
@@ -97,6 +99,16 @@ class NapariMask:
     def draw(self) -> None:
         if self.layer in self._viewer.layers:  # drawing what is gone could crash the viewer
             self.layer.refresh()
+
+    @property
+    def filled(self) -> float:
+        """How opaque its inside is; 0: only its outline is drawn."""
+        return 0.0 if self.layer.contour else float(self.layer.opacity)
+
+    def fill(self, opacity: float) -> None:
+        """0: its outline alone."""
+        outline = OUTLINE + max(self._shape[1:]) // LARGE
+        self.layer.contour, self.layer.opacity = (0, opacity) if opacity else (outline, 1.0)
 
     def listen(self, heard: Callable[[Rows, bool], None]) -> None:
         self._heard.append(heard)

@@ -91,7 +91,10 @@ class NapariStage:
         facts = {KEY: facts_of(image.volume)}
         made = self.viewer.add_labels(data, **options, opacity=OPACITY, colormap=one_colour(colour), metadata=facts)
         self.viewer.layers.selection.active = active
-        return NapariMask(self.viewer, made, image.key, colour)
+        mask = NapariMask(self.viewer, made, image.key, colour)
+        if image.is_picture:  # what lies below is looked at, too
+            mask.fill(0)
+        return mask
 
     def begin(self, image: OpenImage) -> None:
         """The history holds voxels: nothing to prepare."""

@@ -84,7 +84,12 @@ class Bench:
         desk = self.desk
         self.timers.tick()
         self.until(
-            lambda: not (desk.running.runs or desk.keeper.work.busy or desk.work.busy or desk.overview.reapplying.busy)
+            lambda: (
+                not (
+                    (desk.running.runs or desk.keeper.work.busy or desk.work.busy)
+                    or (desk.overview.reapplying.busy or desk.sizes.busy)
+                )
+            )
         )
         self.timers.tick()
 

@@ -98,7 +98,7 @@ def test_sentences_follow_the_thresholds(bench: Bench, small: Phantom) -> None:
     bench.desk.overview.reapplying.reset()
     bench.idle()
     assert bench.speaker.sentence == before
-    bench.desk.overview.reapplying.choose_sizes(smallest_mm3=1e9, largest=None)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=1e9, largest=None)
     bench.idle()
     assert bench.speaker.sentence == "Looked in 16 slices; found 'bright blob' in 0."
     bench.desk.notice.say("Something else.")

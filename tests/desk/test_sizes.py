@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from boltzformer import Grid, LabelMap, Prompt, io
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.settings import Settings
@@ -41,7 +42,7 @@ def truth(found: Array, smallest_mm3: float, largest: int | None, grid: Grid = G
 
 
 def choose(bench: Bench, smallest_mm3: float = 0.0, largest: int | None = None) -> None:
-    bench.desk.overview.reapplying.choose_sizes(smallest_mm3=smallest_mm3, largest=largest)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=smallest_mm3, largest=largest)
     bench.idle()
 
 
@@ -59,7 +60,7 @@ def test_one_filter_on_screen_in_counts_table_export_and_provenance(
         assert np.array_equal(before > 0, found)
         least = smallest * VOXEL
         left = truth(found, least, largest)
-        bench.desk.overview.reapplying.choose_sizes(smallest_mm3=least, largest=largest)
+        bench.desk.overview.reapplying.choose_objects(smallest_mm3=least, largest=largest)
         early = bench.desk.exporting.of(folder / "early.nii.gz").labels  # before the viewer came to show it
         bench.idle()
         assert np.array_equal(track.surface.copy() > 0, left)
@@ -76,7 +77,7 @@ def test_one_filter_on_screen_in_counts_table_export_and_provenance(
         assert np.array_equal(io.read(folder / "mask.nii.gz").array > 0, left)
         assert np.array_equal(early.layers[0] > 0, left)
         told = json.loads((folder / "mask.provenance.json").read_text("utf-8"))["masks"]["x"]["thresholds, as shown"]
-        sizes = {"smallest_mm3": least, "largest": largest} if least or largest else {}
+        sizes = {"smallest_mm3": least, "largest": largest, "apart": False} if least or largest else {}
         assert told == {"existence": 0.5, "outline": 0.5, **sizes}
         choose(bench)
         assert np.array_equal(track.surface.copy(), before)
@@ -137,6 +138,18 @@ def test_an_object_that_grows_into_a_slice_that_is_answered_later_is_shown_then(
     assert np.count_nonzero(track.surface.copy()) == 20
 
 
+def test_nothing_is_hidden_under_a_stroke(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", speck_and_ball())
+    bench.timers.pressed = True
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=5 * VOXEL)
+    bench.until(lambda: not bench.desk.overview.reapplying.busy and not bench.desk.work.busy)
+    assert bench.desk.sizes.busy
+    assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
+    bench.timers.pressed = False
+    bench.idle()
+    assert np.count_nonzero(track.surface.copy()) == 20
+
+
 def test_a_run_that_is_taken_back_brings_what_was_there_with_what_was_hidden(bench: Bench) -> None:
     image = bench.open(GRID)
     track = bench.answered(image, "x", speck_and_ball())
@@ -145,6 +158,15 @@ def test_a_run_that_is_taken_back_brings_what_was_there_with_what_was_hidden(ben
     bench.desk.revert()
     choose(bench)
     assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
+
+
+def test_where_nothing_is_found_nothing_is_hidden(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", np.zeros(SHAPE, bool))
+    for largest in (1, None):
+        choose(bench, 5 * VOXEL, largest)
+        assert bench.speaker.sentence == ""
+        assert bench.desk.counting.objects[track.key] == Counts(0, 0)
+        assert bench.desk.sizes.count == 0
 
 
 def test_sentences_say_what_is_hidden_and_why_nothing_is_left(bench: Bench) -> None:

@@ -57,6 +57,10 @@ def test_the_buttons_that_are_pressed_now_and_then(
     click(qtbot, dock.lesions.csv)
     assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == count + 2
 
+    click(qtbot, dock.follow)
+    assert "could not be followed" in dock.message.text() or dock.cancel.isEnabled()
+    done(qtbot, dock)
+
     click(qtbot, dock.box)
     layer = viewer.layers[BOX]
     assert layer.mode == "add_rectangle"
@@ -87,6 +91,7 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
         "lesions": dock.lesions,
         "review": dock.bottom.review,
         "view": dock.bottom.looks,
+        "sizes": dock.bottom.sizes,
     }
     named = {
         value: f"{part}.{name}"

@@ -39,7 +39,7 @@ def test_small_objects_vanish_as_the_slider_moves_and_come_back(qtbot: Any, view
     until(qtbot, lambda: not rows_of(track)[1, 2, 3])
     assert sizes.largest_words.text() == "keep the largest"
     other = viewer.add_image(np.zeros((3, 32, 40), np.uint8), name="other", scale=(2, 1, 1))
-    dock.image.setCurrentIndex(dock.image.findData(other))
+    dock.image.setCurrentIndex(dock.image.findText("other"))
     answered(dock, other, BRIGHT, 0)
     dock.desk.chosen()
     until(qtbot, lambda: sizes.largest_words.text() == "keep all")

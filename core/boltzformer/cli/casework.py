@@ -25,6 +25,7 @@ from boltzformer.image.guidance import Guidance
 from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
+from boltzformer.image.tiling import Tiling
 from boltzformer.io.cases import Case, Target, find_cases, is_dicom, is_finished, place_of, slugs
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
@@ -34,7 +35,7 @@ from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.masks.postprocess import probabilities, smoothed, spread
 from boltzformer.speaking import sentence_about
-from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, Volume, with_given
+from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, TileDone, Volume, with_given
 from boltzformer.weights.checkpoint import Checkpoint
 
 
@@ -152,6 +153,7 @@ class Casework:
             "slices": wanted,
             "size": request.size,
             "guidance": request.guidance(volume.grid),
+            "tiles": request.tiles,
             "batch_size": self.batch_size,
         }
         if request.region == FOUND:
@@ -169,6 +171,8 @@ class Casework:
                     self.show.started(case.name, event)
                 case Adjusted(what, why):
                     self.show.adjusted(case.name, what, why)
+                case TileDone():
+                    self.show.tile(case.name, event)
                 case SliceResult():
                     self.show.slice(case.name, event)
                 case Prediction():
@@ -227,10 +231,14 @@ class Casework:
                         shown = Volume(values, volume.grid, source=volume.source)
                         io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
             for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
-                plan = prediction.plan
+                plan, seen = prediction.plan, prediction.plan.view.apply(labels.mask(number + 1))
+                mask = seen[plan.canonical_index(index)]
+                if "tiles" in prediction.provenance:  # there are no looks at the whole: those of one tile are shown
+                    tiling = Tiling(plan)
+                    plan = tiling.fullest(mask)
+                    region = tiling.region(plan)
                 how: dict[str, Any] = {"window": window, "region": region, "size": plan.size, "guidance": led}
                 trace = engine.trace(volume, prompt, index, seed=request.seed, **how)
-                mask = plan.view.apply(labels.mask(number + 1))[plan.canonical_index(index)]
                 plain = pictures.slice_picture(volume, plan, window, index)
                 sheet = pictures.looks_picture(plain, plan, trace, mask, title=f"{prompt.text}, slice {index}")
                 pictures.save(sheet, part / f"{prefix}{slug}.looks-{index:04d}.png")

@@ -128,6 +128,13 @@ def segment(
     size: Annotated[
         int | None, typer.Option(help="Look at slices of so many pixels, up to twice what the model was trained at.")
     ] = None,
+    tiles: Annotated[
+        bool | None,
+        typer.Option(
+            "--tiles/--no-tiles",
+            help="A picture much larger than the model's input: in tiles (default), or shrunk.",
+        ),
+    ] = None,
     lessons: Annotated[
         Path | None,
         typer.Option(help="A mask on the image's grid, right in --lesson-slices: they teach the model the rest first."),
@@ -186,6 +193,7 @@ def segment(
             here=tuple(here or ()),
             not_here=tuple(not_here or ()),
             box=box,
+            tiles=tiles,
             mm=mm,
             series=series,
             frame=frame,

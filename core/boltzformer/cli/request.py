@@ -28,7 +28,7 @@ from boltzformer.weights.checkpoint import Checkpoint
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""
 
-_LATER = ("size", "here", "not_here", "box", "lessons", "lesson_slices", "seconds", "lesson_steps")
+_LATER = ("size", "here", "not_here", "box", "tiles", "lessons", "lesson_slices", "seconds", "lesson_steps")
 """Options that older provenances don't have: written only where used, so that finished cases stay finished."""
 
 
@@ -60,6 +60,8 @@ class Request:
     not_here: tuple[str, ...] = ()
     box: str | None = None
     """Two corners I,J,K:I,J,K; nothing outside is looked at."""
+    tiles: bool | None = None
+    """Whether a picture much larger than the network's input is asked in tiles; None: it is."""
     mm: bool = False
     """Whether points and corners are LPS millimetres."""
     series: str | None = None
@@ -194,7 +196,7 @@ class Request:
         """What the masks of this image depend on, as JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in _LATER:
-            if not own[name]:
+            if not own[name] and own[name] is not False:
                 del own[name]
             elif isinstance(own[name], tuple):
                 own[name] = list(own[name])

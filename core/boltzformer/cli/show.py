@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from boltzformer.masks.lessons import Learning
 from boltzformer.speaking import lost, shown
-from boltzformer.types import SliceResult, Started
+from boltzformer.types import SliceResult, Started, TileDone
 
 
 class Show:
@@ -34,6 +34,8 @@ class Show:
         self._cases: TaskID | None = None
         self._slices: TaskID | None = None
         self._lessons: TaskID | None = None
+        self._tiled = False
+        """Whether the bar counts tiles."""
 
     def __enter__(self) -> Show:
         self._bar.start()
@@ -66,12 +68,23 @@ class Show:
         if self._slices is not None:  # a second pass, over a region
             self._bar.remove_task(self._slices)
         plane = event.plan.plane
-        self._slices = self._bar.add_task(f"{shown(case)}: {plane} slices", total=event.total)
-        self.event("started", case=case, plane=plane, slices=event.total)
+        tiles = {"tiles": event.tiles} if event.tiles else {}
+        what, total = ("tiles", event.tiles) if event.tiles else (f"{plane} slices", event.total)
+        self._slices = self._bar.add_task(f"{shown(case)}: {what}", total=total)
+        if event.tiles:
+            self.say(f"{case}: much larger than the model's input, so it is asked in {event.tiles} overlapping tiles.")
+        self._tiled = bool(event.tiles)
+        self.event("started", case=case, plane=plane, slices=event.total, **tiles)
+
+    def tile(self, case: str, event: TileDone) -> None:
+        """A tile is done."""
+        if self._slices is not None:
+            self._bar.advance(self._slices)
+        self.event("tile", case=case, done=event.done, total=event.total)
 
     def slice(self, case: str, event: SliceResult) -> None:
         """A slice is done."""
-        if self._slices is not None:
+        if self._slices is not None and not self._tiled:
             self._bar.advance(self._slices)
         existence = [round(float(e), 4) for e in event.existence]
         self.event("slice", case=case, index=event.index, existence=existence)

@@ -149,6 +149,7 @@ class Session(Teaching):
         region: Region | None = None,
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
+        tiles: bool | None = None,
         model: str | None = None,
         adapter: Adapter | None = None,
     ) -> Job:
@@ -170,6 +171,7 @@ class Session(Teaching):
             "region": region,
             "size": size,
             "guidance": list(as_guidance(guidance)),
+            "tiles": tiles,
             "adapter": adapter,
         }
         threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()

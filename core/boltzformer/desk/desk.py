@@ -14,7 +14,7 @@ from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
-from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
+from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.sizes import Sizes
@@ -33,6 +33,7 @@ from boltzformer.desk.trouble import Log, ask_and_report
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
+from boltzformer.masks.cells import joined, split
 
 MEASURING = "lesions"
 
@@ -70,7 +71,7 @@ class Desk:
             how=how,
             pointing=pointing,
         )
-        self.sizes = Sizes(self.tracks, self.work, timers)
+        self.sizes = Sizes(stage, self.tracks, self.work, timers)
         self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
         self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
@@ -131,6 +132,29 @@ class Desk:
 
         mask = track.surface.copy() > 0
         self.work.do(partial(picked, mask, voxel, only), found)
+
+    def split_object(self, track: Track, voxel: Voxel) -> None:
+        """The object of a picture there in two, through that pixel; one step of undo."""
+        self._by_click(track, voxel, split, f"No cut through this place parts an object of '{track.name}'.")
+
+    def join_objects(self, track: Track, voxel: Voxel) -> None:
+        """The two objects of a picture beside it become one; one step of undo."""
+        self._by_click(track, voxel, joined, f"There are no two objects of '{track.name}' beside this place.")
+
+    def _by_click(self, track: Track, voxel: Voxel, change: Callable[[Mask, int, int], Mask | None], none: str) -> None:
+        if track.count > 1:
+            self.notice.say("Objects are split and joined in pictures only: paint or erase in this slice.")
+            return
+        before = track.mask(0).copy()
+
+        def made(mask: Mask | None) -> None:
+            if track.surface.alive and np.array_equal(track.mask(0), before):
+                if mask is not None:
+                    track.change(0, mask)
+                self.notice.say(none if mask is None else changed_by_click(track, before, mask, self.words))
+                self._change()
+
+        self.work.do(partial(change, before, *voxel[1:]), made)
 
     def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str) -> bool:
         """A mask that somebody made already, (slices, rows, columns), as a person's own work, in place of what the

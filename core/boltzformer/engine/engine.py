@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ from boltzformer.engine.devices import (
 )
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
 from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
+from boltzformer.engine.tiled import asked_in_tiles
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.image.guidance import Guidance, Hint, hint
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.image.tiling import Tiling
 from boltzformer.masks.lessons import Adapter
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.slice_tokens import Look
@@ -44,13 +47,14 @@ from boltzformer.types import (
     SamplingTrace,
     SliceResult,
     Started,
+    TileDone,
     Volume,
     as_prompts,
 )
 from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
-Happening = Started | Adjusted | SliceResult | Prediction
+Happening = Started | Adjusted | TileDone | SliceResult | Prediction
 KEPT_PROMPTS = 256
 """Embeddings of so many prompts are kept; each is a few kB."""
 
@@ -169,13 +173,15 @@ class Engine:
         region: Region | None = None,
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
+        tiles: bool | None = None,
         batch_size: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         voxels: str = "",
     ) -> Iterator[Happening]:
         """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`.
 
-        `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all.
+        `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all. A
+        picture much larger than that is asked in overlapping tiles, each told by `TileDone`, unless `tiles` is False.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
         CPU takes one at a time, so that each has the same bits whatever runs beside it. `voxels` stands for the hash
         of the image while its slices still arrive; only those that are asked for, and their neighbours, are read.
@@ -203,7 +209,10 @@ class Engine:
         gpu = self._asked.device.type != "cpu"
         effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
-        return self._events(Run(volume, plan, shown, region, question, ask, focus, effort, voxels), total)
+        run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
+        # what a case taught was learnt from whole slices
+        run.tiling = Tiling.of(plan) if tiles is not False and self.adapter is None else None
+        return self._events(run, total)
 
     def trace(
         self,
@@ -243,21 +252,20 @@ class Engine:
 
     def _events(self, run: Run, total: int) -> Iterator[Happening]:
         voxels = run.voxels or provenance.hash_of_voxels(run.volume.array)
-        yield Started(run.plan, total, self._made(run, voxels, ()))
+        yield Started(run.plan, total, self._made(run, voxels, ()), 0 if run.tiling is None else len(run.tiling))
         while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
             index = run.waiting[0]
             try:
-                result = self._attempt(run, voxels, index)
+                for happening in self._about(run, index, voxels):
+                    if isinstance(happening, SliceResult):
+                        run.waiting.popleft()
+                        run.done[index] = happening
+                    elif isinstance(happening, Adjusted):
+                        run.adjusted.append(happening)
+                    yield happening
             except Exception as error:
                 at_slice(error, index)
                 raise
-            if isinstance(result, Adjusted):
-                run.adjusted.append(result)
-                yield result
-                continue
-            run.waiting.popleft()
-            run.done[index] = result
-            yield result
         slices = tuple(run.done[index] for index in sorted(run.done))
         yield Prediction(run.question.prompts, slices, run.plan, self._made(run, voxels, slices))
 
@@ -274,9 +282,18 @@ class Engine:
             slices,
             run.adjusted,
             self.adapter,
+            run.tiling,
         )
 
-    def _attempt(self, run: Run, voxels: str, index: int) -> SliceResult | Adjusted:
+    def _about(self, run: Run, index: int, voxels: str) -> Iterator[Adjusted | TileDone | SliceResult]:
+        """One slice, or what is done otherwise from now on."""
+        attempt = partial(self._attempt, voxels=voxels)
+        if run.tiling is None:
+            yield attempt(run, index)
+        else:
+            yield from asked_in_tiles(run, run.tiling, index, provenance.own_gate(self.about), attempt)
+
+    def _attempt(self, run: Run, index: int, voxels: str) -> SliceResult | Adjusted:
         """One slice's answer; or, if the device is full, what will be done otherwise from now on."""
         how = None if self.adapter is None else self._combined(self.adapter, run.plan)
         given = (

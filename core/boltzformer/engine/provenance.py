@@ -16,6 +16,7 @@ from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.image.tiling import OVERLAP, Tiling
 from boltzformer.masks.lessons import Adapter
 from boltzformer.types import GATE, Adjusted, SliceResult, Volume
 from boltzformer.version import VERSION
@@ -34,6 +35,7 @@ def describe(
     slices: Sequence[SliceResult],
     adjusted: Sequence[Adjusted],
     adapter: Adapter | None = None,
+    tiling: Tiling | None = None,
 ) -> Mapping[str, Any]:
     """As plain JSON values; `voxels` is the volume's hash."""
     decoder = about.config.decoder
@@ -53,6 +55,7 @@ def describe(
             "channels": plan.channels,
             "resampler": plan.resampler,
         },
+        **({} if tiling is None else {"tiles": {"side": plan.size, "overlap": OVERLAP, "shape": list(tiling.shape)}}),
         "region": None if region is None else asdict(region),
         "guidance": [asdict(one) for one in question.guidance],
         "slices": [one.index for one in slices],

@@ -74,6 +74,8 @@ class _Asked:
         self.seed, self.samples, self.threads = int(facts["seed"]), int(facts["samples"]), int(facts["threads"])
         if not 1 <= self.threads <= 1024:
             raise ValueError(f"{self.threads} threads")
+        self.tiles = "tiles" in facts
+        """Older ones looked at large pictures as a whole, too."""
         self.answers = str(facts["logits sha256"])
         self.adapter = str(facts.get("adapter", {}).get("id", ""))
         self.circumstances = {name: str(facts[name]) for name in ("software", "device", "dtype")}
@@ -99,6 +101,7 @@ def _again(asked: _Asked, volume: Volume, engine: Engine) -> Iterator[Happening]
             region=asked.region,
             size=asked.size,
             guidance=asked.guidance,
+            tiles=asked.tiles,
         )
         for event in events:
             if isinstance(event, Prediction) and event.provenance["logits sha256"] != asked.answers:

@@ -13,6 +13,7 @@ from boltzformer.image.guidance import Guidance, as_guidance, check
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.image.tiling import Tiling
 from boltzformer.model.boltzformer import ImageState
 from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
@@ -43,6 +44,8 @@ class Run:
     encoded: dict[int, ImageState] = field(default_factory=dict[int, ImageState])
     done: dict[int, SliceResult] = field(default_factory=dict[int, SliceResult])
     adjusted: list[Adjusted] = field(default_factory=list[Adjusted])
+    tiling: Tiling | None = None
+    """How a large picture is cut; None: slices are looked at as they are."""
 
     def look_ahead(self, count: int) -> bool:
         """Asks for slices until `count` wait; False if none is left. Never more than needed: the user may move."""

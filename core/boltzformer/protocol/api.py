@@ -85,6 +85,8 @@ class SegmentRequest:
     """Where the user says 'here' and 'not here'."""
     adapter: str = ""
     """The id of what was learnt from lessons of this image, if the model is to answer as they taught it."""
+    tiles: bool | None = None
+    """Whether a picture much larger than the network's input is asked in tiles; None: it is."""
 
     def __post_init__(self) -> None:
         as_prompts(self.prompts)

@@ -28,6 +28,7 @@ from boltzformer.types import (
     SamplingTrace,
     SliceResult,
     Started,
+    TileDone,
     Volume,
 )
 
@@ -51,6 +52,7 @@ _CARRIED = (
     SliceResult,
     SlicePlan,
     Started,
+    TileDone,
     Volume,
 )
 _CLASSES: Mapping[str, type[Any]] = {cls.__name__: cls for cls in _CARRIED}

@@ -96,6 +96,7 @@ class SegmentJob(LiveJob):
             region=r.region,
             size=r.size,
             guidance=r.guidance,
+            tiles=r.tiles,
             cache_bytes=self._limits.cache_bytes,
             voxels=self._stored.id,
         )

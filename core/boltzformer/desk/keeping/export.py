@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.desk.image import OpenImage, plan_of
+from boltzformer.desk.keeping.numbers import Numbers
 from boltzformer.desk.keeping.snapshot import Snapshot, unique_names
-from boltzformer.desk.keeping.stories import MAPS, story_path, with_files, written_before
+from boltzformer.desk.keeping.stories import MAPS, NUMBERS, story_path, with_files, written_before
 from boltzformer.desk.masks.answers import Kept
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -60,15 +61,22 @@ class Export:
         """Without the objects that are excluded. Takes long: not on the viewer's thread."""
         return self.masks.labels(whole=False)
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """One label per object, where that was asked for."""
+        return Numbers.of(self.masks, self.path)
+
     @property
     def made(self) -> dict[str, Any]:
         """How, for the file beside it."""
         told: dict[str, Any] = {"masks": {one.name: one.how_made() for one in self.masks.masks}}
+        if self.numbers.files:
+            told[NUMBERS] = self.numbers.facts
         return told if self.maps is None else {**told, MAPS: self.maps.facts}
 
     def write(self, allowed: Collection[Path]) -> Written | InTheWay:
         """Replaces what is allowed and what earlier exports of this name wrote, else nothing."""
-        maps = [] if self.maps is None else list(self.maps.kept)
+        maps = [*self.numbers.files, *([] if self.maps is None else self.maps.kept)]
         replaceable = {*allowed, *written_before(self.path)}
         wanted = [*io.targets(self.labels, self.path), story_path(self.path), *maps]
         taken = [file for file in wanted if file.exists() and file not in replaceable]
@@ -78,6 +86,7 @@ class Export:
         remarks: list[str] = []
         if self.maps is not None:
             self.maps.write(replaceable)
+        self.numbers.write(replaceable)
         how: dict[str, Any] = {"source": self.masks.volume, "provenance": told}
         files = io.write(self.labels, self.path, **how, overwrite=replaceable, tell=remarks.append)
         return Written([*files, *maps], remarks)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Answers
-from boltzformer.desk.masks.sizes import Whole
+from boltzformer.desk.masks.sizes import Whole, whole_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
@@ -88,7 +88,7 @@ class Measured:
 
     key: str
     name: str
-    whole: Whole
+    whole: Callable[[], Whole]
     """Copied; what is too small goes when it is measured."""
     prompt: Prompt
     answers: Answers
@@ -96,9 +96,7 @@ class Measured:
 
     @staticmethod
     def of(track: Track, name: str) -> Measured:
-        hidden, at = dict(track.whose.hidden), track.kept.thresholds
-        whole = Whole.of(track.surface.copy(), hidden, track.owned, at, track.image.scale.voxel_mm3)
-        return Measured(track.key, name, whole, track.prompt, track.kept.as_now())
+        return Measured(track.key, name, whole_of(track), track.prompt, track.kept.as_now())
 
 
 def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, SlicePlan, list[Measured]]:
@@ -112,7 +110,7 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
     found: list[Lesion] = []
     scale = Scale.of(volume)
     for mask in masks:
-        stored = np.ascontiguousarray(plan.view.undo(mask.whole.remaining())).astype(np.uint8)
+        stored = np.ascontiguousarray(plan.view.undo(mask.whole().remaining())).astype(np.uint8)
         rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), mask.answers.prediction(mask.prompt, plan))
         objects = plan.view.apply(pieces(stored))
         sizes = np.bincount(objects.ravel())

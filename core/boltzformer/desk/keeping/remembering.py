@@ -76,7 +76,8 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     scores = {str(plan.canonical_index(row)): round(score, 4) for row, score in sorted(mask.scores.items())}
     edits = [plan.canonical_index(row) for row in mask.edited]
     at = mask.thresholds
-    sizes = {"sizes": {"smallest_mm3": at.smallest_mm3, "largest": at.largest}} if at.sizes else {}
+    objects = {"smallest_mm3": at.smallest_mm3, "largest": at.largest, "apart": at.apart}
+    sizes = {"sizes": objects} if at.of_objects else {}
     return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **sizes}
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage, plan_of
-from boltzformer.desk.masks.answers import Thresholds
-from boltzformer.desk.masks.sizes import Whole
+from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.sizes import Whole, answer_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.image.slicing import SlicePlan
@@ -38,6 +38,8 @@ class Frozen:
     runs: Sequence[Mapping[str, Any]]
     thresholds: Thresholds
     voxel_mm3: float
+    answered: Kept | None
+    """Of a picture, by which its objects are parted."""
     excluded: frozenset[tuple[int, ...]]
     warning: str
     began_from: str
@@ -65,8 +67,8 @@ class Frozen:
         """Without the objects that are too small or excluded: by the sizes that were chosen, whether the viewer has
         come to show them or not."""
         rows = self.rows
-        if self.thresholds.sizes or self.whose.hidden:
-            whole = Whole.of(rows, self.whose.hidden, self.owned, self.thresholds, self.voxel_mm3)
+        if self.thresholds.of_objects or self.whose.hidden:
+            whole = Whole.of(rows, self.whose, self.owned, self.thresholds, self.voxel_mm3, self.answered)
             rows = whole.remaining().astype(np.uint8)
         if not self.excluded:
             return rows
@@ -87,7 +89,7 @@ class Frozen:
     def _shown_at(self) -> dict[str, Any]:
         """Of sizes nothing where none were asked for."""
         at = self.thresholds
-        return asdict(at) if at.sizes else {"existence": at.existence, "outline": at.outline}
+        return asdict(at) if at.of_objects else {"existence": at.existence, "outline": at.outline}
 
     def how_made(self) -> dict[str, Any]:
         """The runs that wrote into it, and the slices that differ from what they wrote."""
@@ -151,6 +153,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         deepcopy(track.runs),  # one that is under way goes on
         track.kept.thresholds,
         track.image.scale.voxel_mm3,
+        answer_of(track),
         frozenset(track.excluded),
         track.warning,
         track.began_from,

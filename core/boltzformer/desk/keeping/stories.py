@@ -21,6 +21,8 @@ from boltzformer.types import LabelMap, Prompt, Volume
 FILES = "mask files"
 """By file name: the name of each label in it."""
 MAPS = "probability maps"
+NUMBERS = "object numbers"
+"""Pictures with one label per object."""
 EARLIER = "earlier exports"
 """Stories of files of the same stem that are still there, e.g. in another format."""
 
@@ -45,7 +47,7 @@ def written_before(masks: Path) -> frozenset[Path]:
     told = told_in(story)
     if told is None:
         return frozenset()
-    names = {name for one in _all(told) for key in (FILES, MAPS, "files") for name in one.get(key, ())}
+    names = {name for one in _all(told) for key in (FILES, MAPS, NUMBERS, "files") for name in one.get(key, ())}
     return frozenset({story, *(masks.with_name(name) for name in names if Path(name).name == name)})
 
 

@@ -204,4 +204,8 @@ def on_screen(stage: Stage, tracks: Tracks) -> OnScreen | str:
         return f"The model has not looked at {name} yet: run it first."
     how = heeded(track.how[row], [track.prompt.text])
     index, seed, mask = image.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
+    kept = track.kept.of(row)
+    tiling = None if kept is None else kept.tiling
+    if tiling is not None:  # nobody looked at the whole at once: the looks of the tile that holds most of the mask
+        how["region"] = tiling.region(tiling.fullest(mask))
     return OnScreen(image, track.prompt.text, index, seed, mask, track.kept.thresholds, how)

@@ -13,6 +13,7 @@ from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.image.geometry import Array
 from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
+from boltzformer.image.tiling import Tiling
 from boltzformer.types import Prediction, Prompt, SliceResult
 
 OVERSHOOT = 0.3
@@ -32,10 +33,13 @@ class Thresholds:
     largest: int | None = None
     """Whether its object is one of so many of the largest; None: any."""
 
+    apart: bool = False
+    """In a picture, objects that touch are parted: one label per object."""
+
     @property
-    def sizes(self) -> bool:
-        """Whether anything is asked of the size of objects."""
-        return self.smallest_mm3 > 0 or self.largest is not None
+    def of_objects(self) -> bool:
+        """Whether anything is asked of objects, which no slice can tell alone."""
+        return self.smallest_mm3 > 0 or self.largest is not None or self.apart
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Kept:
         yield self
         if self.under is not None:
             yield from self.under.parts
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the picture was cut, where it was asked in tiles."""
+        tiling = Tiling.of(self.plan)
+        return tiling if tiling is not None and self.result.side == max(self.plan.crop_shape) else None
 
     @property
     def only_in_box(self) -> bool:

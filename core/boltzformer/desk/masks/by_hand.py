@@ -12,7 +12,8 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import Mask
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.masks.objects import box_of, pieces
+from boltzformer.masks.objects import pieces
+from boltzformer.masks.strands import Strands
 
 
 def fill(track: Track, row: int, words: ViewerWords) -> str:
@@ -98,8 +99,8 @@ class Counts:
 
 def counts_of(rows: NDArray[np.uint8]) -> Counts:
     """Connected objects; of one slice, within it."""
-    inside = box_of(rows > 0)
-    return Counts(int(pieces(rows[inside]).max(initial=0)), int(np.count_nonzero(rows)))
+    found = Strands.of(rows)
+    return Counts(found.count, int(found.sizes.sum()))
 
 
 def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int, Mask], int]:
@@ -117,6 +118,13 @@ def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords,
         return f"'{track.name}' has no other object."
     count = counted(others if only else 1, "object")
     return f"Deleted {count} of '{track.name}' in {counted(len(changed))}. {words.undo}"
+
+
+def changed_by_click(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:
+    """What a cut or a bridge did to a picture's objects."""
+    count, was = (int(pieces(mask).max(initial=0)) for mask in (after, before))
+    what = "One object is two" if count > was else "Two objects are one"
+    return f"{what} now: {counted(count, 'object')} of '{track.name}'. {words.undo}"
 
 
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:

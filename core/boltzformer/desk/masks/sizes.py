@@ -1,8 +1,10 @@
-"""Which objects are too small to be shown: the model's are hidden, what a person drew or accepted stays. No model is
-asked, and what is hidden comes back."""
+"""Which objects are shown: the model's that are too small are hidden, in a picture those that touch are parted; what a
+person drew or accepted stays. No model is asked, and what is hidden comes back."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +12,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.whose import Bits, unpacked
-from boltzformer.desk.ports import Timers
+from boltzformer.desk.masks.whose import Bits, Whose, unpacked
+from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.work import Work
-from boltzformer.masks.objects import box_of, pieces, staying
+from boltzformer.masks.cells import parted
+from boltzformer.masks.objects import staying
+from boltzformer.masks.strands import Strands
 
 REST_MS = 300
 """So long after the last stroke or answer the objects are judged anew."""
@@ -32,36 +37,61 @@ class Whole:
     """Rows that are a person's: they stay, and so do all objects that reach into them."""
     at: Thresholds
     voxel_mm3: float
+    answer: Kept | None = None
+    """Of a picture."""
 
     @staticmethod
     def of(
-        shown: NDArray[np.uint8], hidden: Mapping[int, Bits], owned: frozenset[int], at: Thresholds, voxel_mm3: float
+        shown: NDArray[np.uint8],
+        whose: Whose,
+        owned: frozenset[int],
+        at: Thresholds,
+        voxel_mm3: float,
+        answer: Kept | None = None,
     ) -> Whole:
         """`shown` is its own copy; in a person's rows nothing comes back."""
         rows = shown > 0
-        for row, bits in hidden.items():
+        for row, bits in whose.hidden.items():
             if row not in owned:
                 rows[row] |= unpacked(bits, rows.shape[1:]) > 0
-        return Whole(rows, owned, at, voxel_mm3)
+        return Whole(rows, owned, at, voxel_mm3, answer)
 
     def gone(self) -> tuple[NDArray[np.bool_], int]:
-        """(slices, rows, columns): what is too small, and how many objects that is."""
-        gone = np.zeros_like(self.rows)
-        if not self.at.sizes:
-            return gone, 0
-        inside = box_of(self.rows)
-        found = pieces(self.rows[inside])
-        stay = staying(np.bincount(found.ravel()), self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
-        first, last = inside[0].start, inside[0].stop
+        """(slices, rows, columns): what is too small, and how many objects that is; of a picture also the lines
+        between objects."""
+        if not self.at.of_objects or not self.rows.any():
+            return np.zeros_like(self.rows), 0
+        rows = self._apart()
+        found = Strands.of(rows)
+        stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
         for row in self.owned:
-            if first <= row < last:
-                stay[np.unique(found[row - first])] = True
-        gone[inside] = ~stay[found]
-        return gone, int(np.count_nonzero(~stay))
+            stay[found.in_slice(row)] = True
+        small = ~stay
+        gone = found.mask(small)
+        if rows is not self.rows:
+            gone |= self.rows & ~rows
+        return gone, int(np.count_nonzero(small))
+
+    def _apart(self) -> NDArray[np.bool_]:
+        """An answer of an earlier day was parted then, if it was to be, and its logits are gone."""
+        if not self.at.apart or len(self.rows) > 1 or 0 in self.owned or self.answer is None:
+            return self.rows
+        return parted(self.rows[0], self.answer.logits())[None]
 
     def remaining(self) -> NDArray[np.bool_]:
-        """(slices, rows, columns): without what is too small."""
+        """(slices, rows, columns): as it is to be shown."""
         return self.rows & ~self.gone()[0]
+
+
+def whole_of(track: Track) -> Callable[[], Whole]:
+    """Copies a mask now; what takes longer is done where it is called."""
+    args = track.surface.copy(), track.whose.copy(), track.owned, track.kept.thresholds
+    return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
+
+
+def answer_of(track: Track) -> Kept | None:
+    """By which a picture's objects are parted."""
+    return track.kept.of(0) if track.count == 1 else None
 
 
 @dataclass(frozen=True)
@@ -73,17 +103,30 @@ class _Judged:
     objects: int
 
 
-class Sizes:
-    """Keeps the masks of the chosen image true to the sizes that were chosen for it."""
+@dataclass
+class _Pending:
+    """What was judged and is still to be shown."""
 
-    def __init__(self, tracks: Tracks, work: Work, timers: Timers) -> None:
+    track: Track
+    judged: _Judged
+    rows: deque[int]
+    """The one on screen first."""
+    missed: bool = False
+    """Some were painted or answered meanwhile."""
+
+
+class Sizes:
+    """Keeps the masks of the chosen image true to what was chosen for its objects."""
+
+    def __init__(self, stage: Stage, tracks: Tracks, work: Work, timers: Timers) -> None:
         self.changed: list[Callable[[Track], None]] = []
         """Other objects of this mask are shown than before."""
         self.hidden: dict[str, int] = {}
         """Objects that are too small, by the mask's key."""
-        self._tracks, self._work = tracks, work
-        self._rest = timers.after(REST_MS, self.now)
+        self._stage, self._tracks, self._work, self._timers = stage, tracks, work, timers
+        self._rest, self._timer = timers.after(REST_MS, self.now), timers.every(0, self._portion)
         self._judging: set[str] = set()
+        self._pending: dict[str, _Pending] = {}
 
     @property
     def count(self) -> int:
@@ -92,8 +135,8 @@ class Sizes:
 
     @property
     def busy(self) -> bool:
-        """Whether masks wait for being judged."""
-        return bool(self._judging)
+        """Whether masks wait for being judged or shown."""
+        return bool(self._judging or self._pending)
 
     def later(self, track: Track) -> None:
         """It changed: neighbours that were found since make its objects larger."""
@@ -105,18 +148,8 @@ class Sizes:
         for track in self._tracks.chosen():
             if concerns(track):
                 self._judging.add(track.key)
-                owned = track.owned
-                whole = partial(
-                    Whole.of,
-                    track.surface.copy(),
-                    dict(track.whose.hidden),
-                    owned,
-                    track.kept.thresholds,
-                    track.image.scale.voxel_mm3,
-                )
-                hidden = dict(track.whose.hidden)
                 self._work.do(
-                    partial(_judged, whole, hidden),
+                    partial(_judged, whole_of(track), dict(track.whose.hidden)),
                     partial(self._apply, track),
                     partial(self._judging.discard, track.key),
                     topic=f"sizes of {track.key}",
@@ -127,20 +160,41 @@ class Sizes:
     def _apply(self, track: Track, judged: _Judged) -> None:
         self._judging.discard(track.key)
         self.hidden[track.key] = judged.objects
-        if not track.surface.alive:
+        here = self._stage.row(track.image) if track.surface.alive else 0
+        rows = deque(sorted(judged.before, key=lambda row: abs(row - here)))
+        self._pending[track.key] = _Pending(track, judged, rows)
+        self._timer.start()
+
+    def _portion(self) -> None:
+        """Slice by slice, as long as the viewer may wait; what is on screen is drawn at once."""
+        if self._timers.under_stroke():
             return
-        changed = _hide(track, judged)
-        if len(changed) < len(judged.before):
-            self._rest.start()  # painted or answered meanwhile: judged again
-        if changed:
-            track.surface.draw()
-        for heard in self.changed:
-            heard(track)
+        until = time.perf_counter() + PORTION_S
+        for key, one in list(self._pending.items()):
+            alive = one.track.surface.alive
+            while alive and one.rows and time.perf_counter() < until:
+                row = one.rows.popleft()
+                one.missed |= not _hide(one.track, one.judged, row)
+                if self._stage.sees(one.track.image, row):
+                    one.track.surface.draw()
+            if not alive or not one.rows:
+                del self._pending[key]
+                self._finish(one)
+        if not self._pending:
+            self._timer.stop()
+
+    def _finish(self, one: _Pending) -> None:
+        if one.missed:
+            self._rest.start()  # judged again
+        if one.track.surface.alive:
+            one.track.surface.draw()
+            for heard in self.changed:
+                heard(one.track)
 
 
 def concerns(track: Track) -> bool:
     """Whether sizes were chosen for it, or something is hidden still."""
-    return track.kept.thresholds.sizes or bool(track.whose.hidden)
+    return track.kept.thresholds.of_objects or bool(track.whose.hidden)
 
 
 def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
@@ -162,16 +216,16 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
     return _Judged(before, hides, objects)
 
 
-def _hide(track: Track, judged: _Judged) -> list[int]:
-    """→ the rows that are others now. What was painted or answered meanwhile stays as it is, to be judged again."""
-    rows = [row for row, was in judged.before.items() if np.array_equal(np.packbits(track.mask(row)), was)]
-    rows = [row for row in rows if not track.belongs_to_a_person(row)]
-    for row in rows:
-        whole, gone = track.whose.answered(row), judged.hides.get(row)
-        shown = judged.before[row] if whole is None else whole
-        mask = unpacked(shown if gone is None else shown & ~gone, track.shape[1:]) > 0
-        track.show_again(row, mask)
-        track.kept.remains(row, int(np.count_nonzero(mask)), cut=gone is not None)
-        if gone is not None:
-            track.whose.hidden[row] = gone
-    return rows
+def _hide(track: Track, judged: _Judged, row: int) -> bool:
+    """In one row; False where it was painted or answered meanwhile: then it stays as it is."""
+    before = judged.before[row]
+    if track.belongs_to_a_person(row) or not np.array_equal(np.packbits(track.mask(row)), before):
+        return False
+    whole, gone = track.whose.answered(row), judged.hides.get(row)
+    shown = before if whole is None else whole
+    mask = unpacked(shown if gone is None else shown & ~gone, track.shape[1:]) > 0
+    track.show_again(row, mask)
+    track.kept.remains(row, int(np.count_nonzero(mask)), cut=gone is not None)
+    if gone is not None:
+        track.whose.hidden[row] = gone
+    return True

@@ -92,9 +92,10 @@ class Reapplying:
         now = self._now if existence is None else replace(self._now, existence=existence)
         self._choose(now if outline is None else replace(now, outline=outline))
 
-    def choose_sizes(self, *, smallest_mm3: float, largest: int | None) -> None:
-        """Which objects are shown: those of at least a size, and so many of the largest (None: all)."""
-        self._choose(replace(self._now, smallest_mm3=smallest_mm3, largest=largest))
+    def choose_objects(self, *, smallest_mm3: float = 0.0, largest: int | None = None, apart: bool = False) -> None:
+        """Which objects are shown: those of at least a size, and so many of the largest (None: all); in a picture each
+        by itself, if they are to lie apart."""
+        self._choose(replace(self._now, smallest_mm3=smallest_mm3, largest=largest, apart=apart))
 
     def reset(self) -> None:
         """Back to the model's own."""

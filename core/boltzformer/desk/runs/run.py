@@ -35,6 +35,8 @@ class Run:
         self.image, self.prompts, self.job, self.whole = image, list(prompts), job, whole
         self.how = how
         """What was asked: seed, window, guidance, model."""
+        self.tiles = self.tiles_done = 0
+        """Of a picture that is asked tile by tile."""
         self.led = ""
         """By what, where anything was pointed at."""
         self.tracks: list[Track] = []
@@ -53,6 +55,11 @@ class Run:
     @property
     def done(self) -> int:
         return len(self.looked)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """So many are done, of so many: slices, or tiles of a picture."""
+        return (self.tiles_done, self.tiles) if self.tiles else (self.done, self.total)
 
     @property
     def found(self) -> dict[str, int]:
@@ -116,15 +123,15 @@ class Run:
 
     def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell."""
-        far = f"{self.done} of {self.total} slices"
-        if self.done >= 3:
-            left = (time.monotonic() - self._began) / self.done * (self.total - self.done)
+        (done, total), what = self.steps, "tiles" if self.tiles else "slices"
+        far = f"{done} of {total} {what}"
+        if done >= 3:
+            left = (time.monotonic() - self._began) / done * (total - done)
             far = f"{far}, about {left:.0f} s left"
         return f"{self.because} {far}".strip()
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
-        parts = [f"'{name}' in {count}" for name, count in self.found.items()]
         edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
         names, layer = ", ".join(sorted(self.lost)), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
@@ -133,8 +140,23 @@ class Run:
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
         led = f", {self.led}" if self.led else ""
-        looked = f"Looked in {counted(self.done)}{boxed}{led}; found {', '.join(parts)}.{edits}{lost}{few}"
+        where = f"at this picture{self._in_tiles}" if self._is_picture else f"in {counted(self.done)}"
+        looked = f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
+
+    @property
+    def _is_picture(self) -> bool:
+        return self._plan is not None and self._plan.count == 1
+
+    @property
+    def _in_tiles(self) -> str:
+        return f" in {self.tiles} tiles" if self.tiles else ""
+
+    def _where_found(self) -> str:
+        if self._is_picture:
+            there = [f"'{name}'" if count else f"nothing of '{name}'" for name, count in self.found.items()]
+            return ", ".join(there)
+        return ", ".join(f"'{name}' in {count}" for name, count in self.found.items())
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
         track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)

@@ -21,7 +21,7 @@ from boltzformer.desk.work import POLL_MS
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance
 from boltzformer.masks.lessons import Adapter
-from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Queued, SliceResult, Started
+from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Queued, SliceResult, Started, TileDone
 
 FAR, ENDED = "how far a run is", "how a run went"
 """Topics of sentences."""
@@ -217,10 +217,16 @@ class Running:
             match event:
                 case Queued(position):
                     self._tell(run, f"Waiting, place {position + 1} in the queue.", FAR)
-                case Started(plan, total, made):
+                case Started(plan, total, made, tiles):
+                    run.tiles = tiles
                     run.begin(plan, total, made)
+                    self._tell_tiles(run)
                     _call(self.began, run)
                     _call(self.advanced)
+                case TileDone(done):
+                    run.tiles_done = done
+                    _call(self.advanced)
+                    self._tell_progress(run)
                 case SliceResult():
                     run.write(event)
                     _call(self.answered, run, run.row_of(event.index))
@@ -233,8 +239,9 @@ class Running:
                     self._finish(run, "", summed=True)
                 case Cancelled():
                     run.end("cancelled")
+                    none = f"Cancelled before {'all tiles were looked at' if run.tiles else 'the first slice'}."
                     kept = "Cancelled; what was finished is kept. "
-                    self._finish(run, kept if run.done else "Cancelled before the first slice.", summed=bool(run.done))
+                    self._finish(run, kept if run.done else none, summed=bool(run.done))
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -271,7 +278,7 @@ class Running:
     def progress(self) -> tuple[int, int] | None:
         """How many slices are done, of how many: of the chosen image's runs; where it has none, of all."""
         runs = self._of_interest()
-        return (sum(run.done for run in runs), sum(run.total for run in runs)) if runs else None
+        return (sum(run.steps[0] for run in runs), sum(run.steps[1] for run in runs)) if runs else None
 
     def _of_interest(self) -> list[Run]:
         return self.of(self._stage.chosen()) or self.runs
@@ -283,6 +290,11 @@ class Running:
 
     def _tell(self, run: Run, text: str, topic: str) -> None:
         self._notice.say(self._of(run, text), topic=topic)
+
+    def _tell_tiles(self, run: Run) -> None:
+        if run.tiles:
+            much = f"Much larger than what the model sees at once, so it is asked in {run.tiles} overlapping tiles…"
+            self._tell(run, much, FAR)
 
     def _tell_progress(self, run: Run) -> None:
         """Of another image than the chosen one only where that takes no other sentence's place."""

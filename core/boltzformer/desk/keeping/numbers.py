@@ -1,0 +1,49 @@
+"""`Numbers`: one label per object: beside the mask of a picture, a picture in which each object has its own number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boltzformer import io
+from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.io.cases import slugs
+from boltzformer.io.pictures import write_numbers
+from boltzformer.io.writing import new_files
+from boltzformer.masks.cells import numbered
+from boltzformer.types import Prompt
+
+MEANING = "0 outside; each object its own number, as the table counts them: 1 is the largest"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Of the masks whose objects lie apart."""
+
+    masks: Snapshot
+    files: Mapping[Path, Frozen]
+
+    @staticmethod
+    def of(masks: Snapshot, path: Path) -> Numbers:
+        """Beside the file of the masks, named like it; none of volumes, nor where nobody asked for it."""
+        stem = io.split_name(path)[0]
+        names: Sequence[str] = slugs([Prompt(name) for name in masks.names])
+        wanted = (one.thresholds.apart and one.shape[0] == 1 for one in masks.masks)
+        files = [path.with_name(f"{stem}.{name}.objects.png") for name in names]
+        found = {file: one for file, one, asked in zip(files, masks.masks, wanted, strict=True) if asked}
+        return Numbers(masks, found)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the provenance of the masks."""
+        return {file.name: {"mask": one.name, "meaning": MEANING} for file, one in self.files.items()}
+
+    def write(self, replaceable: Collection[Path]) -> None:
+        """All of them, also over these files; not on the viewer's thread."""
+        view = self.masks.plan.view
+        for file, one in self.files.items():
+            found = numbered(one.kept[0] > 0)
+            with new_files([file], overwrite=replaceable) as (target,):
+                write_numbers(target, file, view.undo(found[None])[0])

@@ -1,0 +1,141 @@
+"""One label per object in a picture: objects that touch are parted by a line of background, so that whatever counts,
+deletes and measures objects knows them apart. Also by a click: cut here, join these two."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.masks.objects import box_of, pieces
+from boltzformer.masks.postprocess import sigmoid
+
+Mask = NDArray[np.bool_]
+PROMINENCE = 0.08
+"""Of an object's half width: a bulge that stands out by less is no object of its own."""
+LEAST_PROMINENCE = 0.6
+"""In pixels, for objects so small that noise of their border makes bulges."""
+ANGLES = 36
+"""Cuts that are tried through a click."""
+REACH = 4
+"""Pixels: what is farther from a click than this is not meant by it."""
+
+
+def parted(mask: Mask, logits: NDArray[np.float32] | None = None) -> Mask:
+    """(rows, columns): the same, with a line of background between objects that touch.
+
+    A watershed on how deep a pixel lies in its object, times the model's own probability where that is known: two
+    cells that touch have a neck, a seam of doubt, or both.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from skimage.morphology import h_maxima
+    from skimage.segmentation import watershed
+
+    if not mask.any():
+        return mask.copy()
+    inside = box_of(mask)
+    cut = np.pad(mask[inside], 1)
+    depth = distance_transform_edt(cut)
+    height = gaussian_filter(depth, 1.0)
+    if logits is not None:
+        height = height * np.pad(sigmoid(logits[inside]), 1)
+    found = pieces(cut)
+    width = np.zeros(int(found.max()) + 1)
+    np.maximum.at(width, found.ravel(), depth.ravel())
+    # heights in units of what must stand out in their object
+    height = np.where(cut, height / np.maximum(LEAST_PROMINENCE, PROMINENCE * width)[found], 0)
+    cores = pieces(np.asarray(h_maxima(height, 1.0)) > 0)
+    cells = watershed(-height, cores, mask=cut, connectivity=2)
+    # an object so small that nothing stands out is one all the same
+    whole: Mask = np.zeros_like(mask)
+    whole[inside] = (apart(cells) | (cut & (cells == 0)))[1:-1, 1:-1]
+    return whole
+
+
+def apart(labels: NDArray[np.integer]) -> Mask:
+    """Without the pixels that touch a higher label, also by a corner: what is left hangs together only by itself."""
+    from scipy.ndimage import maximum_filter
+
+    return (labels > 0) & (maximum_filter(labels, 3, mode="constant") <= labels)
+
+
+def split(mask: Mask, row: int, column: int) -> Mask | None:
+    """The object there, cut through this pixel where it is narrowest; None where there is none, or no cut parts it."""
+    if not mask[row, column]:
+        return None
+    found = pieces(mask)
+    inside = box_of(found == found[row, column])
+    one = (found == found[row, column])[inside]
+    at = row - inside[0].start, column - inside[1].start
+    cuts = (_chord(one, at, angle) for angle in np.arange(ANGLES) * np.pi / ANGLES)
+    for cut in sorted(cuts, key=len):
+        left = one.copy()
+        left[cut[:, 0], cut[:, 1]] = False
+        if pieces(left).max(initial=0) > 1:
+            whole = mask.copy()
+            whole[inside] &= ~(one & ~left)
+            return whole
+    return None
+
+
+def joined(mask: Mask, row: int, column: int) -> Mask | None:
+    """The two objects nearest to this pixel as one, the gap between them filled; None where there are no two."""
+    from scipy.ndimage import binary_dilation
+
+    found = pieces(mask)
+    near = np.argwhere(found > 0)
+    away = np.hypot(*(near - (row, column)).T)
+    order = [int(found[tuple(place)]) for place in near[np.argsort(away, kind="stable")] if True]
+    reached = [one for one, far in zip(order, np.sort(away), strict=True) if far <= REACH]
+    two = list(dict.fromkeys(reached))[:2]
+    if len(two) < 2:
+        return None
+    block, first, second = np.ones((3, 3), bool), found == two[0], found == two[1]
+    for width in range(1, REACH + 1):
+        gap = binary_dilation(first, block, width) & binary_dilation(second, block, width) & ~mask
+        made = mask | gap
+        # a third object that the gap touches stays apart
+        others = binary_dilation((found > 0) & ~first & ~second, block)
+        made &= ~(gap & others)
+        joint = pieces(made)
+        if joint[tuple(np.argwhere(first)[0])] == joint[tuple(np.argwhere(second)[0])]:
+            return made
+    return None
+
+
+def numbered(mask: Mask) -> NDArray[np.int32]:
+    """(rows, columns): each object's own number, the largest first, as tables count them."""
+    found = pieces(mask)
+    sizes = np.bincount(found.ravel())[1:]
+    middles = _middles(found, len(sizes))
+    order = sorted(range(len(sizes)), key=lambda one: (-int(sizes[one]), middles[one]))
+    number = np.zeros(len(sizes) + 1, np.int32)
+    for place, one in enumerate(order, 1):
+        number[one + 1] = place
+    return number[found]
+
+
+def _middles(found: NDArray[np.int32], count: int) -> list[tuple[float, float]]:
+    from scipy.ndimage import center_of_mass
+
+    middles = center_of_mass(found > 0, found, range(1, count + 1)) if count else []
+    return [(float(column), float(row)) for row, column in middles]
+
+
+def _chord(one: Mask, at: tuple[int, int], angle: float) -> NDArray[np.intp]:
+    """(n, 2): pixels of an object on a line through one of them, as far as it is inside; joined by their sides, so that
+    no corner leads across."""
+    way = np.array([np.sin(angle), np.cos(angle)])
+    places = [at]
+    for sign in (1, -1):
+        last, far = at, 0.0
+        while True:
+            far += 0.25
+            place = np.rint(np.array(at) + sign * far * way).astype(int)
+            y, x = int(place[0]), int(place[1])
+            if not (0 <= y < one.shape[0] and 0 <= x < one.shape[1] and one[y, x]):
+                break
+            if y != last[0] and x != last[1]:
+                places.append((last[0], x))
+            places.append((y, x))
+            last = y, x
+    return np.unique(np.array(places), axis=0)

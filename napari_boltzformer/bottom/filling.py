@@ -1,0 +1,54 @@
+"""How masks are drawn: a picture's as an outline, so that what lies below stays in sight; a slider fills them."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+
+
+class FillSlider(QWidget):
+    """Of all masks of the chosen image; at its left end there is the outline alone."""
+
+    def __init__(self, tracks: Tracks) -> None:
+        super().__init__()
+        self._tracks = tracks
+        self.slider, self.words = QSlider(Qt.Orientation.Horizontal), QLabel()
+        self.slider.setRange(0, 100)
+        self.slider.setPageStep(10)
+        self.slider.setMinimumWidth(60)
+        self.slider.setMaximumWidth(120)
+        self.slider.setAccessibleName("fill of the masks")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.words)
+        layout.addWidget(self.slider)
+        layout.addStretch()
+        self.slider.valueChanged.connect(self._fill)
+        tracks.made.append(lambda track: self.show_masks())
+        self.show_masks()
+
+    def show_masks(self) -> None:
+        """Another image may be chosen, or a mask be new."""
+        tracks = self._tracks.chosen()
+        self.slider.setEnabled(bool(tracks))
+        self.slider.blockSignals(True)
+        if tracks:
+            self.slider.setValue(round(100 * max(map(_filled, tracks))))
+        self.slider.blockSignals(False)
+        self._say()
+
+    def _fill(self, value: int) -> None:
+        for track in self._tracks.chosen():
+            track.surface.fill(value / 100)
+        self._say()
+
+    def _say(self) -> None:
+        value = self.slider.value()
+        self.words.setText(f"fill {value} %" if value else "outline")
+
+
+def _filled(track: Track) -> float:
+    return float(track.surface.filled)

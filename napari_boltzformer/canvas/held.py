@@ -1,0 +1,54 @@
+"""`HeldClick`: a key that is held, and what a click does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtGui import QGuiApplication
+
+
+class HeldClick:
+    """Whoever derives from it says in `clicked` what happens."""
+
+    def __init__(self) -> None:
+        self.ended: list[Callable[[], None]] = []
+        """A click on the canvas means what it usually does again."""
+        self._armed: tuple[Layer, str] | None = None
+        """The layer that listens for clicks, and the tool that was in hand."""
+
+    @property
+    def armed(self) -> Layer | None:
+        """The layer that listens for clicks."""
+        return None if self._armed is None else self._armed[0]
+
+    def clicked(self, layer: Layer, event: Any) -> None:
+        """With the key held."""
+        raise NotImplementedError
+
+    def held(self, layer: Layer) -> Iterator[None]:
+        """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
+        self.arm(layer)
+        yield
+        self.let_go()
+
+    def arm(self, layer: Layer) -> None:
+        """Clicks on this layer are ours until they are let go."""
+        self.let_go()
+        self._armed = layer, str(layer.mode)
+        layer.mode = "pan_zoom"
+        layer.mouse_drag_callbacks.append(self.clicked)
+        # Where another window gets the keys, it also gets the release: napari never hears of it.
+        QGuiApplication.instance().focusWindowChanged.connect(self.let_go)
+
+    def let_go(self, _window: Any = None) -> None:
+        """The tool that was in hand is in hand again."""
+        if self._armed is not None:
+            (layer, mode), self._armed = self._armed, None
+            QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)
+            layer.mouse_drag_callbacks.remove(self.clicked)
+            if layer.mode == "pan_zoom":
+                layer.mode = mode
+        for heard in self.ended:
+            heard()

@@ -1,0 +1,19 @@
+"""What the dock shows of a picture, which has neither this slice nor others."""
+
+from __future__ import annotations
+
+from boltzformer import BoltzFormerError
+from boltzformer.desk.image import OpenImage
+from napari_boltzformer.dock.form import Form
+
+
+def show_picture_buttons(form: Form, image: OpenImage | None) -> None:
+    """One button to run for a picture; for a volume the two that there were."""
+    try:
+        picture = image is not None and image.is_picture
+    except BoltzFormerError:  # running says why
+        picture = False
+    form.this_slice.setText("Run" if picture else "This slice")
+    form.all_slices.setVisible(not picture)
+    for slices in (form.between, form.follow, form.accept_all):
+        slices.setEnabled(not picture)

@@ -1,0 +1,126 @@
+"""One label per object on the desk: touching objects of a picture are parted as a threshold is moved, and put together
+again; clicks split and join, each a step of undo; counts, sizes, table and export follow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import Grid, io
+from boltzformer.desk.masks.track import Track
+from boltzformer.masks.cells import numbered, parted
+from boltzformer.masks.objects import pieces
+
+SHAPE = 80, 120
+GRID = Grid.pixels((1, *SHAPE))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(folder=tmp_path / "kept")
+    yield one
+    one.leave()
+
+
+def touching() -> np.ndarray:
+    """Three pairs of cells that touch would be too simple: three in a heap, one alone, one speck."""
+    y, x = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    places = ((30, 30, 12), (30, 51, 12), (50, 40, 11), (20, 95, 9), (70, 100, 2))
+    return np.any([(y - row) ** 2 + (x - column) ** 2 <= radius**2 for row, column, radius in places], axis=0)[None]
+
+
+def count(track: Track) -> int:
+    return int(pieces(track.mask(0)).max())
+
+
+def choose(bench: Bench, **how: Any) -> None:
+    bench.desk.overview.reapplying.choose_objects(**how)
+    bench.idle()
+
+
+def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_path: Path) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    before = track.surface.copy()
+    assert bench.desk.counting.objects[track.key].objects == 3
+    choose(bench, apart=True)
+    assert bench.desk.counting.objects[track.key].objects == count(track) == 5
+    assert not track.edited_rows()
+    choose(bench, apart=True, smallest_mm3=30)
+    assert count(track) == 4
+    assert bench.desk.sizes.count == 1
+    lesions: list[Any] = []
+    bench.desk.measure(lesions.extend)
+    bench.idle()
+    assert len(lesions) == 4
+    bench.desk.exporting.to(tmp_path / "cells.png")
+    assert np.array_equal(io.read(tmp_path / "cells.png").array > 0, track.surface.copy() > 0)
+    choose(bench)
+    assert np.array_equal(track.surface.copy(), before)
+    assert track.surface.steps == 0  # type: ignore[attr-defined]
+
+
+def test_clicks_split_and_join_and_each_is_a_step_of_undo(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    before = track.surface.copy()
+    bench.desk.split_object(track, (0, 30, 41))
+    bench.idle()
+    assert count(track) == 4
+    bench.desk.split_object(track, (0, 20, 95))
+    bench.idle()
+    assert count(track) == 5
+    assert bench.speaker.sentence.startswith("One object is two now: 5 objects of 'cell'.")
+    y, x = np.argwhere((before[0] > 0) & ~track.mask(0) & (np.arange(SHAPE[1]) > 80))[3].tolist()
+    bench.desk.join_objects(track, (0, y, x))
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Two objects are one now: 4 objects of 'cell'.")
+    steps = track.surface.steps  # type: ignore[attr-defined]
+    for _ in range(steps):
+        track.surface.undo()  # type: ignore[attr-defined]
+    assert np.array_equal(track.surface.copy(), before)
+    bench.desk.split_object(track, (0, 0, 0))
+    bench.idle()
+    assert bench.speaker.sentence == "No cut through this place parts an object of 'cell'."
+    bench.desk.join_objects(track, (0, 0, 0))
+    bench.idle()
+    assert bench.speaker.sentence == "There are no two objects of 'cell' beside this place."
+    assert np.array_equal(track.surface.copy(), before)
+
+
+def test_what_a_person_cut_is_not_put_together_by_a_threshold(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    choose(bench, apart=True)
+    bench.desk.delete_object(track, (0, 20, 95), only=False)
+    bench.idle()
+    assert count(track) == 4  # D takes one of those that were parted
+    choose(bench)
+    assert count(track) == 4
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert count(track) == 3
+
+
+def test_in_a_volume_nothing_is_split_by_a_click(bench: Bench) -> None:
+    grid = Grid.from_lps((3, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0]))
+    track = bench.answered(bench.open(grid), "x", np.ones((3, 20, 20), bool))
+    bench.desk.split_object(track, (1, 10, 10))
+    assert bench.speaker.sentence.startswith("Objects are split and joined in pictures only")
+    choose(bench, apart=True)
+    assert track.surface.copy().all()
+
+
+def test_the_export_numbers_each_object(bench: Bench, tmp_path: Path) -> None:
+    from PIL import Image
+
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    choose(bench, apart=True)
+    written = bench.desk.exporting.to(tmp_path / "cells.png")
+    assert [path.name for path in written] == ["cells.png", "cells.provenance.json", "cells.cell.objects.png"]
+    with Image.open(tmp_path / "cells.cell.objects.png") as image:
+        found = np.asarray(image)
+    assert found.max() == 5
+    assert np.array_equal(found, numbered(track.mask(0)))
+    assert np.array_equal(numbered(parted(touching()[0], track.kept.of(0).logits())) > 0, found > 0)  # type: ignore[union-attr]
+    bench.desk.exporting.to(tmp_path / "cells.png")  # its own files are replaced

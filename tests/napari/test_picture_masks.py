@@ -1,0 +1,108 @@
+"""Pictures and cells in the viewer: one button to run, masks as outlines that contrast, a slider that fills them, one
+label per object, and clicks that split and join."""
+
+from typing import Any
+
+import numpy as np
+from gui import canvas, click, layer_of, rows_of, until
+from qtpy.QtCore import Qt
+
+from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.masks.track import Track
+from boltzformer.masks.objects import pieces
+from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.widget import BoltzFormerDock
+
+SHAPE = 80, 120
+
+
+def discs(*places: tuple[int, int, int]) -> Any:
+    y, x = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    return np.any([(y - row) ** 2 + (x - column) ** 2 <= radius**2 for row, column, radius in places], axis=0)
+
+
+def found(dock: BoltzFormerDock, image: Any, mask: Any) -> Track:
+    """As a model would have found it."""
+    volume = volume_of(image)
+    plan = SlicePlan.of(volume.grid, max(SHAPE), volume.slice_axis)
+    track = dock.desk.tracks.new(image_on(image), Prompt("cell"))
+    track.begin_run(plan, 0.5)
+    logits = (plan.to_answer(np.where(mask, 4.0, -4.0), max(SHAPE), -4.0) * 16).astype(np.int8)
+    track.answer(plan, SliceResult(0, logits[None], np.array([0.9], np.float32)), 0, {"seed": 0})
+    dock.desk.overview.show_tracks()
+    dock.desk.counting.due(track)
+    dock.desk.counting.now()
+    return track
+
+
+def count(track: Track) -> int:
+    return int(pieces(rows_of(track)[0]).max())
+
+
+def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    volume = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
+    assert (dock.this_slice.text(), dock.all_slices.isVisibleTo(dock)) == ("This slice", True)
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    assert (dock.this_slice.text(), dock.all_slices.isVisibleTo(dock)) == ("Run", False)
+    assert dock.table.text() == "Object table"
+    track, other = found(dock, picture, discs((40, 60, 20))), dock.desk.tracks.new(image_on(volume), Prompt("x"))
+    assert (layer_of(track).contour, layer_of(track).opacity) == (1, 1.0)
+    assert (layer_of(other).contour, layer_of(other).opacity) == (0, 0.35)
+    fill = dock.bottom.fill
+    assert (fill.slider.value(), fill.words.text()) == (0, "outline")
+    fill.slider.setFocus()
+    qtbot.keyClick(fill.slider, Qt.Key.Key_PageUp)
+    assert (layer_of(track).contour, layer_of(track).opacity, fill.words.text()) == (0, 0.1, "fill 10 %")
+    assert layer_of(other).opacity == 0.35
+    dock.image.setCurrentIndex(dock.image.findText("volume"))
+    assert (fill.slider.value(), dock.table.text()) == (35, "Lesion table")
+    assert dock.all_slices.isVisibleTo(dock)
+
+
+def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    track = found(dock, picture, discs((30, 30, 12), (30, 51, 12), (20, 95, 9)))
+    assert count(track) == 2
+    sizes = dock.bottom.sizes
+    assert sizes.apart.isVisibleTo(sizes)
+    click(qtbot, dock.bottom.sizes.apart)
+    until(qtbot, lambda: count(track) == 3)
+    until(qtbot, lambda: "3 objects" in dock.results.item(0).text())
+    click(qtbot, dock.bottom.sizes.apart)
+    until(qtbot, lambda: count(track) == 2)
+
+    viewer.layers.selection.active = layer_of(track)
+    place = at(viewer, layer_of(track), (30, 41))
+    held(qtbot, viewer, Qt.Key.Key_S, place)
+    until(qtbot, lambda: count(track) == 3)
+    assert dock.message.text().startswith("One object is two now: 3 objects of 'cell'.")
+    held(qtbot, viewer, Qt.Key.Key_J, place)
+    until(qtbot, lambda: count(track) == 2)
+    layer_of(track).undo()
+    assert count(track) == 3
+    layer_of(track).undo()
+    assert np.array_equal(rows_of(track)[0] > 0, discs((30, 30, 12), (30, 51, 12), (20, 95, 9)))
+
+
+def at(viewer: Any, layer: Any, pixel: tuple[int, int]) -> Any:
+    """Where on the canvas a pixel lies."""
+    from napari_boltzformer.host.layers import camera_of
+
+    camera, middle = camera_of(viewer), canvas(viewer).rect().center()
+    world = np.array(layer.data_to_world(pixel)) - np.array(camera.center[-2:])
+    middle.setX(round(middle.x() + world[1] * camera.zoom))
+    middle.setY(round(middle.y() + world[0] * camera.zoom))
+    return middle
+
+
+def held(qtbot: Any, viewer: Any, key: Any, place: Any) -> None:
+    """A click with a key down."""
+    native = canvas(viewer)
+    native.setFocus()
+    qtbot.mouseMove(native, place)
+    qtbot.keyPress(native, key)
+    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place)
+    qtbot.keyRelease(native, key)
