@@ -114,8 +114,8 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     # The viewer dies; another one brings it all back.
     again = Viewer(session, tmp_path / "kept")
     image = again.open(small.volume)
-    again.until(lambda: again.speaker.action == "Restore")
-    again.desk.notice.act()
+    again.until(lambda: bool(again.speaker.offers))
+    assert again.speaker.offers[0].sentence.startswith("Restored from ")
     (back,) = again.desk.tracks.chosen()
     assert np.array_equal(back.surface.copy() > 0, last > 0)
     assert back.edited_rows() == sorted({found, other})

@@ -117,9 +117,7 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     again = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
     qtbot.addWidget(again)
     viewer.open(str(small_file), plugin=DIST)
-    until(qtbot, lambda: again.notice.action.text() == "Restore")
-    assert "There is work of 20" in again.message.text()
-    again.notice.action.click()
+    until(qtbot, lambda: any("Restored from " in one.label.text() for one in again.notice.offers.values()))
     (back,) = again.tracks()
     assert back.name == BRIGHT
     assert np.array_equal(rows_of(back) > 0, before > 0)
@@ -191,7 +189,7 @@ def test_saving_one_image_does_not_make_another_saved(
     assert drafted(small.volume)[BRIGHT].any()
 
 
-def test_work_found_beside_masks_of_today_is_offered_all_the_same(
+def test_work_found_beside_masks_of_today_comes_back_into_them(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
@@ -208,11 +206,7 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     today = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(today).paint((9, 40, 40), 1)
     go_on.set()
-    until(qtbot, lambda: "There is work of 20" in dock.message.text())
-    dock.desk.notice.say("Looked in 1 slice.")  # something else is told
-    dock.keeper.autosave()
-    assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
-    click(qtbot, dock.notice.action)
+    until(qtbot, lambda: any("Restored from " in one.label.text() for one in dock.notice.offers.values()))
     assert [layer_of(track) for track in dock.tracks()] == [layer_of(today)]
     assert np.array_equal(rows_of(today)[3], rows_of(before)[3])
     assert rows_of(today)[9].any()

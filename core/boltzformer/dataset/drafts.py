@@ -16,6 +16,8 @@ from boltzformer.types import Annotation, LabelMap, SliceState
 
 KEPT = 2
 """The last one and the one before, should the last be damaged."""
+KEPT_ASIDE = 8
+"""So many states of earlier days."""
 
 
 def save(root: Path, case: str, annotation: Annotation, author: str, answer: LabelMap | None = None) -> None:
@@ -34,6 +36,30 @@ def save(root: Path, case: str, annotation: Annotation, author: str, answer: Lab
         erase(root, folder / name)
 
 
+def set_aside(root: Path, case: str, author: str) -> None:
+    """What is the last now stays, whatever is saved from now on. Under the lock."""
+    folder, aside = _folder(root, case, author), _aside(root, case, author)
+    names, kept = revision_names(folder), revision_names(aside)
+    if names:
+        number = int(kept[-1]) + 1 if kept else 1
+        aside.mkdir(parents=True, exist_ok=True)
+        (folder / names[-1]).replace(aside / f"{number:06d}")
+        for name in kept[: max(0, len(kept) + 1 - KEPT_ASIDE)]:
+            erase(root, aside / name)
+
+
+def earlier(root: Path, case: str, author: str) -> list[Revision]:
+    """Those that were set aside and are whole, the newest first."""
+    found: list[Revision] = []
+    aside = _aside(root, case, author)
+    for name in reversed(revision_names(aside)):
+        with suppress(DatasetError):
+            draft = read_revision(aside / name)
+            draft.verify()
+            found.append(draft)
+    return found
+
+
 def newest(root: Path, case: str, author: str) -> Revision | None:
     """The last autosave that is whole."""
     for folder in (_folder(root, case, author), _old_folder(root, case, author)):
@@ -45,7 +71,7 @@ def newest(root: Path, case: str, author: str) -> Revision | None:
                 continue
             if draft.author == author:
                 return draft
-    return None
+    return next(iter(earlier(root, case, author)), None)  # set aside, and nothing saved since
 
 
 def discard(root: Path, case: str, author: str) -> None:
@@ -62,6 +88,10 @@ def _folder(root: Path, case: str, author: str) -> Path:
     """Of one person: drafts of two people never meet, however alike their names are written."""
     told = hashlib.sha256(author.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return root / "drafts" / case / f"{_slug(author)[:40]}-{told}"
+
+
+def _aside(root: Path, case: str, author: str) -> Path:
+    return root / "drafts" / case / f"{_folder(root, case, author).name}-earlier"
 
 
 def _old_folder(root: Path, case: str, author: str) -> Path:

@@ -178,6 +178,15 @@ class Dataset:
             drafts.save(self.path, name, annotation, author or whoever(), answer)
         return name
 
+    def set_aside(self, case: str, *, author: str = "") -> None:
+        """The last autosave stays as a state of its own, whatever is saved from now on."""
+        with writing(self.path):
+            drafts.set_aside(self.path, demand_name(case), author or whoever())
+
+    def earlier(self, case: str, *, author: str = "") -> list[Revision]:
+        """Autosaves that were set aside, the newest first."""
+        return drafts.earlier(self.path, demand_name(case), author or whoever())
+
     def draft(self, case: str, *, author: str = "") -> Revision | None:
         """The last autosave; `draft.annotation(volume)` brings it back."""
         return drafts.newest(self.path, demand_name(case), author or whoever())

@@ -14,10 +14,12 @@ from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
+from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
@@ -64,9 +66,12 @@ class Desk:
             how=how,
         )
         self.counting = Counting(self.tracks, self.work, timers)
-        self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
+        kept = stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running
+        self.keeper = Keeper(*kept, lambda: shown_name(session().model))
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
-        self.cases = CaseList(stage, self.notice, self.work, settings, self.running, self.keeper)
+        self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
+        shared = self.running, self.keeper, self.patients
+        self.cases = CaseList(stage, self.notice, self.work, settings, *shared)
         self.changed: list[Callable[[], None]] = []
         """Results, their numbers, or what can be done now may be others."""
         self.masks_changed: list[Callable[[Track], None]] = []
@@ -206,6 +211,8 @@ class Desk:
         self.counting.counted.append(self._change)
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
+        keeper.back.afresh.append(lambda image: self._restored(image, ()))
+        self.overview.reapplying.chosen.append(self._kept_thresholds)
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)
@@ -241,6 +248,11 @@ class Desk:
             for heard in self.masks_changed:
                 heard(track)
         self._change()
+
+    def _kept_thresholds(self, _: object) -> None:
+        image = self.stage.chosen()
+        if image is not None:
+            self.keeper.touch(image)
 
     def _offered(self, row: int) -> list[Track]:
         return [track for track in self.tracks.shown() if row in track.proposals]

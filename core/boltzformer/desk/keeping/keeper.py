@@ -14,6 +14,7 @@ from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
 from boltzformer.desk.keeping.remembering import annotation_of
+from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.doubting import after, doubtful
 from boltzformer.desk.masks.track import Track
@@ -46,11 +47,19 @@ class Keeper:
         settings: Settings,
         words: ViewerWords,
         running: Running,
+        model: Callable[[], str] = lambda: "",
     ) -> None:
+        """`model`: the name of the one in use."""
         self._stage, self._tracks, self._notice, self._dialogs = stage, tracks, notice, dialogs
         self._settings, self._words, self._running = settings, words, running
+        self._model = model
+        self._begun: set[OpenImage] = set()
+        """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
+        self._scenes: dict[OpenImage, Scene] = {}
+        """As each was saved last."""
         self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
-        self.back = BringingBack(stage, tracks, notice, self.work, lambda: bool(running.runs))
+        self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self.put_by)
+        self.back.afresh.append(self._begun.discard)
         self.kept: list[Callable[[], None]] = []
         """Something has reached the disk."""
         self._visible: dict[str, tuple[int, int]] = {}
@@ -58,6 +67,8 @@ class Keeper:
         """Of these something changed since they were saved."""
         self._unstored: dict[OpenImage, _Nothing] = {}
         """What a person said that is stored a moment later, so that it can be taken back."""
+        self._owed: dict[OpenImage, Callable[[], None]] = {}
+        """Work of images that left the viewer and could not be written: how it is tried again."""
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._doubted: int | None = None
@@ -145,7 +156,7 @@ class Keeper:
         spoken = [one for one in (self._tracks.of(image) if tracks is None else tracks) if one.is_spoken_of]
         if not spoken:
             return
-        masks = Snapshot.of(image, spoken)
+        masks = Snapshot.of(image, spoken, self.scene(image))
         folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
 
         def add() -> Revision:
@@ -182,8 +193,9 @@ class Keeper:
         """Everything as it is, accepted or not."""
         self.on_screen()
         self._store_rest()
-        self.back.offer_again()
         if not self.work.busy:
+            for again in self._owed.values():
+                again()
             self._save_changed()
 
     def leave(self) -> None:
@@ -210,6 +222,18 @@ class Keeper:
             written = [one for run in running for one in run.tracks]
             self.save(image, tracks=list(dict.fromkeys([*self._tracks.of(image), *left, *written])))
 
+    def put_by(self, image: OpenImage) -> None:
+        """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
+        changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
+        tracks = self._tracks.of(image)
+        if changed or (tracks and self.scene(image) != self._scenes.get(image)):
+            self.save(image, tracks=tracks)
+
+    def scene(self, image: OpenImage) -> Scene:
+        """What it is worked on with at this moment."""
+        row = self._stage.row(image) if self._stage.shows(image) else None
+        return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image))
+
     def save(
         self, image: OpenImage, then: Callable[[], None] | None = None, tracks: Sequence[Track] | None = None
     ) -> None:
@@ -229,20 +253,30 @@ class Keeper:
             self._store_nothing(image, tracks)
         folder, case = self.folder(image), image.case or ""
         self._unsaved.discard(image)
-        masks = Snapshot.of(image, tracks)
+        first, scene = image not in self._begun, self.scene(image)
+        self._begun.add(image)
+        self._scenes[image] = scene
+        masks = Snapshot.of(image, tracks, scene)
 
         def write() -> str:
             try:
-                Dataset.at(folder).save_draft(annotation_of(masks), case=case, answer=masks.answers())
+                dataset = Dataset.at(folder)
+                if first:
+                    dataset.set_aside(case or dataset.case_of(masks.volume))
+                dataset.save_draft(annotation_of(masks), case=case, answer=masks.answers())
             except BoltzFormerError as error:
                 return str(error)
             return ""
 
         def written(error: str) -> None:
             if error:
-                self.touch(image)
+                if image in self._stage.images():
+                    self.touch(image)
+                else:  # nobody can copy it again: what was copied is tried until it is on the disk
+                    self._owed[image] = partial(self.work.do, write, written)
                 self._notice.fail(error)
                 return
+            self._owed.pop(image, None)
             self._tell()
             if then is None:
                 return

@@ -341,7 +341,7 @@ class Track:
             self.kept.recall(row, score, self.mask(row) if said is None else said)
             if said is not None:
                 self.whose.written[row] = np.packbits(said)
-        self.whose.hand = set(edited)
+        self.whose.hand |= set(edited)
         self.touched |= self.whose.hand
 
     # ------------------------------------------------------------------------------------------------------------
