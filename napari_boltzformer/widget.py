@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -17,6 +18,7 @@ from qtpy.QtGui import QKeyEvent
 from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import LooksFollower, on_screen
@@ -25,6 +27,7 @@ from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.outcome import mine_of
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import TABLE, Bottom
@@ -66,6 +69,7 @@ class BoltzFormerDock(Form):
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.shared, self._user = sessions.of(napari_viewer, session), object()
         self.shared.join(self._user, self.take_model)
+        self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs = QtDialogs(self)
         self.desk = Desk(
@@ -99,6 +103,7 @@ class BoltzFormerDock(Form):
         self._arrange = self.desk.timers.after(0, lambda: self.stage.side_by_side(self.desk.patients.beside))
         self.images.show()
         self.show_state()
+        self.show_folder()
         self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
@@ -110,7 +115,11 @@ class BoltzFormerDock(Form):
 
     def take_model(self, name: str) -> None:
         """From the next run on."""
-        self.models.load(name)
+        self.models.choosing.load(name, again=True)
+
+    def list_models(self) -> None:
+        """There may be others than before."""
+        self.models.list_again()
 
     @property
     def running(self) -> Running:
@@ -174,6 +183,12 @@ class BoltzFormerDock(Form):
         self.results.show_tracks(tracks, self.row(), self.desk.counting.objects, chosen)
         self.proposals.show()
         self.rings.show()
+
+    def show_folder(self) -> None:
+        """Where what is accepted is kept."""
+        place = self.settings.folder
+        self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
+        self.kept_in.setToolTip(place or str(accepted_folder()))
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
@@ -308,6 +323,7 @@ class BoltzFormerDock(Form):
         self.seeing.show_picture()
         if self.acts.currentWidget() is self.pages[TEACH] and self.teach is None:
             self.teach = FinetunePanel(self.viewer, inside=True)
+            self.teach.mine = lambda image, row, prompt: mine_of(self.desk.tracks.of(image), prompt, row)
             self.lines[TEACH].addWidget(self.teach, 1)
 
     def _follow_looks(self) -> None:
@@ -352,6 +368,8 @@ class BoltzFormerDock(Form):
             (self.revert, desk.revert),
             (self.accept, desk.keeper.accept),
             (self.accept_all, desk.keeper.accept_all),
+            (self.accept_painted, desk.keeper.accept_painted),
+            (self.folder, desk.keeper.choose_folder),
             (self.next, desk.keeper.next_doubtful),
             (self.sure, desk.sure),
             (self.table, self.open_table),
@@ -374,6 +392,8 @@ class BoltzFormerDock(Form):
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)
+        desk.keeper.place.moved.append(self.show_folder)
+        desk.cases.listed.append(self.show_folder)
         desk.keeper.back.wanted.append(self._want_model)
         desk.patients.arrived.append(self._on_arrived)
         self.images.chosen.append(self._on_chosen)

@@ -132,5 +132,6 @@ NAPARI = ViewerWords(
     another_row="click a row for another.",
     draw_box="'Draw a box' first, or untick 'Look closer' (both under Correct).",
     without_maps="untick the probability maps (under Keep).",
+    another_folder="This is the usual folder; 'Folder…' under Keep takes another one.",
     another_name="Export… again under another name.",
 )

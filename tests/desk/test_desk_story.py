@@ -14,6 +14,7 @@ from phantom_model import PHANTOM_MODEL
 from boltzformer import Session, Volume, io
 from boltzformer.dataset import Dataset
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
@@ -71,6 +72,7 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     viewer = Viewer(session, tmp_path / "kept")
     desk, image = viewer.desk, viewer.open(small.volume)
     viewer.idle()
+    kept = accepted_folder()
 
     # All slices, from the one on screen outwards; another one that is looked at comes sooner.
     desk.running.start([BRIGHT], only_this=False)
@@ -99,8 +101,9 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     track.surface.paint(found, stroke)  # type: ignore[attr-defined]
     desk.keeper.accept()
     viewer.idle()
-    assert viewer.dialogs.asked == ["Where to keep what you accept: a new or empty folder"]
+    assert viewer.dialogs.asked == []  # there is a usual folder
     assert "Kept as revision 1" in viewer.speaker.sentence
+    assert ViewerWords().another_folder in viewer.speaker.sentence
     theirs = track.row(found).copy()
     desk.running.start([BRIGHT], only_this=True)
     viewer.idle()
@@ -131,10 +134,10 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     assert told["runs"]
 
     # What was accepted is there to learn from.
-    (case,) = Dataset(tmp_path / "kept").cases()
+    (case,) = Dataset(kept).cases()
     states = case.states["bright blob"]
     assert [states[index] is SliceState.REVIEWED for index in range(16)].count(True) == 1
     assert states[image.plan.canonical_index(found)] is SliceState.REVIEWED
-    assert session.holding(tmp_path / "kept").targets == {"bright blob": 1}
+    assert session.holding(kept).targets == {"bright blob": 1}
     for one in (viewer, again):
         one.desk.leave()

@@ -44,7 +44,9 @@ def test_the_buttons_that_are_pressed_now_and_then(
     folder = tmp_path / "kept"
     folder.mkdir()
     answer_file_dialog(folder)
-    click(qtbot, dock.accept)
+    click(qtbot, dock.folder)
+    assert dock.settings.folder == str(folder)
+    click(qtbot, dock.accept_painted)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
 
     click(qtbot, dock.table)

@@ -27,7 +27,7 @@ from qtpy.QtCore import Qt
 
 from boltzformer import Session, Volume
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -42,7 +42,7 @@ def on_the_canvas(viewer: Any, dock: BoltzFormerDock) -> None:
     canvas(viewer).setFocus()
 
 
-def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
+def test_accepted_slices_are_kept_in_the_folder_that_was_chosen(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
@@ -58,6 +58,8 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     layer_of(track).paint((found, 0, 0), 1)
     assert track.edited(found)
     answer_file_dialog(folder)
+    click(qtbot, dock.folder)
+    canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_A)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
     assert dock.settings.folder == str(folder)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPushButton
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import PUT_AWAY, of_its_kind
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.host.layers import camera_of, grid_of

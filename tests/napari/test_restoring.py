@@ -9,7 +9,7 @@ from gui import DIST, answered, click, done, layer_of, rows_of, type_lines, unti
 
 from boltzformer.dataset import Dataset
 from boltzformer.desk.image import plan_of
-from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.remembering import last_work, masks_of
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState

@@ -219,6 +219,7 @@ class Desk:
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""
+        self.keeper.on_screen()
         self.overview.painted(track)
         self._is_another(track)
 
@@ -232,6 +233,8 @@ class Desk:
     def _answered(self, run: Run, row: int) -> None:
         self.keeper.touch(run.image)  # what is found is saved, also before the end
         self.overview.slice_finished(run.image, row)
+        if run.image is self.stage.chosen() and row == self.stage.row(run.image):
+            self.keeper.on_screen()
 
     def _ended(self, run: Run) -> None:
         self.keeper.touch(run.image)

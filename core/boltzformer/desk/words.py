@@ -71,4 +71,5 @@ class ViewerWords:
     another_row: str = "choose another."
     draw_box: str = "draw a box first, or look at the whole slice."
     without_maps: str = "leave the probability maps out."
+    another_folder: str = "It can be another folder: choose one."
     another_name: str = "export under another name."

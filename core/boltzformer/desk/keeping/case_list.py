@@ -9,7 +9,8 @@ from pathlib import Path
 from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
-from boltzformer.desk.keeping.keeper import Keeper, autosaves
+from boltzformer.desk.keeping.keeper import Keeper
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage

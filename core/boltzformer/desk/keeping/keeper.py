@@ -13,6 +13,7 @@ import numpy as np
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
+from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.remembering import annotation_of
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
@@ -26,7 +27,6 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords, counted, named, quoted, ranges
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
-from boltzformer.home import home
 from boltzformer.types import SliceState
 
 AUTOSAVE_MS = 5000
@@ -50,8 +50,9 @@ class Keeper:
         model: Callable[[], str] = lambda: "",
     ) -> None:
         """`model`: the name of the one in use."""
-        self._stage, self._tracks, self._notice, self._dialogs = stage, tracks, notice, dialogs
+        self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._words, self._running = settings, words, running
+        self.place = KeptIn(settings, dialogs, notice, words)
         self._model = model
         self._begun: set[OpenImage] = set()
         """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
@@ -92,7 +93,8 @@ class Keeper:
                     f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
                     "say that nothing is there."
                 )
-            elif self._demand_folder():
+            else:
+                self.place.settle()
                 for track in tracks:
                     track.proposals.pop(row, None)
                     track.say(row, SliceState.REVIEWED)
@@ -104,7 +106,8 @@ class Keeper:
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
             self._notice.say("There is no mask on screen: run a prompt first.")
-        elif self._running.can_be_asked(image) and self._demand_folder():
+        elif self._running.can_be_asked(image):
+            self.place.settle()
             row = self._stage.row(image)
             before = [(track, track.mask(row)) for track in tracks]
             for track in tracks:
@@ -120,14 +123,47 @@ class Keeper:
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
             self._notice.say("There is no mask to accept: run a prompt first.")
-        elif self._demand_folder():
+        else:
             self.on_screen()
             unseen = [row for row in range(image.count) if row not in image.seen]
-            said = [(track, row) for track in tracks for row in sorted(image.seen) if track.can_be_accepted(row)]
-            for track, row in said:
+            self._accept(image, tracks, [(track, row) for track in tracks for row in sorted(track.seen)], unseen)
+
+    def accept_painted(self) -> None:
+        """Every slice of the masks that are shown which a person changed and has seen since."""
+        image, tracks = self._stage.chosen(), self._tracks.shown()
+        if image is None or not tracks:
+            self._notice.say("There is no mask to accept: run a prompt first, or paint.")
+            return
+        self.on_screen()
+        mine = [(track, row) for track in tracks for row in track.touched if track.edited(row)]
+        if not mine:
+            self._notice.say("There is no slice that you painted and have not accepted.")
+            return
+        seen = [(track, row) for track, row in mine if row in track.seen]
+        self._accept(image, tracks, seen, [])
+
+    def _accept(
+        self, image: OpenImage, tracks: Sequence[Track], wanted: Sequence[tuple[Track, int]], unseen: Sequence[int]
+    ) -> None:
+        """What somebody has looked at with the mask as it is now; the rest is named."""
+        said = [(track, row) for track, row in wanted if track.can_be_accepted(row)]
+        later = {
+            row
+            for track in tracks
+            for row in {*track.scores, *track.touched} - track.seen
+            if track.can_be_accepted(row) and track.state(row) is SliceState.UNSEEN
+        }
+        later -= set(unseen)
+        rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
+        rest += f" Not looked at since the mask changed, so not accepted: {ranges(later)}." if later else ""
+        if not said:
+            self._notice.say(f"Nothing is left to accept.{rest}")
+            return
+        self.place.settle()
+        for track, row in said:
+            if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
-            rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
-            self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
+        self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the slice that nobody has accepted and where the model is least sure; again: to the next."""
@@ -165,7 +201,7 @@ class Keeper:
 
         def kept(revision: Revision) -> None:
             based_on[image], image.store = revision.number, str(folder)
-            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.".strip())
+            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip())
             self._tell()
 
         self.work.do(add, kept)
@@ -182,6 +218,9 @@ class Keeper:
         row = self._stage.row(image)
         if self._stage.shows(image):
             image.seen.add(row)
+            for track in self._tracks.shown():
+                if row < track.count and (row in track.touched or track.can_be_accepted(row)):
+                    track.seen.add(row)
         for track in self._tracks.chosen():
             before = self._visible.get(track.key)
             if before is not None and before[0] < track.count and before[1] != _checksum(track, before[0]):
@@ -294,9 +333,12 @@ class Keeper:
         self.back.look_for(image, (self.folder(image), autosaves()))
 
     def folder(self, image: OpenImage | None = None) -> Path:
-        """Where work is kept (of this image): what is accepted, once a person has said where, and what is not."""
-        place = ("" if image is None else image.store) or self._settings.folder
-        return Path(place) if place else autosaves()
+        """Where work is kept (of this image)."""
+        return self.place.folder(image)
+
+    def choose_folder(self) -> None:
+        """For what is accepted from now on; an image of which something is accepted stays where that is."""
+        self.place.choose([one for one in self._stage.images() if one not in self.back.based_on])
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -327,14 +369,6 @@ class Keeper:
             if image in self._unsaved:
                 self.save(image)
 
-    def _demand_folder(self) -> bool:
-        """Asked for once."""
-        if not self._settings.folder:
-            chosen = self._dialogs.folder("Where to keep what you accept: a new or empty folder")
-            self._settings.folder = "" if chosen is None else str(chosen)
-            self._settings.save()
-        return bool(self._settings.folder)
-
     def _tell(self) -> None:
         for heard in self.kept:
             heard()
@@ -347,11 +381,6 @@ class _Nothing:
     tracks: Sequence[Track]
     row: int
     sentence: str
-
-
-def autosaves() -> Path:
-    """Where work is kept as long as nobody has said where."""
-    return home() / "autosave"
 
 
 def _checksum(track: Track, row: int) -> int:

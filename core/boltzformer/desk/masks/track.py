@@ -58,6 +58,8 @@ class Track:
         """The model's answers, for other thresholds and for the slice bar."""
         self.touched: set[int] = set()
         """Where a person may have been: no other slice needs comparing to know whose it is."""
+        self.seen: set[int] = set()
+        """Rows that were on screen with this mask as it is now."""
         self.plan: SlicePlan | None = None
         self.proposals: dict[int, Bits] = {}
         """Answers for slices that are a person's: offered, never written."""
@@ -234,6 +236,7 @@ class Track:
         others = {row: mask for row, mask in masks.items() if not np.array_equal(self.row(row), mask)}
         if others:
             self.touched |= others.keys()
+            self.seen -= others.keys()
             self.surface.edit(others)
             self._note_sums(others)
             self.changed()
@@ -357,6 +360,7 @@ class Track:
 
     def _write(self, row: int, mask: Mask) -> None:
         self.surface.write({row: mask})
+        self.seen.discard(row)
         self.whose.written[row] = np.packbits(mask)
         self._note_sums((row,))
 
