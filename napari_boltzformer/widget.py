@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -17,13 +18,17 @@ from qtpy.QtGui import QKeyEvent
 from boltzformer import BoltzFormerError, Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.keeping.lesions import table_name
+from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.outcome import mine_of
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import TABLE, Bottom
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
 SAMPLES = 4
 """So many seeds tell where the model is unsure."""
 SEED = 0
+REMOVED = "a mask that was removed"
 
 
 class BoltzFormerDock(Form):
@@ -67,6 +73,7 @@ class BoltzFormerDock(Form):
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.shared, self._user = sessions.of(napari_viewer, session), object()
         self.shared.join(self._user, self.take_model)
+        self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs = QtDialogs(self)
         self.desk = Desk(
@@ -77,6 +84,7 @@ class BoltzFormerDock(Form):
             pointing=lambda image: self.guide.pointing(image),
         )
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
+        self.notice.respond = self.desk.notice.answer
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
         self.closer = Closer(self.guide.drawn, NAPARI)
         self.objects_tool = ObjectsTool(self.desk, self.stage)
@@ -96,8 +104,10 @@ class BoltzFormerDock(Form):
         self._fill()
         self.keys = self._keys()
         self._connect()
+        self._arrange = self.desk.timers.after(0, lambda: self.stage.side_by_side(self.desk.patients.beside))
         self.images.show()
         self.show_state()
+        self.show_folder()
         self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
@@ -109,7 +119,11 @@ class BoltzFormerDock(Form):
 
     def take_model(self, name: str) -> None:
         """From the next run on."""
-        self.models.load(name)
+        self.models.choosing.load(name, again=True)
+
+    def list_models(self) -> None:
+        """There may be others than before."""
+        self.models.list_again()
 
     @property
     def running(self) -> Running:
@@ -174,6 +188,12 @@ class BoltzFormerDock(Form):
         self.proposals.show()
         self.rings.show()
 
+    def show_folder(self) -> None:
+        """Where what is accepted is kept."""
+        place = self.settings.folder
+        self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
+        self.kept_in.setToolTip(place or str(accepted_folder()))
+
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
         self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
@@ -199,17 +219,37 @@ class BoltzFormerDock(Form):
         hang(self.viewer, self.chosen_image())
         self._show_soon()
 
+    def _on_inserted(self, event: Any) -> None:
+        self.stage.adopt(event.value)
+        if not isinstance(event.value, Image) and self.desk.patients.beside:
+            self._arrange.start()  # once it has all that makes it a mask or a helper
+
+    def _on_arrived(self, image: OpenImage) -> None:
+        """Nothing of another patient is left to read."""
+        self._on_typed()
+        texts = self.prompt.texts()
+        fitting = of_its_kind(texts, self._modality())
+        if fitting != texts:
+            self.settings.asked([text for text in texts if text not in fitting])
+            self.prompt.setPlainText("\n".join(fitting))
+        if self.lesions is not None:
+            self.lesions.show_lesions([])
+        self.follower.moved()
+        self._show_soon()
+
     def _on_removed(self, event: Any) -> None:
         gone = event.value
         mask = mask_on(gone)
         track = self.desk.tracks.on(mask)
-        if track is not None:
+        if track is not None and self.stage.moves:
+            self.keeper.mask_left(track)
+        elif track is not None:
             self.keeper.mask_left(track)
             # Later: within the viewer's own event, adding a layer again would confuse it.
-            self.desk.notice.say(
-                f"'{track.name}' was removed. Result kept.", "Restore", partial(self._bring_back, track)
-            )
+            sentence = f"'{track.name}' was removed. Result kept."
+            self.desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, track)))
         elif isinstance(gone, Image):
+            self.desk.notice.withdraw(REMOVED)
             self.desk.image_left(image_on(gone))
         self._show_soon()
 
@@ -228,6 +268,15 @@ class BoltzFormerDock(Form):
             track.surface.shown = True
             self.stage.activate(track.surface)
             self.desk.tracks.show_few(track)
+
+    def _want_model(self, name: str) -> None:
+        """As the list knows it; a file is known by its stem."""
+        known = [self.models.choice.itemData(n) for n in range(self.models.choice.count())]
+        self.take_model(next((one for one in known if shown_name(str(one)) == name), name))
+
+    def _on_typed(self) -> None:
+        if (image := self.stage.chosen()) is not None:
+            image.typed = self.prompt.texts()
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:
@@ -280,6 +329,7 @@ class BoltzFormerDock(Form):
         self.seeing.show_picture()
         if self.acts.currentWidget() is self.pages[TEACH] and self.teach is None:
             self.teach = FinetunePanel(self.viewer, inside=True)
+            self.teach.mine = lambda image, row, prompt: mine_of(self.desk.tracks.of(image), prompt, row)
             self.lines[TEACH].addWidget(self.teach, 1)
 
     def _follow_looks(self) -> None:
@@ -326,6 +376,8 @@ class BoltzFormerDock(Form):
             (self.revert, desk.revert),
             (self.accept, desk.keeper.accept),
             (self.accept_all, desk.keeper.accept_all),
+            (self.accept_painted, desk.keeper.accept_painted),
+            (self.folder, desk.keeper.choose_folder),
             (self.next, desk.keeper.next_doubtful),
             (self.sure, desk.sure),
             (self.table, self.open_table),
@@ -349,16 +401,22 @@ class BoltzFormerDock(Form):
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)
+        desk.keeper.place.moved.append(self.show_folder)
+        desk.cases.listed.append(self.show_folder)
+        desk.keeper.back.wanted.append(self._want_model)
+        desk.patients.arrived.append(self._on_arrived)
         self.images.chosen.append(self._on_chosen)
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
         self.prompt.textChanged.connect(self.show_doubts)
+        self.prompt.textChanged.connect(self._on_typed)
         self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
         self.doubt.hide()
         layers, dims = self.viewer.layers.events, self.viewer.dims.events
         heard = [
             (layers.inserted, self.images.show),
+            (layers.inserted, self._on_inserted),
             (layers.removed, self.images.show),
             (layers.renamed, self.images.show),
             (layers.removed, self._on_removed),

@@ -50,9 +50,9 @@ class SliceBar(QWidget):
     def _draw_again(self, row: int | None) -> None:
         """Only this column, if it is one: no sign of a neighbour is cut."""
         if row is not None:
-            self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, -STRIP))
+            self.update(self._column(row).toAlignedRect().adjusted(-2, STRIP, 2, 0))
             return
-        high = 2 * STRIP + max(len(self.model.lanes), 1) * ROW
+        high = STRIP + max(len(self.model.lanes), 1) * ROW + GAP
         if self.height() != high:
             self.setFixedHeight(high)
         self.update()
@@ -189,14 +189,14 @@ class SliceBar(QWidget):
         painter.drawText(QRectF(self._left, top - NAME, self._wide, NAME), Qt.AlignmentFlag.AlignVCenter, name)
 
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
-        """Pencils and exclamation marks above the lanes, ticks below. Neighbours share one sign over a line."""
+        """Pencils and exclamation marks above all lanes, ticks above each. Neighbours share one sign over a line."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         edited = frozenset().union(*(lane.edited for lane in self.model.lanes))
-        below = self.height() - STRIP
+        ticks = [(lane.accepted, GOOD, self._top(n) - NAME, _TICK) for n, lane in enumerate(self.model.lanes)]
         for which, colour, top, sign in (
             (edited - self.model.failed.keys(), HAND, 0, _PENCIL),
             (self.model.failed, BAD, 0, _BANG),
-            (self.model.accepted, GOOD, below, _TICK),
+            *ticks,
         ):
             for start, stop in neighbours(which):
                 if stop < rows.start or start >= rows.stop:

@@ -3,7 +3,7 @@ box is looked at enlarged through all slices (`Closer`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
 from napari_boltzformer.host.layers import same_place
-from napari_boltzformer.host.stage import FOR, NapariStage
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
 
 WAIT_MS = 250
 """A second click soon after the first one belongs to it."""
@@ -37,6 +37,9 @@ class Guide:
         """`typed`: the prompts in the box. `bind`: lays our keys on a layer."""
         self._desk, self._stage, self._typed, self._bind = desk, stage, typed, bind
         self._run: Run | None = None
+        self._telling = False
+        """Whether it is no person who points."""
+        stage.guider = self.told, self.tell
         self._timer = desk.timers.after(WAIT_MS, self.ask)
 
     def point(self) -> None:
@@ -45,24 +48,8 @@ class Guide:
         if image is None or not prompt:
             self._desk.notice.say("Open an image and type a prompt first, then point.")
             return
-        viewer, layer = self._stage.viewer, self._layer(POINTS, image)
-        if layer is None:
-            layer = viewer.add_points(
-                np.zeros((0, image.layer.ndim)),
-                ndim=image.layer.ndim,
-                name=POINTS,
-                symbol="cross",
-                size=5,
-                border_width=0,
-                features={"here": np.zeros(0, bool), "prompt": np.zeros(0, str)},
-                feature_defaults={"here": True, "prompt": prompt},
-                face_color=HERE,
-                metadata={FOR: image.key},
-                **same_place(image.layer),
-            )
-            layer.mouse_drag_callbacks.insert(0, self._before_click)
-            layer.events.data.connect(self._on_data)
-            self._bind(layer)
+        viewer = self._stage.viewer
+        layer = self._layer(POINTS, image) or self._new_points(image, prompt)
         viewer.layers.selection.active = layer
         layer.mode = "add"
         self._desk.notice.say(f"Click where '{prompt}' is; Shift+click where it is not.")
@@ -82,19 +69,8 @@ class Guide:
         if image is None or not self._prompt():
             self._desk.notice.say("Open an image and type a prompt first, then draw a box.")
             return
-        viewer, layer = self._stage.viewer, self._layer(BOX, image)
-        if layer is None:
-            layer = viewer.add_shapes(
-                ndim=image.layer.ndim,
-                name=BOX,
-                face_color="transparent",
-                edge_color=HERE,
-                edge_width=1,
-                metadata={FOR: image.key},
-                **same_place(image.layer),
-            )
-            layer.events.data.connect(self._on_data)
-            self._bind(layer)
+        viewer = self._stage.viewer
+        layer = self._layer(BOX, image) or self._new_box(image)
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self._desk.notice.say("Draw a box: only there is looked at in this slice. A new one takes its place.")
@@ -131,6 +107,78 @@ class Guide:
         corners = np.asarray(box.data[-1])
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
+    # --- another day --------------------------------------------------------------------------------------------
+
+    def told(self, image: NapariImage) -> dict[str, Any]:
+        """All that was pointed at on an image, in plain values."""
+        points, box = self._layer(POINTS, image), self._layer(BOX, image)
+        told: dict[str, Any] = {}
+        if points is not None and len(points.data):
+            here, whose = (points.features[name].tolist() for name in ("here", "prompt"))
+            places = np.asarray(points.data).tolist()
+            told["points"] = [list(one) for one in zip(places, map(bool, here), map(str, whose), strict=True)]
+        if box is not None and len(box.data):
+            told["boxes"] = [np.asarray(one).tolist() for one in box.data]
+        return told
+
+    def tell(self, image: NapariImage, told: Mapping[str, Any]) -> None:
+        """The same again, in the place of what is there; nothing is asked by that."""
+        viewer, active = self._stage.viewer, self._stage.viewer.layers.selection.active
+        with self._stage.moving():
+            for name in (POINTS, BOX):
+                if (layer := self._layer(name, image)) is not None:
+                    viewer.layers.remove(layer)
+            self._telling = True
+            try:
+                if told.get("points"):
+                    places, here, whose = (list(one) for one in zip(*told["points"], strict=True))
+                    layer = self._new_points(image, whose[-1])
+                    layer.data = np.array(places, float)
+                    layer.features = {"here": np.array(here, bool), "prompt": np.array(whose, str)}
+                    layer.face_color = [HERE if one else NOT_HERE for one in here]
+                if told.get("boxes"):
+                    layer = self._new_box(image)
+                    layer.add([np.array(one, float) for one in told["boxes"]], shape_type="rectangle")
+            finally:
+                self._telling = False
+        if active is not None and active in viewer.layers:
+            viewer.layers.selection.active = active
+
+    def _new_points(self, image: NapariImage, prompt: str) -> Points:
+        layer = self._stage.viewer.add_points(
+            np.zeros((0, image.layer.ndim)),
+            ndim=image.layer.ndim,
+            name=POINTS,
+            symbol="cross",
+            size=5,
+            border_width=0,
+            features={"here": np.zeros(0, bool), "prompt": np.zeros(0, str)},
+            feature_defaults={"here": True, "prompt": prompt},
+            face_color=HERE,
+            metadata={FOR: image.key},
+            **same_place(image.layer),
+        )
+        layer.mouse_drag_callbacks.insert(0, self._before_click)
+        layer.events.data.connect(self._on_data)
+        self._bind(layer)
+        return layer
+
+    def _new_box(self, image: NapariImage) -> Shapes:
+        layer = self._stage.viewer.add_shapes(
+            ndim=image.layer.ndim,
+            name=BOX,
+            face_color="transparent",
+            edge_color=HERE,
+            edge_width=1,
+            metadata={FOR: image.key},
+            **same_place(image.layer),
+        )
+        layer.events.data.connect(self._on_data)
+        self._bind(layer)
+        return layer
+
+    # ------------------------------------------------------------------------------------------------------------
+
     def _prompt(self) -> str:
         """The selected mask's, else the first that is typed."""
         track, typed = self._desk.tracks.active(), self._typed()
@@ -154,6 +202,10 @@ class Guide:
         yield
 
     def _on_data(self, event: Any) -> None:
+        if self._telling:
+            return
+        if (image := self._stage.chosen()) is not None:
+            self._desk.keeper.touch(image)  # what is pointed at is saved with the masks
         if str(getattr(event, "action", "")).lower().rsplit(".", 1)[-1] in ("added", "removed", "changed"):
             self._timer.start()
         box = self._layer(BOX, self._stage.chosen())

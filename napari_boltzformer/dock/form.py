@@ -156,6 +156,12 @@ class Form(QWidget):
     def _make_keep(self) -> None:
         self.accept_all = QPushButton("Accept all seen")
         self.accept_all.setToolTip("Every slice that was on screen; the others are named")
+        self.accept_painted = QPushButton("Accept what I painted")
+        self.accept_painted.setToolTip(
+            "Every slice that you changed and have not accepted, in the masks that are shown"
+        )
+        self.kept_in, self.folder = OneLine(), QPushButton("Folder…")
+        self.folder.setToolTip("Where what you accept is kept")
         self.table, self.case_list = QPushButton("Lesion table"), QPushButton("Case list")
         self.maps = QCheckBox("Export also writes the probability maps")
 
@@ -214,7 +220,8 @@ class Form(QWidget):
         ):
             correct.addLayout(_line(*pair))
         correct.addStretch()
-        keep.addWidget(self.accept_all)
+        keep.addLayout(_line(self.accept_painted, self.accept_all))
+        keep.addLayout(_line(self.kept_in, self.folder, stretch=0))
         keep.addLayout(_line(self.table, self.case_list))
         keep.addWidget(self.maps)
         keep.addStretch()

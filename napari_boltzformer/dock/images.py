@@ -14,7 +14,7 @@ from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.host.layers import hang
-from napari_boltzformer.host.stage import NapariStage, image_on, same
+from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on, same
 
 
 class Images:
@@ -37,7 +37,7 @@ class Images:
 
         def show(case: Sample) -> None:
             then()
-            image = self._stage.open(case.volume)
+            image = self._desk.patients.open(case.volume)
             self._stage.go(image, image.plan.canonical_index(case.index))
             type_prompt(case.prompt)
             self._desk.notice.say("The example is open: Ctrl+Enter looks at this slice.")
@@ -58,6 +58,8 @@ class Images:
         if images:
             box.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
         box.blockSignals(False)
+        if opened in images and not self._stage.moves:
+            self._cover(image_on(opened))
         self._chosen()
         if (layer := box.currentData()) is not None and not same(layer, last):
             self._entering.start()  # once the viewer itself has heard of it
@@ -72,8 +74,18 @@ class Images:
                 heard(layer)
 
     def _enter(self) -> None:
-        if (image := self._stage.chosen()) is not None:
-            self._stage.bring(image)
+        if (image := self._stage.chosen()) is None:
+            return
+        if image.ours and image not in self._desk.patients.beside:
+            self._desk.patients.came(image)
+        self._stage.bring(image)
+
+    def _cover(self, image: NapariImage) -> None:
+        """Nothing of what it takes the place of is drawn with it, not even until that is gone."""
+        if image.ours:
+            for one in self._stage.images():
+                if one.ours and one is not image:
+                    self._stage.hide(one)
 
     def _chosen(self) -> None:
         layer = self._box.currentData()

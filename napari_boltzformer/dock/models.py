@@ -23,7 +23,7 @@ class ModelPanel(QWidget):
 
     def __init__(self, session: Callable[[], Session], work: Work, notice: Notice, settings: Settings) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._work = session, work
         self.choosing = ModelChoice(session, work, notice, settings)
         self.choice, self.file = NameBox(), QPushButton("Model from a file…")
         self.from_hub, self.hub = QPushButton("From the hub…"), HubPanel(session, work, notice, self.load)
@@ -46,6 +46,10 @@ class ModelPanel(QWidget):
     def load(self, name: str) -> None:
         """From the next run on."""
         self.choosing.load(name)
+
+    def list_again(self) -> None:
+        """There may be others."""
+        self._work.do(self._session().models, self.show_models)
 
     def show_models(self, states: list[ModelState]) -> None:
         """Those that can't be used say why."""

@@ -87,8 +87,7 @@ class Opening:
         self._desk.work.do(partial(io.read, folder, series=uid), self._show)
 
     def _show(self, volume: Volume) -> None:
-        self._stage.open(volume)
-        self._desk.notice.say("")
+        self._desk.patients.open(volume)
 
 
 class SeriesDialog(QDialog):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 
 class QtDialogs:
@@ -19,6 +19,11 @@ class QtDialogs:
     def folder(self, title: str, start: str = "") -> Path | None:
         path = QFileDialog.getExistingDirectory(self._parent, title, start, QFileDialog.Option.DontUseNativeDialog)
         return Path(path) if path else None
+
+    def choose(self, title: str, lines: Sequence[str]) -> int | None:
+        """The first is proposed."""
+        text, chosen = QInputDialog.getItem(self._parent, "Choose", title, list(lines), 0, False)
+        return list(lines).index(text) if chosen else None
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
         """The dialog itself asks before it names a file that is there."""

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QObject, QPoint, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.host.layers import camera_of, fit, grid_of
 
 if TYPE_CHECKING:
     import napari
@@ -45,9 +45,8 @@ class Fitting(QObject):
 
     def fit(self) -> None:
         """All of the picture into the view."""
-        if len(self._viewer.layers) and self._viewer.dims.ndisplay == 2:
-            self._viewer.fit_to_view() if hasattr(self._viewer, "fit_to_view") else self._viewer.reset_view()
-            self._whole = True
+        fit(self._viewer)
+        self._whole = True
 
     def looked(self, event: Any = None) -> None:
         """Zoomed or panned, by whomever."""

@@ -186,6 +186,12 @@ def grid_of(viewer: napari.viewer.Viewer) -> Any:
     return viewer.grid if canvas is None else canvas.grid
 
 
+def fit(viewer: napari.viewer.Viewer) -> None:
+    """All of the picture into the view, where that is flat."""
+    if len(viewer.layers) and viewer.dims.ndisplay == 2:
+        (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
+
+
 def _text(viewer: napari.viewer.Viewer) -> Any:
     """The viewer's words on the canvas, moved as well."""
     canvas = getattr(viewer, "canvas", None)

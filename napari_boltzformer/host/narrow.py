@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 INDENT = 4
 """Pixels: as far as napari's own labels."""
-LETTERS = 8
+LETTERS = 6
 """So many of a name are seen at the least."""
 
 

@@ -3,12 +3,14 @@ it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from boltzformer.desk.ports import Offered
 from boltzformer.desk.words import ViewerWords
 
 
@@ -33,8 +35,15 @@ class NoticeView(QWidget):
             button.hide()
             buttons.addWidget(button)
         buttons.addStretch()
+        self.respond: Callable[[str, str], None] = lambda topic, label: None
+        """What answering an offer does: under this topic, with this word; '' sets it aside."""
+        self.offers: dict[str, OfferLine] = {}
+        """By topic."""
+        self._lines = QVBoxLayout()
+        self._lines.setSpacing(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._lines)
         layout.addWidget(self.label)
         layout.addLayout(buttons)
         self.action.clicked.connect(lambda: self.act())
@@ -52,6 +61,50 @@ class NoticeView(QWidget):
         self.action.setVisible(bool(action))
         self.copy.setVisible(failed)
         self.report.setVisible(failed and self._reports)
+
+    def offer(self, offers: Sequence[Offered]) -> None:
+        """A line for each; those that are shown already stay as they are."""
+        now = {one.topic: one for one in offers}
+        for topic, line in list(self.offers.items()):
+            if now.get(topic) is not line.offer:
+                del self.offers[topic]
+                self._lines.removeWidget(line)
+                line.hide()
+                line.deleteLater()
+        for topic, one in now.items():
+            if topic not in self.offers:
+                self.offers[topic] = OfferLine(one, partial(self._respond, topic))
+                self._lines.addWidget(self.offers[topic])
+
+    def _respond(self, topic: str, label: str) -> None:
+        self.respond(topic, label)
+
+
+class OfferLine(QFrame):
+    """A sentence, a button for every answer, and one that sets the offer aside."""
+
+    def __init__(self, offer: Offered, respond: Callable[[str], None]) -> None:
+        super().__init__()
+        self.offer = offer
+        self.label = QLabel(offer.sentence)
+        self.label.setWordWrap(True)
+        self.answers = {label: QPushButton(label) for label, _ in offer.answers}
+        self.aside = QPushButton("✕")
+        self.aside.setToolTip("Leave it as it is")
+        self.aside.setFixedWidth(self.aside.fontMetrics().horizontalAdvance("✕") + 12)
+        self.setStyleSheet("OfferLine { border-left: 3px solid #56B4E9; }")
+        buttons = QHBoxLayout()
+        for label, button in self.answers.items():
+            button.clicked.connect(lambda _=False, label=label: respond(label))
+            buttons.addWidget(button)
+        self.aside.clicked.connect(lambda _=False: respond(""))
+        buttons.addStretch()
+        buttons.addWidget(self.aside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.label)
+        layout.addLayout(buttons)
 
 
 class Progress(QProgressBar):
@@ -79,5 +132,6 @@ NAPARI = ViewerWords(
     another_row="click a row for another.",
     draw_box="'Draw a box' first, or untick 'Look closer' (both under Correct).",
     without_maps="untick the probability maps (under Keep).",
+    another_folder="This is the usual folder; 'Folder…' under Keep takes another one.",
     another_name="Export… again under another name.",
 )

@@ -23,6 +23,7 @@ class Shared:
     def __init__(self, windows: Windows, session: Session) -> None:
         self.windows = windows
         self._session = session
+        self._listing: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._users: dict[object, weakref.WeakMethod[Callable[[str], None]] | None] = {}
 
     @property
@@ -48,9 +49,19 @@ class Shared:
         """From now on this model: through a user that can load it and says so; else it is loaded with the next run."""
         loads = [load for held in self._users.values() if held is not None and (load := held()) is not None]
         if loads:
-            loads[0](name)
+            loads[0](name)  # also where the name is in use: it may stand for another model now
         else:
             self._session.model = name
+
+    def told_models(self) -> None:
+        """There are others than before: whoever lists them asks again."""
+        for held in self._listing:
+            if (heard := held()) is not None:
+                heard()
+
+    def lists(self, heard: Callable[[], None]) -> None:
+        """`heard`: a method of somebody who lists models."""
+        self._listing.append(weakref.WeakMethod(heard))
 
     def close(self) -> None:
         """Ends what was begun; what is asked afterwards begins again."""

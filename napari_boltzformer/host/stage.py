@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_boltzformer.host.layers import (
     camera_of,
     empty_labels,
     facts_of,
+    fit,
+    grid_of,
     image_layer,
     lies_on_screen,
     row_on_screen,
@@ -25,11 +28,14 @@ from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, o
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
 IMAGE = "boltzformer image"
 """Where an image layer's metadata holds its `NapariImage`."""
 LIGHT = "boltzformer light"
 """Marks the layer of a look in its metadata: it is no image of the user's."""
+FILLS = "boltzformer room"
+"""Marks a layer that only fills a place of the grid."""
 FOR = "boltzformer guide"
 """Where the metadata of points, boxes and other helpers says which image they are for."""
 
@@ -40,6 +46,7 @@ class NapariImage(OpenImage):
     def __init__(self, layer: Image) -> None:
         super().__init__(key_of(layer), lambda: volume_of(layer), lambda: str(layer.name), lambda: layer.data)
         self.layer = layer
+        self.ours = KEY in layer.metadata
 
     def __deepcopy__(self, memo: Any) -> NapariImage:
         """A layer that is duplicated is another image: it gets its own when it is asked for."""
@@ -51,8 +58,23 @@ class NapariStage:
 
     def __init__(self, viewer: napari.viewer.Viewer, choose: Callable[[], Image | None]) -> None:
         self.viewer, self._choose = viewer, choose
+        self.guider: tuple[Callable[[Any], Mapping[str, Any]], Callable[[Any, Mapping[str, Any]], None]] = (
+            lambda _: {},
+            lambda _, __: None,
+        )
+        """Who knows of points and boxes: tells them, and makes them."""
         self._rows: dict[str, int] = {}
         """Where each image was looked at last."""
+        self._met: set[str] = set()
+        """Images that somebody was brought to: before, the slice on screen is where another one was looked at."""
+        self._owners: dict[str, str] = {}
+        """By a layer's key, that of the image it goes with, where its metadata does not say so."""
+        self._seen: dict[str, bool] = {}
+        """By a layer's key, whether it was visible before its image was hidden."""
+        self._compares = False
+        """Whether it was for us that the grid was switched on."""
+        self.moves = 0
+        """Above 0, layers come and go by our own hand."""
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
@@ -64,11 +86,108 @@ class NapariStage:
         self.viewer.layers.append(layer)
         return image
 
-    def close(self, image: OpenImage) -> None:
-        masks = [surface.layer for surface in self.surfaces(image)]
-        helpers = [layer for layer in self.viewer.layers if layer.metadata.get(FOR) == image.key]
-        for layer in [*helpers, *masks, *(one for one in self.viewer.layers if key_of(one) == image.key)]:
-            self.viewer.layers.remove(layer)
+    def close(self, image: OpenImage) -> Callable[[], None]:
+        group = self.group(image)
+        if self.shows(image):
+            self._rows[image.key] = self.row(image)
+        self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
+        seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
+        with self.moving():
+            for layer in group:
+                layer.visible = False  # nothing of it is drawn between two that go
+            for layer in reversed(group):
+                self.viewer.layers.remove(layer)
+
+        def back() -> None:
+            with self.moving():
+                for layer, visible in zip(group, seen, strict=True):
+                    layer.visible = visible
+                    if layer not in self.viewer.layers:
+                        self.viewer.layers.append(layer)
+
+        return back
+
+    def hide(self, image: OpenImage) -> None:
+        """At once, until it is closed: nothing of it is drawn under another image."""
+        for layer in self.group(image):
+            self._seen.setdefault(key_of(layer), bool(layer.visible))
+            layer.visible = False
+
+    def remove(self, surface: Any) -> None:
+        if surface.layer in self.viewer.layers:
+            with self.moving():
+                self.viewer.layers.remove(surface.layer)
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """What comes or goes meanwhile is nobody's mistake."""
+        self.moves += 1
+        try:
+            yield
+        finally:
+            self.moves -= 1
+
+    def group(self, image: OpenImage) -> list[Layer]:
+        """All that is on screen for an image, in the order in which it lies there."""
+        return [layer for layer in self.viewer.layers if self._owner(layer) == image.key]
+
+    def adopt(self, layer: Layer) -> None:
+        """A layer came in: a mask file, points, shapes of the user's go with the image on which they were made."""
+        chosen = self.chosen()
+        if not isinstance(layer, Image) and chosen is not None and not self.moves:
+            self._owners.setdefault(key_of(layer), chosen.key)
+
+    def _owner(self, layer: Layer) -> str:
+        """Key of the image that a layer goes with."""
+        mask = mask_on(layer)
+        if mask is not None:
+            return mask.image
+        if isinstance(layer, Image):
+            return str(layer.metadata.get(FOR, "")) if LIGHT in layer.metadata else key_of(layer)
+        return str(layer.metadata.get(FOR) or self._owners.get(key_of(layer), ""))
+
+    def guides(self, image: OpenImage) -> Mapping[str, Any]:
+        return self.guider[0](image)
+
+    def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
+        self.guider[1](image, told)
+
+    def arrive(self, image: OpenImage) -> None:
+        layer = self._layer(image)
+        if layer not in self.viewer.layers:
+            return
+        self._met.add(image.key)
+        if layer.ndim == 3:
+            row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
+            dims = self.viewer.dims
+            dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+        fit(self.viewer)
+
+    def side_by_side(self, images: Sequence[OpenImage]) -> None:
+        """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up."""
+        grid, viewer = grid_of(self.viewer), self.viewer
+        selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+        with self.moving():
+            for layer in [one for one in viewer.layers if FILLS in one.metadata]:
+                viewer.layers.remove(layer)
+            groups = [self.group(image) for image in images if self._layer(image) in viewer.layers]
+            most = max(map(len, groups), default=0)
+            if len(groups) < 2:
+                if self._compares:
+                    grid.enabled = self._compares = False
+                return
+            for image, group in zip(images, groups, strict=True):
+                for _ in range(most - len(group)):
+                    told = {FILLS: True, FOR: image.key}
+                    group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
+            for place, layer in enumerate(one for group in groups for one in group):
+                viewer.layers.move(viewer.layers.index(layer), place)
+            grid.stride, grid.shape, grid.enabled = most, (1, len(groups)), True
+            self._compares = True
+        viewer.layers.selection = selected & set(viewer.layers)
+        if active in viewer.layers:
+            viewer.layers.selection.active = active
+        fit(viewer)
 
     def layers(self) -> list[Image]:
         """Of the user's images."""
@@ -122,6 +241,7 @@ class NapariStage:
     def go(self, image: OpenImage, row: int) -> None:
         """A rendering in 3-D stays."""
         layer, dims = self._layer(image), self.viewer.dims
+        self._met.add(image.key)
         if layer.ndim == 3:
             if dims.ndisplay == 2:
                 self._to_slices()
@@ -139,6 +259,7 @@ class NapariStage:
         viewer, layer = self.viewer, self._layer(image)
         if layer not in viewer.layers or layer.ndim not in (2, 3):
             return
+        self._met.add(image.key)
         self.enter(image)
         if viewer.dims.ndisplay == 2:
             camera, shown = camera_of(viewer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
@@ -151,7 +272,7 @@ class NapariStage:
     def scrolled(self) -> None:
         """Another slice is on screen."""
         image = self.chosen()
-        if image is not None and self.shows(image):
+        if image is not None and not self.moves and image.key in self._met and self.shows(image):
             self._rows[image.key] = self.row(image)
 
     def enter(self, image: OpenImage) -> None:

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication, QShowEvent
 
 from boltzformer import BoltzFormerError, Progress, Session
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.outcome import Compared, Outcome, question_of
@@ -46,6 +49,11 @@ class FinetunePanel(FinetuneForm):
         self.work = Work(timers, "boltzformer-teaching", self.said.fail, threads=3)
         self.watching = Watching(self.session, self.work, self.said, timers, lambda: Settings.load().folder)
         self.outcome = Outcome(self.session, self.work, self.said)
+        self.mine: Callable[[OpenImage, int, str], NDArray[np.bool_] | None] = lambda image, row, prompt: None
+        """A person's own mask of a slice, where somebody knows of one."""
+        kept = Settings.load()
+        self.length.setValue(kept.length)
+        self.unit.setCurrentText(kept.unit)
         self._connect()
         self._list_runs()
         self.show_state()
@@ -94,6 +102,9 @@ class FinetunePanel(FinetuneForm):
     def begin(self) -> None:
         """A new run."""
         request = self.request()
+        kept = Settings.load()
+        kept.length, kept.unit = self.length.value(), self.unit.currentText()
+        kept.save()
         self.watching.begin(request)
         self.said.say("Starting… Closing napari does not end it.")
         self._list_runs(request.output)
@@ -120,7 +131,7 @@ class FinetunePanel(FinetuneForm):
         self.curve.update()
         picture = state.checks[-1].get("picture", "") if state.checks else ""
         self.show_seen(str(Path(state.output) / picture) if picture else "")
-        self.verdict.setText(verdict(state))
+        self.verdict.setText(verdict(state, self.watching.holding))
         self.show_state()
 
     def _show_lost(self) -> None:
@@ -138,7 +149,9 @@ class FinetunePanel(FinetuneForm):
         row = 0 if image is None else row_on_screen(image, self.viewer.dims.point)
         window = None if opened is None else self.shared.windows.of(opened)
         try:
-            question = question_of(opened, row, self.prompt.currentText(), self.seed.value(), window)
+            text = self.prompt.currentText()
+            mine = None if opened is None else self.mine(opened, row, text)
+            question = question_of(opened, row, text, self.seed.value(), window, mine)
         except BoltzFormerError as error:
             self.said.fail(str(error))
             return
@@ -237,7 +250,9 @@ class FinetunePanel(FinetuneForm):
         watching.told.append(self._show_told)
         watching.lost.append(self._show_lost)
         self.outcome.compared.append(self._show_both)
-        self.outcome.promoted.append(self.shared.use)
+        self.outcome.promoted.append(lambda _: self.shared.told_models())
+        self.outcome.wanted.append(self.shared.use)
+        self.notice.respond = self.said.answer
         self.notice.act, self.notice.tell = self.said.act, lambda: self.said.details
         leave = partial(self.shared.leave, self._user)
         self.destroyed.connect(partial(_leave, (watching.let_go, leave, partial(self.work.close, wait=False))))

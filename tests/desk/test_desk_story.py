@@ -12,6 +12,8 @@ from viewer_of_memory import Viewer
 
 from boltzformer import Session, io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.kept_in import accepted_folder
+from boltzformer.desk.words import ViewerWords
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
 
@@ -29,6 +31,7 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     viewer = Viewer(session, tmp_path / "kept")
     desk, image = viewer.desk, viewer.open(small.volume)
     viewer.idle()
+    kept = accepted_folder()
 
     # All slices, from the one on screen outwards; another one that is looked at comes sooner.
     desk.running.start([BRIGHT], only_this=False)
@@ -57,8 +60,9 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     track.surface.paint(found, stroke)  # type: ignore[attr-defined]
     desk.keeper.accept()
     viewer.idle()
-    assert viewer.dialogs.asked == ["Where to keep what you accept: a new or empty folder"]
+    assert viewer.dialogs.asked == []  # there is a usual folder
     assert "Kept as revision 1" in viewer.speaker.sentence
+    assert ViewerWords().another_folder in viewer.speaker.sentence
     theirs = track.row(found).copy()
     desk.running.start([BRIGHT], only_this=True)
     viewer.idle()
@@ -72,8 +76,8 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     # The viewer dies; another one brings it all back.
     again = Viewer(session, tmp_path / "kept")
     image = again.open(small.volume)
-    again.until(lambda: again.speaker.action == "Restore")
-    again.desk.notice.act()
+    again.until(lambda: bool(again.speaker.offers))
+    assert again.speaker.offers[0].sentence.startswith("Restored from ")
     (back,) = again.desk.tracks.chosen()
     assert np.array_equal(back.surface.copy() > 0, last > 0)
     assert back.edited_rows() == sorted({found, other})
@@ -89,10 +93,10 @@ def test_from_a_typed_prompt_to_an_exported_mask_and_back_after_a_crash(
     assert told["runs"]
 
     # What was accepted is there to learn from.
-    (case,) = Dataset(tmp_path / "kept").cases()
+    (case,) = Dataset(kept).cases()
     states = case.states["bright blob"]
     assert [states[index] is SliceState.REVIEWED for index in range(16)].count(True) == 1
     assert states[image.plan.canonical_index(found)] is SliceState.REVIEWED
-    assert session.holding(tmp_path / "kept").targets == {"bright blob": 1}
+    assert session.holding(kept).targets == {"bright blob": 1}
     for one in (viewer, again):
         one.desk.leave()

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import pytest
 from finetune_runs import annotated
 from serving import serving
 
-from boltzformer import BoltzFormerError, Session, Window
+from boltzformer import BoltzFormerError, Prompt, Session, Window
 from boltzformer.dataset import Dataset
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.teaching.outcome import Compared, Outcome, ask_both, question_of
-from boltzformer.desk.teaching.runs import Losses
+from boltzformer.desk.teaching.outcome import Compared, Outcome, ask_both, mine_of, question_of
+from boltzformer.desk.teaching.runs import Losses, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.io.phantom import BRIGHT, Phantom
-from boltzformer.protocol import Means
+from boltzformer.protocol import ErrandState, Holding, Means
 
 
 @pytest.fixture(autouse=True)
@@ -138,11 +140,19 @@ def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
     assert heard.steps == [1, 2]
     assert tools.speaker.sentence == "Finished after 2 steps."
     outcome.take_over(request.output, "mine", anyway=True)
+    wanted: list[str] = []
+    outcome.wanted.append(wanted.append)
     tools.until(lambda: promoted == ["mine"])
-    assert tools.speaker.sentence == "'mine' is the model of this run from now on."
+    assert "mine" in {one.name for one in session.models()}  # at once
+    (offer,) = tools.speaker.offers
+    assert offer.sentence == "'mine' stands for the model of this run now."
+    tools.notice.answer(offer.topic, "Use it now")
+    assert wanted == ["mine"]
+    session.model = "mine"
     outcome.give_back("mine")
     tools.idle()
-    assert "nothing before 'mine'" in tools.speaker.sentence
+    assert tools.speaker.sentence == "Before 'mine' there is only 'default': that one is in use again."
+    assert wanted == ["mine", "default"]
 
 
 # --- before and after -------------------------------------------------------------------------------------------------
@@ -157,7 +167,8 @@ def test_both_models_see_the_image_through_the_window_that_was_chosen(session: S
     row, window = image.plan.canonical_index(here), Window(0, 2000, "dark")
     usual = ask_both(session, question_of(image, row, BRIGHT, 0, None), session.model, session.model)
     dark = ask_both(session, question_of(image, row, BRIGHT, 0, window), session.model, session.model)
-    assert usual.sentence.endswith("they agree by 1.00 (Dice).")
+    same = int(usual.before.sum())
+    assert usual.sentence.endswith(f"before {same} pixels, after {same}, {same} of them the same.")
     asked = session.segment(small.volume, BRIGHT, slices=[here], window=window).result().labels().layers[0]
     view = small.volume.grid.canonical(small.volume.slice_axis)
     assert np.array_equal(dark.before, view.apply(asked)[row])
@@ -179,6 +190,37 @@ def test_what_is_missing_for_a_comparison_is_said(small: Phantom) -> None:
         question_of(None, 0, BRIGHT, 0, None)
     with pytest.raises(BoltzFormerError, match="There is no prompt"):
         question_of(opened(small), 0, "  ", 0, None)
+
+
+def test_both_answers_are_held_against_my_own_mask_where_there_is_one(small: Phantom) -> None:
+    stage = MemoryStage()
+    image = stage.open(small.volume)
+    track = Tracks(stage).new(image, Prompt(BRIGHT))
+    assert mine_of([track], BRIGHT, 3) is None
+    stroke = np.zeros(track.shape[1:], bool)
+    stroke[10:20, 10:20] = True
+    track.surface.paint(3, stroke)  # type: ignore[attr-defined]
+    mine = mine_of([track], BRIGHT, 3)
+    assert np.array_equal(mine, stroke)
+    half = stroke.copy()
+    half[10:15] = False
+    question = question_of(image, 3, BRIGHT, 0, None, mine)
+    told = Compared(question, half.astype(np.uint8), stroke.astype(np.uint8)).sentence
+    assert told.endswith(
+        "before 50 pixels, after 100, 50 of them the same. Against your mask: before 0.67, after 1.00 (Dice; 1 is the "
+        "same)."
+    )
+    apart = np.roll(half, 30, axis=0).astype(np.uint8)
+    assert "none of them the same" in Compared(question, half.astype(np.uint8), apart).sentence
+
+
+def test_what_cannot_be_judged_says_whose_slices_are_missing() -> None:
+    because = ("there is no validation mask of what was taught, so nobody can tell whether it is better",)
+    state = ErrandState("run", "finished", result={"promoted": False, "because": because})
+    one = Holding(3, 1, 0, "", False, {BRIGHT: 3})
+    assert verdict(state, one) == "Cannot be judged: accept slices of 2 more patients."
+    assert verdict(state, replace(one, groups=2)) == "Cannot be judged: accept slices of 1 more patient."
+    assert verdict(replace(state, result={"promoted": True})).startswith("Passed")
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------

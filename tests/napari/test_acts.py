@@ -10,6 +10,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import QPoint, QRect
 from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel, QWidget
 
+from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.fitting import Fitting
@@ -70,6 +71,7 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
             dock.show_act(name)
             page = dock.pages[name]
             until(qtbot, lambda page=page: page.isVisible() and dock.accept.isVisible())
+            until(qtbot, lambda name=name: name != TEACH or dock.teach.start.isVisible())
             viewer.screenshot(str(SHOTS / f"{name}-{size[0]}-{letters:g}.png"), canvas_only=False, flash=False)
             assert (window.width(), window.height()) == size
             assert lines_of(page) <= MOST
@@ -182,3 +184,15 @@ def test_what_belongs_to_an_act_is_in_it(qtbot: Any, viewer: Any, dock: BoltzFor
     assert not dock.teach.start.isVisible()
     for one in (dock.accept, dock.export, dock.message, dock.engine):
         assert one.isVisible()  # whichever act it is
+
+
+def test_the_last_length_of_a_fine_tuning_is_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    Settings(length=25, unit="steps").save()
+    dock.show_act(TEACH)
+    assert dock.teach is not None
+    assert (dock.teach.length.value(), dock.teach.unit.currentText()) == (25, "steps")
+    dock.teach.length.setValue(7)
+    click(qtbot, dock.teach.more)
+    dock.teach.begin()
+    assert Settings.load().length == 7
+    until(qtbot, lambda: bool(dock.teach.notice.label.text()))

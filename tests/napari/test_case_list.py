@@ -105,7 +105,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     click(qtbot, cases.next)
     until(qtbot, lambda: dock.message.text() == "c is open.")
     click(qtbot, cases.next)  # round, to the one that was left unfinished
-    until(qtbot, lambda: dock.message.text() == "Restored." and dock.image.currentText() == "a")
+    until(qtbot, lambda: dock.image.currentText() == "a" and bool(dock.tracks()))
     (back,) = dock.tracks()
     assert np.array_equal(rows_of(back) > 0, before > 0)
     assert back.scores == pytest.approx(scores, abs=1e-4)
@@ -341,7 +341,7 @@ def test_where_a_case_can_not_be_saved_it_stays_open(
     until(qtbot, lambda: dock.message.text() == "b is open.")
     dock.settings.folder = str(tmp_path / "kept")  # chosen only now: what was done before is found all the same
     press_row(qtbot, cases, 0)
-    until(qtbot, lambda: dock.message.text() == "Restored." and len(dock.tracks()) == 1)
+    until(qtbot, lambda: dock.image.currentText() == "a" and len(dock.tracks()) == 1)
     cases.list.show_folder(folder)
     until(qtbot, lambda: states(cases)[1:] == ["new", "new"])
 

@@ -103,13 +103,18 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     click(qtbot, panel.resume)
     until(qtbot, lambda: state(panel) == "finished")
     assert list(panel.curve.shown.by_step) == list(range(1, STEPS + 1))
-    assert "no validation mask" in panel.verdict.text()
+    assert panel.verdict.text() == "Cannot be judged: accept slices of 2 more patients."
 
     click(qtbot, panel.promote)
     until(qtbot, lambda: "is not promoted" in panel.notice.label.text())
     panel.anyway.setChecked(True)
     click(qtbot, panel.promote)
+    until(qtbot, lambda: bool(panel.notice.offers) and dock.models.choice.findData("mine") >= 0)  # at once in the list
+    (offer,) = panel.notice.offers.values()
+    click(qtbot, offer.answers["Use it now"])
     until(qtbot, lambda: dock.session.model == "mine")
+    until(qtbot, lambda: dock.engine.text().startswith("mine · ready"))
+    assert dock.models.choice.currentData() == "mine"
     assert panel.prompt.currentText() == BRIGHT
     dock.jump(found[1])
     track.surface.layer.visible = False
@@ -134,7 +139,8 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     until(qtbot, lambda: panel.height() > 600)
     viewer.screenshot(path=str(shots / f"finetune-{Path(model).stem}.png"), canvas_only=False, flash=False)
     click(qtbot, panel.roll_back)
-    until(qtbot, lambda: "nothing before 'mine'" in panel.notice.label.text())
+    until(qtbot, lambda: "that one is in use again" in panel.notice.label.text())
+    until(qtbot, lambda: dock.session.model == "default")
 
 
 @pytest.mark.slow

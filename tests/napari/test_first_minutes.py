@@ -27,7 +27,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, sample
-from napari_boltzformer.widget import BoltzFormerDock
+from napari_boltzformer.widget import REMOVED, BoltzFormerDock
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 SHOTS = Path(__file__).parents[2] / "screenshots"
@@ -121,9 +121,11 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     (track,) = dock.tracks()
     before = rows_of(track).copy()
     viewer.layers.remove(layer_of(track))
-    assert dock.message.text() == "'bright blob' was removed. Result kept."
-    assert dock.notice.action.text() == "Restore"
-    click(qtbot, dock.notice.action)
+    dock.desk.notice.say("Something else is told.")  # which takes no offer's place
+    offer = dock.notice.offers[REMOVED]
+    assert offer.label.text() == "'bright blob' was removed. Result kept."
+    click(qtbot, offer.answers["Restore"])
+    assert not dock.notice.offers
     (back,) = dock.tracks()
     assert back is track
     assert np.array_equal(rows_of(back), before)

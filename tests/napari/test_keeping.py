@@ -27,7 +27,7 @@ from qtpy.QtCore import Qt
 
 from boltzformer import Session, Volume
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -42,7 +42,7 @@ def on_the_canvas(viewer: Any, dock: BoltzFormerDock) -> None:
     canvas(viewer).setFocus()
 
 
-def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
+def test_accepted_slices_are_kept_in_the_folder_that_was_chosen(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
@@ -58,6 +58,8 @@ def test_accepted_slices_are_kept_and_the_folder_is_asked_for_once(
     layer_of(track).paint((found, 0, 0), 1)
     assert track.edited(found)
     answer_file_dialog(folder)
+    click(qtbot, dock.folder)
+    canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_A)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
     assert dock.settings.folder == str(folder)
@@ -117,9 +119,7 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     again = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
     qtbot.addWidget(again)
     viewer.open(str(small_file), plugin=DIST)
-    until(qtbot, lambda: again.notice.action.text() == "Restore")
-    assert "There is work of 20" in again.message.text()
-    again.notice.action.click()
+    until(qtbot, lambda: any("Restored from " in one.label.text() for one in again.notice.offers.values()))
     (back,) = again.tracks()
     assert back.name == BRIGHT
     assert np.array_equal(rows_of(back) > 0, before > 0)
@@ -191,7 +191,7 @@ def test_saving_one_image_does_not_make_another_saved(
     assert drafted(small.volume)[BRIGHT].any()
 
 
-def test_work_found_beside_masks_of_today_is_offered_all_the_same(
+def test_work_found_beside_masks_of_today_comes_back_into_them(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
@@ -208,11 +208,7 @@ def test_work_found_beside_masks_of_today_is_offered_all_the_same(
     today = new_track(dock, dock.chosen_image(), BRIGHT)
     layer_of(today).paint((9, 40, 40), 1)
     go_on.set()
-    until(qtbot, lambda: "There is work of 20" in dock.message.text())
-    dock.desk.notice.say("Looked in 1 slice.")  # something else is told
-    dock.keeper.autosave()
-    assert dock.message.text().startswith("Looked in 1 slice. There is work of 20")
-    click(qtbot, dock.notice.action)
+    until(qtbot, lambda: any("Restored from " in one.label.text() for one in dock.notice.offers.values()))
     assert [layer_of(track) for track in dock.tracks()] == [layer_of(today)]
     assert np.array_equal(rows_of(today)[3], rows_of(before)[3])
     assert rows_of(today)[9].any()

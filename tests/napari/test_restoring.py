@@ -9,7 +9,7 @@ from gui import DIST, answered, click, done, layer_of, rows_of, type_lines, unti
 
 from boltzformer.dataset import Dataset
 from boltzformer.desk.image import plan_of
-from boltzformer.desk.keeping.keeper import autosaves
+from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.remembering import last_work, masks_of
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
@@ -54,8 +54,7 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     viewer.layers.clear()
 
     (image,) = viewer.open(str(small_file), plugin=DIST)
-    until(qtbot, lambda: dock.notice.action.text() == "Restore")
-    dock.notice.action.click()
+    until(qtbot, lambda: bool(dock.tracks()))
     (back,) = dock.tracks()
     assert back.edited_rows() == [3]
     dock.jump(3)

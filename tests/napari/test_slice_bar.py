@@ -167,13 +167,14 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
 def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> None:
     plain = bar.grab().toImage()
     edit(bar, 0, {20}, {20: 3})
-    bar.model.set_accepted([20, 21, 22])
+    bar.model.lanes[1].accepted = frozenset({20, 21, 22})
     bar.model.set_failed({40: "The memory was full."})
     signed = bar.grab().toImage()
+    own = at(bar, 1, 0, 1.0).y()  # of the second lane: its ticks stand above it, below the first one's
     changed = {
         (round((x - 125) // 10), y < 11)
         for x in range(120, 760)
-        for y in (*range(11), *range(bar.height() - 11, bar.height()))
+        for y in (*range(11), *range(own - 11, own))
         if plain.pixel(x, y) != signed.pixel(x, y)
     }
     assert {row for row, above in changed if above} <= {19, 20, 39, 40}
@@ -181,15 +182,13 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
     assert {above for _, above in changed} == {True, False}
     assert neighbours([3, 1, 2, 7]) == [(1, 3), (7, 7)]
     say(bar, 0, 20, Mark(0.42, 3))
-    assert bar.words(20) == (
-        "Slice 20, accepted\nbright blob: found, score 0.42 (uncalibrated), edited\ndark blob: not looked yet"
-    )
+    assert bar.words(20) == ("Slice 20, accepted\nbright blob: found, score 0.42, edited\ndark blob: not looked yet")
     assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
     say(bar, 0, 30, Mark(0.9, 12))
     say(bar, 0, 31, Mark(0.1, 0))
     edit(bar, 0, {30, 31}, {30: 0, 31: 7, 32: 0})
     words = [bar.words(row).splitlines()[1] for row in (30, 31, 32)]
-    painted = "bright blob: painted by you, score 0.10 (uncalibrated)"
+    painted = "bright blob: painted by you, score 0.10"
     assert words == ["bright blob: nothing, by you", painted, "bright blob: nothing, by you"]
     assert [bar.state(0, row) for row in (30, 31, 32)] == [State.NOTHING, State.FOUND, State.NOTHING]
     bar.model.set_lanes([lane("bright blob", ORANGE)], 1)

@@ -1,11 +1,8 @@
-"""How an annotation gets onto the disk: as the next revision of its case, as a new case that arrives with it, or as a
-draft that nobody has accepted yet and nothing learns from."""
+"""How an annotation gets onto the disk: as the next revision of its case, or as a new case that arrives with it."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.dataset.accepted import Accepted, accepted, only_new
-from boltzformer.dataset.case import IMAGES, Case, case_names, read_case, revision_names
-from boltzformer.dataset.disk import as_json, erase, new_folder, read_json, sweep, write_json, writing
+from boltzformer.dataset.accepted import accepted, only_new
+from boltzformer.dataset.case import IMAGES, Case, case_names, read_case
+from boltzformer.dataset.disk import as_json, new_folder, read_json, sweep, write_json, writing
 from boltzformer.dataset.identity import PRIVATE, Split, assign, case_name, demand_name, group_name, read_salt
 from boltzformer.dataset.revision import Revision, discreet, read_revision, write_revision
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.hashing import hash_of_voxels
-from boltzformer.types import Annotation, LabelMap, SliceState, Volume
+from boltzformer.types import Annotation, LabelMap, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -164,62 +161,3 @@ def _demand_same(known: Case, annotation: Annotation, image: str, group: str) ->
         raise DatasetError(
             f"{known.id} belongs to another patient, and its split is frozen: remove the case first if that was wrong."
         )
-
-
-KEPT = 2
-"""The last one and the one before, should the last be damaged."""
-
-
-def save(root: Path, case: str, annotation: Annotation, author: str, answer: LabelMap | None = None) -> None:
-    """Everything as it is now, unseen slices and contradictions included. Under the lock."""
-    folder = _folder(root, case, author)
-    names = revision_names(folder)
-    number = int(names[-1]) + 1 if names else 1
-    unseen = (SliceState.UNSEEN,) * annotation.volume.grid.shape[annotation.slice_axis]
-    given = {
-        name: Accepted(annotation.slices.get(name, unseen), annotation.labels.mask(value))
-        for value, name in annotation.labels.names.items()
-    }
-    with new_folder(root, folder / f"{number:06d}") as begun:
-        write_revision(begun, number, given, annotation, author=author, answer=answer, whole=True)
-    for name in names[: max(0, len(names) + 1 - KEPT)]:
-        erase(root, folder / name)
-
-
-def newest(root: Path, case: str, author: str) -> Revision | None:
-    """The last autosave that is whole."""
-    for folder in (_folder(root, case, author), _old_folder(root, case, author)):
-        for name in reversed(revision_names(folder)):
-            try:
-                draft = read_revision(folder / name)
-                draft.verify()
-            except DatasetError:
-                continue
-            if draft.author == author:
-                return draft
-    return None
-
-
-def discard(root: Path, case: str, author: str) -> None:
-    """When all is accepted, or thrown away. Under the lock."""
-    erase(root, _folder(root, case, author))
-    old = _old_folder(root, case, author)
-    for name in revision_names(old):
-        with suppress(DatasetError):  # whose it is can't be read
-            if read_revision(old / name).author == author:
-                erase(root, old / name)
-
-
-def _folder(root: Path, case: str, author: str) -> Path:
-    """Of one person: drafts of two people never meet, however alike their names are written."""
-    told = hashlib.sha256(author.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return root / "drafts" / case / f"{_slug(author)[:40]}-{told}"
-
-
-def _old_folder(root: Path, case: str, author: str) -> Path:
-    """Where it was in the first version; others may have theirs there, too."""
-    return root / "drafts" / case / _slug(author)[:60]
-
-
-def _slug(author: str) -> str:
-    return re.sub(r"\W+", "_", author).strip("_") or "_"

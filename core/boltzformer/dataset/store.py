@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzformer.atomic import private_folder, write_text
-from boltzformer.dataset import index, keeping
+from boltzformer.dataset import drafts, index
 from boltzformer.dataset.accepted import encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
 from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json, writing
@@ -184,17 +184,26 @@ class Dataset:
         name = demand_name(case) if case else self.case_of(annotation.volume)
         with writing(self.path):
             sweep(self.path)
-            keeping.save(self.path, name, annotation, author or whoever(), answer)
+            drafts.save(self.path, name, annotation, author or whoever(), answer)
         return name
+
+    def set_aside(self, case: str, *, author: str = "") -> None:
+        """The last autosave stays as a state of its own, whatever is saved from now on."""
+        with writing(self.path):
+            drafts.set_aside(self.path, demand_name(case), author or whoever())
+
+    def earlier(self, case: str, *, author: str = "") -> list[Revision]:
+        """Autosaves that were set aside, the newest first."""
+        return drafts.earlier(self.path, demand_name(case), author or whoever())
 
     def draft(self, case: str, *, author: str = "") -> Revision | None:
         """The last autosave; `draft.annotation(volume)` brings it back."""
-        return keeping.newest(self.path, demand_name(case), author or whoever())
+        return drafts.newest(self.path, demand_name(case), author or whoever())
 
     def discard_draft(self, case: str, *, author: str = "") -> None:
         """The autosaves of this case by this person."""
         with writing(self.path):
-            keeping.discard(self.path, demand_name(case), author or whoever())
+            drafts.discard(self.path, demand_name(case), author or whoever())
 
     def remove(self, case: str) -> None:
         """All that is known of a case: cached features, drafts, revisions, image, index entry.

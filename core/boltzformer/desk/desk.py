@@ -14,12 +14,14 @@ from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
+from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
@@ -74,7 +76,8 @@ class Desk:
         self.sizes = Sizes(stage, self.tracks, self.work, timers)
         self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
-        self.keeper = Keeper(stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running)
+        kept = stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running
+        self.keeper = Keeper(*kept, lambda: shown_name(session().model))
         self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
         self.learning = CaseLearning(
             *(stage, self.tracks, self.notice, timers, settings, self.running),
@@ -82,7 +85,9 @@ class Desk:
             work=self.keeper.work,
             folder=self.keeper.folder,
         )
-        self.cases = CaseList(stage, self.notice, self.work, settings, self.running, self.keeper)
+        self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
+        shared = self.running, self.keeper, self.patients
+        self.cases = CaseList(stage, self.notice, self.work, settings, *shared)
         self.changed: list[Callable[[], None]] = []
         """Results, their numbers, or what can be done now may be others."""
         self.masks_changed: list[Callable[[Track], None]] = []
@@ -257,12 +262,15 @@ class Desk:
         self.counting.counted.append(self._change)
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
+        keeper.back.afresh.append(lambda image: self._restored(image, ()))
+        self.overview.reapplying.chosen.append(self._kept_thresholds)
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""
+        self.keeper.on_screen()
         self.overview.painted(track)
         self._is_another(track)
 
@@ -285,6 +293,8 @@ class Desk:
     def _answered(self, run: Run, row: int) -> None:
         self.keeper.touch(run.image)  # what is found is saved, also before the end
         self.overview.slice_finished(run.image, row)
+        if run.image is self.stage.chosen() and row == self.stage.row(run.image):
+            self.keeper.on_screen()
 
     def _ended(self, run: Run) -> None:
         self.keeper.touch(run.image)
@@ -303,6 +313,11 @@ class Desk:
             for heard in self.masks_changed:
                 heard(track)
         self._change()
+
+    def _kept_thresholds(self, _: object) -> None:
+        image = self.stage.chosen()
+        if image is not None:
+            self.keeper.touch(image)
 
     def _offered(self, row: int) -> list[Track]:
         return [track for track in self.tracks.shown() if row in track.proposals]

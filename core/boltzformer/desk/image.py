@@ -26,6 +26,10 @@ class OpenImage:
         """Its id in a dataset, '' for a file of a case list; None: nobody opened it from a list."""
         self.store = ""
         """The dataset where its work is kept; '': nobody has said it yet."""
+        self.ours = True
+        """Whether it was opened as a patient's image, not made by a script or another plugin as a help."""
+        self.typed: list[str] = []
+        """What a person looks for in it, in their order."""
         self.seen: set[int] = set()
         """Rows that were on screen."""
         self.thresholds: Thresholds | None = None

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.ports import Mask, MaskSurface, Rows
+from boltzformer.desk.ports import Mask, MaskSurface, Offered, Rows
 from boltzformer.types import Prompt, Volume
 
 
@@ -117,6 +118,10 @@ class MemoryStage:
         self._rows: dict[OpenImage, int] = {}
         self._chosen: OpenImage | None = None
         self._active: MaskSurface | None = None
+        self.pointed: dict[OpenImage, Mapping[str, Any]] = {}
+        """Points and boxes."""
+        self.beside: list[OpenImage] = []
+        """Those that are shown each in a place of its own."""
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """As a reader would."""
@@ -130,12 +135,40 @@ class MemoryStage:
     def choose(self, image: OpenImage | None) -> None:
         self._chosen = image
 
-    def close(self, image: OpenImage) -> None:
+    def close(self, image: OpenImage) -> Callable[[], None]:
         """Away with it, and with its masks."""
-        for surface in self._surfaces.pop(image):
+        surfaces = self._surfaces.pop(image)
+        for surface in surfaces:
             surface.alive = False
         self._images.remove(image)
         self._chosen = self._images[-1] if self._images else None
+
+        def back() -> None:
+            for surface in surfaces:
+                surface.alive = True
+            self._surfaces[image] = surfaces
+            self._images.append(image)
+            self.choose(image)
+
+        return back
+
+    def remove(self, surface: MaskSurface) -> None:
+        for held in self._surfaces.values():
+            for one in held:
+                if one is surface:
+                    one.alive = False
+
+    def guides(self, image: OpenImage) -> Mapping[str, Any]:
+        return self.pointed.get(image, {})
+
+    def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
+        self.pointed[image] = dict(told)
+
+    def arrive(self, image: OpenImage) -> None:
+        self.choose(image)
+
+    def side_by_side(self, images: Sequence[OpenImage]) -> None:
+        self.beside = list(images)
 
     def images(self) -> Sequence[OpenImage]:
         return self._images
@@ -232,9 +265,13 @@ class MemorySpeaker:
     def __init__(self) -> None:
         self.sentence = self.action = ""
         self.failed = False
+        self.offers: list[Offered] = []
 
     def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
         self.sentence, self.action, self.failed = sentence, action, failed
+
+    def offer(self, offers: Sequence[Offered]) -> None:
+        self.offers = list(offers)
 
 
 class MemoryDialogs:
@@ -243,10 +280,18 @@ class MemoryDialogs:
     def __init__(self, folder: Path | None = None, file: Path | None = None, *, yes: bool = False) -> None:
         self.chosen_folder, self.chosen_file, self.yes = folder, file, yes
         self.asked: list[str] = []
+        self.lines: list[str] = []
+        self.chosen_line: int | None = 0
+        """Of a list that was shown."""
 
     def folder(self, title: str) -> Path | None:
         self.asked.append(title)
         return self.chosen_folder
+
+    def choose(self, title: str, lines: Sequence[str]) -> int | None:
+        self.asked.append(title)
+        self.lines = list(lines)
+        return self.chosen_line
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
         self.asked.append(title)

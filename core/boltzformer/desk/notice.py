@@ -21,17 +21,32 @@ class _Said:
     do: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Offer:
+    """Something that can be done, until it is done, set aside or past."""
+
+    topic: str
+    sentence: str
+    answers: tuple[tuple[str, Callable[[], None]], ...]
+    """What is pressed, and what that does."""
+
+
 def _nothing() -> None:
     """No action."""
 
 
 class Notice:
     """`say` takes the place of everything, `add` stands behind it. A topic lets whoever said it replace it or take it
-    back, without looking at anybody's words."""
+    back, without looking at anybody's words.
+
+    Offers have lines of their own, whose place no sentence takes: they wait until they are answered.
+    """
 
     def __init__(self, speaker: Speaker) -> None:
         self._speaker = speaker
         self._said: list[_Said] = []
+        self.offers: list[Offer] = []
+        """Those that nobody has answered, the newest last."""
         self._wrong, self._about = "", ""
 
     @property
@@ -92,6 +107,26 @@ class Notice:
         do = self._acting().do
         self.say("")
         do()
+
+    # --- offers --------------------------------------------------------------------------------------------------
+
+    def offer(self, topic: str, sentence: str, *answers: tuple[str, Callable[[], None]]) -> None:
+        """In the place of an offer under the same topic."""
+        self.offers = [*(one for one in self.offers if one.topic != topic), Offer(topic, sentence, answers)]
+        self._speaker.offer(self.offers)
+
+    def withdraw(self, topic: str) -> None:
+        """It can't be done any more, or nobody wants it."""
+        if any(one.topic == topic for one in self.offers):
+            self.offers = [one for one in self.offers if one.topic != topic]
+            self._speaker.offer(self.offers)
+
+    def answer(self, topic: str, label: str) -> None:
+        """The user pressed one of its answers."""
+        do = next((do for one in self.offers if one.topic == topic for text, do in one.answers if text == label), None)
+        self.withdraw(topic)
+        if do is not None:
+            do()
 
     def _acting(self) -> _Said:
         """The last that something can be done about."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +86,28 @@ class Stage(Protocol):
         """Shows an image; it is the chosen one. `case`, `store`: as `OpenImage` has them, known before it is shown."""
         ...
 
-    def close(self, image: OpenImage) -> None:
-        """Takes it out of the viewer, with its masks and all that was drawn for it."""
+    def close(self, image: OpenImage) -> Callable[[], None]:
+        """Takes it out of the viewer, with its masks and all that was drawn for it → what brings all that back."""
+        ...
+
+    def remove(self, surface: MaskSurface) -> None:
+        """Takes a mask out of the viewer."""
+        ...
+
+    def guides(self, image: OpenImage) -> Mapping[str, Any]:
+        """Its points and boxes, in plain values that only this viewer need understand."""
+        ...
+
+    def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
+        """Points and boxes as `guides` told them, in the place of those that are there."""
+        ...
+
+    def arrive(self, image: OpenImage) -> None:
+        """It is new on screen: all of it in view, at the slice where it was looked at last, else at its middle."""
+        ...
+
+    def side_by_side(self, images: Sequence[OpenImage]) -> None:
+        """Each in a place of its own, never over each other; fewer than two: one place for all."""
         ...
 
     def images(self) -> Sequence[OpenImage]: ...
@@ -158,6 +178,19 @@ class Timers(Protocol):
         ...
 
 
+class Offered(Protocol):
+    """Something that can be done (`desk.notice.Offer`)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def sentence(self) -> str: ...
+    @property
+    def answers(self) -> Sequence[tuple[str, Callable[[], None]]]:
+        """What is pressed, and what that does."""
+        ...
+
+
 class Speaker(Protocol):
     """Where sentences appear. Pressing the action calls `Notice.act`."""
 
@@ -165,11 +198,19 @@ class Speaker(Protocol):
         """`failed`: something went wrong, of which `Notice.details` can be copied and reported."""
         ...
 
+    def offer(self, offers: Sequence[Offered]) -> None:
+        """All that can be done now, each on a line of its own: pressing one calls `Notice.answer` or `.withdraw`."""
+        ...
+
 
 class Dialogs(Protocol):
     """Questions to the user; an empty answer is None."""
 
     def folder(self, title: str) -> Path | None: ...
+    def choose(self, title: str, lines: Sequence[str]) -> int | None:
+        """Which of them; the first is proposed."""
+        ...
+
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None: ...
     def ask(self, question: str, details: str, yes: str, then: Callable[[bool], None]) -> None:
         """Returns at once; `then` hears whether it was yes."""

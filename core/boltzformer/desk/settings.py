@@ -27,6 +27,9 @@ class Settings:
     rings: bool = True
     samples: int = 1
     more_open: bool = False
+    length: int = 10
+    """Of a fine-tuning, as it was chosen last."""
+    unit: str = "minutes"
     device: str = "auto"
     threads: int = 0
     """0: all cores but one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 RESEARCH = "Research only, not for clinical use"
 
@@ -16,6 +17,16 @@ def counted(number: int, thing: str = "slice") -> str:
 def named(row: int, count: int) -> str:
     """A slice of so many, in the middle of a sentence."""
     return "this picture" if count == 1 else f"slice {row}"
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def local(time: str) -> str:
+    """ISO 8601, as the clock on the wall told it: '28 Nov, 17:40', with the year if it is another one."""
+    at, now = datetime.fromisoformat(time).astimezone(), datetime.now().astimezone()
+    year = "" if at.year == now.year else f" {at.year}"
+    return f"{at.day} {MONTHS[at.month - 1]}{year}, {at:%H:%M}"
 
 
 def neighbours(rows: Collection[int]) -> list[tuple[int, int]]:
@@ -52,4 +63,5 @@ class ViewerWords:
     another_row: str = "choose another."
     draw_box: str = "draw a box first, or look at the whole slice."
     without_maps: str = "leave the probability maps out."
+    another_folder: str = "It can be another folder: choose one."
     another_name: str = "export under another name."

@@ -1,4 +1,5 @@
-"""`BringingBack`: looks for work of an earlier day on an image, and puts it back; nothing is saved over it before."""
+"""`BringingBack`: work of an earlier day on an image comes back by itself; nothing is saved over it before, and earlier
+states stay within reach."""
 
 from __future__ import annotations
 
@@ -8,52 +9,69 @@ from functools import partial
 from pathlib import Path
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.keeping.remembering import KeptMask, LastWork, last_work, masks_of
+from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Stage
+from boltzformer.desk.ports import Dialogs, Stage
 from boltzformer.desk.work import Work
 from boltzformer.types import SliceState
 
-OFFER = "work of an earlier day"
+
+def about(image: OpenImage) -> str:
+    """Topic of what is offered about an image's earlier work."""
+    return f"earlier work on {image.key}"
 
 
 class BringingBack:
     """Looks once per image; whoever wants to save meanwhile waits here."""
 
-    def __init__(self, stage: Stage, tracks: Tracks, notice: Notice, work: Work, busy: Callable[[], bool]) -> None:
-        """`busy`: whether a run is under way, whose words would take the place of an offer."""
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        work: Work,
+        dialogs: Dialogs,
+        model: Callable[[], str],
+        put_by: Callable[[OpenImage], None],
+    ) -> None:
+        """`model`: the name of the one in use. `put_by` saves an image's work as it is at this moment."""
         self.based_on: dict[OpenImage, int] = {}
         """The revision that its work began from."""
         self.restored: list[Callable[[OpenImage, list[str]], None]] = []
         """Work is back, with the prompts that it was about where nothing had been begun."""
-        self._stage, self._tracks, self._notice, self._work, self._busy = stage, tracks, notice, work, busy
+        self.afresh: list[Callable[[OpenImage], None]] = []
+        """It was taken away again."""
+        self.wanted: list[Callable[[str], None]] = []
+        """The user asks for the model of this name."""
+        self._stage, self._tracks, self._notice, self._work = stage, tracks, notice, work
+        self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
-        self._offers: dict[OpenImage, tuple[str, Callable[[], None]]] = {}
-        """Made while something was done already, whose words may have taken their place."""
+        self._folders: dict[OpenImage, Sequence[Path]] = {}
 
     def look_for(self, image: OpenImage, folders: Sequence[Path]) -> None:
-        """Offers what was kept of this image, yesterday or before a crash."""
+        """Brings back what was kept of this image, yesterday or before a crash."""
         volume, case = image.volume, image.case or ""
+        self._folders[image] = tuple(dict.fromkeys(folders))
 
-        def find() -> LastWork | str | None:
+        def find() -> tuple[LastWork | None, int] | str:
             try:
-                kept = [found for one in dict.fromkeys(folders) if (found := last_work(one, volume, case))]
+                kept = [found for one in self._folders[image] if (found := last_work(one, volume, case))]
+                states = sum(len(states_of(one, volume, case)) for one in self._folders[image]) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
-            return kept[0] if kept else None
+            return (kept[0] if kept else None), states
 
-        def told(found: LastWork | str | None) -> None:
-            held, there = self._waiting.pop(image, []), image in self._stage.images()
-            if isinstance(found, str):
-                self._notice.fail(found)
-            elif found is not None and there:
-                self._offer(image, found)
-            if there or not isinstance(found, LastWork):  # who has left already saves nothing over what was found
-                for go_on in held:
-                    go_on()
+        def told(answer: tuple[LastWork | None, int] | str) -> None:
+            held = self._waiting.pop(image, [])
+            if isinstance(answer, str):
+                self._notice.fail(answer)
+            elif answer[0] is not None and image in self._stage.images():
+                self._restore(image, answer[0], several=answer[1] > 1)
+            for go_on in held:
+                go_on()
 
         self._waiting[image] = []
         self._work.do(find, told)
@@ -66,43 +84,88 @@ class BringingBack:
         held.append(go_on)
         return True
 
-    def offer_again(self) -> None:
-        """Once, behind how the run went."""
-        if self._offers and not self._busy():
-            image, (sentence, restore) = self._offers.popitem()
-            if image in self._stage.images():
-                self._notice.add(sentence, "Restore", restore, topic=OFFER)
-
-    def _offer(self, image: OpenImage, found: LastWork) -> None:
-        restore = partial(self._restore, image, found)
-        if image.case is not None:  # who opens it from the list goes on with it
-            restore()
-            return
-        sentence = f"There is work of {found.time[:16].replace('T', ' ')} UTC on this image."
-        self._notice.say(sentence, "Restore", restore, topic=OFFER)
-        if self._busy() or self._tracks.of(image):
-            self._offers[image] = sentence, restore
-
-    def _restore(self, image: OpenImage, found: LastWork) -> None:
-        self._offers.pop(image, None)
-        if image not in self._stage.images():
-            return
-        masks = masks_of(found, image.plan)
-        begun = {track.prompt.text: track for track in self._tracks.of(image)}
-        prompts = [] if begun or not found.annotation.prompts else [one.prompt.text for one in masks]
-        for one in masks:
-            track = begun.pop(one.prompt.text, None)
-            if track is None:
-                track = self._tracks.new(image, one.prompt)
-            else:
-                _leave_out(track, one)
-            put_back(track, one)
-            track.surface.draw()
+    def _restore(self, image: OpenImage, found: LastWork, *, several: bool) -> None:
+        """Beside what was begun today, which is newer."""
+        empty = not self._tracks.of(image)
+        for work in (found, found.accepted):
+            for one in masks_of(work, image.plan) if work is not None else ():
+                self._put_back(image, one, whole=empty and work is found)
         if found.based_on is not None:
             self.based_on[image] = found.based_on
-        self._notice.say("Restored.")
+        self._show_scene(image, found, empty)
+        answers = [("Start afresh", partial(self._start_afresh, image))]
+        if several:
+            answers.append(("Earlier…", partial(self._ask_earlier, image)))
+        name, made = found.scene.model, ""
+        if name and name != self._model():
+            made = f" It was made with the model '{name}'."
+            answers.append((f"Use '{name}'", partial(self._use, name)))
+        self._notice.offer(about(image), f"Restored from {found.words}.{made}", *answers)
+
+    def _use(self, model: str) -> None:
+        for heard in self.wanted:
+            heard(model)
+
+    def _show_scene(self, image: OpenImage, found: LastWork, empty: bool) -> None:
+        scene = found.scene
+        if empty:
+            image.thresholds = scene.thresholds
+            if scene.row is not None and scene.row < image.count:
+                self._stage.go(image, scene.row)
+        if scene.guides:
+            self._stage.guide(image, scene.guides)
+        prompts = list(scene.prompts) or [one.prompt.text for one in self._tracks.of(image)]
         for heard in self.restored:
-            heard(image, list(dict.fromkeys(prompts)))
+            heard(image, list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else [])
+
+    def _put_back(self, image: OpenImage, one: KeptMask, *, whole: bool) -> None:
+        track = next((track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text), None)
+        if track is None:
+            track = self._tracks.new(image, one.prompt)
+        elif not whole:
+            _leave_out(track, one)
+        put_back(track, one)
+        track.surface.draw()
+
+    # --- other states -------------------------------------------------------------------------------------------
+
+    def _start_afresh(self, image: OpenImage) -> None:
+        """Without its masks; they stay among the earlier states, and what was accepted stays accepted."""
+        self._clear(image)
+        image.thresholds = None
+        self._stage.guide(image, {})
+        self._notice.offer(about(image), "Started afresh.", ("Earlier…", partial(self._ask_earlier, image)))
+
+    def _ask_earlier(self, image: OpenImage) -> None:
+        """Which state?"""
+        volume, case, folders = image.volume, image.case or "", self._folders.get(image, ())
+
+        def look() -> list[State]:
+            return [one for folder in folders for one in states_of(folder, volume, case)]
+
+        def ask(states: list[State]) -> None:
+            if not states:
+                self._notice.say("No earlier state is kept of this image.")
+                return
+            chosen = self._dialogs.choose("Which state of this image's work?", [one.words for one in states])
+            if chosen is not None:
+                self._work.do(states[chosen].bring, partial(self._bring, image))
+
+        self._work.do(look, ask)
+
+    def _bring(self, image: OpenImage, found: LastWork | None) -> None:
+        """In the place of the masks that are there, which were saved as they are."""
+        if found is None or image not in self._stage.images():
+            return
+        self._clear(image)
+        self._restore(image, found, several=True)
+
+    def _clear(self, image: OpenImage) -> None:
+        self._put_by(image)
+        for track in self._tracks.of(image):
+            self._stage.remove(track.surface)
+        for heard in self.afresh:
+            heard(image)
 
 
 def put_back(track: Track, one: KeptMask) -> None:
@@ -112,7 +175,7 @@ def put_back(track: Track, one: KeptMask) -> None:
         track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
     track.recall(one.scores, one.edited, one.gate, one.written)
     track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
-    track.runs[:0] = one.runs
+    track.runs[:0] = [run for run in one.runs if run not in track.runs]
 
 
 def _leave_out(track: Track, one: KeptMask) -> None:

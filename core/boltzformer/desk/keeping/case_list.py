@@ -9,7 +9,9 @@ from pathlib import Path
 from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
-from boltzformer.desk.keeping.keeper import Keeper, autosaves
+from boltzformer.desk.keeping.keeper import Keeper
+from boltzformer.desk.keeping.kept_in import autosaves
+from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.runs.running import Running
@@ -25,7 +27,14 @@ class CaseList:
     """Reads beside the viewer, one image at a time; what is open is saved before another takes its place."""
 
     def __init__(
-        self, stage: Stage, notice: Notice, work: Work, settings: Settings, running: Running, keeper: Keeper
+        self,
+        stage: Stage,
+        notice: Notice,
+        work: Work,
+        settings: Settings,
+        running: Running,
+        keeper: Keeper,
+        patients: OnePatient,
     ) -> None:
         self.cases: list[Listed] = []
         self.standings: dict[Listed, Standing] = {}
@@ -36,7 +45,7 @@ class CaseList:
         self.told: list[Callable[[Listed], None]] = []
         """How far a case is."""
         self._stage, self._notice, self._work, self._settings = stage, notice, work, settings
-        self._running, self._keeper = running, keeper
+        self._running, self._keeper, self._patients = running, keeper, patients
         self._image: OpenImage | None = None
         self._wants_next = False
         self._stale: set[Listed] = set()
@@ -159,10 +168,8 @@ class CaseList:
             self._notice.say(BUSY)
             self._tell()
             return
-        if self._image is not None:
-            self._stage.close(self._image)
         self.current = one
-        self._image = self._stage.open(volume, case=one.case, store=str(one.path) if one.case else "")
+        self._image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")
         self._tell()
         self._notice.say(f"{one.name} is open.")
         self.look_again()

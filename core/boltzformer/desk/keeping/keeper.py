@@ -12,7 +12,9 @@ import numpy as np
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
+from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.remembering import annotation_of
+from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.doubting import after, doubtful
 from boltzformer.desk.masks.track import Track
@@ -25,7 +27,6 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords, counted, named, quoted, ranges
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
-from boltzformer.home import home
 from boltzformer.types import SliceState
 
 AUTOSAVE_MS = 5000
@@ -46,11 +47,20 @@ class Keeper:
         settings: Settings,
         words: ViewerWords,
         running: Running,
+        model: Callable[[], str] = lambda: "",
     ) -> None:
-        self._stage, self._tracks, self._notice, self._dialogs = stage, tracks, notice, dialogs
+        """`model`: the name of the one in use."""
+        self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._words, self._running = settings, words, running
+        self.place = KeptIn(settings, dialogs, notice, words)
+        self._model = model
+        self._begun: set[OpenImage] = set()
+        """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
+        self._scenes: dict[OpenImage, Scene] = {}
+        """As each was saved last."""
         self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
-        self.back = BringingBack(stage, tracks, notice, self.work, lambda: bool(running.runs))
+        self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self.put_by)
+        self.back.afresh.append(self._begun.discard)
         self.kept: list[Callable[[], None]] = []
         """Something has reached the disk."""
         self._visible: dict[str, tuple[int, int]] = {}
@@ -58,6 +68,8 @@ class Keeper:
         """Of these something changed since they were saved."""
         self._unstored: dict[OpenImage, _Nothing] = {}
         """What a person said that is stored a moment later, so that it can be taken back."""
+        self._owed: dict[OpenImage, Callable[[], None]] = {}
+        """Work of images that left the viewer and could not be written: how it is tried again."""
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._doubted: int | None = None
@@ -81,7 +93,8 @@ class Keeper:
                     f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
                     "say that nothing is there."
                 )
-            elif self._demand_folder():
+            else:
+                self.place.settle()
                 for track in tracks:
                     track.proposals.pop(row, None)
                     track.say(row, SliceState.REVIEWED)
@@ -93,7 +106,8 @@ class Keeper:
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
             self._notice.say("There is no mask on screen: run a prompt first.")
-        elif self._running.can_be_asked(image) and self._demand_folder():
+        elif self._running.can_be_asked(image):
+            self.place.settle()
             row = self._stage.row(image)
             before = [(track, track.mask(row)) for track in tracks]
             for track in tracks:
@@ -109,14 +123,47 @@ class Keeper:
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
             self._notice.say("There is no mask to accept: run a prompt first.")
-        elif self._demand_folder():
+        else:
             self.on_screen()
             unseen = [row for row in range(image.count) if row not in image.seen]
-            said = [(track, row) for track in tracks for row in sorted(image.seen) if track.can_be_accepted(row)]
-            for track, row in said:
+            self._accept(image, tracks, [(track, row) for track in tracks for row in sorted(track.seen)], unseen)
+
+    def accept_painted(self) -> None:
+        """Every slice of the masks that are shown which a person changed and has seen since."""
+        image, tracks = self._stage.chosen(), self._tracks.shown()
+        if image is None or not tracks:
+            self._notice.say("There is no mask to accept: run a prompt first, or paint.")
+            return
+        self.on_screen()
+        mine = [(track, row) for track in tracks for row in track.touched if track.edited(row)]
+        if not mine:
+            self._notice.say("There is no slice that you painted and have not accepted.")
+            return
+        seen = [(track, row) for track, row in mine if row in track.seen]
+        self._accept(image, tracks, seen, [])
+
+    def _accept(
+        self, image: OpenImage, tracks: Sequence[Track], wanted: Sequence[tuple[Track, int]], unseen: Sequence[int]
+    ) -> None:
+        """What somebody has looked at with the mask as it is now; the rest is named."""
+        said = [(track, row) for track, row in wanted if track.can_be_accepted(row)]
+        later = {
+            row
+            for track in tracks
+            for row in {*track.scores, *track.touched} - track.seen
+            if track.can_be_accepted(row) and track.state(row) is SliceState.UNSEEN
+        }
+        later -= set(unseen)
+        rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
+        rest += f" Not looked at since the mask changed, so not accepted: {ranges(later)}." if later else ""
+        if not said:
+            self._notice.say(f"Nothing is left to accept.{rest}")
+            return
+        self.place.settle()
+        for track, row in said:
+            if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
-            rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
-            self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
+        self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""
@@ -147,7 +194,7 @@ class Keeper:
         spoken = [one for one in (self._tracks.of(image) if tracks is None else tracks) if one.is_spoken_of]
         if not spoken:
             return
-        masks = Snapshot.of(image, spoken)
+        masks = Snapshot.of(image, spoken, self.scene(image))
         folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
 
         def add() -> Revision:
@@ -156,7 +203,7 @@ class Keeper:
 
         def kept(revision: Revision) -> None:
             based_on[image], image.store = revision.number, str(folder)
-            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.".strip())
+            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip())
             self._tell()
 
         self.work.do(add, kept)
@@ -173,6 +220,9 @@ class Keeper:
         row = self._stage.row(image)
         if self._stage.shows(image):
             image.seen.add(row)
+            for track in self._tracks.shown():
+                if row < track.count and (row in track.touched or track.can_be_accepted(row)):
+                    track.seen.add(row)
         for track in self._tracks.chosen():
             before = self._visible.get(track.key)
             if before is not None and before[0] < track.count and before[1] != checksum(track.row(before[0])):
@@ -184,8 +234,9 @@ class Keeper:
         """Everything as it is, accepted or not."""
         self.on_screen()
         self._store_rest()
-        self.back.offer_again()
         if not self.work.busy:
+            for again in self._owed.values():
+                again()
             self._save_changed()
 
     def leave(self) -> None:
@@ -212,6 +263,18 @@ class Keeper:
             written = [one for run in running for one in run.tracks]
             self.save(image, tracks=list(dict.fromkeys([*self._tracks.of(image), *left, *written])))
 
+    def put_by(self, image: OpenImage) -> None:
+        """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
+        changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
+        tracks = self._tracks.of(image)
+        if changed or (tracks and self.scene(image) != self._scenes.get(image)):
+            self.save(image, tracks=tracks)
+
+    def scene(self, image: OpenImage) -> Scene:
+        """What it is worked on with at this moment."""
+        row = self._stage.row(image) if self._stage.shows(image) else None
+        return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image))
+
     def save(
         self, image: OpenImage, then: Callable[[], None] | None = None, tracks: Sequence[Track] | None = None
     ) -> None:
@@ -231,20 +294,30 @@ class Keeper:
             self._store_nothing(image, tracks)
         folder, case = self.folder(image), image.case or ""
         self._unsaved.discard(image)
-        masks = Snapshot.of(image, tracks)
+        first, scene = image not in self._begun, self.scene(image)
+        self._begun.add(image)
+        self._scenes[image] = scene
+        masks = Snapshot.of(image, tracks, scene)
 
         def write() -> str:
             try:
-                Dataset.at(folder).save_draft(annotation_of(masks), case=case, answer=masks.answers())
+                dataset = Dataset.at(folder)
+                if first:
+                    dataset.set_aside(case or dataset.case_of(masks.volume))
+                dataset.save_draft(annotation_of(masks), case=case, answer=masks.answers())
             except BoltzFormerError as error:
                 return str(error)
             return ""
 
         def written(error: str) -> None:
             if error:
-                self.touch(image)
+                if image in self._stage.images():
+                    self.touch(image)
+                else:  # nobody can copy it again: what was copied is tried until it is on the disk
+                    self._owed[image] = partial(self.work.do, write, written)
                 self._notice.fail(error)
                 return
+            self._owed.pop(image, None)
             self._tell()
             if then is None:
                 return
@@ -262,9 +335,12 @@ class Keeper:
         self.back.look_for(image, (self.folder(image), autosaves()))
 
     def folder(self, image: OpenImage | None = None) -> Path:
-        """Where work is kept (of this image): what is accepted, once a person has said where, and what is not."""
-        place = ("" if image is None else image.store) or self._settings.folder
-        return Path(place) if place else autosaves()
+        """Where work is kept (of this image)."""
+        return self.place.folder(image)
+
+    def choose_folder(self) -> None:
+        """For what is accepted from now on; an image of which something is accepted stays where that is."""
+        self.place.choose([one for one in self._stage.images() if one not in self.back.based_on])
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -295,14 +371,6 @@ class Keeper:
             if image in self._unsaved:
                 self.save(image)
 
-    def _demand_folder(self) -> bool:
-        """Asked for once."""
-        if not self._settings.folder:
-            chosen = self._dialogs.folder("Where to keep what you accept: a new or empty folder")
-            self._settings.folder = "" if chosen is None else str(chosen)
-            self._settings.save()
-        return bool(self._settings.folder)
-
     def _tell(self) -> None:
         for heard in self.kept:
             heard()
@@ -315,8 +383,3 @@ class _Nothing:
     tracks: Sequence[Track]
     row: int
     sentence: str
-
-
-def autosaves() -> Path:
-    """Where work is kept as long as nobody has said where."""
-    return home() / "autosave"

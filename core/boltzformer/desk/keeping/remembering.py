@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.dataset import Dataset
+from boltzformer.dataset import Case, Dataset, Revision
+from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.desk.words import counted, local
 from boltzformer.errors import DatasetError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import GATE, Annotation, Prompt, SliceState, Volume
@@ -21,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 ANSWERED = "answered"
 """Where the provenance says it."""
-OWN = frozenset({"slices edited", ANSWERED})
+EDITED = "slices edited"
+OWN = frozenset({EDITED, ANSWERED, SCENE})
 """What a provenance says beside how the last answer came about."""
 
 
@@ -35,6 +39,18 @@ class LastWork:
     """On which revision it stands."""
     said: Mapping[str, tuple[NDArray[np.bool_], frozenset[int]]]
     """Name → what the model had written, on the stored grid, and in which slices (of the stored axis) that is known."""
+    accepted: LastWork | None = None
+    """What people have accepted beside it, which comes back whatever is newer."""
+
+    @property
+    def scene(self) -> Scene:
+        return Scene.of(self.annotation.provenance)
+
+    @property
+    def words(self) -> str:
+        """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
+        spoken = self.annotation.slices if self.accepted is None else self.accepted.annotation.slices
+        return told_of(self.time, *counts(self.annotation.provenance, {**self.annotation.slices, **spoken}))
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,7 @@ def annotation_of(masks: Snapshot) -> Annotation:
     runs = [run for one in masks.masks for run in one.runs]
     told = {one.name: answered(one, plan) for one in masks.masks}
     edits = {one.name: list(one.edited) for one in masks.masks}
-    made = {**(runs[-1] if runs else {}), "slices edited": edits, ANSWERED: told}
+    made = {**(runs[-1] if runs else {}), EDITED: edits, ANSWERED: told, SCENE: masks.scene.told()}
     return Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
 
 
@@ -136,19 +152,87 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
         return None
     dataset = Dataset(folder)
     name = case or dataset.case_of(volume)
-    draft, known = dataset.draft(name), dataset.entries().get(name)
-    kept = dataset.case(name) if known is not None else None
-    last = kept.revisions[-1] if kept is not None else None
-    if draft is not None and (last is None or draft.time >= last.time):
-        annotation = draft.annotation(volume)
-        every = frozenset(range(volume.grid.shape[annotation.slice_axis]))
-        said = {label: (mask, every) for label, mask in draft.answer(volume.grid).items()}
-        return LastWork(draft.time, annotation, None if last is None else last.number, said)
-    if kept is None or last is None:
-        return None
+    draft, kept = dataset.draft(name), _kept(dataset, name)
+    accepted = None if kept is None else accepted_work(kept)
+    if draft is None:
+        return accepted
+    if kept is not None and draft.time < kept.revisions[-1].time:
+        return accepted
+    return replace(draft_work(draft, volume, kept), accepted=accepted)
+
+
+def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
+    """An autosave."""
+    annotation = draft.annotation(volume)
+    every = frozenset(range(volume.grid.shape[annotation.slice_axis]))
+    said = {label: (mask, every) for label, mask in draft.answer(volume.grid).items()}
+    return LastWork(draft.time, annotation, None if kept is None else kept.revisions[-1].number, said)
+
+
+def accepted_work(kept: Case) -> LastWork | None:
+    """What people accepted, up to the last revision that the case is shown with."""
+    last = kept.revisions[-1]
     try:
         answers = kept.answers()
     except DatasetError as error:  # what people accepted comes back all the same
-        logger.warning("what the model had said of %s can't be read: %s", name, error)
+        logger.warning("what the model had said of %s can't be read: %s", kept.id, error)
         answers = {}
     return LastWork(last.time, vouched(kept.annotation), last.number, answers)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of an image's work that is kept, as a list names it."""
+
+    time: str
+    painted: int
+    """Slices that a person changed, in any mask."""
+    accepted: int
+    """Slices of which a person has said something, in any mask."""
+    prompts: tuple[str, ...]
+    bring: Callable[[], LastWork | None]
+    """Reads it; not on the viewer's thread."""
+
+    @property
+    def words(self) -> str:
+        """'28 Nov, 17:40: 10 painted slices, 3 accepted; MS lesion'."""
+        return f"{told_of(self.time, self.painted, self.accepted)}; {', '.join(self.prompts)}"
+
+
+def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
+    """All that is kept of an image, the newest first."""
+    if not (folder / "dataset.json").is_file():
+        return []
+    dataset = Dataset(folder)
+    name = case or dataset.case_of(volume)
+    draft, aside, kept = dataset.draft(name), dataset.earlier(name), _kept(dataset, name)
+    drafts = [one for one in (draft, *aside) if one is not None]
+    drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
+    found = [_state(one, partial(draft_work, one, volume, kept)) for one in drafts]
+    if kept is not None:
+        found += [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
+    return sorted(found, key=lambda one: one.time, reverse=True)
+
+
+def _state(one: Revision, bring: Callable[[], LastWork | None]) -> State:
+    painted, accepted = counts(one.provenance, one.slices)
+    return State(one.time, painted, accepted, tuple(prompt.name for prompt in one.prompts), bring)
+
+
+def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceState]]) -> tuple[int, int]:
+    """Slices that a person changed, and of which one has said something, in any mask."""
+    edits = provenance.get(EDITED)
+    painted = {row for rows in edits.values() for row in rows} if isinstance(edits, dict) else set()
+    spoken = {n for states in slices.values() for n, state in enumerate(states) if state is not SliceState.UNSEEN}
+    return len(painted), len(spoken)
+
+
+def told_of(time: str, painted: int, accepted: int) -> str:
+    """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
+    parts = [counted(painted, "painted slice")] if painted else []
+    parts += [f"{accepted} accepted"] if accepted else []
+    return f"{local(time)}: {', '.join(parts) or 'masks as the model left them'}"
+
+
+def _kept(dataset: Dataset, name: str) -> Case | None:
+    return dataset.case(name) if name in dataset.entries() else None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage, plan_of
+from boltzformer.desk.keeping.scene import NOWHERE, Scene
 from boltzformer.desk.masks.answers import Kept, Thresholds
 from boltzformer.desk.masks.sizes import Whole, answer_of
 from boltzformer.desk.masks.track import Track
@@ -111,11 +112,13 @@ class Snapshot:
 
     volume: Volume
     masks: tuple[Frozen, ...]
+    scene: Scene = NOWHERE
+    """What they were worked on with."""
 
     @staticmethod
-    def of(image: OpenImage, tracks: Sequence[Track]) -> Snapshot:
+    def of(image: OpenImage, tracks: Sequence[Track], scene: Scene = NOWHERE) -> Snapshot:
         names = unique_names(tracks)
-        return Snapshot(image.volume, tuple(frozen(*one) for one in zip(tracks, names, strict=True)))
+        return Snapshot(image.volume, tuple(frozen(*one) for one in zip(tracks, names, strict=True)), scene)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from boltzformer.desk.masks.answers import Answers, Mark
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import named
+from boltzformer.types import SliceState
 
 
 class State(Enum):
@@ -45,6 +46,8 @@ class Lane:
     """Voxels of the rows that are a person's: changed, or accepted as they were."""
     edited: set[int] = field(default_factory=set[int])
     """Those that a person changed."""
+    accepted: frozenset[int] = frozenset()
+    """Those of which a person has said something."""
 
     @staticmethod
     def of(track: Track) -> Lane:
@@ -57,6 +60,8 @@ class Lane:
         theirs = [row for row in track.touched if track.belongs_to_a_person(row)]
         self.painted = {row: int(np.count_nonzero(track.row(row))) for row in theirs}
         self.edited = {row for row in theirs if track.edited(row)}
+        said = (row for row in track.whose.said if track.state(row) is not SliceState.UNSEEN)
+        self.accepted = frozenset(said)
 
     def mark(self, row: int) -> Mark | None:
         """The model's answer, if it has looked."""
@@ -76,7 +81,7 @@ class Lane:
     def words(self, row: int) -> str:
         """What is shown of a slice."""
         mark, held, edited = self.mark(row), self.painted.get(row), row in self.edited
-        score = "" if mark is None else f", score {mark.score:.2f} (uncalibrated)"
+        score = "" if mark is None else f", score {mark.score:.2f}"
         if held == 0 and (edited or mark is None):
             return f"{self.name}: nothing, by you"
         if held and edited and mark is not None and not mark.voxels:
@@ -102,7 +107,7 @@ class Bar:
         self.draw()
 
     def set_accepted(self, rows: Collection[int]) -> None:
-        """Slices that a person accepted: a tick."""
+        """Slices that a person accepted in every mask; each mask's own ticks are its lane's."""
         self.accepted = frozenset(rows)
         self.draw()
 
@@ -133,4 +138,7 @@ class Bar:
         lines = [named(row, self.count).capitalize() + (", accepted" if row in self.accepted else "")]
         if row in self.failed:
             lines.append(f"could not be done: {self.failed[row]}")
-        return "\n".join([*lines, *(lane.words(row) for lane in self.lanes)])
+        for lane in self.lanes:
+            alone = row in lane.accepted and row not in self.accepted
+            lines.append(lane.words(row) + (", accepted" if alone else ""))
+        return "\n".join(lines)

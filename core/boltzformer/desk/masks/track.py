@@ -57,6 +57,8 @@ class Track:
         """The model's answers, for other thresholds and for the slice bar."""
         self.touched: set[int] = set()
         """Where a person may have been: no other slice needs comparing to know whose it is."""
+        self.seen: set[int] = set()
+        """Rows that were on screen with this mask as it is now."""
         self.plan: SlicePlan | None = None
         self.proposals: dict[int, Bits] = {}
         """Answers for slices that are a person's: offered, never written."""
@@ -237,6 +239,7 @@ class Track:
         others = {row: mask for row, mask in masks.items() if not np.array_equal(self.row(row), mask)}
         if others:
             self.touched |= others.keys()
+            self.seen -= others.keys()
             self.surface.edit(others)
             self._sums.note(others, self.row)
             self.changed()
@@ -344,7 +347,7 @@ class Track:
             self.kept.recall(row, score, self.mask(row) if said is None else said)
             if said is not None:
                 self.whose.written[row] = np.packbits(said)
-        self.whose.hand = set(edited)
+        self.whose.hand |= set(edited)
         self.touched |= self.whose.hand
 
     # ------------------------------------------------------------------------------------------------------------
@@ -360,6 +363,7 @@ class Track:
 
     def _write(self, row: int, mask: Mask) -> None:
         self.surface.write({row: mask})
+        self.seen.discard(row)
         self.whose.wrote(row, mask)
         self._sums.note((row,), self.row)
 

@@ -26,10 +26,10 @@ class ModelChoice:
         self.loaded: list[Callable[[], None]] = []
         """Another model looks from now on."""
 
-    def load(self, name: str) -> None:
-        """From the next run on."""
+    def load(self, name: str, *, again: bool = False) -> None:
+        """From the next run on. `again`: the name may stand for another model than before."""
         session = self._session()
-        if name != session.model:
+        if again or name != session.model:
             self._notice.say("Loading the model…")
             self._work.do(partial(session.load_model, name), partial(self._loaded, session, name))
 

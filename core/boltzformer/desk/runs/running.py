@@ -213,6 +213,9 @@ class Running:
 
     def _follow(self, run: Run) -> None:
         events = run.job.poll()
+        if not run.tracks and run.image not in self._stage.images():
+            self._give_up(run)  # its image left before there was a mask to write to
+            return
         for event in events:
             match event:
                 case Queued(position):
@@ -251,6 +254,12 @@ class Running:
         run.draw()  # once per tick, however many slices came
         if events:
             self._moved()
+
+    def _give_up(self, run: Run) -> None:
+        run.job.cancel()
+        self.runs.remove(run)
+        self._notice.take_back(FAR)
+        self._moved()
 
     def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
         self.runs.remove(run)

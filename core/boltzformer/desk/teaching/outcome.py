@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 from boltzformer.client.session import Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.knowledge import as_prompt
 from boltzformer.desk.notice import Notice
+from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
 from boltzformer.protocol import Lineage
 from boltzformer.types import Prediction, Volume
+
+TOPIC = "a model that was promoted"
+FIRST = "default"
+"""The model that everybody begins with."""
 
 
 class Outcome:
@@ -29,6 +35,8 @@ class Outcome:
         """Both have answered; None where they could not."""
         self.promoted: list[Callable[[str], None]] = []
         """This name is another model from now on."""
+        self.wanted: list[Callable[[str], None]] = []
+        """The user wants the model of this name."""
 
     def ask_both(self, question: Question, before: str, after: str) -> None:
         """One slice, by the old and the new model."""
@@ -40,23 +48,43 @@ class Outcome:
         self._work.do(partial(self._session().promote, run, name, anyway=anyway), self._promoted)
 
     def give_back(self, name: str) -> None:
-        """The model before it gets the name again."""
-        self._work.do(partial(self._session().roll_back, name), self._rolled_back)
+        """The model before it gets the name again; before the first one, there is the one that everybody has."""
+        session = self._session()
+
+        def back() -> Lineage | None:
+            return session.roll_back(name) if len(session.lineage(name).models) > 1 else None
+
+        self._work.do(back, partial(self._rolled_back, name))
 
     def _tell(self, answer: Compared | None) -> None:
         for heard in self.compared:
             heard(answer)
 
     def _promoted(self, lineage: Lineage) -> None:
-        kept = len(lineage.models) - 1
-        before = f"; {kept} before it {'is' if kept == 1 else 'are'} kept" if kept else ""
-        self._notice.say(f"'{lineage.name}' is the model of this run from now on{before}.")
-        for heard in self.promoted:
-            heard(lineage.name)
+        name, kept = lineage.name, len(lineage.models) - 1
+        before = f" The model that had the name before is kept, {counted(kept, 'step')} back." if kept else ""
+        self._offer(name, f"'{name}' stands for the model of this run now.{before}", "Use it now")
 
-    def _rolled_back(self, lineage: Lineage) -> None:
+    def _rolled_back(self, name: str, lineage: Lineage | None) -> None:
+        if lineage is None:
+            if self._session().model == name:
+                self._notice.say(f"Before '{name}' there is only '{FIRST}': that one is in use again.")
+                self._use(FIRST)
+            else:
+                self._notice.say(f"Before '{name}' there is only '{FIRST}'; '{self._session().model}' stays in use.")
+            return
         last = lineage.models[-1]
-        self._notice.say(f"'{lineage.name}' is again the model before ({last['note']}, {last['sha256'][:12]}).")
+        self._offer(name, f"'{name}' stands for the model before again ({last['note']}).", "Use it now")
+
+    def _offer(self, name: str, sentence: str, answer: str) -> None:
+        self._notice.say("")
+        self._notice.offer(TOPIC, sentence, (answer, partial(self._use, name)))
+        for heard in self.promoted:
+            heard(name)
+
+    def _use(self, name: str) -> None:
+        for heard in self.wanted:
+            heard(name)
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,8 @@ class Question:
     seed: int
     window: Window | str | None = None
     """As `Session.segment` takes it."""
+    mine: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+    """(rows, columns): the person's own mask of the slice, where there is one."""
     volume: Volume = field(init=False, repr=False)
     """As it is at this moment."""
 
@@ -88,22 +118,44 @@ class Compared:
     @property
     def sentence(self) -> str:
         """What differs, in numbers."""
-        one, other = int(self.before.sum()), int(self.after.sum())
+        one, other, mine = int(self.before.sum()), int(self.after.sum()), self.question.mine
         if not one + other:
             told = "neither finds anything"
         else:
-            dice = 2 * int((self.before & self.after).sum()) / (one + other)
-            told = f"before {one} pixels, after {other}; they agree by {dice:.2f} (Dice)"
+            shared = int((self.before & self.after).sum())
+            told = f"before {one} pixels, after {other}, {shared or 'none'} of them the same"
+        if mine is not None:
+            before, after = (dice(answer > 0, mine) for answer in (self.before, self.after))
+            told += f". Against your mask: before {before:.2f}, after {after:.2f} (Dice; 1 is the same)"
         return f"Slice {self.question.row}, '{self.question.prompt}', seed {self.question.seed}: {told}."
 
 
-def question_of(image: OpenImage | None, row: int, prompt: str, seed: int, window: Window | str | None) -> Question:
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """How alike two masks are: 1 the same, 0 nothing in common; two blank ones are the same."""
+    both = int(one.sum()) + int(other.sum())
+    return 2 * int((one & other).sum()) / both if both else 1.0
+
+
+def mine_of(tracks: Sequence[Track], prompt: str, row: int) -> NDArray[np.bool_] | None:
+    """A person's own mask of a slice: painted, or accepted as it was."""
+    named = (one for one in tracks if prompt in (one.prompt.text, one.name) and row < one.count)
+    return next((one.mask(row) for one in named if one.belongs_to_a_person(row)), None)
+
+
+def question_of(
+    image: OpenImage | None,
+    row: int,
+    prompt: str,
+    seed: int,
+    window: Window | str | None,
+    mine: NDArray[np.bool_] | None = None,
+) -> Question:
     """Raises where there is nothing to ask, and says what is missing."""
     if image is None:
         raise BoltzFormerError("There is no image to compare on: open one first.")
     if not prompt.strip():
         raise BoltzFormerError("There is no prompt: choose what to look for before you compare.")
-    return Question(image, row, prompt.strip(), seed, window)
+    return Question(image, row, prompt.strip(), seed, window, mine)
 
 
 def ask_both(session: Session, question: Question, before: str, after: str) -> Compared:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from boltzformer.dataset.holding import ENOUGH_GROUPS
+from boltzformer.desk.words import counted
 from boltzformer.home import home
-from boltzformer.protocol import ErrandState
+from boltzformer.protocol import ErrandState, Holding
 
 RUNS = "runs"
 """In the program's own folder."""
@@ -99,11 +101,26 @@ def spoken_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
 
 
-def verdict(state: ErrandState) -> str:
-    """What the gate says."""
+def verdict(state: ErrandState, holding: Holding | None = None) -> str:
+    """What the gate says; `holding`: what there is to learn from now."""
     told = state.result
     if not told:
         return ""
     if told.get("promoted"):
         return "Passed: better on held-back slices, and no worse elsewhere."
-    return f"Not better for sure: {'; '.join(told.get('because', ()))}."
+    because = list(told.get("because", ()))
+    if any(UNJUDGED in reason for reason in because):
+        return f"Cannot be judged: accept slices of {_more(holding)}."
+    return f"Not better for sure: {'; '.join(because)}."
+
+
+UNJUDGED = "no validation mask"
+"""What the gate says where nothing was held back."""
+
+
+def _more(holding: Holding | None) -> str:
+    """What is missing to hold something back."""
+    patients = ENOUGH_GROUPS if holding is None else ENOUGH_GROUPS - holding.groups
+    if patients > 0:
+        return counted(patients, "more patient")
+    return "one more patient, with the object"

@@ -1,0 +1,111 @@
+"""`OnePatient`: one image on screen. Whatever was open is saved and taken away, and comes back by one press; two are
+never shown over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.bringing_back import about
+from boltzformer.desk.keeping.keeper import Keeper
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Stage
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.words import quoted
+from boltzformer.knowledge.suggestions import modalities_in, modality_named
+from boltzformer.types import Volume
+
+PUT_AWAY = "what was put away"
+
+
+class OnePatient:
+    """An image that comes in makes the others go, each with its whole group."""
+
+    def __init__(self, stage: Stage, tracks: Tracks, notice: Notice, running: Running, keeper: Keeper) -> None:
+        self._stage, self._tracks, self._notice = stage, tracks, notice
+        self._running, self._keeper = running, keeper
+        self.current: OpenImage | None = None
+        """It has taken the screen already."""
+        self.beside: list[OpenImage] = []
+        """Kept on screen together, to compare them."""
+        self.arrived: list[Callable[[OpenImage], None]] = []
+        """This one alone is on screen now."""
+        self._away: list[tuple[str, Callable[[], None]]] = []
+        """By name, what brings each image back."""
+
+    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
+        """Shows an image in the place of what is open."""
+        self.make_room()
+        image = self.current = self._stage.open(volume, case=case, store=store)
+        self._arrive(image)
+        return image
+
+    def came(self, image: OpenImage) -> None:
+        """The viewer itself opened it, beside what was open."""
+        if image is not self.current and image in self._stage.images():
+            self.current = image
+            self.make_room(image)
+            self._arrive(image)
+
+    def make_room(self, stays: OpenImage | None = None) -> None:
+        """Saves whatever is open, but for one, and takes it away."""
+        gone = [one for one in self._stage.images() if one is not stays and one.ours]
+        if not gone:
+            return
+        self.beside = []
+        self._stage.side_by_side([])
+        self._away = [(one.name, self._put_away(one)) for one in gone]
+
+    def _put_away(self, image: OpenImage) -> Callable[[], None]:
+        self._notice.withdraw(about(image))
+        for run in self._running.of(image):
+            run.job.cancel()
+        self._keeper.put_by(image)
+        return self._stage.close(image)
+
+    def _arrive(self, image: OpenImage) -> None:
+        """`image` takes the screen; what it took the place of is offered."""
+        away, self._away = self._away, []
+        if away:
+            self._stage.arrive(image)
+            self._notice.say("")
+            self._notice.offer(
+                PUT_AWAY,
+                f"Saved and put away: {quoted([name for name, _ in away])}.",
+                ("Undo", partial(self._undo, image, away)),
+                ("Keep both", partial(self._keep_both, image, away)),
+            )
+        for heard in self.arrived:
+            heard(image)
+
+    def _undo(self, image: OpenImage, away: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """The others again, without the one that took their place: its work is kept like theirs."""
+        if image in self._stage.images():
+            self._put_away(image)
+        for _, back in away:
+            back()
+        self._again()
+
+    def _keep_both(self, image: OpenImage, away: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """Side by side."""
+        for _, back in away:
+            back()
+        self.beside = [one for one in self._stage.images() if one.ours]
+        self._stage.side_by_side(self.beside)
+        self._again(image)
+
+    def _again(self, image: OpenImage | None = None) -> None:
+        shown = image or next(iter(reversed(self._stage.images())), None)
+        if shown is not None:
+            self.current = shown
+            self._stage.arrive(shown)
+            for heard in self.arrived:
+                heard(shown)
+
+
+def of_its_kind(texts: Sequence[str], modality: str) -> list[str]:
+    """Prompts that may be meant for an image: those that name another modality are left out."""
+    own = modality_named(modality) if modality else ""
+    return [text for text in texts if not own or own in (modalities_in(text) or {own})]

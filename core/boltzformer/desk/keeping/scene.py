@@ -1,0 +1,53 @@
+"""`Scene`: what an image is worked on with, beside its masks: prompts in their order, slice, thresholds, model, points
+and boxes; kept with every autosave, so that work goes on as it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from boltzformer.desk.masks.answers import Thresholds
+
+SCENE = "scene"
+"""Where the provenance says it."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Plain values alone: it is written as JSON."""
+
+    prompts: tuple[str, ...] = ()
+    """As they stood in the box."""
+    row: int | None = None
+    """The slice on screen, as the viewer counts it."""
+    thresholds: Thresholds | None = None
+    """None: the model's own."""
+    model: str = ""
+    """Its name, never a place."""
+    guides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Points and boxes, as the viewer's `Stage.guides` tells them."""
+
+    def told(self) -> dict[str, Any]:
+        """For a provenance."""
+        return {**asdict(self), "prompts": list(self.prompts), "guides": dict(self.guides)}
+
+    @staticmethod
+    def of(provenance: Mapping[str, Any]) -> Scene:
+        """What older work does not tell, or tells otherwise, is as good as not known."""
+        told = provenance.get(SCENE)
+        if not isinstance(told, dict):
+            return Scene()
+        at, row = told.get("thresholds"), told.get("row")
+        prompts = told.get("prompts")
+        return Scene(
+            tuple(one for one in prompts if isinstance(one, str)) if isinstance(prompts, list) else (),
+            row if isinstance(row, int) else None,
+            Thresholds(float(at["existence"]), float(at["outline"])) if isinstance(at, dict) else None,
+            str(told.get("model", "")),
+            told["guides"] if isinstance(told.get("guides"), dict) else {},
+        )
+
+
+NOWHERE = Scene()
+"""Of what leaves the viewer: nobody goes on from there."""

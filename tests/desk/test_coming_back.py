@@ -1,0 +1,213 @@
+"""Earlier work comes back by itself, whole, and none of it is saved over unseen; on the desk, without a window."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_desk_story import Viewer
+
+from boltzformer import Prompt, Session, SlicePlan, SliceResult
+from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.bringing_back import about
+from boltzformer.desk.keeping.remembering import states_of
+from boltzformer.desk.keeping.scene import Scene
+from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.words import local
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from boltzformer.types import SliceState
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def at_work(folder: Path, model: str = "mine") -> Viewer:
+    """Nobody is asked: the engine stays away."""
+    viewer = Viewer(Session.connect("http://127.0.0.1:9", "none", model), folder)
+    viewer.desk.settings.folder = str(folder)
+    return viewer
+
+
+def answered(viewer: Viewer, image: Any, name: str, *rows: int) -> Any:
+    """A mask that a model has filled in some slices."""
+    track, plan = viewer.desk.tracks.new(image, Prompt(name)), SlicePlan.of(image.volume.grid, 64, 0)
+    track.begin_run(plan, 0.5)
+    for row in rows:
+        logits, score = np.full((1, 64, 64), 64, np.int8), np.array([0.9], np.float32)
+        track.answer(plan, SliceResult(plan.canonical_index(row), logits, score), 0, {"seed": 7})
+    return track
+
+
+def stroke(track: Any, row: int, at: int) -> None:
+    mask = np.zeros(track.shape[1:], bool)
+    mask[at : at + 3, at : at + 3] = True
+    track.surface.paint(row, mask)
+
+
+def offered(viewer: Viewer, image: Any) -> Any:
+    return next((one for one in viewer.desk.notice.offers if one.topic == about(image)), None)
+
+
+def opened_again(volume: Any, folder: Path, model: str = "mine") -> tuple[Viewer, Any]:
+    viewer = at_work(folder, model)
+    image = viewer.open(volume)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    return viewer, image
+
+
+@pytest.fixture
+def yesterday(small: Phantom, tmp_path: Path) -> tuple[Any, Path, dict[str, Any]]:
+    """Two prompts, strokes, an accepted slice, thresholds, points; then all ended without a word."""
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    dark, bright = answered(viewer, image, DARK, 2, 3), answered(viewer, image, BRIGHT, 2)
+    image.typed = [BRIGHT, DARK, "not asked yet"]
+    stroke(dark, 5, 10)
+    stroke(dark, 6, 10)
+    viewer.stage.go(image, 3)
+    viewer.desk.keeper.accept()
+    viewer.stage.guide(image, {"points": [[[3.0, 1.0, 2.0], True, DARK]]})
+    viewer.desk.overview.reapplying.choose(outline=0.7)
+    viewer.stage.go(image, 5)
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    rows = {track.name: track.surface.copy() > 0 for track in viewer.desk.tracks.of(image)}
+    assert bright.scores
+    viewer.desk.leave()
+    return small.volume, tmp_path / "kept", rows
+
+
+def test_all_of_it_is_back_without_a_press(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
+    volume, folder, rows = yesterday
+    viewer = at_work(folder)
+    prompts: list[str] = []
+    viewer.desk.keeper.back.restored.append(lambda _, texts: prompts.extend(texts))
+    image = viewer.open(volume)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    tracks = viewer.desk.tracks.of(image)
+    assert [track.name for track in tracks] == list(rows)
+    assert all(np.array_equal(track.surface.copy() > 0, rows[track.name]) for track in tracks)
+    assert tracks[0].edited_rows() == [5, 6]
+    assert tracks[0].state(3) is SliceState.REVIEWED
+    assert prompts == [BRIGHT, DARK, "not asked yet"]
+    assert viewer.stage.row(image) == 5
+    assert image.thresholds == Thresholds(0.5, 0.7)
+    assert viewer.stage.guides(image) == {"points": [[[3.0, 1.0, 2.0], True, DARK]]}
+    offer = offered(viewer, image)
+    assert offer.sentence == f"Restored from {local(_last(volume, folder).time)}: 2 painted slices, 1 accepted."
+    assert [label for label, _ in offer.answers] == ["Start afresh", "Earlier…"]
+
+    viewer.desk.notice.say("Looked in 16 slices.")  # no sentence takes its place
+    assert offered(viewer, image) is offer
+    assert viewer.speaker.offers == [offer]
+    viewer.desk.leave()
+
+
+def test_work_of_another_model_says_so_and_offers_it(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder, model="default")
+    wanted: list[str] = []
+    viewer.desk.keeper.back.wanted.append(wanted.append)
+    assert offered(viewer, image).sentence.endswith("It was made with the model 'mine'.")
+    viewer.desk.notice.answer(about(image), "Use 'mine'")
+    assert wanted == ["mine"]
+    viewer.desk.leave()
+
+
+def test_starting_afresh_keeps_the_state_that_was_there_and_a_list_brings_it_back(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, rows = yesterday
+    viewer, image = opened_again(volume, folder)
+    viewer.desk.notice.answer(about(image), "Start afresh")
+    assert viewer.desk.tracks.of(image) == []
+    assert image.thresholds is None
+    assert viewer.stage.guides(image) == {}
+    track = answered(viewer, image, BRIGHT, 9)
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.dialogs.chosen_line = None
+    viewer.desk.notice.answer(about(image), "Earlier…")
+    viewer.idle()
+    assert len(viewer.dialogs.lines) >= 3  # today's, yesterday's, what was accepted
+    found = next(n for n, line in enumerate(viewer.dialogs.lines) if "2 painted slices" in line)
+    assert DARK in viewer.dialogs.lines[found]
+    assert "UTC" not in viewer.dialogs.lines[found]
+    viewer.dialogs.chosen_line = found
+    viewer.desk.keeper.back._ask_earlier(image)
+    viewer.until(lambda: bool(viewer.desk.tracks.of(image)) and track not in viewer.desk.tracks.of(image))
+    back = {track.name: track.surface.copy() > 0 for track in viewer.desk.tracks.of(image)}
+    assert all(np.array_equal(back[name], rows[name]) for name in rows)
+    viewer.desk.leave()
+
+
+def test_what_was_accepted_comes_back_whatever_was_saved_after_it(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, rows = yesterday
+    viewer, image = opened_again(volume, folder)
+    viewer.desk.notice.answer(about(image), "Start afresh")
+    answered(viewer, image, DARK, 3, 9)
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    again, image = opened_again(volume, folder)
+    (dark,) = [track for track in again.desk.tracks.of(image) if track.name == DARK]
+    assert dark.state(3) is SliceState.REVIEWED
+    assert np.array_equal(dark.mask(3), rows[DARK][3])
+    assert dark.row(9).any()
+    again.desk.leave()
+
+
+def test_a_new_run_never_saves_over_work_that_was_not_seen(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, _ = yesterday
+    before = _last(volume, folder)
+    viewer = at_work(folder)
+    image = viewer.open(volume)
+    answered(viewer, image, BRIGHT, 9)  # before anybody knew of yesterday
+    viewer.desk.keeper.put_by(image)
+    viewer.stage.close(image)
+    viewer.idle()
+    viewer.desk.leave()
+    states = states_of(folder, volume)
+    assert before.time in {one.time for one in states}
+    assert any(one.painted == 2 for one in states)
+
+
+def test_so_many_states_are_kept_and_old_ones_without_a_scene_come_back(small: Phantom, tmp_path: Path) -> None:
+    for number in range(11):
+        viewer = at_work(tmp_path / "kept")
+        image = viewer.open(small.volume)
+        viewer.idle()
+        track = next(iter(viewer.desk.tracks.of(image)), None) or answered(viewer, image, BRIGHT, 2)
+        stroke(track, 7, 5 + number)
+        viewer.desk.keeper.autosave()
+        viewer.idle()
+        viewer.desk.leave()
+    store = Dataset(tmp_path / "kept")
+    case = store.case_of(small.volume)
+    assert len(store.earlier(case)) == 8
+    assert Scene.of({}) == Scene.of({"scene": "?"}) == Scene()
+
+
+def test_times_are_told_as_the_clock_on_the_wall_tells_them() -> None:
+    at = datetime(2020, 11, 28, 17, 40).astimezone()
+    assert local(at.isoformat()) == "28 Nov 2020, 17:40"
+    assert local(datetime.now().astimezone().replace(month=1, day=3, hour=9, minute=5).isoformat()) == "3 Jan, 09:05"
+
+
+def _last(volume: Any, folder: Path) -> Any:
+    store = Dataset(folder)
+    draft = store.draft(store.case_of(volume))
+    assert draft is not None
+    return draft

@@ -1,0 +1,189 @@
+"""One patient on screen: what was open is saved and put away, comes back by one press, and never lies under another."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from gui import DIST, answered, click, done, layer_of, ready, rows_of, type_lines, until
+from qtpy.QtWidgets import QPushButton
+
+from boltzformer import io
+from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.kept_in import autosaves
+from boltzformer.desk.keeping.one_patient import PUT_AWAY, of_its_kind
+from boltzformer.io.phantom import BRIGHT, Phantom, phantom
+from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def two_files(folder: Path) -> tuple[Path, Path]:
+    """Two patients: of other sizes, one a picture."""
+    files = folder / "deep.nii.gz", folder / "flat.nii.gz"
+    for number, (file, shape) in enumerate(zip(files, ((12, 64, 64), (5, 40, 48)), strict=True), 1):
+        io.write_volume(phantom(number, shape).volume, file)
+    return files
+
+
+def pressed(dock: BoltzFormerDock, label: str) -> QPushButton:
+    return dock.notice.offers[PUT_AWAY].answers[label]
+
+
+def names(viewer: Any) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def visible_images(dock: BoltzFormerDock) -> list[str]:
+    return [layer.name for layer in dock.stage.layers() if layer.visible]
+
+
+def painted_on(dock: BoltzFormerDock, viewer: Any) -> Any:
+    """A mask with a stroke, a scribble of the user's own beside it."""
+    track = answered(dock, dock.chosen_image(), BRIGHT, 2)
+    layer_of(track).brush_size = 2
+    layer_of(track).paint((3, 20, 20), 1)
+    viewer.add_points(np.array([[3.0, 5.0, 5.0]]), name="the user's own points")
+    return track
+
+
+def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    ready(qtbot, dock)
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    track = painted_on(dock, viewer)
+    before, there = rows_of(track).copy(), names(viewer)
+    click(qtbot, dock.table)
+    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
+    dock.jump(9)
+    camera_of(viewer).zoom = 50.0
+
+    dock.opening.open(flat)
+    until(qtbot, lambda: dock.image.currentText() == "flat")
+    assert names(viewer) == ["flat"]
+    assert viewer.dims.nsteps[0] == 5  # as many steps as slices
+    assert dock.row() == 5 // 2
+    assert dock.lesions is not None
+    assert not dock.lesions.lesions
+    until(qtbot, lambda: dock.results.count() == 0)
+    assert float(camera_of(viewer).zoom) < 50  # all of it is in view
+    assert dock.notice.offers[PUT_AWAY].label.text() == "Saved and put away: 'deep'."
+    until(qtbot, lambda: not dock.keeper.work.busy)
+    store = Dataset(autosaves())
+    draft = store.draft(store.case_of(io.read(deep)))
+    assert draft is not None
+    assert draft.annotation(io.read(deep)).labels.mask(1).sum() == np.count_nonzero(before)
+
+    click(qtbot, pressed(dock, "Undo"))
+    assert names(viewer) == there
+    assert rows_of(track) is layer_of(track).data
+    assert np.array_equal(rows_of(track), before)
+    assert dock.tracks() == [track]
+    assert dock.image.currentText() == "deep"
+    until(qtbot, lambda: dock.row() == 9)  # where one was
+    assert PUT_AWAY not in dock.notice.offers
+
+
+def test_what_is_dropped_into_the_viewer_takes_the_place_too(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    viewer.open(str(deep), plugin=DIST)
+    until(qtbot, lambda: dock.desk.patients.current is not None)
+    track = painted_on(dock, viewer)
+    viewer.open(str(flat), plugin=DIST)
+    assert visible_images(dock) == ["flat"]  # from the first moment on
+    assert not layer_of(track).visible
+    until(qtbot, lambda: names(viewer) == ["flat"])
+    assert dock.row() == 5 // 2
+    click(qtbot, pressed(dock, "Undo"))
+    assert visible_images(dock) == ["deep"]
+    assert layer_of(track).visible
+
+
+def test_two_that_are_kept_lie_side_by_side_with_their_own_masks(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    viewer.open(str(deep), plugin=DIST)
+    until(qtbot, lambda: dock.desk.patients.current is not None)
+    painted_on(dock, viewer)
+    viewer.open(str(flat), plugin=DIST)
+    until(qtbot, lambda: PUT_AWAY in dock.notice.offers)
+    click(qtbot, pressed(dock, "Keep both"))
+    assert {"deep", "flat"} <= set(names(viewer))
+    grid = grid_of(viewer)
+
+    def apart() -> bool:
+        cells: dict[str, set[tuple[int, int]]] = {"deep": set(), "flat": set()}
+        for image in dock.stage.images():
+            for layer in dock.stage.group(image):
+                if layer.visible:
+                    cells[image.name].add(grid.position(viewer.layers.index(layer), list(viewer.layers)))
+        return grid.enabled and [len(one) for one in cells.values()] == [1, 1] and cells["deep"] != cells["flat"]
+
+    until(qtbot, apart)
+    dock.image.setCurrentText("flat")
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    assert dock.tracks()
+    until(qtbot, apart)  # also with a mask more
+
+    dock.opening.open(deep)
+    until(qtbot, lambda: len(dock.stage.layers()) == 1)
+    assert not grid.enabled
+
+
+def test_a_picture_and_a_volume_take_turns(qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path) -> None:
+    deep, _ = two_files(tmp_path)
+    picture = tmp_path / "picture.png"
+    rng = np.random.default_rng(0)
+    PIL.Image.fromarray(rng.integers(0, 255, (50, 60, 3), np.uint8)).save(picture)
+    for file, name in ((picture, "picture"), (deep, "deep"), (picture, "picture")):
+        viewer.open(str(file), plugin=DIST)
+        until(qtbot, lambda name=name: names(viewer) == [name])
+        track = answered(dock, dock.chosen_image(), BRIGHT, 0)
+        assert rows_of(track)[0].any()
+        until(qtbot, lambda: dock.results.count() == 1)
+
+
+def test_work_that_cannot_be_written_is_not_lost_with_its_image(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    viewer.open(str(deep), plugin=DIST)
+    until(qtbot, lambda: not dock.keeper.work.busy)
+    painted_on(dock, viewer)
+    autosaves().parent.mkdir(parents=True, exist_ok=True)
+    autosaves().write_text("a file where a folder should be", "utf-8")
+    viewer.open(str(flat), plugin=DIST)
+    until(qtbot, lambda: dock.notice.copy.isVisible())
+    autosaves().unlink()
+    until(qtbot, lambda: not dock.keeper.work.busy)
+    dock.keeper.autosave()
+    until(qtbot, lambda: not dock.keeper.work.busy)
+    store = Dataset(autosaves())
+    assert store.draft(store.case_of(io.read(deep))) is not None
+
+
+def test_prompts_of_another_modality_wait_in_the_history(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
+) -> None:
+    assert of_its_kind(["MS lesion in brain MRI", "liver in abdominal CT", "lesion"], "CT") == [
+        "liver in abdominal CT",
+        "lesion",
+    ]
+    assert of_its_kind(["MS lesion in brain MRI"], "") == ["MS lesion in brain MRI"]
+    deep, _ = two_files(tmp_path)
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    type_lines(qtbot, dock, "MS lesion in brain MRI", BRIGHT)
+    image = dock.desk.patients.open(replace(phantom(5, (4, 32, 32)).volume, modality="CT", name="ct"))
+    assert image_on(dock.chosen_image()) is image
+    assert dock.prompt.texts() == [BRIGHT]
+    assert "MS lesion in brain MRI" in dock.settings.prompts
