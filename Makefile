@@ -10,7 +10,7 @@ APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbc
 # Tests run in the poorest locale: who forgets an encoding learns it here, not from a user.
 PLAIN := LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint pictures napari system python
+.PHONY: demo test test-slow lint docs release-check pictures napari system python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -30,11 +30,21 @@ lint: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet --config-file mkdocs.yml
+
+release-check: $(VENV)/.release
+	$(BIN)/python tools/release_check.py $(RELEASE)
+
 pictures: $(READY) system
 	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python examples/pictures.py
 
 napari: $(READY)
 	$(BIN)/napari -w napari-boltzformer
+
+$(VENV)/.docs $(VENV)/.release: $(VENV)/.%: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$*]'
+	touch $@
 
 $(READY): pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)

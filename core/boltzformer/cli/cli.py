@@ -19,6 +19,7 @@ import typer
 from boltzformer import io
 from boltzformer.cli import manage, proof_cli
 from boltzformer.cli.abilities import registered_abilities
+from boltzformer.cli.bundle_cli import bundle_command
 from boltzformer.cli.casework import Casework, engine_of, place_like, run_all
 from boltzformer.cli.dataset_cli import dataset
 from boltzformer.cli.evaluate_cli import evaluate_command, score_command
@@ -70,6 +71,7 @@ manage.models.command("mean")(mean_command)
 app.add_typer(dataset, name="dataset")
 app.command("convert")(manage.convert_file)
 app.command("mcp")(mcp_command)
+app.command("bundle")(bundle_command)
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]
