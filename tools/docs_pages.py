@@ -39,8 +39,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def commands() -> str:
     """Every command with its arguments and options, as the program says them."""
-    from boltzformer.cli.cli import app  # late: it loads torch
     from typer.main import get_command
+
+    from boltzformer.cli.cli import app  # late: it loads torch
 
     tree = get_command(app)
     said = [
