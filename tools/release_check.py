@@ -81,7 +81,7 @@ def differences(in_wheel: Iterable[str], in_source: Iterable[str], tracked: Iter
 def description() -> Found:
     """The long description is what an index can show."""
     said = _run(sys.executable, "-m", "twine", "check", "--strict", *map(str, _artefacts()))
-    return said.returncode == 0, " ".join(said.stdout.split()[-12:])
+    return said.returncode == 0, f"{said.stdout.count('PASSED')} of 2 descriptions render"
 
 
 def public_names(reference: str) -> Found:
