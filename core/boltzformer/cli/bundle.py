@@ -14,7 +14,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import boltzformer
 from boltzformer.cli import bundle_install
 from boltzformer.cli.bundle_install import ABOUT, PINS, SUMS
 from boltzformer.errors import BoltzFormerError
@@ -105,7 +104,7 @@ def _wheels(folder: Path, extras: Sequence[str], wheel: Path | None) -> Iterator
 
 def _checkout() -> Path | None:
     """The source code that runs here, if it is that."""
-    root = Path(str(boltzformer.__file__)).parents[2]
+    root = Path(__file__).parents[3]
     told = root / "pyproject.toml"
     return root if told.is_file() and f'name = "{NAME}"' in told.read_text("utf-8") else None
 
