@@ -13,6 +13,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
+REFUSALS = ("400", "401", "403", "404", "409", "410", "413", "422", "429", "431", "500", "507")
+"""The same for every address."""
 ASSETS = ROOT / "core/boltzformer/assets"
 
 
@@ -98,15 +100,17 @@ def http() -> str:
         "",
         "What `boltzformer serve` answers, on the loopback address alone; every request carries the token as "
         "`Authorization: Bearer …`. Clients in Python use `boltzformer.Session` and need none of this. The same as "
-        "[OpenAPI](openapi.json).",
+        "[OpenAPI](openapi.json). A refusal is JSON with one sentence for a person, and one of these codes: "
+        + ", ".join(f"`{code}`" for code in REFUSALS)
+        + ".",
         "",
     ]
     for place, ways in sorted(told["paths"].items()):
         for way, facts in sorted(ways.items()):
             said += [f"## {way.upper()} {place}", "", _plain(facts.get("description") or facts.get("summary")), ""]
             said += _body(facts, told)
-            answers = ", ".join(f"`{code}` {_cell(one.get('description'))}" for code, one in facts["responses"].items())
-            said += [f"Answers: {answers}", ""]
+            good = [(code, one) for code, one in facts["responses"].items() if code not in REFUSALS]
+            said += [f"Answer: `{code}` {_cell(_answer(one))}" for code, one in good] + [""]
     return "\n".join(said)
 
 
@@ -122,6 +126,13 @@ def _body(facts: dict[str, Any], told: dict[str, Any]) -> list[str]:
             rows.append(f"| `{field}` | {_cell(_kind(what))} | {needed} |")
         rows.append("")
     return rows
+
+
+def _answer(one: dict[str, Any]) -> str:
+    """What a good answer holds."""
+    shapes = [kind.get("schema", {}) for kind in one.get("content", {}).values()]
+    named = [_kind(shape) for shape in shapes if _kind(shape) not in ("", "string")]
+    return named[0] if named else str(one.get("description") or "")
 
 
 def _kind(what: dict[str, Any]) -> str:
