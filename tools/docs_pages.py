@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -33,10 +34,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "reference/openapi.json", content=json.dumps(described(), indent=1)))
+    files.append(File.generated(config, "concepts/orders.png", content=_orders()))
     pictures = {"reference/default-examples.png": ASSETS / "default-examples.png"}
     for name, place in pictures.items():
         files.append(File.generated(config, name, abs_src_path=str(place)))
     return files
+
+
+def _orders() -> bytes:
+    sys.path.insert(0, str(Path(__file__).parent))  # a hook is loaded by its file's name, not from a folder
+    try:
+        from docs_pictures import orders
+    finally:
+        sys.path.pop(0)
+    return orders()
 
 
 def commands() -> str:
