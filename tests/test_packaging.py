@@ -76,6 +76,9 @@ def test_the_wheel_installs_bare_and_says_what_is_missing(tmp_path: Path) -> Non
     }
     for needed in ("boltzformer/py.typed", "boltzformer/assets/default.safetensors", "napari_boltzformer/napari.yaml"):
         assert needed in names
+    described = zipfile.ZipFile(wheel).read(wheel.name.split("-py3")[0] + ".dist-info/METADATA").decode("utf-8")
+    assert "# napari-boltzformer" in described
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", described) == []  # an index has none of our files
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     binaries = venv / ("Scripts" if sys.platform == "win32" else "bin")
