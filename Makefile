@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
   libxcb-keysyms1 libxcb-shape0
 
-.PHONY: demo test test-slow lint pictures napari system python
+.PHONY: demo test test-slow lint docs release-check pictures napari system python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -28,11 +28,21 @@ lint: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet --config-file mkdocs.yml
+
+release-check: $(VENV)/.release
+	$(BIN)/python tools/release_check.py $(RELEASE)
+
 pictures: $(READY) system
 	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python examples/pictures.py
 
 napari: $(READY)
 	$(BIN)/napari -w napari-boltzformer
+
+$(VENV)/.docs $(VENV)/.release: $(VENV)/.%: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$*]'
+	touch $@
 
 $(READY): pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)

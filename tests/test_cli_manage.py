@@ -88,3 +88,20 @@ def test_prompts_are_searched_from_the_command_line(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.startswith("lung nodule in chest CT ")
     assert run(["prompts", "kidney", "--modality", "telepathy"]) == 2
     assert "no modality 'telepathy'" in capsys.readouterr().err
+
+
+def test_info_lists_for_scripts_what_every_option_takes(
+    model_copy: Path, small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "import", str(model_copy)]) == 0
+    capsys.readouterr()
+    assert run(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts["models"]) == {"default", "my-model"}
+    assert facts["exit codes"]["2"].startswith("refused")
+    (image,), many = [str(small_file)], facts["windows"]
+    for window, format, plane in zip(many, facts["writes"], [*facts["planes"], *facts["planes"]], strict=False):
+        if format.startswith("dcm") or format == "png":  # they need DICOM slices, or a single slice
+            format = "nii.gz"
+        how = ["--window", window, "--format", format, "--axis", plane, "--slices", "8", "--model", "my-model"]
+        assert run(["segment", image, "-p", BRIGHT, "-o", str(tmp_path / window / format / plane), *how]) == 0, how

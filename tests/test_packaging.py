@@ -10,7 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint, registry
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,33 @@ def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> No
     assert not any(re.match(r"(?i)(pyqt|pyside|torch)", name) for name in [*extras["io"], *project["dependencies"]])
     assert not any(name.startswith("torch") for name in extras["napari"])
     assert "PyQt6" in extras["napari"]
+
+
+def test_the_version_is_one() -> None:
+    """In the code, in the package's data, in the citation, and with a place in the changelog."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert project["version"] == VERSION == str(citation["version"])
+    assert citation["license"] == project["license"]
+    heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert VERSION in heads
+    assert len(heads) == len(set(heads))
+
+
+def test_workflows_run_what_is_run_here() -> None:
+    """They can't be run where this is written: so at least every command and file that they name is there."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    told = {file.name: yaml.safe_load(file.read_text("utf-8")) for file in (ROOT / ".github/workflows").glob("*.yml")}
+    assert set(told) == {"test.yml", "release.yml"}
+    matrix = told["test.yml"]["jobs"]["quick"]["strategy"]["matrix"]
+    assert matrix["platform"] == ["ubuntu-latest", "windows-latest", "macos-latest"]
+    for workflow in told.values():
+        for job in workflow["jobs"].values():
+            for step in job.get("steps", ()):
+                for target in re.findall(r"^make (\S+)$", step.get("run", ""), re.M):
+                    assert re.search(rf"^{target}:", makefile, re.M), target
+            if "uses" in job:
+                assert (ROOT / job["uses"]).is_file()
 
 
 def test_the_pictures_show_the_shipped_model() -> None:
@@ -47,6 +76,9 @@ def test_the_wheel_installs_bare_and_says_what_is_missing(tmp_path: Path) -> Non
     }
     for needed in ("boltzformer/py.typed", "boltzformer/assets/default.safetensors", "napari_boltzformer/napari.yaml"):
         assert needed in names
+    described = zipfile.ZipFile(wheel).read(wheel.name.split("-py3")[0] + ".dist-info/METADATA").decode("utf-8")
+    assert "# napari-boltzformer" in described
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", described) == []  # an index has none of our files
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     binaries = venv / ("Scripts" if sys.platform == "win32" else "bin")

@@ -18,10 +18,13 @@ import typer
 
 from boltzformer import io
 from boltzformer.cli import manage, proof_cli
+from boltzformer.cli.abilities import registered_abilities
+from boltzformer.cli.bundle_cli import bundle_command
 from boltzformer.cli.casework import Casework, engine_of, place_like, run_all
 from boltzformer.cli.dataset_cli import dataset
 from boltzformer.cli.evaluate_cli import evaluate_command, score_command
 from boltzformer.cli.finetune_cli import finetune_command
+from boltzformer.cli.mcp_cli import mcp_command
 from boltzformer.cli.proof_cli import bench, parity
 from boltzformer.cli.request import Request, repeated, series_number
 from boltzformer.cli.show import Show
@@ -67,6 +70,8 @@ manage.models.command("publish")(publish_command)
 manage.models.command("mean")(mean_command)
 app.add_typer(dataset, name="dataset")
 app.command("convert")(manage.convert_file)
+app.command("mcp")(mcp_command)
+app.command("bundle")(bundle_command)
 
 Series = Annotated[str | None, typer.Option(help="Which DICOM series: its number in the list, or its UID.")]
 Frame = Annotated[int | None, typer.Option(help="Which time point or channel, from 1.")]
@@ -258,7 +263,7 @@ def info(
         }
         if as_json:
             facts |= {"seconds_per_slice": cost.seconds, "peak_mb": cost.peak_mb, "weights_mb": cost.weights_mb}
-            facts |= {"folders": manage.kept()}
+            facts |= {"folders": manage.kept(), **registered_abilities()}
     say(json.dumps(facts) if as_json else manage.lines(facts))
 
 
