@@ -31,6 +31,8 @@ class Settings:
     threads: int = 0
     """0: all cores but one."""
     cache_gb: float = 2.0
+    python: str = ""
+    """One that has the engine, named by a person; '': the viewer's own, or that of the environment made for it."""
 
     @staticmethod
     def load() -> Settings:
