@@ -27,6 +27,7 @@ def opened_scene() -> Iterator[Any]:
     application.SetMRMLScene(scene)
     application.GetColorLogic().SetMRMLScene(scene)
     application.GetColorLogic().AddDefaultColorNodes()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     application.SetSliceLogics(vtkCollection())
     application.SetViewLogics(vtkCollection())
     modules = {}
@@ -63,13 +64,9 @@ def _nobody_may(*_: Any) -> None:
 
 def slice_view(scene: Any, name: str = "Red", orientation: str = "Axial") -> Any:
     """A slice view's node, with the composite node that says what is shown in it."""
-    node = slicer.vtkMRMLSliceNode()
-    node.SetName(name)
+    node = scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
     node.SetLayoutName(name)
     node.SetSingletonTag(name)
-    node.SetDefaultOrientation(orientation)
-    node = scene.AddNode(node)
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     node.SetOrientation(orientation)
     composite = slicer.vtkMRMLSliceCompositeNode()
     composite.SetLayoutName(name)

@@ -87,7 +87,7 @@ class Child:
 
 
 def environment_of(python: str) -> dict[str, str] | None:
-    """What a Python is started with. None: as this process; another Python must not take this one's home for its own."""
+    """What a Python is started with. None: as this process. Another one must not take this one's home for its own."""
     if os.path.abspath(python) == os.path.abspath(sys.executable):
         return None
     launched = bool(os.environ.get("PYTHONHOME"))

@@ -5,8 +5,8 @@ Slicer's undo holds states of the whole segmentation, and its events carry no ro
 
 A state that was kept before the model wrote a slice lacks that slice. Every stroke follows a state that is as the mask
 was before it, so states are known by their checksums, and what was written since is written again when one comes back.
-That, and all writing after an undo, is done without Slicer's event: it would end Redo, and the next Undo would come back
-to where it is for ever.
+That, and all writing after an undo, is done without Slicer's event: it would end Redo, and the next Undo would lead
+to where it is, for ever.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class SegmentMask:
         """Whether it is we who change it."""
         self._stale = False
         self._heard: list[Callable[[Rows, bool], None]] = []
-        self._first_name, self._colour = self._segment().GetName(), _hex(self._segment().GetColor())
+        self._last = self._segment()
+        """So that a segment that was removed can come back."""
+        self._first_name, self._colour = self._last.GetName(), _hex(self._last.GetColor())
         self._own()
         self._note(range(a))
         segmentation = node.GetSegmentation()
@@ -182,6 +184,11 @@ class SegmentMask:
             or editor.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
             or editor.GetOverwriteMode() != slicer.vtkMRMLSegmentEditorNode.OverwriteNone
         )
+
+    def bring_back(self) -> None:
+        """Into the segmentation, as it was last; nothing where that is gone, too."""
+        if self._segment() is None and self.node.GetScene() is not None:
+            self.node.GetSegmentation().AddSegment(self._last, self.segment)
 
     def leave(self) -> None:
         """Nothing is listened to any more."""
@@ -320,6 +327,7 @@ class SegmentMask:
         image = self._labelmap()
         if image is None or not self._lies_right(image):
             return
+        self._last = self._segment()
         undone = image is not self._known
         if not undone and image.GetMTime() == self._when:
             return
