@@ -1,4 +1,4 @@
-"""A run on real MRML with a real engine: live, equal to the command line's, cancelled, and with the scene pulled away."""
+"""A run on real MRML with a real engine: live, equal to the command line's, cancelled, its scene pulled away."""
 
 import json
 import os
@@ -208,9 +208,9 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(scene: Any, session: Sessi
     ):
         with pytest.raises(BoltzFormerError, match=said):
             Segmenting(volume, prompts, None, session)
-    with Session.local(PHANTOM_MODEL, python=str(tmp_path / "no-python")) as nobody:
-        with pytest.raises(BoltzFormerError, match="The engine can't be started"):
-            Segmenting(node, [BRIGHT], None, nobody).wait()
+    nobody = Session.local(PHANTOM_MODEL, python=str(tmp_path / "no-python"))
+    with nobody, pytest.raises(BoltzFormerError, match="The engine can't be started"):
+        Segmenting(node, [BRIGHT], None, nobody).wait()
     with Session.local(PHANTOM_MODEL, python=ENGINE) as dying:
         segmenting = Segmenting(node, [BRIGHT], None, dying)
         running(segmenting, lambda: segmenting.progress[0] >= 2)

@@ -66,6 +66,9 @@ class SegmentMask:
         self._ours = False
         """Whether it is we who change it."""
         self._stale = False
+        self._gone = False
+        self.left: Callable[[], None] = lambda: None
+        """Called when the segment was removed."""
         self._heard: list[Callable[[Rows, bool], None]] = []
         self._last = self._segment()
         """So that a segment that was removed can come back."""
@@ -73,7 +76,8 @@ class SegmentMask:
         self._own()
         self._note(range(a))
         segmentation = node.GetSegmentation()
-        events = segmentation.SourceRepresentationModified, segmentation.SegmentModified
+        of = segmentation
+        events = of.SourceRepresentationModified, of.SegmentModified, of.SegmentAdded, of.SegmentRemoved
         self._observed = [(segmentation, segmentation.AddObserver(event, self._on_event)) for event in events]
 
     # --- what the desk asks -------------------------------------------------------------------------------------
@@ -325,7 +329,13 @@ class SegmentMask:
         if self._ours:
             return
         image = self._labelmap()
-        if image is None or not self._lies_right(image):
+        if image is None:
+            if not self._gone:
+                self._gone = True
+                self.left()
+            return
+        self._gone = False
+        if not self._lies_right(image):
             return
         self._last = self._segment()
         undone = image is not self._known

@@ -58,10 +58,12 @@ class SlicerStage:
         self._masks: dict[OpenImage, list[SegmentMask]] = {}
         self._surfaced: list[Any] = []
         """Segmentations whose surface comes back when the run ends."""
+        self.left: list[Callable[[SegmentMask], None]] = []
+        """A mask was removed by somebody else."""
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
-    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
+    def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> SlicerImage:
         node = slicer.util.addVolumeFromArray(
             np.ascontiguousarray(volume.array), ijkToRAS=volume.grid.ras, name=volume.name or "image"
         )
@@ -122,6 +124,7 @@ class SlicerStage:
             ijk_to_ras=matrix_of(image.plan.grid.ras),
             history=self._history,
         )
+        mask.left = lambda: self._has_left(mask)
         self._masks.setdefault(image, []).append(mask)
         return mask
 
@@ -143,6 +146,15 @@ class SlicerStage:
         """Of a segment that is ours, also of one that was removed."""
         every = (one for masks in self._masks.values() for one in masks)
         return next((one for one in every if one.node is node and one.segment == segment), None)
+
+    def without(self, node: Any) -> None:
+        """A segmentation left the scene."""
+        for mask in [one for masks in self._masks.values() for one in masks if one.node is node]:
+            self._has_left(mask)
+
+    def _has_left(self, mask: SegmentMask) -> None:
+        for heard in self.left:
+            heard(mask)
 
     def active(self) -> SegmentMask | None:
         editor = self.editor()
