@@ -83,6 +83,8 @@ class Person:
         """The application goes on."""
         end = time.monotonic() + PATIENCE_S
         while not what():
+            if pythonqt.FAILED:
+                raise pythonqt.FAILED[0]
             assert time.monotonic() < end, f"it never came to that; last said: {self.said}"
             QtTest.QTest.qWait(10)
 
@@ -117,7 +119,9 @@ def somebody(*, engine: str = ENGINE) -> Iterator[Person]:
     Settings(model=str(PHANTOM_MODEL), python=engine, folder=Settings.load().folder).save()
     with opened_scene() as scene:
         person = Person(scene)
+        pythonqt.FAILED.clear()
         try:
             yield person
         finally:
             person.leaves()
+        assert not pythonqt.FAILED

@@ -18,6 +18,10 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 APP = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
 
 
+FAILED: list[Exception] = []
+"""What slots raised: whoever waits for something must hear of it."""
+
+
 class Held:
     """A Qt object as PythonQt hands it out."""
 
@@ -56,7 +60,15 @@ class Held:
         if what.metaObject().indexOfSignal(wanted) < 0 and wanted not in known:
             raise AttributeError(f"{type(what).__name__} has no signal {signature}")
         count = len([one for one in re.search(r"\((.*)\)", wanted).group(1).split(",") if one])
-        getattr(what, wanted.split("(")[0]).connect(lambda *told: slot(*(held(one) for one in told[:count])))
+
+        def heard(*told: Any) -> None:
+            try:
+                slot(*(held(one) for one in told[:count]))
+            except Exception as error:  # Qt would only print it
+                FAILED.append(error)
+                raise
+
+        getattr(what, wanted.split("(")[0]).connect(heard)
         return True
 
 

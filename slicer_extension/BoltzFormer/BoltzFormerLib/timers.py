@@ -30,7 +30,7 @@ class QtTimers:
 
     def under_stroke(self) -> bool:
         """Whether the left button is down: nothing is written then."""
-        return bool(int(qt.QApplication.mouseButtons()) & int(qt.Qt.LeftButton))
+        return bool(qt.QApplication.mouseButtons() & qt.Qt.LeftButton)
 
     def leave(self) -> None:
         """Nothing is called any more."""
