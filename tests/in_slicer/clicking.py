@@ -17,6 +17,7 @@ from scenes import ENGINE, MODULE, PHANTOM_MODEL, opened_scene, shown_in, slice_
 
 from boltzformer.desk.settings import Settings
 
+pythonqt.install()
 PATIENCE_S = 120
 """The machine may be busy."""
 
@@ -25,7 +26,6 @@ class Person:
     """At one panel, in one scene."""
 
     def __init__(self, scene: Any) -> None:
-        pythonqt.install()
         if str(MODULE) not in sys.path:
             sys.path.insert(0, str(MODULE))
         import BoltzFormer
@@ -85,7 +85,9 @@ class Person:
         while not what():
             if pythonqt.FAILED:
                 raise pythonqt.FAILED[0]
-            assert time.monotonic() < end, f"it never came to that; last said: {self.said}"
+            assert time.monotonic() < end, (
+                f"it never came to that; last said: {self.said} {self.ui.teachNoticeLabel.text}"
+            )
             QtTest.QTest.qWait(10)
 
     def idle(self) -> None:
@@ -114,9 +116,9 @@ class Person:
 
 
 @contextmanager
-def somebody(*, engine: str = ENGINE) -> Iterator[Person]:
+def somebody(*, engine: str = ENGINE, model: str = str(PHANTOM_MODEL)) -> Iterator[Person]:
     """In a scene of their own; the engine's Python is one that they named."""
-    Settings(model=str(PHANTOM_MODEL), python=engine, folder=Settings.load().folder).save()
+    Settings(model=model, python=engine, folder=Settings.load().folder).save()
     with opened_scene() as scene:
         person = Person(scene)
         pythonqt.FAILED.clear()

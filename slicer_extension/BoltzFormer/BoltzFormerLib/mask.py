@@ -69,6 +69,8 @@ class SegmentMask:
         self._gone = False
         self.left: Callable[[], None] = lambda: None
         """Called when the segment was removed."""
+        self.other: Callable[[], None] = lambda: None
+        """Called when it has another name, colour or tag, perhaps."""
         self._heard: list[Callable[[Rows, bool], None]] = []
         self._last = self._segment()
         """So that a segment that was removed can come back."""
@@ -97,8 +99,8 @@ class SegmentMask:
     @property
     def name(self) -> str:
         """'' as long as it bears the prompt's."""
-        segment = self._segment()
-        return "" if segment is None or segment.GetName() == self._first_name else segment.GetName()
+        name = str((self._segment() or self._last).GetName())
+        return "" if name == self._first_name else name
 
     @property
     def alive(self) -> bool:
@@ -340,6 +342,7 @@ class SegmentMask:
         self._last = self._segment()
         undone = image is not self._known
         if not undone and image.GetMTime() == self._when:
+            self.other()
             return
         self._known, self._when = image, image.GetMTime()
         before = self._sums

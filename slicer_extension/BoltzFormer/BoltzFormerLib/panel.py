@@ -82,6 +82,8 @@ class Panel:
         self._shortcuts: list[Any] = []
         self._scrolled = self.timers.after(SOON_MS, self._on_scroll)
         self._soon = self.timers.after(0, self.show_results)
+        self._renamed = self.timers.after(SOON_MS, self._on_renamed)
+        self._ended = self.timers.after(0, self._on_ended)
         self._connect()
         self._watch = SceneWatch(
             scene,
@@ -269,6 +271,15 @@ class Panel:
             self.desk.notice.say(f"'{track.name}' was removed. Result kept.", "Restore", mask.bring_back)
         self._soon.start()
 
+    def _on_renamed(self) -> None:
+        self.desk.overview.look_again()
+        self.show_results()
+
+    def _on_ended(self) -> None:
+        """After the last drawing, which would make a surface out of date."""
+        if not self.desk.running.runs:
+            self.stage.ended()
+
     def _on_closing(self) -> None:
         """The scene goes: what is open is saved while it is still there."""
         self.desk.keeper.leave()
@@ -341,7 +352,8 @@ class Panel:
         ui.tableButton.connect("contentsCollapsed(bool)", lambda closed: closed or self.lesions.measure())
         desk.changed.append(self._changed)
         desk.running.advanced.append(self.show_state)
-        desk.running.ended.append(lambda _: desk.running.runs or self.stage.ended())
+        desk.running.ended.append(lambda _: self._ended.start())
         keeper.back.restored.append(lambda _, prompts: prompts and self.prompts.fill(list(prompts)))
         self.models.engine.models.append(self._on_models)
         self.stage.left.append(self._on_left)
+        self.stage.other.append(self._renamed.start)

@@ -25,10 +25,12 @@ class PictureFile:
         self.shown = picture
         if picture is None:
             self._label.clear()
+            self._label.minimumHeight = 0
             return
         path = Path(self._folder.name) / "picture.png"
         Image.fromarray(np.ascontiguousarray(picture)).save(path, compress_level=1)
         self._label.setPixmap(qt.QPixmap(str(path)))
+        self._label.minimumHeight = picture.shape[0]  # whatever else wants room
 
     def leave(self) -> None:
         self._folder.cleanup()

@@ -60,7 +60,6 @@ class Segmenting:
             knowledge=Knowledge,
             how=lambda _: {},
         )
-        self._running.ended.append(lambda _: self._stage.ended())
         how = {"seed": seed, "window": window, "model": session.model}
         job = session.segment(self._image.volume, wanted, slices=slices, **how)
         self._run = self._running.new(self._image, wanted, job, how, warnings={}, whole=slices is None)
@@ -91,6 +90,8 @@ class Segmenting:
         if self._image.node.GetScene() is None:
             self.cancel()
         self._timers.tick()
+        if self.done:
+            self._stage.ended()
         return self.done
 
     def wait(self) -> Any:

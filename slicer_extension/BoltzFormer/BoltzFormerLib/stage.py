@@ -10,6 +10,8 @@ import numpy as np
 import slicer
 
 from boltzformer.desk.image import OpenImage
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, Volume
 from BoltzFormerLib import segmentations
 from BoltzFormerLib.geometry import grid_of, matrix_of, volume_of
@@ -60,6 +62,8 @@ class SlicerStage:
         """Segmentations whose surface comes back when the run ends."""
         self.left: list[Callable[[SegmentMask], None]] = []
         """A mask was removed by somebody else."""
+        self.other: list[Callable[[], None]] = []
+        """A segment may have another name or colour."""
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
@@ -124,7 +128,7 @@ class SlicerStage:
             ijk_to_ras=matrix_of(image.plan.grid.ras),
             history=self._history,
         )
-        mask.left = lambda: self._has_left(mask)
+        mask.left, mask.other = lambda: self._has_left(mask), self._is_other
         self._masks.setdefault(image, []).append(mask)
         return mask
 
@@ -156,6 +160,10 @@ class SlicerStage:
         for heard in self.left:
             heard(mask)
 
+    def _is_other(self) -> None:
+        for heard in self.other:
+            heard()
+
     def active(self) -> SegmentMask | None:
         editor = self.editor()
         if editor is None or editor.GetSegmentationNode() is None:
@@ -185,20 +193,28 @@ class SlicerStage:
     # --- what is on screen --------------------------------------------------------------------------------------
 
     def row(self, image: OpenImage) -> int:
-        place = self.views.row(_node(image), image.plan)
-        return image.count // 2 if place is None else int(np.clip(np.rint(place), 0, image.count - 1))
+        plan = _plan(image)
+        if plan is None:
+            return 0
+        place = self.views.row(_node(image), plan)
+        return plan.count // 2 if place is None else int(np.clip(np.rint(place), 0, plan.count - 1))
 
     def shows(self, image: OpenImage) -> bool:
-        return self.views.shows(_node(image), image.plan)
+        plan = _plan(image)
+        return plan is not None and self.views.shows(_node(image), plan)
 
     def sees(self, image: OpenImage, row: int) -> bool:
-        return self.views.sees(_node(image), image.plan, row)
+        plan = _plan(image)
+        return plan is not None and self.views.sees(_node(image), plan, row)
 
     def go(self, image: OpenImage, row: int) -> None:
-        self.views.go(_node(image), image.plan, row)
+        plan = _plan(image)
+        if plan is not None:
+            self.views.go(_node(image), plan, row)
 
     def turn(self, image: OpenImage) -> bool:
-        return self.views.turn(_node(image), image.plan)
+        plan = _plan(image)
+        return plan is not None and self.views.turn(_node(image), plan)
 
     def bring(self, image: OpenImage) -> None:
         self.views.show(_node(image))
@@ -209,6 +225,14 @@ class SlicerStage:
     def _nodes(self, kind: str) -> list[Any]:
         found = self.scene.GetNodesByClass(kind)
         return [found.GetItemAsObject(number) for number in range(found.GetNumberOfItems())]
+
+
+def _plan(image: OpenImage) -> SlicePlan | None:
+    """None where the volume can't be segmented: who asks for that is told why."""
+    try:
+        return image.plan
+    except BoltzFormerError:
+        return None
 
 
 def _node(image: OpenImage) -> Any:
