@@ -1,9 +1,10 @@
-"""How long does 3D Slicer's scene take for a slice of answers? A lesion, an organ and a body that overlap, on real MRML.
+"""How long does 3D Slicer's scene take for a slice of answers? A lesion, an organ, a body that overlap, on real MRML.
 
 300 slices of 512², from the middle outwards, as a run writes them: one tick per slice, with the event that makes views
 draw. Beside it the whole mask at once by Slicer's own function; both must lie in the scene alike.
 
-Run: make test-slicer once, then PYTHONPATH=slicer_extension/BoltzFormer .venv-slicer/bin/python benchmarks/slicer_writing.py
+Run: make test-slicer once, then
+PYTHONPATH=slicer_extension/BoltzFormer .venv-slicer/bin/python benchmarks/slicer_writing.py
 """
 
 from __future__ import annotations

@@ -54,7 +54,10 @@ class BoltzFormerWidget(ScriptedLoadableModuleWidget):
         self.layout.addWidget(widget)
         widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(widget)
-        if install.missing():
+        if old := install.too_old(slicer.app.majorVersion, slicer.app.minorVersion):
+            self._enable(False)
+            self.ui.noticeLabel.text = old
+        elif install.missing():
             self._offer()
         else:
             self._build()

@@ -79,9 +79,9 @@ class Person:
     def said(self) -> str:
         return self.ui.noticeLabel.text
 
-    def until(self, what: Callable[[], Any]) -> None:
+    def until(self, what: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
         """The application goes on."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while not what():
             if pythonqt.FAILED:
                 raise pythonqt.FAILED[0]

@@ -21,7 +21,7 @@ def test_every_widget_that_the_code_names_is_in_the_form_and_the_other_way_round
     assert [one for one in used if one[0] not in FORM.names] == []
     shown_only = {"QLabel", "QVBoxLayout", "QHBoxLayout", "QFormLayout"}
     unused = {name for name, kind in FORM.names.items() if kind not in shown_only} - {one[0] for one in used}
-    assert unused == {"BoltzFormer"}
+    assert unused == {"BoltzFormer", "casesButton"}  # the form itself, and a part that only folds
 
 
 def test_every_signal_exists_in_its_class() -> None:

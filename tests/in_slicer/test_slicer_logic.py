@@ -131,7 +131,7 @@ def test_two_prompts_fill_two_segments_while_the_run_goes_on(scene: Any, session
     assert len(set(colours)) == 2
 
 
-@pytest.mark.slicer("Overlapping masks", "real MRML")
+@pytest.mark.slicer("Overlapping masks, .seg.nrrd and back", "real MRML")
 def test_prompts_that_overlap_keep_their_own_voxels_and_survive_a_file(
     scene: Any, session: Session, tmp_path: Path
 ) -> None:

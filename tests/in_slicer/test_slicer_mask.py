@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from scenes import Editor, opened_scene, volume_node, voxels_of
 from surfaces import SHAPE, contract
 
@@ -11,6 +12,7 @@ from BoltzFormerLib.geometry import matrix_of
 from BoltzFormerLib.history import LogicHistory
 from BoltzFormerLib.mask import SegmentMask
 
+pytestmark = pytest.mark.slicer("The desk's contract of a mask, with Slicer's undo and redo", "real MRML")
 PLAIN = CanonicalView((0, 1, 2), (False, False, False))
 MANY = 200
 """States of undo, more than a test makes."""

@@ -9,12 +9,12 @@ import pytest
 import slicer
 from clicking import Person, somebody
 from pythonqt import Answers
-from scenes import ENGINE, PHANTOM_MODEL, under_transform, volume_node, voxels_of
+from scenes import ENGINE, PHANTOM_MODEL, under_transform, volume_node
 from storage_orders import rotation
 
 from boltzformer import Volume
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from BoltzFormerLib.geometry import array_of, ijk_to_ras, world_of
+from BoltzFormerLib.geometry import ijk_to_ras, world_of
 from BoltzFormerLib.guide import POINTS
 from BoltzFormerLib.looks import token_grid
 from BoltzFormerLib.parameters import Parameters
@@ -140,7 +140,6 @@ def test_clicks_in_the_world_are_voxels_of_the_image(lies: str) -> None:
 @pytest.mark.slicer("The chosen look on its token grid", "real MRML")
 def test_a_look_lies_where_the_model_looked(scene: object) -> None:
     image = volume_node(PHANTOM.volume.array, PHANTOM.volume.grid.ras)
-    plan_image = Person  # only for its name in a failure
     from BoltzFormerLib.history import NoHistory
     from BoltzFormerLib.stage import SlicerStage
 
@@ -151,7 +150,7 @@ def test_a_look_lies_where_the_model_looked(scene: object) -> None:
     to_ijk = np.linalg.inv(ijk_to_ras(image))
     first = (to_ijk @ ras @ [-0.5, -0.5, 0, 1])[:3]
     last = (to_ijk @ ras @ [tokens - 0.5, tokens - 0.5, 0, 1])[:3]
-    assert np.allclose(abs(last - first)[:2], side), plan_image
+    assert np.allclose(abs(last - first)[:2], side)
     assert np.allclose(((first + last) / 2)[:2], [(80 - 1) / 2, (72 - 1) / 2])
     assert np.allclose(first[2], 5)
 
@@ -411,7 +410,7 @@ def test_the_model_is_shown_the_window_that_was_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.slicer("Fine-tuning: started, followed, promoted", "imitation")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 def test_the_model_is_taught_what_was_accepted(tmp_path: Path) -> None:
     with somebody() as person:
         ui, teaching = person.ui, person.panel.teaching
@@ -426,10 +425,11 @@ def test_the_model_is_taught_what_was_accepted(tmp_path: Path) -> None:
         person.until(lambda: ui.teachStartButton.enabled)
         assert "1" in ui.holdsLabel.text
         ui.teachUnitSelector.currentIndex = 1
-        ui.teachLength.value = 2
+        ui.teachLength.value = 1
         ui.teachModeSelector.currentIndex = 1
         person.clicks(ui.teachStartButton)
-        person.until(lambda: teaching.watching.state is not None and teaching.watching.state.state != "running")
+        ended = ("finished", "failed", "stopped")
+        person.until(lambda: teaching.watching.state and teaching.watching.state.state in ended, patience_s=400)
         assert teaching.watching.state.state == "finished", ui.teachNoticeLabel.text
         assert ui.lossLabel.text.startswith("Loss ")
         assert ui.promoteButton.enabled
@@ -448,6 +448,4 @@ def test_the_example_opens_at_its_finding() -> None:
         assert person.panel.prompts.texts() == ["MS lesion in brain MRI"]
         assert person.panel.stage.shows(image)
         assert image.plan.canonical_index(person.panel.stage.row(image)) == 75
-        assert array_of(person.views[0].GetSliceToRAS()).shape == (4, 4)
         person.idle()
-        assert voxels_of is not None

@@ -18,7 +18,7 @@ REQUIREMENT = "napari-boltzformer[desk]"
 SIZE = "about 40 MB with scipy, Pillow and httpx, unless Slicer has them already"
 KEPT = ("numpy", "SimpleITK", "vtk", "scipy", "requests", "pydicom")
 """Of these, Slicer's own version stays whatever anybody asks for."""
-OLDEST = (3, 11)
+OLDEST, OLDEST_SLICER = (3, 11), (5, 10)
 PYTHONS = ("python3.12", "python3.11", "python3.13", "python3", "python")
 
 
@@ -27,6 +27,14 @@ def missing() -> list[str]:
     if find_spec("boltzformer") is None and (core := _checkout()) is not None:
         sys.path.append(str(core))
     return [name for name in NEEDED if find_spec(name) is None]
+
+
+def too_old(major: int, minor: int) -> str:
+    """A sentence where this Slicer can't run the module; '' where it can."""
+    if (major, minor) >= OLDEST_SLICER and sys.version_info >= OLDEST:
+        return ""
+    needed, own = ".".join(map(str, OLDEST_SLICER)), f"{major}.{minor} with Python {sys.version.split()[0]}"
+    return f"BoltzFormer needs Slicer {needed} or newer; this is {own}. Please install a newer one beside it."
 
 
 def ask_and_install(confirm: Callable[..., bool], install: Callable[..., Any] | None = None) -> bool:
