@@ -85,6 +85,7 @@ def test_new_segments_share_one_labelmap_and_ours_does_not() -> None:
     mask[2:5, 3] = True
     rig.surface.write({1: mask})
     node = rig.surface.node
-    assert node.GetSegmentation().GetSegment("x").GetLabelValue() != 1
+    labels = [node.GetSegmentation().GetSegment(one).GetRepresentation("Binary labelmap") for one in ("x", "other")]
+    assert labels[0] is not labels[1]
     assert voxels_of(node, "x", rig.volume).sum() == 3
     assert voxels_of(node, "other", rig.volume).sum() == 0

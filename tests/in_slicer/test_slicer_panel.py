@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import types
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
 import slicer
 from clicking import Person, somebody
 from pythonqt import Answers
-from scenes import ENGINE, PHANTOM_MODEL, under_transform, volume_node
+from scenes import ENGINE, MODULE, PHANTOM_MODEL, ROOT, shown_in, under_transform, volume_node
 from storage_orders import rotation
 
 from boltzformer import Volume
@@ -449,3 +454,108 @@ def test_the_example_opens_at_its_finding() -> None:
         assert person.panel.stage.shows(image)
         assert image.plan.canonical_index(person.panel.stage.row(image)) == 75
         person.idle()
+
+
+SERIES = """
+import sys
+sys.path[:0] = ["tests", "tests/io"]
+from image_files import write_series
+from boltzformer.io.phantom import phantom
+from pathlib import Path
+volume = phantom(7, (16, 72, 80)).volume
+write_series(Path(sys.argv[1]), volume.array, volume.grid)
+"""
+READ = """
+import sys
+import numpy as np
+from pathlib import Path
+from boltzformer import io
+image = io.read(sorted(Path(sys.argv[1]).iterdir())[0])
+labels = io.read_labels(sys.argv[2], grid=image.grid)
+np.savez(sys.argv[3], mask=labels.mask(1), ras=image.grid.ras, name=labels.names[1])
+"""
+
+
+@pytest.mark.slicer("DICOM-SEG, written by the engine from the image's own files", "imitation")
+def test_masks_of_a_dicom_series_are_exported_beside_it(tmp_path: Path) -> None:
+    def engine(*arguments: object) -> None:
+        subprocess.run([ENGINE, "-c", *map(str, arguments)], check=True, cwd=ROOT, capture_output=True)
+
+    engine(SERIES, tmp_path / "series")
+    with somebody() as person:
+        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+        node = person.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "series")
+        files = sorted(str(one) for one in (tmp_path / "series").iterdir())
+        storage.SetFileName(files[0])
+        storage.ResetFileNameList()
+        for one in files:
+            storage.AddFileName(one)
+        storage.SetSingleFile(0)
+        assert storage.ReadData(node)
+        person.scene.AddNode(storage)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+        shown_in(person.scene, node)
+        person.ui.inputSelector.setCurrentNode(node)
+        image = person.panel.stage.chosen()
+        person.types(BRIGHT)
+        person.panel.stage.go(image, FOUND)
+        person.clicks(person.ui.allSlicesButton)
+        person.until(lambda: person.panel.desk.running.runs)
+        person.idle()
+        (track,) = person.panel.desk.tracks.chosen()
+        Answers.file = str(tmp_path / "masks.dcm")
+        person.clicks(person.ui.exportButton)
+        person.until(lambda: person.said.startswith("Wrote "))
+        engine(READ, tmp_path / "series", tmp_path / "masks.dcm", tmp_path / "read.npz")
+        read = np.load(tmp_path / "read.npz")
+        assert str(read["name"]) == BRIGHT
+        ours = np.argwhere(image.plan.view.undo(track.surface.copy()) > 0)[:, ::-1]
+        there = ijk_to_ras(node) @ np.c_[ours, np.ones(len(ours))].T
+        theirs = np.rint((np.linalg.inv(read["ras"]) @ there)[:3].T).astype(int)
+        found_there = np.zeros_like(read["mask"])
+        found_there[theirs[:, 2], theirs[:, 1], theirs[:, 0]] = True
+        assert np.array_equal(found_there, read["mask"])
+        volume_without_files = person.opens(PHANTOM.volume)
+        assert volume_without_files.volume.source == ""
+        person.clicks(person.ui.thisSliceButton)
+        person.idle()
+        person.clicks(person.ui.exportButton)
+        assert person.said.startswith("DICOM-SEG refers to the image's own DICOM files")
+
+
+@pytest.mark.slicer("Example and its sample data", "imitation")
+def test_the_shipped_model_finds_something_in_the_example() -> None:
+    with somebody(model="default") as person:
+        person.panel.enter(None)
+        person.until(lambda: "ready" in person.ui.engineLabel.text)
+        person.clicks(person.ui.exampleButton)
+        person.idle()
+        person.clicks(person.ui.thisSliceButton)
+        person.until(lambda: person.panel.desk.running.runs)
+        person.idle()
+        (track,) = person.panel.desk.tracks.chosen()
+        assert track.surface.copy().any()
+        assert person.ui.resultList.item(0).text().startswith("MS lesion · score ")
+        person.ui.looksButton.collapsed = False
+        person.ui.correctButton.collapsed = False
+        person.until(lambda: person.panel.looks.looks is not None)
+        person.window.resize(500, 1500)
+        person.idle()
+        person.photographs(ROOT / "screenshots" / "slicer-example.png")
+
+
+@pytest.mark.slicer("Example and its sample data", "imitation")
+def test_the_example_is_registered_with_sample_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[dict[str, str]] = []
+
+    class SampleDataLogic:
+        registerCustomSampleDataSource = staticmethod(lambda **told: registered.append(told))  # noqa: N815
+
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=SampleDataLogic))
+    sys.path.insert(0, str(MODULE))
+    import BoltzFormer
+
+    BoltzFormer.register_sample()
+    (told,) = registered
+    assert Path(told["thumbnailFileName"]).is_file()
+    assert Path(url2pathname(urlparse(told["uris"]).path)).is_file()

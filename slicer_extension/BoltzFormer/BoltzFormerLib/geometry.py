@@ -100,6 +100,10 @@ def modality_of(node: Any) -> str:
 
 def source_of(node: Any) -> str:
     """The file it was read from, if there is one: for exports in its kind."""
+    first = (node.GetAttribute(STACKED) or "").split()[:1]
+    database = getattr(slicer, "dicomDatabase", None)
+    if first and database is not None:
+        return str(database.fileForInstance(first[0]))
     storage = node.GetStorageNode()
     name = (storage.GetFileName() or "") if storage is not None else ""
     return name if name and Path(name).exists() else ""

@@ -75,8 +75,10 @@ class SegmentMask:
         self._last = self._segment()
         """So that a segment that was removed can come back."""
         self._first_name, self._colour = self._last.GetName(), _hex(self._last.GetColor())
+        blank = self._labelmap() is None or self._labelmap().IsEmpty()
         self._own()
-        self._note(range(a))
+        if not blank:
+            self._note(range(a))
         segmentation = node.GetSegmentation()
         of = segmentation
         events = of.SourceRepresentationModified, of.SegmentModified, of.SegmentAdded, of.SegmentRemoved
@@ -265,11 +267,13 @@ class SegmentMask:
         """
         if self._owned():
             return
-        segment = self._segment()
-        image = self._image(dict(enumerate(self.copy() > 0)), self._value())
+        segment, now = self._segment(), self._labelmap()
+        held = {} if now is None or now.IsEmpty() else dict(enumerate(self.copy() > 0))
+        image = self._image(held, 1)
         self._ours = True
         try:
             segment.AddRepresentation(LABELMAP, image)
+            segment.SetLabelValue(1)  # whatever it was among others in the one that they shared
         finally:
             self._ours = False
         self._known, self._when = image, image.GetMTime()
@@ -385,8 +389,9 @@ class SegmentMask:
         whole, value, sums = self._voxels(), self._value(), dict(self._sums)
         assert whole is not None
         now = self._view.apply(whole)
+        plain = value == 1 and whole.dtype == np.uint8  # 0 and 1 already
         for row in rows:
-            sums[row] = _checksum(np.equal(now[row], value).view(np.uint8))
+            sums[row] = _checksum(now[row] if plain else np.equal(now[row], value).view(np.uint8))
         self._sums = sums
 
 

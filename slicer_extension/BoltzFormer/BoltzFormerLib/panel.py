@@ -23,6 +23,7 @@ from BoltzFormerLib.bar import BarView
 from BoltzFormerLib.cases import CasePanel
 from BoltzFormerLib.dialogs import SlicerDialogs
 from BoltzFormerLib.example import open_example
+from BoltzFormerLib.exporting import Exports
 from BoltzFormerLib.guide import Guide
 from BoltzFormerLib.history import EditorHistory
 from BoltzFormerLib.lesions import LesionTable
@@ -76,6 +77,7 @@ class Panel:
         self.looks = LooksView(ui, self.desk, self.stage)
         self.lesions = LesionTable(ui, self.desk, self.stage, self._show_voxel)
         self.cases = CasePanel(ui, self.desk)
+        self.exports = Exports(self.desk, lambda: install.engine_python(self.settings.python))
         self.teaching = Teaching(ui, self.desk, self.windows.of, self.models.choosing.load)
         self._rows: list[Track] = []
         self._looked_for: set[OpenImage] = set()
@@ -343,7 +345,7 @@ class Panel:
             (ui.acceptButton, lambda: self._accepted(keeper.accept)),
             (ui.nothingButton, lambda: self._accepted(keeper.nothing)),
             (ui.acceptAllButton, lambda: self._accepted(keeper.accept_all)),
-            (ui.exportButton, desk.exporting.ask),
+            (ui.exportButton, self.exports.ask),
         ):
             button.connect("clicked()", do)
         ui.resultList.connect("itemClicked(QListWidgetItem*)", lambda _: self._on_row())
