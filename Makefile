@@ -7,7 +7,15 @@ READY := $(VENV)/.ready
 APT := xvfb xauth libgl1 libegl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
   libxcb-keysyms1 libxcb-shape0
 
-.PHONY: demo test test-slow lint docs release-check pictures napari system python
+# 3D Slicer's core has a VTK of its own, so it lives apart; 3.12 is the Python of Slicer 5.10 and later.
+SLICER_VENV := .venv-slicer
+SLICER_READY := $(SLICER_VENV)/.ready
+SLICER_PYTHON ?= $(shell for one in python3.12 $(HOME)/.pyenv/versions/3.12*/bin/python3.12 $(PYTHON); do \
+  $$one -c 'import sys, ensurepip, venv' 2>/dev/null && echo $$one && break; done)
+SLICER_PACKAGES := slicer-core==5.12.4.0 PySide6-Essentials pytest pytest-timeout hypothesis
+SLICER ?=
+
+.PHONY: demo test test-slow test-slicer slicer-run-tests lint docs release-check pictures napari system python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -22,6 +30,18 @@ test: $(READY) system
 
 test-slow: $(READY) system
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile tests
+
+# The engine of the module's tests is the Python of .venv: Slicer's own has no torch either.
+test-slicer: $(READY) $(SLICER_READY) system
+	$(SLICER_VENV)/bin/python -c 'import sys; sys.version_info >= (3, 12) or print("Skipped: Python 3.12, Slicer\x27s own, for this machine has none; tested with", sys.version.split()[0])'
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen BOLTZFORMER_TEST_PYTHON=$(CURDIR)/$(BIN)/python \
+	  $(SLICER_VENV)/bin/python -m pytest -q --confcutdir=tests/in_slicer tests/in_slicer
+
+# For whoever has the application: make slicer-run-tests SLICER=/path/to/Slicer
+slicer-run-tests:
+	@test -n "$(SLICER)" || { echo "Say where it is: make slicer-run-tests SLICER=/path/to/Slicer"; exit 2; }
+	"$(SLICER)" --no-splash --no-main-window --testing --additional-module-paths "$(CURDIR)/slicer_extension/BoltzFormer" \
+	  --python-script "$(CURDIR)/slicer_extension/BoltzFormer/Testing/Python/run_in_slicer.py"
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .
@@ -48,6 +68,12 @@ $(READY): pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch -e '.[all,test]'
 	touch $@
+
+$(SLICER_READY): pyproject.toml | python
+	@test -n "$(SLICER_PYTHON)" || { echo "No Python with venv was found: make SLICER_PYTHON=/path/to/python3.12 test-slicer"; exit 1; }
+	$(SLICER_PYTHON) -m venv --clear $(SLICER_VENV)
+	$(SLICER_VENV)/bin/python -m pip install --quiet -e '.[desk]' $(SLICER_PACKAGES)
+	touch $(SLICER_VENV)/ready $@
 
 # Debian ships Python without venv; as root we fetch it, else we say what to run.
 python:

@@ -12,6 +12,10 @@ import pytest
 import boltzformer
 
 ROOT = Path(__file__).parents[1]
+SLICER = ROOT / "slicer_extension" / "BoltzFormer"
+"""The module for 3D Slicer."""
+SLICERS = ("numpy", "PIL", "slicer", "vtk", "qt", "boltzformer", "BoltzFormerLib", "SampleData")
+"""What it may import besides Python's own: what Slicer has, or the panel installs after consent."""
 HEAVY = ("torch", "qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy", "slicer", "vtk")
 LIGHT = (
     *(("errors",), ("json_text", "home", "version"), ("atomic", "speaking")),
@@ -27,7 +31,7 @@ RANK = {room: place for place, rooms in enumerate((*LIGHT, *((room,) for room in
 def files() -> dict[str, Path]:
     """Every module of ours by its dotted name; a folder's `__init__` by the folder's."""
     found = {}
-    for package in (ROOT / "core/boltzformer", ROOT / "napari_boltzformer"):
+    for package in (ROOT / "core/boltzformer", ROOT / "napari_boltzformer", SLICER / "BoltzFormerLib"):
         for path in sorted(package.rglob("*.py")):
             name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
             found[name.removesuffix(".__init__")] = path
@@ -126,6 +130,26 @@ def test_the_plugin_never_imports_torch_or_the_engine() -> None:
         if name.startswith("napari_boltzformer"):
             assert "torch" not in {other.split(".")[0] for other in imported(name)}, name
             assert not {room(other) for other in imported(name) if other.startswith("boltzformer.")} & set(WITH_TORCH)
+
+
+def test_the_module_for_slicer_imports_what_slicer_has_and_never_torch() -> None:
+    allowed = {*SLICERS, *sys.stdlib_module_names}
+    for name in [one for one in files() if one.startswith("BoltzFormerLib")]:
+        assert {other.split(".")[0] for other in imported(name)} <= allowed, name
+        assert not {room(other) for other in imported(name) if other.startswith("boltzformer.")} & set(WITH_TORCH), name
+    told = ast.parse((SLICER / "BoltzFormer.py").read_text("utf-8")).body  # Slicer itself loads it when it starts
+    early = {node.module or "" for node in told if isinstance(node, ast.ImportFrom)}
+    early |= {alias.name for node in told if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.split(".")[0] for name in early} <= {"slicer", "BoltzFormerLib", *sys.stdlib_module_names}
+    assert {name for name in early if name.startswith("BoltzFormerLib")} == {"BoltzFormerLib"}
+    of_install = ast.parse((SLICER / "BoltzFormerLib/install.py").read_text("utf-8")).body
+    assert not [
+        node for node in of_install if isinstance(node, ast.ImportFrom) and "boltzformer" in (node.module or "")
+    ]
+
+
+def test_in_slicer_nobody_imports_the_panel() -> None:
+    assert [name for name in files() if "BoltzFormerLib.panel" in graph()[name]] == []
 
 
 def test_import_is_light_and_every_public_name_is_there() -> None:

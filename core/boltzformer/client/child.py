@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +14,11 @@ from typing import IO
 
 from boltzformer.errors import BackendError
 from boltzformer.protocol import Means
+
+LAUNCHED = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONSTARTUP", "PYTHONEXECUTABLE")
+"""What an application with a Python of its own (3D Slicer) tells it, and every process that it starts."""
+LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD", "QT_PLUGIN_PATH")
+"""Where such an application keeps its libraries: another Python must not load those in place of its own."""
 
 
 class Child:
@@ -30,6 +36,7 @@ class Child:
                 stderr=self._errors,
                 text=True,
                 creationflags=flags if os.name == "nt" else 0,
+                env=environment_of(python),
             )
         except OSError as error:
             self._errors.close()
@@ -77,3 +84,12 @@ class Child:
         if "No module named" in words:
             return f"{words}. Install it with: pip install 'napari-boltzformer[engine]'"
         return words
+
+
+def environment_of(python: str) -> dict[str, str] | None:
+    """What a Python is started with. None: as this process. Another one must not take this one's home for its own."""
+    if os.path.abspath(python) == os.path.abspath(sys.executable):
+        return None
+    launched = bool(os.environ.get("PYTHONHOME"))
+    gone = {*LAUNCHED, *(LIBRARIES if launched else ())}
+    return {name: value for name, value in os.environ.items() if name not in gone}

@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from boltzformer.atomic import write_text
+from boltzformer.client.child import environment_of
 from boltzformer.errors import BackendError
 from boltzformer.home import home
 
@@ -26,7 +27,7 @@ READY = "ready.json"
 
 def engine_python() -> str:
     """A Python that has the engine; this one if none has, so that its error is told."""
-    return sys.executable if find_spec("torch") or not is_set_up() else str(_python(folder()))
+    return sys.executable if find_spec("torch") or not is_set_up() else own_python()
 
 
 def is_missing() -> bool:
@@ -48,14 +49,22 @@ def folder() -> Path:
     return home() / "engine"
 
 
-def set_up(say: Callable[[str], None], stopped: threading.Event) -> bool:
-    """Makes the environment, by venv and pip; `say` hears every line. False if it was stopped, and nothing is left."""
+def own_python() -> str:
+    """Of that environment."""
+    return str(_python(folder()))
+
+
+def set_up(say: Callable[[str], None], stopped: threading.Event, base: str = "") -> bool:
+    """Makes the environment, by venv and pip; `say` hears every line. False if it was stopped, and nothing is left.
+
+    `base`: the Python that it is made from, where the viewer's own can't be (3D Slicer's needs its launcher).
+    """
     place = folder()
     _remove(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         install = [str(_python(place)), "-m", "pip", "install", "--progress-bar", "off", "--no-input", wanted()]
-        done = _run([sys.executable, "-m", "venv", str(place)], say, stopped) and _run(install, say, stopped)
+        done = _run([base or sys.executable, "-m", "venv", str(place)], say, stopped) and _run(install, say, stopped)
         if done:
             write_text(place / READY, json.dumps({"version": distribution(NAME).version}))
     except OSError as error:
@@ -84,7 +93,8 @@ def wanted() -> str:
 def _run(command: list[str], say: Callable[[str], None], stopped: threading.Event) -> bool:
     """False if it was stopped."""
     words: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": environment_of(command[0])}
+    with subprocess.Popen(command, text=True, **how) as process:  # type: ignore[call-overload]
         ending = threading.Thread(target=_end_when, args=(stopped, process), daemon=True)
         ending.start()
         assert process.stdout is not None

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from boltzformer.desk.discreet import words_of
 from boltzformer.desk.ports import Speaker
 
-PACKAGES = ("napari-boltzformer", "napari", "numpy", "qtpy")
+PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class Settings:
     learn_as_i_go: bool = False
     carry: bool = False
     """Whether what one image taught is where the next one begins."""
+    python: str = ""
+    """One that has the engine, named by a person; '': the viewer's own, or that of the environment made for it."""
 
     @staticmethod
     def load() -> Settings:

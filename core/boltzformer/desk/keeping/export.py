@@ -115,12 +115,16 @@ class Exporting:
         suggested = f"{image.name if image is not None else 'image'}-mask{extension_for(image)}"
         path = self._dialogs.save_as("Export masks", suggested, KINDS)
         if path is not None:
-            try:
-                export = self.of(path)
-            except BoltzFormerError as error:
-                self._notice.fail(str(error))
-                return
-            self._write(export, {path} if path.exists() else set())  # the file dialog asked about the file itself
+            self.write_to(path)
+
+    def write_to(self, path: Path) -> None:
+        """Where a dialog was told to, which has asked about the file itself."""
+        try:
+            export = self.of(path)
+        except BoltzFormerError as error:
+            self._notice.fail(str(error))
+            return
+        self._write(export, {path} if path.exists() else set())
 
     def of(self, path: Path) -> Export:
         """The masks of the chosen image as they are now."""

@@ -30,8 +30,19 @@ STARTING = "Engine: starting…"
 class EngineLine:
     """Starts the engine and says how it is; hands over what the model knows."""
 
-    def __init__(self, session: Callable[[], Session], work: Work, notice: Notice, timers: Timers) -> None:
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        work: Work,
+        notice: Notice,
+        timers: Timers,
+        *,
+        missing: Callable[[], bool] = environment.is_missing,
+        base: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`missing`: whether there is no Python with the engine. `base`: as `environment.set_up` takes it."""
         self._session, self._work, self._notice = session, work, notice
+        self._missing, self._base = missing, base
         self.said: list[Callable[[str, str], None]] = []
         """The line and what more there is to say, whenever they are others."""
         self.ready: list[Callable[[Mapping[str, Any]], None]] = []
@@ -45,7 +56,7 @@ class EngineLine:
 
     def ask(self) -> None:
         """Starts the engine, beside the viewer; where there is none, offers to set it up."""
-        if environment.is_missing():
+        if self._missing():
             self._offer()
             return
         self._say(STARTING)
@@ -68,12 +79,13 @@ class EngineLine:
 
     def _set_up(self) -> None:
         stopped, heard = self._stopped, self._heard = threading.Event(), deque([""], maxlen=1)
+        base = self._base()
         self._notice.say("The engine is being set up; this takes some minutes.", "Stop", stopped.set)
         self._setting_up.start()
 
         def work() -> bool | BoltzFormerError:
             try:
-                return environment.set_up(heard.append, stopped)
+                return environment.set_up(heard.append, stopped, base)
             except BoltzFormerError as error:
                 return error  # told where it can be tried again
 

@@ -1,0 +1,76 @@
+"""Export: what Slicer's Python can write itself; DICOM-SEG by the engine's, from the files that the image came from."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from boltzformer import io
+from boltzformer.client.child import environment_of
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.export import KINDS
+from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.errors import BoltzFormerError
+
+PROGRAM = Path(__file__).with_name("dicom_program.py")
+LONGEST_S = 600
+
+
+class Exports:
+    """Asks where to; beside the viewer from there."""
+
+    def __init__(self, desk: Desk, python: Callable[[], str]) -> None:
+        """`python`: the engine's."""
+        self._desk, self._python = desk, python
+
+    def ask(self) -> None:
+        desk, image = self._desk, self._desk.stage.chosen()
+        if image is None or not desk.tracks.chosen():
+            desk.notice.fail("There is no mask of this image yet: run a prompt first.")
+            return
+        try:
+            dicom = bool(image.volume.source) and image.volume.stacking_axis is not None
+        except BoltzFormerError as error:
+            desk.notice.fail(str(error))
+            return
+        path = desk.dialogs.save_as("Export masks", f"{image.name}-mask{'.dcm' if dicom else '.seg.nrrd'}", KINDS)
+        if path is not None and path.suffix == ".dcm":
+            self._as_dicom(path)
+        elif path is not None:
+            desk.exporting.write_to(path)
+
+    def _as_dicom(self, path: Path) -> None:
+        desk, image = self._desk, self._desk.stage.chosen()
+        if image is None:
+            return
+        source = image.volume.source
+        if not source:
+            desk.notice.fail(
+                "DICOM-SEG refers to the image's own DICOM files, and this volume came from none that are there: "
+                "export as .seg.nrrd or NIfTI instead."
+            )
+            return
+        masks = Snapshot.of(image, desk.tracks.chosen())
+        desk.notice.say(f"Writing {path}…")
+        write = partial(as_dicom, masks, source, path, self._python())
+        desk.keeper.work.do(write, lambda _: desk.notice.say(f"Wrote {path}"))
+
+
+def as_dicom(masks: Snapshot, source: str, path: Path, python: str) -> None:
+    """Waits for the other Python."""
+    with tempfile.TemporaryDirectory(prefix="boltzformer-") as folder:
+        between = Path(folder) / "masks.seg.nrrd"
+        io.write(masks.labels(whole=False), between)
+        command = [python, str(PROGRAM), source, str(between), str(path)]
+        try:
+            done = subprocess.run(
+                command, env=environment_of(python), capture_output=True, text=True, encoding="utf-8", timeout=LONGEST_S
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BoltzFormerError(f"The engine's Python could not be asked to write {path.name} ({error}).") from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+        raise BoltzFormerError(f"{path.name} was not written: {last[0]}")

@@ -1,0 +1,200 @@
+"""Here, not here, and a box: markups in the world, which become voxels of the image whatever it lies under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.ports import Timers
+from boltzformer.desk.runs.run import Run
+from boltzformer.errors import BoltzFormerError
+from boltzformer.image.guidance import Guidance
+from boltzformer.image.region import Region
+from BoltzFormerLib.geometry import matrix_of, voxel_at, world_of
+from BoltzFormerLib.stage import HELPER, SlicerStage
+from BoltzFormerLib.translating import tr
+
+HERE, NOT_HERE = "here", "not here"
+POINTS, BOX = "vtkMRMLMarkupsFiducialNode", "vtkMRMLMarkupsROINode"
+REST_MS = 250
+"""So long the markups must rest before the model is asked again."""
+SHARE = 0.25
+"""Of the image's width, a new box is so wide."""
+
+
+class Guide:
+    """One list of points and one box per image; each point knows what was said, and about which prompt."""
+
+    def __init__(self, desk: Desk, stage: SlicerStage, timers: Timers, typed: Callable[[], list[str]]) -> None:
+        self._desk, self._stage, self._typed = desk, stage, typed
+        self._rest = timers.after(REST_MS, self.ask)
+        self._says = HERE
+        self._observed: list[tuple[Any, int]] = []
+        self._run: Run | None = None
+
+    def point(self, *, here: bool) -> None:
+        """The next click in a slice view is one; without a mouse mode (no window) the list is there all the same."""
+        image = self._stage.chosen()
+        if image is None or not self._prompt():
+            self._desk.notice.say(tr("Choose a volume and type a prompt first, then point."))
+            return
+        self._says = HERE if here else NOT_HERE
+        node = self._node(POINTS, image) or self._made(POINTS, image)
+        self._place(node)
+        where = tr("where it is") if here else tr("where it is not")
+        self._desk.notice.say(tr("Click in a slice view: {where}. The slice is looked at again.").format(where=where))
+
+    def unpoint(self) -> None:
+        """Takes the last one back."""
+        node = self._node(POINTS, self._stage.chosen())
+        if node is not None and node.GetNumberOfControlPoints():
+            node.RemoveNthControlPoint(node.GetNumberOfControlPoints() - 1)
+
+    def box(self) -> None:
+        """A box around the middle of the slice on screen, one slice thick: drag its handles."""
+        image = self._stage.chosen()
+        if image is None:
+            self._desk.notice.say(self._desk.words.open_first)
+            return
+        node = self._node(BOX, image) or self._made(BOX, image)
+        try:
+            plan = image.plan
+        except BoltzFormerError as error:
+            self._desk.notice.fail(str(error))
+            return
+        zyx = (np.array(plan.grid.shape) - 1) / 2
+        zyx[plan.axis] = plan.canonical_index(self._stage.row(image))
+        size = np.array(plan.grid.shape) * SHARE
+        size[plan.axis] = 1
+        volume, spacing = image.node, np.array(plan.grid.spacing_mm)
+        steps = [world_of(volume, np.eye(3)[n]) - world_of(volume, np.zeros(3)) for n in range(3)]
+        turned = np.eye(4)
+        turned[:3, :3] = np.stack([step / np.linalg.norm(step) for step in steps], axis=1)
+        turned[:3, 3] = world_of(volume, zyx[::-1])
+        node.SetSize(*(size[::-1] * spacing).tolist())
+        node.SetAndObserveObjectToNodeMatrix(matrix_of(turned))
+        self._desk.notice.say(tr("Drag the box's handles: only there is looked at in its slices."))
+
+    def ask(self) -> None:
+        """Looks at the slice on screen again, with all that was pointed at."""
+        guidance = self.guidance()
+        if guidance is None:
+            return
+        running = self._desk.running
+        if self._run is not None and self._run in running.runs:
+            self._run.job.cancel()  # its question is out of date
+        self._run = running.start([guidance.prompt], only_this=True, guidance=guidance)
+
+    def guidance(self) -> Guidance | None:
+        """What is said about the chosen image and the prompt in hand, in voxels of the stored array."""
+        image, prompt = self._stage.chosen(), self._prompt()
+        if image is None or not prompt:
+            return None
+        said: dict[str, list[tuple[float, float, float]]] = {HERE: [], NOT_HERE: []}
+        node = self._node(POINTS, image)
+        for number in range(node.GetNumberOfControlPoints() if node is not None else 0):
+            what, _, whose = node.GetNthControlPointDescription(number).partition(": ")
+            if what in said and whose == prompt:
+                said[what].append(self._voxel(image, _world(node, number)))
+        ends = self._ends(image)
+        corners = None if ends is None else (_triple(ends[0]), _triple(ends[1]))
+        return Guidance(tuple(said[HERE]), tuple(said[NOT_HERE]), corners, prompt)
+
+    def region(self, image: OpenImage) -> Region:
+        """The box, to look closer in, through all slices."""
+        ends = self._ends(image)
+        if ends is None:
+            raise BoltzFormerError(f"There is no box to look closer in: {self._desk.words.draw_box}")
+        plan, top = image.plan, np.array(image.plan.grid.shape[::-1]) - 1
+        first, last = (np.clip(np.rint(end), 0, top).astype(int) for end in ends)
+        along = 2 - plan.axis
+        first[along], last[along] = 0, top[along]
+        (a, b, c), (d, e, f) = first.tolist(), last.tolist()
+        return Region.of_voxels(plan.grid, (a, b, c), (d, e, f))
+
+    def forget(self) -> None:
+        """The scene is closed."""
+        self._rest.stop()
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed.clear()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _prompt(self) -> str:
+        """The selected mask's, else the first that is typed."""
+        track, typed = self._desk.tracks.active(), self._typed()
+        return track.prompt.text if track is not None else typed[0] if typed else ""
+
+    def _node(self, kind: str, image: OpenImage | None) -> Any:
+        if image is None:
+            return None
+        found = self._stage.scene.GetNodesByClass(kind)
+        nodes = (found.GetItemAsObject(number) for number in range(found.GetNumberOfItems()))
+        return next((one for one in nodes if one.GetAttribute(HELPER) == image.node.GetID()), None)  # type: ignore[attr-defined]
+
+    def _made(self, kind: str, image: OpenImage) -> Any:
+        node = self._stage.scene.AddNewNodeByClass(kind, tr("Here / not here") if kind == POINTS else tr("Box"))
+        node.SetAttribute(HELPER, image.node.GetID())  # type: ignore[attr-defined]
+        node.CreateDefaultDisplayNodes()
+        events = node.PointPositionDefinedEvent, node.PointRemovedEvent, node.PointModifiedEvent
+        self._observed += [(node, node.AddObserver(event, self._on_markup)) for event in events]
+        return node
+
+    def _place(self, node: Any) -> None:
+        """Slicer's place mode, one point at a time."""
+        scene = self._stage.scene
+        selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        if selection is not None and interaction is not None:
+            selection.SetReferenceActivePlaceNodeClassName(POINTS)
+            selection.SetActivePlaceNodeID(node.GetID())
+            interaction.SetPlaceModePersistence(0)
+            interaction.SetCurrentInteractionMode(interaction.Place)
+
+    def _on_markup(self, node: Any, _: Any) -> None:
+        if node.IsA(POINTS):
+            for number in range(node.GetNumberOfControlPoints()):
+                defined = node.GetNthControlPointPositionStatus(number) == node.PositionDefined
+                if defined and not node.GetNthControlPointDescription(number):
+                    node.SetNthControlPointDescription(number, f"{self._says}: {self._prompt()}")
+                    node.SetNthControlPointLabel(number, self._says)
+            self._rest.start()
+
+    def _voxel(self, image: OpenImage, place: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Inside of the image: a click beside it means its edge."""
+        ijk = voxel_at(image.node, place)  # type: ignore[attr-defined]
+        return _triple(np.clip(ijk, 0, np.array(image.plan.grid.shape[::-1]) - 1))
+
+    def _ends(self, image: OpenImage) -> NDArray[np.float64] | None:
+        """(2, 3): i, j, k of the box's corners, as far as they lie in the image."""
+        node = self._node(BOX, image)
+        if node is None:
+            return None
+        size, turned = np.array(node.GetSize()), node.GetObjectToWorldMatrix()
+        corners = []
+        for signs in product((-0.5, 0.5), repeat=3):
+            place = turned.MultiplyPoint([*(size * signs).tolist(), 1.0])[:3]
+            corners.append(voxel_at(image.node, place))  # type: ignore[attr-defined]
+        low, high = np.min(corners, axis=0) + 0.499, np.max(corners, axis=0) - 0.499
+        top = np.array(image.plan.grid.shape[::-1]) - 1
+        if (high < 0).any() or (low > top).any():
+            raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
+        return np.clip(np.stack([low, np.maximum(low, high)]), 0, top)
+
+
+def _world(node: Any, number: int) -> NDArray[np.float64]:
+    place = [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(number, place)
+    return np.array(place)
+
+
+def _triple(place: NDArray[np.float64]) -> tuple[float, float, float]:
+    i, j, k = place.tolist()
+    return i, j, k
