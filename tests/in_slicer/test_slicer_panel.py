@@ -18,6 +18,7 @@ from scenes import ENGINE, MODULE, PHANTOM_MODEL, ROOT, shown_in, under_transfor
 from storage_orders import rotation
 
 from boltzformer import Volume
+from boltzformer.desk.masks.guidance import guidance_for
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from BoltzFormerLib.geometry import ijk_to_ras, world_of
 from BoltzFormerLib.guide import POINTS
@@ -124,17 +125,18 @@ def test_clicks_in_the_world_are_voxels_of_the_image(lies: str) -> None:
         points.AddControlPointWorld(*world_of(image.node, (i, j, k)))
         person.clicks(person.ui.notHereButton)
         points.AddControlPointWorld(*world_of(image.node, (10, 12, k)))
-        told = panel.guide.guidance()
+        (told,) = guidance_for(image.volume, [BRIGHT], panel.guide.pointing(image))
         assert np.allclose(told.here, [(i, j, k)], atol=1e-3)
         assert np.allclose(told.not_here, [(10, 12, k)], atol=1e-3)
         assert told.prompt == BRIGHT
         person.until(lambda: panel.desk.tracks.chosen() and panel.desk.tracks.chosen()[0].scores)
         person.idle()
-        assert panel.desk.tracks.chosen()[0].how[FOUND]["guidance"] == told
+        (asked,) = panel.desk.tracks.chosen()[0].how[FOUND]["guidance"]
+        assert asked == told
         person.clicks(person.ui.unpointButton)
-        assert panel.guide.guidance().not_here == ()
+        assert guidance_for(image.volume, [BRIGHT], panel.guide.pointing(image))[0].not_here == ()
         person.clicks(person.ui.boxButton)
-        (low, high) = panel.guide.guidance().box
+        (low, high) = guidance_for(image.volume, [BRIGHT], panel.guide.pointing(image))[0].box
         assert np.allclose((low[2], high[2]), FOUND, atol=0.51)
         assert 0.1 * 80 < high[0] - low[0] < 0.4 * 80
         person.ui.closerBox.checked = True

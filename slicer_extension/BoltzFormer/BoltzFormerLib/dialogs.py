@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import qt
@@ -15,6 +15,11 @@ class SlicerDialogs:
     def folder(self, title: str) -> Path | None:
         path = qt.QFileDialog.getExistingDirectory(_window(), title, "")
         return Path(str(path)) if path else None
+
+    def choose(self, title: str, lines: Sequence[str]) -> int | None:
+        """Which of them."""
+        chosen = qt.QInputDialog.getItem(_window(), title, "", list(lines), 0, False)
+        return lines.index(str(chosen)) if str(chosen) in lines else None
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
         """The dialog itself asks before it names a file that is there."""

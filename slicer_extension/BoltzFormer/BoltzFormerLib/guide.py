@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.guidance import Pointed, Pointing
 from boltzformer.desk.ports import Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.errors import BoltzFormerError
-from boltzformer.image.guidance import Guidance
 from boltzformer.image.region import Region
 from BoltzFormerLib.geometry import matrix_of, voxel_at, world_of
 from BoltzFormerLib.stage import HELPER, SlicerStage
@@ -37,6 +37,7 @@ class Guide:
         self._says = HERE
         self._observed: list[tuple[Any, int]] = []
         self._run: Run | None = None
+        stage.guider = self.told, self.take
 
     def point(self, *, here: bool) -> None:
         """The next click in a slice view is one; without a mouse mode (no window) the list is there all the same."""
@@ -83,28 +84,68 @@ class Guide:
 
     def ask(self) -> None:
         """Looks at the slice on screen again, with all that was pointed at."""
-        guidance = self.guidance()
-        if guidance is None:
+        prompt, running = self._prompt(), self._desk.running
+        if self._stage.chosen() is None or not prompt:
             return
-        running = self._desk.running
         if self._run is not None and self._run in running.runs:
             self._run.job.cancel()  # its question is out of date
-        self._run = running.start([guidance.prompt], only_this=True, guidance=guidance)
+        self._run = running.start([prompt], only_this=True)
 
-    def guidance(self) -> Guidance | None:
-        """What is said about the chosen image and the prompt in hand, in voxels of the stored array."""
-        image, prompt = self._stage.chosen(), self._prompt()
-        if image is None or not prompt:
-            return None
-        said: dict[str, list[tuple[float, float, float]]] = {HERE: [], NOT_HERE: []}
-        node = self._node(POINTS, image)
-        for number in range(node.GetNumberOfControlPoints() if node is not None else 0):
+    def pointing(self, image: OpenImage) -> Pointing:
+        """What is said about an image and can be seen: neither a hidden list nor a hidden point says anything."""
+        node, box = self._node(POINTS, image), self._node(BOX, image)
+        points = [] if node is None or not _is_shown(node) else self._points(image, node)
+        ends = None if box is None or not _is_shown(box) else self._ends(image)
+        corners = None if ends is None else np.array([self._seen(image, end) for end in ends])
+        return Pointing(tuple(points), corners)
+
+    def _points(self, image: OpenImage, node: Any) -> list[Pointed]:
+        found = []
+        for number in range(node.GetNumberOfControlPoints()):
             what, _, whose = node.GetNthControlPointDescription(number).partition(": ")
-            if what in said and whose == prompt:
-                said[what].append(self._voxel(image, _world(node, number)))
-        ends = self._ends(image)
-        corners = None if ends is None else (_triple(ends[0]), _triple(ends[1]))
-        return Guidance(tuple(said[HERE]), tuple(said[NOT_HERE]), corners, prompt)
+            if what in (HERE, NOT_HERE) and node.GetNthControlPointVisibility(number):
+                place = self._seen(image, np.array(self._voxel(image, _world(node, number))))
+                found.append(Pointed(place, what == HERE, whose))
+        return found
+
+    def _seen(self, image: OpenImage, ijk: NDArray[np.float64]) -> tuple[float, ...]:
+        """A voxel of the stored array as the desk counts: slice, row, column."""
+        view, shape, zyx = image.plan.view, image.plan.grid.shape, ijk[::-1]
+        pairs = zip(view.order, view.flips, strict=True)
+        return tuple(float(shape[stored] - 1 - zyx[stored] if flip else zyx[stored]) for stored, flip in pairs)
+
+    def told(self, image: OpenImage) -> dict[str, Any]:
+        """Points and box in the world, as they are kept with the work."""
+        node, box = self._node(POINTS, image), self._node(BOX, image)
+        points = range(0 if node is None else node.GetNumberOfControlPoints())
+        found = {
+            "points": [
+                [*_world(node, number).tolist(), node.GetNthControlPointDescription(number)] for number in points
+            ]
+        }
+        if box is None:
+            return found
+        turned = box.GetObjectToNodeMatrix()
+        place = [[turned.GetElement(row, column) for column in range(4)] for row in range(4)]
+        return {**found, "box": [list(box.GetSize()), place]}
+
+    def take(self, image: OpenImage, told: Mapping[str, Any]) -> None:
+        """As `told` told them, in the place of those that are there."""
+        for kind in (POINTS, BOX):
+            if (node := self._node(kind, image)) is not None:
+                self._stage.scene.RemoveNode(node)
+        points = told.get("points") or []
+        node = self._made(POINTS, image) if points else None
+        for *place, what in points:
+            number = node.AddControlPointWorld(place)
+            node.SetNthControlPointDescription(number, what)
+            node.SetNthControlPointLabel(number, str(what).partition(": ")[0])
+        if told.get("box"):
+            size, place = told["box"]
+            node = self._made(BOX, image)
+            node.SetSize(*size)
+            node.SetAndObserveObjectToNodeMatrix(matrix_of(np.array(place)))
+        self._rest.stop()
 
     def region(self, image: OpenImage) -> Region:
         """The box, to look closer in, through all slices."""
@@ -187,6 +228,11 @@ class Guide:
         if (high < 0).any() or (low > top).any():
             raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
         return np.clip(np.stack([low, np.maximum(low, high)]), 0, top)
+
+
+def _is_shown(node: Any) -> bool:
+    display = node.GetDisplayNode()
+    return display is None or bool(display.GetVisibility())
 
 
 def _world(node: Any, number: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import qt
 import vtk
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import COLUMNS, Lesion, included, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, included, total
 from boltzformer.desk.masks.track import Track
 from BoltzFormerLib.stage import HELPER, SlicerStage
 from BoltzFormerLib.translating import tr
@@ -61,7 +61,7 @@ class LesionTable:
             self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLTableNode", tr("Lesions"))
             self.node.SetAttribute(HELPER, image.node.GetID())
         self.node.RemoveAllColumns()
-        for number, title in enumerate(COLUMNS[1:]):
+        for number, title in enumerate(columns(image.scale)[1:]):
             column = vtk.vtkStringArray()
             column.SetName(title)
             for one in self.lesions:

@@ -64,8 +64,8 @@ class Models:
         self.engine.leave()
         self.picture.leave()
 
-    def _say(self, text: str) -> None:
-        self._ui.engineLabel.text = text
+    def _say(self, text: str, details: str) -> None:
+        self._ui.engineLabel.text, self._ui.engineLabel.toolTip = text, details
 
     def _draw(self, picture: Any, window: Any) -> None:
         small = Image.fromarray(np.ascontiguousarray(picture))

@@ -26,6 +26,7 @@ from BoltzFormerLib.example import open_example
 from BoltzFormerLib.exporting import Exports
 from BoltzFormerLib.guide import Guide
 from BoltzFormerLib.history import EditorHistory
+from BoltzFormerLib.learn import CaseButtons
 from BoltzFormerLib.lesions import LesionTable
 from BoltzFormerLib.looks import LooksView
 from BoltzFormerLib.mask import SegmentMask
@@ -67,8 +68,10 @@ class Panel:
             session=self.session,
             how=self._how,
             maps=lambda: bool(ui.mapsBox.checked),
+            pointing=lambda image: self.guide.pointing(image),
         )
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
+        self.notice.respond = self.desk.notice.answer
         knowledge = partial(getattr, self.desk, "knowledge")
         self.prompts = Prompts(ui, self.parameters, knowledge, self._modality, lambda: tuple(self.settings.prompts))
         self.guide = Guide(self.desk, self.stage, self.timers, self.prompts.texts)
@@ -79,6 +82,7 @@ class Panel:
         self.cases = CasePanel(ui, self.desk)
         self.exports = Exports(self.desk, lambda: install.engine_python(self.settings.python))
         self.teaching = Teaching(ui, self.desk, self.windows.of, self.models.choosing.load)
+        self.learn = CaseButtons(ui, self.desk)
         self._rows: list[Track] = []
         self._looked_for: set[OpenImage] = set()
         self._shortcuts: list[Any] = []

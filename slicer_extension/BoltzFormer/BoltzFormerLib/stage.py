@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -58,6 +58,11 @@ class SlicerStage:
         self._numbers = count()
         self._images: dict[str, SlicerImage] = {}
         self._masks: dict[OpenImage, list[SegmentMask]] = {}
+        self.guider: tuple[Callable[[Any], Mapping[str, Any]], Callable[[Any, Mapping[str, Any]], None]] = (
+            lambda _: {},
+            lambda _, __: None,
+        )
+        """Who knows of points and boxes: tells them, and makes them."""
         self._surfaced: list[Any] = []
         """Segmentations whose surface comes back when the run ends."""
         self.left: list[Callable[[SegmentMask], None]] = []
@@ -77,15 +82,38 @@ class SlicerStage:
         self._tell(node, None)
         return image
 
-    def close(self, image: OpenImage) -> None:
-        node = _node(image)
+    def close(self, image: OpenImage) -> Callable[[], None]:
+        node, masks = _node(image), list(self._masks.get(image, ()))
         helpers = [one for one in self._nodes("vtkMRMLNode") if one.GetAttribute(HELPER) == node.GetID()]
-        masks = self._masks.pop(image, [])
-        for mask in masks:
-            mask.leave()
-        for one in [*helpers, *{mask.node for mask in masks}, node]:
-            if one.GetScene() is not None:
-                self.scene.RemoveNode(one)
+        gone = [one for one in [node, *{mask.node for mask in masks}, *helpers] if one.GetScene() is not None]
+        for one in reversed(gone):
+            self.scene.RemoveNode(one)
+
+        def back() -> None:
+            for one in gone:
+                self.scene.AddNode(one)
+            self._images[node.GetID()] = _slicer_image(image)
+            self.views.show(node)
+            self._tell(node, masks[-1].node if masks else None)
+
+        return back
+
+    def remove(self, surface: Any) -> None:
+        if surface.alive:
+            surface.node.GetSegmentation().RemoveSegment(surface.segment)
+
+    def guides(self, image: OpenImage) -> Mapping[str, Any]:
+        return self.guider[0](image)
+
+    def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
+        self.guider[1](image, told)
+
+    def arrive(self, image: OpenImage) -> None:
+        """Slicer itself brings a volume that is shown into its views."""
+        self.views.show(_node(image))
+
+    def side_by_side(self, images: Sequence[OpenImage]) -> None:
+        """A slice view shows one volume at a time, so two never lie over each other; layouts are the user's."""
 
     def nodes(self) -> list[Any]:
         """The user's volumes: no label map, none of our helpers."""
@@ -235,6 +263,10 @@ def _plan(image: OpenImage) -> SlicePlan | None:
         return None
 
 
-def _node(image: OpenImage) -> Any:
+def _slicer_image(image: OpenImage) -> SlicerImage:
     assert isinstance(image, SlicerImage)
-    return image.node
+    return image
+
+
+def _node(image: OpenImage) -> Any:
+    return _slicer_image(image).node

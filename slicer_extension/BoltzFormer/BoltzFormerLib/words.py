@@ -13,5 +13,6 @@ SLICER = ViewerWords(
     another_row="click a row for another.",
     draw_box="press 'Draw a box' first, or untick 'Look closer' (both under Correct).",
     without_maps="untick the probability maps (under Keep).",
+    another_folder="'Folder…' under Teach chooses another one.",
     another_name="Export… again under another name.",
 )

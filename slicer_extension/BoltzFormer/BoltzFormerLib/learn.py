@@ -1,0 +1,52 @@
+"""Learn from this case: buttons of what the desk does with slices that were corrected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.words import counted
+from BoltzFormerLib.translating import tr
+
+
+class CaseButtons:
+    """Of the act Teach."""
+
+    def __init__(self, ui: Any, desk: Desk) -> None:
+        self._ui, self._desk, self._learning = ui, desk, desk.learning
+        ui.asIGoBox.checked, ui.carryBox.checked = desk.settings.learn_as_i_go, desk.settings.carry
+        ui.learnCaseButton.connect("clicked()", self._press)
+        ui.forgetCaseButton.connect("clicked()", self._learning.forget)
+        for box in (ui.asIGoBox, ui.carryBox):
+            box.connect("toggled(bool)", self._choose)
+        desk.changed.append(self.show_state)
+        self.show_state()
+
+    def show_state(self) -> None:
+        """What can be learnt, and what was."""
+        ui, learning, track = self._ui, self._learning, self._desk.tracks.active()
+        known = learning.learnt(track)
+        ui.learnCaseButton.text = tr("Stop learning") if learning.busy else tr("Learn from this case")
+        ui.learnCaseButton.enabled = learning.busy or track is not None
+        ui.forgetCaseButton.enabled = known is not None
+        if track is None:
+            said = tr("Run a prompt, correct two or three slices, and the rest learns from them.")
+        elif known is not None:
+            lessons = counted(len(known.lessons))
+            said = tr("'{name}' answers as {lessons} taught it.").format(name=track.name, lessons=lessons)
+        else:
+            said = tr("Correct or accept two slices of '{name}', and the rest learns from them.").format(
+                name=track.name
+            )
+        ui.learnCaseLabel.text = said
+
+    def _press(self) -> None:
+        if self._learning.busy:
+            self._learning.stop()
+        else:
+            self._learning.start()
+
+    def _choose(self, *_: Any) -> None:
+        self._desk.settings.learn_as_i_go = bool(self._ui.asIGoBox.checked)
+        self._desk.settings.carry = bool(self._ui.carryBox.checked)
+        self._desk.settings.save()
