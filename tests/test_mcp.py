@@ -167,6 +167,26 @@ def test_no_link_leads_out_neither_of_the_image_nor_of_what_lies_beside_it(image
         allowed.image("folder/voxels.raw")
 
 
+def test_a_header_names_no_file_elsewhere(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.raw").write_bytes(bytes(8))
+    (images / "below").mkdir()
+    (images / "below/ours.raw").write_bytes(bytes(8))
+    meta = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = {}\n"
+    nrrd = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: {}\n\n"
+    for ending, header in ((".mhd", meta), (".nhdr", nrrd)):
+        image = images / f"header{ending}"
+        image.write_text(header.format("below/ours.raw"), encoding="utf-8")
+        assert io.read(image).array.shape == (2, 2, 2)
+        for way in ("../secret.raw", str(tmp_path / "secret.raw"), "below/../../secret.raw"):
+            image.write_text(header.format(way), encoding="utf-8")
+            with pytest.raises(BoltzFormerError):
+                io.read(image)
+        linked(images / "below/link.raw", tmp_path / "secret.raw")
+        with pytest.raises(BoltzFormerError, match="link beside it"):
+            Allowed.of([images], tmp_path / "out").image(image.name)
+        (images / "below/link.raw").unlink()
+
+
 def test_results_are_read_by_name_alone(images: Path, tmp_path: Path) -> None:
     allowed = Allowed.of([images], tmp_path / "out")
     for name in ("..", ".", "/", "a/b", "", "con\n", "x" * 200, "images "):

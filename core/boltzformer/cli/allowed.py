@@ -10,6 +10,8 @@ from pathlib import Path
 
 from boltzformer.errors import BoltzFormerError
 
+_HEADERS = (".mhd", ".nhdr")
+"""Of images whose voxels lie in another file, beside it or below."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
@@ -38,7 +40,7 @@ class Allowed:
         A header may name a file beside it, and a DICOM file is read with its neighbours: so no link there leads out.
         """
         found = self._found(name, (*self.readable, self.results))
-        for link in _links(found if found.is_dir() else found.parent):
+        for link in _links(found) if found.is_dir() else _links(found.parent, deep=found.suffix.lower() in _HEADERS):
             if not self._inside(_real(link, name), (*self.readable, self.results)):
                 raise BoltzFormerError(f"{name} has a link beside it that leads out of the folders to read: remove it.")
         return found
@@ -80,7 +82,9 @@ def _real(path: Path, name: str) -> Path:
         raise BoltzFormerError(f"{name} is a path that can't be followed: give that of an image.") from error
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    """Every link directly inside a folder or further down; those to folders are not followed."""
+def _links(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """Every link directly inside a folder, or further down; those to folders are not followed."""
     for where, folders, files in os.walk(folder):
         yield from (path for path in (Path(where, name) for name in (*folders, *files)) if path.is_symlink())
+        if not deep:
+            return

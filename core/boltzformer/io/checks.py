@@ -70,8 +70,14 @@ def truncated(path: Path) -> ImageError:
 
 
 def companion(path: Path, name: str) -> Path | None:
-    """The data file that a header names, a real file beside it or below; None where there is none."""
-    data = path.parent / name
+    """The data file that a header names, a real file beside it or below; None where there is none.
+
+    A header that leads elsewhere would have any file of this computer shown as an image.
+    """
+    told = Path(name)
+    if told.anchor or ".." in told.parts:
+        return None
+    data = path.parent / told
     try:
         return data if stat.S_ISREG(data.stat().st_mode) else None
     except (OSError, ValueError):
