@@ -65,7 +65,7 @@ def test_a_large_picture_is_asked_in_tiles_that_are_counted(bench: Bench, mosaic
     bright, _ = bench.desk.tracks.chosen()
     objects = bench.desk.counting.objects[bright.key]
     assert sentence(bright, 0, objects) == (
-        f"bright blob · score {bright.scores[0]:.2f} · {objects.objects} objects, {objects.voxels} px"
+        f"bright blob · {objects.objects} objects, {objects.voxels:,} px · score {bright.scores[0]:.2f}"
     )
     assert objects.objects == 18
 

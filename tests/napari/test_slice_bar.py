@@ -74,9 +74,9 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     found, nothing = np.full((20, 20), 127), np.full((20, 20), -128)
     answers.mask(answers.keep(*one_slice(0.83, found), 0))
     assert answers.total(300, ML, {}) == "1.2 mL so far, 1 of 300 slices"
-    assert answers.total(1, ML, {}) == "1.2 mL in 1 of 1 slice"
-    assert answers.total(1, Scale(), {}) == "400 px in 1 of 1 slice"
-    assert answers.total(1, ML, {0: 800}) == "2.4 mL in 1 of 1 slice"  # what a person painted counts as it is
+    assert answers.total(1, ML, {}) == "1.2 mL"
+    assert answers.total(1, Scale(), {}) == "400 px"
+    assert answers.total(1, ML, {0: 800}) == "2.4 mL"  # what a person painted counts as it is
     answers.thresholds = Thresholds(0.9, 0.5)
     answers.mask(0)
     assert answers.total(1, ML, {}) == "looked in 1 slice, best score 0.83, below 0.90"

@@ -10,8 +10,8 @@ RESEARCH = "Research only, not for clinical use"
 
 
 def counted(number: int, thing: str = "slice") -> str:
-    """'1 slice', '12 slices'."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    """'1 slice', '1,200 slices'."""
+    return f"{number} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def named(row: int, count: int) -> str:

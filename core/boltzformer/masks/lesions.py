@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.geometry import Array
-from boltzformer.masks.objects import pieces, voxel_mm3
+from boltzformer.masks.objects import Pieces, pieces, voxel_mm3
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prediction
 
@@ -44,16 +44,24 @@ class Finding:
 def table(labels: LabelMap, prediction: Prediction, edges: LabelMap | None = None) -> list[Finding]:
     """The objects of exported masks; label p + 1 belongs to prompt p. `edges` part objects that touch."""
     rows: list[Finding] = []
-    for label, name in labels.names.items():
+    for label in labels.names:
         found = pieces(labels.mask(label), None if edges is None else edges.mask(label))
-        sums, best = _along_slices(found, label - 1, prediction)
-        mine = [
-            _measured(found, one, label, name, prediction, sums[one], best[one])
-            for one in range(1, int(found.max(initial=0)) + 1)
-        ]
-        mine.sort(key=lambda row: (-row.voxels, row.centroid_lps_mm))
-        rows += [Finding(**{**vars(row), "number": number}) for number, row in enumerate(mine, 1)]
+        rows += [row for row, _ in measured(found, label, labels.names[label], prediction)]
     return rows
+
+
+def measured(found: Pieces, label: int, name: str, prediction: Prediction) -> list[tuple[Finding, int]]:
+    """The objects of one label, numbered, the largest first, each with its number among the pieces."""
+    from scipy.ndimage import find_objects
+
+    sums, best = _along_slices(found, label - 1, prediction)
+    boxes = find_objects(found)
+    mine = [
+        (_measured(found, one, box, label, name, prediction, sums[one], best[one]), one)
+        for one, box in enumerate(boxes, 1)
+    ]
+    mine.sort(key=lambda row: (-row[0].voxels, row[0].centroid_lps_mm))
+    return [(Finding(**{**vars(row), "number": number}), one) for number, (row, one) in enumerate(mine, 1)]
 
 
 def edges_of(prediction: Prediction) -> LabelMap | None:
@@ -100,14 +108,21 @@ def longest_in_plane(mask: Array, steps: NDArray[np.float64]) -> float:
 
 
 def _measured(
-    found: Array, one: int, label: int, name: str, prediction: Prediction, probability: float, existence: float
+    found: Array,
+    one: int,
+    box: tuple[slice, ...],
+    label: int,
+    name: str,
+    prediction: Prediction,
+    probability: float,
+    existence: float,
 ) -> Finding:
     grid, axis = prediction.grid, prediction.plan.axis
-    voxels = np.argwhere(found == one)  # (n, 3) as z, y, x
+    mask = found[box] == one
+    voxels = np.argwhere(mask) + [part.start for part in box]  # (n, 3) as z, y, x
     steps = np.delete(np.array(grid.axes).T[::-1], axis, axis=0)  # (2, 3) mm of the two axes within a slice
     first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
-    box = tuple(slice(a, b + 1) for a, b in zip(voxels.min(0), voxels.max(0), strict=True))
-    inside = np.moveaxis(found[box] == one, axis, 0)
+    inside = np.moveaxis(mask, axis, 0)
     lengths = [longest_in_plane(plane, steps) if plane.any() else 0.0 for plane in inside]
     x, y, z = grid.world(voxels.mean(axis=0)[::-1]).tolist()
     return Finding(

@@ -20,9 +20,9 @@ from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.masks.lesions import Finding, table, to_csv
+from boltzformer.masks.lesions import Finding, measured, to_csv
 from boltzformer.masks.objects import pieces
-from boltzformer.types import LabelMap, Prompt, Volume
+from boltzformer.types import Prompt, Volume
 
 
 def table_name(image: OpenImage | None) -> str:
@@ -107,29 +107,23 @@ def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, Slice
 
 def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> list[Lesion]:
     """All objects that are large enough, also those that are excluded."""
+    from scipy.ndimage import find_objects
+
     found: list[Lesion] = []
     scale = Scale.of(volume)
     for mask in masks:
-        stored = np.ascontiguousarray(plan.view.undo(mask.whole().remaining())).astype(np.uint8)
-        rows = table(LabelMap(stored[None], volume.grid, {1: mask.name}), mask.answers.prediction(mask.prompt, plan))
-        objects = plan.view.apply(pieces(stored))
-        sizes = np.bincount(objects.ravel())
-        free = set(range(1, len(sizes)))
-        for row in rows:
-            middle = plan.canonical_index(row.longest_slice)
-            here = [one for one in np.unique(objects[middle]) if one in free and sizes[one] == row.voxels]
-            chosen = here[0]
-            if len(here) > 1:  # of one size: the one whose middle it is
-                zyx = volume.grid.voxel(row.centroid_lps_mm)[::-1]
-                whole = plan.view.undo(objects)
-                chosen = min(here, key=lambda one: float(np.abs(np.argwhere(whole == one).mean(0) - zyx).max()))
-            free.discard(chosen)
-            y, x = np.argwhere(objects[middle] == chosen)[0].tolist()
+        parts = pieces(np.ascontiguousarray(plan.view.undo(mask.whole().remaining())))
+        rows = measured(parts, 1, mask.name, mask.answers.prediction(mask.prompt, plan))
+        objects = plan.view.apply(parts)
+        boxes = find_objects(objects)
+        for row, one in rows:
+            middle, (_, down, across) = plan.canonical_index(row.longest_slice), boxes[one - 1]
+            y, x = np.argwhere(objects[middle][down, across] == one)[0].tolist()
             slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
-            earlier = not any(one in mask.answers.rows for one in slices)
+            earlier = not any(slice_ in mask.answers.rows for slice_ in slices)
             i, j, k = volume.grid.voxel(row.centroid_lps_mm).tolist()
-            known = _known(row, mask, slices)
-            found.append(Lesion(mask.key, known, (middle, y, x), slices, scale, (i, j, k), earlier))
+            voxel, known = (middle, down.start + y, across.start + x), _known(row, mask, slices)
+            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier))
     return found
 
 

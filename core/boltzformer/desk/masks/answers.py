@@ -311,6 +311,8 @@ class Answers:
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:
             return f"{shown} so far, {looked} of {counted(count)}{boxed}"
+        if filled and count == 1:
+            return f"{shown}{boxed}"
         if filled:
             return f"{shown} in {filled} of {counted(count)}{boxed}"
         score, row = self.best()

@@ -175,15 +175,17 @@ class Overview:
 
 
 def sentence(track: Track, on_screen: int, counts: Counts | None) -> str:
-    """'MS lesion · score 0.83 here · all 64 slices · 2 objects, 1.2 mL', and what speaks against it."""
-    parts = [track.name]
+    """'MS lesion · score 0.83 here · all 64 slices · 2 objects, 1.2 mL', and what speaks against it; of a picture, how
+    many objects there are comes first."""
+    parts, number = [track.name], []
     if track.scores:
         here, alone = track.scores.get(on_screen), len(track.scores) == 1
         score = "no score here" if here is None else f"score {here:.2f}" + ("" if alone else " here")
         parts += [score, *where(track, on_screen), *in_box(track)]
     if counts is not None:
         amount = track.image.scale.amount(counts.voxels)
-        parts.append(counted(counts.objects, "object") + (f", {amount}" if counts.objects else ""))
+        number = [counted(counts.objects, "object") + (f", {amount}" if counts.objects else "")]
+    parts[1 if track.count == 1 else len(parts) : 0] = number
     warning = "\n" + track.warning if track.warning else ""
     return " · ".join(parts) + warning
 
