@@ -14,6 +14,8 @@ SLICER_PYTHON ?= $(shell for one in python3.12 $(HOME)/.pyenv/versions/3.12*/bin
   $$one -c 'import sys, ensurepip, venv' 2>/dev/null && echo $$one && break; done)
 SLICER_PACKAGES := slicer-core==5.12.4.0 PySide6-Essentials pytest pytest-timeout hypothesis
 SLICER ?=
+# SLICER_TESTS="-m slow" for those that take long
+SLICER_TESTS ?=
 
 .PHONY: demo test test-slow test-slicer slicer-run-tests lint docs release-check pictures napari system python
 
@@ -35,7 +37,7 @@ test-slow: $(READY) system
 test-slicer: $(READY) $(SLICER_READY) system
 	$(SLICER_VENV)/bin/python -c 'import sys; sys.version_info >= (3, 12) or print("Skipped: Python 3.12, Slicer\x27s own, for this machine has none; tested with", sys.version.split()[0])'
 	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen BOLTZFORMER_TEST_PYTHON=$(CURDIR)/$(BIN)/python \
-	  $(SLICER_VENV)/bin/python -m pytest -q --confcutdir=tests/in_slicer tests/in_slicer
+	  $(SLICER_VENV)/bin/python -m pytest -q --confcutdir=tests/in_slicer $(SLICER_TESTS) tests/in_slicer
 
 # For whoever has the application: make slicer-run-tests SLICER=/path/to/Slicer
 slicer-run-tests:

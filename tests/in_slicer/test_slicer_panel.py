@@ -416,37 +416,6 @@ def test_the_model_is_shown_the_window_that_was_chosen(tmp_path: Path) -> None:
         assert Path(person.panel.session().model).stem == "mine"
 
 
-@pytest.mark.slicer("Fine-tuning: started, followed, promoted", "imitation")
-@pytest.mark.timeout(500)
-def test_the_model_is_taught_what_was_accepted(tmp_path: Path) -> None:
-    with somebody() as person:
-        ui, teaching = person.ui, person.panel.teaching
-        Answers.folder = str(tmp_path / "kept")
-        image, _ = found(person, BRIGHT, slices=True)
-        for row in range(3, 13):
-            person.panel.stage.go(image, row)
-            person.idle()
-        person.clicks(ui.acceptAllButton)
-        person.until(lambda: "Kept as revision 1" in person.said)
-        ui.teachButton.collapsed = False
-        person.until(lambda: ui.teachStartButton.enabled)
-        assert "1" in ui.holdsLabel.text
-        ui.teachUnitSelector.currentIndex = 1
-        ui.teachLength.value = 1
-        ui.teachModeSelector.currentIndex = 1
-        person.clicks(ui.teachStartButton)
-        ended = ("finished", "failed", "stopped")
-        person.until(lambda: teaching.watching.state and teaching.watching.state.state in ended, patience_s=400)
-        assert teaching.watching.state.state == "finished", ui.teachNoticeLabel.text
-        assert ui.lossLabel.text.startswith("Loss ")
-        assert ui.promoteButton.enabled
-        ui.promoteName.text = "taught"
-        ui.anywayBox.checked = True
-        person.clicks(ui.promoteButton)
-        person.until(lambda: "'taught' is the model of this run" in ui.teachNoticeLabel.text)
-        person.until(lambda: person.panel.session().model == "taught")
-
-
 @pytest.mark.slicer("Example and its sample data", "imitation")
 def test_the_example_opens_at_its_finding() -> None:
     with somebody() as person:
