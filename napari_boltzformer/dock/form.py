@@ -3,6 +3,8 @@ itself."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -91,6 +93,11 @@ class Form(QWidget):
     def open_more(self, on: bool) -> None:
         """Settings take the place of the acts, or give it back."""
         self.place.setCurrentWidget(self.more_area if on else self.acts)
+
+    def show_folder(self, place: str, usual: Path) -> None:
+        """Where what is accepted is kept."""
+        self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
+        self.kept_in.setToolTip(place or str(usual))
 
     def show_engine(self, text: str, details: str) -> None:
         """In one line; the rest when somebody points at it."""

@@ -48,6 +48,13 @@ class PromptBox(QPlainTextEdit):
         lines = [line.strip() for line in self.toPlainText().splitlines()]
         return list(dict.fromkeys(line for line in lines if line))
 
+    def keep(self, texts: list[str]) -> list[str]:
+        """These alone, of what is typed → the others."""
+        gone = [text for text in self.texts() if text not in texts]
+        if gone:
+            self.setPlainText("\n".join(texts))
+        return gone
+
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         if (whole := asks_to_run(event)) is not None:
             self.completer.popup().hide()

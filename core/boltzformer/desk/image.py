@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
@@ -52,6 +53,14 @@ class OpenImage:
     def plan(self) -> SlicePlan:
         """How it is cut into slices, whatever size a model sees them at."""
         return self._facts()[1]
+
+    @property
+    def modality(self) -> str:
+        """'' where nobody says it, or it can't be segmented: running tells why."""
+        try:
+            return self.volume.modality
+        except BoltzFormerError:
+            return ""
 
     @property
     def count(self) -> int:

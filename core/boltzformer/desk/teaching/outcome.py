@@ -21,7 +21,6 @@ from boltzformer.image.intensity import Window
 from boltzformer.protocol import Lineage
 from boltzformer.types import Prediction, Volume
 
-
 TOPIC = "a model that was promoted"
 FIRST = "default"
 """The model that everybody begins with."""
