@@ -45,7 +45,7 @@ from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.comings import Comings
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
-from napari_boltzformer.host.layers import camera_of, hang
+from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.panel import FinetunePanel
@@ -183,7 +183,7 @@ class BoltzFormerDock(Form):
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
-        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
+        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.finished()))
         self.doubt.setVisible(bool(self.doubt.text()))
 
     def _show_soon(self, event: Any = None) -> None:
@@ -288,6 +288,7 @@ class BoltzFormerDock(Form):
         looks.asked.connect(self.follower.ask)
         looks.previewed.connect(self.follower.preview)
         looks.hidden.connect(light.clear)
+        self.bottom.fitting.escaped.append(looks.let_go)
 
     def _on_choice(self) -> None:
         self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
@@ -334,6 +335,8 @@ class BoltzFormerDock(Form):
             (self.between, desk.fill_between),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
+        for plane, button in self.planes.items():
+            button.clicked.connect(lambda _=False, plane=plane: self._turn(plane))
         self.objects.toggled.connect(self.objects_tool.toggle)
         self.objects_tool.ended.append(lambda: self.objects.setChecked(False))
         self.engine_line.said.append(self.show_engine)
@@ -354,6 +357,7 @@ class BoltzFormerDock(Form):
         self.results.itemClicked.connect(self._on_row)
         self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.textChanged.connect(self._on_typed)
+        self.prompt.left.connect(self.show_doubts)
         self.prompt.history = lambda: tuple(self.settings.prompts)
         self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.modality
         self.doubt.hide()
@@ -374,6 +378,7 @@ class BoltzFormerDock(Form):
             (camera_of(self.viewer).events.center, self.bottom.fitting.looked),
             (self.viewer.layers.selection.events.active, self.bottom.look_soon),
             (self.viewer.layers.selection.events.active, self.objects_tool.selected),
+            (self.viewer.layers.selection.events.active, self.rings.selected),
         ]
         for event, listener in heard:
             event.connect(listener)
@@ -387,7 +392,12 @@ class BoltzFormerDock(Form):
     def _on_chosen(self, layer: Image | None) -> None:
         if layer is not None:
             self.keys.bind(layer)
+        self.show_planes(layer is not None and layer.ndim == 3 and has_sides(layer))
         self.seeing.show_picture()
+
+    def _turn(self, plane: str) -> None:
+        if (image := self.chosen_image()) is not None:
+            turn_to(self.viewer, image, plane)
 
     def _session(self) -> Session:
         return self.shared.session

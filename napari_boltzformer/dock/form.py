@@ -24,6 +24,7 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.layers import PLANES
 from napari_boltzformer.host.narrow import NameBox, OneLine, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
@@ -121,6 +122,11 @@ class Form(QWidget):
             button.setToolTip(usual if on else reason)
         self.example.setVisible(self.image.count() == 0)
 
+    def show_planes(self, on: bool) -> None:
+        """Whether anybody knows which side of the image is which."""
+        for button in self.planes.values():
+            button.setVisible(on)
+
     def show_far(self, far: tuple[int, int] | None) -> None:
         """So many slices are done, of so many; None: nothing is under way."""
         if far is not None:
@@ -144,6 +150,9 @@ class Form(QWidget):
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
         self.results, self.looks = Results(), QPushButton("How it looked")
+        self.planes = {name: QPushButton(name.capitalize()) for name in PLANES}
+        for name, button in self.planes.items():
+            button.setToolTip(f"Shows {name} slices")
 
     def _make_correct(self) -> None:
         self.point, self.unpoint = QPushButton("Here / not here"), QPushButton("Remove last")
@@ -212,6 +221,7 @@ class Form(QWidget):
         find.addWidget(self.doubt)
         find.addLayout(_line(self.this_slice, self.all_slices))
         find.addWidget(self.results, 1)
+        find.addLayout(_line(*self.planes.values()))
         find.addWidget(self.looks)
         self.boxed = _line(self.box)
         """Beside the box, what is done with it."""

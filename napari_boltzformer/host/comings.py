@@ -9,6 +9,7 @@ from napari.layers import Image
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.host.layers import lighten
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import NapariStage, image_on
 
@@ -26,6 +27,8 @@ class Comings:
 
     def inserted(self, event: Any) -> None:
         self._stage.adopt(event.value)
+        if isinstance(event.value, Image) and image_on(event.value).ours:
+            lighten(event.value)
         if not isinstance(event.value, Image) and self._desk.patients.beside:
             self._arrange.start()
 
