@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeyEvent
 
-from boltzformer import BoltzFormerError, Session
+from boltzformer import Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.kept_in import accepted_folder
@@ -24,7 +23,6 @@ from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
@@ -48,11 +46,11 @@ from napari_boltzformer.dock.pictures import show_picture_buttons
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
+from napari_boltzformer.host.comings import Comings
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
-from napari_boltzformer.host.layers import camera_of, hang
-from napari_boltzformer.host.mask import mask_on
+from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
 from napari_boltzformer.host.notice import NAPARI
-from napari_boltzformer.host.stage import NapariStage, image_on
+from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.learn import LearnPanel
 from napari_boltzformer.teaching.panel import FinetunePanel
 
@@ -62,7 +60,6 @@ if TYPE_CHECKING:
 SAMPLES = 4
 """So many seeds tell where the model is unsure."""
 SEED = 0
-REMOVED = "a mask that was removed"
 
 
 class BoltzFormerDock(Form):
@@ -90,6 +87,7 @@ class BoltzFormerDock(Form):
         self.objects_tool = ObjectsTool(self.desk, self.stage)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
         self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
+        self.comings = Comings(self.desk, self.stage)
         self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
         self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
         self._follow_looks()
@@ -104,10 +102,9 @@ class BoltzFormerDock(Form):
         self._fill()
         self.keys = self._keys()
         self._connect()
-        self._arrange = self.desk.timers.after(0, lambda: self.stage.side_by_side(self.desk.patients.beside))
         self.images.show()
         self.show_state()
-        self.show_folder()
+        self._show_folder()
         self.engine_line.ask()
 
     # --- what the user asks -------------------------------------------------------------------------------------
@@ -188,20 +185,17 @@ class BoltzFormerDock(Form):
         self.proposals.show()
         self.rings.show()
 
-    def show_folder(self) -> None:
-        """Where what is accepted is kept."""
-        place = self.settings.folder
-        self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
-        self.kept_in.setToolTip(place or str(accepted_folder()))
-
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
-        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.texts()))
+        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.finished()))
         self.doubt.setVisible(bool(self.doubt.text()))
 
-    def _show_soon(self) -> None:
+    def _show_soon(self, event: Any = None) -> None:
         """Between two events: layers must not come and go while the viewer draws or lists them."""
         QTimer.singleShot(0, self.show_results)
+
+    def _show_folder(self) -> None:
+        self.show_folder(self.settings.folder, accepted_folder())
 
     def _changed(self) -> None:
         self._show_soon()
@@ -219,44 +213,14 @@ class BoltzFormerDock(Form):
         hang(self.viewer, self.chosen_image())
         self._show_soon()
 
-    def _on_inserted(self, event: Any) -> None:
-        self.stage.adopt(event.value)
-        if not isinstance(event.value, Image) and self.desk.patients.beside:
-            self._arrange.start()  # once it has all that makes it a mask or a helper
-
     def _on_arrived(self, image: OpenImage) -> None:
         """Nothing of another patient is left to read."""
+        self.settings.asked(self.prompt.keep(of_its_kind(self.prompt.texts(), image.modality)))
         self._on_typed()
-        texts = self.prompt.texts()
-        fitting = of_its_kind(texts, self._modality())
-        if fitting != texts:
-            self.settings.asked([text for text in texts if text not in fitting])
-            self.prompt.setPlainText("\n".join(fitting))
         if self.lesions is not None:
             self.lesions.show_lesions([])
         self.follower.moved()
         self._show_soon()
-
-    def _on_removed(self, event: Any) -> None:
-        gone = event.value
-        mask = mask_on(gone)
-        track = self.desk.tracks.on(mask)
-        if track is not None and self.stage.moves:
-            self.keeper.mask_left(track)
-        elif track is not None:
-            self.keeper.mask_left(track)
-            # Later: within the viewer's own event, adding a layer again would confuse it.
-            sentence = f"'{track.name}' was removed. Result kept."
-            self.desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, track)))
-        elif isinstance(gone, Image):
-            self.desk.notice.withdraw(REMOVED)
-            self.desk.image_left(image_on(gone))
-        self._show_soon()
-
-    def _bring_back(self, track: Track) -> None:
-        if track.surface.layer not in self.viewer.layers:
-            self.viewer.layers.append(track.surface.layer)
-        self.show_results()
 
     def _on_made(self, track: Track) -> None:
         self.keys.bind(track.surface.layer)
@@ -269,11 +233,6 @@ class BoltzFormerDock(Form):
             self.stage.activate(track.surface)
             self.desk.tracks.show_few(track)
 
-    def _want_model(self, name: str) -> None:
-        """As the list knows it; a file is known by its stem."""
-        known = [self.models.choice.itemData(n) for n in range(self.models.choice.count())]
-        self.take_model(next((one for one in known if shown_name(str(one)) == name), name))
-
     def _on_typed(self) -> None:
         if (image := self.stage.chosen()) is not None:
             image.typed = self.prompt.texts()
@@ -282,19 +241,12 @@ class BoltzFormerDock(Form):
         if prompts:
             self.prompt.setPlainText("\n".join(prompts))
 
-    def _show_voxel(self, track: Track, voxel: tuple[int, int, int]) -> None:
-        layer = track.surface.layer
-        self.stage.go(track.image, voxel[0])
-        centre = layer.data_to_world(voxel[-layer.ndim :])
-        camera_of(self.viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
-        self.stage.activate(track.surface)
-
     # --- docks beside this one ----------------------------------------------------------------------------------
 
     def open_table(self) -> None:
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
         if self.lesions is None:
-            self.lesions = LesionTable(self.desk, self._show_voxel)
+            self.lesions = LesionTable(self.desk, self.stage.show_voxel)
         self.bottom.show(self.lesions, TABLE)
         self.lesions.measure()
 
@@ -342,6 +294,7 @@ class BoltzFormerDock(Form):
         looks.asked.connect(self.follower.ask)
         looks.previewed.connect(self.follower.preview)
         looks.hidden.connect(light.clear)
+        self.bottom.fitting.escaped.append(looks.let_go)
 
     def _on_choice(self) -> None:
         self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
@@ -391,6 +344,8 @@ class BoltzFormerDock(Form):
             (self.between, desk.fill_between),
         ):
             button.clicked.connect(lambda _=False, do=do: do())
+        for plane, button in self.planes.items():
+            button.clicked.connect(lambda _=False, plane=plane: self._turn(plane))
         self.objects.toggled.connect(self.objects_tool.toggle)
         self.objects_tool.ended.append(lambda: self.objects.setChecked(False))
         self.engine_line.said.append(self.show_engine)
@@ -401,9 +356,9 @@ class BoltzFormerDock(Form):
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)
-        desk.keeper.place.moved.append(self.show_folder)
-        desk.cases.listed.append(self.show_folder)
-        desk.keeper.back.wanted.append(self._want_model)
+        for heard in (desk.keeper.place.moved, desk.cases.listed):
+            heard.append(self._show_folder)
+        desk.keeper.back.wanted.append(self.models.want)
         desk.patients.arrived.append(self._on_arrived)
         self.images.chosen.append(self._on_chosen)
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
@@ -411,15 +366,19 @@ class BoltzFormerDock(Form):
         self.results.itemClicked.connect(self._on_row)
         self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.textChanged.connect(self._on_typed)
-        self.prompt.modality, self.prompt.history = self._modality, lambda: tuple(self.settings.prompts)
+        self.prompt.left.connect(self.show_doubts)
+        self.prompt.history = lambda: tuple(self.settings.prompts)
+        self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.modality
         self.doubt.hide()
         layers, dims = self.viewer.layers.events, self.viewer.dims.events
         heard = [
             (layers.inserted, self.images.show),
-            (layers.inserted, self._on_inserted),
+            (layers.inserted, self.comings.inserted),
+            (layers.inserted, self._show_soon),
             (layers.removed, self.images.show),
             (layers.renamed, self.images.show),
-            (layers.removed, self._on_removed),
+            (layers.removed, self.comings.removed),
+            (layers.removed, self._show_soon),
             (dims.current_step, self._on_scroll),
             (dims.order, self._on_plane),
             (dims.ndisplay, self._on_plane),
@@ -428,6 +387,7 @@ class BoltzFormerDock(Form):
             (camera_of(self.viewer).events.center, self.bottom.fitting.looked),
             (self.viewer.layers.selection.events.active, self.bottom.look_soon),
             (self.viewer.layers.selection.events.active, self.objects_tool.selected),
+            (self.viewer.layers.selection.events.active, self.rings.selected),
         ]
         for event, listener in heard:
             event.connect(listener)
@@ -444,7 +404,12 @@ class BoltzFormerDock(Form):
         self.table.setText(table_name(self.stage.chosen()))
         self.bottom.fill.show_masks()
         show_picture_buttons(self, self.stage.chosen())
+        self.show_planes(layer is not None and layer.ndim == 3 and has_sides(layer))
         self.seeing.show_picture()
+
+    def _turn(self, plane: str) -> None:
+        if (image := self.chosen_image()) is not None:
+            turn_to(self.viewer, image, plane)
 
     def _session(self) -> Session:
         return self.shared.session
@@ -453,13 +418,6 @@ class BoltzFormerDock(Form):
         self.prompt.knowledge = self.desk.knowledge = self.engine_line.knowledge
         self.models.show_models(states)
         self.show_doubts()
-
-    def _modality(self) -> str:
-        image = self.stage.chosen()
-        try:
-            return "" if image is None else image.volume.modality
-        except BoltzFormerError:
-            return ""
 
     # --- Qt -----------------------------------------------------------------------------------------------------
 

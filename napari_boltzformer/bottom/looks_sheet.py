@@ -37,8 +37,8 @@ TAPER, FOOT, LEGEND, GAP = 24, 56, 20, 8
 """Heights in pixels: the tapering bar, the numbers below a tile, the legend; and the space between tiles."""
 LEAST_TILE = 96, 96
 """Width and height: in less room, the sheet scrolls."""
-NARROW, WIDE = 92, 126
-"""Widths of a tile's cell: below the first, words are short and bars lie under them; from the second on, in full."""
+NARROW = 120
+"""Width of a tile's cell: below it, words are short and bars lie under them."""
 DARK, LIGHT, FAINT = QColor(16, 17, 20), QColor(240, 240, 240), QColor(150, 154, 164)
 HOT, COLD, MARK = QColor(230, 120, 40), QColor(90, 180, 235), QColor(230, 159, 0)
 
@@ -161,13 +161,13 @@ class LooksSheet(QWidget):
         )
 
     def _draw_numbers(self, painter: QPainter, looks: Looks, number: int, look: LookTrace, place: QRect) -> None:
-        """Temperature and scale, and the two bars."""
+        """Temperature, as heat, and scale, and the two bars."""
         top, cell = place.bottom() + 3, self._cell(number)
-        narrow, word = cell.width() < NARROW, "temperature" if cell.width() >= WIDE else "temp."
+        narrow = cell.width() < NARROW
         lines = (
-            f"{number + 1} temp {look.temperature:.2f}"
+            f"{number + 1}: heat {look.temperature:.2f}"
             if narrow
-            else f"look {number + 1}: {word} {look.temperature:.2f}",
+            else f"look {number + 1}, heat {look.temperature:.2f}",
             f"{'□' if narrow else 'squares of'} {look.scale} px",
         )
         for line, (text, colour) in enumerate(zip(lines, (LIGHT, FAINT), strict=True)):
@@ -214,7 +214,7 @@ class LooksSheet(QWidget):
     def _draw_legend(self, painter: QPainter, looks: Looks) -> None:
         """The one scale of brightness, with the level of chance; and what the lines are."""
         top, left, wide, roomy = self.height() - LEGEND + 5, 0, 110, self.width() >= 1000
-        who = "its searchers" if looks.query is None else f"heads of query {looks.query + 1}"
+        who = "its searching points" if looks.query is None else f"the points of query {looks.query + 1}"
         low, high, text = "0 %", f"{100 * FULL:.0f} %", f"or more of {who} visited"
         light = brightness(np.linspace(0, FULL, wide))
         level, name = chance_level(looks.trace) / FULL, "chance"

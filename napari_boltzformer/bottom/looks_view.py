@@ -53,6 +53,8 @@ class LooksView(QWidget):
         """So many seeds after the run's own."""
         self.query: int | None = None
         """Whose looks are wanted, from 0; None = all together."""
+        self._in_front = True
+        """Whether it is no tab behind another."""
         self._pinned: int | None = None
         self._hovered = -1
         self._playing = QTimer(self)
@@ -97,7 +99,7 @@ class LooksView(QWidget):
     @property
     def visible(self) -> bool:
         """Whether anybody can see it."""
-        return self.isVisible()
+        return self.isVisible() and self._in_front
 
     @property
     def looks(self) -> Looks | None:
@@ -126,12 +128,32 @@ class LooksView(QWidget):
             self._pin((start if self._pinned is None else self._pinned) + by, count)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
-        """`,` and `.` wherever the focus is in here."""
+        """`,` and `.` wherever the focus is in here; Esc lets the look on the canvas go."""
+        if event.key() == Qt.Key.Key_Escape and self._pinned is not None:
+            self.let_go()
+            return
         by = {",": -1, ".": 1}.get(event.text())
         if by is None:
             super().keyPressEvent(event)
         else:
             self.step(by)
+
+    def let_go(self) -> None:
+        """No look is pinned or played any more."""
+        self._playing.stop()
+        self._pinned, self._hovered = None, -1
+        self._mark()
+
+    def come_to_front(self, on: bool) -> None:
+        """Among the tabs of its place."""
+        if on == self._in_front:
+            return
+        self._in_front = on
+        if on:
+            self.asked.emit()
+        else:
+            self.let_go()
+            self.hidden.emit()
 
     def save_to(self, path: Path) -> None:
         """What is shown, as PNG: looks, headline, legend and caption."""
@@ -224,9 +246,7 @@ class LooksView(QWidget):
         self.asked.emit()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
-        self._playing.stop()
-        self._pinned, self._hovered = None, -1
-        self._mark()
+        self.let_go()
         self.hidden.emit()
         super().hideEvent(event)
 

@@ -61,7 +61,7 @@ class Bottom(QObject):
 
     def step(self, by: int) -> None:
         """To the next look, or the one before."""
-        if self.looks.isVisible():
+        if self.looks.visible:
             self.looks.step(by)
 
     def _show_slices(self) -> None:
@@ -114,6 +114,8 @@ class Bottom(QObject):
             main.tabifyDockWidget(others[0], outer)
         if outer not in self._outers:
             self._outers.append(outer)
+            if outer is self.looks.parent():
+                outer.visibilityChanged.connect(self.looks.come_to_front)
             outer.destroyed.connect(lambda _=None, outer=outer: self._forget(outer))
         QTimer.singleShot(0, outer.raise_)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
@@ -86,6 +87,8 @@ class Rings:
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
         self._desk, self._stage = desk, stage
         self._layer: Points | None = None
+        self._before: Layer | None = None
+        """What was selected before the rings were."""
         self._image: Image | None = None
         """On which the layer lies."""
         self._now: NDArray[np.float64] = np.zeros((0, 3))
@@ -126,6 +129,22 @@ class Rings:
             )
             self._layer.editable = False
             viewer.layers.selection.active = active
+
+    def selected(self, event: Any = None) -> None:
+        """A brush on the rings would paint nothing: whatever had the tools before has them again."""
+        active = self._stage.viewer.layers.selection.active
+        if active is None:
+            return  # between two
+        if self._layer is None or not same(active, self._layer):
+            self._before = active
+        else:
+            QTimer.singleShot(0, self._give_back)
+
+    def _give_back(self) -> None:
+        layers, chosen = self._stage.viewer.layers, self._stage.chosen()
+        if self._layer is not None and same(layers.selection.active, self._layer):
+            before = self._before if self._before in layers else None if chosen is None else chosen.layer
+            layers.selection.active = before
 
     def _clear(self) -> None:
         layer, self._layer, self._now = self._layer, None, np.zeros((0, 3))

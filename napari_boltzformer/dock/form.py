@@ -3,6 +3,8 @@ itself."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -22,6 +24,7 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.layers import PLANES
 from napari_boltzformer.host.narrow import NameBox, OneLine, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
@@ -92,6 +95,11 @@ class Form(QWidget):
         """Settings take the place of the acts, or give it back."""
         self.place.setCurrentWidget(self.more_area if on else self.acts)
 
+    def show_folder(self, place: str, usual: Path) -> None:
+        """Where what is accepted is kept."""
+        self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
+        self.kept_in.setToolTip(place or str(usual))
+
     def show_engine(self, text: str, details: str) -> None:
         """In one line; the rest when somebody points at it."""
         self.engine.setText(text)
@@ -113,6 +121,11 @@ class Form(QWidget):
             button.setEnabled(on)
             button.setToolTip(usual if on else reason)
         self.example.setVisible(self.image.count() == 0)
+
+    def show_planes(self, on: bool) -> None:
+        """Whether anybody knows which side of the image is which."""
+        for button in self.planes.values():
+            button.setVisible(on)
 
     def show_far(self, far: tuple[int, int] | None) -> None:
         """So many slices are done, of so many; None: nothing is under way."""
@@ -137,6 +150,9 @@ class Form(QWidget):
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
         self.results, self.looks = Results(), QPushButton("How it looked")
+        self.planes = {name: QPushButton(name.capitalize()) for name in PLANES}
+        for name, button in self.planes.items():
+            button.setToolTip(f"Shows {name} slices")
 
     def _make_correct(self) -> None:
         self.point, self.unpoint = QPushButton("Here / not here"), QPushButton("Remove last")
@@ -207,6 +223,7 @@ class Form(QWidget):
         find.addWidget(self.doubt)
         find.addLayout(_line(self.this_slice, self.all_slices))
         find.addWidget(self.results, 1)
+        find.addLayout(_line(*self.planes.values()))
         find.addWidget(self.looks)
         self.boxed = _line(self.box)
         """Beside the box, what is done with it."""

@@ -47,6 +47,11 @@ class ModelPanel(QWidget):
         """From the next run on."""
         self.choosing.load(name)
 
+    def want(self, name: str) -> None:
+        """By the name that is shown: a file is known by its stem."""
+        known = [str(self.choice.itemData(number)) for number in range(self.choice.count())]
+        self.choosing.load(next((one for one in known if shown_name(one) == name), name), again=True)
+
     def list_again(self) -> None:
         """There may be others."""
         self._work.do(self._session().models, self.show_models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
-from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
+from qtpy.QtGui import QBrush, QColor, QFocusEvent, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
 from qtpy.QtWidgets import QCompleter, QPlainTextEdit
 
 from boltzformer.desk.models.knowledge import Completion, Knowledge
@@ -20,6 +20,8 @@ class PromptBox(QPlainTextEdit):
 
     run = Signal(bool)
     """Ctrl+Return: this slice; with Shift, True: all of them."""
+    left = Signal()
+    """Nobody types any more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,6 +49,23 @@ class PromptBox(QPlainTextEdit):
         """The prompts, each once."""
         lines = [line.strip() for line in self.toPlainText().splitlines()]
         return list(dict.fromkeys(line for line in lines if line))
+
+    def finished(self) -> list[str]:
+        """The prompts, but for the one that is still being typed."""
+        line = self.textCursor().block().text()
+        typing = self.hasFocus() and self.knowledge.unfinished(line)
+        return [text for text in self.texts() if not typing or text != line.strip()]
+
+    def focusOutEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().focusOutEvent(event)
+        self.left.emit()
+
+    def keep(self, texts: list[str]) -> list[str]:
+        """These alone, of what is typed → the others."""
+        gone = [text for text in self.texts() if text not in texts]
+        if gone:
+            self.setPlainText("\n".join(texts))
+        return gone
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         if (whole := asks_to_run(event)) is not None:
@@ -82,7 +101,7 @@ class PromptBox(QPlainTextEdit):
         self._items.clear()
         for one in found:
             self._items.appendRow(_item(one))
-        where = self.cursorRect()
+        where = self.rect()  # below the box: what is typed stays in sight
         where.setWidth(max(self.width(), popup.sizeHintForColumn(0) + 24))
         self.completer.complete(where)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, QPoint, QTimer
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt, QTimer
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_boltzformer.host.layers import camera_of, fit, grid_of
@@ -27,6 +28,8 @@ class Fitting(QObject):
         self._viewer = viewer
         self.moved: list[Callable[[], None]] = []
         """The canvas has another size, or lies elsewhere."""
+        self.escaped: list[Callable[[], None]] = []
+        """Esc was pressed on the canvas; whoever else hears it does so, too."""
         self._canvas: QWidget | None = None
         self._size = 0, 0
         self._whole = True
@@ -67,6 +70,9 @@ class Fitting(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):
             self._soon.start()
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
+            for heard in self.escaped:
+                heard()
         return False
 
     def _settle(self) -> None:

@@ -136,6 +136,35 @@ def _mm_per_unit(layer: Layer) -> np.ndarray:
     return np.array([one.to("millimeter").magnitude for one in units])
 
 
+DARK, FEW = 0.25, 200_000
+"""An image is dark where nearly all of it lies below this share of the contrast; so many voxels tell."""
+SHARES = 0.5, 99.5
+"""Percentiles that are shown black and white then."""
+
+
+def lighten(layer: Image) -> None:
+    """A few bright voxels make all others dark: then the contrast leaves them out. What the model sees is not this."""
+    if layer.rgb or layer.multiscale:
+        return
+    data = np.asarray(layer.data)
+    step = max(1, int(np.ceil((data.size / FEW) ** (1 / data.ndim))))
+    low, high = (float(one) for one in np.percentile(data[(slice(None, None, step),) * data.ndim], SHARES))
+    least, most = (float(one) for one in layer.contrast_limits)
+    if low < high < least + DARK * (most - least):
+        layer.contrast_limits = low, high
+
+
+PLANES = {"axial": ("F", "H"), "coronal": ("A", "P"), "sagittal": ("R", "L")}
+"""By the letters of the axis that one scrolls along."""
+
+
+def turn_to(viewer: napari.viewer.Viewer, image: Image, plane: str) -> None:
+    """That plane, flat; the others' axes keep their order."""
+    axis = next(n for n in range(3) if set(sides(image, n)) == set(PLANES[plane])) + viewer.dims.ndim - 3
+    viewer.dims.ndisplay = 2
+    viewer.dims.order = (axis, *(one for one in range(viewer.dims.ndim) if one != axis))
+
+
 LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 """Towards smaller and larger LPS coordinates: right, left; anterior, posterior; foot, head."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image
 
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
 from napari_boltzformer.host.layers import (
     KEY,
@@ -225,6 +226,14 @@ class NapariStage:
     def activate(self, surface: Any) -> None:
         if surface.layer in self.viewer.layers:
             self.viewer.layers.selection.active = surface.layer
+
+    def show_voxel(self, track: Track, voxel: tuple[int, int, int]) -> None:
+        """Brings a voxel (slice, row, column) of a mask into the middle of the screen."""
+        surface: Any = track.surface
+        self.go(track.image, voxel[0])
+        centre = surface.layer.data_to_world(voxel[-surface.layer.ndim :])
+        camera_of(self.viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        self.activate(surface)
 
     # --- what is on screen --------------------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, sample
-from napari_boltzformer.widget import REMOVED, BoltzFormerDock
+from napari_boltzformer.host.comings import REMOVED
+from napari_boltzformer.widget import BoltzFormerDock
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 SHOTS = Path(__file__).parents[2] / "screenshots"

@@ -14,8 +14,9 @@ from qtpy.QtCore import QTimer
 
 from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
+from napari_boltzformer.host.comings import REMOVED
 from napari_boltzformer.host.layers import image_layer, volume_of
-from napari_boltzformer.widget import REMOVED, BoltzFormerDock
+from napari_boltzformer.widget import BoltzFormerDock
 
 LINE = re.compile(r"^\| (?!condition \|)(.+?) \| (.+) \|$", re.MULTILINE)
 TABLE = dict(LINE.findall((Path(__file__).parents[2] / "docs" / "sentences.md").read_text("utf-8")))

@@ -182,6 +182,8 @@ def test_signs_stand_above_and_below_and_neighbours_share_one(bar: SliceBar) -> 
     assert {above for _, above in changed} == {True, False}
     assert neighbours([3, 1, 2, 7]) == [(1, 3), (7, 7)]
     say(bar, 0, 20, Mark(0.42, 3))
+    assert bar.words(20).splitlines()[2] == "dark blob: not looked yet, accepted"  # in this one alone
+    bar.model.set_accepted([20])
     assert bar.words(20) == ("Slice 20, accepted\nbright blob: found, score 0.42, edited\ndark blob: not looked yet")
     assert bar.words(40).startswith("Slice 40\ncould not be done: The memory was full.\n")
     say(bar, 0, 30, Mark(0.9, 12))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.scale import Scale
+from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
@@ -51,6 +52,14 @@ class OpenImage:
     def plan(self) -> SlicePlan:
         """How it is cut into slices, whatever size a model sees them at."""
         return self._facts()[1]
+
+    @property
+    def modality(self) -> str:
+        """'' where nobody says it, or it can't be segmented: running tells why."""
+        try:
+            return self.volume.modality
+        except BoltzFormerError:
+            return ""
 
     @property
     def count(self) -> int:

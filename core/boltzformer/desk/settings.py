@@ -65,5 +65,7 @@ class Settings:
 
     def asked(self, texts: list[str]) -> None:
         """Remembers prompts."""
+        if not texts:
+            return
         self.prompts = list(dict.fromkeys([*texts, *self.prompts]))[:REMEMBERED]
         self.save()

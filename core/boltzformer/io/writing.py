@@ -62,7 +62,7 @@ def write(
 
     if extension == ".seg.nrrd":
         with new_files([path, *story], overwrite=overwrite) as files:
-            seg_nrrd.write(files[0], labels)
+            seg_nrrd.write(files[0], labels, _prompts(provenance))
             _tell(files[1:], provenance)
         return [path, *story]
     if extension in _DICOM:
@@ -231,6 +231,13 @@ def _nifti_like(source: Path | None, grid: Grid) -> Path | None:
     if source is None or not source.is_file() or EXTENSIONS.get(split_name(source)[1]) != "NIfTI":
         return None
     return source if nifti.grid_in(source) == grid else None
+
+
+def _prompts(provenance: Mapping[str, Any] | None) -> dict[str, str]:
+    """By the name of a mask, what was asked for, where the provenance says it."""
+    masks = (provenance or {}).get("masks")
+    told = masks.items() if isinstance(masks, Mapping) else ()
+    return {name: str(one["prompt"]) for name, one in told if isinstance(one, Mapping) and one.get("prompt")}
 
 
 def _tell(files: list[BinaryIO], provenance: Mapping[str, Any] | None) -> None:

@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,18 +153,41 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
                 words = name if len(found) == 1 else f"{name} · {one.description or one.modality}"
                 yield Listed(words, folder, series=one.uid)
     else:
-        for path in inside:
-            stem, extension = io.split_name(path)
-            if path.is_file() and extension and not _is_mask(path):
+        images = [path for path in inside if path.is_file() and io.split_name(path)[1] and not _is_mask(path)]
+        for path in images:
+            stem = io.split_name(path)[0]
+            if not _lies_on(path, images):
                 yield Listed(str((path.parent / stem).relative_to(top)), path)
     for path in inside:
         if path.is_dir() and not is_dataset(path):
             yield from _below(path, top)
 
 
+MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
+"""How masks are called, in one of the last two words of their name."""
+FEW_VALUES = 64
+"""So many labels a mask has at most."""
+
+
+def _lies_on(path: Path, images: Sequence[Path]) -> bool:
+    """Whether a file beside an image, named after it, holds nothing but labels: it is opened only then."""
+    stem = io.split_name(path)[0]
+    if not any(stem.startswith(io.split_name(one)[0]) and one != path for one in images):
+        return False
+    try:
+        array = io.read(path).array
+    except BoltzFormerError:
+        return False  # opening says why
+    if array.ndim != 3 or array.min() < 0 or array.max() >= FEW_VALUES:
+        return False
+    return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
+
+
 def _is_mask(path: Path) -> bool:
     """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
     stem = io.split_name(path)[0].lower()
+    if MASK_WORDS & set(re.split(r"[\W_]+", stem)[-2:]):
+        return True
     return path.name.lower().endswith(".seg.nrrd") or stem.endswith(".probability") or is_export(path)
 
 

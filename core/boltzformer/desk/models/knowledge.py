@@ -72,6 +72,14 @@ class Knowledge:
             said.insert(0, f"This model never saw '{names}'. {GUESS if len(never) == 1 else GUESSES}")
         return " ".join(one for one in said if one)
 
+    def unfinished(self, line: str) -> bool:
+        """Whether its last word is only the beginning of one that may be meant: nobody is warned in mid-word."""
+        words = line.lower().split()
+        if not words or line[-1:].isspace():
+            return False
+        known = {word for one in self.completions(line, "", ()) for word in one.prompt.lower().split()}
+        return words[-1] not in known and any(word.startswith(words[-1]) for word in known)
+
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
         """What the user may mean, what the model knows first; before a word is typed, what was asked lately."""
         prompts = [one.prompt for one in search(typed, modality)] if typed.strip() else list(history)

@@ -1,0 +1,134 @@
+"""Small things that were in the way: contrast, planes, the brush, a look that stays, masks among cases, words."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui import answered, canvas, click, done, layer_of, press, type_lines, until
+from qtpy.QtCore import QPoint, Qt
+
+from boltzformer import LabelMap, Prompt, Volume, io
+from boltzformer.desk.keeping.cases import cases_in
+from boltzformer.desk.models.knowledge import Knowledge
+from boltzformer.io.phantom import BRIGHT, Phantom, phantom
+from napari_boltzformer.bottom.looks_sheet import LEAST_TILE
+from napari_boltzformer.canvas.objects import NAME
+from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.stage import LIGHT
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def opened(viewer: Any, volume: Volume) -> Any:
+    data, options, _ = image_layer(volume)
+    return viewer.add_image(data, **options)
+
+
+def test_an_image_that_opens_dark_is_shown_by_percentiles_and_another_as_it_is(
+    viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    array = small.volume.array.astype(np.int16).copy()
+    array[0, 0, 0] = 30_000  # a single bright voxel
+    dark = opened(viewer, Volume(array, small.volume.grid, name="dark"))
+    assert dark.contrast_limits[1] < 1000
+    assert dark.contrast_limits_range[1] == 30_000  # the slider still reaches it
+    usual = opened(viewer, small.volume)
+    assert usual.contrast_limits[1] == small.volume.array.max()
+
+
+def test_one_click_shows_another_plane(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    opened(viewer, small.volume)
+    assert viewer.dims.order == (0, 1, 2)
+    for plane, scrolled, letters in (("coronal", 1, "top H"), ("sagittal", 2, "top H"), ("axial", 0, "top A")):
+        click(qtbot, dock.planes[plane])
+        assert viewer.dims.order[0] == scrolled
+        assert letters in viewer.canvas.overlays.text.text
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((20, 30)))
+    assert not dock.planes["axial"].isVisible()
+
+
+def test_the_rings_never_take_the_brush(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
+    image = opened(viewer, small.volume)
+    track = answered(dock, image, BRIGHT)
+    layer_of(track).brush_size = 1
+    layer_of(track).paint((dock.row(), 2, 3), 1)
+    dock.show_results()
+    viewer.layers.selection.active = layer_of(track)
+    viewer.layers.selection.active = viewer.layers[NAME]
+    until(qtbot, lambda: viewer.layers.selection.active.unique_id == layer_of(track).unique_id)
+
+
+def test_a_look_on_the_canvas_goes_with_its_tab_and_with_escape(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small.volume)
+    dock.jump(small.lesions[0].centre[2])
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    click(qtbot, dock.looks)
+    looks = dock.bottom.looks
+    until(qtbot, lambda: looks.headline.text().startswith("Look 1 saw "))
+
+    def lit() -> bool:
+        return any(layer.visible for layer in viewer.layers if LIGHT in layer.metadata)
+
+    assert looks.sheet.tile_at(0).width() >= LEAST_TILE[0] == 96
+    looks.step(1)
+    assert lit()
+    canvas(viewer).setFocus()
+    press(qtbot, viewer, Qt.Key.Key_Escape)
+    assert not lit()
+    assert looks.current is None
+    looks.step(1)
+    assert lit()
+    click(qtbot, dock.table)  # another tab of the same place
+    until(qtbot, lambda: not lit())
+    assert "looked there" in looks.caption.text()
+    click(qtbot, looks.chance)
+    assert "likelier" in looks.caption.text()  # it fits what is lit
+
+
+def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_word(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    type_lines(qtbot, dock, "lesio")
+    popup = dock.prompt.completer.popup()
+    until(qtbot, popup.isVisible)
+    below = dock.prompt.mapToGlobal(QPoint(0, dock.prompt.height())).y()
+    assert popup.mapToGlobal(QPoint(0, 0)).y() >= below - 2
+    popup.hide()
+    knowing = Knowledge()
+    assert knowing.unfinished("kidn")
+    assert knowing.unfinished("MS les")
+    assert not knowing.unfinished("kidney")
+    assert not knowing.unfinished("kidn ")
+    assert not knowing.unfinished("gyrfalcon")
+
+
+@pytest.mark.parametrize("name", ["a_label", "a-labels", "a_seg", "case a mask"])
+def test_files_that_are_called_masks_are_no_cases(tmp_path: Path, name: str) -> None:
+    volume = phantom(1, (4, 24, 24)).volume
+    io.write_volume(volume, tmp_path / "a.nii.gz")
+    io.write_volume(volume, tmp_path / f"{name}.nii.gz")
+    assert [one.name for one in cases_in(tmp_path)] == ["a"]
+
+
+def test_masks_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    volume = phantom(1, (4, 24, 24)).volume
+    io.write_volume(volume, tmp_path / "a.nii.gz")
+    io.write_volume(volume, tmp_path / "a follow-up.nii.gz")  # named after it, and an image
+    labels = Volume((volume.array > 100).astype(np.float32), volume.grid)
+    io.write_volume(labels, tmp_path / "a lesions by Dr B.nii.gz")
+    assert [one.name for one in cases_in(tmp_path)] == ["a", "a follow-up"]
+
+
+def test_a_seg_nrrd_carries_the_whole_prompt(tmp_path: Path, small: Phantom) -> None:
+    labels = LabelMap(np.ones((1, *small.volume.grid.shape), np.uint8), small.volume.grid, {1: "MS lesion"})
+    told = {"masks": {"MS lesion": {"prompt": "MS lesion in brain MRI"}}}
+    io.write(labels, tmp_path / "mask.seg.nrrd", provenance=told)
+    header = (tmp_path / "mask.seg.nrrd").read_bytes().split(b"\n\n")[0].decode("utf-8")
+    assert "TextPrompt:MS lesion in brain MRI|" in header
+    assert "Name:=MS lesion\n" in header
+    assert Prompt("MS lesion in brain MRI", "MS lesion").name == "MS lesion"
