@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boltzformer import Grid, Prompt, SliceResult, Volume
+from boltzformer import Grid, Prompt, Session, SliceResult, Volume
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.guidance import Pointing
@@ -24,10 +24,11 @@ PATIENCE_S = 120
 class Bench:
     """A desk, and somebody at it; nobody ever asks a model."""
 
-    def __init__(self, session: Any = None, folder: Path | None = None) -> None:
+    def __init__(self, session: Session | None = None, folder: Path | None = None) -> None:
+        session = session or Session.local()  # which starts nothing before it is asked
         self.stage, self.timers, self.speaker = MemoryStage(), MemoryTimers(), MemorySpeaker()
         self.dialogs = MemoryDialogs(folder=folder)
-        usual = {"seed": 0, "window": None, "model": None if session is None else session.model, "region": None}
+        usual = {"seed": 0, "window": None, "model": session.model, "region": None}
         self.how: dict[str, Any] = {}
         """What is asked otherwise than usual."""
         self.pointing = Pointing()

@@ -21,7 +21,16 @@ def test_no_key_of_ours_means_something_to_napari(dock: BoltzFormerDock, viewer:
     ours = {str(KeyBinding.from_str(key.replace("Control", "Ctrl"))).lower() for key in dock.keys.used}
     assert ours
     assert not ours & NEVER
-    elsewhere = ("points", "shapes", "vectors", "tracks", "surface", "select_all_in_slice", "direct_mode")
+    elsewhere = (
+        "points",
+        "shapes",
+        "vectors",
+        "tracks",
+        "surface",
+        "select_all_in_slice",
+        "activate_select_mode",
+        "direct_mode",
+    )
     other = "labels" if kind is Image else "image"
     theirs: dict[str, str] = {}
     for action, keys in get_settings().shortcuts.shortcuts.items():
