@@ -27,6 +27,7 @@ EXTRAS = ("", "io", "engine", "mcp", "train", "napari", "all")
 KNOWN_COPYLEFT = {
     "PyQt6": "GPL-3.0: the viewer's side alone; PySide6 does as well",
     "PyQt6-Qt6": "LGPL-3.0, with PyQt6",
+    "docutils": "with the release's own tools alone; public domain and BSD, but for a file of an editor",
     "PyQt6_sip": "BSD-2-Clause, with PyQt6",
 }
 """Looked at, and why they are no obstacle: nothing of ours is linked with them that can't be without."""
