@@ -432,7 +432,8 @@ from image_files import write_series
 from boltzformer.io.phantom import phantom
 from pathlib import Path
 volume = phantom(7, (16, 72, 80)).volume
-write_series(Path(sys.argv[1]), volume.array, volume.grid)
+for path in write_series(Path(sys.argv[1]), volume.array, volume.grid):
+    sys.stdout.write(f"{path}\\n")
 """
 READ = """
 import sys
@@ -447,14 +448,14 @@ np.savez(sys.argv[3], mask=labels.mask(1), ras=image.grid.ras, name=labels.names
 
 @pytest.mark.slicer("DICOM-SEG, written by the engine from the image's own files", "imitation")
 def test_masks_of_a_dicom_series_are_exported_beside_it(tmp_path: Path) -> None:
-    def engine(*arguments: object) -> None:
-        subprocess.run([ENGINE, "-c", *map(str, arguments)], check=True, cwd=ROOT, capture_output=True)
+    def engine(*arguments: object) -> list[str]:
+        told = subprocess.run([ENGINE, "-c", *map(str, arguments)], check=True, cwd=ROOT, capture_output=True)
+        return told.stdout.decode().split()
 
-    engine(SERIES, tmp_path / "series")
+    files = engine(SERIES, tmp_path / "series")  # in the order of the slices, as Slicer's DICOM module sorts them
     with somebody() as person:
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
         node = person.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "series")
-        files = sorted(str(one) for one in (tmp_path / "series").iterdir())
         storage.SetFileName(files[0])
         storage.ResetFileNameList()
         for one in files:
@@ -508,7 +509,7 @@ def test_the_shipped_model_finds_something_in_the_example() -> None:
         person.ui.looksButton.collapsed = False
         person.ui.correctButton.collapsed = False
         person.until(lambda: person.panel.looks.looks is not None)
-        person.window.resize(500, 1500)
+        person.window.resize(500, 1900)
         person.idle()
         person.photographs(ROOT / "screenshots" / "slicer-example.png")
 

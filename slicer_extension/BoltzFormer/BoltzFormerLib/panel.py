@@ -199,7 +199,8 @@ class Panel:
         for number, (track, text) in enumerate(zip(tracks, texts, strict=True)):
             item = ui.resultList.item(number)
             item.setText(text)
-            item.setForeground(qt.QBrush(qt.QColor(AMBER if track.warning else track.colour)))
+            item.setIcon(_swatch(track.colour))
+            item.setForeground(qt.QBrush(qt.QColor(AMBER)) if track.warning else qt.QBrush())
         offered = image is not None and any(row in track.proposals for track in desk.tracks.shown())
         ui.takeButton.enabled = ui.dropButton.enabled = offered
         self.show_state()
@@ -359,3 +360,10 @@ class Panel:
         self.models.engine.models.append(self._on_models)
         self.stage.left.append(self._on_left)
         self.stage.other.append(self._renamed.start)
+
+
+def _swatch(colour: str) -> Any:
+    """A small square; amber is kept for warnings."""
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(colour))
+    return qt.QIcon(pixmap)
