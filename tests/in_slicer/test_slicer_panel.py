@@ -349,6 +349,28 @@ def test_an_engine_that_is_half_built_or_gone_is_offered_again(tmp_path: Path) -
         assert person.ui.pythonLabel.text == ENGINE
 
 
+@pytest.mark.slicer("Status of a segment: completed once all is accepted", "imitation")
+def test_a_segment_is_complete_when_every_slice_is_accepted(tmp_path: Path) -> None:
+    small = phantom(7, (4, 40, 40))
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    with somebody() as person:
+        Answers.folder = str(tmp_path / "kept")
+        image = person.opens(small.volume)
+        person.types(BRIGHT)
+        person.clicks(person.ui.allSlicesButton)
+        person.until(lambda: person.panel.desk.running.runs)
+        person.idle()
+        (track,) = person.panel.desk.tracks.chosen()
+        segment = track.surface.node.GetSegmentation().GetSegment(track.surface.segment)
+        for row in range(4):
+            assert logic.GetSegmentStatus(segment) == logic.InProgress
+            person.panel.stage.go(image, row)
+            person.idle()
+            person.clicks(person.ui.acceptButton if track.row(row).any() else person.ui.nothingButton)
+            person.idle()
+        assert logic.GetSegmentStatus(segment) == logic.Completed
+
+
 @pytest.mark.slicer("Case list", "imitation")
 def test_cases_are_opened_one_after_the_other(tmp_path: Path) -> None:
     from boltzformer import io

@@ -33,7 +33,7 @@ from BoltzFormerLib.models import Models, contrast_of
 from BoltzFormerLib.notice import NoticeView
 from BoltzFormerLib.parameters import Parameters, editor_node
 from BoltzFormerLib.prompts import AMBER, Prompts
-from BoltzFormerLib.segmentations import set_status
+from BoltzFormerLib.segmentations import complete
 from BoltzFormerLib.stage import SlicerStage
 from BoltzFormerLib.teaching import Teaching
 from BoltzFormerLib.timers import QtTimers
@@ -173,8 +173,7 @@ class Panel:
         do()
         for track in self.desk.tracks.chosen():
             segment = track.surface.node.GetSegmentation().GetSegment(track.surface.segment)  # type: ignore[attr-defined]
-            whole = all(track.state(row) is not SliceState.UNSEEN for row in range(track.count))
-            set_status(segment, "Completed" if whole else "InProgress")
+            complete(segment, all(track.state(row) is not SliceState.UNSEEN for row in range(track.count)))
 
     def _example(self) -> None:
         image, row, prompt = open_example(self.stage)
