@@ -351,6 +351,28 @@ def test_an_engine_that_is_half_built_or_gone_is_offered_again(tmp_path: Path) -
         assert person.ui.pythonLabel.text == ENGINE
 
 
+@pytest.mark.slicer("Status of a segment: completed once all is accepted", "imitation")
+def test_a_segment_is_complete_when_every_slice_is_accepted(tmp_path: Path) -> None:
+    small = phantom(7, (4, 40, 40))
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    with somebody() as person:
+        Answers.folder = str(tmp_path / "kept")
+        image = person.opens(small.volume)
+        person.types(BRIGHT)
+        person.clicks(person.ui.allSlicesButton)
+        person.until(lambda: person.panel.desk.running.runs)
+        person.idle()
+        (track,) = person.panel.desk.tracks.chosen()
+        segment = track.surface.node.GetSegmentation().GetSegment(track.surface.segment)
+        for row in range(4):
+            assert logic.GetSegmentStatus(segment) == logic.InProgress
+            person.panel.stage.go(image, row)
+            person.idle()
+            person.clicks(person.ui.acceptButton if track.row(row).any() else person.ui.nothingButton)
+            person.idle()
+        assert logic.GetSegmentStatus(segment) == logic.Completed
+
+
 @pytest.mark.slicer("Case list", "imitation")
 def test_cases_are_opened_one_after_the_other(tmp_path: Path) -> None:
     from boltzformer import io
@@ -434,7 +456,8 @@ from image_files import write_series
 from boltzformer.io.phantom import phantom
 from pathlib import Path
 volume = phantom(7, (16, 72, 80)).volume
-write_series(Path(sys.argv[1]), volume.array, volume.grid)
+for path in write_series(Path(sys.argv[1]), volume.array, volume.grid):
+    sys.stdout.write(f"{path}\\n")
 """
 READ = """
 import sys
@@ -449,14 +472,14 @@ np.savez(sys.argv[3], mask=labels.mask(1), ras=image.grid.ras, name=labels.names
 
 @pytest.mark.slicer("DICOM-SEG, written by the engine from the image's own files", "imitation")
 def test_masks_of_a_dicom_series_are_exported_beside_it(tmp_path: Path) -> None:
-    def engine(*arguments: object) -> None:
-        subprocess.run([ENGINE, "-c", *map(str, arguments)], check=True, cwd=ROOT, capture_output=True)
+    def engine(*arguments: object) -> list[str]:
+        told = subprocess.run([ENGINE, "-c", *map(str, arguments)], check=True, cwd=ROOT, capture_output=True)
+        return told.stdout.decode().split()
 
-    engine(SERIES, tmp_path / "series")
+    files = engine(SERIES, tmp_path / "series")  # in the order of the slices, as Slicer's DICOM module sorts them
     with somebody() as person:
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
         node = person.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "series")
-        files = sorted(str(one) for one in (tmp_path / "series").iterdir())
         storage.SetFileName(files[0])
         storage.ResetFileNameList()
         for one in files:
@@ -510,7 +533,7 @@ def test_the_shipped_model_finds_something_in_the_example() -> None:
         person.ui.looksButton.collapsed = False
         person.ui.correctButton.collapsed = False
         person.until(lambda: person.panel.looks.looks is not None)
-        person.window.resize(500, 1500)
+        person.window.resize(500, 1900)
         person.idle()
         person.photographs(ROOT / "screenshots" / "slicer-example.png")
 

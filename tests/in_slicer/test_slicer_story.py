@@ -101,7 +101,7 @@ def test_from_a_typed_prompt_to_a_kept_mask_and_back_after_a_restart(tmp_path: P
         for part in (ui.correctButton, ui.keepButton):
             part.collapsed = False
         person.idle()
-        person.window.resize(460, 1500)
+        person.window.resize(460, 2000)
         person.photographs(SHOTS / "slicer-panel.png")
         desk.keeper.autosave()
         person.idle()

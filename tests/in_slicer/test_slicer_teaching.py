@@ -81,7 +81,6 @@ def test_a_training_outlives_the_panel_and_is_found_again(tmp_path: Path, own_ho
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * LONG_S)
-@pytest.mark.slicer("Fine-tuning to its end, promoted (a slow test)", "imitation")
 def test_the_model_is_taught_and_used_from_now_on(tmp_path: Path) -> None:
     with somebody() as person:
         ui, teaching = person.ui, person.panel.teaching

@@ -1,8 +1,10 @@
-"""Slicer's undo: states of a whole segmentation. Who keeps them, and who can be asked to keep one more."""
+"""Slicer's undo, states of a whole segmentation: who can be asked to keep one more; and what the editor forbids."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
+
+import slicer
 
 
 class History(Protocol):
@@ -38,3 +40,25 @@ class EditorHistory:
 
     def save(self) -> None:
         self._editor.saveStateForUndo()
+
+
+def settings_of(segmentation: Any) -> Any:
+    """The Segment Editor's settings for this segmentation: ours first, else the editor module's."""
+    scene = segmentation.GetScene()
+    if scene is None:
+        return None
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentEditorNode")
+    found = [nodes.GetItemAsObject(number) for number in range(nodes.GetNumberOfItems())]
+    ours = [one for one in found if one.GetSegmentationNode() is segmentation]
+    return next((one for one in ours if one.GetSingletonTag() == "BoltzFormer"), ours[0] if ours else None)
+
+
+def rules(editor: Any) -> bool:
+    """Whether its settings keep edits off some voxels, or off other segments."""
+    if editor is None:
+        return False
+    return bool(
+        editor.GetSourceVolumeIntensityMask()
+        or editor.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+        or editor.GetOverwriteMode() != slicer.vtkMRMLSegmentEditorNode.OverwriteNone
+    )

@@ -24,7 +24,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from boltzformer.desk.masks.whose import unpacked
 from boltzformer.desk.ports import Mask, Rows
 from boltzformer.image.geometry import CanonicalView
-from BoltzFormerLib.history import History
+from BoltzFormerLib.history import History, rules, settings_of
 
 LABELMAP = "Binary labelmap"
 MOST_STATES = 64
@@ -153,7 +153,7 @@ class SegmentMask:
         if others:
             self._stroked |= others.keys()
             self._save()
-            if self.ruled():
+            if rules(settings_of(self.node)):
                 self._edit_as_editor(others)
             else:
                 self._put(others)
@@ -181,17 +181,6 @@ class SegmentMask:
         self._heard.append(heard)
 
     # --- what the stage asks ------------------------------------------------------------------------------------
-
-    def ruled(self) -> bool:
-        """Whether the Segment Editor's settings keep edits off some voxels, or off other segments."""
-        editor = _editor_node(self.node)
-        if editor is None:
-            return False
-        return bool(
-            editor.GetSourceVolumeIntensityMask()
-            or editor.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
-            or editor.GetOverwriteMode() != slicer.vtkMRMLSegmentEditorNode.OverwriteNone
-        )
 
     def bring_back(self) -> None:
         """Into the segmentation, as it was last; nothing where that is gone, too."""
@@ -225,7 +214,7 @@ class SegmentMask:
 
     def _edit_as_editor(self, masks: Mapping[int, Mask]) -> None:
         """What is to be added, then what is to go, as an effect would do it."""
-        logic, editor = slicer.vtkSlicerSegmentEditorLogic(), _editor_node(self.node)
+        logic, editor = slicer.vtkSlicerSegmentEditorLogic(), settings_of(self.node)
         logic.SetMRMLScene(self.node.GetScene())
         logic.SetSegmentEditorNode(editor)
         steps = (logic.ModificationModeAdd, masks), (logic.ModificationModeRemove, {r: ~m for r, m in masks.items()})
@@ -393,17 +382,6 @@ class SegmentMask:
         for row in rows:
             sums[row] = _checksum(now[row] if plain else np.equal(now[row], value).view(np.uint8))
         self._sums = sums
-
-
-def _editor_node(segmentation: Any) -> Any:
-    """The Segment Editor's settings for this segmentation: ours first, else the editor module's."""
-    scene = segmentation.GetScene()
-    if scene is None:
-        return None
-    nodes = scene.GetNodesByClass("vtkMRMLSegmentEditorNode")
-    found = [nodes.GetItemAsObject(number) for number in range(nodes.GetNumberOfItems())]
-    ours = [one for one in found if one.GetSegmentationNode() is segmentation]
-    return next((one for one in ours if one.GetSingletonTag() == "BoltzFormer"), ours[0] if ours else None)
 
 
 def _checksum(voxels: NDArray[np.uint8]) -> int:

@@ -34,7 +34,7 @@ from BoltzFormerLib.models import Models, contrast_of
 from BoltzFormerLib.notice import NoticeView
 from BoltzFormerLib.parameters import Parameters, editor_node
 from BoltzFormerLib.prompts import AMBER, Prompts
-from BoltzFormerLib.segmentations import set_status
+from BoltzFormerLib.segmentations import complete
 from BoltzFormerLib.stage import SlicerStage
 from BoltzFormerLib.teaching import Teaching
 from BoltzFormerLib.timers import QtTimers
@@ -177,8 +177,7 @@ class Panel:
         do()
         for track in self.desk.tracks.chosen():
             segment = track.surface.node.GetSegmentation().GetSegment(track.surface.segment)  # type: ignore[attr-defined]
-            whole = all(track.state(row) is not SliceState.UNSEEN for row in range(track.count))
-            set_status(segment, "Completed" if whole else "InProgress")
+            complete(segment, all(track.state(row) is not SliceState.UNSEEN for row in range(track.count)))
 
     def _example(self) -> None:
         image, row, prompt = open_example(self.stage)
@@ -203,7 +202,8 @@ class Panel:
         for number, (track, text) in enumerate(zip(tracks, texts, strict=True)):
             item = ui.resultList.item(number)
             item.setText(text)
-            item.setForeground(qt.QBrush(qt.QColor(AMBER if track.warning else track.colour)))
+            item.setIcon(_swatch(track.colour))
+            item.setForeground(qt.QBrush(qt.QColor(AMBER)) if track.warning else qt.QBrush())
         offered = image is not None and any(row in track.proposals for track in desk.tracks.shown())
         ui.takeButton.enabled = ui.dropButton.enabled = offered
         self.show_state()
@@ -363,3 +363,10 @@ class Panel:
         self.models.engine.models.append(self._on_models)
         self.stage.left.append(self._on_left)
         self.stage.other.append(self._renamed.start)
+
+
+def _swatch(colour: str) -> Any:
+    """A small square; amber is kept for warnings."""
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(colour))
+    return qt.QIcon(pixmap)

@@ -62,6 +62,13 @@ def set_status(segment: Any, status: str) -> None:
     logic.SetSegmentStatus(segment, getattr(logic, status))
 
 
+def complete(segment: Any, whole: bool) -> None:
+    """Wholly accepted, or not any more; 'flagged', which a person may have chosen, stays."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if whole or logic.GetSegmentStatus(segment) == logic.Completed:
+        set_status(segment, "Completed" if whole else "InProgress")
+
+
 def without_surface(node: Any) -> bool:
     """Takes the surface away, which Slicer would build anew for every slice (1.2 to 2.2 s) → whether there was one."""
     if not node.GetSegmentation().ContainsRepresentation(SURFACE):
