@@ -1,4 +1,4 @@
-"""Opened, painted, pointed at, accepted, put away, undone, kept side by side, crashed in any order: never two images over
+"""Opened, painted, pointed at, accepted, put away, undone, kept, crashed in any order: never two images over
 each other, and what a person did is on screen again whenever its image is."""
 
 import shutil
