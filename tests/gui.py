@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import volume_of
@@ -56,6 +57,12 @@ def click(qtbot: Any, button: QAbstractButton) -> None:
 
 def until(qtbot: Any, what: Callable[[], bool]) -> None:
     qtbot.waitUntil(what, timeout=LONG)
+
+
+def keep_both(qtbot: Any, dock: BoltzFormerDock) -> None:
+    """What was put away when another image came is on screen beside it again."""
+    until(qtbot, lambda: PUT_AWAY in dock.notice.offers)
+    click(qtbot, dock.notice.offers[PUT_AWAY].answers["Keep both"])
 
 
 def ready(qtbot: Any, dock: BoltzFormerDock) -> None:

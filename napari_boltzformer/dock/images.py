@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.io.phantom import Sample, sample
+from napari_boltzformer.dock.opening import is_mask_on
 from napari_boltzformer.host.layers import hang
 from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on, same
 
@@ -59,6 +60,8 @@ class Images:
             box.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
         box.blockSignals(False)
         if opened in images and not self._stage.moves:
+            if any(same(one, opened) is False and is_mask_on(opened, one) for one in images):
+                image_on(opened).ours = False  # 'Use layer…' makes it one of ours
             self._cover(image_on(opened))
         self._chosen()
         if (layer := box.currentData()) is not None and not same(layer, last):

@@ -142,6 +142,8 @@ class SeriesDialog(QDialog):
 
 
 MOST_LABELS = 255
+MOST_VALUES = 32
+"""So many labels a file holds that is taken for a mask without being asked."""
 CLOSE = 0.01
 """Corners may differ by so much of a voxel."""
 
@@ -211,6 +213,14 @@ def mask_of(layer: Layer, label: int | None, image: Image) -> NDArray[np.bool_]:
         )
     mask = data != 0 if label is None else data == label
     return mask[None] if mask.ndim == 2 else mask
+
+
+def is_mask_on(layer: Image, image: Image) -> bool:
+    """Whether an image layer is nothing but labels on the voxels of another one, of a file that does not say so."""
+    data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
+    if layer.rgb or image.rgb or image.multiscale or data.dtype.kind not in "biu" or data.shape != image.data.shape:
+        return False
+    return data.min() >= 0 and data.max() <= MOST_VALUES and data.max() < np.max(image.data) and lies_on(layer, image)
 
 
 def lies_on(layer: Layer, image: Image) -> bool:

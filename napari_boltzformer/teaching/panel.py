@@ -11,8 +11,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QGuiApplication, QShowEvent
+from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from boltzformer import BoltzFormerError, Progress, Session
 from boltzformer.desk.image import OpenImage
@@ -271,6 +272,18 @@ class FinetunePanel(FinetuneForm):
                 self.wake()
         return super().event(event)
 
+    def _share_place(self) -> None:
+        """A tab with the dock that is at this side already: beside it, both would be too wide."""
+        outer = self.parent()
+        main = outer.parent() if isinstance(outer, QDockWidget) else None
+        if isinstance(outer, QDockWidget) and isinstance(main, QMainWindow):
+            here = main.dockWidgetArea(outer)
+            others = [one for one in main.findChildren(QDockWidget) if one is not outer and one.isVisible()]
+            first = next((one for one in others if main.dockWidgetArea(one) == here), None)
+            if first is not None and here == Qt.DockWidgetArea.RightDockWidgetArea:
+                main.tabifyDockWidget(first, outer)
+                outer.raise_()
+
     def rest(self) -> None:
         """Out of the window: nothing is asked any more."""
         self.watching.rest()
@@ -279,6 +292,7 @@ class FinetunePanel(FinetuneForm):
     def wake(self) -> None:
         """In the window again."""
         self.shared.join(self._user)
+        QTimer.singleShot(0, self._share_place)
         self.watching.wake()
 
 

@@ -15,6 +15,7 @@ from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
+from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
 SHOTS = Path(__file__).parents[2] / "screenshots"
@@ -196,3 +197,12 @@ def test_the_last_length_of_a_fine_tuning_is_remembered(qtbot: Any, viewer: Any,
     dock.teach.begin()
     assert Settings.load().length == 7
     until(qtbot, lambda: bool(dock.teach.notice.label.text()))
+
+
+def test_fine_tuning_from_the_menu_is_a_tab_beside_the_dock(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    window = dock.window()
+    window.resize(1366, 768)
+    panel = FinetunePanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Fine-tune")
+    until(qtbot, lambda: dock.parent() in window.tabifiedDockWidgets(panel.parent()))
+    assert window.width() == 1366

@@ -4,7 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, answered, canvas, click, done, layer_of, press, ready, rows_of, track_named, type_lines, until
+from gui import (
+    DIST,
+    answered,
+    canvas,
+    click,
+    done,
+    keep_both,
+    layer_of,
+    press,
+    ready,
+    rows_of,
+    track_named,
+    type_lines,
+    until,
+)
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
@@ -80,6 +94,7 @@ def test_the_sliders_of_one_image_leave_the_masks_of_another_alone(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
     images, review = [opened(viewer, small), opened(viewer, small)], dock.bottom.review
+    keep_both(qtbot, dock)
     tracks = [answered(dock, image, BRIGHT, 2, 3, logit=16) for image in images]  # a probability of 0.73
     assert all(rows_of(track)[2].any() and rows_of(track)[3].any() for track in tracks)
     dock.image.setCurrentIndex(0)

@@ -14,6 +14,7 @@ from gui import (
     canvas,
     click,
     done,
+    keep_both,
     layer_of,
     new_track,
     press,
@@ -179,6 +180,7 @@ def test_saving_one_image_does_not_make_another_saved(
     for path in (made_file, small_file):
         viewer.open(str(path), plugin=DIST)
         tracks.append(new_track(dock, dock.chosen_image(), BRIGHT))
+    keep_both(qtbot, dock)
     idle(qtbot, dock)
     for track in tracks:
         layer_of(track).paint((3, 40, 40), 1)

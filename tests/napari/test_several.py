@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import click, done, layer_of, rows_of, type_lines, until
+from gui import click, done, keep_both, layer_of, rows_of, type_lines, until
 
 from boltzformer.dataset import Dataset
 from boltzformer.desk.masks.lanes import State
@@ -64,6 +64,8 @@ def test_of_two_images_each_has_its_own_progress_and_its_own_words(
 ) -> None:
     opened(viewer, phantom(1, (300, 72, 80)), "long")
     opened(viewer, small, "short")
+    keep_both(qtbot, dock)
+    dock.image.setCurrentText("short")
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.all_slices)
     click(qtbot, dock.cancel)

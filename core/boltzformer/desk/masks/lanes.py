@@ -139,6 +139,6 @@ class Bar:
         if row in self.failed:
             lines.append(f"could not be done: {self.failed[row]}")
         for lane in self.lanes:
-            alone = row in lane.accepted and row not in self.accepted
+            alone = row in lane.accepted and row not in self.accepted and lane.painted.get(row) != 0
             lines.append(lane.words(row) + (", accepted" if alone else ""))
         return "\n".join(lines)
