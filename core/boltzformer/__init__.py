@@ -47,7 +47,7 @@ _HOME = {
     "Job": "client",
     "Session": "client",
     "Engine": "engine.engine",
-    "adapt": "learn.case",
+    "adapt": "learn.adapt",
     "load": "engine.engine",
     "segment": "engine.engine",
     "io": "io",
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from boltzformer.image.intensity import Window as Window
     from boltzformer.image.region import Region as Region
     from boltzformer.image.slicing import SlicePlan as SlicePlan
-    from boltzformer.learn.case import adapt as adapt
+    from boltzformer.learn.adapt import adapt as adapt
     from boltzformer.masks.lessons import Adapted as Adapted
     from boltzformer.masks.lessons import Adapter as Adapter
     from boltzformer.masks.lessons import Learning as Learning

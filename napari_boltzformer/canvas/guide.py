@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointed, Pointing, region_of
+from boltzformer.desk.masks.pointing import Pointed, Pointing, region_of
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region

@@ -30,7 +30,7 @@ from boltzformer import BoltzFormerError, GeometryError, Volume, io
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
 from boltzformer.desk.keeping.stories import MaskInFile, masks_in
-from boltzformer.desk.masks.guidance import stored_voxel
+from boltzformer.desk.masks.pointing import stored_voxel
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.layers import KEY, images_here, mask_layer
 from napari_boltzformer.host.mask import mask_on

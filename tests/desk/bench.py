@@ -10,7 +10,7 @@ import numpy as np
 from boltzformer import Grid, Prompt, Session, SliceResult, Volume
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointing
+from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
 from boltzformer.desk.settings import Settings

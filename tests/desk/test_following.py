@@ -10,7 +10,7 @@ from bench import Bench
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Grid, Session
-from boltzformer.desk.masks.guidance import Pointed, Pointing
+from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
 from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
 from boltzformer.types import SliceState

@@ -11,7 +11,7 @@ from bench import Bench
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Guidance, Session
-from boltzformer.desk.masks.guidance import Pointed, Pointing, guidance_for, heeded, led_by, region_of
+from boltzformer.desk.masks.pointing import Pointed, Pointing, guidance_for, heeded, led_by, region_of
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 

@@ -111,7 +111,7 @@ def test_the_looks_are_those_of_the_tile_that_holds_most(bench: Bench, session: 
 
 
 def test_a_box_of_a_large_picture_is_looked_at_as_a_whole(bench: Bench, mosaic: Volume) -> None:
-    from boltzformer.desk.masks.guidance import region_of
+    from boltzformer.desk.masks.pointing import region_of
 
     image = bench.open_volume(mosaic)
     bench.how = {"region": region_of(image.volume, np.array([[0.0, 10.0, 10.0], [0.0, 200.0, 200.0]]))}

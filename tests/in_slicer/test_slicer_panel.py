@@ -18,7 +18,7 @@ from scenes import ENGINE, MODULE, PHANTOM_MODEL, ROOT, shown_in, under_transfor
 from storage_orders import rotation
 
 from boltzformer import Volume
-from boltzformer.desk.masks.guidance import guidance_for
+from boltzformer.desk.masks.pointing import guidance_for
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from BoltzFormerLib.geometry import ijk_to_ras, world_of
 from BoltzFormerLib.guide import POINTS

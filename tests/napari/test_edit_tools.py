@@ -14,7 +14,7 @@ from boltzformer import BoltzFormerError, Volume
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import on_screen
 from boltzformer.desk.masks.by_hand import interpolated
-from boltzformer.desk.masks.guidance import region_of
+from boltzformer.desk.masks.pointing import region_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState

@@ -7,7 +7,7 @@ import pytest
 from gui import canvas, click, done, layer_of, press, rows_of, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
-from boltzformer.desk.masks.guidance import stored_voxel
+from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.proposals import NAME, dashes

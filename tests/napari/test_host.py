@@ -13,7 +13,7 @@ from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
 from boltzformer.desk.keeping.snapshot import Snapshot
-from boltzformer.desk.masks.guidance import stored_voxel
+from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented

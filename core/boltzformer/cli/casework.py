@@ -30,7 +30,7 @@ from boltzformer.io.cases import Case, Target, find_cases, is_dicom, is_finished
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
-from boltzformer.learn.case import SECONDS, adapt
+from boltzformer.learn.adapt import SECONDS, adapt
 from boltzformer.masks import lesions, objects, pictures
 from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.masks.postprocess import probabilities, smoothed, spread

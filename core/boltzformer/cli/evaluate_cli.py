@@ -20,7 +20,7 @@ from boltzformer.evaluate.evaluate import Scored, answers_of, check_files, draw_
 from boltzformer.evaluate.report import check_folder, contact_sheet
 from boltzformer.evaluate.summary import summary
 from boltzformer.evaluate.yardsticks.asking import answered, with_seconds
-from boltzformer.evaluate.yardsticks.known import YARDSTICKS, yardstick
+from boltzformer.evaluate.yardsticks.registry import YARDSTICKS, yardstick
 from boltzformer.evaluate.yardsticks.scores import Scores
 from boltzformer.knowledge.absent import Listed
 from boltzformer.knowledge.card import Card

@@ -16,8 +16,8 @@ from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
-from boltzformer.desk.masks.guidance import Pointing
 from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks

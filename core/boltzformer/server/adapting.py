@@ -106,7 +106,7 @@ class AdaptJob(LiveJob):
         return event
 
     def _prepared(self) -> Iterator[Told]:
-        from boltzformer.learn.case import adapt  # brings torch along: only here, on the worker thread
+        from boltzformer.learn.adapt import adapt  # brings torch along: only here, on the worker thread
 
         r = self._request
         return adapt(

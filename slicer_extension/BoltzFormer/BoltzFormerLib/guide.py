@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointed, Pointing
+from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.ports import Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.errors import BoltzFormerError

@@ -12,7 +12,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.looks.looks import Looks, headline, light_of_visits
-from boltzformer.desk.masks.guidance import stored_voxel
+from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.pictures import FULL, looks_picture
 from boltzformer.types import LookTrace, Volume

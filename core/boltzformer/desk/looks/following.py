@@ -13,7 +13,7 @@ from boltzformer.client.session import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.looks import Looks, veil
 from boltzformer.desk.masks.answers import Thresholds
-from boltzformer.desk.masks.guidance import heeded
+from boltzformer.desk.masks.pointing import heeded
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.window import window_of
 from boltzformer.desk.ports import Stage, Timers

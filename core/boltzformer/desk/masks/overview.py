@@ -10,8 +10,8 @@ import numpy as np
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.by_hand import Counts
-from boltzformer.desk.masks.guidance import in_box
 from boltzformer.desk.masks.lanes import Bar, Lane
+from boltzformer.desk.masks.pointing import in_box
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks

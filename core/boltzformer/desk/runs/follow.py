@@ -11,7 +11,7 @@ import numpy as np
 
 from boltzformer.client import Session
 from boltzformer.desk.masks.answers import Thresholds
-from boltzformer.desk.masks.guidance import Pointed, guidance_of
+from boltzformer.desk.masks.pointing import Pointed, guidance_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice

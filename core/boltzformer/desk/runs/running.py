@@ -8,7 +8,7 @@ from typing import Any
 
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.guidance import Pointing, guidance_for, led_by
+from boltzformer.desk.masks.pointing import Pointing, guidance_for, led_by
 from boltzformer.desk.masks.track import revert_last
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, named_apart

@@ -10,7 +10,7 @@ from typing import Any
 from boltzformer.client import Session
 from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
-from boltzformer.desk.masks.guidance import heeded
+from boltzformer.desk.masks.pointing import heeded
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
