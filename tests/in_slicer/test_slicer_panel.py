@@ -206,8 +206,7 @@ def test_a_scene_that_is_closed_in_mid_run_loses_nothing_and_the_next_one_works(
 
             slice_view(person.scene, name, orientation)
         person.opens(PHANTOM.volume)
-        person.until(lambda: person.ui.noticeButton.text == "Restore")
-        person.clicks(person.ui.noticeButton)
+        person.until(lambda: person.ui.offerLabel.text.startswith("Restored from "))
         (back,) = person.panel.desk.tracks.chosen()
         assert np.array_equal(back.row(FOUND), kept[FOUND])
         assert back.edited_rows() == [FOUND]
@@ -356,7 +355,6 @@ def test_a_segment_is_complete_when_every_slice_is_accepted(tmp_path: Path) -> N
     small = phantom(7, (4, 40, 40))
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     with somebody() as person:
-        Answers.folder = str(tmp_path / "kept")
         image = person.opens(small.volume)
         person.types(BRIGHT)
         person.clicks(person.ui.allSlicesButton)

@@ -10,6 +10,7 @@ from scenes import ROOT, voxels_of
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
 
 PHANTOM = phantom(7, (16, 72, 80))
@@ -77,10 +78,9 @@ def test_from_a_typed_prompt_to_a_kept_mask_and_back_after_a_restart(tmp_path: P
         assert np.array_equal(first.surface.copy(), painted)
 
         # Keep.
-        Answers.folder = str(tmp_path / "kept")
         person.clicks(ui.acceptButton)
         person.until(lambda: "Kept as revision 1" in person.said)
-        (case,) = Dataset(tmp_path / "kept").cases()
+        (case,) = Dataset(accepted_folder()).cases()
         assert set(case.states) == {BRIGHT, DARK}
         Answers.file = str(tmp_path / "mask.nii.gz")
         person.clicks(ui.exportButton)
@@ -109,8 +109,7 @@ def test_from_a_typed_prompt_to_a_kept_mask_and_back_after_a_restart(tmp_path: P
 
     with somebody() as person:  # another day
         image = person.opens(PHANTOM.volume)
-        person.until(lambda: person.ui.noticeButton.text == "Restore")
-        person.clicks(person.ui.noticeButton)
+        person.until(lambda: person.ui.offerLabel.text.startswith("Restored from "))
         (back, _) = person.panel.desk.tracks.chosen()
         assert np.array_equal(back.surface.copy(), last)
         assert back.edited_rows() == [found]

@@ -43,10 +43,17 @@ class Scene:
         return Scene(
             tuple(one for one in prompts if isinstance(one, str)) if isinstance(prompts, list) else (),
             row if isinstance(row, int) else None,
-            Thresholds(float(at["existence"]), float(at["outline"])) if isinstance(at, dict) else None,
+            _thresholds(at) if isinstance(at, dict) else None,
             str(told.get("model", "")),
             told["guides"] if isinstance(told.get("guides"), dict) else {},
         )
+
+
+def _thresholds(told: Mapping[str, Any]) -> Thresholds:
+    """Work of an earlier version knows nothing of sizes."""
+    smallest, largest = float(told.get("smallest_mm3", 0.0)), told.get("largest")
+    apart = bool(told.get("apart", False))
+    return Thresholds(float(told["existence"]), float(told["outline"]), smallest, largest, apart)
 
 
 NOWHERE = Scene()
