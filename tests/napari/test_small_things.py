@@ -109,14 +109,14 @@ def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_wo
 
 @pytest.mark.parametrize("name", ["a_label", "a-labels", "a_seg", "case a mask"])
 def test_files_that_are_called_masks_are_no_cases(tmp_path: Path, name: str) -> None:
-    volume = phantom(1, (4, 24, 24)).volume
+    volume = phantom(1, (8, 48, 48)).volume
     io.write_volume(volume, tmp_path / "a.nii.gz")
     io.write_volume(volume, tmp_path / f"{name}.nii.gz")
     assert [one.name for one in cases_in(tmp_path)] == ["a"]
 
 
 def test_masks_are_known_by_what_they_hold(tmp_path: Path) -> None:
-    volume = phantom(1, (4, 24, 24)).volume
+    volume = phantom(1, (8, 48, 48)).volume
     io.write_volume(volume, tmp_path / "a.nii.gz")
     io.write_volume(volume, tmp_path / "a follow-up.nii.gz")  # named after it, and an image
     labels = Volume((volume.array > 100).astype(np.float32), volume.grid)

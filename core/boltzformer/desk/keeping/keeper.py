@@ -245,7 +245,9 @@ class Keeper:
             self.touch(run.image)
         self.on_screen()
         self._store_rest()
-        self._save_changed()
+        for image in list(self._stage.images()):
+            if image in self._unsaved:
+                self.save(image, at_once=True)
 
     def mask_left(self, track: Track) -> None:
         """A mask left the viewer: an image that leaves in the same breath is saved with it.
@@ -261,7 +263,8 @@ class Keeper:
         if running or image in self._unsaved | self._unstored.keys():
             left = [one for one in reversed(self._leaving) if one.image is image]
             written = [one for run in running for one in run.tracks]
-            self.save(image, tracks=list(dict.fromkeys([*self._tracks.of(image), *left, *written])))
+            tracks = list(dict.fromkeys([*self._tracks.of(image), *left, *written]))
+            self.save(image, tracks=tracks, at_once=True)
 
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
@@ -276,14 +279,20 @@ class Keeper:
         return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image))
 
     def save(
-        self, image: OpenImage, then: Callable[[], None] | None = None, tracks: Sequence[Track] | None = None
+        self,
+        image: OpenImage,
+        then: Callable[[], None] | None = None,
+        tracks: Sequence[Track] | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         """Everything of an image as it is, accepted or not; `then` once the very last stroke is on the disk.
 
         Where nobody waits, what changed meanwhile is saved in its turn: a run changes something all the time.
-        `tracks`: its masks, where they may have left the viewer.
+        `tracks`: its masks, where they may have left the viewer. `at_once`: also while work of an earlier day is still
+        looked for, for the viewer may be gone before it is found; what was kept is set aside first, never lost.
         """
-        if self.back.holds(image, partial(self.save, image, then, tracks)):
+        if not at_once and self.back.holds(image, partial(self.save, image, then, tracks)):
             return
         tracks = self._tracks.of(image) if tracks is None else tracks
         if not tracks:
