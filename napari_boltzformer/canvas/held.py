@@ -35,7 +35,7 @@ class HeldClick:
 
     def arm(self, layer: Layer) -> None:
         """Clicks on this layer are ours until they are let go."""
-        self.let_go()
+        self._disarm()
         self._armed = layer, str(layer.mode)
         layer.mode = "pan_zoom"
         layer.mouse_drag_callbacks.append(self.clicked)
@@ -44,11 +44,14 @@ class HeldClick:
 
     def let_go(self, _window: Any = None) -> None:
         """The tool that was in hand is in hand again."""
+        self._disarm()
+        for heard in self.ended:
+            heard()
+
+    def _disarm(self) -> None:
         if self._armed is not None:
             (layer, mode), self._armed = self._armed, None
             QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)
             layer.mouse_drag_callbacks.remove(self.clicked)
             if layer.mode == "pan_zoom":
                 layer.mode = mode
-        for heard in self.ended:
-            heard()

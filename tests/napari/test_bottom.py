@@ -97,16 +97,18 @@ def test_the_sliders_of_one_image_leave_the_masks_of_another_alone(
     keep_both(qtbot, dock)
     tracks = [answered(dock, image, BRIGHT, 2, 3, logit=16) for image in images]  # a probability of 0.73
     assert all(rows_of(track)[2].any() and rows_of(track)[3].any() for track in tracks)
-    dock.image.setCurrentIndex(0)
-    with qtbot.waitSignal(review.reapplied):
-        review.outline.setValue(95)
-    assert not rows_of(tracks[0]).any()
-    with qtbot.waitSignal(review.reapplied):
-        dock.image.setCurrentIndex(1)
+    first, second = (
+        next(n for n in range(2) if dock.image.itemData(n).unique_id == image.unique_id) for image in images
+    )
+    dock.image.setCurrentIndex(first)
+    review.outline.setValue(95)
+    until(qtbot, lambda: not rows_of(tracks[0]).any())
+    dock.image.setCurrentIndex(second)
+    until(qtbot, lambda: review.outline.value() == 50 and not dock.desk.overview.reapplying.busy)
     assert rows_of(tracks[1])[2].any()
-    assert (review.outline.value(), tracks[1].kept.thresholds) == (50, Thresholds(0.5, 0.5))
-    with qtbot.waitSignal(review.reapplied):
-        dock.image.setCurrentIndex(0)
+    assert tracks[1].kept.thresholds == Thresholds(0.5, 0.5)
+    dock.image.setCurrentIndex(first)
+    until(qtbot, lambda: review.outline.value() == 95 and not dock.desk.overview.reapplying.busy)
     assert not rows_of(tracks[0]).any()
     assert (review.outline.value(), review.thresholds) == (95, Thresholds(0.5, 0.95))
 

@@ -63,6 +63,12 @@ def test_the_buttons_that_are_pressed_now_and_then(
     assert "could not be followed" in dock.message.text() or dock.cancel.isEnabled()
     done(qtbot, dock)
 
+    click(qtbot, dock.objects)
+    assert dock.objects.isChecked()
+    assert "A click deletes an object" in dock.message.text()
+    click(qtbot, dock.objects)
+    assert not dock.objects.isChecked()
+
     click(qtbot, dock.box)
     layer = viewer.layers[BOX]
     assert layer.mode == "add_rectangle"
@@ -102,8 +108,10 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
         if isinstance(value, QAbstractButton)
     }
     named[dock.closer] = "dock.closer"
+    named |= dict.fromkeys(dock.planes.values(), "dock.planes[plane]")
     stories = "\n".join(path.read_text("utf-8") for path in (*TESTS.glob("napari/*.py"), TESTS / "test_widget.py"))
-    clicked = {name for pair in re.findall(r"click\(qtbot, ([\w.]+)\)|([\w.]+)\.click\(\)", stories) for name in pair}
+    pressed = re.findall(r"click\(qtbot, ([\w.]+(?:\[\w+\])?)\)|([\w.]+)\.click\(\)", stories)
+    clicked = {name for pair in pressed for name in pair}
     endings = {".".join(name.split(".")[-2:]) for name in clicked}
     unclicked = []
     for part, owner in parts.items():

@@ -61,7 +61,7 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     layer_of(back).brush_size = 1
     layer_of(back).paint((3, 40, 41), 0)
     dock.keeper.accept()
-    until(qtbot, lambda: "Kept as revision" in dock.message.text())
+    until(qtbot, lambda: f"Kept as revision {1 + accepted} " in dock.message.text())
     (case,) = store.cases()
     revision = case.revisions[-1]
     assert revision.changes == {BRIGHT: {"added": 0, "removed": 2}}
