@@ -86,7 +86,8 @@ def answers_of(engine: Engine, seed: int = 0) -> Answers:
 
     def answer(volume: Volume, asked: Sequence[Asked], index: int | None = None) -> Sequence[Given]:
         texts, slices = list(dict.fromkeys(one.prompt for one in asked)), None if index is None else [index]
-        *_, last = engine.segment(volume, texts, seed=seed, slices=slices, cache_bytes=0)
+        # Whole pictures, as every recorded number was measured: what tiles would change is not known yet.
+        *_, last = engine.segment(volume, texts, seed=seed, slices=slices, cache_bytes=0, tiles=False)
         assert isinstance(last, Prediction)
         labels, sure = last.labels(), last.existence
         given = {text: Given(labels.mask(p + 1), float(sure[p].max()), sure[p]) for p, text in enumerate(texts)}

@@ -84,7 +84,7 @@ def volume_of(imgs: Array, spacing: tuple[float, float, float], where: Path) -> 
 
 def masks_of(engine: Engine, volume: Volume, texts: Sequence[str], seed: int, window: Window | None) -> Prediction:
     """All slices, default thresholds; equal texts are asked once."""
-    *_, last = engine.segment(volume, list(dict.fromkeys(texts)), seed=seed, window=window, cache_bytes=0)
+    *_, last = engine.segment(volume, list(dict.fromkeys(texts)), seed=seed, window=window, cache_bytes=0, tiles=False)
     assert isinstance(last, Prediction)
     return last
 

@@ -69,7 +69,9 @@ def volume_of(picture: Picture) -> Volume:
 
 def replies(engine: Engine, picture: Picture, prompts: Sequence[str]) -> dict[str, Reply]:
     """By prompt."""
-    *_, last = engine.segment(volume_of(picture), list(dict.fromkeys(prompts)), seed=0, cache_bytes=0)
+    *_, last = engine.segment(
+        volume_of(picture), list(dict.fromkeys(prompts)), seed=0, cache_bytes=0, tiles=False
+    )  # whole, as it learns
     assert isinstance(last, Prediction)
     return {
         prompt.text: Reply(probabilities(last, number)[0], float(last.existence[number].max()))
