@@ -114,7 +114,7 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     click(qtbot, offer.answers["Use it now"])
     until(qtbot, lambda: dock.session.model == "mine")
     until(qtbot, lambda: dock.engine.text().startswith("mine · ready"))
-    assert dock.models.choice.currentData() == "mine"
+    until(qtbot, lambda: dock.models.choice.currentData() == "mine")
     assert panel.prompt.currentText() == BRIGHT
     dock.jump(found[1])
     track.surface.layer.visible = False
