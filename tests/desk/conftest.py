@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bench import Bench
+from phantom_model import PHANTOM_MODEL
 
+from boltzformer import Session
 from boltzformer.desk.memory import MemorySpeaker, MemoryTimers
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.work import Work
@@ -50,3 +53,20 @@ def tools() -> Iterator[Tools]:
     work = Work(timers, "boltzformer-test", notice.fail)
     yield Tools(timers, speaker, notice, work)
     work.close(wait=True)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A real engine, started once per file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
+        with Session.local(PHANTOM_MODEL) as one:
+            yield one
+
+
+@pytest.fixture
+def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
+    """A desk that can ask it."""
+    one = Bench(session, tmp_path)
+    yield one
+    one.leave()

@@ -1,34 +1,14 @@
 """A mask is followed through the neighbouring slices: each leads the next as long as the model is sure, never into a
 person's own slices, and all of it is one step of undo."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
-import pytest
 from bench import Bench
-from phantom_model import PHANTOM_MODEL
 
-from boltzformer import Grid, Session
+from boltzformer import Grid
 from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
 from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
 from boltzformer.types import SliceState
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
-        with Session.local(PHANTOM_MODEL) as one:
-            yield one
-
-
-@pytest.fixture
-def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(session, tmp_path)
-    yield one
-    one.leave()
 
 
 def lesion(made: Phantom) -> Lesion:

@@ -1,34 +1,14 @@
 """Guidance is what can be seen: every run heeds the points and boxes on screen, and says so."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from bench import Bench
-from phantom_model import PHANTOM_MODEL
 
-from boltzformer import Guidance, Session
+from boltzformer import Guidance
 from boltzformer.desk.masks.pointing import Pointed, Pointing, guidance_for, heeded, led_by, region_of
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
-        with Session.local(PHANTOM_MODEL) as one:
-            yield one
-
-
-@pytest.fixture
-def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(session, tmp_path)
-    yield one
-    one.leave()
-
 
 HERE, AWAY, OTHER = (
     Pointed((7, 20, 30), True, BRIGHT),

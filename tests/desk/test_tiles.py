@@ -1,34 +1,16 @@
 """A large picture on the desk: how many tiles is said, each is counted, cancelling stops between two; answers follow
 thresholds, sizes and looks as any other's."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from bench import Bench
-from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Grid, Session, Volume
 from boltzformer.desk.looks.following import OnScreen, looks_of, on_screen
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BOLTZFORMER_HOME", str(tmp_path_factory.mktemp("home")))
-        with Session.local(PHANTOM_MODEL) as one:
-            yield one
-
-
-@pytest.fixture
-def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(session, tmp_path)
-    yield one
-    one.leave()
 
 
 @pytest.fixture(scope="module")
