@@ -21,21 +21,18 @@ from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
-from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.outcome import mine_of
 from boltzformer.protocol import ModelState
-from napari_boltzformer.bottom.lesion_table import LesionTable
-from napari_boltzformer.bottom.place import TABLE, Bottom
+from napari_boltzformer.beside import Beside
+from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
 from napari_boltzformer.canvas.parting import JOIN, SPLIT, PartingTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.screen import CanvasLight, uncover
-from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.dock.engine import EnginePanel
 from napari_boltzformer.dock.form import TEACH, Form
 from napari_boltzformer.dock.images import Images
@@ -52,13 +49,10 @@ from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.learn import LearnPanel
-from napari_boltzformer.teaching.panel import FinetunePanel
 
 if TYPE_CHECKING:
     import napari
 
-SAMPLES = 4
-"""So many seeds tell where the model is unsure."""
 SEED = 0
 
 
@@ -90,10 +84,7 @@ class BoltzFormerDock(Form):
         self.comings = Comings(self.desk, self.stage)
         self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
         self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
-        self._follow_looks()
-        self.lesions: LesionTable | None = None
-        self.cases: CasePanel | None = None
-        self.teach: FinetunePanel | None = None
+        self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session)
         parts = self._session, self.desk.work, self.desk.notice
         self.engine_line = EngineLine(*parts, self.desk.timers)
         self.models = ModelPanel(*parts, self.settings)
@@ -151,8 +142,7 @@ class BoltzFormerDock(Form):
 
     def jump(self, row: int) -> None:
         """Brings a slice of the chosen image on the screen."""
-        image = self.stage.chosen()
-        if image is not None:
+        if (image := self.stage.chosen()) is not None:
             self.stage.go(image, row)
 
     def active_track(self) -> Track | None:
@@ -185,11 +175,6 @@ class BoltzFormerDock(Form):
         self.proposals.show()
         self.rings.show()
 
-    def show_doubts(self) -> None:
-        """What speaks against what is typed, before it is run."""
-        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.finished()))
-        self.doubt.setVisible(bool(self.doubt.text()))
-
     def _show_soon(self, event: Any = None) -> None:
         """Between two events: layers must not come and go while the viewer draws or lists them."""
         QTimer.singleShot(0, self.show_results)
@@ -217,9 +202,7 @@ class BoltzFormerDock(Form):
         """Nothing of another patient is left to read."""
         self.settings.asked(self.prompt.keep(of_its_kind(self.prompt.texts(), image.modality)))
         self._on_typed()
-        if self.lesions is not None:
-            self.lesions.show_lesions([])
-        self.follower.moved()
+        self.beside.another_image()
         self._show_soon()
 
     def _on_made(self, track: Track) -> None:
@@ -241,31 +224,11 @@ class BoltzFormerDock(Form):
         if prompts:
             self.prompt.setPlainText("\n".join(prompts))
 
-    # --- docks beside this one ----------------------------------------------------------------------------------
-
-    def open_table(self) -> None:
-        """Below the canvas, where the dock and what it says stay in sight; measured anew."""
-        if self.lesions is None:
-            self.lesions = LesionTable(self.desk, self.stage.show_voxel)
-        self.bottom.show(self.lesions, TABLE)
-        self.lesions.measure()
-
-    def open_cases(self) -> None:
-        """On the other side, where the dock and what it says stay in sight; made when it is first asked for."""
-        if self.cases is None:
-            self.cases = CasePanel(self.desk)
-            self.viewer.window.add_dock_widget(self.cases, name="Cases", area="left", tabify=True)
-        else:
-            _show_outer(self.cases)
-
     # --- building and connecting --------------------------------------------------------------------------------
 
     def _fill(self) -> None:
         """What has parts of its own, into its act or among the settings."""
-        self.unsure.setChecked(self.settings.samples > 1)
-        self.ring.setChecked(self.settings.rings)
-        for box in (self.unsure, self.ring):
-            box.toggled.connect(self._on_choice)
+        self.remember(self.settings, self._show_soon)
         self.lay_window(self.seeing.choice, self.seeing.mine, self.seeing.picture)
         self.boxed.addWidget(self.closer, 1)
         self.learn = LearnPanel(self.desk, CanvasLight(self.viewer))
@@ -279,28 +242,8 @@ class BoltzFormerDock(Form):
     def _on_act(self) -> None:
         """What only one act needs is made when it is first seen."""
         self.seeing.show_picture()
-        if self.acts.currentWidget() is self.pages[TEACH] and self.teach is None:
-            self.teach = FinetunePanel(self.viewer, inside=True)
-            self.teach.mine = lambda image, row, prompt: mine_of(self.desk.tracks.of(image), prompt, row)
-            self.lines[TEACH].addWidget(self.teach, 1)
-
-    def _follow_looks(self) -> None:
-        desk, looks, light = self.desk, self.bottom.looks, CanvasLight(self.viewer)
-        self.follower = LooksFollower(
-            *(looks, light, lambda: on_screen(self.stage, desk.tracks), self._session),
-            *(desk.work.do, desk.timers),
-        )
-        desk.overview.moved.append(self.follower.moved)
-        looks.asked.connect(self.follower.ask)
-        looks.previewed.connect(self.follower.preview)
-        looks.hidden.connect(light.clear)
-        self.bottom.fitting.escaped.append(looks.let_go)
-
-    def _on_choice(self) -> None:
-        self.settings.samples = SAMPLES if self.unsure.isChecked() else 1
-        self.settings.rings = self.ring.isChecked()
-        self.settings.save()
-        self._show_soon()
+        if self.acts.currentWidget() is self.pages[TEACH]:
+            self.beside.open_teaching(self.lines[TEACH])
 
     def _keys(self) -> Keys:
         do = {
@@ -333,8 +276,8 @@ class BoltzFormerDock(Form):
             (self.folder, desk.keeper.choose_folder),
             (self.next, desk.keeper.next_doubtful),
             (self.sure, desk.sure),
-            (self.table, self.open_table),
-            (self.case_list, self.open_cases),
+            (self.table, self.beside.open_table),
+            (self.case_list, self.beside.open_cases),
             (self.open, self.opening.ask),
             (self.point, self.guide.point),
             (self.unpoint, self.guide.remove_last),
@@ -370,25 +313,21 @@ class BoltzFormerDock(Form):
         self.prompt.history = lambda: tuple(self.settings.prompts)
         self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.modality
         self.doubt.hide()
-        layers, dims = self.viewer.layers.events, self.viewer.dims.events
-        heard = [
-            (layers.inserted, self.images.show),
-            (layers.inserted, self.comings.inserted),
-            (layers.inserted, self._show_soon),
-            (layers.removed, self.images.show),
-            (layers.renamed, self.images.show),
-            (layers.removed, self.comings.removed),
-            (layers.removed, self._show_soon),
-            (dims.current_step, self._on_scroll),
-            (dims.order, self._on_plane),
-            (dims.ndisplay, self._on_plane),
-            (camera_of(self.viewer).events.zoom, self.rings.zoomed),
-            (camera_of(self.viewer).events.zoom, self.bottom.fitting.looked),
-            (camera_of(self.viewer).events.center, self.bottom.fitting.looked),
-            (self.viewer.layers.selection.events.active, self.bottom.look_soon),
-            (self.viewer.layers.selection.events.active, self.objects_tool.selected),
-            (self.viewer.layers.selection.events.active, self.rings.selected),
+        layers, dims, camera = self.viewer.layers.events, self.viewer.dims.events, camera_of(self.viewer).events
+        told = [
+            (layers.inserted, (self.images.show, self.comings.inserted, self._show_soon)),
+            (layers.removed, (self.images.show, self.comings.removed, self._show_soon)),
+            (layers.renamed, (self.images.show,)),
+            (dims.current_step, (self._on_scroll,)),
+            *((event, (self._on_plane,)) for event in (dims.order, dims.ndisplay)),
+            (camera.zoom, (self.rings.zoomed, self.bottom.fitting.looked)),
+            (camera.center, (self.bottom.fitting.looked,)),
+            (
+                self.viewer.layers.selection.events.active,
+                (self.bottom.look_soon, self.objects_tool.selected, self.rings.selected),
+            ),
         ]
+        heard = [(event, listener) for event, listeners in told for listener in listeners]
         for event, listener in heard:
             event.connect(listener)
         ends = partial(self.shared.leave, self._user), self.engine_line.leave, desk.leave
@@ -442,23 +381,14 @@ class BoltzFormerDock(Form):
             if self.running.runs:
                 self.running.cancel()
             self.shared.leave(self._user)
-            if self.teach is not None:
-                self.teach.rest()
+            self.beside.rest()
             QTimer.singleShot(0, self.bottom.leave)
         elif event.type() == QEvent.Type.Show:
             self.bottom.fitting.watch(self.window())
         elif event.type() == QEvent.Type.ParentChange:
             self.shared.join(self._user, self.take_model)
-            if self.teach is not None:
-                self.teach.wake()
+            self.beside.wake()
         return super().event(event)
-
-
-def _show_outer(widget: Any) -> None:
-    outer = widget.parentWidget()
-    if outer is not None:
-        outer.show()
-        outer.raise_()
 
 
 def _leave(ends: Sequence[Callable[[], None]], heard: list[tuple[Any, Any]], *_: object) -> None:

@@ -3,6 +3,7 @@ itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QTimer
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer.desk.runs.running import Running
+from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
@@ -36,6 +38,8 @@ ACTS = {
     TEACH: "Learn from what was accepted; which model is in use",
     KEEP: "Accept, measure, list cases, export",
 }
+SAMPLES = 4
+"""So many seeds tell where the model is unsure."""
 MOST = 7
 """Lines of controls in an act: what belongs together shares a line."""
 
@@ -123,6 +127,25 @@ class Form(QWidget):
             button.setToolTip(usual if on else reason)
         self.example.setVisible(self.image.count() == 0)
 
+    def show_doubts(self) -> None:
+        """What speaks against what is typed, before it is run."""
+        self.doubt.setText(self.prompt.knowledge.warnings(self.prompt.finished()))
+        self.doubt.setVisible(bool(self.doubt.text()))
+
+    def remember(self, settings: Settings, changed: Callable[[], None]) -> None:
+        """The ticks among the settings, from one time to the next."""
+
+        def on_tick() -> None:
+            settings.samples = SAMPLES if self.unsure.isChecked() else 1
+            settings.rings = self.ring.isChecked()
+            settings.save()
+            changed()
+
+        self.unsure.setChecked(settings.samples > 1)
+        self.ring.setChecked(settings.rings)
+        for box in (self.unsure, self.ring):
+            box.toggled.connect(on_tick)
+
     def show_planes(self, on: bool) -> None:
         """Whether anybody knows which side of the image is which."""
         for button in self.planes.values():
@@ -183,7 +206,7 @@ class Form(QWidget):
         self.maps = QCheckBox("Export also writes the probability maps")
 
     def _make_settings(self) -> None:
-        self.unsure, self.ring = QCheckBox("4 samples: where is it unsure?"), QCheckBox("Ring tiny objects")
+        self.unsure, self.ring = QCheckBox(f"{SAMPLES} samples: where is it unsure?"), QCheckBox("Ring tiny objects")
         self.settings_body = QWidget()
         self.settings_lines = QVBoxLayout(self.settings_body)
         self.settings_lines.setContentsMargins(0, 0, 0, 0)

@@ -72,7 +72,7 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
             dock.show_act(name)
             page = dock.pages[name]
             until(qtbot, lambda page=page: page.isVisible() and dock.accept.isVisible())
-            until(qtbot, lambda name=name: name != TEACH or dock.teach.start.isVisible())
+            until(qtbot, lambda name=name: name != TEACH or dock.beside.teach.start.isVisible())
             viewer.screenshot(str(SHOTS / f"{name}-{size[0]}-{letters:g}.png"), canvas_only=False, flash=False)
             assert (window.width(), window.height()) == size
             assert lines_of(page) <= MOST
@@ -95,13 +95,13 @@ def test_looks_table_and_slices_are_tabs_of_one_place(
     click(qtbot, dock.looks)
     click(qtbot, dock.table)
     main = dock.window()
-    slices, looks, table = (one.parent() for one in (dock.bottom.review, dock.bottom.looks, dock.lesions))
-    until(qtbot, lambda: not dock.lesions.visibleRegion().isEmpty())
+    slices, looks, table = (one.parent() for one in (dock.bottom.review, dock.bottom.looks, dock.beside.lesions))
+    until(qtbot, lambda: not dock.beside.lesions.visibleRegion().isEmpty())
     assert {slices, looks} <= {*main.tabifiedDockWidgets(table)}
     main.resize(1600, 1000)
     click(qtbot, dock.looks)
     until(qtbot, lambda: not dock.bottom.looks.visibleRegion().isEmpty())
-    assert dock.lesions.visibleRegion().isEmpty()
+    assert dock.beside.lesions.visibleRegion().isEmpty()
 
 
 def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
@@ -178,11 +178,11 @@ def test_what_belongs_to_an_act_is_in_it(qtbot: Any, viewer: Any, dock: BoltzFor
     for one in (dock.means, dock.unsure, dock.ring):
         assert dock.more_area.isAncestorOf(one)
     dock.show_act(TEACH)
-    assert dock.teach is not None
-    assert dock.pages[TEACH].isAncestorOf(dock.teach.start)
+    assert dock.beside.teach is not None
+    assert dock.pages[TEACH].isAncestorOf(dock.beside.teach.start)
     click(qtbot, dock.more)
     assert dock.means.device.isVisible()
-    assert not dock.teach.start.isVisible()
+    assert not dock.beside.teach.start.isVisible()
     for one in (dock.accept, dock.export, dock.message, dock.engine):
         assert one.isVisible()  # whichever act it is
 
@@ -190,13 +190,13 @@ def test_what_belongs_to_an_act_is_in_it(qtbot: Any, viewer: Any, dock: BoltzFor
 def test_the_last_length_of_a_fine_tuning_is_remembered(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     Settings(length=25, unit="steps").save()
     dock.show_act(TEACH)
-    assert dock.teach is not None
-    assert (dock.teach.length.value(), dock.teach.unit.currentText()) == (25, "steps")
-    dock.teach.length.setValue(7)
-    click(qtbot, dock.teach.more)
-    dock.teach.begin()
+    assert dock.beside.teach is not None
+    assert (dock.beside.teach.length.value(), dock.beside.teach.unit.currentText()) == (25, "steps")
+    dock.beside.teach.length.setValue(7)
+    click(qtbot, dock.beside.teach.more)
+    dock.beside.teach.begin()
     assert Settings.load().length == 7
-    until(qtbot, lambda: bool(dock.teach.notice.label.text()))
+    until(qtbot, lambda: bool(dock.beside.teach.notice.label.text()))
 
 
 def test_fine_tuning_from_the_menu_is_a_tab_beside_the_dock(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:

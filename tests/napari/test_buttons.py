@@ -50,13 +50,13 @@ def test_the_buttons_that_are_pressed_now_and_then(
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())
 
     click(qtbot, dock.table)
-    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
-    count = len(dock.lesions.lesions)
+    until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
+    count = len(dock.beside.lesions.lesions)
     layer_of(track).paint((0, 40, 40), 1)
-    click(qtbot, dock.lesions.again)
-    until(qtbot, lambda: len(dock.lesions.lesions) == count + 1)
+    click(qtbot, dock.beside.lesions.again)
+    until(qtbot, lambda: len(dock.beside.lesions.lesions) == count + 1)
     answer_file_dialog(tmp_path / "lesions.csv")
-    click(qtbot, dock.lesions.csv)
+    click(qtbot, dock.beside.lesions.csv)
     assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == count + 2
 
     click(qtbot, dock.follow)
@@ -93,10 +93,10 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
         "models": dock.models,
         "learn": dock.learn,
         "hub": dock.models.hub,
-        "cases": dock.cases,
+        "cases": dock.beside.cases,
         "seeing": dock.seeing,
         "means": dock.means,
-        "lesions": dock.lesions,
+        "lesions": dock.beside.lesions,
         "review": dock.bottom.review,
         "view": dock.bottom.looks,
         "sizes": dock.bottom.sizes,

@@ -48,7 +48,7 @@ def wholly_accepted(volume: Volume) -> Annotation:
 def opened_from_list(qtbot: Any, dock: BoltzFormerDock, folder: Path, name: str) -> tuple[CaseList, Any]:
     """The list of a folder, and one of its cases as an image layer."""
     click(qtbot, dock.case_list)
-    cases = dock.cases
+    cases = dock.beside.cases
     assert cases is not None
     cases.list.show_folder(folder)
     until(qtbot, lambda: cases.table.rowCount() > 0 and "…" not in states(cases))
@@ -67,7 +67,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
 ) -> None:
     dock.settings.folder = str(tmp_path / "kept")
     click(qtbot, dock.case_list)
-    cases = dock.cases
+    cases = dock.beside.cases
     click(qtbot, cases.next)
     assert dock.message.text() == "There is no list of cases yet: choose a folder of images first."
     answer_file_dialog(folder)
@@ -186,8 +186,8 @@ def test_where_one_image_can_not_be_read_the_list_says_which(
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     click(qtbot, dock.case_list)
     dock.desk.cases.show_folder(folder)
-    until(qtbot, lambda: states(dock.cases) == ["can't be read"])
-    click(qtbot, dock.cases.next)
+    until(qtbot, lambda: states(dock.beside.cases) == ["can't be read"])
+    click(qtbot, dock.beside.cases.next)
     until(qtbot, lambda: dock.message.text().startswith("Every slice"))
     assert dock.message.text() == "Every slice of every case that can be read is accepted. Can't be read: broken."
 
@@ -221,7 +221,7 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
 ) -> None:
     dock.settings.folder = str(Dataset.at(tmp_path / "kept").path)
     click(qtbot, dock.case_list)
-    cases = dock.cases
+    cases = dock.beside.cases
     cases.list.show_folder(folder)
     until(qtbot, lambda: cases.table.rowCount() == 3)
     click(qtbot, cases.next)
@@ -323,7 +323,7 @@ def test_where_a_case_can_not_be_saved_it_stays_open(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path, tmp_path: Path
 ) -> None:
     click(qtbot, dock.case_list)
-    cases = dock.cases
+    cases = dock.beside.cases
     cases.list.show_folder(folder)
     until(qtbot, lambda: states(cases) == ["new", "new", "new"])
     press_row(qtbot, cases, 0)

@@ -38,8 +38,8 @@ def test_objects_are_listed_found_again_and_left_out(
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     click(qtbot, dock.table)
-    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
-    table, lesions = dock.lesions.table, dock.lesions.lesions
+    until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
+    table, lesions = dock.beside.lesions.table, dock.beside.lesions.lesions
     assert table.rowCount() == len(lesions) == 3
     for one in lesions:
         track = next(track for track in dock.tracks() if track.key == one.mask)
@@ -50,35 +50,35 @@ def test_objects_are_listed_found_again_and_left_out(
     assert dock.row() == lesions[1].voxel[0]
     whole = dock.desk.exporting.to(tmp_path / "whole.seg.nrrd")[0]
     cell(qtbot, table, 1, 0)
-    assert "2 objects" in dock.lesions.total.text()
-    assert "1 left out of export" in dock.lesions.total.text()
+    assert "2 objects" in dock.beside.lesions.total.text()
+    assert "1 left out of export" in dock.beside.lesions.total.text()
     part = dock.desk.exporting.to(tmp_path / "part.seg.nrrd")[0]
     before, after = (io.read_labels(path) for path in (whole, part))
     gone = before.layers.astype(bool) & ~after.layers.astype(bool)
     assert int(gone.sum()) == lesions[1].finding.voxels
     assert not (after.layers.astype(bool) & ~before.layers.astype(bool)).any()
-    lines = dock.lesions.csv_text().splitlines()
+    lines = dock.beside.lesions.csv_text().splitlines()
     assert len(lines) == 3
     cell(qtbot, table, 1, 0)
-    assert len(dock.lesions.csv_text().splitlines()) == 4
+    assert len(dock.beside.lesions.csv_text().splitlines()) == 4
 
     assert not dock.visibleRegion().isEmpty()  # what it says stays in sight
     header = table.horizontalHeader()
     assert header.length() <= table.viewport().width()
     answer_file_dialog(tmp_path / "nowhere" / "lesions.csv")
-    click(qtbot, dock.lesions.csv)
+    click(qtbot, dock.beside.lesions.csv)
     assert "could not be written" in dock.message.text()
-    assert not dock.lesions.old.isVisible()
+    assert not dock.beside.lesions.old.isVisible()
     layer_of(track).paint((2, 3, 3), 1)
-    assert dock.lesions.old.text() == "The masks have changed since: Measure again."
-    assert dock.lesions.old.isVisible()
-    click(qtbot, dock.lesions.again)
-    assert dock.lesions.total.text() == "Measuring…"
-    assert not dock.lesions.old.isVisible()
-    until(qtbot, lambda: "objects" in dock.lesions.total.text())
+    assert dock.beside.lesions.old.text() == "The masks have changed since: Measure again."
+    assert dock.beside.lesions.old.isVisible()
+    click(qtbot, dock.beside.lesions.again)
+    assert dock.beside.lesions.total.text() == "Measuring…"
+    assert not dock.beside.lesions.old.isVisible()
+    until(qtbot, lambda: "objects" in dock.beside.lesions.total.text())
     for row in range(1, table.rowCount()):
         cell(qtbot, table, row, 0)
-    assert dock.lesions.total.text().startswith("1 object, ")
+    assert dock.beside.lesions.total.text().startswith("1 object, ")
 
 
 def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
@@ -135,8 +135,8 @@ def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_
     free, review = threading.Event(), dock.bottom.review
     for _ in range(2):
         dock.desk.work.do(lambda: free.wait(60))  # nobody has time to measure at once
-    dock.open_table()
-    table = dock.lesions
+    dock.beside.open_table()
+    table = dock.beside.lesions
     assert table is not None
     other = answered(dock, image, DARK, 9, logit=16)
     track.revert()

@@ -58,7 +58,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     track = painted_on(dock, viewer)
     before, there = rows_of(track).copy(), names(viewer)
     click(qtbot, dock.table)
-    until(qtbot, lambda: dock.lesions is not None and bool(dock.lesions.lesions))
+    until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
     dock.jump(9)
     camera_of(viewer).zoom = 50.0
 
@@ -67,8 +67,8 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     assert names(viewer) == ["flat"]
     assert viewer.dims.nsteps[0] == 5  # as many steps as slices
     assert dock.row() == 5 // 2
-    assert dock.lesions is not None
-    assert not dock.lesions.lesions
+    assert dock.beside.lesions is not None
+    assert not dock.beside.lesions.lesions
     until(qtbot, lambda: dock.results.count() == 0)
     assert float(camera_of(viewer).zoom) < 50  # all of it is in view
     assert dock.notice.offers[PUT_AWAY].label.text() == "Saved and put away: 'deep'."
