@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import boltzformer
 from boltzformer import Adapted, Adapter, Engine, Lesson, Prediction, SlicePlan, Volume, io
-from boltzformer.masks.neighbours import Neighbours, fitted, most_telling
+from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
 
 Mask = NDArray[np.bool_]
 GOAL = 0.90
@@ -148,7 +148,8 @@ def corrected(
         yield row, adapter
         while len(order) < max(counts) and len(order) < next((one for one in counts if one > count), 0):
             have = [Lesson(index, case.truth[index]) for index in order]
-            order.append(most_telling(now.slices, 0, have, case.plan)[0])
+            areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None}
+            order.append(most_telling(areas, have, case.plan)[0])
 
 
 def planes(case: Case) -> NDArray[np.float32]:

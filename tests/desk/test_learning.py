@@ -93,6 +93,9 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     assert learning.before(track, rows[0]) is None
     telling = learning.most_telling(track)
     assert telling in others
+    desk.keeper.next_doubtful()
+    assert viewer.stage.row(image) == telling
+    assert "a correction teaches most here" in viewer.speaker.sentence
 
     # A prompt that taught is asked with what it taught; another one is not.
     desk.running.start([UNKNOWN, BRIGHT], only_this=True)

@@ -247,6 +247,7 @@ class Desk:
         running, keeper = self.running, self.keeper
         self.tracks.made.append(self._adopt)
         running.adapter_for = self.learning.adapter_for
+        self.keeper.telling = self.learning.most_telling
         self.masks_changed.append(self.learning.heard)
         self.learning.changed.append(self._change)
         running.began.append(lambda run: self.overview.show_tracks())

@@ -9,7 +9,7 @@ two lessons at a and b mm its variance is that of a Brownian bridge, pace² · a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.lessons import Fit
 from boltzformer.masks.objects import pieces
-from boltzformer.types import Lesson, SliceResult
+from boltzformer.types import Lesson
 
 Field = NDArray[np.float32]
 PACES = (0.1, 0.15, 0.25, 0.4, 0.6, 0.9, 1.4, 2.2, 3.5)
@@ -188,18 +188,24 @@ def _logit(chance: float) -> float:
     return math.log(chance / (1 - chance))
 
 
-def most_telling(slices: Sequence[SliceResult], prompt: int, lessons: Sequence[Lesson], plan: SlicePlan) -> list[int]:
+def may_be(logits: NDArray[np.int8]) -> int:
+    """Of a slice's quantised logits, in so many places something may be there."""
+    return int(np.count_nonzero(logits > MAY_BE))
+
+
+def most_telling(areas: Mapping[int, int], lessons: Sequence[Lesson], plan: SlicePlan) -> list[int]:
     """Slices where a lesson would teach most, best first: far from every lesson, and with much that may be there.
 
-    Between lessons that is the middle of the widest gap, beyond them where the object may end. As far as the object is
-    wide is far enough: what lies farther away is no more in doubt.
+    `areas`: `may_be` of the slices that were asked, by their number in the file. Between lessons that is the middle of
+    the widest gap, beyond them where the object may end. As far as the object is wide is far enough: what lies farther
+    away is no more in doubt.
     """
     known, near = np.array([one.index for one in lessons]), Neighbours(lessons, plan)
     reach = max(1.0, 2 * near.radius / near.thickness)
     score: dict[int, float] = {}
-    for one in slices:
-        if one.given is not None or one.index in known:
+    for index, area in areas.items():
+        if index in known:
             continue
-        away = min(reach, float(np.abs(known - one.index).min())) if len(known) else 1.0
-        score[one.index] = away * math.sqrt(1 + float((one.plane(prompt) > MAY_BE).sum()))
+        away = min(reach, float(np.abs(known - index).min())) if len(known) else 1.0
+        score[index] = away * math.sqrt(1 + area)
     return sorted(score, key=lambda index: (-score[index], index))

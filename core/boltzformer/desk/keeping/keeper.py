@@ -73,6 +73,8 @@ class Keeper:
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._doubted: int | None = None
+        self.telling: Callable[[Track], int | None] = lambda track: None
+        """The row where a correction would teach most, while a mask is learnt from."""
         self._left = timers.after(0, self._leaving.clear)
         timers.every(AUTOSAVE_MS, self.autosave).start()
 
@@ -168,7 +170,8 @@ class Keeper:
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""
         image, shown = self._stage.chosen(), self._tracks.shown()
-        doubts = doubtful(shown)
+        active = self._tracks.active()
+        doubts = doubtful(shown, self.telling(active) if active in shown else None)
         if image is None or not doubts:
             more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
             self._notice.say(f"No slice is left to doubt{more}.")

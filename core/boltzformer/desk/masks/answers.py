@@ -212,6 +212,11 @@ class Answers:
         """What is held of a slice."""
         return self._kept.get(row)
 
+    def logits(self, row: int) -> NDArray[np.int8]:
+        """Of a slice whose answer is held, as they came and as large: of what was looked at last, maybe in a box."""
+        kept = self._kept[row]
+        return kept.result.plane(kept.number)
+
     def score(self, row: int) -> float:
         """The slice's: the highest of all that is held."""
         held = (self._kept.get(row), self._recalled.get(row))

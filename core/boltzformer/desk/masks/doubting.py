@@ -32,12 +32,13 @@ def within_reach(track: Track, row: int) -> bool:
     return row in track.scores and track.scores[row] >= track.kept.thresholds.existence - REACH
 
 
-def doubtful(tracks: Sequence[Track]) -> list[Doubt]:
+def doubtful(tracks: Sequence[Track], telling: int | None = None) -> list[Doubt]:
     """Slices that nobody has accepted in some mask, each once, for its first reason.
 
+    `telling`: while the case teaches, the row where a correction would teach most; it comes before everything else.
     Where several seeds were asked, what they disagree about comes behind what was painted, the largest area first.
     """
-    found: dict[int, str] = {}
+    found: dict[int, str] = {} if telling is None else {telling: "a correction teaches most here"}
     for rows in (_painted(tracks), _disagreed(tracks), _shape(tracks), _near(tracks)):
         for row, why in rows.items():
             found.setdefault(row, why)

@@ -28,6 +28,7 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning
+from boltzformer.masks.neighbours import may_be, most_telling
 from boltzformer.masks.pictures import border
 from boltzformer.types import Cancelled, Failed, Lesson
 
@@ -251,21 +252,13 @@ class CaseLearning:
         return picture
 
     def most_telling(self, track: Track) -> int | None:
-        """The slice where a correction would teach most: far from lessons, and the model alone says something else."""
-        known = self._known.get(track)
-        if known is None or known.learnt is None:
+        """The row where a correction would teach most, once something was learnt: `masks.neighbours.most_telling`."""
+        if self.learnt(track) is None:
             return None
-        lessons = [track.image.plan.canonical_index(one.index) for one in known.learnt.adapter.lessons]
-        open_rows = [row for row in known.before if not track.belongs_to_a_person(row)]
-
-        def worth(row: int) -> float:
-            now, was = track.mask(row), unpacked(known.before[row], track.shape[1:]) > 0
-            apart = int(np.count_nonzero(now != was)) / max(1, int(np.count_nonzero(now | was)))
-            far = min((abs(row - other) for other in lessons), default=track.count)
-            return (apart + 0.1 * bool(now.any())) * far
-
-        best = max(open_rows, key=lambda row: (worth(row), -row), default=None)
-        return best if best is not None and worth(best) > 0 else None
+        plan, rows = track.image.plan, [row for row in track.kept.rows if not track.belongs_to_a_person(row)]
+        areas = {plan.canonical_index(row): may_be(track.kept.logits(row)) for row in rows}
+        order = most_telling(areas, self.lessons(track), plan)
+        return plan.canonical_index(order[0]) if order else None
 
     # ------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,94 @@
+"""What stands beside the dock or inside one act, and is made when it is first asked for: object table, case list,
+fine-tuning; and the looks, which follow the slice on screen from the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from boltzformer import Session
+from boltzformer.desk.desk import Desk
+from boltzformer.desk.looks.following import LooksFollower, on_screen
+from boltzformer.desk.teaching.outcome import mine_of
+from napari_boltzformer.bottom.lesion_table import LesionTable
+from napari_boltzformer.bottom.place import TABLE, Bottom
+from napari_boltzformer.canvas.screen import CanvasLight
+from napari_boltzformer.cases.case_list import CasePanel
+from napari_boltzformer.host.stage import NapariStage
+from napari_boltzformer.teaching.panel import FinetunePanel
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtWidgets import QBoxLayout, QWidget
+
+
+class Beside:
+    """One per dock."""
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        desk: Desk,
+        stage: NapariStage,
+        bottom: Bottom,
+        session: Callable[[], Session],
+    ) -> None:
+        self._viewer, self._desk, self._stage, self._bottom = viewer, desk, stage, bottom
+        self.lesions: LesionTable | None = None
+        self.cases: CasePanel | None = None
+        self.teach: FinetunePanel | None = None
+        looks, light = bottom.looks, CanvasLight(viewer)
+        self.follower = LooksFollower(
+            *(looks, light, lambda: on_screen(stage, desk.tracks), session),
+            *(desk.work.do, desk.timers),
+        )
+        desk.overview.moved.append(self.follower.moved)
+        looks.asked.connect(self.follower.ask)
+        looks.previewed.connect(self.follower.preview)
+        looks.hidden.connect(light.clear)
+        bottom.fitting.escaped.append(looks.let_go)
+
+    def open_table(self) -> None:
+        """Below the canvas, where the dock and what it says stay in sight; measured anew."""
+        if self.lesions is None:
+            self.lesions = LesionTable(self._desk, self._stage.show_voxel)
+        self._bottom.show(self.lesions, TABLE)
+        self.lesions.measure()
+
+    def open_cases(self) -> None:
+        """On the other side, where the dock and what it says stay in sight."""
+        if self.cases is None:
+            self.cases = CasePanel(self._desk)
+            self._viewer.window.add_dock_widget(self.cases, name="Cases", area="left", tabify=True)
+        else:
+            _show_outer(self.cases)
+
+    def open_teaching(self, lines: QBoxLayout) -> None:
+        """Fine-tuning, as the last part of its act."""
+        if self.teach is None:
+            self.teach = FinetunePanel(self._viewer, inside=True)
+            self.teach.mine = lambda image, row, prompt: mine_of(self._desk.tracks.of(image), prompt, row)
+            lines.addWidget(self.teach, 1)
+
+    def another_image(self) -> None:
+        """Nothing of the last patient is left to read."""
+        if self.lesions is not None:
+            self.lesions.show_lesions([])
+        self.follower.moved()
+
+    def rest(self) -> None:
+        """The dock is out of its window."""
+        if self.teach is not None:
+            self.teach.rest()
+
+    def wake(self) -> None:
+        """It is back."""
+        if self.teach is not None:
+            self.teach.wake()
+
+
+def _show_outer(widget: QWidget) -> None:
+    outer: Any = widget.parentWidget()
+    if outer is not None:
+        outer.show()
+        outer.raise_()
