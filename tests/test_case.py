@@ -141,6 +141,18 @@ def test_a_second_learning_goes_on_from_the_first_and_its_new_lesson_checks_it(e
     assert boltzformer.segment(other.volume, UNKNOWN, model=engine.adapted(carried), slices=[30]).slices
     third = learn(engine, other, lessons(other, engine), start=carried)
     assert third.adapter.cases == 2
+    assert third.carried is not None
+    assert third.carried[0] == 1
+
+
+def test_what_other_images_taught_is_left_out_where_it_does_worse(engine: Engine, made: Phantom, done: Adapted) -> None:
+    """It taught the dark blobs; here the same words mean the bright ones, which the model marks by itself."""
+    bright = made.labels.mask(1).sum((1, 2))
+    given = lessons_of(made.labels, 1, [int(bright.argmax()), int(bright.argmin())], engine.plan(made.volume))
+    told = learn(engine, made, given, start=done.adapter.carried())
+    assert told.carried_did_worse
+    assert "does worse here" in told.sentence
+    assert (told.adapter.cases, told.adapter.start) == (1, "")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**70])

@@ -192,3 +192,13 @@ def test_the_end_says_how_good_it_is(before: float | None, after: float | None, 
     done = Adapted(adapter, 18.2)
     assert done.better is better
     assert done.sentence.startswith(said)
+
+
+def test_the_end_says_what_was_made_of_what_other_images_taught() -> None:
+    adapter = Adapter("p", "v", "disc", 0, (Lesson(2, disc(20, 20, 6)),))
+    start = Adapted(adapter, 18.2, carried=(4, 0.55, 0.62)).sentence
+    assert start.endswith("What the last 4 images taught was the start (0.62 here, the model alone 0.55).")
+    worse = Adapted(adapter, 18.2, carried=(1, 0.55, 0.41))
+    assert worse.carried_did_worse
+    told = "What the last image taught does worse here (0.41, the model alone 0.55) and was left out."
+    assert worse.sentence.endswith(told)

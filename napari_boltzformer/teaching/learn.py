@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.looks.following import Light
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import counted
 
 
 class LearnPanel(QWidget):
@@ -70,16 +69,7 @@ class LearnPanel(QWidget):
         self.learn.setEnabled(learning.busy or track is not None)
         for button in (self.before, self.forget):
             button.setEnabled(known is not None)
-        if track is None:
-            said = "Run a prompt, correct two or three slices, and the rest learns from them."
-        elif known is not None:
-            said = f"'{track.name}' answers as {counted(len(known.lessons))} taught it."
-            said = f"{said} There is more to learn from now." if learning.offered else said
-        elif learning.offered:
-            said = f"You have corrected or accepted enough of '{track.name}' to teach the rest."
-        else:
-            said = f"Correct or accept two slices of '{track.name}', and the rest learns from them."
-        self.state.setText(said)
+        self.state.setText(learning.standing)
 
     def _choose(self, _on: bool) -> None:
         self._desk.settings.learn_as_i_go = self.as_i_go.isChecked()

@@ -42,6 +42,8 @@ SMALL = 25_000_000
 """Parameters up to which all weights learn; of larger models what follows the image encoder."""
 LEAST, MOST = 10, 2000
 """Steps."""
+COMPARED = 3
+"""Lessons, the newest, on which what other images taught is held against the model alone."""
 TIMED = 4
 """Steps after which it is known how many the seconds allow."""
 UNTIL_CHECKED = 0.4
@@ -136,6 +138,7 @@ class _Case:
         self.mode: Mode = "full" if engine.about.parameters <= SMALL else "decoder"
         batch = WHOLE if self.mode == "full" else 1
         self.recipe = replace(RECIPE, seed=self.draws, steps=MOST, side=plan.size, batch=batch)
+        self.carried: tuple[int, float, float] | None = None
         self.began = time.monotonic()
 
     def events(self, seconds: float, steps: int | None) -> Iterator[Happening]:
@@ -144,9 +147,13 @@ class _Case:
         known = {one.index for one in self.lessons}
         parent = self.engine.weights()
         model = copy.deepcopy(parent)
+        same = self.start is not None and bool(self.start.volume)
         if self.start is not None:
             model = taught(model, self.start)
-        same = self.start is not None and bool(self.start.volume)
+            if not same:
+                yield from self._compare_carried(parent, model, steps or 0, seconds)
+            if self.start is None:
+                model = copy.deepcopy(parent)
         out = self._new() if same else self._left_out()
         before, after = list[_Seen](), list[_Seen]()
         ahead = same and bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
@@ -173,6 +180,20 @@ class _Case:
             of = planned if steps is not None or student.step >= TIMED else 0
             yield Learning(student.step, of, told["total"], self._left(seconds))
         yield self._made(student, parent, before, after)
+
+    def _compare_carried(
+        self, parent: BoltzFormer, carried: BoltzFormer, steps: int, seconds: float
+    ) -> Iterator[Happening]:
+        """What other images taught is only the start where it does no worse on lessons that it has never seen."""
+        assert self.start is not None
+        alone, taught_so = list[float](), list[float]()
+        for lesson in [one for one in self.lessons if one.mask.any()][-COMPARED:]:
+            for model, found in ((parent, alone), (carried, taught_so)):
+                found.append(self._plain(self._ask(model, lesson.index)))
+                yield Learning(0, steps, seconds_left=self._left(seconds))
+        self.carried = (self.start.cases, float(np.mean(alone)), float(np.mean(taught_so)))
+        if Adapted(self.start, 0.0, self.carried).carried_did_worse:
+            self.start = None
 
     def memory(self) -> int:
         """Bytes at the peak, predicted."""
@@ -267,7 +288,7 @@ class _Case:
             after=last,
             left_out=count,
         )
-        return Adapted(adapter, time.monotonic() - self.began)
+        return Adapted(adapter, time.monotonic() - self.began, self.carried)
 
     def _with_earlier(
         self, start: Adapter, first: float | None, last: float | None, count: int

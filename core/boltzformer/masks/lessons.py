@@ -137,6 +137,14 @@ class Adapted:
 
     adapter: Adapter
     seconds: float
+    carried: tuple[int, float, float] | None = None
+    """Where it could begin from what other images had taught: how many they were, and on the lessons of this one, which
+    none of them had seen, the mean Dice of the model alone and of what they taught."""
+
+    @property
+    def carried_did_worse(self) -> bool:
+        """Then it was left out, and this learning began from the model alone."""
+        return self.carried is not None and self.carried[2] < self.carried[1] - WORSE
 
     @property
     def better(self) -> bool:
@@ -147,7 +155,18 @@ class Adapted:
     @property
     def sentence(self) -> str:
         """For the user."""
-        count = len(self.adapter.lessons)
+        count, before = len(self.adapter.lessons), ""
+        if self.carried is not None:
+            cases, alone, taught = self.carried
+            whose = "the last image" if cases == 1 else f"the last {cases} images"
+            before = f" What {whose} taught "
+            if self.carried_did_worse:
+                before += f"does worse here ({taught:.2f}, the model alone {alone:.2f}) and was left out."
+            else:
+                before += f"was the start ({taught:.2f} here, the model alone {alone:.2f})."
+        return self._learnt(count) + before
+
+    def _learnt(self, count: int) -> str:
         told = f"Learnt from {count} {'slice' if count == 1 else 'slices'}, {self.seconds:.0f} s"
         if self.adapter.before is None or self.adapter.after is None:
             return f"{told}: too few to check."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.words import counted
 from BoltzFormerLib.translating import tr
 
 
@@ -29,16 +28,7 @@ class CaseButtons:
         ui.learnCaseButton.text = tr("Stop learning") if learning.busy else tr("Learn from this case")
         ui.learnCaseButton.enabled = learning.busy or track is not None
         ui.forgetCaseButton.enabled = known is not None
-        if track is None:
-            said = tr("Run a prompt, correct two or three slices, and the rest learns from them.")
-        elif known is not None:
-            lessons = counted(len(known.lessons))
-            said = tr("'{name}' answers as {lessons} taught it.").format(name=track.name, lessons=lessons)
-        else:
-            said = tr("Correct or accept two slices of '{name}', and the rest learns from them.").format(
-                name=track.name
-            )
-        ui.learnCaseLabel.text = said
+        ui.learnCaseLabel.text = learning.standing
 
     def _press(self) -> None:
         if self._learning.busy:

@@ -131,6 +131,24 @@ class CaseLearning:
         return new and len(known.order) >= OFFERED_FROM
 
     @property
+    def standing(self) -> str:
+        """What can be learnt of the mask in hand, and what was."""
+        track = self._tracks.active()
+        if track is None:
+            return "Run a prompt, correct two or three slices, and the rest learns from them."
+        known, name = self.learnt(track), track.name
+        if known is not None:
+            more = " There is more to learn from now." if self.offered else ""
+            return f"'{name}' answers as {counted(len(known.lessons))} taught it.{more}"
+        if self.offered:
+            return f"You have corrected or accepted enough of '{name}' to teach the rest."
+        _, carried = self._carried.get(track.prompt.text, ("", None))
+        if carried is not None and self._settings.carry:
+            whose = "the last image" if carried.cases == 1 else f"the last {carried.cases} images"
+            return f"'{name}' starts from what {whose} taught. Correct or accept two slices to see if that holds here."
+        return f"Correct or accept two slices of '{name}', and the rest learns from them."
+
+    @property
     def busy(self) -> bool:
         return self._job is not None
 
