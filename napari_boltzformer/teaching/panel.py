@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from boltzformer import BoltzFormerError, Progress, Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.tracks import COLOURS
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.outcome import Compared, Outcome, question_of
@@ -304,7 +305,7 @@ def _leave(ends: Sequence[Callable[[], None]], *_: object) -> None:
 
 PAIR = "boltzformer before and after"
 """Marks the two layers in their metadata."""
-COLOURS = {"before": "#56B4E9", "after": "#E69F00"}
+BEFORE_AND_AFTER = {"before": COLOURS[1], "after": COLOURS[0]}
 FILLED = 0.45
 """Opacity of the one before, which is filled; the one after is an outline upon it."""
 
@@ -327,7 +328,7 @@ def show_pair(viewer: napari.viewer.Viewer, compared: Compared) -> None:
         data, options = empty_labels(image, f"{compared.question.prompt}: {name}")
         rows = data[None] if data.ndim == 2 else data
         rows[compared.question.row] = plane
-        colours = DirectLabelColormap(color_dict={0: "transparent", None: COLOURS[name]})
+        colours = DirectLabelColormap(color_dict={0: "transparent", None: BEFORE_AND_AFTER[name]})
         layer = viewer.add_labels(data, **options, colormap=colours, opacity=1.0, metadata={PAIR: name})
         if name == "before":
             layer.opacity = FILLED

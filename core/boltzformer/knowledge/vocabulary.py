@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Okabe and Ito's palette without black: told apart by people with any kind of colour vision.
-_OKABE_ITO = (
+PALETTE = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -22,8 +22,8 @@ _GOLDEN = 0.618034
 
 def label_colour(label: int) -> tuple[float, float, float]:
     """Red, green, blue in 0…1 of a label value; after the seventh, hues as far apart as they go."""
-    if 1 <= label <= len(_OKABE_ITO):
-        red, green, blue = _OKABE_ITO[label - 1]
+    if 1 <= label <= len(PALETTE):
+        red, green, blue = PALETTE[label - 1]
         return red / 255, green / 255, blue / 255
     return colorsys.hsv_to_rgb(label * _GOLDEN % 1, 0.65, 0.9)
 

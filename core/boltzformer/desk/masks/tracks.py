@@ -11,10 +11,10 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import MaskSurface, Stage
 from boltzformer.image.intensity import Window
+from boltzformer.knowledge.vocabulary import PALETTE
 from boltzformer.types import Prompt, Volume
 
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-"""Okabe and Ito's: told apart by every kind of eye."""
+COLOURS = tuple(f"#{bytes(rgb).hex().upper()}" for rgb in PALETTE)
 MOST_SHOWN = 4
 """With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
 
