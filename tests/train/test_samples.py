@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.augment import Look, Strength, look_at, paste, regrade, spread
-from boltzformer.learn.corpus import Corpus, Picture, band, not_here
+from boltzformer.learn.corpus import TYPED, Corpus, Picture, band, not_here
 
 
 def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:
@@ -172,11 +172,27 @@ def test_a_lesion_spreads_the_same_wherever_the_picture_ends() -> None:
 
 
 def test_prompts_are_also_put_together_as_users_type_them(corpus: Corpus) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        choice = corpus.choose(rng, present=2, paste=0, plain=1)
-        where = f"{choice.picture.anatomy} {choice.picture.modality}"
-        assert [text for _, text in choice.asked] == [f"{name} in {where}" for name, _ in choice.asked]
+    """What stands around the name is the picture's own, whether the target is there or not."""
+    rng, around, alone = np.random.default_rng(0), [set[str](), set[str]()], 0
+    for _ in range(300):
+        choice = corpus.choose(rng, present=1, paste=0, plain=1)
+        picture = choice.picture
+        for absent, (name, text) in enumerate(choice.asked):
+            assert name.lower() in text.lower()
+            alone += text.lower() == name.lower()
+            rest = text.lower().replace(name.lower(), "…")
+            frames = [
+                one.format(
+                    name="…",
+                    where=f"{picture.anatomy} {picture.modality}",
+                    kind=picture.modality,
+                    anatomy=picture.anatomy,
+                ).lower()
+                for one in TYPED
+            ]
+            around[absent].add(TYPED[frames.index(rest)])
+    assert 0.25 < alone / 600 < 0.45
+    assert around[0] == around[1] == set(TYPED)
 
 
 def test_targets_that_are_small_can_be_drawn_oftener(rows: tuple[Row, ...]) -> None:

@@ -131,8 +131,7 @@ class Corpus:
         absent = self._absent(rng, picture)
         asked.append((absent, _phrase(rng, self._phrasings[absent])))
         if plain:
-            where = f"{picture.anatomy} {picture.modality}"
-            asked = [(name, f"{name} in {where}" if rng.random() < plain else text) for name, text in asked]
+            asked = [(name, _typed(rng, name, picture) if rng.random() < plain else text) for name, text in asked]
         donors: list[Picture] = []
         known = self._donors.get((target, picture.modality, picture.anatomy), [])
         if known and rng.random() < paste:
@@ -213,6 +212,32 @@ def mask_of(row: Row, shape: tuple[int, ...]) -> Tensor:
 def _phrase(rng: np.random.Generator, prompts: Sequence[str]) -> str:
     """The usual phrasing half of the time."""
     return prompts[0] if rng.random() < 0.5 else prompts[int(rng.integers(len(prompts)))]
+
+
+TYPED = (
+    "{name}",
+    "{name} in {where}",
+    "the {name} in {kind}",
+    "{name} on {kind}",
+    "{kind} of the {name}",
+    "{kind} showing the {name}",
+    "{kind} imaging of the {name} in the {anatomy}",
+    "visualization of the {name} in {where}",
+    "segmentation of the {name} in {where}",
+    "presence of the {name} in {kind} images",
+    "{anatomy} {kind} with {name}",
+    "find the {name}",
+)
+"""As users and the field's test sets may put it. What stands around the name is of the picture, so it tells nothing of
+whether the target is there."""
+
+
+def _typed(rng: np.random.Generator, name: str, picture: Picture) -> str:
+    """The name alone a third of the time, else in one of these sentences."""
+    frame = TYPED[0] if rng.random() < 1 / 3 else _pick(rng, TYPED[1:])
+    where = f"{picture.anatomy} {picture.modality}"
+    text: str = frame.format(name=name, where=where, kind=picture.modality, anatomy=picture.anatomy)
+    return text if rng.random() < 0.5 else text[:1].upper() + text[1:]
 
 
 def _pick(rng: np.random.Generator, some: Sequence[Any]) -> Any:
