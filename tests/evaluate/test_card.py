@@ -7,6 +7,7 @@ import pytest
 import torch
 from phantom_model import PHANTOM_MODEL
 
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.evaluate.publish import publish
 from boltzformer.evaluate.report import sha256_of
@@ -120,6 +121,22 @@ def test_the_text_names_licences_misuse_and_failures() -> None:
     for said in ("CC BY-SA 4.0", "not verified upstream", "no medical device", "who/where", "1 of 3 missed", "0.500"):
         assert said in text
     assert "Not measured yet" in markdown(CARD, "ours", "")
+
+
+def test_whole_volumes_are_told_apart_and_first() -> None:
+    of = {"MS lesion": {"n": 7, "groups": 7, "dice": 0.55}, "glioma": {"n": 1, "groups": 1, "dice": 0.2}}
+    volumes = {"volumes": {"n": 8, "macro": {"targets": 2, "dice": 0.375, "dice_interval": None, "nsd": 0.3},
+                           "empty_marked": 0.2, "empty_marked_interval": None, "absent": {"n": 0}, "targets": of,
+                           "cases": [{"case": "a name"}]}}  # fmt: skip
+    card = CARD.measured(FACTS, volumes)
+    assert card.knows("MS lesion").dice == CARD.measured(FACTS).knows("MS lesion").dice
+    assert "a name" not in json.dumps(card.notes())
+    text = markdown(card, "ours", "")
+    first = next(line for line in text.splitlines() if line.startswith("**In whole volumes"))
+    assert "MS lesion (0.55 in 7). Not of: glioma." in first
+    assert text.index(first) < text.index("A quarter was held back.")
+    assert Knowledge(card).words("MS lesion") == "Dice 0.55 in 7 unseen volumes"
+    assert Knowledge(card).words("glioma") == "Dice 0.20 in 1 unseen volume"
 
 
 def test_a_mean_of_models_lies_between_them_and_names_them(tmp_path: Path) -> None:

@@ -22,9 +22,12 @@ from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import Checkpoint, History
 
 
-def publish(model: Path, results: Path, output: Path, *, picture: str = "", note: str = "") -> Checkpoint:
+def publish(
+    model: Path, results: Path, output: Path, *, volumes: Path | None = None, picture: str = "", note: str = ""
+) -> Checkpoint:
     """Copies a model with the numbers of `results` (metrics.json of `boltzformer evaluate`), and writes OUTPUT.md.
 
+    `volumes`: another metrics.json, of whole volumes, which are told apart from those of pictures.
     `note` joins what the card says of the split: weights made from all rows carry the numbers of the run that held some
     back, and must say so.
     """
@@ -32,7 +35,9 @@ def publish(model: Path, results: Path, output: Path, *, picture: str = "", note
     card = Card.of(about.history.notes)
     if card is None:
         raise CheckpointError(f"{model} has no card: give a model that `boltzformer train` made.")
-    measured = replace(card, split=f"{card.split} {note}".strip()).measured(_facts(results))
+    measured = replace(card, split=f"{card.split} {note}".strip()).measured(
+        _facts(results), None if volumes is None else _facts(volumes)
+    )
     macro, existence = measured.metrics["macro"], measured.metrics["existence"]
     found = {
         **{name: macro[name] for name in ("dice", "dice_small")},
@@ -53,12 +58,14 @@ def publish_command(
     model: Annotated[Path, typer.Argument(help="A .safetensors file that `boltzformer train` made.")],
     results: Annotated[Path, typer.Option(help="Where `boltzformer evaluate` wrote, or its metrics.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its card goes beside it, as .md.")],
+    volumes: Annotated[Path | None, typer.Option(help="Another evaluation, of whole volumes, told apart.")] = None,
     picture: Annotated[str, typer.Option(help="Name of a picture beside the card that shows failures.")] = "",
     note: Annotated[str, typer.Option(help="A sentence on whose numbers these are, if of another run.")] = "",
 ) -> None:
     """Put the numbers of an evaluation into a model file and write its card."""
-    numbers = results / "metrics.json" if results.is_dir() else results
-    about = publish(model, numbers, output, picture=picture, note=note)
+    numbers, whole = (one / "metrics.json" if one is not None and one.is_dir() else one for one in (results, volumes))
+    assert numbers is not None
+    about = publish(model, numbers, output, volumes=whole, picture=picture, note=note)
     say(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
 
 

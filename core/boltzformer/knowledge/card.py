@@ -130,8 +130,11 @@ class Card:
         )
         return Card(datasets, targets, split, run)
 
-    def measured(self, facts: Mapping[str, Any]) -> Card:
-        """With the numbers of an evaluation (what `boltzformer evaluate` writes as metrics.json)."""
+    def measured(self, facts: Mapping[str, Any], volumes: Mapping[str, Any] | None = None) -> Card:
+        """With the numbers of an evaluation (what `boltzformer evaluate` writes as metrics.json).
+
+        `volumes`: those of another one, of whole volumes, which are told apart from those of pictures.
+        """
         kept = ("n", "groups", "dice", "dice_interval", "n_small", "dice_small", "nsd", "hd95_px", "hd95_mm")
         of = facts["targets"]
         targets = tuple(
@@ -142,8 +145,8 @@ class Card:
             for one in self.targets
         )
         named = ("macro", "existence", "bands", "modalities", "never_taught", "other_phrasings", "how", "data")
-        volumes = {key: value for key, value in facts.get("volumes", {}).items() if key != "cases"}
-        told = {"volumes": volumes} if volumes.get("n") else {}
+        whole = {key: value for key, value in (volumes or facts).get("volumes", {}).items() if key != "cases"}
+        told = {"volumes": whole} if whole.get("n") else {}
         return replace(self, targets=targets, metrics={**{key: facts[key] for key in named}, **told})
 
     @staticmethod
@@ -168,6 +171,12 @@ class Card:
     def notes(self) -> dict[str, Any]:
         """For the notes of a checkpoint's history."""
         return {NOTE: asdict(self)}
+
+    @property
+    def in_volumes(self) -> Mapping[str, Mapping[str, Any]]:
+        """By target, how it does on whole volumes, asked as a user would; only what was measured."""
+        found: Mapping[str, Mapping[str, Any]] = self.metrics.get("volumes", {}).get("targets", {})
+        return found
 
     @property
     def taught(self) -> frozenset[str]:

@@ -12,6 +12,8 @@ MISUSE = (
     "on targets that it was never taught: it answers, but the answer means nothing",
     "without looking at every mask: it misses small objects and marks things that are not there",
 )
+TRUSTED = 0.5
+"""3-D Dice on whole volumes from which a target may be trusted to be found."""
 FAILURES = 8
 """So many of the worst targets are named."""
 
@@ -24,6 +26,7 @@ def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
         "## What it must not be used for",
         "\n".join(f"- {one}" for one in MISUSE),
         "## How good it is",
+        *_first(card),
         card.split,
         *_results(card),
         "## Where it fails",
@@ -37,6 +40,26 @@ def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
         "\n".join(f"- {key}: {value}" for key, value in card.run.items()) or "Not recorded.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _first(card: Card) -> list[str]:
+    """What a user of volumes wants to know before all else."""
+    known = {name: one for name, one in card.in_volumes.items() if one.get("dice") is not None}
+    if not known:
+        return []
+    trusted = {name for name, one in known.items() if one["dice"] >= TRUSTED}
+    said = [
+        f"{name} ({one['dice']:.2f} in {one['n']})"
+        for name, one in sorted(known.items(), key=lambda pair: (-pair[1]["dice"], pair[0]))
+        if name in trusted
+    ]
+    rest = sorted(known.keys() - trusted)
+    return [
+        f"**In whole volumes it may be trusted to find something of** (mean 3-D Dice of at least {TRUSTED:g}; in how many "
+        f"volumes that was measured): {', '.join(said) or 'nothing that was measured'}. "
+        + (f"Not of: {', '.join(rest)}. " if rest else "")
+        + "Nothing else was measured in volumes."
+    ]
 
 
 def _results(card: Card) -> list[str]:

@@ -42,12 +42,15 @@ class Knowledge:
         return Knowledge(Card.of({NOTE: state.card}) if state.card else None, asked=True)
 
     def words(self, prompt: str) -> str:
-        """'Dice 0.71 on 48 unseen cases', or why not."""
+        """'Dice 0.55 in 7 unseen volumes' or 'Dice 0.71 on 48 unseen cases', or why not."""
         if self.card is None:
             return "this model does not say what it was taught" if self.asked else "asking the model…"
         known = self.card.knows(prompt)
         if not known.target:
             return "this model never saw it"
+        whole = self.card.in_volumes.get(known.target, {})
+        if whole.get("dice") is not None:
+            return f"Dice {whole['dice']:.2f} in {whole['n']} unseen {'volume' if whole['n'] == 1 else 'volumes'}"
         measured = next(one.metrics for one in self.card.targets if one.name == known.target)
         if known.dice is None or not measured.get("groups"):
             return f"taught on {known.groups} {'case' if known.groups == 1 else 'cases'}, not measured"
