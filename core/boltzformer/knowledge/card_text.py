@@ -55,8 +55,8 @@ def _first(card: Card) -> list[str]:
     ]
     rest = sorted(known.keys() - trusted)
     return [
-        f"**In whole volumes it may be trusted to find something of** (mean 3-D Dice of at least {TRUSTED:g}; in how many "
-        f"volumes that was measured): {', '.join(said) or 'nothing that was measured'}. "
+        f"**In whole volumes it may be trusted to find something of** (mean 3-D Dice of at least {TRUSTED:g}; in how "
+        f"many volumes that was measured): {', '.join(said) or 'nothing that was measured'}. "
         + (f"Not of: {', '.join(rest)}. " if rest else "")
         + "Nothing else was measured in volumes."
     ]
