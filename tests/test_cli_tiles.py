@@ -33,12 +33,12 @@ def story(folder: Path) -> dict[str, Any]:
 
 
 def test_tiles_and_sizes_are_made_again(mosaic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    led = ("-p", BRIGHT, "--smallest", 20, "--largest", 9, "--sampling-maps", "--lesions")
+    led = ("-p", BRIGHT, "--tiles", "--smallest", 20, "--largest", 9, "--sampling-maps", "--lesions")
     assert call(mosaic, "-o", tmp_path / "a", *led) == 0
     assert "asked in 16 overlapping tiles" in capsys.readouterr().err
     told = story(tmp_path / "a")
     assert told["tiles"] == {"side": 96, "overlap": 0.25, "shape": [4, 4]}
-    assert "tiles" not in told["request"]
+    assert told["request"]["tiles"] is True
     (looks,) = (tmp_path / "a" / "mosaic").glob("*.looks-*.png")
     assert looks.stat().st_size > 0
     again = ("--reproduce", tmp_path / "a" / "mosaic" / "mosaic.provenance.json", "-o", tmp_path / "b")
@@ -54,7 +54,7 @@ def test_tiles_and_sizes_are_made_again(mosaic: Path, tmp_path: Path, capsys: py
 
 def test_without_tiles_it_is_shrunk_and_says_so(mosaic: Path, tmp_path: Path) -> None:
     assert call(mosaic, "-o", tmp_path / "whole", "-p", BRIGHT, "--no-tiles") == 0
-    assert call(mosaic, "-o", tmp_path / "tiles", "-p", BRIGHT) == 0
+    assert call(mosaic, "-o", tmp_path / "tiles", "-p", BRIGHT, "--tiles") == 0
     whole, tiles = story(tmp_path / "whole"), story(tmp_path / "tiles")
     assert "tiles" not in whole
     assert whole["request"]["tiles"] is False

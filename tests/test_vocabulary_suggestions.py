@@ -2,7 +2,15 @@
 
 import pytest
 
-from boltzformer.knowledge.suggestions import MODALITIES, doubts, meant, modality_named, search, templates
+from boltzformer.knowledge.suggestions import (
+    MODALITIES,
+    doubts,
+    meant,
+    modality_named,
+    of_microscopy,
+    search,
+    templates,
+)
 
 
 def everything_fits(_: str) -> bool:
@@ -76,3 +84,22 @@ def test_what_a_long_prompt_loses_is_shown():
 def test_prompts_in_any_script_are_told_apart() -> None:
     assert not [one for one in doubts(["肺结节", "肝"], "", everything_fits) if "same prompt" in one]
     assert [one for one in doubts(["肝", "肝 "], "", everything_fits) if "same prompt" in one]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "modality", "whether"),
+    [
+        (["cell nuclei in microscopy"], "", True),
+        (["nuclei"], "", True),
+        (["yeast cells", "scale bar"], "", True),
+        (["mitochondria"], "", True),
+        (["optic disc"], "", False),
+        (["caudate nucleus in brain MRI"], "", False),
+        (["cell nuclei", "optic disc in fundus image"], "", False),
+        (["anything"], "", False),
+        (["anything"], "microscopy", True),
+        (["nuclei"], "fundus", False),
+    ],
+)
+def test_what_is_looked_for_in_microscopy(prompts: list[str], modality: str, whether: bool) -> None:
+    assert of_microscopy(prompts, modality) is whether

@@ -17,7 +17,7 @@ from boltzformer.io.phantom import BRIGHT, DARK, phantom
 def mosaic() -> Volume:
     part = phantom(3, (1, 96, 96), (BRIGHT, BRIGHT, DARK)).volume.array[0]
     array = np.tile(part, (3, 3))[None]
-    return Volume(array, Grid.pixels(array.shape), name="mosaic")
+    return Volume(array, Grid.pixels(array.shape), "SM", name="mosaic")
 
 
 def said(bench: Bench) -> list[str]:

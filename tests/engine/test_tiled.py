@@ -42,7 +42,7 @@ def mosaic(part: Any) -> Volume:
 
 @pytest.fixture(scope="module")
 def tiled(engine: Engine, mosaic: Volume) -> list[Any]:
-    return list(engine.segment(mosaic, [BRIGHT, DARK], samples=2))
+    return list(engine.segment(mosaic, [BRIGHT, DARK], samples=2, tiles=True))
 
 
 def objects(prediction: Prediction) -> int:
@@ -56,6 +56,20 @@ def test_a_mosaic_finds_what_its_parts_find(engine: Engine, part: Any, mosaic: V
     assert abs(found - 9 * objects(alone)) <= 0.02 * 9 * objects(alone)
     shrunk = boltzformer.segment(mosaic, [BRIGHT, DARK], model=engine, samples=2, tiles=False)
     assert objects(shrunk) < found  # as it was
+
+
+def test_by_itself_only_microscopy_is_tiled(engine: Engine, mosaic: Volume) -> None:
+    """Elsewhere a larger picture shows the same organ larger, and no tile holds it."""
+    slide = Volume(mosaic.array, mosaic.grid, "SM")
+    for volume, prompt, tiled in (
+        (mosaic, BRIGHT, False),
+        (slide, BRIGHT, True),
+        (mosaic, "cell nuclei in microscopy", True),
+        (mosaic, "optic disc in fundus image", False),
+    ):
+        started = next(iter(engine.segment(volume, prompt)))
+        assert isinstance(started, Started)
+        assert bool(started.tiles) is tiled, prompt
 
 
 def test_how_many_tiles_is_told_first_and_each_that_is_done(tiled: list[Any]) -> None:

@@ -137,7 +137,7 @@ def segment(
         bool | None,
         typer.Option(
             "--tiles/--no-tiles",
-            help="A picture much larger than the model's input: in tiles (default), or shrunk.",
+            help="A picture much larger than the model's input: in tiles, or shrunk. By itself, microscopy is tiled.",
         ),
     ] = None,
     lessons: Annotated[

@@ -61,7 +61,7 @@ class Request:
     box: str | None = None
     """Two corners I,J,K:I,J,K; nothing outside is looked at."""
     tiles: bool | None = None
-    """Whether a picture much larger than the network's input is asked in tiles; None: it is."""
+    """Whether a picture much larger than the network's input is asked in tiles; None: if it is microscopy."""
     mm: bool = False
     """Whether points and corners are LPS millimetres."""
     series: str | None = None

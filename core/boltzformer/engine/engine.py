@@ -34,6 +34,7 @@ from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.image.tiling import Tiling
+from boltzformer.knowledge.suggestions import modality_named, of_microscopy
 from boltzformer.masks.lessons import Adapter
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
 from boltzformer.model.slice_tokens import Look
@@ -181,7 +182,8 @@ class Engine:
         """`Started`, a `SliceResult` per slice (from `start` outwards, or just `slices`), last a `Prediction`.
 
         `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all. A
-        picture much larger than that is asked in overlapping tiles, each told by `TileDone`, unless `tiles` is False.
+        picture of microscopy much larger than that is asked in overlapping tiles, each told by `TileDone`; `tiles` asks
+        so for others, too, or never.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
         CPU takes one at a time, so that each has the same bits whatever runs beside it. `voxels` stands for the hash
         of the image while its slices still arrive; only those that are asked for, and their neighbours, are read.
@@ -211,7 +213,8 @@ class Engine:
         self.features.budget = cache_bytes
         run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
-        run.tiling = Tiling.of(plan) if tiles is not False and self.adapter is None else None
+        pays = of_microscopy([one.text for one in asked], modality_named(volume.modality)) if tiles is None else tiles
+        run.tiling = Tiling.of(plan) if pays and self.adapter is None else None
         return self._events(run, total)
 
     def trace(

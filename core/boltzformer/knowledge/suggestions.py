@@ -27,6 +27,10 @@ MODALITIES = {
     "photograph": ("photograph", "photo"),
 }
 """Our name of a modality → words that say it in a prompt."""
+_MICROSCOPIC = re.compile(
+    r"\b(cells?|nucle(us|i)|glomerul\w+|mitochondri\w+|bacteri\w+|organoids?|microscop\w+|smears?)\b"
+)
+"""Words of what is looked for with a microscope, where a prompt names no modality."""
 _DICOM = {
     "CT": "CT",
     "MR": "MR",
@@ -103,6 +107,19 @@ def modalities_in(prompt: str) -> set[str]:
     """The modalities that a prompt speaks of, as we call them."""
     text = f" {' '.join(re.findall(r'[a-z-]+', prompt.lower()))} "
     return {ours for ours, said in MODALITIES.items() if any(f" {word} " in text for word in said if word != "us")}
+
+
+def of_microscopy(prompts: Sequence[str], modality: str = "") -> bool:
+    """Whether these are looked for in microscopy, where objects keep their size as pictures grow, and many fit in one.
+
+    By the image's own modality where it is known, else by what the prompts say. Elsewhere a larger picture shows the
+    same organ larger: it is shrunk, as those were that models learnt from.
+    """
+    if modality:
+        return modality == "microscopy"
+    said = [{one.modality} if (one := meant(text)) is not None else modalities_in(text) for text in prompts]
+    others = set[str]().union(*said) - {"microscopy"}
+    return not others and ({"microscopy"} in said or any(_MICROSCOPIC.search(text.lower()) for text in prompts))
 
 
 def _unfitting(prompts: Sequence[str], image: str) -> Iterator[str]:

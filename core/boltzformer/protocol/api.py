@@ -86,7 +86,7 @@ class SegmentRequest:
     adapter: str = ""
     """The id of what was learnt from lessons of this image, if the model is to answer as they taught it."""
     tiles: bool | None = None
-    """Whether a picture much larger than the network's input is asked in tiles; None: it is."""
+    """Whether a picture much larger than the network's input is asked in tiles; None: if it is microscopy."""
 
     def __post_init__(self) -> None:
         as_prompts(self.prompts)

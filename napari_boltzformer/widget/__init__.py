@@ -26,7 +26,6 @@ from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.protocol import ModelState
-from napari_boltzformer.beside import Beside
 from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
@@ -49,6 +48,7 @@ from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.learn import LearnPanel
+from napari_boltzformer.widget.beside import Beside
 
 if TYPE_CHECKING:
     import napari
