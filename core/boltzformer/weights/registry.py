@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -23,6 +24,8 @@ from boltzformer.weights.download import Received
 from boltzformer.weights.hub import card_of, licence_in
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+PREVIOUS = {"boltzformer-small-1": "03494fc6484a01b950a1c871c2f85f1c7439983bd3a68f480c4c7df4e79bad53"}
+"""Default models of earlier times, for comparison: the SHA-256 of their files. They are not shipped twice."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ def resolve(model: str | Path) -> Path:
         return Path(str(files("boltzformer") / "assets" / "default.safetensors"))
     if isinstance(model, str) and Path(model).name == model and model_file(model).is_file():
         return model_file(model)
+    if model in PREVIOUS and not Path(model).exists():
+        raise CheckpointError(
+            f"'{model}', an earlier default model, is not on this computer: take core/boltzformer/assets/"
+            f"default.safetensors of the release or commit that carried it (SHA-256 {PREVIOUS[str(model)][:12]}…), and "
+            "give it to `boltzformer models import`."
+        )
     if isinstance(model, str) and not Path(model).exists():
         return on_hub(model) or Path(model)
     return Path(model)
@@ -70,8 +79,11 @@ def add(
     config: ModelConfig | None = None,
     skip: Sequence[str] = (),
 ) -> Registered:
-    """Copy a model file of our own into the folder, or convert any other into it. Only what loads is registered."""
-    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
+    """Copy a model file of our own into the folder, or convert any other into it. Only what loads is registered.
+
+    Without a name it is called as its file is, an earlier default model by the name that it has in `PREVIOUS`.
+    """
+    name = name or _previous(file) or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
     target = _free(name, overwrite)
     place = target.parent / f".{secrets.token_hex(8)}"  # nothing has its name before it is whole and was loaded once
     part = place / target.name
@@ -150,6 +162,14 @@ def remove(name: str) -> Path:
     except OSError as error:
         raise CheckpointError(f"{target} can't be removed ({error.strerror}): check its permissions.") from error
     return target
+
+
+def _previous(file: Path) -> str:
+    if not file.is_file() or not checkpoint.is_ours(file):
+        return ""
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    return next((name for name, known in PREVIOUS.items() if known == found), "")
 
 
 def _free(name: str, overwrite: bool) -> Path:
