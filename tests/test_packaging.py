@@ -102,4 +102,6 @@ def test_the_demonstration_shows_the_answer_and_says_how_good_it_is(tmp_path: Pa
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Dice against the expert's mask" in ended.stdout
     assert "This model never saw" in ended.stdout
-    assert {path.name for path in tmp_path.iterdir()} >= {"ms-lesions.nii.gz", "answer.png", "looks.png"}
+    assert "Learnt from 3 slices" in ended.stdout
+    made = {"first-sight.png", "ms-lesions.nii.gz", "ms-lesions-learnt.nii.gz", "answer.png", "looks.png"}
+    assert {path.name for path in tmp_path.iterdir()} >= made

@@ -284,8 +284,13 @@ def check() -> tuple[Picture, ...]:
     return _carried("check")
 
 
+def carried(name: str) -> Path:
+    """The manifest of the pictures that the package carries: 'mini' or 'check'."""
+    return Path(str(files("boltzformer") / "assets" / name / "manifest.jsonl"))
+
+
 def _carried(name: str) -> tuple[Picture, ...]:
-    return read_pictures(Path(str(files("boltzformer") / "assets" / name / "manifest.jsonl")))
+    return read_pictures(carried(name))
 
 
 def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Reference:
