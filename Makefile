@@ -57,7 +57,7 @@ release-check: $(VENV)/.release
 	$(BIN)/python tools/release_check.py $(RELEASE)
 
 pictures: $(READY) system
-	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python examples/pictures.py
+	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python tools/viewer_pictures.py
 
 napari: $(READY)
 	$(BIN)/napari -w napari-boltzformer

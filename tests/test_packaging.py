@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shown import code_of, code_shown
 
 from boltzformer.version import VERSION
 from boltzformer.weights import checkpoint, registry
@@ -56,11 +57,18 @@ def test_workflows_run_what_is_run_here() -> None:
                 assert (ROOT / job["uses"]).is_file()
 
 
-def test_the_pictures_show_the_shipped_model() -> None:
+def test_the_pictures_show_the_shipped_model_and_the_window_as_it_is() -> None:
     about = json.loads((ROOT / "docs/pictures.json").read_text("utf-8"))
     assert about["model"] == checkpoint.read(registry.resolve("default")).sha256, "make pictures"
+    assert about["code"] == code_shown(), "make pictures"
     for name in re.findall(r"\]\((docs/[^)]+)\)", (ROOT / "README.md").read_text("utf-8")):
         assert (ROOT / name).is_file()
+
+
+def test_a_new_word_in_the_window_asks_for_new_pictures_and_a_new_docstring_does_not() -> None:
+    code = 'def f():\n    """Says."""\n    return Button("Learn")\n'
+    assert code_of(code) == code_of(code.replace("Says.", "Says\n    more."))
+    assert code_of(code) != code_of(code.replace("Learn", "Teach"))
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""The README's pictures, taken in the real viewer: `make pictures` (needs a screen, or Xvfb).
+"""The pictures of README and documents, taken in the real viewer: `make pictures` (needs a screen, or Xvfb).
 
-They show the shipped model, whose hash is kept beside them, on a case that no training reads.
+They show the shipped model and the window, whose hashes are kept beside them, on a case that no training reads.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ import numpy as np
 import typer
 from PIL import Image
 from qtpy.QtWidgets import QApplication
+from shown import code_shown
 
 from boltzformer import Session
 from boltzformer.cli.train_cli import NEVER
 from boltzformer.io.phantom import sample
+from boltzformer.masks import pictures
 from boltzformer.weights import checkpoint, registry
+from napari_boltzformer.bottom.place import SLICES
+from napari_boltzformer.dock.form import TEACH
 from napari_boltzformer.widget import BoltzFormerDock
 
 PICTURES = Path(__file__).parents[1] / "docs"
 SIZE = 1366, 900
+CORRECTED = -6, 6, 12
+"""From the slice on screen to those that are corrected."""
 BEAT_MS = 900
 """How long the moving picture shows a look."""
 
@@ -75,11 +81,43 @@ def main() -> None:
         small[0].save(
             PICTURES / "looks.gif", save_all=True, append_images=small[1:], duration=BEAT_MS, loop=0, optimize=True
         )
+        teach(viewer, dock)
     viewer.close()
-    about = {"model": checkpoint.read(registry.resolve("default")).sha256, "case": sample().facts["case_id"]}
+    model, case = checkpoint.read(registry.resolve("default")).sha256, sample().facts["case_id"]
+    about = {"model": model, "code": code_shown(), "case": case}
     (PICTURES / "pictures.json").write_text(json.dumps(about, indent=1) + "\n")
     for file in sorted(PICTURES.glob("*.*")):
         typer.echo(f"{file.relative_to(PICTURES.parent)} {file.stat().st_size}")
+
+
+def teach(viewer: napari.Viewer, dock: BoltzFormerDock) -> None:
+    """Three slices are corrected as the expert did, and teach the one on screen: before, after, the whole window."""
+    case, (track,) = sample(), dock.tracks()
+    plan, there = track.image.plan, dock.row()
+    truth = plan.view.apply(case.truth.mask(1))
+    viewer.layers.selection.active = None
+    dock.bottom.looks.let_go()
+    dock.bottom.show(dock.bottom.review, SLICES)
+
+    def seen() -> pictures.Picture:
+        settle()
+        return np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., :3]
+
+    before = seen()
+    for away in CORRECTED:
+        track.change(there + away, truth[there + away])
+    dock.show_act(TEACH)
+    until(lambda: dock.desk.learning.offered)
+    dock.learn.learn.click()
+    until(lambda: dock.desk.learning.learnt(track) is not None)
+    until(lambda: not dock.running.runs)
+    after = seen()
+    viewer.screenshot(str(PICTURES / "teach.png"), canvas_only=False, flash=False)
+    tiles = [
+        pictures.captioned(before, "The model alone", width=480),
+        pictures.captioned(after, dock.message.text().split(":")[0], width=480),
+    ]
+    Image.fromarray(pictures.beside(*tiles)).save(PICTURES / "learnt.png")
 
 
 if __name__ == "__main__":
