@@ -85,8 +85,14 @@ def test_what_there_is_to_learn_from_is_counted_again_when_more_was_accepted(
     assert heard.sentences[1].startswith("6 accepted slices of 2 patients")
 
 
-def test_a_folder_that_is_no_dataset_is_said_once(tools: Any, session: Session, tmp_path: Path) -> None:
-    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(tmp_path))
+def test_a_chosen_folder_that_is_no_dataset_is_said_once(tools: Any, session: Session, tmp_path: Path) -> None:
+    """Where slices will be accepted, none may have been yet: of that nothing is said."""
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(tmp_path / "usual"))
+    (tmp_path / "usual").mkdir()
+    watching.look()
+    tools.idle()
+    assert tools.speaker.sentence == ""
+    watching.dataset = str(tmp_path)
     watching.look()
     tools.idle()
     assert "is no annotation dataset" in tools.speaker.sentence

@@ -99,8 +99,8 @@ class BarView:
         self._showing = True
         ui.gateSlider.value, ui.outlineSlider.value = round(100 * at.existence), round(100 * at.outline)
         self._showing = False
-        ui.gateLabel.text = f"show in slice if score ≥ {at.existence:.2f} (uncalibrated)"
-        ui.outlineLabel.text = f"outline at ≥ {at.outline:.2f}"
+        ui.gateLabel.text = f"score from {at.existence:.2f}"
+        ui.outlineLabel.text = f"outline from {at.outline:.2f}"
         ui.totalsLabel.text = "\n".join(self._overview.reapplying.totals)
 
 

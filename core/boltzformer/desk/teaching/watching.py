@@ -59,10 +59,12 @@ class Watching:
 
     def look(self) -> None:
         """Counts again where something was accepted since."""
-        self.dataset = self.dataset or self._folder()
+        usual = self._folder()
+        self.dataset = self.dataset or usual
         if self.dataset:
             now = self.dataset, stamp(Path(self.dataset))
-            if now != self._seen:
+            waiting = self.dataset == usual and not now[1]  # nothing was accepted yet: no more than to say so
+            if now != self._seen and not waiting:
                 self._seen = now
                 self._work.do(partial(self._session().holding, self.dataset), self._held)
         for heard in self.looked:
