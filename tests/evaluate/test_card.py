@@ -8,6 +8,7 @@ import torch
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer.desk.models.knowledge import Knowledge
+from boltzformer.engine.provenance import own_gate
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.evaluate.publish import publish
 from boltzformer.evaluate.report import sha256_of
@@ -161,13 +162,20 @@ def test_publishing_keeps_every_bit_of_the_weights(tmp_path: Path) -> None:
     history = checkpoint.History("ours", licence="CC BY-SA 4.0", notes={"seed": 3, **CARD.notes()})
     checkpoint.save(tmp_path / "m.safetensors", model, history)
     (tmp_path / "metrics.json").write_text(json.dumps(FACTS))
-    publish(tmp_path / "m.safetensors", tmp_path / "metrics.json", tmp_path / "out.safetensors", note="Of another run.")
+    publish(
+        tmp_path / "m.safetensors",
+        tmp_path / "metrics.json",
+        tmp_path / "out.safetensors",
+        gate=0.7,
+        note="Of another run.",
+    )
     again, told = checkpoint.load(tmp_path / "out.safetensors")
     assert all(
         bool((a == b).all()) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
     )
     assert told.history.metrics == {"dice": 0.5, "auroc_easy": 0.9}
     assert told.history.notes["seed"] == 3
+    assert own_gate(told) == 0.7
     card = Card.of(told.history.notes)
     assert card is not None
     assert card.knows("MS lesion").dice == 0.41

@@ -23,11 +23,19 @@ from boltzformer.weights.checkpoint import Checkpoint, History
 
 
 def publish(
-    model: Path, results: Path, output: Path, *, volumes: Path | None = None, picture: str = "", note: str = ""
+    model: Path,
+    results: Path,
+    output: Path,
+    *,
+    volumes: Path | None = None,
+    gate: float | None = None,
+    picture: str = "",
+    note: str = "",
 ) -> Checkpoint:
     """Copies a model with the numbers of `results` (metrics.json of `boltzformer evaluate`), and writes OUTPUT.md.
 
-    `volumes`: another metrics.json, of whole volumes, which are told apart from those of pictures.
+    `volumes`: another metrics.json, of whole volumes, which are told apart from those of pictures. `gate`: the least
+    existence for a mask, where it is not the usual one; the evaluations must have been made with it.
     `note` joins what the card says of the split: weights made from all rows carry the numbers of the run that held some
     back, and must say so.
     """
@@ -46,7 +54,11 @@ def publish(
     history = replace(
         about.history,
         metrics={**about.history.metrics, **{name: value for name, value in found.items() if value is not None}},
-        notes={**about.history.notes, **measured.notes()},
+        notes={
+            **about.history.notes,
+            **measured.notes(),
+            **({} if gate is None else {"existence threshold": gate}),
+        },
     )
     _rewrite(model, output, history)
     text = markdown(measured, history.name or output.stem, history.licence, picture)
@@ -59,13 +71,16 @@ def publish_command(
     results: Annotated[Path, typer.Option(help="Where `boltzformer evaluate` wrote, or its metrics.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new file; its card goes beside it, as .md.")],
     volumes: Annotated[Path | None, typer.Option(help="Another evaluation, of whole volumes, told apart.")] = None,
+    gate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least existence for a mask, if not the usual one.")
+    ] = None,
     picture: Annotated[str, typer.Option(help="Name of a picture beside the card that shows failures.")] = "",
     note: Annotated[str, typer.Option(help="A sentence on whose numbers these are, if of another run.")] = "",
 ) -> None:
     """Put the numbers of an evaluation into a model file and write its card."""
     numbers, whole = (one / "metrics.json" if one is not None and one.is_dir() else one for one in (results, volumes))
     assert numbers is not None
-    about = publish(model, numbers, output, volumes=whole, picture=picture, note=note)
+    about = publish(model, numbers, output, volumes=whole, gate=gate, picture=picture, note=note)
     say(f"{output} ({about.path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_of(output)[:12]})")
 
 
