@@ -97,6 +97,9 @@ class Casework:
         for name, count in voxels.items():
             what = f"{count} voxels" if count else "nothing was found; the mask is empty."
             show.say(f"{case.name}: {name}: {what}")
+        if "scout" in prediction.provenance:
+            asked_slices, count = len(prediction.slices), prediction.plan.count
+            show.say(f"{case.name}: looked in {asked_slices} of {count} slices; the others were not looked at.")
         if prediction.doubt:
             show.say(f"{case.name}: the seeds disagree most in slices {', '.join(map(str, prediction.doubt[:5]))}.")
         for name in written:
@@ -154,6 +157,7 @@ class Casework:
             "size": request.size,
             "guidance": request.guidance(volume.grid),
             "tiles": request.tiles,
+            "scout": request.scout,
             "batch_size": self.batch_size,
         }
         if request.region == FOUND:

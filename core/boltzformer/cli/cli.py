@@ -140,6 +140,10 @@ def segment(
             help="A picture much larger than the model's input: in tiles, or shrunk. By itself, microscopy is tiled.",
         ),
     ] = None,
+    scout: Annotated[
+        int | None,
+        typer.Option(help="Such as 4: every 4th slice first, then only where something may be; not the others."),
+    ] = None,
     lessons: Annotated[
         Path | None,
         typer.Option(help="A mask on the image's grid, right in --lesson-slices: they teach the model the rest first."),
@@ -199,6 +203,7 @@ def segment(
             not_here=tuple(not_here or ()),
             box=box,
             tiles=tiles,
+            scout=scout,
             mm=mm,
             series=series,
             frame=frame,

@@ -28,7 +28,7 @@ from boltzformer.weights.checkpoint import Checkpoint
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""
 
-_LATER = ("size", "here", "not_here", "box", "tiles", "lessons", "lesson_slices", "seconds", "lesson_steps")
+_LATER = ("size", "here", "not_here", "box", "tiles", "scout", "lessons", "lesson_slices", "seconds", "lesson_steps")
 """Options that older provenances don't have: written only where used, so that finished cases stay finished."""
 
 
@@ -62,6 +62,8 @@ class Request:
     """Two corners I,J,K:I,J,K; nothing outside is looked at."""
     tiles: bool | None = None
     """Whether a picture much larger than the network's input is asked in tiles; None: if it is microscopy."""
+    scout: int | None = None
+    """Every so many slices first, then only where something may be; None: all."""
     mm: bool = False
     """Whether points and corners are LPS millimetres."""
     series: str | None = None
@@ -98,6 +100,10 @@ class Request:
         if not 1 <= self.samples <= MOST_SAMPLES:
             none = "is none" if self.samples < 1 else "are too many"
             raise BoltzFormerError(f"--samples {self.samples} {none}: give a number from 1 to {MOST_SAMPLES}.")
+        if self.scout is not None and self.scout < 2:
+            raise BoltzFormerError(f"--scout {self.scout} passes no slice over: give 2 or more.")
+        if self.scout is not None and self.smooth > 1:
+            raise BoltzFormerError("--smooth needs every slice, and --scout passes some over: leave one of them out.")
         as_prompts(self.prompts)
         self._check_lessons()
         _range(self.slices)

@@ -27,6 +27,7 @@ from boltzformer.engine.devices import (
 )
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
 from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
+from boltzformer.engine.scout import Scout
 from boltzformer.engine.tiled import asked_in_tiles
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
 from boltzformer.image.guidance import Guidance, Hint, hint
@@ -175,6 +176,7 @@ class Engine:
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         tiles: bool | None = None,
+        scout: int | None = None,
         batch_size: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         voxels: str = "",
@@ -184,6 +186,7 @@ class Engine:
         `size` is the side of the network's input (`plan`); `guidance` leads its looks, for one prompt or for all. A
         picture of microscopy much larger than that is asked in overlapping tiles, each told by `TileDone`; `tiles` asks
         so for others, too, or never.
+        `scout`: every so many slices first, then only where something may be; the others are not looked at.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
         CPU takes one at a time, so that each has the same bits whatever runs beside it. `voxels` stands for the hash
         of the image while its slices still arrive; only those that are asked for, and their neighbours, are read.
@@ -202,11 +205,16 @@ class Engine:
         if self.adapter is not None:  # of an image that still arrives, whoever sends it has compared the hash
             known = "" if voxels else provenance.hash_of_voxels(volume.array)
             check_bound(self.adapter, self.about, known, plan.axis, asked)
+        ahead = None
         if callable(slices):
+            if scout is not None:
+                raise BoltzFormerError("Scouting chooses among slices itself: give them as a list, or none.")
             ask, total, focus = slices, len(plan.indices), start
         else:
             order = outwards(plan.indices, start) if slices is None else check_slices(slices, plan)
-            ask, total, focus = one_after_another(order), len(order), order[0] if start is None else start
+            ahead = None if scout is None else Scout(order, scout)
+            ask = one_after_another(order) if ahead is None else ahead.next_index
+            total, focus = len(order), order[0] if start is None else start
         question = Question(asked, int(seed), int(samples), followed(guidance, plan, asked, self.about))
         gpu = self._asked.device.type != "cpu"
         effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
@@ -214,6 +222,7 @@ class Engine:
         run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
         pays = of_microscopy([one.text for one in asked], modality_named(volume.modality)) if tiles is None else tiles
+        run.scout = ahead
         run.tiling = Tiling.of(plan) if pays and self.adapter is None else None
         return self._events(run, total)
 
@@ -263,6 +272,8 @@ class Engine:
                     if isinstance(happening, SliceResult):
                         run.waiting.popleft()
                         run.done[index] = happening
+                        if run.scout is not None:
+                            run.scout.heard(happening)
                     elif isinstance(happening, Adjusted):
                         run.adjusted.append(happening)
                     yield happening
@@ -286,6 +297,7 @@ class Engine:
             run.adjusted,
             self.adapter,
             run.tiling,
+            None if run.scout is None else run.scout.every,
         )
 
     def _about(self, run: Run, index: int, voxels: str) -> Iterator[Adjusted | TileDone | SliceResult]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from boltzformer.engine.answering import Question
 from boltzformer.engine.devices import Effort
+from boltzformer.engine.scout import Scout
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, as_guidance, check
 from boltzformer.image.intensity import Window
@@ -46,6 +47,8 @@ class Run:
     adjusted: list[Adjusted] = field(default_factory=list[Adjusted])
     tiling: Tiling | None = None
     """How a large picture is cut; None: slices are looked at as they are."""
+    scout: Scout | None = None
+    """What hears of every answer, where not all slices are asked."""
 
     def look_ahead(self, count: int) -> bool:
         """Asks for slices until `count` wait; False if none is left. Never more than needed: the user may move."""
