@@ -3,8 +3,8 @@
     python benchmarks/scouting.py FOLDER [--model default] [--every 2 3 4 6]
 
 FOLDER holds NAME.nii.gz, NAME__label.nii.gz and NAME.json. Every label is asked for alone, on all slices; which of
-these a scout would have asked is then known, and counted are the true objects (in 3-D) that the whole run marks somewhere
-and the scouted one nowhere.
+these a scout would have asked is then known. Counted are the true objects (in 3-D) that the whole run marks somewhere and
+the scouted one nowhere.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def main() -> None:
         share = 100 * lost / max(1, found_)
         print(
             f"every {every}: asked {100 * asked_ / slices_:.0f} % of {slices_:.0f} slices, lost {lost:.0f} of "
-            f"{found_:.0f} objects ({share:.1f} %), Dice {-np.mean(drops[every]):+.4f} on average, worst {-max(drops[every]):+.3f}"
+            f"{found_:.0f} objects ({share:.1f} %), Dice {-np.mean(drops[every]):+.4f} on average, "
+            f"worst {-max(drops[every]):+.3f}"
         )
 
 
