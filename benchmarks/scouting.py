@@ -3,8 +3,8 @@
     python benchmarks/scouting.py FOLDER [--model default] [--every 2 3 4 6]
 
 FOLDER holds NAME.nii.gz, NAME__label.nii.gz and NAME.json. Every label is asked for alone, on all slices; which of
-these a scout would have asked is then known. Counted are the true objects (in 3-D) that the whole run marks somewhere and
-the scouted one nowhere.
+these a scout would have asked is then known. Counted are the true objects (in 3-D) that the whole run marks somewhere
+and the scouted one nowhere.
 """
 
 from __future__ import annotations
