@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.augment import Look, Strength, look_at, paste, regrade, spread
-from boltzformer.learn.corpus import TYPED, Corpus, Picture, band, not_here
+from boltzformer.learn.corpus import BRAIN, TYPED, Corpus, Picture, band, healthy_of, not_here
 
 
 def square(height: int, width: int, box: tuple[int, int, int, int]) -> Picture:
@@ -202,3 +202,15 @@ def test_targets_that_are_small_can_be_drawn_oftener(rows: tuple[Row, ...]) -> N
         return float(np.mean([float(one.picture.masks[one.focus].float().mean()) < 0.01 for one in drawn]))
 
     assert share(8) > 1.3 * share(1) > 0
+
+
+def test_a_brain_with_one_disease_has_no_other_and_that_is_asked() -> None:
+    def picture(source: str, target: str, anatomy: str = "brain", modality: str = "MRI") -> Picture:
+        blank = torch.zeros(1, 8, 8, dtype=torch.uint8)
+        return Picture(blank, blank, {target: blank[0]}, {target: (target,)}, source, modality, anatomy, source)
+
+    assert healthy_of(picture("ms", "MS lesion"), {"MS lesion"}) == frozenset().union(BRAIN[0], BRAIN[2])
+    assert healthy_of(picture("hippo", "hippocampus"), {"hippocampus"}) == frozenset().union(*BRAIN)
+    assert healthy_of(picture("head", "edema", modality="CT"), {"edema"}) == frozenset()
+    assert healthy_of(picture("spine", "vertebra", "spine"), {"vertebra"}) == frozenset()
+    assert "liver tumor" in healthy_of(picture("pancreasct2", "pancreas", "abdomen", "CT"), {"pancreas"})

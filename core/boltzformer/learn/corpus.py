@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ class Corpus:
     def _absent(self, rng: np.random.Generator, picture: Picture) -> str:
         """A target that is provably not in the picture: labelled elsewhere in its source, or of another modality."""
         hard = [name for name in sorted(self._sources[picture.source]) if not_here(name, picture.source, picture.masks)]
+        hard += sorted(healthy_of(picture, self._sources[picture.source]) & set(self.targets))
         easy = [name for name in self.targets if picture.modality not in self._modalities[name]]
         some = hard if hard and (not easy or rng.random() < 0.5) else easy
         return _pick(rng, some or [name for name in self.targets if name not in picture.masks] or list(self.targets))
@@ -157,6 +159,27 @@ def not_here(target: str, source: str, present: Iterable[str]) -> bool:
     """
     lost = ("microaneurysm", "idrid"), ("spinal canal", "spider")
     return target not in present and not any(target == name and source.startswith(where) for name, where in lost)
+
+
+BRAIN = (
+    frozenset({"brain tumor", "glioma", "tumor core", "brain metastasis"}),
+    frozenset({"MS lesion"}),
+    frozenset({"ischemic stroke lesion"}),
+)
+"""Diseases that patients of a study of brains were chosen for: of those with one, none has another."""
+HEALTHY = {"pancreasct": frozenset({"liver tumor", "kidney stone"})}
+"""What patients of a source were chosen not to have: kidney donors, and others without a disease of the abdomen."""
+
+
+def healthy_of(picture: Picture, targets: AbstractSet[str]) -> frozenset[str]:
+    """What is not in a picture because its patient has another disease, or none. `targets`: labelled in its source.
+
+    Without these, a model meets brains without a tumour for the first time at its user's.
+    """
+    known = next((gone for name, gone in HEALTHY.items() if picture.source.startswith(name)), frozenset[str]())
+    if picture.anatomy != "brain" or not picture.modality.startswith("MR"):
+        return known
+    return known.union(*(disease for disease in BRAIN if not disease & targets))
 
 
 def band(share: float) -> int:
