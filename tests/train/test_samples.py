@@ -93,7 +93,7 @@ def test_prompts_about_what_is_there_and_one_about_what_is_not(corpus: Corpus) -
     rng = np.random.default_rng(0)
     absent = set()
     for _ in range(200):
-        choice = corpus.choose(rng, present=2, paste=0.5)
+        choice = corpus.choose(rng, present=2, paste=0.5, healthy=True)
         (first, _), (second, _), (missing, phrase) = choice.asked
         assert first == choice.focus
         assert {first, second} <= set(choice.picture.masks)
@@ -175,11 +175,19 @@ def test_a_lesion_spreads_the_same_wherever_the_picture_ends() -> None:
         assert torch.equal(beside.pixels[:, :60], pixels[:, :60])
 
 
-def test_prompts_are_also_put_together_as_users_type_them(corpus: Corpus) -> None:
+def test_prompts_are_also_put_together(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        choice = corpus.choose(rng, present=2, paste=0, plain=1)
+        where = f"{choice.picture.anatomy} {choice.picture.modality}"
+        assert [text for _, text in choice.asked] == [f"{name} in {where}" for name, _ in choice.asked]
+
+
+def test_prompts_are_also_what_users_type(corpus: Corpus) -> None:
     """What stands around the name is the picture's own, whether the target is there or not."""
     rng, around, alone = np.random.default_rng(0), [set[str](), set[str]()], 0
     for _ in range(300):
-        choice = corpus.choose(rng, present=1, paste=0, plain=1)
+        choice = corpus.choose(rng, present=1, paste=0, typed=1)
         picture = choice.picture
         for absent, (name, text) in enumerate(choice.asked):
             assert name.lower() in text.lower()

@@ -111,7 +111,15 @@ class Corpus:
                     self._donors.setdefault((target, picture.modality, picture.anatomy), []).append(picture)
 
     def choose(
-        self, rng: np.random.Generator, *, present: int, paste: float, plain: float = 0.0, vacant: float = 0.0
+        self,
+        rng: np.random.Generator,
+        *,
+        present: int,
+        paste: float,
+        plain: float = 0.0,
+        typed: float = 0.0,
+        vacant: float = 0.0,
+        healthy: bool = False,
     ) -> Choice:
         """A target by the root of its number of groups, then a group, a size, a picture; prompts for it.
 
@@ -129,20 +137,27 @@ class Corpus:
         wanted = [target, *others][:present]
         wanted += [target] * (present - len(wanted))
         asked = [(name, _phrase(rng, picture.prompts[name])) for name in wanted]
-        absent = self._absent(rng, picture)
+        absent = self._absent(rng, picture, healthy)
         asked.append((absent, _phrase(rng, self._phrasings[absent])))
         if plain:
-            asked = [(name, _typed(rng, name, picture) if rng.random() < plain else text) for name, text in asked]
+            where = f"{picture.anatomy} {picture.modality}"
+            asked = [(name, f"{name} in {where}" if rng.random() < plain else text) for name, text in asked]
+        if typed:
+            asked = [(name, _typed(rng, name, picture) if rng.random() < typed else text) for name, text in asked]
         donors: list[Picture] = []
         known = self._donors.get((target, picture.modality, picture.anatomy), [])
         if known and rng.random() < paste:
             donors = [_pick(rng, known) for _ in range(rng.integers(MOST_PASTED) + 1)]
         return Choice(picture, target, tuple(asked), tuple(donors))
 
-    def _absent(self, rng: np.random.Generator, picture: Picture) -> str:
-        """A target that is provably not in the picture: labelled elsewhere in its source, or of another modality."""
+    def _absent(self, rng: np.random.Generator, picture: Picture, healthy: bool = False) -> str:
+        """A target that is provably not in the picture: labelled elsewhere in its source, or of another modality.
+
+        With `healthy` also what its patient does not have.
+        """
         hard = [name for name in sorted(self._sources[picture.source]) if not_here(name, picture.source, picture.masks)]
-        hard += sorted(healthy_of(picture, self._sources[picture.source]) & set(self.targets))
+        if healthy:
+            hard += sorted(healthy_of(picture, self._sources[picture.source]) & set(self.targets))
         easy = [name for name in self.targets if picture.modality not in self._modalities[name]]
         some = hard if hard and (not easy or rng.random() < 0.5) else easy
         return _pick(rng, some or [name for name in self.targets if name not in picture.masks] or list(self.targets))

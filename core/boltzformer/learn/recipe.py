@@ -67,7 +67,11 @@ class Recipe:
     small: float = 1.0
     """Targets that are usually under 1 % of their image are drawn so many times as often."""
     plain: float = 0.0
-    """Share of the prompts that are put together from target, anatomy and modality, as users may type them."""
+    """Share of the prompts that are put together from target, anatomy and modality."""
+    typed: float = 0.0
+    """Share of the prompts that are the name alone or in a sentence, as users type (`corpus.TYPED`)."""
+    healthy: bool = False
+    """Whether absent prompts are also drawn from what a picture's patient was chosen not to have."""
     vacant: float = 0.0
     """Of the samples from volumes, the share that shows a slice without the target."""
     save_every: int = 100

@@ -286,7 +286,15 @@ def _sample(
     corpus: Corpus, recipe: Recipe, rng: np.random.Generator, side: int, whole: bool
 ) -> tuple[Tensor, Tensor, tuple[tuple[str, str], ...]]:
     strength = recipe.augmentation
-    choice = corpus.choose(rng, present=recipe.present, paste=strength.paste, plain=recipe.plain, vacant=recipe.vacant)
+    choice = corpus.choose(
+        rng,
+        present=recipe.present,
+        paste=strength.paste,
+        plain=recipe.plain,
+        typed=recipe.typed,
+        vacant=recipe.vacant,
+        healthy=recipe.healthy,
+    )
     picture = choice.picture
     if strength.spread and rng.random() < strength.spread:
         picture = augment.spread(picture, choice.focus, rng, grow=strength.grow)
