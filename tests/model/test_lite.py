@@ -48,6 +48,22 @@ def published(encoder: LiteEncoder) -> dict[str, Tensor]:
     return made
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_learning_keeps_is_known_from_shapes_alone(dtype: torch.dtype) -> None:
+    """Memory is predicted so before a case teaches or a fine-tuning begins."""
+    encoder = LiteEncoder(SMALL).to("meta", dtype)
+    kept: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        maps = encoder(torch.rand(2, 3, 64, 64, device="meta", dtype=dtype))
+    assert all(one.is_meta and one.requires_grad for one in maps)
+    assert sum(kept) > 2 * 8 * 32 * 32
+
+
 @pytest.mark.parametrize("sides", [(64, 96), (65, 95)])
 def test_maps_lie_at_strides_4_to_32_of_any_size(sides: tuple[int, int]) -> None:
     encoder = LiteEncoder(SMALL)

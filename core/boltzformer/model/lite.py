@@ -36,7 +36,7 @@ class Conv(nn.Module):
         if self.groups == 1 or not torch.is_grad_enabled():
             return F.conv2d(self._padded(x), weight, self.shift, self.stride, self._padding, 1, self.groups)
         # Depth-wise, to be learnt from: see `DepthWise`. The sum is linear, so the shift can come after.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # shapes alone have no device
             if self.stride == 1:
                 out: Tensor = DepthWise.apply(x, weight.to(x.dtype))
             else:
