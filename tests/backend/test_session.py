@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import boltzformer
-from boltzformer import Adjusted, BackendError, Cancelled, Prediction, Session, SliceResult, Started
+from boltzformer import Adjusted, BackendError, Cancelled, Engine, Prediction, Session, SliceResult, Started
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.protocol import decode, encode, frames
 
@@ -84,3 +84,13 @@ def test_frames_survive_any_chopping(cut: int, small: Phantom) -> None:
     assert np.array_equal(volume.array, small.volume.array)
     with pytest.raises(BackendError, match="damaged"):
         decode(stream[:20])
+
+
+def test_a_session_scouts_as_the_engine_does(session: Session, engine: Engine, made: Phantom) -> None:
+    here = boltzformer.segment(made.volume, BRIGHT, model=engine, scout=4)
+    there = session.segment(made.volume, BRIGHT, scout=4).result()
+    assert isinstance(there, Prediction)
+    assert [one.index for one in there.slices] == [one.index for one in here.slices]
+    assert len(there.slices) < made.volume.grid.shape[0]
+    assert there.provenance["logits sha256"] == here.provenance["logits sha256"]
+    assert there.provenance["scout"] == here.provenance["scout"] == {"every": 4, "of slices": len(here.plan.indices)}

@@ -150,13 +150,15 @@ class Session(Teaching):
         size: int | None = None,
         guidance: Guidance | Sequence[Guidance] | None = None,
         tiles: bool | None = None,
+        scout: int | None = None,
         model: str | None = None,
         adapter: Adapter | None = None,
     ) -> Job:
         """Returns at once; the job's events follow, from slice `start` outwards, or of `slices` alone.
 
         `window`: one, or how it is to be chosen, as `Window.choose` takes it; then nobody waits for that here.
-        `adapter`: what `adapt` made of lessons of this image; the model then answers as they taught it.
+        `adapter`: what `adapt` made of lessons of this image; the model then answers as they taught it. `scout`: every
+        so many slices first, then only where something may be.
         """
         job = Job()
         request: dict[str, Any] = {
@@ -172,6 +174,7 @@ class Session(Teaching):
             "size": size,
             "guidance": list(as_guidance(guidance)),
             "tiles": tiles,
+            "scout": scout,
             "adapter": adapter,
         }
         threading.Thread(target=job._run, args=(self, volume, request), name="job", daemon=True).start()

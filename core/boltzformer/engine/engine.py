@@ -297,7 +297,7 @@ class Engine:
             run.adjusted,
             self.adapter,
             run.tiling,
-            None if run.scout is None else run.scout.every,
+            None if run.scout is None else run.scout.facts,
         )
 
     def _about(self, run: Run, index: int, voxels: str) -> Iterator[Adjusted | TileDone | SliceResult]:

@@ -36,7 +36,7 @@ def describe(
     adjusted: Sequence[Adjusted],
     adapter: Adapter | None = None,
     tiling: Tiling | None = None,
-    scout: int | None = None,
+    scout: Mapping[str, int] | None = None,
 ) -> Mapping[str, Any]:
     """As plain JSON values; `voxels` is the volume's hash."""
     decoder = about.config.decoder
@@ -57,7 +57,7 @@ def describe(
             "resampler": plan.resampler,
         },
         **({} if tiling is None else {"tiles": {"side": plan.size, "overlap": OVERLAP, "shape": list(tiling.shape)}}),
-        **({} if scout is None else {"scout": {"every": scout, "of slices": plan.count}}),
+        **({} if scout is None else {"scout": dict(scout)}),
         "region": None if region is None else asdict(region),
         "guidance": [asdict(one) for one in question.guidance],
         "slices": [one.index for one in slices],

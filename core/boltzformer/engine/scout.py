@@ -28,12 +28,18 @@ class Scout:
         away = self._place[first] % every
         ahead = [index for index in order if self._place[index] % every == away]
         ends = [index for index in (self._known[0], self._known[-1]) if index not in ahead]
-        self._left = [*ahead, *ends]
-        self._asked = set(self._left)
+        self.left = [*ahead, *ends]
+        """What is still to be asked, as far as is known; others may put it into another order."""
+        self._asked = set(self.left)
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """For a provenance."""
+        return {"every": self.every, "of slices": len(self._known)}
 
     def next_index(self) -> int | None:
         """For the engine: None where, as far as is known, nothing is left to ask."""
-        return self._left.pop(0) if self._left else None
+        return self.left.pop(0) if self.left else None
 
     def heard(self, result: SliceResult) -> None:
         """Beside a slice where something may be, the neighbours are asked before all else."""
@@ -43,4 +49,4 @@ class Scout:
         for beside in (place - 1, place + 1):
             if 0 <= beside < len(self._known) and self._known[beside] not in self._asked:
                 self._asked.add(self._known[beside])
-                self._left.insert(0, self._known[beside])
+                self.left.insert(0, self._known[beside])

@@ -87,9 +87,13 @@ class SegmentRequest:
     """The id of what was learnt from lessons of this image, if the model is to answer as they taught it."""
     tiles: bool | None = None
     """Whether a picture much larger than the network's input is asked in tiles; None: if it is microscopy."""
+    scout: int | None = None
+    """Every so many slices first, then only where something may be; None: all."""
 
     def __post_init__(self) -> None:
         as_prompts(self.prompts)
+        if self.scout is not None and self.scout < 2:
+            raise BoltzFormerError(f"Scouting every {self.scout} slices passes none over: give 2 or more.")
         if not 1 <= self.samples <= MOST_SAMPLES:
             raise BoltzFormerError(f"{self.samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
 

@@ -13,9 +13,10 @@ from boltzformer.server.events import STALLED, EventLog, LiveJob
 from boltzformer.server.guard import Limits
 from boltzformer.server.models import Models
 from boltzformer.server.volumes import Stored
-from boltzformer.types import Event, Failed, Prediction, Started, as_prompts
+from boltzformer.types import Event, Failed, Prediction, SliceResult, Started, as_prompts
 
 if TYPE_CHECKING:
+    from boltzformer.engine.scout import Scout
     from boltzformer.image.slicing import SlicePlan
 
 
@@ -43,6 +44,9 @@ class SegmentJob(LiveJob):
         self._focus: int | None = None
         self._plan: SlicePlan | None = None
         self._left: list[int] = []
+        self._scout: Scout | None = None
+        self._total = 0
+        """Slices that a scout may ask."""
         self._steps: Iterator[Event] | None = None
 
     def focus(self, index: int) -> None:
@@ -68,7 +72,10 @@ class SegmentJob(LiveJob):
         event = next(self._steps)
         if isinstance(event, Started):
             total = len(self._left) if self._request.slices is None else len(set(self._request.slices))
+            total = total if self._scout is None else self._total
             return replace(event, total=total, provenance=self._signed(event.provenance))
+        if isinstance(event, SliceResult) and self._scout is not None:
+            self._scout.heard(event)
         if isinstance(event, Prediction):  # its slices were sent before; the client puts them back
             return Prediction(event.prompts, (), event.plan, self._signed(event.provenance))
         return event
@@ -76,6 +83,7 @@ class SegmentJob(LiveJob):
     def _prepared(self) -> Iterator[Event]:
         from boltzformer.engine.adapted import check_bound
         from boltzformer.engine.run import check_slices, outwards  # brings torch along: only here, on the worker thread
+        from boltzformer.engine.scout import Scout
 
         r, volume = self._request, self._stored.volume
         engine = self._models.engine(r.model)
@@ -84,6 +92,9 @@ class SegmentJob(LiveJob):
             check_bound(self._adapter, engine.about, self._stored.state().sha256, plan.axis, self.prompts)
             engine = self._models.adapted(r.model, self._adapter)
         self._left = outwards(plan.indices, r.start) if r.slices is None else check_slices(r.slices, plan)
+        if r.scout is not None:
+            self._scout, self._total = Scout(self._left, r.scout), len(self._left)
+            self._left = self._scout.left
         steps = engine.segment(
             volume,
             r.prompts,
@@ -136,4 +147,5 @@ class SegmentJob(LiveJob):
 
     def _signed(self, provenance: Mapping[str, Any]) -> Mapping[str, Any]:
         """With the true hash of the image, where the engine knows only what stands for it."""
-        return {**provenance, "image": {**provenance["image"], "sha256": self._stored.state().sha256}}
+        scout = {} if self._scout is None else {"scout": self._scout.facts}
+        return {**provenance, **scout, "image": {**provenance["image"], "sha256": self._stored.state().sha256}}
