@@ -106,3 +106,28 @@ def held(qtbot: Any, viewer: Any, key: Any, place: Any) -> None:
     qtbot.keyPress(native, key)
     qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place)
     qtbot.keyRelease(native, key)
+
+
+def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alone(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    large, speck = discs((40, 40, 15)), discs((10, 100, 2))
+    track = found(dock, picture, large | speck)
+    layer = layer_of(track)
+    stroke = np.zeros(SHAPE, bool)
+    stroke[60:64, 60:64] = True
+    layer.data_setitem(np.nonzero(stroke), 1)
+    dock.bottom.sizes.smallest.setValue(8)
+    until(qtbot, lambda: not rows_of(track)[0][speck].any())
+    assert np.array_equal(rows_of(track)[0] > 0, large | stroke)
+    assert "what you painted or erased stays" in dock.bottom.review.totals.text()
+    dock.bottom.review.gate.setValue(95)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, stroke))
+    dock.bottom.review.gate.setValue(50)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | stroke))
+    layer.undo()  # napari tells nobody
+    assert np.array_equal(rows_of(track)[0] > 0, large)
+    dock.bottom.sizes.smallest.setValue(0)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))
+    assert not track.edited(0)

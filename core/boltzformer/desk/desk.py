@@ -196,7 +196,8 @@ class Desk:
     def drop(self, row: int) -> None:
         """As if they had never been asked."""
         for track in self._offered(row):
-            track.proposals.pop(row)
+            track.drop(row)
+            self.sizes.later(track)
         self._change()
 
     def measure(self, then: Callable[[list[Lesion]], None]) -> None:
@@ -294,6 +295,8 @@ class Desk:
     def _answered(self, run: Run, row: int) -> None:
         self.keeper.touch(run.image)  # what is found is saved, also before the end
         self.overview.slice_finished(run.image, row)
+        for track in run.tracks:
+            self.sizes.meanwhile(track)
         if run.image is self.stage.chosen() and row == self.stage.row(run.image):
             self.keeper.on_screen()
 
