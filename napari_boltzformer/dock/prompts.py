@@ -125,6 +125,7 @@ def _item(one: Completion) -> QStandardItem:
     item = QStandardItem(one.text)
     item.setEditable(False)
     item.setData(one.prompt, Qt.ItemDataRole.UserRole)
+    item.setToolTip(one.prompt)
     if not one.known:
         item.setForeground(QBrush(QColor(AMBER)))
     return item
