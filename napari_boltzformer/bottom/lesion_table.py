@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, table_name, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, total
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
 from boltzformer.io.writing import new_files
@@ -63,8 +63,6 @@ class LesionTable(QWidget):
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
-        if (outer := self.parentWidget()) is not None:
-            outer.setWindowTitle(table_name(self._desk.stage.chosen()))
         self.total.setText("Measuring…")
         self.old.hide()
         self._desk.measure(self.show_lesions)

@@ -1,4 +1,4 @@
-"""`Bottom`: what lies below the canvas: the slice bar of the chosen image, how the model looked, the lesion table."""
+"""`Bottom`: what lies below the canvas: the slice bar of the chosen image, how the model looked, the table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QTabWidget, QWidget
 
 from boltzformer.desk.desk import Desk
 from napari_boltzformer.bottom.filling import FillSlider
@@ -18,7 +18,7 @@ from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.stage import NapariStage
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
-SLICES, LOOKS, TABLE = "Slices", "How it looked", "Lesion table"
+SLICES, LOOKS = "Slices", "How it looked"
 
 
 class Bottom(QObject):
@@ -93,6 +93,7 @@ class Bottom(QObject):
             self._settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
         else:
+            rename(widget, name)
             widget.parent().show()
             widget.parent().raise_()
 
@@ -121,6 +122,18 @@ class Bottom(QObject):
 
     def _forget(self, outer: QDockWidget) -> None:
         self._outers = [one for one in self._outers if one is not outer]
+
+
+def rename(widget: QWidget, name: str) -> None:
+    """Its tab, and the bar above it, of which napari writes the title once."""
+    outer = widget.parent()
+    if isinstance(outer, QDockWidget) and outer.windowTitle() != name:
+        outer.setWindowTitle(name)
+        if hasattr(outer, "name"):
+            outer.name = name
+        title = getattr(outer.titleBarWidget(), "title", None)
+        if isinstance(title, QLabel):
+            title.setText(name)
 
 
 def how_it_looked() -> QWidget:

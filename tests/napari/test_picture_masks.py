@@ -62,6 +62,16 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
     assert dock.all_slices.isVisibleTo(dock)
 
 
+def test_the_tab_of_the_table_is_called_as_its_button(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    click(qtbot, dock.table)
+    outer = dock.beside.lesions.parent()
+    for image, name in (("picture", "Object table"), ("volume", "Lesion table"), ("picture", "Object table")):
+        dock.image.setCurrentIndex(dock.image.findText(image))
+        assert {dock.table.text(), outer.windowTitle(), outer.titleBarWidget().title.text()} == {name}
+
+
 def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
     track = found(dock, picture, discs((30, 30, 12), (30, 51, 12), (20, 95, 9)))
