@@ -70,7 +70,9 @@ class LesionTable(QWidget):
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
-        names = columns(lesions[0].scale if lesions else Scale(flat=False))
+        if not lesions:
+            self.old.hide()
+        names = columns(lesions[0].scale if lesions else self._scale())
         self.table.setColumnCount(len(names))
         self.table.setHorizontalHeaderLabels(list(names))
         self.table.setRowCount(len(lesions))
@@ -84,6 +86,13 @@ class LesionTable(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.blockSignals(False)
         self.total.setText(total(lesions, tracks))
+
+    def _scale(self) -> Scale:
+        image = self._desk.stage.chosen()
+        try:
+            return Scale(flat=False) if image is None else image.scale
+        except BoltzFormerError:  # running says why
+            return Scale(flat=False)
 
     def csv_text(self) -> str:
         """Of the objects that are not excluded."""

@@ -72,6 +72,21 @@ def test_the_tab_of_the_table_is_called_as_its_button(qtbot: Any, viewer: Any, d
         assert {dock.table.text(), outer.windowTitle(), outer.titleBarWidget().title.text()} == {name}
 
 
+def test_thresholds_and_sizes_of_a_picture_are_in_sight_without_a_bar_of_slices(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
+    picture, review = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), dock.bottom.review
+    assert not review.isVisible()
+    found(dock, picture, discs((40, 60, 20)))
+    assert review.gate.isVisible()
+    assert dock.bottom.sizes.smallest.isVisible()
+    assert dock.bottom.sizes.apart.isVisible()
+    assert (review.bar.isVisible(), review.parent().windowTitle()) == (False, "Thresholds")
+    dock.image.setCurrentIndex(dock.image.findText("volume"))
+    assert (review.bar.isVisible(), review.parent().windowTitle()) == (True, "Slices")
+
+
 def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
     track = found(dock, picture, discs((30, 30, 12), (30, 51, 12), (20, 95, 9)))

@@ -98,6 +98,9 @@ def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_wo
     until(qtbot, popup.isVisible)
     below = dock.prompt.mapToGlobal(QPoint(0, dock.prompt.height())).y()
     assert popup.mapToGlobal(QPoint(0, 0)).y() >= below - 2
+    assert popup.styleSheet() == dock.window().styleSheet()  # as dark as the rest
+    last = popup.visualRect(popup.model().index(popup.model().rowCount() - 1, 0))
+    assert popup.viewport().rect().contains(last)
     popup.hide()
     knowing = Knowledge()
     kidneys = [one for one in knowing.completions("kidney", "", ()) if one.target == "kidney"]

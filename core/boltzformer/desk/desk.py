@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
@@ -233,6 +234,7 @@ class Desk:
         """An image is out of the viewer."""
         for run in self.running.of(image):
             run.job.cancel()
+        self.notice.withdraw(about(image))
         self.learning.left(image)
         self.keeper.image_left(image)
 
