@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, table_name, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, total
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
 from boltzformer.io.writing import new_files
@@ -63,8 +63,6 @@ class LesionTable(QWidget):
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
-        if (outer := self.parentWidget()) is not None:
-            outer.setWindowTitle(table_name(self._desk.stage.chosen()))
         self.total.setText("Measuring…")
         self.old.hide()
         self._desk.measure(self.show_lesions)
@@ -72,7 +70,9 @@ class LesionTable(QWidget):
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
-        names = columns(lesions[0].scale if lesions else Scale(flat=False))
+        if not lesions:
+            self.old.hide()
+        names = columns(lesions[0].scale if lesions else self._scale())
         self.table.setColumnCount(len(names))
         self.table.setHorizontalHeaderLabels(list(names))
         self.table.setRowCount(len(lesions))
@@ -86,6 +86,13 @@ class LesionTable(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.blockSignals(False)
         self.total.setText(total(lesions, tracks))
+
+    def _scale(self) -> Scale:
+        image = self._desk.stage.chosen()
+        try:
+            return Scale(flat=False) if image is None else image.scale
+        except BoltzFormerError:  # running says why
+            return Scale(flat=False)
 
     def csv_text(self) -> str:
         """Of the objects that are not excluded."""

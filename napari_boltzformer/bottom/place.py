@@ -1,4 +1,4 @@
-"""`Bottom`: what lies below the canvas: the slice bar of the chosen image, how the model looked, the lesion table."""
+"""`Bottom`: what lies below the canvas: the slice bar of the chosen image, how the model looked, the table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QTabWidget, QWidget
 
 from boltzformer.desk.desk import Desk
+from boltzformer.errors import BoltzFormerError
 from napari_boltzformer.bottom.filling import FillSlider
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
@@ -18,7 +19,7 @@ from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.stage import NapariStage
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
-SLICES, LOOKS, TABLE = "Slices", "How it looked", "Lesion table"
+SLICES, PICTURE, LOOKS = "Slices", "Thresholds", "How it looked"
 
 
 class Bottom(QObject):
@@ -42,6 +43,7 @@ class Bottom(QObject):
         self._outers: list[QDockWidget] = []
         """Tabs of the one place below the canvas."""
         desk.overview.shown.append(self._show_slices)
+        desk.changed.append(self._fit_image)
 
     def _line_up(self) -> None:
         """Below napari's slider, which says the same of the slice on screen."""
@@ -67,8 +69,18 @@ class Bottom(QObject):
     def _show_slices(self) -> None:
         """Once, when there is something to show: afterwards it stays where the user has it."""
         image = self._stage.chosen()
-        if not isinstance(self.review.parent(), QDockWidget) and image is not None and not image.is_picture:
-            self.show(self.review, SLICES)
+        if image is not None:
+            self._fit_image()
+            if not isinstance(self.review.parent(), QDockWidget):
+                self.show(self.review, PICTURE if image.is_picture else SLICES)
+
+    def _fit_image(self) -> None:
+        """A picture has no slices to go through; its thresholds and sizes are chosen all the same."""
+        image = self._stage.chosen()
+        with suppress(BoltzFormerError):  # running says why
+            picture = image is not None and image.is_picture
+            self.review.bar.setVisible(not picture)
+            rename(self.review, PICTURE if picture else SLICES)
 
     def leave(self) -> None:
         """The dock leaves the window: its widgets below go with it."""
@@ -93,6 +105,7 @@ class Bottom(QObject):
             self._settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
         else:
+            rename(widget, name)
             widget.parent().show()
             widget.parent().raise_()
 
@@ -121,6 +134,18 @@ class Bottom(QObject):
 
     def _forget(self, outer: QDockWidget) -> None:
         self._outers = [one for one in self._outers if one is not outer]
+
+
+def rename(widget: QWidget, name: str) -> None:
+    """Its tab, and the bar above it, of which napari writes the title once."""
+    outer = widget.parent()
+    if isinstance(outer, QDockWidget) and outer.windowTitle() != name:
+        outer.setWindowTitle(name)
+        if hasattr(outer, "name"):
+            outer.name = name
+        title = getattr(outer.titleBarWidget(), "title", None)
+        if isinstance(title, QLabel):
+            title.setText(name)
 
 
 def how_it_looked() -> QWidget:

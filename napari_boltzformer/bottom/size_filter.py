@@ -3,12 +3,14 @@ They act at once; no model is asked."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.thresholds import Reapplying
 
+GAP = 10
+"""Pixels between two sliders."""
 ALL = 21
 """Place of the slider where every object stays; before it, so many of the largest do."""
 
@@ -26,18 +28,53 @@ class SizeFilter(QWidget):
         self.apart.setToolTip(
             "Objects that touch are parted. S held and a click splits one, J joins two, D deletes one"
         )
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.smallest_words, self.smallest, self.largest_words, self.largest, self.apart):
-            layout.addWidget(widget)
-        layout.insertSpacing(2, 16)
-        layout.addStretch()
+        self._groups: list[tuple[QWidget, ...]] = [
+            (self.smallest_words, self.smallest),
+            (self.largest_words, self.largest),
+            (self.apart,),
+        ]
+        """What stays side by side."""
+        self._grid, self._lines = QGridLayout(self), 0
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(2)
         self._say()
+        self._lay()
         self.smallest.valueChanged.connect(self._choose)
         self.largest.valueChanged.connect(self._choose)
         self.apart.clicked.connect(self._choose)
         reapplying.changed.append(self._say)
         sizes.changed.append(lambda _: self._say())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """In less width than all of it takes there are more lines, and no words are cut."""
+        return QSize(max(self._widths()), super().minimumSizeHint().height())
+
+    def event(self, event: QEvent | None) -> bool:
+        told = super().event(event)
+        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.LayoutRequest):
+            self._lay()
+        return told
+
+    def _widths(self) -> list[int]:
+        shown = [[one for one in group if not one.isHidden()] for group in self._groups]
+        return [sum(_least(one) + 6 for one in group) for group in shown]
+
+    def _lay(self) -> None:
+        """All in one line if it fits, else each group in its own."""
+        lines = 1 if sum(self._widths()) + 2 * GAP <= self.width() else len(self._groups)
+        if lines == self._lines:
+            return
+        self._lines, column = lines, 0
+        for number, group in enumerate(self._groups):
+            row, column = (number, 0) if lines > 1 else (0, column)
+            for one in group:
+                span = 2 if lines > 1 and len(group) == 1 else 1
+                self._grid.addWidget(one, row, column, 1, span)
+                column += span
+        for one in range(2 * len(self._groups)):
+            self._grid.setColumnStretch(one, 1 if one == column else 0)
+        self.updateGeometry()
 
     def _choose(self) -> None:
         least = self._reapplying.scale.steps_mm3[self.smallest.value()]
@@ -64,6 +101,10 @@ class SizeFilter(QWidget):
         self.smallest_words.setText(f"hide objects under {under}{gone}")
         most = "keep the largest" if at.largest == 1 else f"keep the {at.largest} largest"
         self.largest_words.setText("keep all" if at.largest is None else most)
+
+
+def _least(widget: QWidget) -> int:
+    return widget.minimumWidth() if isinstance(widget, QSlider) else widget.sizeHint().width()
 
 
 def _slider(name: str) -> QSlider:

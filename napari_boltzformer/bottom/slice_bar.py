@@ -13,6 +13,7 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.words import neighbours
+from napari_boltzformer.host.narrow import Lines
 
 LEFT, STRIP, NAME, LANE, GAP = 120, 11, 13, 24, 2
 """Pixels: left of the slices, where no slider says it; heights of the strips for signs, of a prompt's name, of its
@@ -238,9 +239,7 @@ class SliceReview(QWidget):
         self.reapplying = reapplying
         self._side = 0
         """So many sliders lie side by side."""
-        self.bar, self.totals = SliceBar(reapplying.bar), QLabel()
-        self.totals.setMinimumWidth(1)  # a long sentence must not make the window wider
-        self.totals.setWordWrap(True)
+        self.bar, self.totals = SliceBar(reapplying.bar), Lines()  # of which each keeps its height, however narrow
         self.gate, self.outline = _slider("show in slice"), _slider("outline")
         self.gate_words, self.outline_words = QLabel(), QLabel()
         self.reset = QPushButton("Reset")

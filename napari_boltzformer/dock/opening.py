@@ -38,6 +38,8 @@ from napari_boltzformer.host.stage import NapariImage, NapariStage, same
 
 KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
 THUMBNAIL = 64
+READING = "a file that is read"
+"""Topic of a sentence."""
 
 
 class Opening:
@@ -55,7 +57,7 @@ class Opening:
 
     def open(self, path: Path) -> None:
         """Returns at once."""
-        self._desk.notice.say(f"Reading {path.name}…")
+        self._desk.notice.say(f"Reading {path.name}…", topic=READING)
         chosen = self._stage.chosen()
         near = images_here(self._stage.viewer, None if chosen is None else chosen.layer)
         self._desk.work.do(partial(masks_in, path, near), partial(self._found, path))
@@ -80,6 +82,7 @@ class Opening:
         elif len(found) == 1:
             self._read(folder, found[0].series.uid)
         else:
+            self._desk.notice.take_back(READING)
             self.dialog = SeriesDialog(self._parent, found, partial(self._read, folder))
             self.dialog.open()
 
@@ -87,6 +90,7 @@ class Opening:
         self._desk.work.do(partial(io.read, folder, series=uid), self._show)
 
     def _show(self, volume: Volume) -> None:
+        self._desk.notice.take_back(READING)
         self._desk.patients.open(volume)
 
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QFocusEvent, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
 from qtpy.QtWidgets import QCompleter, QPlainTextEdit
 
-from boltzformer.desk.models.knowledge import Completion, Knowledge
+from boltzformer.desk.models.knowledge import MOST, Completion, Knowledge
 
 AMBER = "#E69F00"
 LINES = 3
@@ -36,6 +36,8 @@ class PromptBox(QPlainTextEdit):
         self.completer = QCompleter(self._items, self)
         self.completer.setWidget(self)
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
+        self.completer.setMaxVisibleItems(MOST)
+        self.completer.popup().setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
 
     def setFont(self, font: QFont) -> None:  # noqa: N802 - Qt's name
@@ -43,7 +45,9 @@ class PromptBox(QPlainTextEdit):
         self._grow()
 
     def _grow(self) -> None:
-        self.setFixedHeight(LINES * self.fontMetrics().lineSpacing() + 16)
+        line = self.fontMetrics().lineSpacing()
+        self.setMinimumHeight((LINES - 1) * line + 16)  # one less where the room is taken by offers
+        self.setMaximumHeight(LINES * line + 16)
 
     def texts(self) -> list[str]:
         """The prompts, each once."""
@@ -101,6 +105,9 @@ class PromptBox(QPlainTextEdit):
         self._items.clear()
         for one in found:
             self._items.appendRow(_item(one))
+        style = self.window().styleSheet()  # a list of its own takes no colours from the viewer's window
+        if popup.styleSheet() != style:
+            popup.setStyleSheet(style)
         where = self.rect()  # below the box: what is typed stays in sight
         where.setWidth(max(self.width(), popup.sizeHintForColumn(0) + 24))
         self.completer.complete(where)
@@ -125,6 +132,7 @@ def _item(one: Completion) -> QStandardItem:
     item = QStandardItem(one.text)
     item.setEditable(False)
     item.setData(one.prompt, Qt.ItemDataRole.UserRole)
+    item.setToolTip(one.prompt)
     if not one.known:
         item.setForeground(QBrush(QColor(AMBER)))
     return item

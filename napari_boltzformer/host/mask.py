@@ -71,12 +71,13 @@ class NapariMask:
     def copy(self) -> NDArray[np.uint8]:
         return self._voxels.copy()
 
-    def write(self, masks: Mapping[int, Mask]) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
         # Strokes that were undone can be redone, over voxels as they were then: only a step of the same history
         # keeps that right.
-        self.edit({row: mask for row, mask in masks.items() if row in self._stroked})
+        steps = set[int]() if beneath else self._stroked
+        self.edit({row: mask for row, mask in masks.items() if row in steps})
         for row, mask in masks.items():
-            if row not in self._stroked:
+            if row not in steps:
                 self._voxels[row] = mask
 
     def edit(self, masks: Mapping[int, Mask]) -> None:

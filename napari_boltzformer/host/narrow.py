@@ -46,6 +46,34 @@ class OneLine(QLabel):
         painter.end()
 
 
+class Lines(OneLine):
+    """Several, each like that."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(super().sizeHint().width(), self._high)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(super().minimumSizeHint().width(), self._high)
+
+    @property
+    def _high(self) -> int:
+        return max(len(self.text().splitlines()), 1) * self.fontMetrics().lineSpacing()
+
+    def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
+        super().setText(text)
+        self.setToolTip(text or "")
+        self.updateGeometry()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        painter = QPainter(self)
+        painter.setPen(self.palette().windowText().color())
+        room, metrics = self.contentsRect().adjusted(INDENT, 0, 0, 0), self.fontMetrics()
+        for number, line in enumerate(self.text().splitlines()):
+            shown = metrics.elidedText(line, Qt.TextElideMode.ElideRight, room.width())
+            painter.drawText(room.left(), room.top() + metrics.ascent() + number * metrics.lineSpacing(), shown)
+        painter.end()
+
+
 class Sentence(QLabel):
     """Takes no room while it says nothing."""
 

@@ -93,6 +93,8 @@ class NapariStage:
             self._rows[image.key] = self.row(image)
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
+        active = self.viewer.layers.selection.active
+        in_hand = active if active in group else self._layer(image)
         with self.moving():
             for layer in group:
                 layer.visible = False  # nothing of it is drawn between two that go
@@ -100,11 +102,14 @@ class NapariStage:
                 self.viewer.layers.remove(layer)
 
         def back() -> None:
+            active = self.viewer.layers.selection.active
             with self.moving():
                 for layer, visible in zip(group, seen, strict=True):
                     layer.visible = visible
                     if layer not in self.viewer.layers:
                         self.viewer.layers.append(layer)
+            # what came last is not what the user had in hand, and perhaps a helper's
+            self.viewer.layers.selection.active = in_hand if active is None else active
 
         return back
 

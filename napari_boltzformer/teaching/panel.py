@@ -72,7 +72,7 @@ class FinetunePanel(FinetuneForm):
         self.folder.setToolTip(dataset)
         self.model.setText(Path(self.session().model).stem)
         if not dataset:
-            self.holds.setText("Accept slices in 'Segment by text' first, or choose the folder where they are kept.")
+            self.holds.setText("Accept slices first, or choose the folder where they are kept.")
         self._ask_need()
 
     def _show_holding(self, holding: Holding) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from boltzformer import Session
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.teaching.outcome import mine_of
 from napari_boltzformer.bottom.lesion_table import LesionTable
-from napari_boltzformer.bottom.place import TABLE, Bottom
+from napari_boltzformer.bottom.place import Bottom, rename
 from napari_boltzformer.canvas.screen import CanvasLight
 from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.host.stage import NapariStage
@@ -43,6 +44,7 @@ class Beside:
             *(desk.work.do, desk.timers),
         )
         desk.overview.moved.append(self.follower.moved)
+        desk.changed.append(self._name_table)
         looks.asked.connect(self.follower.ask)
         looks.previewed.connect(self.follower.preview)
         looks.hidden.connect(light.clear)
@@ -52,8 +54,13 @@ class Beside:
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
         if self.lesions is None:
             self.lesions = LesionTable(self._desk, self._stage.show_voxel)
-        self._bottom.show(self.lesions, TABLE)
+        self._bottom.show(self.lesions, table_name(self._stage.chosen()))
         self.lesions.measure()
+
+    def _name_table(self) -> None:
+        """A picture has objects, a volume lesions."""
+        if self.lesions is not None:
+            rename(self.lesions, table_name(self._stage.chosen()))
 
     def open_cases(self) -> None:
         """On the other side, where the dock and what it says stay in sight."""

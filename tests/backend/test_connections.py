@@ -15,6 +15,7 @@ import pytest
 from processes import ended
 from serving import MODEL, Served, serving
 
+from boltzformer import Session
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.server.guard import Limits
 from boltzformer.server.process import Bounded
@@ -137,11 +138,9 @@ def test_the_owner_gets_through_where_3000_silent_lines_are_held_open(tmp_path: 
             assert server.stdout is not None
             assert server.stdout.readline().startswith("Serving")
             told = httpx.Response(200, text=token.read_text("utf-8")).json()
-            with httpx.Client(
-                headers={"Authorization": f"Bearer {told['token']}"}, trust_env=False, timeout=30
-            ) as http:
-                while http.get(f"{told['address']}/v1/health").json()["state"] == "starting":
-                    time.sleep(0.05)
+            with Session.connect(told["address"], told["token"], MODEL) as session:
+                session.load_model(MODEL)  # answered once the server's own first loading is over
+                assert session.health()["state"] == "ready"
             host, port = told["address"].removeprefix("http://").split(":")
             for number in range(3000):
                 line = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))

@@ -1,11 +1,11 @@
 """A desk without a window and without an engine: answers are put into it as a model would have given them."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from patience import until
 
 from boltzformer import Grid, Prompt, Session, SliceResult, Volume
 from boltzformer.desk.desk import Desk
@@ -16,9 +16,6 @@ from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, M
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.slicing import SlicePlan
-
-PATIENCE_S = 120
-"""The machine may be busy."""
 
 
 class Bench:
@@ -73,13 +70,7 @@ class Bench:
 
     def until(self, what: Callable[[], bool]) -> None:
         """The viewer's clock ticks."""
-        tick = threading.Event()
-        for _ in range(PATIENCE_S * 100):
-            self.timers.tick()
-            if what():
-                return
-            tick.wait(0.01)
-        raise AssertionError(self.speaker.sentence)
+        until(what, self.timers.tick, lambda: self.speaker.sentence)
 
     def idle(self) -> None:
         desk = self.desk

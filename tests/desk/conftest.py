@@ -1,21 +1,18 @@
 """The desk without a window: a clock that ticks when told to, a place where sentences are remembered."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bench import Bench
+from patience import until
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import Session
 from boltzformer.desk.memory import MemorySpeaker, MemoryTimers
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.work import Work
-
-PATIENCE_S = 120
-"""The machine may be busy."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,7 @@ class Tools:
 
     def until(self, what: Callable[[], bool]) -> None:
         """Lets time pass."""
-        end = time.monotonic() + PATIENCE_S
-        while not what():
-            assert time.monotonic() < end, f"it never came to that; last said: {self.speaker.sentence}"
-            self.timers.tick()
-            time.sleep(0.01)
+        until(what, self.timers.tick, lambda: self.speaker.sentence)
 
     def idle(self) -> None:
         """Until nothing is done beside the viewer any more."""

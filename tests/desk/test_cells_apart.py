@@ -89,17 +89,21 @@ def test_clicks_split_and_join_and_each_is_a_step_of_undo(bench: Bench) -> None:
     assert np.array_equal(track.surface.copy(), before)
 
 
-def test_what_a_person_cut_is_not_put_together_by_a_threshold(bench: Bench) -> None:
+def test_what_a_person_deleted_is_not_brought_back_by_a_threshold(bench: Bench) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     choose(bench, apart=True)
     bench.desk.delete_object(track, (0, 20, 95), only=False)
     bench.idle()
     assert count(track) == 4  # D takes one of those that were parted
     choose(bench)
+    assert count(track) == 2  # the heap is one again, and what was deleted is not there
+    assert not track.mask(0)[20, 95]
+    choose(bench, apart=True)
     assert count(track) == 4
     track.surface.undo()  # type: ignore[attr-defined]
-    bench.idle()
+    choose(bench)
     assert count(track) == 3
+    assert not track.edited_rows()
 
 
 def test_in_a_volume_nothing_is_split_by_a_click(bench: Bench) -> None:

@@ -211,3 +211,11 @@ def _last(volume: Any, folder: Path) -> Any:
     draft = store.draft(store.case_of(volume))
     assert draft is not None
     return draft
+
+
+def test_an_offer_about_an_image_goes_with_it(yesterday: tuple[Any, Path, dict[str, Any]], small: Phantom) -> None:
+    viewer, image = opened_again(small.volume, yesterday[1])
+    viewer.stage.close(image)
+    viewer.desk.image_left(image)  # "Start afresh" would be about nothing that can be seen
+    assert offered(viewer, image) is None
+    viewer.desk.leave()

@@ -1,18 +1,16 @@
 """A desk, and somebody at it: for the stories that need no window."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from patience import until
 
 from boltzformer import Session, Volume
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
-
-PATIENCE_S = 120
-"""The machine may be busy."""
 
 
 class Viewer:
@@ -36,13 +34,7 @@ class Viewer:
 
     def until(self, what: Callable[[], bool]) -> None:
         """The viewer's clock ticks."""
-        tick = threading.Event()
-        for _ in range(PATIENCE_S * 100):
-            self.timers.tick()
-            if what():
-                return
-            tick.wait(0.01)
-        raise AssertionError(self.speaker.sentence)
+        until(what, self.timers.tick, lambda: self.speaker.sentence)
 
     def idle(self) -> None:
         desk = self.desk

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel, QWidget
 
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from napari_boltzformer.bottom.place import SLICES
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
@@ -65,9 +66,16 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
     click(qtbot, dock.looks)
     until(qtbot, lambda: dock.bottom.looks.headline.text().startswith("Look 1 saw "))
     click(qtbot, dock.table)
+    sizes = dock.bottom.sizes
     for size in SIZES:
         window.resize(*size)
         until(qtbot, lambda size=size: (window.width(), window.height()) == size)
+        dock.bottom.show(dock.bottom.review, SLICES)
+        until(qtbot, lambda: sizes.isVisible() and dock.bottom.review.bar.isVisible())
+        for words in (sizes.smallest_words, sizes.largest_words):
+            until(qtbot, lambda words=words: words.width() >= words.sizeHint().width())
+        gate = dock.bottom.review.gate_words
+        until(qtbot, lambda gate=gate: place_of(gate).top() >= place_of(dock.bottom.review.bar).bottom())
         for name in ACTS:
             dock.show_act(name)
             page = dock.pages[name]
@@ -113,7 +121,8 @@ def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
-    assert not dock.bottom.review.isVisible()
+    assert not dock.bottom.review.bar.isVisible()
+    assert dock.bottom.sizes.isVisible()  # its sliders are there all the same
     viewer.layers.clear()
     opened(viewer, small)
     click(qtbot, dock.all_slices)

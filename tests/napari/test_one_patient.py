@@ -55,7 +55,9 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     ready(qtbot, dock)
     dock.opening.open(deep)
     until(qtbot, lambda: dock.image.currentText() == "deep")
+    assert dock.message.text() == ""  # it is read
     track = painted_on(dock, viewer)
+    viewer.layers.selection.active = layer_of(track)
     before, there = rows_of(track).copy(), names(viewer)
     click(qtbot, dock.table)
     until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
@@ -72,6 +74,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     until(qtbot, lambda: dock.results.count() == 0)
     assert float(camera_of(viewer).zoom) < 50  # all of it is in view
     assert dock.notice.offers[PUT_AWAY].label.text() == "Saved and put away: 'deep'."
+    assert not dock.beside.lesions.old.isVisible()
     until(qtbot, lambda: not dock.keeper.work.busy)
     store = Dataset(autosaves())
     draft = store.draft(store.case_of(io.read(deep)))
@@ -84,6 +87,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     assert np.array_equal(rows_of(track), before)
     assert dock.tracks() == [track]
     assert dock.image.currentText() == "deep"
+    assert viewer.layers.selection.active is layer_of(track)  # what was in hand, and not what came last
     until(qtbot, lambda: dock.row() == 9)  # where one was
     assert PUT_AWAY not in dock.notice.offers
 
@@ -114,7 +118,9 @@ def test_two_that_are_kept_lie_side_by_side_with_their_own_masks(
     painted_on(dock, viewer)
     viewer.open(str(flat), plugin=DIST)
     until(qtbot, lambda: PUT_AWAY in dock.notice.offers)
+    active = viewer.layers.selection.active
     click(qtbot, pressed(dock, "Keep both"))
+    assert viewer.layers.selection.active is active
     assert {"deep", "flat"} <= set(names(viewer))
     grid = grid_of(viewer)
 

@@ -62,6 +62,31 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
     assert dock.all_slices.isVisibleTo(dock)
 
 
+def test_the_tab_of_the_table_is_called_as_its_button(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    click(qtbot, dock.table)
+    outer = dock.beside.lesions.parent()
+    for image, name in (("picture", "Object table"), ("volume", "Lesion table"), ("picture", "Object table")):
+        dock.image.setCurrentIndex(dock.image.findText(image))
+        assert {dock.table.text(), outer.windowTitle(), outer.titleBarWidget().title.text()} == {name}
+
+
+def test_thresholds_and_sizes_of_a_picture_are_in_sight_without_a_bar_of_slices(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
+    picture, review = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), dock.bottom.review
+    assert not review.isVisible()
+    found(dock, picture, discs((40, 60, 20)))
+    assert review.gate.isVisible()
+    assert dock.bottom.sizes.smallest.isVisible()
+    assert dock.bottom.sizes.apart.isVisible()
+    assert (review.bar.isVisible(), review.parent().windowTitle()) == (False, "Thresholds")
+    dock.image.setCurrentIndex(dock.image.findText("volume"))
+    assert (review.bar.isVisible(), review.parent().windowTitle()) == (True, "Slices")
+
+
 def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
     track = found(dock, picture, discs((30, 30, 12), (30, 51, 12), (20, 95, 9)))
@@ -106,3 +131,28 @@ def held(qtbot: Any, viewer: Any, key: Any, place: Any) -> None:
     qtbot.keyPress(native, key)
     qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place)
     qtbot.keyRelease(native, key)
+
+
+def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alone(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    large, speck = discs((40, 40, 15)), discs((10, 100, 2))
+    track = found(dock, picture, large | speck)
+    layer = layer_of(track)
+    stroke = np.zeros(SHAPE, bool)
+    stroke[60:64, 60:64] = True
+    layer.data_setitem(np.nonzero(stroke), 1)
+    dock.bottom.sizes.smallest.setValue(8)
+    until(qtbot, lambda: not rows_of(track)[0][speck].any())
+    assert np.array_equal(rows_of(track)[0] > 0, large | stroke)
+    assert "what you painted or erased stays" in dock.bottom.review.totals.text()
+    dock.bottom.review.gate.setValue(95)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, stroke))
+    dock.bottom.review.gate.setValue(50)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | stroke))
+    layer.undo()  # napari tells nobody
+    assert np.array_equal(rows_of(track)[0] > 0, large)
+    dock.bottom.sizes.smallest.setValue(0)
+    until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))
+    assert not track.edited(0)

@@ -58,7 +58,7 @@ def test_completions_and_results_say_what_the_model_knows(
     qtbot.waitUntil(lambda: popup.isVisible(), timeout=20_000)
     lines = [popup.model().index(n, 0) for n in range(popup.model().rowCount())]
     texts = [one.data() for one in lines]
-    assert texts[0] == "● lung nodule in chest CT: Dice 0.71 on 48 unseen cases"
+    assert texts[0] == "● lung nodule — CT: Dice 0.71 on 48 unseen cases"
     QTest.keyClick(popup, Qt.Key.Key_Down)
     QTest.keyClick(popup, Qt.Key.Key_Return)
     assert knowing.prompt.texts() == ["lung nodule in chest CT"]

@@ -98,8 +98,19 @@ def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_wo
     until(qtbot, popup.isVisible)
     below = dock.prompt.mapToGlobal(QPoint(0, dock.prompt.height())).y()
     assert popup.mapToGlobal(QPoint(0, 0)).y() >= below - 2
+    assert popup.styleSheet() == dock.window().styleSheet()  # as dark as the rest
+    last = popup.visualRect(popup.model().index(popup.model().rowCount() - 1, 0))
+    assert popup.viewport().rect().contains(last)
     popup.hide()
     knowing = Knowledge()
+    kidneys = [one for one in knowing.completions("kidney", "", ()) if one.target == "kidney"]
+    assert [one.text for one in kidneys] == ["○ kidney — CT, MRI: asking the model…"]
+    assert kidneys[0].prompt == "kidney in abdominal CT"
+    for modality, prompt in (("MR", "kidney in abdominal MRI"), ("CT", "kidney in abdominal CT")):
+        first = knowing.completions("kidn", modality, ())[0]
+        assert (first.text, first.prompt) == (kidneys[0].text, prompt)
+    assert knowing.completions("left ventricle", "US", ())[0].text.startswith("○ left ventricle — CT, MRI, ultrasound:")
+    assert [one.text for one in knowing.completions("", "CT", ("anything",))] == ["○ anything: asking the model…"]
     assert knowing.unfinished("kidn")
     assert knowing.unfinished("MS les")
     assert not knowing.unfinished("kidney")

@@ -27,11 +27,12 @@ from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.tiling import Tiling
 from boltzformer.io.cases import Case, Target, find_cases, is_dicom, is_finished, place_of, slugs
+from boltzformer.io.pictures import write_numbers
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.adapt import SECONDS, adapt
-from boltzformer.masks import lesions, objects, pictures
+from boltzformer.masks import cells, lesions, objects, pictures
 from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.masks.postprocess import probabilities, smoothed, spread
 from boltzformer.speaking import sentence_about
@@ -59,6 +60,7 @@ class Casework:
         """Its provenance as written; None where it was finished before."""
         request, show = self.request, self.show
         volume = request.read(case.path)
+        request.check(volume)
         grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
         fits_on = partial(io.check_targets, grid=grid, image=volume)
@@ -83,6 +85,7 @@ class Casework:
             self._write_extras(part, place, engine, volume, region, prediction, labels)
             story = {
                 **prediction.provenance,
+                **self._number(part, place, prediction, labels),
                 "request": facts,
                 "masks": {name: _hash(labels.mask(label)) for label, name in labels.names.items()},
                 "files": sorted(file.name for file in part.iterdir()),
@@ -193,6 +196,8 @@ class Casework:
         labels = prediction.labels(request.threshold, request.existence)
         if request.suppress:
             labels = objects.without_doubles(labels, prediction)
+        if request.objects:
+            labels = cells.each_apart(labels, prediction)
         if request.smallest_mm3 or request.largest is not None:
             labels = objects.kept(labels, smallest_mm3=request.smallest_mm3, largest=request.largest)
         return with_given(labels, prediction)
@@ -205,6 +210,20 @@ class Casework:
             single = LabelMap((layer[None] > 0).astype(np.uint8), labels.grid, {1: text})
             io.write(single, part / name, source=source)
         return list(place.masks)
+
+    def _number(self, part: Path, place: Target, prediction: Prediction, labels: LabelMap) -> dict[str, Any]:
+        """Beside each mask of a picture one in which every object has its own number → what is told of them."""
+        if not self.request.objects:
+            return {}
+        prefix, view = "" if place.own_folder else f"{place.stem}.", prediction.plan.view
+        told: dict[str, Any] = {}
+        for slug, (label, name) in zip(slugs(self.request.asked), labels.names.items(), strict=True):
+            path = part / f"{prefix}{slug}.objects.png"
+            found = cells.numbered(view.apply(labels.mask(label))[0])
+            with path.open("wb") as file:
+                write_numbers(file, path, view.undo(found[None])[0])
+            told[path.name] = {"mask": name, "meaning": cells.MEANING}
+        return {"object numbers": told}
 
     def _write_extras(
         self,

@@ -117,6 +117,10 @@ def segment(
     ] = False,
     smallest: Annotated[float, typer.Option(help="Drop objects below this many mm³.")] = 0.0,
     largest: Annotated[int | None, typer.Option(help="Keep only so many of the largest objects per prompt.")] = None,
+    objects: Annotated[
+        bool,
+        typer.Option("--objects", help="Of a picture: part objects that touch, and number each one in a picture."),
+    ] = False,
     smooth: Annotated[int, typer.Option(help="Average the existence over so many slices (odd).")] = 1,
     samples: Annotated[int, typer.Option(help="So many seeds: their mean, and where they disagree.")] = 1,
     region: Annotated[
@@ -195,6 +199,7 @@ def segment(
             suppress=suppress,
             smallest_mm3=smallest,
             largest=largest,
+            objects=objects or None,
             smooth=smooth,
             samples=samples,
             region=region,

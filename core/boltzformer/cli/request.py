@@ -28,7 +28,10 @@ from boltzformer.weights.checkpoint import Checkpoint
 FOUND = "found"
 """Asks for a first pass, and a second one around what it found."""
 
-_LATER = ("size", "here", "not_here", "box", "tiles", "scout", "lessons", "lesson_slices", "seconds", "lesson_steps")
+_LATER = (
+    *("size", "here", "not_here", "box", "tiles", "scout", "lessons", "lesson_slices", "seconds", "lesson_steps"),
+    "objects",
+)
 """Options that older provenances don't have: written only where used, so that finished cases stay finished."""
 
 
@@ -81,6 +84,8 @@ class Request:
     seconds: float | None = None
     lesson_steps: int | None = None
     """Instead of seconds."""
+    objects: bool | None = None
+    """Whether objects of a picture that touch are parted and numbered."""
 
     def __post_init__(self) -> None:
         for name in ("threshold", "existence"):
@@ -149,6 +154,15 @@ class Request:
         """The image, to be sliced as asked."""
         volume = io.read(path, series=series_number(self.series), frame=self.frame, allow_gaps=self.allow_gaps)
         return volume if self.axis is None else replace(volume, stacking_axis=volume.grid.axis_of(self.axis))
+
+    def check(self, volume: Volume) -> None:
+        """What can be asked of some images only."""
+        count = volume.grid.shape[volume.slice_axis]
+        if self.objects and count > 1:
+            raise BoltzFormerError(
+                f"--objects gives each object of a picture a label of its own, and this image has {count} slices: "
+                "leave it out, and count objects with --lesions."
+            )
 
     def wanted(self, count: int) -> range | None:
         """The slices to look at; None is all of them."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
@@ -196,7 +197,8 @@ class Desk:
     def drop(self, row: int) -> None:
         """As if they had never been asked."""
         for track in self._offered(row):
-            track.proposals.pop(row)
+            track.drop(row)
+            self.sizes.later(track)
         self._change()
 
     def measure(self, then: Callable[[list[Lesion]], None]) -> None:
@@ -232,6 +234,7 @@ class Desk:
         """An image is out of the viewer."""
         for run in self.running.of(image):
             run.job.cancel()
+        self.notice.withdraw(about(image))
         self.learning.left(image)
         self.keeper.image_left(image)
 
@@ -294,6 +297,8 @@ class Desk:
     def _answered(self, run: Run, row: int) -> None:
         self.keeper.touch(run.image)  # what is found is saved, also before the end
         self.overview.slice_finished(run.image, row)
+        for track in run.tracks:
+            self.sizes.meanwhile(track)
         if run.image is self.stage.chosen() and row == self.stage.row(run.image):
             self.keeper.on_screen()
 

@@ -46,9 +46,10 @@ class MemoryMask:
     def copy(self) -> NDArray[np.uint8]:
         return self._voxels.copy()
 
-    def write(self, masks: Mapping[int, Mask]) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
         """Where there is a history, as a step of it: an undo or redo over other voxels would mix two masks."""
-        stroked = {int(row) for step in (*self._done, *self._undone) for row in np.unique(step.places[0])}
+        steps = () if beneath else (*self._done, *self._undone)
+        stroked = {int(row) for step in steps for row in np.unique(step.places[0])}
         self.edit({row: mask for row, mask in masks.items() if row in stroked})
         for row, mask in masks.items():
             self._voxels[row] = mask

@@ -62,8 +62,12 @@ class MaskSurface(Protocol):
         """(slices, rows, columns) for work beside the viewer."""
         ...
 
-    def write(self, masks: Mapping[int, Mask]) -> None:
-        """The model's: no step of undo of its own, but whoever undoes or redoes strokes afterwards gets what was."""
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+        """The model's: no step of undo of its own, but whoever undoes or redoes strokes afterwards gets what was.
+
+        `beneath`: of a picture, with a person's strokes on top, which are known voxel by voxel: where the viewer can,
+        no step at all, or moving a slider would bury the strokes in the history.
+        """
         ...
 
     def edit(self, masks: Mapping[int, Mask]) -> None:

@@ -31,6 +31,8 @@ _MICROSCOPIC = re.compile(
     r"\b(cells?|nucle(us|i)|glomerul\w+|mitochondri\w+|bacteri\w+|organoids?|microscop\w+|smears?)\b"
 )
 """Words of what is looked for with a microscope, where a prompt names no modality."""
+SAID = {"MR": "MRI", "US": "ultrasound"}
+"""What people call them, where that is not our name."""
 _DICOM = {
     "CT": "CT",
     "MR": "MR",
@@ -86,6 +88,12 @@ def modality_named(name: str) -> str:
     if name.upper() in _DICOM:
         return _DICOM[name.upper()]
     return next((ours for ours, said in MODALITIES.items() if name.lower() in (ours.lower(), *said)), "")
+
+
+def modalities_of(target: str) -> tuple[str, ...]:
+    """In which a target is looked for, as people call them, in the order of our list."""
+    known = {one.modality for one in templates() if one.target == target}
+    return tuple(SAID.get(one, one) for one in MODALITIES if one in known)
 
 
 def doubts(prompts: Sequence[str], modality: str, fits: Callable[[str], bool]) -> list[str]:

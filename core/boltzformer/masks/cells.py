@@ -3,11 +3,14 @@ deletes and measures objects knows them apart. Also by a click: cut here, join t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.masks.objects import box_of, pieces
 from boltzformer.masks.postprocess import sigmoid
+from boltzformer.types import LabelMap, Prediction
 
 Mask = NDArray[np.bool_]
 PROMINENCE = 0.08
@@ -18,6 +21,8 @@ ANGLES = 36
 """Cuts that are tried through a click."""
 REACH = 4
 """Pixels: what is farther from a click than this is not meant by it."""
+MEANING = "0 outside; each object its own number, as the table counts them: 1 is the largest"
+"""Of a picture of numbers."""
 
 
 def parted(mask: Mask, logits: NDArray[np.float32] | None = None) -> Mask:
@@ -49,6 +54,17 @@ def parted(mask: Mask, logits: NDArray[np.float32] | None = None) -> Mask:
     whole: Mask = np.zeros_like(mask)
     whole[inside] = (apart(cells) | (cut & (cells == 0)))[1:-1, 1:-1]
     return whole
+
+
+def each_apart(labels: LabelMap, prediction: Prediction) -> LabelMap:
+    """The same for the masks of a picture, of which label p + 1 belongs to prompt p."""
+    layers, plan = labels.layers.copy(), prediction.plan
+    for prompt, layer in enumerate(layers):
+        seen = plan.view.apply(layer)
+        for one in prediction.slices:
+            row = plan.canonical_index(one.index)
+            seen[row] = parted(seen[row] > 0, plan.expand(one.plane(prompt))) * np.uint8(prompt + 1)
+    return replace(labels, layers=layers)
 
 
 def apart(labels: NDArray[np.integer]) -> Mask:

@@ -70,6 +70,12 @@ class Strands:
         """The objects that reach into a slice."""
         return np.unique(self.label[self.line // self.shape[1] == number])
 
+    def under(self, voxels: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(slices, rows, columns): the objects that hold at least one of these."""
+        before = np.concatenate([[0], np.cumsum(voxels.reshape(-1))])
+        first = self.line * self.shape[2]
+        return np.unique(self.label[before[first + self.stop] > before[first + self.start]])
+
     def mask(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(slices, rows, columns): the chosen objects, by number."""
         whole = np.zeros(self.shape, bool)

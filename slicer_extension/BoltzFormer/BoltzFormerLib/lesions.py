@@ -9,7 +9,7 @@ import qt
 import vtk
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, included, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, included, table_name, total
 from boltzformer.desk.masks.track import Track
 from BoltzFormerLib.stage import HELPER, SlicerStage
 from BoltzFormerLib.translating import tr
@@ -58,7 +58,7 @@ class LesionTable:
         if image is None:
             return
         if self.node is None or self.node.GetScene() is None:
-            self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLTableNode", tr("Lesions"))
+            self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLTableNode", table_name(image))
             self.node.SetAttribute(HELPER, image.node.GetID())
         self.node.RemoveAllColumns()
         for number, title in enumerate(columns(image.scale)[1:]):

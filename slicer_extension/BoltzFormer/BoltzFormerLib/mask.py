@@ -133,8 +133,9 @@ class SegmentMask:
             return np.zeros(self._shape, np.uint8)
         return np.ascontiguousarray(np.equal(self._view.apply(whole), self._value())).view(np.uint8)
 
-    def write(self, masks: Mapping[int, Mask]) -> None:
-        """Where a person has been, as a step: a state of the history over other voxels would mix two masks."""
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+        """Where a person has been, as a step: a state of the history over other voxels would mix two masks. Also
+        beneath strokes, for a state here is of all voxels."""
         steps = {row: one for row, one in masks.items() if row in self._stroked}
         if any(not np.array_equal(self.row(row), mask) for row, mask in steps.items()):
             self._save()

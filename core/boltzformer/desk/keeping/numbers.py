@@ -12,10 +12,8 @@ from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
 from boltzformer.io.cases import slugs
 from boltzformer.io.pictures import write_numbers
 from boltzformer.io.writing import new_files
-from boltzformer.masks.cells import numbered
+from boltzformer.masks.cells import MEANING, numbered
 from boltzformer.types import Prompt
-
-MEANING = "0 outside; each object its own number, as the table counts them: 1 is the largest"
 
 
 @dataclass(frozen=True)

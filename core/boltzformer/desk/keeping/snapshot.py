@@ -34,6 +34,8 @@ class Frozen:
     """By row; blank where there is none."""
     edited: Sequence[int]
     """Rows that differ from what the model wrote."""
+    fixed: frozenset[int]
+    """Rows that are a person's, which sizes leave alone."""
     whose: Whose
     scores: Mapping[int, float]
     runs: Sequence[Mapping[str, Any]]
@@ -50,11 +52,6 @@ class Frozen:
         """(slices, rows, columns): takes long for a large mask."""
         return self._unpacked(self.packed)
 
-    @property
-    def owned(self) -> frozenset[int]:
-        """Rows that are a person's."""
-        return frozenset({*self.edited, *(row for row, one in enumerate(self.states) if one is not SliceState.UNSEEN)})
-
     @cached_property
     def states(self) -> list[SliceState]:
         """What a person said, by row."""
@@ -69,7 +66,7 @@ class Frozen:
         come to show them or not."""
         rows = self.rows
         if self.thresholds.of_objects or self.whose.hidden:
-            whole = Whole.of(rows, self.whose, self.owned, self.thresholds, self.voxel_mm3, self.answered)
+            whole = Whole.of(rows, self.whose, self.fixed, self.thresholds, self.voxel_mm3, self.answered)
             rows = whole.remaining().astype(np.uint8)
         if not self.excluded:
             return rows
@@ -151,6 +148,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.prompt,
         track.shape,
         *track.packed(),
+        track.fixed,
         track.whose.copy(),
         dict(track.scores),
         deepcopy(track.runs),  # one that is under way goes on

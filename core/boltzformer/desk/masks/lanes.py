@@ -48,6 +48,8 @@ class Lane:
     """Those that a person changed."""
     accepted: frozenset[int] = frozenset()
     """Those of which a person has said something."""
+    yours: str = ""
+    """Of a picture: what the sliders do to what a person did."""
 
     @staticmethod
     def of(track: Track) -> Lane:
@@ -62,6 +64,7 @@ class Lane:
         self.edited = {row for row in theirs if track.edited(row)}
         said = (row for row in track.whose.said if track.state(row) is not SliceState.UNSEEN)
         self.accepted = frozenset(said)
+        self.yours = _yours(track) if theirs and track.count == 1 else ""
 
     def mark(self, row: int) -> Mark | None:
         """The model's answer, if it has looked."""
@@ -87,6 +90,16 @@ class Lane:
         if held and edited and mark is not None and not mark.voxels:
             return f"{self.name}: painted by you{score}"
         return f"{self.name}: {SAID[self.state(row)]}{score}{', edited' if edited else ''}"
+
+
+def _yours(track: Track) -> str:
+    if track.state(0) is not SliceState.UNSEEN:
+        return "you accepted it, so no slider changes it"
+    if 0 in track.proposals:
+        return "the sliders change the answer that is offered; what you drew on stays as it is"
+    if track.is_fixed(0):
+        return "it is your own work, so no slider changes it"
+    return "the sliders change what the model marked; what you painted or erased stays"
 
 
 class Bar:

@@ -109,6 +109,8 @@ class Overview:
     def resized(self, track: Track) -> None:
         """Objects of a mask are shown or hidden for their size."""
         if track in self._tracks:
+            if track.count == 1:
+                self.painted(track)  # beneath strokes, which count with the rest
             self.bar.draw()
             self.reapplying.tell()
             self._move()
@@ -119,12 +121,14 @@ class Overview:
         track = self._tracks[lane]
         if not track.surface.alive:
             return None
-        if not track.show_again(row, mask):
-            return int(np.count_nonzero(track.row(row)))
-        self._other.add(track)
-        if self._stage.sees(track.image, row):
-            self._dirty.add(track)
-        return None
+        shown = track.show_again(row, mask)
+        if shown:
+            self._other.add(track)
+            if self._stage.sees(track.image, row):
+                self._dirty.add(track)
+        if shown and (track.count > 1 or not track.belongs_to_a_person(row)):
+            return None
+        return int(np.count_nonzero(track.row(row)))
 
     def _draw(self) -> None:
         for track in self._dirty:

@@ -16,7 +16,7 @@ from boltzformer.desk.masks.answers import Kept, Thresholds
 from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.whose import Bits, Whose, unpacked
+from boltzformer.desk.masks.whose import Bits, Drawn, Whose, unpacked
 from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.work import Work
 from boltzformer.masks.cells import parted
@@ -25,6 +25,8 @@ from boltzformer.masks.strands import Strands
 
 REST_MS = 300
 """So long after the last stroke or answer the objects are judged anew."""
+RUN_MS = 1000
+"""While a run answers, no more often than this."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,20 @@ class Whole:
 
     rows: NDArray[np.bool_]
     """(slices, rows, columns)."""
-    owned: frozenset[int]
+    fixed: frozenset[int]
     """Rows that are a person's: they stay, and so do all objects that reach into them."""
     at: Thresholds
     voxel_mm3: float
     answer: Kept | None = None
     """Of a picture."""
+    drawn: Drawn | None = None
+    """A person's strokes on a picture, in `rows` only the model's: what they drew stays, and so do its objects."""
 
     @staticmethod
     def of(
         shown: NDArray[np.uint8],
         whose: Whose,
-        owned: frozenset[int],
+        fixed: frozenset[int],
         at: Thresholds,
         voxel_mm3: float,
         answer: Kept | None = None,
@@ -52,40 +56,53 @@ class Whole:
         """`shown` is its own copy; in a person's rows nothing comes back."""
         rows = shown > 0
         for row, bits in whose.hidden.items():
-            if row not in owned:
+            if row not in fixed:
                 rows[row] |= unpacked(bits, rows.shape[1:]) > 0
-        return Whole(rows, owned, at, voxel_mm3, answer)
+        drawn, model = whose.drawn, whose.answered(0)
+        if drawn is None or model is None or 0 in fixed:
+            return Whole(rows, fixed, at, voxel_mm3, answer)
+        return Whole(unpacked(model, rows.shape[1:])[None] > 0, fixed, at, voxel_mm3, answer, drawn)
 
     def gone(self) -> tuple[NDArray[np.bool_], int]:
-        """(slices, rows, columns): what is too small, and how many objects that is; of a picture also the lines
-        between objects."""
+        """(slices, rows, columns): what of the rows is too small, and how many objects that is; of a picture also the
+        lines between objects."""
         if not self.at.of_objects or not self.rows.any():
             return np.zeros_like(self.rows), 0
-        rows = self._apart()
+        apart = self._apart()
+        rows = self.with_strokes(apart)
         found = Strands.of(rows)
         stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
-        for row in self.owned:
+        for row in self.fixed:
             stay[found.in_slice(row)] = True
+        if self.drawn is not None:
+            stay[found.under(unpacked(self.drawn.added, rows.shape[1:])[None] > 0)] = True
         small = ~stay
         gone = found.mask(small)
-        if rows is not self.rows:
-            gone |= self.rows & ~rows
+        if apart is not self.rows:
+            gone |= self.rows & ~apart
         return gone, int(np.count_nonzero(small))
 
     def _apart(self) -> NDArray[np.bool_]:
         """An answer of an earlier day was parted then, if it was to be, and its logits are gone."""
-        if not self.at.apart or len(self.rows) > 1 or 0 in self.owned or self.answer is None:
+        if not self.at.apart or len(self.rows) > 1 or 0 in self.fixed or self.answer is None:
             return self.rows
         return parted(self.rows[0], self.answer.logits())[None]
 
     def remaining(self) -> NDArray[np.bool_]:
         """(slices, rows, columns): as it is to be shown."""
-        return self.rows & ~self.gone()[0]
+        return self.with_strokes(self.rows & ~self.gone()[0])
+
+    def with_strokes(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What a person drew on a picture, on top."""
+        if self.drawn is None:
+            return rows
+        return unpacked(self.drawn.over(np.packbits(rows[0])), rows.shape[1:])[None] > 0
 
 
 def whole_of(track: Track) -> Callable[[], Whole]:
     """Copies a mask now; what takes longer is done where it is called."""
-    args = track.surface.copy(), track.whose.copy(), track.owned, track.kept.thresholds
+    fixed = track.fixed
+    args = track.surface.copy(), track.whose.copy(), fixed, track.kept.thresholds
     return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
 
 
@@ -125,6 +142,7 @@ class Sizes:
         """Objects that are too small, by the mask's key."""
         self._stage, self._tracks, self._work, self._timers = stage, tracks, work, timers
         self._rest, self._timer = timers.after(REST_MS, self.now), timers.every(0, self._portion)
+        self._run, self._waits = timers.after(RUN_MS, self.now), False
         self._judging: set[str] = set()
         self._pending: dict[str, _Pending] = {}
 
@@ -143,8 +161,16 @@ class Sizes:
         if concerns(track):
             self._rest.start()
 
+    def meanwhile(self, track: Track) -> None:
+        """A run answered, and will again: who waited for it to rest would wait to its end."""
+        if concerns(track) and not self._waits and not self.busy:
+            self._waits = True
+            self._run.start()
+
     def now(self) -> None:
         """All masks of the chosen image; the viewer does not wait."""
+        self._waits = False
+        self._run.stop()
         for track in self._tracks.chosen():
             if concerns(track):
                 self._judging.add(track.key)
@@ -201,11 +227,11 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
     whole = make()
     gone, objects = whole.gone()
     hides = {
-        int(row): np.packbits(gone[row]) for row in np.flatnonzero(gone.any(axis=(1, 2))) if row not in whole.owned
+        int(row): np.packbits(gone[row]) for row in np.flatnonzero(gone.any(axis=(1, 2))) if row not in whole.fixed
     }
     others = [
         row
-        for row in hides.keys() | hidden.keys() - whole.owned
+        for row in hides.keys() | hidden.keys() - whole.fixed
         if row not in hides or row not in hidden or not np.array_equal(hides[row], hidden[row])
     ]
     shape = whole.rows.shape[1:]
@@ -213,13 +239,15 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
         row: np.packbits(whole.rows[row] & ~(unpacked(hidden[row], shape) > 0) if row in hidden else whole.rows[row])
         for row in others
     }
+    if whole.drawn is not None:
+        before = {row: whole.drawn.over(bits) for row, bits in before.items()}
     return _Judged(before, hides, objects)
 
 
 def _hide(track: Track, judged: _Judged, row: int) -> bool:
     """In one row; False where it was painted or answered meanwhile: then it stays as it is."""
     before = judged.before[row]
-    if track.belongs_to_a_person(row) or not np.array_equal(np.packbits(track.mask(row)), before):
+    if track.is_fixed(row) or not np.array_equal(np.packbits(track.mask(row)), before):
         return False
     whole, gone = track.whose.answered(row), judged.hides.get(row)
     shown = before if whole is None else whole

@@ -152,6 +152,7 @@ class Reapplying:
         """A line for every prompt, and what does not follow the sliders."""
         lanes, at, count = self.bar.lanes, self._now, self.bar.count
         lines = [f"{one.name}: {one.answers.total(count, self.scale, one.painted)}" for one in lanes]
+        lines += [f"{one.name}: {one.yours}" for one in lanes if one.yours]
         earlier = {row for one in lanes for row in set(one.answers.looked) - set(one.answers.rows)}
         if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
             lines.append(

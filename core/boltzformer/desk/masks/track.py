@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -13,17 +12,11 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Answers, Kept, Recalled, Thresholds
+from boltzformer.desk.masks.told import Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, SliceResult, SliceState
-
-MOST_REVERTS = 8
-"""So many runs can be taken back, one after the other: each holds the answers that it replaced."""
-RUNNING = "running"
-"""The state of a run that may not have ended."""
-NUMBERS = count(1)
-"""Runs are numbered as they begin, over all masks."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,6 @@ class Track:
 
     def __init__(self, surface: MaskSurface, image: OpenImage, prompt: Prompt) -> None:
         self.surface, self.image, self.prompt = surface, image, prompt
-        self.runs: list[dict[str, Any]] = []
         self.warning = ""
         """What the model's card says against this prompt."""
         self.began_from = ""
@@ -69,14 +61,18 @@ class Track:
         self.whose = Whose()
         self.gate = 0.5
         """The least score for a mask, by the last run."""
-        self._run = 0
-        self._begun: list[int] = []
-        self._records: dict[int, dict[str, Any]] = {}
-        """By the number of a run: what `runs` tells of it."""
+        self._told = Told()
         self._before: dict[int, dict[int, _Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
+        self._source: Kept | None = None
+        """Of a picture: the answer that was written last, which is another than the one that was offered last."""
         self._sums = Sums(self.shape)
         surface.listen(self._heard)
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """What is told of those that answered in it."""
+        return self._told.runs
 
     @property
     def key(self) -> str:
@@ -114,7 +110,10 @@ class Track:
 
     def edited(self, row: int) -> bool:
         """Whether it differs from what the model wrote."""
-        return self.whose.edited(row, self.row(row))
+        if self.count > 1:
+            return self.whose.edited(row, self.row(row))
+        self.whose.settle(self.row(row), stroke=False)
+        return self.whose.drawn is not None or self.whose.edited(row, self.row(row))
 
     def edited_rows(self) -> list[int]:
         return [row for row in range(self.count) if self.edited(row)]
@@ -141,10 +140,17 @@ class Track:
     def belongs_to_a_person(self, row: int) -> bool:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
 
+    def is_fixed(self, row: int) -> bool:
+        """A person's, which no threshold changes; in a picture they act beneath strokes, until it is accepted."""
+        if not self.belongs_to_a_person(row):
+            return False
+        beneath = self.whose.drawn is not None and self.state(row) is SliceState.UNSEEN
+        return not beneath or row in self.proposals or self.kept.of(row) is not self._source
+
     @property
-    def owned(self) -> frozenset[int]:
-        """The rows that belong to a person."""
-        return frozenset(row for row in self.touched if self.belongs_to_a_person(row))
+    def fixed(self) -> frozenset[int]:
+        """Rows that no threshold changes, and no choice of sizes."""
+        return frozenset(row for row in self.touched if self.is_fixed(row))
 
     def packed(self) -> tuple[dict[int, Bits], list[int]]:
         """Rows as they are, blank ones aside, and which of them a person changed. Only these are read and packed:
@@ -158,21 +164,13 @@ class Track:
         """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
         self.plan, self.gate = plan, gate
         self.kept.thresholds = self.image.thresholds or Thresholds(gate)
-        self._run = next(NUMBERS) if run is None else run
-        self._begun.append(self._run)
-        ended = [one for one in self._begun if self._records.get(one, {}).get("state", RUNNING) != RUNNING]
-        for past in ended[:-MOST_REVERTS]:
+        for past in self._told.begin(run):
             self._forget_run(past)
-        return self._run
+        return self._told.last
 
     def note_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
         """How its answers came about, so far or to the end: for whoever asks how the mask was made."""
-        number = self._run if run is None else run
-        if number not in self._records:
-            self._records[number] = {}
-            self.runs.append(self._records[number])
-        self._records[number].clear()
-        self._records[number].update(made)
+        self._told.note(made, run)
 
     def answer(
         self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any], run: int | None = None
@@ -181,7 +179,7 @@ class Track:
 
         `run`: which one asked, where it is not the last that began.
         """
-        row, run = plan.canonical_index(result.index), self._run if run is None else run
+        row, run = plan.canonical_index(result.index), self._told.last if run is None else run
         if not self.belongs_to_a_person(row):
             self._remember(row, run)
         self.kept.keep(plan, result, number)
@@ -201,13 +199,13 @@ class Track:
                 self.proposals[row] = np.packbits(offered)
             return False
         self.proposals.pop(row, None)
-        self._remember(row, self._run if run is None else run)
+        self._remember(row, self._told.last if run is None else run)
         self._write(row, mask)
         return True
 
     def show_again(self, row: int, mask: Mask) -> bool:
-        """The same answer at other thresholds, which is no run; False where the slice is a person's."""
-        if self.belongs_to_a_person(row):
+        """The same answer at other thresholds, which is no run; False where the slice stays as it is."""
+        if self.is_fixed(row):
             if row in self.proposals:
                 self.proposals[row] = np.packbits(self._offered(row, mask))
             return False
@@ -223,7 +221,16 @@ class Track:
         self.change(row, offered)
         kept = self.kept.of(row)
         if kept is None or kept.plan.box is None:  # else it is still a person's around the box
-            self.whose.wrote(row, offered)
+            self._wrote(row, offered)
+            self.whose.drawn = None
+
+    def drop(self, row: int) -> None:
+        """As if the answer that is offered had never been asked for."""
+        del self.proposals[row]
+        if self.count == 1 and self._source is not None:
+            self.kept.bring_back(row, self._source, None)
+            self.scores[row] = self.kept.score(row)
+            self.show_again(row, self.kept.mask(row))
 
     def proposed(self, row: int) -> Mask:
         """The answer that is offered for a slice."""
@@ -263,7 +270,8 @@ class Track:
             else:
                 self._go_back(row, before)
             back.append(row)
-        self._note_reverted(run, back)
+        if self.plan is not None:
+            self._told.took_back(run, {self.plan.canonical_index(row) for row in back})
         self._forget_run(run)
         return len(back)
 
@@ -292,21 +300,9 @@ class Track:
             bits, shape = before.written, self.shape[1:]
             self._write(row, np.zeros(shape, bool) if bits is None else unpacked(bits, shape) > 0)
 
-    def _note_reverted(self, run: int, rows: Collection[int]) -> None:
-        """A run of which nothing is left has not made this mask."""
-        record = self._records.get(run)
-        if record is None or self.plan is None:
-            return
-        back = {self.plan.canonical_index(row) for row in rows}
-        if back >= set(record.get("slices", ())):
-            self.runs[:] = [one for one in self.runs if one is not record]
-        elif back:
-            record["taken back"] = sorted(back)
-
     def _forget_run(self, run: int) -> None:
         """It can't be taken back any more."""
-        self._records.pop(run, None)
-        self._begun = [one for one in self._begun if one != run]
+        self._told.forget(run)
         for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
             del self._before[row]
 
@@ -362,16 +358,26 @@ class Track:
         return offered
 
     def _write(self, row: int, mask: Mask) -> None:
-        self.surface.write({row: mask})
+        """The model's; in a picture beneath what a person drew."""
+        drawn = self.whose.drawn
+        shown = mask if drawn is None else unpacked(drawn.over(np.packbits(mask)), mask.shape) > 0
+        self.surface.write({row: shown}, beneath=drawn is not None)
         self.seen.discard(row)
-        self.whose.wrote(row, mask)
+        self._wrote(row, mask)
         self._sums.note((row,), self.row)
+
+    def _wrote(self, row: int, mask: Mask) -> None:
+        self.whose.wrote(row, mask)
+        if self.count == 1:
+            self._source = self.kept.of(row)
 
     def _heard(self, rows: Rows, undone: bool) -> None:
         """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
         changed = self._sums.others(self.row) if rows is None else set(rows)
         if undone:
             changed -= self._put_back(changed - self.touched)
+        elif self.count == 1:
+            self.whose.settle(self.row(0), stroke=True)
         self._sums.note(changed, self.row)
         self.touched |= changed
         self.changed()

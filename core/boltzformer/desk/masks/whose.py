@@ -15,6 +15,18 @@ Bits = NDArray[np.uint8]
 """A slice's mask, packed."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a person's strokes say of a picture, whatever the model says: packed, like its mask."""
+
+    added: Bits
+    erased: Bits
+
+    def over(self, bits: Bits) -> Bits:
+        """The model's mask with the strokes on top."""
+        return (bits | self.added) & ~self.erased
+
+
 @dataclass
 class Whose:
     """By row. It holds no voxels of the viewer's, so that a copy of it can be asked beside the viewer."""
@@ -27,6 +39,8 @@ class Whose:
     """What the model's answer has besides, of objects that are too small to be shown."""
     hand: set[int] = field(default_factory=set[int])
     """A person's of an earlier day: what the model had written there is not known any more."""
+    drawn: Drawn | None = None
+    """In a picture, whose only slice would be a person's as a whole after the first stroke: the strokes alone."""
 
     def wrote(self, row: int, mask: NDArray[np.bool_]) -> None:
         """The model, all of its answer."""
@@ -45,6 +59,29 @@ class Whose:
             return row in self.hand or bool(voxels.any())
         return not np.array_equal(voxels, unpacked(written, voxels.shape))
 
+    def settle(self, voxels: NDArray[np.uint8], *, stroke: bool) -> None:
+        """A picture looks like this now: what differs from before, a person drew. What is on screen always is the
+        model's mask with `drawn` on top.
+
+        `stroke`: somebody draws; what they add stays whatever the model says there. Otherwise it was an undo or a
+        redo, which viewers don't always tell of: no more is noted than what explains the picture.
+        """
+        written = self.written.get(0)
+        if written is None:
+            return
+        now, none = np.packbits(voxels > 0), np.zeros_like(written)
+        added: Bits = none if self.drawn is None else self.drawn.added
+        erased: Bits = none if self.drawn is None else self.drawn.erased
+        shown = (written | added) & ~erased
+        on, off = now & ~shown, shown & ~now
+        if on.any() or off.any():
+            more: Bits = on if stroke else on & ~written
+            less: Bits = off if stroke else off & written
+            added, erased = (added & ~off) | more, (erased & ~on) | less
+        if (voxels > 1).any():  # painted with another label, also over the model's
+            added = added | np.packbits(voxels > 1)
+        self.drawn = Drawn(added, erased) if added.any() or erased.any() else None
+
     def state(self, row: int, voxels: NDArray[np.uint8]) -> SliceState:
         """What a person said of it; changing it afterwards takes the word back."""
         state, then = self.said.get(row, (SliceState.UNSEEN, None))
@@ -54,7 +91,7 @@ class Whose:
 
     def copy(self) -> Whose:
         """For another thread: the packed slices are never changed, only replaced."""
-        return Whose(dict(self.written), dict(self.said), dict(self.hidden), set(self.hand))
+        return Whose(dict(self.written), dict(self.said), dict(self.hidden), set(self.hand), self.drawn)
 
 
 class Sums:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer.knowledge.card import NOTE, Card
-from boltzformer.knowledge.suggestions import meant, search
+from boltzformer.knowledge.suggestions import meant, modalities_of, search
 from boltzformer.protocol import ModelState
 from boltzformer.types import Prompt
 
@@ -17,16 +17,20 @@ MOST = 12
 
 @dataclass(frozen=True)
 class Completion:
-    """One line of the list below the prompt."""
+    """One line of the list below the prompt: a target, whatever it is looked for in."""
 
     prompt: str
+    """What is typed for whoever chooses it."""
     words: str
     """What the model knows of it."""
     known: bool
+    target: str = ""
+    modalities: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        return f"{'●' if self.known else '○'} {self.prompt}: {self.words}"
+        name = f"{self.target} — {', '.join(self.modalities)}" if self.modalities else self.prompt
+        return f"{'●' if self.known else '○'} {name}: {self.words}"
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,28 @@ class Knowledge:
         return words[-1] not in known and any(word.startswith(words[-1]) for word in known)
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
-        """What the user may mean, what the model knows first; before a word is typed, what was asked lately."""
-        prompts = [one.prompt for one in search(typed, modality)] if typed.strip() else list(history)
-        if self.card is not None:
-            words = typed.lower().split()
-            usual = [one.prompts[0] for one in self.card.targets if one.prompts]
-            prompts += [text for text in usual if words and all(word in text.lower() for word in words)]
-        found = [Completion(text, self.words(text), self._knows(text)) for text in dict.fromkeys(prompts)]
+        """What the user may mean, a line for each target and what the model knows first; before a word is typed, what
+        was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known."""
+        if not typed.strip():
+            found = [Completion(text, self.words(text), self._knows(text)) for text in dict.fromkeys(history)]
+        else:
+            prompts = dict[str, str]()
+            for one in search(typed, modality):
+                prompts.setdefault(one.target, one.prompt)
+            for text in self._usual(typed.lower().split()):
+                template = meant(text)
+                prompts.setdefault(text if template is None else template.target, text)
+            found = [
+                Completion(text, self.words(text), self._knows(text), target, modalities_of(target))
+                for target, text in prompts.items()
+            ]
         return sorted(found, key=lambda one: not one.known)[:MOST]
+
+    def _usual(self, words: Sequence[str]) -> list[str]:
+        """Of the targets that the model was taught, as they were called, those with all of these words."""
+        targets = () if self.card is None else self.card.targets
+        usual = [one.prompts[0] for one in targets if one.prompts]
+        return [text for text in usual if all(word in text.lower() for word in words)]
 
     def _knows(self, prompt: str) -> bool:
         return self.card is not None and bool(self.card.knows(prompt).target)

@@ -8,7 +8,8 @@ from typing import Any
 
 from boltzformer.client import Job
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.track import NUMBERS, RUNNING, Track
+from boltzformer.desk.masks.told import NUMBERS, RUNNING
+from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import MOST_SHOWN, Tracks
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.words import ViewerWords, counted
