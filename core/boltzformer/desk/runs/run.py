@@ -37,6 +37,8 @@ class Run:
         self.how = how
         """What was asked: seed, window, guidance, model."""
         self.tiles = self.tiles_done = 0
+        self.scout: int | None = None
+        """Every so many slices came first, then only where something may be."""
         """Of a picture that is asked tile by tile."""
         self.led = ""
         """By what, where anything was pointed at."""
@@ -125,11 +127,17 @@ class Run:
     def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell."""
         (done, total), what = self.steps, "tiles" if self.tiles else "slices"
-        far = f"{done} of {total} {what}"
-        if done >= 3:
-            left = (time.monotonic() - self._began) / done * (total - done)
+        far = f"{done} of at most {total} {what}" if self.scout else f"{done} of {total} {what}"
+        left = self.seconds_left
+        if left is not None and not self.scout:
             far = f"{far}, about {left:.0f} s left"
         return f"{self.because} {far}".strip()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Once three steps tell."""
+        done, total = self.steps
+        return None if done < 3 else (time.monotonic() - self._began) / done * (total - done)
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
@@ -142,6 +150,8 @@ class Run:
         few = shown if len(every) > MOST_SHOWN else ""
         led = f", {self.led}" if self.led else ""
         where = f"at this picture{self._in_tiles}" if self._is_picture else f"in {counted(self.done)}"
+        if self.scout and self.done < self.total:
+            where = f"in {self.done} of {counted(self.total)}, not at the others"
         looked = f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
 

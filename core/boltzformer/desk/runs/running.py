@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from boltzformer.client import Job, Session
@@ -25,6 +26,10 @@ from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Q
 
 FAR, ENDED = "how far a run is", "how a run went"
 """Topics of sentences."""
+SCOUT, EVERY = "a quicker way", 4
+"""Topic of the offer to ask every so many slices first."""
+LONG_S, ENOUGH_TO_TELL = 90.0, 3
+"""Seconds that all slices take from which it is offered, and slices after which that is known."""
 How = Callable[[OpenImage], dict[str, Any]]
 """What a question says beside its prompts and where the user points, as it would be asked now: seed, window, model…"""
 
@@ -46,6 +51,7 @@ class Running:
         how: How,
         pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
+        self.long_s = LONG_S
         self.runs: list[Run] = []
         self.began: list[Callable[[Run], None]] = []
         """Its masks are there."""
@@ -73,9 +79,9 @@ class Running:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def start(self, texts: Sequence[str], *, only_this: bool) -> Run | None:
+    def start(self, texts: Sequence[str], *, only_this: bool, scout: int | None = None) -> Run | None:
         """Segments the slice on screen, or all of the chosen image from there outwards, led by what is pointed at;
-        None where it can't."""
+        None where it can't. `scout`: every so many slices first, then only where something may be."""
         image = self._stage.chosen()
         if image is None:
             self._notice.say(self._words.open_first)
@@ -89,11 +95,12 @@ class Running:
                 return None
             how = self.led(image, [one.text for one in prompts])
             slices, samples = [here] if only_this else None, self._settings.samples
+            ahead: dict[str, Any] = {} if scout is None else {"scout": scout}
             asked = [
                 (
                     some,
                     given,
-                    self._session().segment(volume, some, start=here, slices=slices, samples=samples, **given),
+                    self._session().segment(volume, some, start=here, slices=slices, samples=samples, **given, **ahead),
                 )
                 for some, given in self._apart(image, prompts, how)
             ]
@@ -104,6 +111,7 @@ class Running:
         self._settings.asked(list(texts))
         for some, given, job in asked:
             run = self.new(image, some, job, given, warnings=warnings, whole=not only_this)
+            run.scout = scout
             run.led = led_by(given["guidance"] or (), image.plan.axis, here if only_this else None)
             self.follow(run)
         return self.runs[-1]
@@ -235,6 +243,7 @@ class Running:
                     _call(self.answered, run, run.row_of(event.index))
                     _call(self.advanced)
                     self._tell_progress(run)
+                    self._offer_scout(run)
                 case Adjusted(what, why):
                     self._notice.say(f"{what}. {why}")
                 case Prediction():
@@ -261,7 +270,24 @@ class Running:
         self._notice.take_back(FAR)
         self._moved()
 
+    def _offer_scout(self, run: Run) -> None:
+        """Where all slices take long, there is a quicker way; it is offered once, as soon as the time is known."""
+        plain = run.whole and not run.scout and "adapter" not in run.how and len(self.of(run.image)) == 1
+        if plain and run.done == ENOUGH_TO_TELL and (run.seconds_left or 0) >= self.long_s:
+            minutes = round((run.seconds_left or 0) / 60)
+            self._notice.offer(
+                SCOUT,
+                f"All slices take about {counted(minutes, 'minute')}.",
+                (f"Every {EVERY}th first, then only where something may be", partial(self._scout, run)),
+            )
+
+    def _scout(self, run: Run) -> None:
+        if run in self.runs:
+            run.job.cancel()
+            self.start([prompt.text for prompt in run.prompts], only_this=False, scout=EVERY)
+
     def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
+        self._notice.withdraw(SCOUT)
         self.runs.remove(run)
         self._told.pop(run.image, None)
         if summed:
