@@ -79,12 +79,12 @@ def test_thresholds_and_sizes_of_a_picture_are_in_sight_without_a_bar_of_slices(
     picture, review = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), dock.bottom.review
     assert not review.isVisible()
     found(dock, picture, discs((40, 60, 20)))
-    assert review.gate.isVisible()
+    until(qtbot, lambda: review.gate.isVisible())
     assert dock.bottom.sizes.smallest.isVisible()
     assert dock.bottom.sizes.apart.isVisible()
     assert (review.bar.isVisible(), review.parent().windowTitle()) == (False, "Thresholds")
     dock.image.setCurrentIndex(dock.image.findText("volume"))
-    assert (review.bar.isVisible(), review.parent().windowTitle()) == (True, "Slices")
+    until(qtbot, lambda: (review.bar.isVisible(), review.parent().windowTitle()) == (True, "Slices"))
 
 
 def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
