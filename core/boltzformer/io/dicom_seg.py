@@ -15,7 +15,8 @@ from boltzformer.io.dicom_headers import Series, discreet, series_in
 from boltzformer.io.dicom_slices import Slice, slices_of
 from boltzformer.io.kinds import kind_of
 from boltzformer.io.straight import straightened
-from boltzformer.knowledge.vocabulary import Code, label_colour, terms_of
+from boltzformer.knowledge.snomed import Code
+from boltzformer.knowledge.vocabulary import label_colour, terms_of
 from boltzformer.types import LabelMap
 from boltzformer.version import VERSION
 
