@@ -153,8 +153,15 @@ def has_room(pixels: Pixels) -> bool:
     if pixels.syntax:
         needed = pixels.frames * pixels.values * pixels.dtype.itemsize
         return pixels.length >= 8 * pixels.frames and needed <= pixels.length * PACKED_MOST + _SMALL
+    return excess(pixels) >= 0
+
+
+def excess(pixels: Pixels) -> int:
+    """Bytes that plain numbers have in the file and don't need."""
+    if pixels.syntax:
+        return 0
     bits = 1 if pixels.one_bit else 8 * pixels.dtype.itemsize
-    return (pixels.frames * pixels.values * bits + 7) // 8 <= pixels.length
+    return pixels.length - (pixels.frames * pixels.values * bits + 7) // 8
 
 
 def stored_frames(pixels: Pixels, wanted: Collection[int]) -> Iterator[tuple[int, Array]]:

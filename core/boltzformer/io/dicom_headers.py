@@ -260,7 +260,7 @@ def series_from(files: Sequence[tuple[Path, Found]], left_out: list[LeftOut], *,
 def _series(
     uid: str, members: Sequence[tuple[Path, Found]], left_out: list[LeftOut], own: Path | None
 ) -> Series | None:
-    slices: dict[tuple[str, int], Slice] = {}
+    slices: dict[tuple[object, ...], Slice] = {}
     notes: list[str] = []
     about: tuple[int, str, str] | None = None
     for path, (header, pixels) in members:
@@ -276,7 +276,8 @@ def _series(
             left_out.append(LeftOut(path, "damaged", said))
             continue
         for one in frames:
-            slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
+            # A copy of a file counts once; but some programs that anonymise give all files of a series one UID.
+            slices.setdefault((one.instance or str(path), one.frame, one.number, one.position), one)
     if about is None:
         return None
     return Series(uid, *about, slices=tuple(slices.values()), notes=tuple(dict.fromkeys(notes)))

@@ -70,6 +70,10 @@ def read_labels(path: str | Path, *, grid: Grid | None = None) -> LabelMap:
             labels = seg_nrrd.read(path)
         else:
             volume = read(path)
+            if kind == "JPEG" and not np.isin(volume.array, (0, 255)).all():
+                raise ImageError(
+                    f"{path} is a JPEG, which blurs the values of a mask into others: save the mask as PNG."
+                )
             labels = LabelMap(_as_labels(path, volume.array)[np.newaxis], volume.grid, {})
     except OSError as error:
         raise ImageError(

@@ -1,0 +1,109 @@
+"""Headers that say something twice, too little or too much, and pictures that blur: told or refused, never guessed."""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import phantom, stored, write_series
+from PIL import Image
+
+from boltzformer import io
+from boltzformer.errors import BoltzFormerError, ImageError
+
+GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
+NRRD = {"type": "short", "dimension": "3", "sizes": "7 6 5", "encoding": "raw", "endian": "little"}
+NRRD |= {"space": "LPS", "space directions": "(1,0,0) (0,1,0) (0,0,1)", "space origin": "(1,2,3)"}
+META = {"NDims": "3", "DimSize": "7 6 5", "ElementSpacing": "1 1 1", "ElementType": "MET_SHORT"}
+
+
+def header(path: Path, fields: dict[str, str], *more: tuple[str, str]) -> Path:
+    """A header with attached voxels, in NRRD's or MetaImage's way."""
+    said = [*fields.items(), *more]
+    data = phantom((5, 6, 7)).tobytes()
+    if path.suffix == ".nrrd":
+        path.write_bytes(b"NRRD0004\n" + "".join(f"{k}: {v}\n" for k, v in said).encode() + b"\n" + data)
+    else:
+        text = "".join(f"{k} = {v}\n" for k, v in (*said, ("ElementDataFile", "LOCAL")))
+        path.write_bytes(b"ObjectType = Image\n" + text.encode() + data)
+    return path
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(path: Path, size: tuple[int, int], bits: int, colours: int, data: bytes, *more: bytes) -> Path:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colours, 0, 0, 0))
+    body = b"".join(more) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
+    return path
+
+
+@pytest.mark.parametrize(("name", "fields"), [("a.nrrd", NRRD), ("a.mha", META)])
+def test_a_field_that_is_said_twice_in_two_ways_is_refused(tmp_path: Path, name: str, fields: dict[str, str]) -> None:
+    what = "sizes" if name == "a.nrrd" else "DimSize"
+    with pytest.raises(ImageError, match=f"says '{what}' twice"):
+        io.read(header(tmp_path / name, fields, (what, "6 7 5")))
+    assert io.read(header(tmp_path / name, fields, (what, "7 6 5"))).grid.shape == (5, 6, 7)  # twice the same
+
+
+@pytest.mark.parametrize("origin", ["(1,2)", "(1)"])
+def test_an_origin_with_too_few_numbers_is_not_filled_up(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(ImageError, match="damaged NRRD header"):
+        io.read(header(tmp_path / "a.nrrd", {**NRRD, "space origin": origin}))
+
+
+def test_a_series_whose_files_share_one_uid_loses_no_slice(tmp_path: Path) -> None:
+    array = phantom(GRID.shape)
+    paths = write_series(tmp_path / "ct", array, GRID, SOPInstanceUID="1.2.3")
+    (tmp_path / "ct" / "copy.dcm").write_bytes(paths[2].read_bytes())  # which counts once, as ever
+    volume = io.read(tmp_path / "ct")
+    np.testing.assert_array_equal(volume.array, array)
+    assert volume.grid.same_as(GRID)
+
+
+def test_a_rescale_at_infinity_is_no_rescale_of_one(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, RescaleSlope="1e400", RescaleIntercept="0")
+    with pytest.raises(ImageError, match="damaged DICOM header"):
+        io.read(tmp_path / "ct")
+
+
+@pytest.mark.parametrize("lie", [{"Rows": 1}, {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}])
+def test_more_pixels_than_the_header_speaks_of_are_told_once(tmp_path: Path, lie: dict[str, int]) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, **lie)
+    with warnings.catch_warnings(record=True, action="always") as said:
+        io.read(tmp_path / "ct")
+    assert len([one for one in said if "more pixels than headers in it speak of" in str(one.message)]) == 1
+
+
+def test_a_white_page_is_no_bomb_and_a_bomb_is_no_page(tmp_path: Path) -> None:
+    Image.new("1", (6000, 6000), 1).save(tmp_path / "white.png")  # shrinks more than a thousand times, a bit a pixel
+    assert (io.read(tmp_path / "white.png").array == 255).all()
+    noise = np.random.default_rng(0).bytes(60_000)
+    bomb = png(tmp_path / "bomb.png", (8000, 8000), 16, 6, noise)  # promises 512 MB
+    with pytest.raises(ImageError, match="damaged or ends too early"):
+        io.read(bomb)
+
+
+def test_moving_pictures_of_16_bits_are_not_cut_to_8(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(1).integers(0, 65536, (5, 4, 3), dtype=np.uint16)
+    data = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb))
+    one = png(tmp_path / "one.png", (4, 5), 16, 2, data)
+    np.testing.assert_array_equal(io.read(one).array[0], rgb)
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 4, 5, 0, 0, 1, 10, 0, 0))
+    many = png(tmp_path / "many.png", (4, 5), 16, 2, data, chunk(b"acTL", struct.pack(">II", 2, 0)), frame)
+    with pytest.raises(ImageError, match="2 pictures of 16 bits"):
+        io.read(many)
+
+
+def test_a_mask_that_a_jpeg_has_blurred_is_refused(tmp_path: Path) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[13:37, 21:50] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.jpg", quality=85)
+    with pytest.raises(BoltzFormerError, match="is a JPEG, which blurs the values of a mask"):
+        io.read_labels(tmp_path / "mask.jpg")
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(tmp_path / "all.jpg")
+    assert io.read_labels(tmp_path / "all.jpg").names
