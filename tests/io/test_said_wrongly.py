@@ -6,12 +6,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from image_files import phantom, stored, write_series
 from PIL import Image
 
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, ImageError
+from boltzformer.types import LabelMap
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 NRRD = {"type": "short", "dimension": "3", "sizes": "7 6 5", "encoding": "raw", "endian": "little"}
@@ -28,6 +30,25 @@ def header(path: Path, fields: dict[str, str], *more: tuple[str, str]) -> Path:
     else:
         text = "".join(f"{k} = {v}\n" for k, v in (*said, ("ElementDataFile", "LOCAL")))
         path.write_bytes(b"ObjectType = Image\n" + text.encode() + data)
+    return path
+
+
+def segments(path: Path, array: np.ndarray, *words: str) -> Path:
+    """A .seg.nrrd as other programs write it: (z, y, x), or (z, y, x, layers)."""
+    several = array.ndim == 4
+    sizes = [*array.shape[3:], *array.shape[2::-1]]
+    fields = [
+        "type: uchar",
+        f"dimension: {array.ndim}",
+        f"sizes: {' '.join(map(str, sizes))}",
+        "space: LPS",
+        f"space directions: {'none ' * several}(1,0,0) (0,1,0) (0,0,1)",
+        f"kinds: {'list ' * several}domain domain domain",
+        "encoding: raw",
+    ]
+    path.write_bytes(
+        ("\n".join(["NRRD0004", *fields, *words]) + "\n\n").encode() + np.ascontiguousarray(array).tobytes()
+    )
     return path
 
 
@@ -107,3 +128,72 @@ def test_a_mask_that_a_jpeg_has_blurred_is_refused(tmp_path: Path) -> None:
         io.read_labels(tmp_path / "mask.jpg")
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(tmp_path / "all.jpg")
     assert io.read_labels(tmp_path / "all.jpg").names
+
+
+def test_segments_of_older_files_of_slicer_lie_in_layers_of_their_own(tmp_path: Path) -> None:
+    layers = np.zeros((3, 4, 5, 2), np.uint8)
+    layers[0, 1:3, 1:3, 0] = 1
+    layers[1:, 2:4, 2:5, 1] = 1
+    words = ["Segment0_ID:=a", "Segment0_Name:=liver", "Segment1_ID:=b", "Segment1_Name:=spleen"]
+    found = io.read_labels(segments(tmp_path / "old.seg.nrrd", layers, *words))
+    for n, name in enumerate(("liver", "spleen")):
+        label = next(label for label, said in found.names.items() if said == name)
+        np.testing.assert_array_equal(found.mask(label), layers[..., n] > 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["Segment0_ID:=a", "Segment0_LabelValue:=1", "Segment1_ID:=b", "Segment1_LabelValue:=1"],
+        ["Segment0_ID:=a", "Segment0_Layer:=-1"],
+        ["Segment0_ID:=a", "Segment0_Layer:=7"],
+        ["Segment0_ID:=a", "Segment0_LabelValue:=0"],
+        ["Segment0_ID:=a", "Segment0_LabelValue:=" + "9" * 5000],
+    ],
+)
+def test_segments_that_cant_be_told_apart_are_refused(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(ImageError, match="describes its segments in a damaged header"):
+        io.read_labels(segments(tmp_path / "a.seg.nrrd", np.ones((3, 4, 5), np.uint8), *words))
+
+
+def test_a_segment_of_an_endless_number_is_none(tmp_path: Path) -> None:
+    path = segments(tmp_path / "a.seg.nrrd", np.ones((3, 4, 5), np.uint8), "Segment" + "9" * 5000 + "_ID:=a")
+    assert io.read_labels(path).names == {1: "label 1"}
+
+
+@pytest.mark.parametrize("kind", [".dcm", ".labelmap.dcm"])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"NumberOfFrames": 2**31 - 1},
+        {"NumberOfFrames": 99},
+        {"Rows": 3},
+        {"Columns": 65535},
+        {"PixelData": b"\0\0"},
+        {"PerFrameFunctionalGroupsSequence": []},
+    ],
+    ids=lambda lie: " ".join(f"{name} {str(value)[:12]}" for name, value in lie.items()),
+)
+def test_a_dicom_seg_that_lies_about_its_size_is_refused_at_once(tmp_path: Path, kind: str, lie: dict) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    layers = np.zeros((1, *GRID.shape), np.uint8)
+    layers[0, 1:4, 2:4, 2:6] = 1
+    (path,) = io.write(LabelMap(layers, volume.grid, {1: "liver"}), tmp_path / f"a{kind}", source=volume)
+    told = pydicom.dcmread(path)
+    for name, value in lie.items():
+        setattr(told, name, value)
+    told.save_as(path)
+    with warnings.catch_warnings(action="error", category=RuntimeWarning), pytest.raises(BoltzFormerError):
+        io.read_labels(path, grid=volume.grid)
+
+
+def test_a_page_that_names_thousands_below_it_is_refused_at_once(tmp_path: Path) -> None:
+    tags = {256: 4, 257: 4, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 4, 279: 16}
+    entries = b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in tags.items())
+    entries += struct.pack("<HHII", 330, 4, 50_000, 8)  # all of them the bytes behind the header
+    data = b"\x08\0\0\0" * 50_000
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    (tmp_path / "a.tif").write_bytes(head + data + struct.pack("<H", len(tags) + 1) + entries + b"\0" * 4)
+    with pytest.raises(ImageError, match="pages below others"):
+        io.read(tmp_path / "a.tif")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.checks import ImageWarning, truncated
@@ -146,6 +146,17 @@ def can_be_referred_to(path: Path) -> bool:
         found = _read(path)
         first = next(slices_of(path, *found, []), None) if found else None
     return first is not None and first.reference
+
+
+def demand_all_frames(path: Path) -> None:
+    """Before a library counts them: has the file as many frames of masks as its header promises?"""
+    with discreet():
+        header, pixels = _read(path) or (None, None)
+        if header is None or pixels is None:
+            return  # whoever reads it says what it is
+        told: Any = header.get("PerFrameFunctionalGroupsSequence") or []
+        if not has_room(pixels) or len(told) not in (0, pixels.frames):
+            raise undecodable(path)
 
 
 def _say(folder: Path, left_out: Sequence[LeftOut]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
-from boltzformer.io.dicom_headers import Series, discreet, series_in
+from boltzformer.io.dicom_headers import Series, demand_all_frames, discreet, series_in
 from boltzformer.io.dicom_slices import Slice, slices_of
 from boltzformer.io.kinds import kind_of
 from boltzformer.io.straight import straightened
@@ -142,6 +142,7 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
     """
     import highdicom
 
+    demand_all_frames(path)
     try:
         with discreet():
             seg = highdicom.seg.segread(path)
@@ -153,6 +154,8 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
             layer_of = [0 if one_layer else numbers.index(_segment_number(seg, n)) for n in range(len(pages))]
         if seg.segmentation_type.value == "FRACTIONAL":
             pages = pages >= seg.MaximumFractionalValue / 2
+        if len(pages) != len(frames):
+            raise ValueError
     except Exception:  # highdicom and pydicom raise many kinds on files that are none, and may quote them
         raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from None
     if max(numbers) > 255:
@@ -185,10 +188,11 @@ def _places(path: Path, one: Slice, rows: Array, columns: Array, grid: Grid) -> 
     steps = np.linalg.solve(np.array(grid.axes), np.array([orientation[:3], orientation[3:]]).T * one.spacing[::-1])
     whole, start = np.rint(steps), np.rint(corner)  # (3, 2) steps along columns and rows, (3,)
     off = np.abs(steps - whole) @ one.size[::-1] + np.abs(corner - start)
-    ijk = (start[:, None] + whole @ np.stack([columns, rows])).astype(int)  # (3, n)
+    ijk = start[:, None] + whole @ np.stack([columns, rows])  # (3, n)
     inside = (ijk >= 0).all() and (grid.shape[::-1] > ijk.T).all()
     if not off.max() <= OFF_GRID or (np.abs(whole).sum(axis=0) != 1).any() or not inside:
         raise GeometryError(f"{path} does not lie on the grid of its image: give the series it was drawn on.")
+    ijk = ijk.astype(int)
     return ijk[2], ijk[1], ijk[0]
 
 
