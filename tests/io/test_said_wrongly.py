@@ -1,5 +1,8 @@
 """Headers that say something twice, too little or too much, and pictures that blur: told or refused, never guessed."""
 
+import contextlib
+import os
+import socket
 import struct
 import warnings
 import zlib
@@ -207,3 +210,22 @@ def test_a_page_that_names_thousands_below_it_is_refused_at_once(tmp_path: Path)
     (tmp_path / "a.tif").write_bytes(head + data + struct.pack("<H", len(tags) + 1) + entries + b"\0" * 4)
     with pytest.raises(ImageError, match="pages below others"):
         io.read(tmp_path / "a.tif")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("what", ["pipe", "socket", "lost link", "circle", "device"])
+def test_what_is_no_file_never_hides_the_series_beside_it(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "ct"
+    write_series(folder, phantom(GRID.shape), GRID)
+    odd = folder / "odd.dcm"
+    if what == "pipe":
+        os.mkfifo(odd)  # nobody ever writes to it: who opens it waits for ever
+    elif what == "socket":
+        with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(folder):
+            one.bind(odd.name)
+    else:
+        odd.symlink_to({"lost link": folder / "gone", "circle": odd, "device": Path("/dev/zero")}[what])
+    with warnings.catch_warnings(record=True, action="always") as said:
+        np.testing.assert_array_equal(io.read(folder).array, phantom(GRID.shape))
+    linked = what in ("lost link", "circle")
+    assert ["odd.dcm" in str(one.message) for one in said] == [True] * linked

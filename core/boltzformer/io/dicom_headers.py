@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -208,6 +209,11 @@ def _files(files: Sequence[Path]) -> tuple[list[tuple[Path, Found]], list[LeftOu
         except BoltzFormerError as error:
             left_out.append(LeftOut(path, "damaged", error))
             continue
+        except OSError as error:  # no rights, or a link that leads nowhere
+            why = error.strerror or str(error)
+            said = ImageError(f"{path} could not be read ({why}): check the file and your rights.")
+            left_out.append(LeftOut(path, why.lower(), said))
+            continue
         if found is None or _is_directory(found[0]):
             continue
         if not _is_image(found):
@@ -232,6 +238,8 @@ def _read(path: Path) -> Found | None:
     """The tags that matter, or None if the file is no DICOM file. Very old files lack the preamble."""
     import pydicom
 
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None  # a pipe may give bytes for ever, or none
     with path.open("rb") as file:
         start = file.read(132)
         old = start[:2] == b"\x08\0" and path.suffix.lower() in ("", ".dcm", ".ima")
