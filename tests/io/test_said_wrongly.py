@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import enhanced
 from image_files import phantom, stored, write_series
 from PIL import Image
+from pydicom.uid import EnhancedMRImageStorage
 
 from boltzformer import io
-from boltzformer.errors import BoltzFormerError, ImageError
+from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
 from boltzformer.types import LabelMap
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
@@ -229,3 +231,35 @@ def test_what_is_no_file_never_hides_the_series_beside_it(tmp_path: Path, what: 
         np.testing.assert_array_equal(io.read(folder).array, phantom(GRID.shape))
     linked = what in ("lost link", "circle")
     assert ["odd.dcm" in str(one.message) for one in said] == [True] * linked
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e400"])
+@pytest.mark.parametrize("name", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_places_at_infinity_are_damage(tmp_path: Path, name: str, number: str) -> None:
+    paths = write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    for path in paths:
+        told = pydicom.dcmread(path)
+        setattr(told, name, [number, *list(getattr(told, name))[1:]])
+        told.save_as(path)
+    with pytest.raises(ImageError, match="damaged DICOM header"):
+        io.read(tmp_path / "ct")
+
+
+def test_a_frame_at_infinity_is_damage(tmp_path: Path) -> None:
+    path = enhanced(tmp_path / "a.dcm", phantom(GRID.shape, np.uint16), GRID, [3, 0, 4, 1, 2], EnhancedMRImageStorage)
+    told = pydicom.dcmread(path)
+    told.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient = ["1e400", "1", "2"]
+    told.save_as(path)
+    with pytest.raises(ImageError, match="damaged DICOM header"):
+        io.read(path)
+
+
+def test_a_slice_a_kilometre_away_fills_no_memory_with_the_gap(tmp_path: Path) -> None:
+    where = [0, 3.3, 6.6, 9.9, 3.3e9]
+    place = {"ImagePositionPatient": lambda k: ["0", "0", f"{where[k]:.10g}"]}
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID, **place)
+    with pytest.raises(GeometryError, match=r"lies 3\.3e\+09 mm from the slice before it"):
+        io.read(tmp_path / "ct", allow_gaps=True)
+    near = {"ImagePositionPatient": lambda k: ["0", "0", f"{[0, 3.3, 6.6, 9.9, 33][k]:.10g}"]}
+    write_series(tmp_path / "gap", phantom(GRID.shape), GRID, **near)
+    assert io.read(tmp_path / "gap", allow_gaps=True).grid.shape[0] == 11

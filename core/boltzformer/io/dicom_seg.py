@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from boltzformer.io.dicom_headers import Series, demand_all_frames, discreet, se
 from boltzformer.io.dicom_slices import Slice, slices_of
 from boltzformer.io.kinds import kind_of
 from boltzformer.io.straight import straightened
+from boltzformer.io.stream import demand_memory
 from boltzformer.knowledge.snomed import Code
 from boltzformer.knowledge.vocabulary import label_colour, terms_of
 from boltzformer.types import LabelMap
@@ -162,7 +164,9 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
         raise ImageError(f"{path} holds segment numbers up to {max(numbers)}, more than 255: split it.")
     if grid is None:
         grid = _own_grid(path, frames)
-    layers = np.zeros((1 if one_layer else len(numbers), *grid.shape), np.uint8)
+    shape = (1 if one_layer else len(numbers), *grid.shape)
+    demand_memory(path, math.prod(shape))
+    layers = np.zeros(shape, np.uint8)
     for one, page, layer in zip(frames, pages, layer_of, strict=True):
         rows, columns = np.nonzero(page)
         k, j, i = _places(path, one, rows, columns, grid)

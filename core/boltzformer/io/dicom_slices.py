@@ -134,7 +134,10 @@ def _numbers(places: Sequence[Dataset | None], name: str, within: str = "") -> N
         holder = place if place is None or name in place else _first(place, within)
         value = None if holder is None else holder.get(name)
         if value is not None:
-            return tuple(float(v) for v in _several(value))
+            numbers = tuple(float(v) for v in _several(value))
+            if not np.isfinite(numbers).all():
+                raise ValueError
+            return numbers
     return None
 
 
@@ -151,10 +154,7 @@ def _rescale(places: Sequence[Dataset | None]) -> Numbers | None:
     """Slope and intercept; a plan of dose has only a slope."""
     slope, intercept = _numbers(places, "RescaleSlope"), _numbers(places, "RescaleIntercept")
     if slope or intercept:
-        found = (slope or (1.0,))[0], (intercept or (0.0,))[0]
-        if not np.isfinite(found).all():
-            raise ValueError
-        return found
+        return (slope or (1.0,))[0], (intercept or (0.0,))[0]
     dose = _numbers(places, "DoseGridScaling")
     return (dose[0], 0.0) if dose else None
 
