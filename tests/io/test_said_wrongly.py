@@ -121,8 +121,10 @@ def test_moving_pictures_of_16_bits_are_not_cut_to_8(tmp_path: Path) -> None:
     np.testing.assert_array_equal(io.read(one).array[0], rgb)
     frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 4, 5, 0, 0, 1, 10, 0, 0))
     many = png(tmp_path / "many.png", (4, 5), 16, 2, data, chunk(b"acTL", struct.pack(">II", 2, 0)), frame)
+    with pytest.warns(io.ImageWarning, match="the first of 2"):
+        np.testing.assert_array_equal(io.read(many).array[0], rgb)
     with pytest.raises(ImageError, match="2 pictures of 16 bits"):
-        io.read(many)
+        io.read(many, frame=2)
 
 
 def test_a_mask_that_a_jpeg_has_blurred_is_one_mask_or_refused(tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ def read_picture(path: Path, frame: int | None = None) -> Volume:
             demand_memory(path, pixels * (8 if deep else 4))
             chosen = pick_frame(path, count, 1 if frame is None else frame)
             turn = int(image.getexif().get(_EXIF_ORIENTATION, 1) or 1)
-            if deep and count > 1:
-                raise ImageError(f"{path} holds {count} pictures of 16 bits: save one of them as a file of its own.")
+            if deep and chosen > 0:
+                raise ImageError(
+                    f"{path} holds {count} pictures of 16 bits, of which only the first is read: save the other alone."
+                )
             if deep:
                 array = _all_bits(path)
             else:
