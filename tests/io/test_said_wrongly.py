@@ -265,3 +265,32 @@ def test_a_slice_a_kilometre_away_fills_no_memory_with_the_gap(tmp_path: Path) -
     near = {"ImagePositionPatient": lambda k: ["0", "0", f"{[0, 3.3, 6.6, 9.9, 33][k]:.10g}"]}
     write_series(tmp_path / "gap", phantom(GRID.shape), GRID, **near)
     assert io.read(tmp_path / "gap", allow_gaps=True).grid.shape[0] == 11
+
+
+RED = {"SamplesPerPixel": 3, "PlanarConfiguration": 0}
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "told"),
+    [
+        ((5, 7), 70, {"PhotometricInterpretation": "YBR_FULL_422", **RED}),
+        ((6, 7), 84, {"PhotometricInterpretation": "YBR_FULL_422", **RED}),
+        ((6, 8), 144, {"PhotometricInterpretation": "YBR_FULL_422", **RED}),  # not halved at all
+        ((6, 8), 144, {"PhotometricInterpretation": "RGB", **RED, "PlanarConfiguration": 7}),
+        ((6, 8), 48, {"PixelRepresentation": 5}),
+        ((6, 8), 48, {"PhotometricInterpretation": "FOO"}),
+    ],
+)
+def test_numbers_whose_meaning_is_told_wrongly_are_refused(
+    tmp_path: Path, size: tuple[int, int], count: int, told: dict
+) -> None:
+    grid = stored((0, 1, 2), (1, 1, 1), "anisotropic", (1, *size))
+    (path,) = write_series(tmp_path, phantom(grid.shape, np.uint8), grid, PixelData=bytes(range(count)), **told)
+    with pytest.raises(ImageError, match=r"of an unusual kind|does not say clearly"):
+        io.read(path)
+
+
+def test_inverted_gray_is_known_in_small_letters_too(tmp_path: Path) -> None:
+    array = phantom((1, 6, 7), np.uint8)
+    (path,) = write_series(tmp_path, array, GRID, PhotometricInterpretation="monochrome1")
+    np.testing.assert_array_equal(io.read(path).array, 255 - array)
