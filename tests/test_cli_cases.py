@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import write_series
+from image_files import sheared, write_series
 from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
@@ -304,3 +304,23 @@ def test_what_a_killed_write_left_is_cleared_away(small_file: Path, tmp_path: Pa
     assert call(small_file, "-p", BRIGHT, "-o", tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small"]
     assert (tmp_path / "out" / "small" / "bright-blob.nii.gz").stat().st_mtime >= began - 1
+
+
+def test_a_tilted_series_asks_before_the_work_and_is_straightened_where_that_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "ct", phantom(5, (4, 40, 40), (BRIGHT,)).volume.array, sheared((4, 40, 40)))
+    tilted = io.read(tmp_path / "ct").grid
+    common = [tmp_path / "ct", "-p", BRIGHT, "--slices", "1"]
+    assert call(*common, "-o", tmp_path / "kept") == 0
+    said = capsys.readouterr().err
+    assert said.count("--resample") == 1
+    assert said.index("bright-blob.dcm keeps the tilt of the slices") < said.index("Model")
+    assert io.read_labels(tmp_path / "kept" / "ct" / "bright-blob.dcm", grid=tilted).names
+    for kind, name in (("dcm-seg", "bright-blob.dcm"), ("dcm-labelmap", "bright-blob.labelmap.dcm")):
+        assert call(*common, "-o", tmp_path / kind, "--resample", "--format", kind) == 0
+        assert "keeps the tilt" not in capsys.readouterr().err
+        assert io.read_labels(tmp_path / kind / "ct" / name, grid=io.straightened(tilted)).names
+    assert call(*common, "-o", tmp_path / "rt", "--resample", "--format", "dcm-rtstruct") == 2
+    assert "leave --resample out" in capsys.readouterr().err
+    assert not (tmp_path / "rt").exists()

@@ -114,7 +114,24 @@ def test_links_that_lead_in_circles(small_file: Path, tmp_path: Path, refused: R
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "circle.nii.gz").symlink_to(folder / "circle.nii.gz")
-    refused("segment", folder / "circle.nii.gz", "-p", BRIGHT, "-o", tmp_path / "out")
+    circle = folder / "circle.nii.gz"
+    refused("segment", circle, "-p", BRIGHT, "-o", tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    (tmp_path / "lost").symlink_to(tmp_path / "gone")
+    for place in ("link", "link/deeper", "lost", "lost/deeper"):  # found before the work: no model is loaded
+        assert "leads nowhere" in refused("segment", small_file, "-p", BRIGHT, "-o", tmp_path / place)
+    lessons = ["--lessons", circle, "--lesson-slices", "3"]
+    assert "in a circle" in refused("segment", small_file, "-p", BRIGHT, "-o", tmp_path / "out", *lessons)
+    for arguments in (
+        ["segment", small_file, "-o", tmp_path / "out", "--reproduce", circle],
+        ["segment", small_file, "-p", BRIGHT, "-o", tmp_path / "out", "--model", tmp_path / "link"],
+        ["info", circle],
+        ["info", "--model", circle],
+        ["dataset", "check", circle],
+        ["evaluate", circle, "--output", tmp_path / "out"],
+        ["finetune", circle, "--output", tmp_path / "out"],
+    ):
+        refused(*arguments)
     for name in ("a", "b", "c"):  # as many ways as leaves on a tree of forty levels
         (folder / name).symlink_to(folder)
     (folder / "good.nii.gz").symlink_to(small_file)

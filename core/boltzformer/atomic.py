@@ -43,6 +43,15 @@ def private_folder(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
 
 
+def keep_private(folder: Path) -> None:
+    """All that lies in a folder becomes its owner's alone: what libraries write asks nobody which rights it gets."""
+    for where, _, files in os.walk(folder):
+        for path in (Path(where), *(Path(where) / name for name in files)):
+            with suppress(OSError):  # somebody else's, or gone meanwhile
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+
+
 @contextmanager
 def for_oneself() -> Iterator[None]:
     """Everything that this process makes meanwhile is readable for its owner alone. For commands, not for threads."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from annotated import annotate, image
 
 from boltzformer import io
@@ -15,13 +16,13 @@ from boltzformer.dataset.layouts import write_nnunet
 from boltzformer.errors import DatasetError
 from boltzformer.evaluate.report import staged
 from boltzformer.io.writing import new_files
-from boltzformer.learn.finetune.folder import Folder
+from boltzformer.learn.finetune.folder import Board, Folder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows keeps others out by other means")
 
 
 def modes(folder: Path) -> set[int]:
-    return {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+    return {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*")) if not path.is_symlink()}
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +51,16 @@ def test_a_dataset_is_its_owners_alone(tmp_path: Path, there: bool) -> None:
 def test_runs_and_unfinished_files_are_their_owners_alone(tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
     run.take()
+    assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
+    left_behind(run)
     run.leave()
-    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+    assert modes(run.path) == {0o700, 0o600}
+    left_behind(run)  # killed before it could tidy up
+    again = Folder(run.path)
+    again.take()
+    assert modes(run.path) == {0o700, 0o600}
+    again.leave()
+    assert stat.S_IMODE((tmp_path / "elsewhere.txt").stat().st_mode) == 0o644  # a link leads there: not ours
     with staged(tmp_path / "results") as begun:
         assert stat.S_IMODE(begun.stat().st_mode) == 0o700
     with new_files([tmp_path / "mask.nii.gz"]) as files:
@@ -59,6 +68,20 @@ def test_runs_and_unfinished_files_are_their_owners_alone(tmp_path: Path) -> Non
         [part] = tmp_path.glob(".*.part")
         assert stat.S_IMODE(part.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "mask.nii.gz").stat().st_mode) == 0o644
+
+
+def left_behind(run: Folder) -> None:
+    """What libraries write into a run, with the rights that they think of."""
+    run.keep_best(1, {"weights": torch.zeros(2)})
+    board = Board(run.path, 0)
+    board.add({"loss": 1.0}, 0)
+    board.close()
+    run.write("told.json", "{}")
+    outside = run.path.parent / "elsewhere.txt"
+    outside.write_text("somebody else's", "utf-8")
+    if not (run.path / "link").is_symlink():
+        (run.path / "link").symlink_to(outside)
+    assert len(modes(run.path)) > 2  # or this shows nothing
 
 
 LIKE = ["dr.a", "dr_a", "dr a", "Dr.A", "dr.a.", "drä", "", "..", "_", "a" * 90, "a" * 91]

@@ -1,6 +1,8 @@
 """A run that meets a full memory takes fewer pictures at once, and remembers it."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,3 +60,6 @@ def test_what_fits_the_memory_is_found_once_and_kept_for_going_on(
     assert run(True, 99).facts["finished"]
     assert full == [8, 4]
     assert steps == [1, 2, 3, 4, 5, 6]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "run").rglob("*")}
+    if os.name != "nt":  # it ran in this process, whose files others may read: a run is its owner's alone all the same
+        assert set(modes.values()) <= {0o700, 0o600}, modes

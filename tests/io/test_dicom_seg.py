@@ -159,3 +159,30 @@ def test_only_to_dicom_a_dicom_seg_can_refer(tmp_path: Path) -> None:
         io.write(two_labels(volume), tmp_path / "seg.dcm", source=nifti)
     with pytest.raises(ImageError, match=r"gone\.dcm does not exist"):
         io.write(two_labels(volume), tmp_path / "seg.dcm", source=tmp_path / "gone.dcm")
+
+
+def test_every_segment_has_category_type_and_side(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(GRID.shape), GRID)
+    volume = io.read(tmp_path / "ct")
+    asked = ["left kidney in CT", "nodule in the right lung", "biopsy needle", "both lungs", "something unheard of"]
+    names = dict(enumerate(asked, 1))
+    layers = np.zeros((len(asked), *volume.grid.shape), np.uint8)
+    for number in names:
+        layers[number - 1, 1] = number
+    (seg,) = io.write(LabelMap(layers, volume.grid, names), tmp_path / "seg.dcm", source=volume)
+    said = []
+    for one in pydicom.dcmread(seg).SegmentSequence:
+        kind, where = one.SegmentedPropertyTypeCodeSequence[0], one.get("AnatomicRegionSequence")
+        side = kind.get("SegmentedPropertyTypeModifierCodeSequence") or (
+            where and where[0].get("AnatomicRegionModifierSequence")
+        )
+        codes = (one.SegmentedPropertyCategoryCodeSequence[0], kind, where and where[0], side and side[0])
+        assert {code.CodingSchemeDesignator for code in codes if code} == {"SCT"}
+        said.append(tuple(code and code.CodeMeaning for code in codes))
+    assert said == [
+        ("Anatomical Structure", "Kidney", None, "Left"),
+        ("Morphologically Abnormal Structure", "Nodule", "Lung", "Right"),
+        ("Physical object", "Needle", None, None),
+        ("Anatomical Structure", "Lung", None, "Bilateral"),
+        ("Tissue", "Tissue", None, None),
+    ]

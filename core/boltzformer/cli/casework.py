@@ -21,6 +21,7 @@ from boltzformer.engine.devices import Place, choose
 from boltzformer.engine.engine import Engine, Happening, load
 from boltzformer.engine.reproduce import reproduce
 from boltzformer.errors import BoltzFormerError
+from boltzformer.image.geometry import Grid
 from boltzformer.image.guidance import Guidance
 from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
@@ -61,8 +62,8 @@ class Casework:
         request, show = self.request, self.show
         volume = request.read(case.path)
         request.check(volume)
-        grid = io.straightened(volume.grid) if request.resample and volume.grid.sheared else volume.grid
         place = place_of(case, self.output, volume, request.asked, request.format)
+        grid = self._grid(place, volume)
         fits_on = partial(io.check_targets, grid=grid, image=volume)
         checked_place(place, case, self.output, request.asked, fits_on, overwrite=self.overwrite)
         if is_dicom(case.path) and request.format is None and place.masks[0].endswith(".nii.gz"):
@@ -70,6 +71,8 @@ class Casework:
         facts = request.facts(volume, self.about, self.place)
         if self._skips(case, place, facts):
             return None
+        if said := io.tilt_said(place.folder / place.masks[0], grid):
+            show.note(f"{case.name}: {said}")
         wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.enlarged(volume.grid)
         engine = self._taught(case, self.engine(), volume)
         fits = _fits(engine)
@@ -108,6 +111,17 @@ class Casework:
         for name in written:
             show.say(f"wrote {place.folder / name}")
         return story
+
+    def _grid(self, place: Target, volume: Volume) -> Grid:
+        """Where the masks will lie: on the image's voxels, or on straight ones if that is asked for."""
+        if not self.request.resample or not volume.grid.sheared:
+            return volume.grid
+        if place.masks[0].endswith(".rtstruct.dcm"):
+            raise BoltzFormerError(
+                f"{place.folder / place.masks[0]}: contours lie on the tilted slices themselves, where nothing has to "
+                "be straightened: leave --resample out."
+            )
+        return io.straightened(volume.grid)
 
     def _skips(self, case: Case, place: Target, facts: Mapping[str, Any]) -> bool:
         """Whether there is nothing left to do."""
@@ -204,11 +218,16 @@ class Casework:
 
     def _write_masks(self, part: Path, place: Target, labels: LabelMap, source: Path) -> list[str]:
         """One file for all, or one per prompt; an empty mask is a file too."""
+
+        def tell(said: str) -> None:
+            if said not in {io.tilt_said(part / name, labels.grid) for name in place.masks}:  # said before the work
+                self.show.note(said)
+
         if not place.own_folder:
-            return [path.name for path in io.write(labels, part / place.masks[0], source=source)]
+            return [path.name for path in io.write(labels, part / place.masks[0], source=source, tell=tell)]
         for layer, name, text in zip(labels.layers, place.masks, labels.names.values(), strict=True):
             single = LabelMap((layer[None] > 0).astype(np.uint8), labels.grid, {1: text})
-            io.write(single, part / name, source=source)
+            io.write(single, part / name, source=source, tell=tell)
         return list(place.masks)
 
     def _number(self, part: Path, place: Target, prediction: Prediction, labels: LabelMap) -> dict[str, Any]:

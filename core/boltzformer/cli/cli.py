@@ -164,7 +164,10 @@ def segment(
     frame: Frame = None,
     allow_gaps: AllowGaps = False,
     resample: Annotated[
-        bool, typer.Option("--resample", help="Straighten the masks of a tilted series, for formats without shear.")
+        bool,
+        typer.Option(
+            "--resample", help="Allow masks of a tilted series to be straightened, for programs without shear."
+        ),
     ] = False,
     format: Annotated[str | None, typer.Option(help=f"{', '.join(FORMATS)}; else as the image.")] = None,
     probabilities: Annotated[

@@ -5,13 +5,13 @@ from boltzformer.io.describe import describe, in_words
 from boltzformer.io.kinds import EXTENSIONS, READABLE, can_read, split_name
 from boltzformer.io.patient import patient_of
 from boltzformer.io.reading import read, read_labels
+from boltzformer.io.straight import resample, straightened
 from boltzformer.io.writing import (
     WRITABLE,
     can_be_dicom,
     check_targets,
-    resample,
-    straightened,
     targets,
+    tilt_said,
     write,
     write_json,
     write_volume,
@@ -34,6 +34,7 @@ __all__ = [
     "split_name",
     "straightened",
     "targets",
+    "tilt_said",
     "write",
     "write_json",
     "write_volume",

@@ -69,6 +69,11 @@ def truncated(path: Path) -> ImageError:
     return ImageError(f"{path} is damaged or ends too early: copy or download it again.")
 
 
+def said_twice(path: Path, what: str) -> ImageError:
+    """The error for a header of which nobody knows which word counts."""
+    return ImageError(f"{path} says '{what}' twice in its header, in two ways: export it again.")
+
+
 def companion(path: Path, name: str) -> Path | None:
     """The data file that a header names, a real file beside it or below; None where there is none.
 

@@ -28,6 +28,8 @@ SAME_PLACE_MM = 0.01
 UNEVEN = 0.1
 """A slice may lie this part of the slice distance beside its place; scanners round their positions."""
 _PARALLEL = 1e-3
+_PLACES_MOST = 4096
+"""So many places a stack with gaps may have; what is farther away does not belong to it."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,9 @@ def _stacked(path: Path, slices: list[Slice], series: Series, allow_gaps: bool) 
         )
     if steps.max() > 1 and not allow_gaps:
         raise GeometryError(f"{path}: {_missing(slices, steps)}: copy the series again, or read it with --allow-gaps.")
+    if steps.sum() >= max(_PLACES_MOST, 2 * len(slices)):
+        far = slices[int(steps.argmax()) + 1].path.name
+        raise GeometryError(f"{path}: {far} lies {apart.max():.3g} mm from the slice before it: leave it out.")
     index = np.concatenate([[0], np.cumsum(steps)]).astype(int)
     step_lps = (positions[-1] - positions[0]) / index[-1]
     astray = np.linalg.norm(positions - (positions[0] + index[:, None] * step_lps), axis=1)

@@ -31,6 +31,7 @@ _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93, 201, 202, 203))
 _JPEG_XL = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (110, 112))
+_GRAYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _RLE = "1.2.840.10008.1.2.5"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -114,10 +115,15 @@ def _described(
     rows, columns, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1)
     allocated = int(header.get("BitsAllocated") or 16)
     stored = int(header.get("BitsStored") or allocated)
-    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip()
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip().upper()
     if not 1 <= frames <= FRAMES_MOST or rows < 1 or columns < 1:
         raise ImageError(
             f"{path} has an impossible size in its header ({frames} frames of {columns}×{rows}): export it again."
+        )
+    planar, signed = (int(header.get(name) or 0) for name in ("PlanarConfiguration", "PixelRepresentation"))
+    if planar not in (0, 1) or signed not in (0, 1) or (samples == 1 and photometric not in _GRAYS):
+        raise ImageError(
+            f"{path} does not say clearly what its numbers are ({photometric or 'nothing'}): export it again."
         )
     high = -1 if allocated == 1 else int(header.get("HighBit", stored - 1))
     if (
@@ -140,10 +146,10 @@ def _described(
         frames=frames,
         size=(rows, columns),
         samples=samples,
-        planar=bool(int(header.get("PlanarConfiguration") or 0)),
+        planar=bool(planar),
         stored=stored,
         high=high,
-        signed=bool(int(header.get("PixelRepresentation") or 0)),
+        signed=bool(signed),
         photometric=photometric,
     )
 
@@ -153,8 +159,15 @@ def has_room(pixels: Pixels) -> bool:
     if pixels.syntax:
         needed = pixels.frames * pixels.values * pixels.dtype.itemsize
         return pixels.length >= 8 * pixels.frames and needed <= pixels.length * PACKED_MOST + _SMALL
+    return excess(pixels) >= 0
+
+
+def excess(pixels: Pixels) -> int:
+    """Bytes that plain numbers have in the file and don't need."""
+    if pixels.syntax:
+        return 0
     bits = 1 if pixels.one_bit else 8 * pixels.dtype.itemsize
-    return (pixels.frames * pixels.values * bits + 7) // 8 <= pixels.length
+    return pixels.length - (pixels.frames * pixels.values * bits + 7) // 8
 
 
 def stored_frames(pixels: Pixels, wanted: Collection[int]) -> Iterator[tuple[int, Array]]:
@@ -226,6 +239,11 @@ def _arranged(pixels: Pixels, plain: Array) -> Array:
     """Samples last; where two neighbours share a colour, each gets it."""
     rows, columns = pixels.size
     if pixels.halved:
+        full = pixels.frames * rows * columns * 3
+        if columns % 2 or pixels.length >= full:  # each pixel has a colour of its own, whatever the header says
+            raise ImageError(
+                f"{pixels.path} holds colours of an unusual kind (shared by neighbours): export it as RGB."
+            )
         pairs = plain.reshape(-1, 4)  # Y, Y, B, R
         spread = pairs[:, [0, 2, 3, 1, 2, 3]]
         return spread.reshape(rows, columns, 3)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.checks import ImageWarning, truncated
@@ -148,6 +149,17 @@ def can_be_referred_to(path: Path) -> bool:
     return first is not None and first.reference
 
 
+def demand_all_frames(path: Path) -> None:
+    """Before a library counts them: has the file as many frames of masks as its header promises?"""
+    with discreet():
+        header, pixels = _read(path) or (None, None)
+        if header is None or pixels is None:
+            return  # whoever reads it says what it is
+        told: Any = header.get("PerFrameFunctionalGroupsSequence") or []
+        if not has_room(pixels) or len(told) not in (0, pixels.frames):
+            raise undecodable(path)
+
+
 def _say(folder: Path, left_out: Sequence[LeftOut]) -> None:
     if left_out:
         ordered = sorted(left_out, key=lambda one: one.path)
@@ -197,6 +209,11 @@ def _files(files: Sequence[Path]) -> tuple[list[tuple[Path, Found]], list[LeftOu
         except BoltzFormerError as error:
             left_out.append(LeftOut(path, "damaged", error))
             continue
+        except OSError as error:  # no rights, or a link that leads nowhere
+            why = error.strerror or str(error)
+            said = ImageError(f"{path} could not be read ({why}): check the file and your rights.")
+            left_out.append(LeftOut(path, why.lower(), said))
+            continue
         if found is None or _is_directory(found[0]):
             continue
         if not _is_image(found):
@@ -221,6 +238,8 @@ def _read(path: Path) -> Found | None:
     """The tags that matter, or None if the file is no DICOM file. Very old files lack the preamble."""
     import pydicom
 
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None  # a pipe may give bytes for ever, or none
     with path.open("rb") as file:
         start = file.read(132)
         old = start[:2] == b"\x08\0" and path.suffix.lower() in ("", ".dcm", ".ima")
@@ -260,7 +279,7 @@ def series_from(files: Sequence[tuple[Path, Found]], left_out: list[LeftOut], *,
 def _series(
     uid: str, members: Sequence[tuple[Path, Found]], left_out: list[LeftOut], own: Path | None
 ) -> Series | None:
-    slices: dict[tuple[str, int], Slice] = {}
+    slices: dict[tuple[object, ...], Slice] = {}
     notes: list[str] = []
     about: tuple[int, str, str] | None = None
     for path, (header, pixels) in members:
@@ -276,7 +295,8 @@ def _series(
             left_out.append(LeftOut(path, "damaged", said))
             continue
         for one in frames:
-            slices.setdefault((one.instance or str(path), one.frame), one)  # a copy of a file counts once
+            # A copy of a file counts once; but some programs that anonymise give all files of a series one UID.
+            slices.setdefault((one.instance or str(path), one.frame, one.number, one.position), one)
     if about is None:
         return None
     return Series(uid, *about, slices=tuple(slices.values()), notes=tuple(dict.fromkeys(notes)))

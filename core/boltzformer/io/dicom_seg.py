@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.dicom import Stack, stack_of, stack_slices
-from boltzformer.io.dicom_headers import Series, discreet, series_in
+from boltzformer.io.dicom_headers import Series, demand_all_frames, discreet, series_in
 from boltzformer.io.dicom_slices import Slice, slices_of
 from boltzformer.io.kinds import kind_of
-from boltzformer.knowledge.vocabulary import Code, label_colour, terms_of
+from boltzformer.io.straight import straightened
+from boltzformer.io.stream import demand_memory
+from boltzformer.knowledge.snomed import Code
+from boltzformer.knowledge.vocabulary import label_colour, terms_of
 from boltzformer.types import LabelMap
 from boltzformer.version import VERSION
 
@@ -47,9 +51,9 @@ def made(labels: LabelMap, path: Path, source: Path | None, *, labelmap: bool = 
     if not labels.names:
         raise ImageError(f"{path}: a DICOM-SEG needs at least one named mask, and there is none.")
     with discreet():
-        stack = stack_on(source, labels.grid, path)
+        stack, straight = _stack_for(source, labels.grid, path)
         try:
-            return _segmentation(labels, path, stack, labelmap)
+            return _segmentation(labels, path, stack, labelmap, straight=straight)
         except (ImageError, GeometryError):
             raise
         except Exception:  # what the libraries say may quote the header too: not passed on
@@ -59,7 +63,7 @@ def made(labels: LabelMap, path: Path, source: Path | None, *, labelmap: bool = 
             ) from None
 
 
-def _segmentation(labels: LabelMap, path: Path, stack: Stack, labelmap: bool) -> Any:
+def _segmentation(labels: LabelMap, path: Path, stack: Stack, labelmap: bool, *, straight: bool) -> Any:
     import highdicom
 
     slices = [(k, one) for k, one in enumerate(stack.slices) if one is not None]
@@ -67,12 +71,13 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack, labelmap: bool) ->
     if any(path.exists() and path.samefile(one) for one in datasets):
         raise ImageError(f"{path} is a slice of the image itself: choose another name for the mask.")
     order = sorted(labels.names)
-    masks = np.stack([labels.mask(label)[[k for k, _ in slices]] for label in order], axis=-1)  # (n, y, x, S)
+    kept = list(range(labels.grid.shape[0])) if straight else [k for k, _ in slices]
+    masks = np.stack([labels.mask(label)[kept] for label in order], axis=-1)  # (n, y, x, S)
     if labelmap:
         if (masks.sum(axis=-1) > 1).any():
             raise ImageError(f"{path} can't hold masks that overlap: write .dcm or .seg.nrrd instead.")
         masks = (masks * np.arange(1, len(order) + 1)).sum(axis=-1).astype(np.uint8)
-    if len(datasets) < len(slices):  # an enhanced file holds its frames in its own order
+    if len(datasets) < len(slices) and not straight:  # an enhanced file holds its frames in its own order
         (dataset,) = datasets.values()
         in_file = np.zeros((int(dataset.NumberOfFrames), *masks.shape[1:]), masks.dtype)
         in_file[[one.frame for _, one in slices]] = masks
@@ -93,7 +98,21 @@ def _segmentation(labels: LabelMap, path: Path, stack: Stack, labelmap: bool) ->
         series_description="BoltzFormer segmentation (research use)",
         content_label="SEGMENTATION",
         omit_empty_frames=bool(masks.any()),  # a mask without a voxel is written, too: "looked, and found nothing"
+        **(_own_place(labels.grid) if straight else {}),
     )
+
+
+def _own_place(grid: Grid) -> dict[str, Any]:
+    """Where frames lie that are no slices of the image."""
+    import highdicom
+
+    x, y, z = grid.spacing_mm
+    corners = grid.world([(0, 0, k) for k in range(grid.shape[0])])
+    return {
+        "pixel_measures": highdicom.PixelMeasuresSequence((y, x), slice_thickness=z, spacing_between_slices=z),
+        "plane_orientation": highdicom.PlaneOrientationSequence("PATIENT", grid.direction[:, :2].T.ravel().tolist()),
+        "plane_positions": [highdicom.PlanePositionSequence("PATIENT", corner.tolist()) for corner in corners],
+    }
 
 
 def completed(path: Path, stack: Stack) -> Any:
@@ -125,6 +144,7 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
     """
     import highdicom
 
+    demand_all_frames(path)
     try:
         with discreet():
             seg = highdicom.seg.segread(path)
@@ -136,13 +156,17 @@ def read(path: Path, grid: Grid | None) -> LabelMap:
             layer_of = [0 if one_layer else numbers.index(_segment_number(seg, n)) for n in range(len(pages))]
         if seg.segmentation_type.value == "FRACTIONAL":
             pages = pages >= seg.MaximumFractionalValue / 2
+        if len(pages) != len(frames):
+            raise ValueError
     except Exception:  # highdicom and pydicom raise many kinds on files that are none, and may quote them
         raise ImageError(f"{path} is no DICOM-SEG that can be read here, or it is damaged: export it again.") from None
     if max(numbers) > 255:
         raise ImageError(f"{path} holds segment numbers up to {max(numbers)}, more than 255: split it.")
     if grid is None:
         grid = _own_grid(path, frames)
-    layers = np.zeros((1 if one_layer else len(numbers), *grid.shape), np.uint8)
+    shape = (1 if one_layer else len(numbers), *grid.shape)
+    demand_memory(path, math.prod(shape))
+    layers = np.zeros(shape, np.uint8)
     for one, page, layer in zip(frames, pages, layer_of, strict=True):
         rows, columns = np.nonzero(page)
         k, j, i = _places(path, one, rows, columns, grid)
@@ -168,29 +192,46 @@ def _places(path: Path, one: Slice, rows: Array, columns: Array, grid: Grid) -> 
     steps = np.linalg.solve(np.array(grid.axes), np.array([orientation[:3], orientation[3:]]).T * one.spacing[::-1])
     whole, start = np.rint(steps), np.rint(corner)  # (3, 2) steps along columns and rows, (3,)
     off = np.abs(steps - whole) @ one.size[::-1] + np.abs(corner - start)
-    ijk = (start[:, None] + whole @ np.stack([columns, rows])).astype(int)  # (3, n)
+    ijk = start[:, None] + whole @ np.stack([columns, rows])  # (3, n)
     inside = (ijk >= 0).all() and (grid.shape[::-1] > ijk.T).all()
     if not off.max() <= OFF_GRID or (np.abs(whole).sum(axis=0) != 1).any() or not inside:
         raise GeometryError(f"{path} does not lie on the grid of its image: give the series it was drawn on.")
+    ijk = ijk.astype(int)
     return ijk[2], ijk[1], ijk[0]
 
 
 def stack_on(source: Path, grid: Grid, path: Path) -> Stack:
     """The slices of the source that lie on the masks' grid."""
-    if source.is_dir():
-        stacks = [stack_slices(source, series, allow_gaps=True) for series in series_in(source)]
-    elif kind_of(source) == "DICOM":
-        stacks = [stack_of(source)]
-    else:
-        raise ImageError(
-            f"{path}: {source} is no DICOM series, and a DICOM-SEG can refer to nothing else: write .seg.nrrd."
-        )
-    stack = next((one for one in stacks if one.grid.same_as(grid)), None)
+    stack = next((one for one in _stacks(source, path) if one.grid.same_as(grid)), None)
     if stack is None:
-        raise GeometryError(
-            f"{path}: the masks do not lie on the slices of {source}: give the DICOM series that they were drawn on."
-        )
+        raise _elsewhere(source, path)
     return stack
+
+
+def _stack_for(source: Path, grid: Grid, path: Path) -> tuple[Stack, bool]:
+    """The slices that the masks belong to, and whether the masks were straightened: then they lie across them."""
+    stacks = _stacks(source, path)
+    for straight in (False, True):
+        for one in stacks:
+            if one.grid.same_as(grid) if not straight else one.grid.sheared and straightened(one.grid).same_as(grid):
+                return one, straight
+    raise _elsewhere(source, path)
+
+
+def _stacks(source: Path, path: Path) -> list[Stack]:
+    if source.is_dir():
+        return [stack_slices(source, series, allow_gaps=True) for series in series_in(source)]
+    if kind_of(source) == "DICOM":
+        return [stack_of(source)]
+    raise ImageError(
+        f"{path}: {source} is no DICOM series, and a DICOM-SEG can refer to nothing else: write .seg.nrrd."
+    )
+
+
+def _elsewhere(source: Path, path: Path) -> GeometryError:
+    return GeometryError(
+        f"{path}: the masks do not lie on the slices of {source}: give the DICOM series that they were drawn on."
+    )
 
 
 def _segment(number: int, label: int, name: str) -> Any:

@@ -12,13 +12,15 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array
-from boltzformer.io.dicom_frames import Pixels
+from boltzformer.io.dicom_frames import Pixels, excess
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Numbers = tuple[float, ...]
 _CENTIMETRES = 3
+_PADDING = 64
+"""Bytes behind the pixels that some programs leave there."""
 _PLACES = ("ImagePositionPatient", "ImagePositionVolume", "InStackPositionNumber", "PlanePositionSequence")
 """Dimensions of a multi-frame file that say where a frame lies, and not which of several at one place it is."""
 
@@ -76,6 +78,8 @@ def slices_of(path: Path, header: Dataset, pixels: Pixels | None, notes: list[st
     dimensions = _dimensions(header)
     usual = _rescale([header])
     by_regions = _by_regions(path, header, notes)
+    if pixels is not None and excess(pixels) > _PADDING:  # once, however many files
+        notes.append(f"{path.parent} holds more pixels than headers in it speak of: sizes may be told wrongly.")
     reference = "FrameOfReferenceUID" in header and "StudyInstanceUID" in header
     common: Slice | None = None
     for frame in range(frames):
@@ -130,7 +134,10 @@ def _numbers(places: Sequence[Dataset | None], name: str, within: str = "") -> N
         holder = place if place is None or name in place else _first(place, within)
         value = None if holder is None else holder.get(name)
         if value is not None:
-            return tuple(float(v) for v in _several(value))
+            numbers = tuple(float(v) for v in _several(value))
+            if not np.isfinite(numbers).all():
+                raise ValueError
+            return numbers
     return None
 
 
@@ -262,7 +269,7 @@ def values_of(pixels: Pixels, meaning: Meaning, rescale: tuple[float, ...] | Non
         last = len(meaning.table) - 1
         seen = meaning.table[np.clip(stored.astype(np.int64) - meaning.first, 0, last)]
         ends = int(meaning.table.min()), int(meaning.table.max())
-    elif rescale is None or rescale == (1.0, 0.0) or not np.isfinite(rescale).all() or rescale[0] == 0:
+    elif rescale is None or rescale == (1.0, 0.0) or rescale[0] == 0:
         seen, ends = stored, (least, most)
     else:
         seen = _rescaled(stored, rescale)

@@ -10,7 +10,7 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io.checks import companion, grid_of, is_colour, pick_frame, truncated
+from boltzformer.io.checks import companion, grid_of, is_colour, pick_frame, said_twice, truncated
 from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
@@ -129,9 +129,11 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
         end = start.find(b"\n", position)
         end = len(start) if end < 0 else end
         name, _, value = start[position:end].decode("latin-1").partition("=")
-        fields[name.strip()] = value.strip()
+        name, value = name.strip(), value.strip()
+        if fields.setdefault(name, value) != value and name != "Comment":
+            raise said_twice(path, name)
         position = end + 1
-        if name.strip() == "ElementDataFile":  # the last field; data may follow
+        if name == "ElementDataFile":  # the last field; data may follow
             return fields, position
     raise truncated(path)
 

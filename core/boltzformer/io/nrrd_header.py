@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Grid
-from boltzformer.io.checks import ImageWarning, grid_of, truncated
+from boltzformer.io.checks import ImageWarning, grid_of, said_twice, truncated
 
 HEADER_LIMIT = 4 << 20
 """Words of a segmentation with hundreds of labels fit several times."""
@@ -121,7 +121,9 @@ def _lines(path: Path, start: bytes) -> tuple[dict[str, str], dict[str, str], in
         if separator == ":=":
             words[key] = value.replace("\\n", "\n").replace("\\\\", "\\")
         elif separator:
-            fields[key.strip().lower()] = value.strip()
+            key, value = key.strip().lower(), value.strip()
+            if fields.setdefault(key, value) != value:
+                raise said_twice(path, key)
         elif "list" in fields.get("data file", fields.get("datafile", "")).lower():
             break  # the names of its data files
         else:
@@ -199,7 +201,9 @@ def place_of(header: Header) -> Grid:
             lps[:3, 2] = normal / max(float(np.linalg.norm(normal)), 1e-300)
         origin = _vector(path, fields["space origin"]) if "space origin" in fields else None
         if origin is not None:
-            lps[:world, 3] = np.resize(origin, world)
+            if len(origin) < world:
+                raise damaged(path)
+            lps[:world, 3] = origin[:world]
         lps[:3] *= _units(path, fields.get("space units", ""), world)[:, None]
         lps[:3] *= _signs(fields)[:, None]
     else:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io.checks import ImageWarning, pick_frame, truncated
-from boltzformer.io.stream import demand_room
+from boltzformer.io.stream import demand_memory, demand_room
 from boltzformer.types import Volume
 
 _EXIF_ORIENTATION = 0x0112
 _GRAY_ALPHA, _COLOURS = 4, (2, 6)
+_SAMPLES = {2: 3, 4: 2, 6: 4}
+"""Colour type of a PNG → numbers a pixel, where it is more than one."""
 
 
 def read_picture(path: Path, frame: int | None = None) -> Volume:
@@ -30,10 +32,17 @@ def read_picture(path: Path, frame: int | None = None) -> Volume:
     try:
         with Image.open(path) as image:
             count = int(getattr(image, "n_frames", 1))
-            demand_room(path, image.width * image.height, packed=True)
+            pixels = image.width * image.height
+            deep = image.format == "PNG" and _has_deep_samples(path)
+            demand_room(path, pixels * _bits(path, image.format) // 8, packed=True)
+            demand_memory(path, pixels * (8 if deep else 4))
             chosen = pick_frame(path, count, 1 if frame is None else frame)
             turn = int(image.getexif().get(_EXIF_ORIENTATION, 1) or 1)
-            if image.format == "PNG" and count == 1 and _has_deep_samples(path):
+            if deep and chosen > 0:
+                raise ImageError(
+                    f"{path} holds {count} pictures of 16 bits, of which only the first is read: save the other alone."
+                )
+            if deep:
                 array = _all_bits(path)
             else:
                 image.seek(chosen)
@@ -65,6 +74,15 @@ def _values(image: Any) -> Array:
     colours = np.asarray(image.convert("RGB"))
     gray = image.mode == "P" and bool((colours == colours[..., :1]).all())
     return colours[..., 0] if gray else colours
+
+
+def _bits(path: Path, kind: str | None) -> int:
+    """A pixel has at least so many before it is packed."""
+    if kind != "PNG":
+        return 8
+    with path.open("rb") as file:
+        depth, colours = file.read(26)[24:]  # of the first chunk
+    return depth * _SAMPLES.get(colours, 1)
 
 
 def _has_deep_samples(path: Path) -> bool:

@@ -214,7 +214,11 @@ def _demand_short(paths: Iterable[Path]) -> None:
 
 def _demand_writable(folder: Path) -> None:
     """Rights alone don't tell: only trying does. The file has no name, and is gone at once."""
-    nearest = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), folder)
+    nearest = next((parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent)), folder)
+    if nearest.is_symlink() and not nearest.exists():  # where no folder could be made
+        raise ImageError(
+            f"{nearest} is a link that leads nowhere, or in a circle: remove it, or choose another folder."
+        )
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
 from boltzformer.io import dicom, dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd, tiff
-from boltzformer.io.checks import demand_finite
+from boltzformer.io.checks import ImageWarning, demand_finite
 from boltzformer.io.kinds import kind_of, split_name
 from boltzformer.types import LabelMap, Volume
 
@@ -70,7 +71,8 @@ def read_labels(path: str | Path, *, grid: Grid | None = None) -> LabelMap:
             labels = seg_nrrd.read(path)
         else:
             volume = read(path)
-            labels = LabelMap(_as_labels(path, volume.array)[np.newaxis], volume.grid, {})
+            array = _sharpened(path, volume.array) if kind == "JPEG" else volume.array
+            labels = LabelMap(_as_labels(path, array)[np.newaxis], volume.grid, {})
     except OSError as error:
         raise ImageError(
             f"{path} could not be read ({error.strerror or error}): check the file and your rights."
@@ -83,6 +85,21 @@ def read_labels(path: str | Path, *, grid: Grid | None = None) -> LabelMap:
             "export the mask on the image's own grid."
         )
     return _named(labels)
+
+
+_BLURRED = 0.02
+"""Part of a black and white picture that lies along its edges, at most, where JPEG makes gray of it."""
+
+
+def _sharpened(path: Path, array: Array) -> Array:
+    """A black and white mask without the grays that JPEG adds; of other values nobody knows what they were."""
+    if array.ndim != 3 or np.isin(array, (0, 255)).all():
+        return array
+    if array.max() < 192 or ((array >= 64) & (array < 192)).mean() > _BLURRED:
+        raise ImageError(f"{path} is a JPEG, which blurs the values of a mask into others: save the mask as PNG.")
+    message = f"{path} is a JPEG, which blurs the edges of masks: what is brighter than half is taken."
+    warnings.warn(message, ImageWarning, stacklevel=3)
+    return np.where(array >= 128, np.uint8(255), np.uint8(0))
 
 
 def _as_labels(path: Path, array: Array) -> Array:

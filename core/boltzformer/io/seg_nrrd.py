@@ -15,9 +15,6 @@ from boltzformer.io.checks import pick_frame
 from boltzformer.knowledge.vocabulary import label_colour, slicer_terminology
 from boltzformer.types import LabelMap
 
-_PLACE = (("Layer", "0"), ("LabelValue", "1"))
-"""Words that say where a segment is in the array, and what Slicer means without them."""
-
 
 def write(file: BinaryIO, labels: LabelMap, prompts: Mapping[str, str] | None = None) -> None:
     """As 3D Slicer itself writes it; one list axis for the layers, if there are several.
@@ -53,7 +50,7 @@ def write(file: BinaryIO, labels: LabelMap, prompts: Mapping[str, str] | None = 
 def read(path: Path) -> LabelMap:
     """Masks of a .seg.nrrd, or of a plain .nrrd label file (names are then made up later)."""
     array, grid, words = nrrd.load(path)
-    segments = sorted({int(match[1]) for key in words if (match := re.match(r"Segment(\d+)_ID$", key))})
+    segments = sorted({int(match[1]) for key in words if (match := re.match(r"Segment(\d{1,6})_ID$", key))})
     if not segments:
         array = array[..., pick_frame(path, array.shape[-1], None), None]
     if array.min() < 0 or (array.dtype.kind == "f" and bool((array != np.rint(array)).any())):
@@ -66,8 +63,8 @@ def read(path: Path) -> LabelMap:
     if len(segments) > 255:
         raise ImageError(f"{path} holds {len(segments)} segments, more than 255: save fewer of them in one file.")
     try:
-        where = [tuple(int(words.get(f"Segment{n}_{key}", usual)) for key, usual in _PLACE) for n in segments]
-        if max(layer for layer, _ in where) >= len(stored):
+        where = [_place(words, n, len(stored)) for n in segments]
+        if any(not 0 <= layer < len(stored) or value < 1 for layer, value in where) or len(set(where)) < len(where):
             raise ValueError
     except ValueError as error:
         raise ImageError(f"{path} describes its segments in a damaged header: export it again.") from error
@@ -82,6 +79,12 @@ def read(path: Path) -> LabelMap:
     return LabelMap(
         layers, grid, {label: words.get(f"Segment{n}_Name", "") for n, label in zip(segments, new, strict=True)}
     )
+
+
+def _place(words: Mapping[str, str], segment: int, layers: int) -> tuple[int, int]:
+    """Layer and value of a segment. Slicer's older files name neither: each segment has a layer of its own."""
+    usual = segment if layers > 1 else 0
+    return int(words.get(f"Segment{segment}_Layer", usual)), int(words.get(f"Segment{segment}_LabelValue", 1))
 
 
 def one_line(name: str) -> str:

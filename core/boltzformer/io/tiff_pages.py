@@ -18,6 +18,9 @@ from boltzformer.io.stream import demand_memory, demand_room
 
 PAGES = 20_000
 """More pages than this are no stack but a trap: following them alone would take seconds."""
+_BELOW_MOST, _BELOW_EACH = 5_000, 64
+"""Smaller copies and the like, which pages may name, all and each."""
+_SUBPAGES = 330
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _PLAIN, _OLD_JPEG, _JPEG = 1, 6, 7
 _PACKED_MOST = {5: 4096, 7: 1024, 8: 1032, 32946: 1032, 32773: 64, 2: 4096, 3: 4096, 4: 8192}
@@ -80,6 +83,7 @@ def demand_all_pages(path: Path) -> None:
         big = start[2:4] in (b"+\0", b"\0+")
         count_form, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
         seen: set[int] = set()
+        below = 0
         try:
             (offset,) = struct.unpack_from(order + link, start, 8 if big else 4)
             while offset:
@@ -92,7 +96,11 @@ def demand_all_pages(path: Path) -> None:
                 (count,) = struct.unpack(order + count_form, file.read(struct.calcsize(count_form)))
                 if count * entry > length:
                     raise truncated(path)
-                _demand_entries(path, file.read(count * entry), order, big, length)
+                below += _demand_entries(path, file.read(count * entry), order, big, length)
+                if below > _BELOW_MOST:
+                    raise ImageError(
+                        f"{path} holds more than {_BELOW_MOST} pages below others: save the part you need."
+                    )
                 (offset,) = struct.unpack(order + link, file.read(struct.calcsize(link)))
         except (struct.error, OverflowError, ValueError) as error:
             raise truncated(path) from error
@@ -100,13 +108,17 @@ def demand_all_pages(path: Path) -> None:
         raise truncated(path)
 
 
-def _demand_entries(path: Path, entries: bytes, order: str, big: bool, length: int) -> None:
-    """No field may be longer than the file that holds it: a reader would take memory for it first."""
+def _demand_entries(path: Path, entries: bytes, order: str, big: bool, length: int) -> int:
+    """No field may be longer than the file that holds it: a reader would take memory for it first. → pages below."""
     step, form = (20, "HHQ") if big else (12, "HHI")
+    below = 0
     for at in range(0, len(entries) - step + 1, step):
-        _, kind, count = struct.unpack_from(order + form, entries, at)
+        code, kind, count = struct.unpack_from(order + form, entries, at)
         if count * _SIZES.get(kind, 1) > length:
             raise truncated(path)
+        if code == _SUBPAGES:
+            below += count if count <= _BELOW_EACH else _BELOW_MOST + 1
+    return below
 
 
 def stacks(path: Path, tiff: Any) -> list[Stack]:

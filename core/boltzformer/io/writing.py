@@ -65,7 +65,10 @@ def write(
             seg_nrrd.write(files[0], labels, _prompts(provenance))
             _tell(files[1:], provenance)
         return [path, *story]
+    tell = tell or _warn
     if extension in _DICOM:
+        if (said := tilt_said(path, labels.grid)) and source is not None:
+            tell(said)
         if extension == ".rtstruct.dcm":
             content = dicom_rt.made(labels, path, source)
         else:
@@ -75,7 +78,6 @@ def write(
             _tell(files[1:], provenance)
         return [path, *story]
 
-    tell = tell or _warn
     masks, why = _per_file(labels, path, stem, extension)
     if why:
         tell(f"{path.name}: {why}, so each is written into a file of its own; .seg.nrrd keeps them in one.")
@@ -83,7 +85,7 @@ def write(
     if extension in (".nii", ".nii.gz") and like is None and labels.grid.sheared:
         tell(
             f"{path.name} keeps the tilt of the slices, but programs built on ITK (3D Slicer, ITK-SNAP) straighten "
-            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd and .dcm are safe."
+            "it when they open NIfTI and show the mask in the wrong place: .seg.nrrd is safe."
         )
     with new_files([*masks, *story], overwrite=overwrite) as files:
         for file, holds in zip(files, masks.values(), strict=False):
@@ -109,6 +111,17 @@ def targets(labels: LabelMap, path: str | Path) -> dict[Path, tuple[int, ...]]:
     if extension in (".seg.nrrd", *_DICOM):
         return {path: tuple(sorted(labels.names))}
     return _per_file(labels, path, stem, extension)[0]
+
+
+def tilt_said(path: Path, grid: Grid) -> str:
+    """What masks on tilted slices ask for before they become DICOM-SEG; '' where there is nothing to ask."""
+    if not grid.sheared or split_name(path)[1] not in (".dcm", ".labelmap.dcm"):
+        return ""
+    return (
+        f"{path.name} keeps the tilt of the slices, voxel for voxel, but programs that stack frames at right angles "
+        "refuse it or show the masks in the wrong place: allow masks that are straightened (each voxel moves by half "
+        "of one at most) with --resample, in Python with io.resample and io.straightened."
+    )
 
 
 def can_be_dicom(image: Volume) -> bool:
@@ -287,42 +300,3 @@ def new_files(paths: Sequence[Path], *, overwrite: bool | Collection[Path] = Fal
 def may_replace(path: Path, overwrite: bool | Collection[Path]) -> bool:
     """Whether `overwrite` allows it for this file."""
     return overwrite if isinstance(overwrite, bool) else path in overwrite
-
-
-def resample(labels: LabelMap, grid: Grid) -> LabelMap:
-    """The masks as they fall on `grid`: each new voxel takes the old one nearest to its centre, or nothing outside."""
-    if labels.grid.same_as(grid):
-        return labels
-    z, y, x = grid.shape
-    to_old = np.linalg.solve(labels.grid.lps, grid.lps)  # new (i, j, k, 1) → old (i, j, k, 1)
-    j, i = np.meshgrid(np.arange(y), np.arange(x), indexing="ij")
-    within = to_old[:3, 0] * i[..., None] + to_old[:3, 1] * j[..., None] + to_old[:3, 3]  # (y, x, 3)
-    limit = np.array(labels.grid.shape[::-1])
-    layers = np.zeros((len(labels.layers), z, y, x), np.uint8)
-    for k in range(z):  # slice by slice: the positions of a whole volume would need many times its memory
-        old = np.rint(within + to_old[:3, 2] * k).astype(int)
-        inside = ((old >= 0) & (old < limit)).all(axis=-1)
-        ijk = old[inside]
-        layers[:, k, inside] = labels.layers[:, ijk[:, 2], ijk[:, 1], ijk[:, 0]]
-    return LabelMap(layers, grid, labels.names)
-
-
-def straightened(grid: Grid) -> Grid:
-    """The smallest grid without shear that covers a sheared one: same rows and spacing, slices at right angles."""
-    i, j, k = np.array(grid.axes).T
-    rows = i / np.linalg.norm(i)
-    columns = j - (j @ rows) * rows
-    columns /= np.linalg.norm(columns)
-    normal = np.cross(rows, columns)
-    normal *= np.sign(normal @ k)
-    turn = np.stack([rows, columns, normal], axis=1)
-    spacing = np.array([np.linalg.norm(i), j @ columns, abs(k @ normal)])
-    z, y, x = grid.shape
-    corners = grid.world([(a, b, c) for a in (0, x - 1) for b in (0, y - 1) for c in (0, z - 1)])
-    along = (corners - np.array(grid.origin)) @ turn / spacing  # in new steps from the old origin
-    first = np.floor(along.min(axis=0) + 1e-6)
-    count = np.ceil(along.max(axis=0) - 1e-6) - first + 1
-    lps = np.eye(4)
-    lps[:3, :3] = turn * spacing
-    lps[:3, 3] = np.array(grid.origin) + turn @ (first * spacing)
-    return Grid.from_lps(count[::-1].astype(int), lps)

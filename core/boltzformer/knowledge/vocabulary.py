@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import colorsys
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from boltzformer.knowledge.snomed import (
+    ANATOMY,
+    BOTH,
+    DEVICE,
+    DEVICES,
+    FINDING,
+    FINDINGS,
+    FLUID,
+    FLUIDS,
+    LEFT,
+    NAMES_ITS_SIDE,
+    PARTS,
+    RIGHT,
+    STRUCTURES,
+    TISSUE,
+    VERTEBRAE,
+    Code,
+)
 
 # Okabe and Ito's palette without black: told apart by people with any kind of colour vision.
 PALETTE = (
@@ -29,14 +48,6 @@ def label_colour(label: int) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True)
-class Code:
-    """A SNOMED CT concept."""
-
-    value: str
-    meaning: str
-
-
-@dataclass(frozen=True)
 class Terms:
     """What a mask shows, as DICOM and 3D Slicer say it."""
 
@@ -47,71 +58,6 @@ class Terms:
     side: Code | None = None
 
 
-ANATOMY = Code("123037004", "Anatomical Structure")
-FINDING = Code("49755003", "Morphologically Abnormal Structure")
-TISSUE = Code("85756007", "Tissue")
-RIGHT = Code("24028007", "Right")
-LEFT = Code("7771000", "Left")
-
-# Each code is checked in the tests against the dictionary that pydicom ships; what is not in there is left out.
-_STRUCTURES = {
-    "adrenal gland": Code("23451007", "Adrenal gland"),
-    "aorta": Code("15825003", "Aorta"),
-    "bladder": Code("89837001", "Bladder"),
-    "bone": Code("3138006", "Bone"),
-    "brain": Code("12738006", "Brain"),
-    "breast": Code("76752008", "Breast"),
-    "cerebellum": Code("113305005", "Cerebellum"),
-    "colon": Code("71854001", "Colon"),
-    "duodenum": Code("38848004", "Duodenum"),
-    "esophagus": Code("32849002", "Esophagus"),
-    "femur": Code("71341001", "Femur"),
-    "gallbladder": Code("28231008", "Gallbladder"),
-    "heart": Code("80891009", "Heart"),
-    "hippocampus": Code("5366008", "Hippocampus"),
-    "kidney": Code("64033007", "Kidney"),
-    "left atrium": Code("82471001", "Left atrium"),
-    "left ventricle": Code("87878005", "Left ventricle"),
-    "liver": Code("10200004", "Liver"),
-    "lung": Code("39607008", "Lung"),
-    "lymph node": Code("59441001", "Lymph node"),
-    "pancreas": Code("15776009", "Pancreas"),
-    "prostate": Code("41216001", "Prostate"),
-    "rib": Code("113197003", "Rib"),
-    "right atrium": Code("73829009", "Right atrium"),
-    "right ventricle": Code("53085002", "Right ventricle"),
-    "skin": Code("39937001", "Skin"),
-    "spinal cord": Code("2748008", "Spinal cord"),
-    "spleen": Code("78961009", "Spleen"),
-    "stomach": Code("69695003", "Stomach"),
-    "thyroid": Code("69748006", "Thyroid"),
-    "trachea": Code("44567001", "Trachea"),
-    "uterus": Code("35039007", "Uterus"),
-    "vertebra": Code("51282000", "Vertebra"),
-}
-_NEOPLASM, _LESION, _HEMORRHAGE = (
-    Code("108369006", "Neoplasm"),
-    Code("52988006", "Lesion"),
-    Code("50960005", "Hemorrhage"),
-)
-_NODULE, _CYST, _EDEMA = Code("27925004", "Nodule"), Code("367643001", "Cyst"), Code("79654002", "Edema")
-_FINDINGS = {
-    "cancer": _NEOPLASM,
-    "cyst": _CYST,
-    "edema": _EDEMA,
-    "glioma": _NEOPLASM,
-    "hematoma": Code("35566002", "Hematoma"),
-    "hemorrhage": _HEMORRHAGE,
-    "infarct": _LESION,
-    "lesion": _LESION,
-    "mass": Code("4147007", "Mass"),
-    "metastasis": Code("14799000", "Neoplasm, Secondary"),
-    "nodule": _NODULE,
-    "polyp": _LESION,
-    "stone": _LESION,
-    "tumor": _NEOPLASM,
-    "ulcer": Code("56208002", "Ulcer"),
-}
 SPELLINGS = {
     "tumour": "tumor",
     "oedema": "edema",
@@ -131,19 +77,139 @@ SPELLINGS = {
 }
 
 
+ALSO = {
+    "backbone": "spine",
+    "brainstem": "brain stem",
+    "caudate": "caudate nucleus",
+    "celiac trunk": "celiac artery",
+    "cell nuclei": "cell nucleus",
+    "cranium": "skull",
+    "eye lens": "lens",
+    "fat": "adipose tissue",
+    "fovea": "fovea centralis",
+    "gall bladder": "gallbladder",
+    "gray substance": "gray matter",
+    "grey matter": "gray matter",
+    "head of femur": "femoral head",
+    "heart muscle": "myocardium",
+    "large bowel": "large intestine",
+    "left heart atrium": "left atrium",
+    "left heart ventricle": "left ventricle",
+    "lens of eye": "lens",
+    "lower lobe": "lower lobe of lung",
+    "lung lower lobe": "lower lobe of lung",
+    "lung middle lobe": "middle lobe of lung",
+    "lung upper lobe": "upper lobe of lung",
+    "middle lobe": "middle lobe of lung",
+    "muscle of heart": "myocardium",
+    "optic chiasma": "optic chiasm",
+    "optic nerve head": "optic disc",
+    "ovaries": "ovary",
+    "pallidum": "globus pallidus",
+    "pituitary": "pituitary gland",
+    "prostate gland": "prostate",
+    "prostate peripheral zone": "peripheral zone of prostate",
+    "prostate transition zone": "transition zone of prostate",
+    "right heart atrium": "right atrium",
+    "right heart ventricle": "right ventricle",
+    "small bowel": "small intestine",
+    "spinal column": "spine",
+    "symphysis pubis": "pubic symphysis",
+    "teeth": "tooth",
+    "testes": "testis",
+    "thorax": "chest",
+    "thymus gland": "thymus",
+    "thyroid gland": "thyroid",
+    "upper lobe": "upper lobe of lung",
+    "urinary bladder": "bladder",
+    "vertebral canal": "spinal canal",
+    "vertebral column": "spine",
+    "windpipe": "trachea",
+}
+"""Other names of structures."""
+ADJECTIVES = {
+    "aortic": "aorta",
+    "bronchial": "bronchus",
+    "cerebral": "brain",
+    "esophageal": "esophagus",
+    "gastric": "stomach",
+    "hippocampal": "hippocampus",
+    "mammary": "breast",
+    "myocardial": "myocardium",
+    "ovarian": "ovary",
+    "prostatic": "prostate",
+    "retinal": "retina",
+    "tracheal": "trachea",
+    "uterine": "uterus",
+}
+"""'retinal vessels' lie in the retina. Those that most prompts use stand among the spellings."""
+
+
 def terms_of(name: str) -> Terms:
     """The codes for a prompt or label name; plain 'Tissue' where we know none. 'MS lesion in brain MRI' → a lesion."""
-    words = [SPELLINGS.get(word, word) for word in re.findall(r"[a-z]+", name.lower())]
-    head = re.split(r" (?:in|on|of) ", " ".join(words))[0]
-    structure, finding = _longest(" ".join(words), _STRUCTURES), _longest(head, _FINDINGS, at_the_end=True)
-    # 'left ventricle' names its side itself; 'left lung' needs it as a modifier
-    bare = re.sub(rf"\b{structure}\b", "", " ".join(words)).split()
-    side = LEFT if "left" in bare else RIGHT if "right" in bare else None
-    if finding:
-        return Terms(FINDING, _FINDINGS[finding], _STRUCTURES[structure] if structure else None, side)
-    if structure and re.fullmatch(rf"(?:left |right )?{structure}s?", head):  # not the duct of the pancreas
-        return Terms(ANATOMY, _STRUCTURES[structure], side=side)
-    return Terms(TISSUE, TISSUE)
+    words = _words(name)
+    text = " ".join(words)
+    phrase = re.split(r" (?:in|on) ", text)[0]
+    head = _FURTHER.split(phrase)[0]
+    whose, beyond = phrase[len(head) :], text[len(head) :]
+    around = _longest(beyond, _PLACES)
+    if finding := _longest(head, FINDINGS, at_the_end=True):
+        return _at(_longest(head, _PLACES) or around, words, FINDING, FINDINGS[finding])
+    if "vertebra" in words and (level := next((word for word in words if word in VERTEBRAE), None)):
+        return Terms(ANATOMY, VERTEBRAE[level])
+    if structure := _structure(phrase, around) or ("" if _longest(whose, _PLACES) else _structure(head, around)):
+        return Terms(ANATOMY, _PLACES[structure], side=_side(words, structure))
+    for category, known in ((ANATOMY, PARTS), (DEVICE, DEVICES), (FLUID, FLUIDS)):
+        if (kind := _longest(head, known, at_the_end=True)) and " or " not in head:
+            before = re.sub(rf"{kind}s?$", "", head)
+            return _at(_longest(before, _PLACES) or around, words, category, known[kind])
+    return _at(around, words, TISSUE, TISSUE)
+
+
+def _words(name: str) -> list[str]:
+    """In one spelling, adjectives as the structures that they speak of."""
+    words = []
+    for word in re.findall(r"[a-z]+\d*", name.lower()):
+        one = word.removesuffix("s")
+        plain = SPELLINGS.get(word) or (f"{SPELLINGS[one]}s" if one in SPELLINGS else word)
+        words.append(ADJECTIVES.get(plain, plain))
+    return words
+
+
+_FURTHER = re.compile(r" (?:of|including|surrounding|around|near|inside|with) ")
+"""What stands behind these words is not what is looked for."""
+_PLACES = {
+    " ".join(_words(name)): code
+    for name, code in (STRUCTURES | {other: STRUCTURES[usual] for other, usual in ALSO.items()}).items()
+}
+"""Structures by every name we know, spelt as prompts are before they are compared."""
+_BESIDE = {"left", "right", "both", "bilateral", "and", "the", "a", "anterior", "posterior"}
+"""Words that make no other structure of one."""
+
+
+def _structure(phrase: str, around: str) -> str:
+    """The structure that a phrase is the name of; what lies around it may tell which of several it is."""
+    words = phrase.split()
+    plain = " ".join(word for word in words if word not in _BESIDE)
+    for said in (f"{phrase} of {around}", f"{plain} of {around}", phrase, plain):
+        for form in (said, re.sub(r"s\b", "", said, count=1), said.removesuffix("s"), said.removesuffix("es")):
+            if form in _PLACES:
+                return form
+    return ""
+
+
+def _at(place: str, words: Sequence[str], category: Code, kind: Code) -> Terms:
+    """Something that lies in a structure, if one is named."""
+    return Terms(category, kind, _PLACES[place] if place else None, _side(words, place))
+
+
+def _side(words: Sequence[str], structure: str) -> Code | None:
+    """'left ventricle' names its side itself; 'left lung' needs it as a modifier."""
+    named = structure != "" and _PLACES[structure] in [STRUCTURES[name] for name in NAMES_ITS_SIDE]
+    bare = set(words) - (set(structure.split()) if named else set())
+    if bare & {"both", "bilateral"} or {"left", "right"} <= bare:
+        return BOTH
+    return LEFT if "left" in bare else RIGHT if "right" in bare else None
 
 
 def _longest(text: str, known: Iterable[str], *, at_the_end: bool = False) -> str:

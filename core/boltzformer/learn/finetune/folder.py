@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boltzformer.atomic import private_folder, write_text
+from boltzformer.atomic import keep_private, private_folder, write_text
 from boltzformer.errors import BoltzFormerError
 from boltzformer.learn.finetune.options import Frozen
 from boltzformer.learn.training_run import Plan, RunFolder
@@ -45,6 +45,7 @@ class Folder:
         try:
             private_folder(self.path)
             self._lock.acquire()
+            keep_private(self.path)  # what a killed run left
         except Timeout as error:
             raise BoltzFormerError(
                 f"{self.path} is being trained by another process right now: wait for it, or choose a new --output."
@@ -53,7 +54,8 @@ class Folder:
             raise BoltzFormerError(f"{self.path} can't be made ({error.strerror}): choose another --output.") from error
 
     def leave(self) -> None:
-        """Others may have it."""
+        """Others may have it: those of the same user."""
+        keep_private(self.path)
         self._lock.release()
 
     def frozen(self) -> Frozen | None:
