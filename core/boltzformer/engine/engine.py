@@ -69,9 +69,10 @@ def load(
     Pass another engine's `features`, and slices that one has seen need not be encoded again if the image encoders are
     the same, as after training only the decoder.
     """
-    place = choose(device, dtype)
+    choose(device, dtype)  # what can't be is said before anything is read
     use_cores()
-    return Engine(*registry.load(model), place, features)
+    loaded, about = registry.load(model)
+    return Engine(loaded, about, choose(device, dtype, about.config), features)
 
 
 def segment(
@@ -114,8 +115,13 @@ class Engine:
 
     @property
     def precision(self) -> str:
-        """Of its numbers: 'float32', 'bfloat16' or 'float16'."""
+        """Of its numbers: 'float32', 'bfloat16' or 'float16'; on a CPU, what is drawn is float32 in any case."""
         return self._asked.precision
+
+    @property
+    def place(self) -> Place:
+        """Where it runs, in which precision, and why."""
+        return self._asked
 
     @property
     def why(self) -> str:
@@ -361,7 +367,7 @@ class Engine:
         ahead = [one for one in run.waiting if one != index and one not in run.encoded]
         batch = [index, *(one for one in ahead if self.features.get(scope, one) is None)][: run.effort.batch]
         cut = [torch.from_numpy(run.plan.network_slice(run.volume.array, run.window, one)) for one in batch]
-        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.dtype)))
+        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.drawing)))
         for one, state in zip(batch, states, strict=True):
             run.encoded[one] = state
             self.features.put(scope, one, state)
@@ -390,7 +396,9 @@ class Engine:
             self.model = checkpoint.load(self.about.path)[0]
             if self.adapter is not None:
                 self.model = taught(self.model, self.adapter)
-        self.model.to(place.device, place.dtype)
+        self.model.to(place.device, place.drawing)
+        if place.drawing != place.dtype:
+            self.model.round_first_pass()
         self._now = place
 
 
