@@ -138,6 +138,12 @@ def test_every_encoder_sees_about_the_same_in_bfloat16(kind: str) -> None:
     assert made.semantic.is_contiguous()
 
 
+def test_a_session_chooses_too(small: Phantom) -> None:
+    with boltzformer.Session.local(PHANTOM_MODEL, device="cpu", precision="bfloat16", threads=1) as session:
+        made = session.segment(small.volume, [BRIGHT, DARK], slices=[8]).result()
+    assert (made.provenance["dtype"], made.provenance[AFTER]) == ("bfloat16", "float32")
+
+
 def test_command_line_chooses_reproduces_and_refuses(
     small: Phantom, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,7 +102,7 @@ class Engine:
     ) -> None:
         self.model, self.about, self.adapter = model, about, adapter
         self.features = FeatureCache(CACHE_BYTES) if features is None else features
-        self._asked = place or choose("cpu")
+        self.place = place or choose("cpu")
         self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
         self._texts: dict[str, TextState] = {}
@@ -111,22 +111,17 @@ class Engine:
     @property
     def device(self) -> str:
         """Where it runs: 'cpu', 'cuda' or 'mps'."""
-        return self._asked.device.type
+        return self.place.device.type
 
     @property
     def precision(self) -> str:
         """Of its numbers: 'float32', 'bfloat16' or 'float16'; on a CPU, what is drawn is float32 in any case."""
-        return self._asked.precision
-
-    @property
-    def place(self) -> Place:
-        """Where it runs, in which precision, and why."""
-        return self._asked
+        return self.place.precision
 
     @property
     def why(self) -> str:
         """Why there, in a sentence."""
-        return self._asked.why
+        return self.place.why
 
     def adapted(self, adapter: Adapter) -> Engine:
         """This engine as a case taught it; this one stays as it is. Both keep their features in one cache."""
@@ -134,15 +129,15 @@ class Engine:
             raise BoltzFormerError("This engine was taught already: give the adapter to the engine that it came from.")
         check_bound(adapter, self.about, "", adapter.axis, (Prompt(adapter.prompt),))
         self._move(Place(torch.device("cpu"), torch.float32, ""))
-        return Engine(taught(self.model, adapter), self.about, self._asked, self.features, adapter)
+        return Engine(taught(self.model, adapter), self.about, self.place, self.features, adapter)
 
     def weights(self) -> BoltzFormer:
         """The model where it runs, in float32: to be asked and copied, never changed."""
-        if self._asked.dtype == torch.float32:
-            self._move(self._asked)
+        if self.place.dtype == torch.float32:
+            self._move(self.place)
             return self.model
         self._move(Place(torch.device("cpu"), torch.float32, ""))  # the engine goes on to round its own
-        return copy.deepcopy(self.model).to(self._asked.device)
+        return copy.deepcopy(self.model).to(self.place.device)
 
     def plan(
         self, volume: Volume, axis: int | None = None, region: Region | None = None, size: int | None = None
@@ -222,8 +217,8 @@ class Engine:
             ask = one_after_another(order) if ahead is None else ahead.next_index
             total, focus = len(order), order[0] if start is None else start
         question = Question(asked, int(seed), int(samples), followed(guidance, plan, asked, self.about))
-        gpu = self._asked.device.type != "cpu"
-        effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
+        gpu = self.place.device.type != "cpu"
+        effort = Effort(self.place, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
         run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
@@ -257,9 +252,9 @@ class Engine:
         (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
         check_slices([index], plan)
         question = Question((one,), seed, 1, followed(guidance, plan, (one,), self.about))
-        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self._asked, 1, 1))
+        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self.place, 1, 1))
         with torch.inference_mode():
-            self._move(self._asked)
+            self._move(self.place)
             image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, _hints(question, plan, index))
