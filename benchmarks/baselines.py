@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from boltzformer import io
-from boltzformer.engine.devices import choose
+from boltzformer.engine.devices import choose, fast_half
 from boltzformer.evaluate.evaluate import Answers, Asked, Given, draw_absent, evaluate
 from boltzformer.evaluate.summary import summary
 from boltzformer.image.resampling import resize
@@ -34,7 +34,7 @@ from boltzformer.knowledge.card import Card
 from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_split
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe, read_recipe
-from boltzformer.learn.train import Batch, batch_of, fast_half, rate_at
+from boltzformer.learn.train import Batch, batch_of, rate_at
 from boltzformer.model.losses import cross_entropy, dice
 from boltzformer.types import Volume
 

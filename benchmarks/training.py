@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from boltzformer.engine.devices import fast_half
 from boltzformer.learn.corpus import token_table
 from boltzformer.learn.finetune.features import Features
 from boltzformer.learn.finetune.need import predict
@@ -31,7 +32,6 @@ from boltzformer.learn.finetune.options import MODES, Mode, Options, keeps_featu
 from boltzformer.learn.finetune.sampling import Pool, batch_of, mini
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.recipe import Recipe
-from boltzformer.learn.train import fast_half
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import biomedparse_v2
 from boltzformer.model.text import TableTokenizer

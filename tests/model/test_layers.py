@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boltzformer.model.layers import COLUMNS, Linear, product
+from boltzformer.model.layers import COLUMNS, Linear, attention, planes, product
 
 
 def share(made: Tensor, wanted: Tensor) -> float:
@@ -55,3 +55,22 @@ def test_a_product_has_gradients() -> None:
     product(few, many).sum().backward()
     assert few.grad is not None
     assert torch.allclose(few.grad, many.detach().sum(2)[:, None].expand_as(few))
+
+
+def test_attention_in_bfloat16_row_by_row_sees_what_torchs_own_sees() -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 1100, 3, 16).transpose(1, 2) for _ in range(3))  # rows that fill no block
+    with torch.no_grad():
+        rough = attention(*(x.bfloat16() for x in (q, k, v)))
+        exact = attention(q, k, v)
+    assert torch.equal(exact, F.scaled_dot_product_attention(q, k, v))
+    assert rough.dtype == torch.bfloat16
+    assert float((rough.float() - exact).norm() / exact.norm()) < 0.02
+
+
+def test_planes_are_the_same_numbers_in_the_order_of_pixels() -> None:
+    grid = torch.randn(2, 5, 21, 17).bfloat16().contiguous(memory_format=torch.channels_last)
+    made = planes(grid, torch.float32)
+    assert made.is_contiguous()
+    assert torch.equal(made, grid.float())
+    assert planes(made, torch.float32) is made

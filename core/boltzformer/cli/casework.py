@@ -36,6 +36,7 @@ from boltzformer.learn.adapt import SECONDS, adapt
 from boltzformer.masks import cells, lesions, objects, pictures
 from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.masks.postprocess import probabilities, smoothed, spread
+from boltzformer.model.config import ModelConfig
 from boltzformer.speaking import sentence_about
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, TileDone, Volume, with_given
 from boltzformer.weights.checkpoint import Checkpoint
@@ -320,18 +321,18 @@ def engine_of(about: Checkpoint, place: Place, show: Show) -> Callable[[], Engin
     @cache
     def engine() -> Engine:
         show.say(f"Model '{about.history.name}': {about.history.data}.")
-        show.say(f"Device {place.device}, {place.precision}. {place.why}")
+        show.say(f"Device {place.device}, {place.in_words}. {place.why}")
         return load(about.path, device=str(place.device), dtype=place.precision)
 
     return engine
 
 
-def place_like(told: Mapping[str, Any]) -> Place:
+def place_like(told: Mapping[str, Any], config: ModelConfig) -> Place:
     """The device and precision of a provenance, where this machine has them; else what it has."""
     try:
-        return choose(str(told.get("device", "auto")), str(told.get("dtype", "auto")))
+        return choose(str(told.get("device", "auto")), str(told.get("dtype", "auto")), config)
     except BoltzFormerError:
-        return choose()
+        return choose(config=config)
 
 
 def run_all(work: Casework, inputs: Sequence[Path]) -> int:

@@ -84,6 +84,13 @@ Model = Annotated[
     ),
 ]
 
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="auto, float32 or bfloat16; on a CPU of encoder and pixel decoder, what is drawn is float32 there."
+    ),
+]
+
 
 @app.command()
 def segment(
@@ -97,6 +104,7 @@ def segment(
     ] = None,
     model: Model = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto",
+    precision: Precision = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Slices at once on a GPU; a CPU takes one by one.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same mask.")] = 0,
     window: Annotated[
@@ -232,8 +240,12 @@ def segment(
             raise BoltzFormerError("--reproduce takes the prompts from its file: leave -p out.")
     if batch_size is not None and batch_size < 1:
         raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
-    place = choose(device) if told is None or device != "auto" else place_like(told)
+    choose(device, precision)  # what can't be is said before anything is read
     about = checkpoint.read(manage.found(model))
+    if told is None or device != "auto" or precision != "auto":
+        place = choose(device, precision, about.config)
+    else:
+        place = place_like(told, about.config)
     with Show(as_json) as show:
         work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
         code = run_all(work, images)
@@ -259,7 +271,10 @@ def info(
         say(json.dumps(described) if as_json else "\n\n".join(io.in_words(facts) for facts in described))
         return
     if model is not None:
-        facts = {**manage.card(checkpoint.read(manage.found(model))), "notice": NOTICE}
+        about = checkpoint.read(manage.found(model))
+        place = choose(config=about.config)
+        runs = {"precision here": f"{place.in_words}, on {place.device}. {place.why}"}
+        facts = {**manage.card(about), **runs, "notice": NOTICE}
     else:
         engine = load("default")
         cost = proof_cli.measured(engine)

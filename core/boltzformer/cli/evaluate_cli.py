@@ -42,6 +42,7 @@ def evaluate_command(
     ] = False,
     model: Annotated[str, typer.Option(help="'default', a registered name, or a .safetensors file.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16 (on a CPU, of the first pass).")] = "auto",
     save_masks: Annotated[bool, typer.Option("--save-masks", help="Keep every mask, on its image's grid.")] = False,
     seed: Annotated[int, typer.Option(help="Of the model's draws, the absent prompts and the intervals.")] = 0,
     min_masks: Annotated[int, typer.Option(help="Targets with fewer masks don't count in the means.")] = 5,
@@ -57,7 +58,7 @@ def evaluate_command(
     if yardstick is not None:
         _check_alone(split is not None, part is not None, licensed, save_masks)
         _check_options(None, None, seed, min_masks)
-        evaluate_as(yardstick, manifest, output, model, device, seed, blind, as_json)
+        evaluate_as(yardstick, manifest, output, model, device, precision, seed, blind, as_json)
         return
     if blind:
         raise BoltzFormerError("--blind belongs to --as: leave it out, or say which layout the data have.")
@@ -68,7 +69,7 @@ def evaluate_command(
     rows = selected(everything, split, part, licensed)
     check_files(rows)
     report.check_folder(output)
-    engine = load(model, device=device)
+    engine = load(model, device=device, dtype=precision)
     card = Card.of(engine.about.history.notes)
     known = card.candidates() if card else ()
     listed = Listed.of(everything, known)
@@ -155,7 +156,15 @@ def score_command(
 
 
 def evaluate_as(
-    name: str, data: Path, output: Path, model: str, device: str, seed: int, blind: bool, as_json: bool
+    name: str,
+    data: Path,
+    output: Path,
+    model: str,
+    device: str,
+    precision: str,
+    seed: int,
+    blind: bool,
+    as_json: bool,
 ) -> None:
     """A model answers all cases of a folder; where the truth is there, they are scored, unless it is to be blind.
 
@@ -166,7 +175,7 @@ def evaluate_as(
         raise BoltzFormerError(f"There is no folder {data}: give the data in the layout of {name}.")
     questions = rules.questions(data, output, blind)
     check_folder(output)
-    engine = load(model, device=device)
+    engine = load(model, device=device, dtype=precision)
     output.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     with Show(as_json) as show:

@@ -33,5 +33,5 @@ def mcp_command(
     from boltzformer.cli.mcp_tools import Tools
 
     about = checkpoint.read(manage.found(model))
-    tools = Tools(Allowed.of(folders, output), about, choose(device))
+    tools = Tools(Allowed.of(folders, output), about, choose(device, config=about.config))
     server_of(tools).run("stdio")

@@ -80,7 +80,7 @@ class Tools:
         return {
             "boltzformer": VERSION,
             "notice": NOTICE,
-            "device": f"{self.place.device}, {self.place.precision}",
+            "device": f"{self.place.device}, {self.place.in_words}",
             **{name: value for name, value in manage.card(self.about).items() if name != "model file"},
             "folders to read": [str(folder) for folder in self.allowed.readable],
             "folder of results": str(self.allowed.results),

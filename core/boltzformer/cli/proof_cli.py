@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -56,14 +56,35 @@ def decoder(
     as_json: AsJson = False,
 ) -> None:
     """The decoder's speed against a dense transcription of the released one, as ratios."""
-    script = Path(str(files("boltzformer"))).parents[1] / "benchmarks" / "decoder.py"
-    spec = importlib.util.spec_from_file_location("boltzformer_bench_decoder", script)
+    raise typer.Exit(_script("decoder").main(full, as_json))
+
+
+@bench.command("slice")
+def whole_slice(
+    model: Annotated[
+        list[str] | None, typer.Argument(help="default, biomedparse_v2, hiera_s or another preset; all three if none.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of all variants in turn; medians count.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """The first pass of a whole slice, in each precision, against a dense transcription in float32, as ratios."""
+    script = _script("slice")
+    unknown = [name for name in model or () if name not in script.KNOWN]
+    if unknown:
+        raise BoltzFormerError(f"There is no model '{unknown[0]}' to measure: choose {', '.join(script.KNOWN)}.")
+    raise typer.Exit(script.main(model, as_json, rounds))
+
+
+def _script(name: str) -> Any:
+    """A benchmark of the checkout, as a module."""
+    script = Path(str(files("boltzformer"))).parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"boltzformer_bench_{name}", script)
     if not script.is_file() or spec is None or spec.loader is None:
         raise BoltzFormerError("Benchmarks are not installed: run this in a checkout of the source code.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    raise typer.Exit(module.main(full, as_json))
+    return module
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,7 @@ def device_in_words(engine: Engine) -> str:
     """Which device the model runs on, and why."""
     cpu = f"{os.cpu_count()} cores ({platform.processor() or platform.machine()}), {torch.get_num_threads()} used"
     where = f"{engine.device}, {cpu}" if engine.device == "cpu" else engine.device
-    return f"{where}, {engine.precision}. {engine.why}"
+    return f"{where}, {engine.place.in_words}. {engine.why}"
 
 
 def _peak_mb() -> float | None:

@@ -55,7 +55,7 @@ class Session(Teaching):
         """The engine on this computer, for this process alone: started when needed, and again when it died.
 
         `python` is one that has the engine: by default this one, or that of the environment made for it. `means` are
-        the fields of `protocol.Means`: device, threads, cache_bytes.
+        the fields of `protocol.Means`: device, precision, threads, cache_bytes.
         """
         return Session(str(model), python=python, means=Means(**means))
 

@@ -20,28 +20,59 @@ DTYPES = {
 }
 
 
+LARGE = ("focal", "hiera")
+"""Kinds of image encoder whose first pass a CPU makes in bfloat16 by itself, where it has the instructions."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A device, the precision of the numbers on it, and why."""
 
     device: torch.device
     dtype: torch.dtype
+    """On a CPU, of image encoder and pixel decoder alone."""
     why: str
     """A sentence for the user."""
 
     @property
     def exact(self) -> bool:
         """Whether the same question gets the same bits, whatever is asked beside it."""
-        return self.device.type == "cpu" and self.dtype == torch.float32
+        return self.device.type == "cpu"
+
+    @property
+    def drawing(self) -> torch.dtype:
+        """The precision of all that follows image encoder and pixel decoder: on a CPU always float32."""
+        return torch.float32 if self.device.type == "cpu" else self.dtype
 
     @property
     def precision(self) -> str:
         """'float32', 'bfloat16' or 'float16'."""
-        return str(self.dtype).removeprefix("torch.")
+        return name_of(self.dtype)
+
+    @property
+    def in_words(self) -> str:
+        """The precision, of what."""
+        rest = "" if self.drawing == self.dtype else f" for encoder and pixel decoder, {name_of(self.drawing)} after"
+        return f"{self.precision}{rest}"
 
 
-def choose(device: str = "auto", dtype: str = "auto") -> Place:
-    """CUDA before MPS before CPU; bfloat16 on GPUs that have it, else float32."""
+def name_of(dtype: torch.dtype) -> str:
+    """As in provenance: 'float32'."""
+    return str(dtype).removeprefix("torch.")
+
+
+def fast_half(device: torch.device) -> bool:
+    """Whether bfloat16 is quick there: by the CPU's flags, never by timing."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose(device: str = "auto", dtype: str = "auto", config: ModelConfig | None = None) -> Place:
+    """CUDA before MPS before CPU; bfloat16 on GPUs that have it, and on CPUs that are quick at it for large models.
+
+    `config`: the model that is to run there; None asks for no precision of a CPU but what is safe for all.
+    """
     chosen, why = _device(device)
     if dtype != "auto" and dtype not in DTYPES:
         raise BoltzFormerError(f"There is no precision '{dtype}': choose auto, {', '.join(DTYPES)}.")
@@ -49,7 +80,9 @@ def choose(device: str = "auto", dtype: str = "auto") -> Place:
         raise BoltzFormerError("A CPU computes badly in float16: choose auto, float32 or bfloat16.")
     if dtype != "auto":
         return Place(chosen, DTYPES[dtype], f"{why} The precision {dtype} was asked for.")
-    half = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if chosen.type == "cpu" and config is not None and config.encoder.kind in LARGE and fast_half(chosen):
+        return Place(chosen, torch.bfloat16, f"{why} It has instructions for bfloat16, which large encoders gain by.")
+    half = chosen.type == "cuda" and fast_half(chosen)
     return Place(chosen, torch.bfloat16 if half else torch.float32, why)
 
 

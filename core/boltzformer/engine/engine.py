@@ -69,9 +69,10 @@ def load(
     Pass another engine's `features`, and slices that one has seen need not be encoded again if the image encoders are
     the same, as after training only the decoder.
     """
-    place = choose(device, dtype)
+    choose(device, dtype)  # what can't be is said before anything is read
     use_cores()
-    return Engine(*registry.load(model), place, features)
+    loaded, about = registry.load(model)
+    return Engine(loaded, about, choose(device, dtype, about.config), features)
 
 
 def segment(
@@ -101,7 +102,7 @@ class Engine:
     ) -> None:
         self.model, self.about, self.adapter = model, about, adapter
         self.features = FeatureCache(CACHE_BYTES) if features is None else features
-        self._asked = place or choose("cpu")
+        self.place = place or choose("cpu")
         self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
         self._texts: dict[str, TextState] = {}
@@ -110,17 +111,17 @@ class Engine:
     @property
     def device(self) -> str:
         """Where it runs: 'cpu', 'cuda' or 'mps'."""
-        return self._asked.device.type
+        return self.place.device.type
 
     @property
     def precision(self) -> str:
-        """Of its numbers: 'float32', 'bfloat16' or 'float16'."""
-        return self._asked.precision
+        """Of its numbers: 'float32', 'bfloat16' or 'float16'; on a CPU, what is drawn is float32 in any case."""
+        return self.place.precision
 
     @property
     def why(self) -> str:
         """Why there, in a sentence."""
-        return self._asked.why
+        return self.place.why
 
     def adapted(self, adapter: Adapter) -> Engine:
         """This engine as a case taught it; this one stays as it is. Both keep their features in one cache."""
@@ -128,15 +129,15 @@ class Engine:
             raise BoltzFormerError("This engine was taught already: give the adapter to the engine that it came from.")
         check_bound(adapter, self.about, "", adapter.axis, (Prompt(adapter.prompt),))
         self._move(Place(torch.device("cpu"), torch.float32, ""))
-        return Engine(taught(self.model, adapter), self.about, self._asked, self.features, adapter)
+        return Engine(taught(self.model, adapter), self.about, self.place, self.features, adapter)
 
     def weights(self) -> BoltzFormer:
         """The model where it runs, in float32: to be asked and copied, never changed."""
-        if self._asked.dtype == torch.float32:
-            self._move(self._asked)
+        if self.place.dtype == torch.float32:
+            self._move(self.place)
             return self.model
         self._move(Place(torch.device("cpu"), torch.float32, ""))  # the engine goes on to round its own
-        return copy.deepcopy(self.model).to(self._asked.device)
+        return copy.deepcopy(self.model).to(self.place.device)
 
     def plan(
         self, volume: Volume, axis: int | None = None, region: Region | None = None, size: int | None = None
@@ -216,8 +217,8 @@ class Engine:
             ask = one_after_another(order) if ahead is None else ahead.next_index
             total, focus = len(order), order[0] if start is None else start
         question = Question(asked, int(seed), int(samples), followed(guidance, plan, asked, self.about))
-        gpu = self._asked.device.type != "cpu"
-        effort = Effort(self._asked, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
+        gpu = self.place.device.type != "cpu"
+        effort = Effort(self.place, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
         run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
@@ -251,9 +252,9 @@ class Engine:
         (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
         check_slices([index], plan)
         question = Question((one,), seed, 1, followed(guidance, plan, (one,), self.about))
-        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self._asked, 1, 1))
+        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self.place, 1, 1))
         with torch.inference_mode():
-            self._move(self._asked)
+            self._move(self.place)
             image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, _hints(question, plan, index))
@@ -361,7 +362,7 @@ class Engine:
         ahead = [one for one in run.waiting if one != index and one not in run.encoded]
         batch = [index, *(one for one in ahead if self.features.get(scope, one) is None)][: run.effort.batch]
         cut = [torch.from_numpy(run.plan.network_slice(run.volume.array, run.window, one)) for one in batch]
-        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.dtype)))
+        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.drawing)))
         for one, state in zip(batch, states, strict=True):
             run.encoded[one] = state
             self.features.put(scope, one, state)
@@ -390,7 +391,9 @@ class Engine:
             self.model = checkpoint.load(self.about.path)[0]
             if self.adapter is not None:
                 self.model = taught(self.model, self.adapter)
-        self.model.to(place.device, place.dtype)
+        self.model.to(place.device, place.drawing)
+        if place.drawing != place.dtype:
+            self.model.round_first_pass()
         self._now = place
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from boltzformer.engine.answering import Question
-from boltzformer.engine.devices import Place
+from boltzformer.engine.devices import Place, name_of
 from boltzformer.image.hashing import hash_of_voxels as hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
@@ -71,6 +71,7 @@ def describe(
         "ratio": decoder.sample_ratio,
         "device": place.device.type,
         "dtype": place.precision,
+        **({} if place.drawing == place.dtype else {"dtype after the pixel decoder": name_of(place.drawing)}),
         "threads": torch.get_num_threads(),
         "thresholds": {"mask": 0.5, "existence": own_gate(about)},
         "existence kind": "classifier" if decoder.existence else "largest mask probability, uncalibrated",

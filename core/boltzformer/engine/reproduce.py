@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from boltzformer.engine.devices import fast_half, name_of
 from boltzformer.engine.engine import Engine, Happening
 from boltzformer.engine.provenance import hash_of_voxels, software
 from boltzformer.errors import BoltzFormerError
@@ -14,6 +15,9 @@ from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.types import Adjusted, Prediction, Prompt, Volume
+
+AFTER = "dtype after the pixel decoder"
+"""Told where it is another; provenances without it had one for all."""
 
 
 def reproduce(provenance: Mapping[str, Any], volume: Volume, engine: Engine) -> Iterator[Happening]:
@@ -79,12 +83,16 @@ class _Asked:
         self.answers = str(facts["logits sha256"])
         self.adapter = str(facts.get("adapter", {}).get("id", ""))
         self.circumstances = {name: str(facts[name]) for name in ("software", "device", "dtype")}
+        self.circumstances[AFTER] = str(facts.get(AFTER, facts["dtype"]))
 
 
 def _again(asked: _Asked, volume: Volume, engine: Engine) -> Iterator[Happening]:
     here = {"software": software(), "device": engine.device, "dtype": engine.precision}
+    here[AFTER] = name_of(engine.place.drawing)
     then = asked.circumstances
     different = [f"{name}: {then[name]} then, {now} here" for name, now in here.items() if now != then[name]]
+    if engine.precision == "bfloat16" == then["dtype"] and not fast_half(engine.place.device):
+        different.append("This processor has no instructions for bfloat16 and makes it up from float32")
     for line in different:
         yield Adjusted(line, "Single voxels may change.")
     before = torch.get_num_threads()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from boltzformer.engine.adapted import check_bound, combined, said, taught
 from boltzformer.engine.answering import noise_for
-from boltzformer.engine.devices import WORK_PER_FEATURES, feature_bytes
+from boltzformer.engine.devices import WORK_PER_FEATURES, fast_half, feature_bytes
 from boltzformer.engine.engine import Engine
 from boltzformer.engine.provenance import hash_of_voxels, own_gate
 from boltzformer.errors import BoltzFormerError
@@ -29,7 +29,7 @@ from boltzformer.learn.finetune.need import predict
 from boltzformer.learn.finetune.options import Mode, prepare
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.recipe import LossRecipe, OptimizerRecipe, Recipe
-from boltzformer.learn.train import Batch, fast_half
+from boltzformer.learn.train import Batch
 from boltzformer.learn.views import WHOLE, Views
 from boltzformer.masks.lessons import TRUST, Adapted, Adapter, Fit, Learning, checked
 from boltzformer.masks.neighbours import Neighbours, fitted

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from boltzformer.engine.devices import fast_half
 from boltzformer.learn import augment
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe
@@ -329,13 +330,6 @@ def letters(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
             some, size = [], 0
     if some:
         yield some
-
-
-def fast_half(device: torch.device) -> bool:
-    """Whether bfloat16 is quick there: by the CPU's flags, never by timing."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _decays(name: str, parameter: Tensor) -> bool:

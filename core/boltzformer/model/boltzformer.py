@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,10 +14,10 @@ from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, Li
 from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
-from boltzformer.model.layers import Extrapolation
+from boltzformer.model.layers import Extrapolation, planes
 from boltzformer.model.lite import LiteEncoder
 from boltzformer.model.pigma import PigmaV1, PigmaV2, pyramid
-from boltzformer.model.pixel_decoder import PixelDecoder
+from boltzformer.model.pixel_decoder import PixelDecoder, PixelFeatures
 from boltzformer.model.plain import PlainEncoder
 from boltzformer.model.text import TextEncoder, TextState, Tokenizer
 
@@ -72,7 +73,7 @@ class BoltzFormer(nn.Module):
 
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config, self._rounded = config, False
         encoder, decoder = config.encoder, config.decoder
         for name, values in (("pixel_mean", config.pixel_mean), ("pixel_std", config.pixel_std)):
             # On the CPU even when the model is laid out on the meta device: version 1 does not store them.
@@ -114,15 +115,37 @@ class BoltzFormer(nn.Module):
         """From images (B, 3, H, W) in 0…255."""
         return self.decode_pixels(self.encoder_maps(images), images)
 
+    def round_first_pass(self) -> None:
+        """From now on what all prompts share is made in bfloat16 products, for use and not for training.
+
+        The weights of these products are rounded; what a CPU does in bfloat16 otherwise is autocast's choice, so norms'
+        weights and the residual stream of FocalNet keep their bits. Channels come last, as its convolutions like it.
+        """
+        self._rounded = True
+        for part in (self.backbone, self.sem_seg_head["pixel_decoder"]):
+            for module in part.modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    for name, weight in module.named_parameters(recurse=False):
+                        last = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
+                        setattr(module, name, nn.Parameter(weight.detach().to(torch.bfloat16, memory_format=last)))
+
+    def _roughly(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.pixel_mean.device.type, torch.bfloat16) if self._rounded else nullcontext()
+
     def encoder_maps(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the image encoder makes of images (B, 3, H, W) in 0…255, fine to coarse."""
-        maps: tuple[Tensor, ...] = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        with self._roughly():
+            maps: tuple[Tensor, ...] = self.backbone((images - self.pixel_mean) / self.pixel_std)
         return maps
 
     def decode_pixels(self, maps: tuple[Tensor, ...], images: Tensor) -> ImageState:
         """The rest of `encode_image`, from its maps and the images themselves."""
         normalised = (images - self.pixel_mean) / self.pixel_std
-        features = self.sem_seg_head["pixel_decoder"](maps)
+        with self._roughly():
+            features = self.sem_seg_head["pixel_decoder"](maps)
+        if self._rounded:  # whatever is drawn is drawn in the images' own precision
+            exact = tuple(grid.to(normalised.dtype) for grid in features.maps)
+            features = PixelFeatures(exact, planes(features.mask, normalised.dtype))
         sizes = pyramid(normalised, features.mask.shape[-2:]) if self._pigma else None
         return ImageState(self.decoder.prepare(features.maps, features.mask), sizes)
 

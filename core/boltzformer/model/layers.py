@@ -54,6 +54,42 @@ def product(few: Tensor, many: Tensor) -> Tensor:
     return out
 
 
+ASKING = 256
+"""Rows of queries whose scores are held at a time: 2 MB of 4096 tokens in bfloat16, which stays in the cache."""
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(B, heads, N, d) from queries, keys and values of that shape.
+
+    In bfloat16 on a CPU, torch's own is no quicker than in fp32, and plain products are: 0.12 s where it takes 0.31
+    (4 heads, 4096 tokens of 96 channels, one thread of an EPYC).
+    """
+    rough = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+    if not rough or q.shape[2] < 4 * ASKING:
+        return F.scaled_dot_product_attention(q, k, v)
+    seen, scale = torch.empty_like(q), q.shape[-1] ** -0.5
+    with torch.autocast("cpu", enabled=False):
+        for asking, keys, values, out in zip(q.unbind(), k.unbind(), v.unbind(), seen.unbind(), strict=True):
+            for head in range(len(asking)):
+                for some, made in zip(asking[head].split(ASKING), out[head].split(ASKING), strict=True):
+                    made.copy_(((some * scale) @ keys[head].T).softmax(-1) @ values[head])
+    return seen
+
+
+def planes(grid: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, C, H, W) in another precision, each channel's pixels in a row, as the decoder multiplies them.
+
+    In blocks of pixels: 0.09 s for 512 channels of 256² that came channels last, where `contiguous` takes 0.3.
+    """
+    if grid.is_contiguous():
+        return grid.to(dtype)
+    out = grid.new_empty(grid.shape, dtype=dtype)
+    for one, made in zip(grid.permute(0, 2, 3, 1).flatten(1, 2), out.flatten(2), strict=True):
+        for some, part in zip(one.split(256), made.split(256, 1), strict=True):
+            part.copy_(some.T.contiguous())
+    return out
+
+
 class Attention(nn.Module):
     """Multi-head attention, batch first, with the parameters of `nn.MultiheadAttention`."""
 
@@ -141,7 +177,7 @@ class Extrapolation(nn.Module):
         """(B, heads, N, d) from queries, keys and values of that shape, of a grid (h, w) with h·w = N."""
         sharp = sharpness(q.shape[2], self.trained)
         if sharp == 1:
-            return F.scaled_dot_product_attention(q, k, v)
+            return attention(q, k, v)
         scale = sharp * q.shape[-1] ** -0.5
         place = torch.cartesian_prod(*(torch.arange(n, device=q.device, dtype=torch.float32) for n in size))  # (N, 2)
         rows = max(1, TILE // len(place))

@@ -31,6 +31,8 @@ class Means:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:NUMBER or mps."""
+    precision: str = "auto"
+    """auto, float32 or bfloat16; on a CPU, of image encoder and pixel decoder."""
     threads: int | None = None
     """Of the CPU; else all cores but one."""
     cache_bytes: int | None = None

@@ -24,13 +24,19 @@ class Backend:
     """Loads its own model at once, on the worker thread, while others already talk to it."""
 
     def __init__(
-        self, model: str = "default", limits: Limits | None = None, *, own_files: bool = True, device: str = "auto"
+        self,
+        model: str = "default",
+        limits: Limits | None = None,
+        *,
+        own_files: bool = True,
+        device: str = "auto",
+        precision: str = "auto",
     ) -> None:
         self.limits = limits or Limits()
         self.model = model
         self.worker = Worker()
         self.volumes = Volumes(self.limits)
-        self.models = Models(self.limits, own_files=own_files, device=device, first=model)
+        self.models = Models(self.limits, own_files=own_files, device=device, precision=precision, first=model)
         self.adapters = Adapters(self.limits)
         self.jobs = Jobs(self.volumes, self.models, self.adapters, self.worker, self.limits)
         self.errands = Errands(own_files=own_files)

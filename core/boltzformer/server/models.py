@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 class Models:
     """Engines by the name that clients use. `engine` is for the worker thread alone."""
 
-    def __init__(self, limits: Limits, *, own_files: bool, device: str = "auto", first: str = "default") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        own_files: bool,
+        device: str = "auto",
+        precision: str = "auto",
+        first: str = "default",
+    ) -> None:
         """`first` is the model that the backend was started with: it is known before it is loaded."""
-        self._limits, self._own_files, self._device, self._first = limits, own_files, device, first
+        self._limits, self._own_files, self._first = limits, own_files, first
+        self._where = {"device": device, "dtype": precision}
         self._loaded: dict[str, tuple[Engine, tuple[int, int]]] = {}  # the one used last is the last
         self._features: FeatureCache | None = None
         self._taught: tuple[Engine, str, Engine] | None = None
@@ -46,7 +55,7 @@ class Models:
                 while self._loaded and sum(map(_bytes, self._loaded.values())) > room:
                     del self._loaded[next(iter(self._loaded))]
             self._features = self._features or FeatureCache(self._limits.cache_bytes)
-            engine = load(path, device=self._device, features=self._features)
+            engine = load(path, **self._where, features=self._features)
         with self._lock:
             self._loaded[name] = (engine, found)
         return engine

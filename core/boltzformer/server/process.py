@@ -51,7 +51,7 @@ def serve_owner(model: str, means: Means) -> None:
     if means.threads is not None:
         os.environ["BOLTZFORMER_THREADS"] = str(means.threads)
     limits = Limits() if means.cache_bytes is None else Limits(cache_bytes=means.cache_bytes)
-    server = server_of(Backend(model, limits, device=means.device), token)
+    server = server_of(Backend(model, limits, device=means.device, precision=means.precision), token)
     sys.stdout.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     server.run([listener])

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from boltzformer.engine.devices import fast_half
 from boltzformer.errors import BoltzFormerError, OutOfMemory
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.finetune.asking import new_targets, phrases_of
@@ -26,7 +27,6 @@ from boltzformer.learn.finetune.options import (
 )
 from boltzformer.learn.finetune.sampling import mini
 from boltzformer.learn.finetune.together import Together
-from boltzformer.learn.train import fast_half
 from boltzformer.version import VERSION
 from boltzformer.weights.checkpoint import Checkpoint
 
