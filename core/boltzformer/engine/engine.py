@@ -26,11 +26,21 @@ from boltzformer.engine.devices import (
     use_cores,
 )
 from boltzformer.engine.features import FeatureCache, Scope, one_by_one
-from boltzformer.engine.run import Run, Slices, check_side, check_slices, followed, one_after_another, outwards
+from boltzformer.engine.run import (
+    Run,
+    Slices,
+    check_side,
+    check_slices,
+    followed,
+    hints_of,
+    one_after_another,
+    outwards,
+    shown,
+)
 from boltzformer.engine.scout import Scout
 from boltzformer.engine.tiled import asked_in_tiles
 from boltzformer.errors import BoltzFormerError, OutOfMemory, at_slice
-from boltzformer.image.guidance import Guidance, Hint, hint
+from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
@@ -202,7 +212,7 @@ class Engine:
                 raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
         if samples > MOST_SAMPLES:
             raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
-        plan, shown = self.plan(volume, axis, region, size), _shown(volume, window)
+        plan, seen = self.plan(volume, axis, region, size), shown(volume, window)
         if self.adapter is not None:  # of an image that still arrives, whoever sends it has compared the hash
             known = "" if voxels else provenance.hash_of_voxels(volume.array)
             check_bound(self.adapter, self.about, known, plan.axis, asked)
@@ -220,7 +230,7 @@ class Engine:
         gpu = self.place.device.type != "cpu"
         effort = Effort(self.place, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
         self.features.budget = cache_bytes
-        run = Run(volume, plan, shown, region, question, ask, focus, effort, voxels)
+        run = Run(volume, plan, seen, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
         pays = of_microscopy([one.text for one in asked], modality_named(volume.modality)) if tiles is None else tiles
         run.scout = ahead
@@ -249,15 +259,15 @@ class Engine:
         queries = self.about.config.decoder.queries
         if query is not None and not 0 <= query < queries:
             raise BoltzFormerError(f"There is no query {query}: this model has {queries}, counted from 0.")
-        (one,), shown, plan = as_prompts(prompt), _shown(volume, window), self.plan(volume, axis, region, size)
+        (one,), seen, plan = as_prompts(prompt), shown(volume, window), self.plan(volume, axis, region, size)
         check_slices([index], plan)
         question = Question((one,), seed, 1, followed(guidance, plan, (one,), self.about))
-        run = Run(volume, plan, shown, region, question, lambda: None, index, Effort(self.place, 1, 1))
+        run = Run(volume, plan, seen, region, question, lambda: None, index, Effort(self.place, 1, 1))
         with torch.inference_mode():
             self._move(self.place)
             image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
-            energies = energies_of(self.model, image, _hints(question, plan, index))
+            energies = energies_of(self.model, image, hints_of(question, plan, index))
             looks = self.model.decode(image, self._text(one.text), noise, True, energies=energies).trace
         return SamplingTrace(tuple(_look_trace(look if query is None else look.of(query)) for look in looks), queries)
 
@@ -323,7 +333,7 @@ class Engine:
                 image = self._image(run, self._scope(run, voxels), index)
                 texts = [self._text(prompt.text) for prompt in run.question.prompts]
                 middle = run.plan.canonical_index(index)
-                hints = _hints(run.question, run.plan, index)
+                hints = hints_of(run.question, run.plan, index)
                 return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints, how)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -395,18 +405,6 @@ class Engine:
         if place.drawing != place.dtype:
             self.model.round_first_pass()
         self._now = place
-
-
-def _shown(volume: Volume, window: Window | None) -> Window:
-    """The window, and no surprise about voxels later."""
-    if volume.array.dtype.kind not in "biuf":
-        raise BoltzFormerError(f"Voxels of type {volume.array.dtype} can't be shown: give real numbers.")
-    return window or volume.window()
-
-
-def _hints(question: Question, plan: SlicePlan, index: int) -> list[Hint]:
-    """Per prompt, what guidance says about a slice."""
-    return [hint(question.guidance, plan, index, prompt.text) for prompt in question.prompts]
 
 
 def _look_trace(look: Look) -> LookTrace:

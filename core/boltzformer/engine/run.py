@@ -10,7 +10,7 @@ from boltzformer.engine.answering import Question
 from boltzformer.engine.devices import Effort
 from boltzformer.engine.scout import Scout
 from boltzformer.errors import BoltzFormerError
-from boltzformer.image.guidance import Guidance, as_guidance, check
+from boltzformer.image.guidance import Guidance, Hint, as_guidance, check, hint
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
@@ -115,3 +115,15 @@ def followed(
 def one_after_another(order: Sequence[int]) -> Callable[[], int | None]:
     left = iter(order)
     return lambda: next(left, None)
+
+
+def shown(volume: Volume, window: Window | None) -> Window:
+    """The window, and no surprise about voxels later."""
+    if volume.array.dtype.kind not in "biuf":
+        raise BoltzFormerError(f"Voxels of type {volume.array.dtype} can't be shown: give real numbers.")
+    return window or volume.window()
+
+
+def hints_of(question: Question, plan: SlicePlan, index: int) -> list[Hint]:
+    """Per prompt, what guidance says about a slice."""
+    return [hint(question.guidance, plan, index, prompt.text) for prompt in question.prompts]
