@@ -55,11 +55,19 @@ class Export:
     path: Path
     masks: Snapshot
     maps: Maps | None
+    straight: bool = False
+    """Whether masks of a tilted series are straightened, as somebody allowed."""
 
     @cached_property
     def labels(self) -> LabelMap:
         """Without the objects that are excluded. Takes long: not on the viewer's thread."""
-        return self.masks.labels(whole=False)
+        labels = self.masks.labels(whole=False)
+        return io.resample(labels, io.straightened(labels.grid)) if self.straight else labels
+
+    @property
+    def may_be_straightened(self) -> bool:
+        """Whether the file keeps a tilt that others may not read."""
+        return not self.straight and bool(io.tilt_said(self.path, self.masks.volume.grid))
 
     @cached_property
     def numbers(self) -> Numbers:
@@ -148,7 +156,9 @@ class Exporting:
     def _tell(self, export: Export, allowed: Collection[Path], done: Written | InTheWay) -> None:
         if isinstance(done, Written):
             wrote = "Wrote " + ", ".join(map(str, done.files))
-            self._notice.say(". ".join([wrote, " ".join(done.remarks)]) if done.remarks else wrote)
+            said = ". ".join([wrote, " ".join(done.remarks)]) if done.remarks else wrote
+            straight = partial(self._write, replace(export, straight=True), {*allowed, *done.files})
+            self._notice.say(said, *(("Straighten", straight) if export.may_be_straightened else ()))
             return
 
         def answered(yes: bool) -> None:
