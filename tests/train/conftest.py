@@ -12,11 +12,13 @@ from boltzformer.learn.recipe import Recipe, read_recipe
 
 MINI = Path(boltzformer.__file__).parent / "assets" / "mini" / "manifest.jsonl"
 RECIPE = Path(__file__).parent / "small.toml"
+FIRST = 119
+"""Rows of the set that `losses.json` was recorded on; it has grown since."""
 
 
 @pytest.fixture(scope="session")
 def rows() -> tuple[Row, ...]:
-    return read_manifest(MINI)
+    return read_manifest(MINI)[:FIRST]
 
 
 @pytest.fixture(scope="session")

@@ -275,12 +275,12 @@ class Reference:
 
 
 def mini() -> tuple[Picture, ...]:
-    """48 pictures with their true masks, to learn from again."""
+    """Some fifty pictures with their true masks, one of every target at least, to learn from again."""
     return _carried("mini")
 
 
 def check() -> tuple[Picture, ...]:
-    """48 others, never to learn from."""
+    """As many others, never to learn from."""
     return _carried("check")
 
 
