@@ -155,6 +155,7 @@ def test_what_other_images_taught_is_left_out_where_it_does_worse(engine: Engine
     assert (told.adapter.cases, told.adapter.start) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [-1, 2**70])
 def test_any_whole_number_is_a_seed(engine: Engine, made: Phantom, seed: int) -> None:
     assert learn(engine, made, lessons(made, engine, 1, 0), seed=seed).adapter.seed == seed

@@ -100,6 +100,7 @@ def test_the_wheel_installs_bare_and_says_what_is_missing(tmp_path: Path) -> Non
     shutil.rmtree(venv)
 
 
+@pytest.mark.slow
 def test_the_demonstration_shows_the_answer_and_says_how_good_it_is(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, str(ROOT / "examples/demo.py"), str(tmp_path)],

@@ -145,6 +145,7 @@ def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session,
     desk.leave()
 
 
+@pytest.mark.slow
 def test_as_i_go_it_learns_when_a_slice_is_corrected(session: Session, made: Phantom, tmp_path: Path) -> None:
     viewer = Viewer(session, tmp_path / "kept")
     desk, image = viewer.desk, viewer.open(made.volume)
