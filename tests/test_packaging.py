@@ -47,6 +47,9 @@ def test_workflows_run_what_is_run_here() -> None:
     told = {file.name: yaml.safe_load(file.read_text("utf-8")) for file in (ROOT / ".github/workflows").glob("*.yml")}
     assert set(told) == {"test.yml", "release.yml"}
     matrix = told["test.yml"]["jobs"]["quick"]["strategy"]["matrix"]
+    jobs = [job for workflow in told.values() for job in workflow["jobs"].values()]
+    runs = {step.get("run") for job in jobs for step in job.get("steps", ())}
+    assert {"make test-slow", "make test-slicer", "make docs"} <= runs
     assert matrix["platform"] == ["ubuntu-latest", "windows-latest", "macos-latest"]
     for workflow in told.values():
         for job in workflow["jobs"].values():

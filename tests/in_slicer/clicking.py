@@ -90,6 +90,15 @@ class Person:
             )
             QtTest.QTest.qWait(10)
 
+    def offered(self, beginning: str, box: Any = None) -> dict[str, Any]:
+        """The answers to an offer that begins so, by their words; empty where there is none."""
+        box = (box or self.ui.offersBox).what
+        for line in box.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+            if line.isHidden() or not line.findChild(QtWidgets.QLabel).text().startswith(beginning):
+                continue
+            return {one.text(): pythonqt.Held(one) for one in line.findChildren(QtWidgets.QPushButton)}
+        return {}
+
     def idle(self) -> None:
         desk = self.panel.desk
         self.until(lambda: not (desk.running.runs or desk.keeper.work.busy or desk.work.busy))

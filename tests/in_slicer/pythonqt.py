@@ -151,13 +151,25 @@ class qMRMLSegmentEditorWidget(QtWidgets.QLabel):
 
 
 class ctkCollapsibleButton(QtWidgets.QWidget):
-    """A line to click, and what is below it."""
+    """A line to click, and what is below it. Like CTK's, it shows nothing again that was hidden by itself."""
 
     contentsCollapsed = QtCore.Signal(bool)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._collapsed, self._text = False, ""
+        self._collapsed, self._text, self._forcing = False, "", False
+
+    def childEvent(self, event: Any) -> None:
+        if event.added() and event.child().isWidgetType():
+            event.child().installEventFilter(self)
+
+    def eventFilter(self, child: Any, event: Any) -> bool:
+        told = {QtCore.QEvent.ShowToParent: True, QtCore.QEvent.HideToParent: False}.get(event.type())
+        if told is not None and not self._forcing:
+            child.setProperty("visibilityToParent", told)
+            if told and self._collapsed:
+                self._show()
+        return False
 
     def _set_collapsed(self, collapsed: bool) -> None:
         if collapsed != self._collapsed:
@@ -166,8 +178,10 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
             self.contentsCollapsed.emit(collapsed)
 
     def _show(self) -> None:
+        self._forcing = True
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            child.setVisible(not self._collapsed)
+            child.setVisible(not self._collapsed and child.property("visibilityToParent") is not False)
+        self._forcing = False
         self.setContentsMargins(0, 22, 0, 0)
 
     def _set_text(self, text: str) -> None:
@@ -241,7 +255,7 @@ def child_widget_variables(widget: Held) -> Any:
 class Answers:
     """What a person answers to dialogs."""
 
-    folder, file, yes = "", "", True
+    folder, file, line, yes = "", "", "", True
     asked: list[str] = []  # noqa: RUF012 - one for all
 
 
@@ -259,6 +273,13 @@ class _FileDialog:
     getOpenFileName = getSaveFileName
 
 
+class _InputDialog:
+    @staticmethod
+    def getItem(parent: Any, title: str, label: str, lines: list[str], *_: Any) -> str:
+        Answers.asked.append(title)
+        return next((one for one in lines if Answers.line and Answers.line in one), "")
+
+
 def _confirm(question: str, **_: Any) -> bool:
     Answers.asked.append(question)
     return Answers.yes
@@ -271,12 +292,12 @@ def _made(kind: Any) -> Callable[..., Any]:
 def install() -> None:
     """From here on `import qt` and the base classes of scripted modules work."""
     qt = types.ModuleType("qt")
-    for name in ("QTimer", "QShortcut", "QLabel", "QVBoxLayout"):
+    for name in ("QTimer", "QShortcut", "QLabel", "QPushButton", "QWidget", "QHBoxLayout", "QVBoxLayout"):
         source = next(one for one in (QtCore, QtGui, QtWidgets) if hasattr(one, name))
         setattr(qt, name, _made(getattr(source, name)))
     for name in ("Qt", "QColor", "QBrush", "QIcon", "QPixmap", "QListWidgetItem", "QKeySequence", "QApplication"):
         setattr(qt, name, next(getattr(one, name) for one in (QtCore, QtGui, QtWidgets) if hasattr(one, name)))
-    qt.QFileDialog = _FileDialog
+    qt.QFileDialog, qt.QInputDialog = _FileDialog, _InputDialog
     base = types.ModuleType("slicer.ScriptedLoadableModule")
 
     class ScriptedLoadableModule:

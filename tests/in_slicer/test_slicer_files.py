@@ -13,6 +13,7 @@ from scenes import MODULE, ROOT
 EXTENSION = ROOT / "slicer_extension"
 SOURCES = [MODULE / "BoltzFormer.py", *sorted((MODULE / "BoltzFormerLib").glob("*.py"))]
 FORM = ui_files.read(MODULE / "Resources" / "UI" / "BoltzFormer.ui")
+SAYING = ("say", "fail", "setText", "folder", "save_as", "open", "choose")
 IMPORTED_LATE = ("boltzformer", "PIL", "scipy", "httpx", "SampleData", "torch")
 
 
@@ -83,6 +84,14 @@ def test_importing_the_module_needs_nothing_that_slicer_lacks() -> None:
             assert not {name for node in tree.body for name in _imported(node)} & set(IMPORTED_LATE), path
 
 
+def test_what_the_panel_says_can_be_translated() -> None:
+    """Sentences of its own; those of the desk, and of the engine's Python, are the same in every viewer."""
+    for path in [one for one in SOURCES if one.name != "dicom_program.py"]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            said = list(_said(node))
+            assert [ast.unparse(one) for one in said if _is_words(one)] == [], f"{path.name}:{node.lineno}"
+
+
 def test_lines_end_as_the_index_wants_them() -> None:
     text = (".py", ".ui", ".txt", ".json", ".md")
     for path in [one for one in EXTENSION.rglob("*") if one.suffix in text]:
@@ -108,6 +117,29 @@ def test_the_modules_language_is_that_of_the_python_in_slicer() -> None:
     for path in SOURCES:
         compile(path.read_text("utf-8"), str(path), "exec", dont_inherit=True)
         ast.parse(path.read_text("utf-8"), feature_version=(3, 12))
+
+
+def _said(node: ast.AST) -> list[ast.expr]:
+    """What is shown to the user there."""
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in SAYING or name.endswith("Error"):
+            return node.args[:1]
+    if isinstance(node, ast.Assign) and any(getattr(one, "attr", "") in ("text", "toolTip") for one in node.targets):
+        return [node.value]
+    return []
+
+
+def _is_words(node: ast.expr) -> bool:
+    """Words that no dictionary is asked for."""
+    if isinstance(node, ast.IfExp):
+        return _is_words(node.body) or _is_words(node.orelse)
+    if isinstance(node, ast.BoolOp):
+        return any(_is_words(one) for one in node.values)
+    if isinstance(node, ast.JoinedStr):
+        return any(_is_words(one) for one in node.values)
+    said = node.value if isinstance(node, ast.Constant) else ""
+    return isinstance(said, str) and re.search("[A-Za-z]{2}", said) is not None
 
 
 def _imported(node: ast.AST) -> set[str]:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import types
+import zipfile
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -206,13 +207,41 @@ def test_a_scene_that_is_closed_in_mid_run_loses_nothing_and_the_next_one_works(
 
             slice_view(person.scene, name, orientation)
         person.opens(PHANTOM.volume)
-        person.until(lambda: person.ui.offerLabel.text.startswith("Restored from "))
+        person.until(lambda: person.offered("Restored from "))
         (back,) = person.panel.desk.tracks.chosen()
         assert np.array_equal(back.row(FOUND), kept[FOUND])
         assert back.edited_rows() == [FOUND]
         person.clicks(person.ui.thisSliceButton)
         person.idle()
         assert np.array_equal(back.row(FOUND), kept[FOUND])
+
+
+@pytest.mark.slicer("Scene saved, read, closed; two scenes one after the other", "imitation")
+def test_a_scene_saved_in_mid_run_is_read_again_and_what_is_the_same_is_there_once(tmp_path: Path) -> None:
+    with somebody() as person:
+        _, (track,) = found(person, BRIGHT)
+        person.clicks(person.ui.allSlicesButton)
+        person.until(lambda: len(track.scores) > 3)
+        assert person.scene.WriteToMRB(str(tmp_path / "in mid-run.mrb"))
+        person.idle()
+        assert sorted(track.scores) == list(range(16))  # saving disturbed nothing
+        whole = track.surface.copy()
+        assert person.scene.WriteToMRB(str(tmp_path / "at the end.mrb"))
+        for name, count in (("at the end", 1), ("in mid-run", 2)):
+            person.scene.Clear(0)
+            person.idle()
+            zipfile.ZipFile(tmp_path / f"{name}.mrb").extractall(tmp_path / name)
+            (scene,) = (tmp_path / name).rglob("*.mrml")
+            person.scene.SetURL(str(scene))
+            assert person.scene.Import()
+            person.until(lambda: person.offered("Restored from "))
+            person.idle()
+            (back,) = person.panel.desk.tracks.chosen()
+            assert np.array_equal(back.surface.copy(), whole)
+            assert person.panel.prompts.texts() == [BRIGHT]
+            nodes = person.panel.stage.nodes_of("vtkMRMLSegmentationNode")
+            assert sum(one.GetSegmentation().GetNumberOfSegments() for one in nodes) == count
+            assert ("otherwise than the work that was kept" in person.said) is (count == 2)
 
 
 @pytest.mark.slicer("Parameters of the panel in the scene", "real MRML")
@@ -405,7 +434,9 @@ def test_the_list_below_the_prompt_says_what_the_model_knows() -> None:
         assert texts[0].startswith("● ")
         assert "Dice" in texts[0]
         person.picks(person.ui.completionList, 0)
-        assert person.panel.prompts.texts() == [texts[0][2:].split(": ")[0]]
+        (taken,) = person.panel.prompts.texts()
+        assert "lesion" in taken
+        assert "MRI" in taken  # a whole prompt, with its modality
         assert "never saw" not in person.ui.doubtLabel.text
         person.types("unicorn in chest CT")
         assert "never saw 'unicorn in chest CT'" in person.ui.doubtLabel.text

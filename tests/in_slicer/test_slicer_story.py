@@ -109,7 +109,7 @@ def test_from_a_typed_prompt_to_a_kept_mask_and_back_after_a_restart(tmp_path: P
 
     with somebody() as person:  # another day
         image = person.opens(PHANTOM.volume)
-        person.until(lambda: person.ui.offerLabel.text.startswith("Restored from "))
+        person.until(lambda: person.offered("Restored from "))
         (back, _) = person.panel.desk.tracks.chosen()
         assert np.array_equal(back.surface.copy(), last)
         assert back.edited_rows() == [found]

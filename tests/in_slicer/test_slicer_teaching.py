@@ -94,5 +94,7 @@ def test_the_model_is_taught_and_used_from_now_on(tmp_path: Path) -> None:
         ui.promoteName.text = "taught"
         ui.anywayBox.checked = True
         person.clicks(ui.promoteButton)
-        person.until(lambda: "'taught' is the model of this run" in ui.teachNoticeLabel.text)
+        promoted = "'taught' stands for the model of this run now."
+        person.until(lambda: person.offered(promoted, ui.teachOffersBox))
+        person.clicks(person.offered(promoted, ui.teachOffersBox)["Use it now"])
         person.until(lambda: person.panel.session().model == "taught")

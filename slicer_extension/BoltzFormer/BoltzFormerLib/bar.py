@@ -12,6 +12,7 @@ from boltzformer.desk.masks.lanes import Bar, State
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.ports import Timers
 from BoltzFormerLib.pictures import PictureFile
+from BoltzFormerLib.translating import tr
 
 WIDTH, LANE, SIGNS, GAP = 420, 22, 8, 2
 """Pixels: of the picture, of a prompt's lane, of the strips for signs, between lanes."""
@@ -99,8 +100,8 @@ class BarView:
         self._showing = True
         ui.gateSlider.value, ui.outlineSlider.value = round(100 * at.existence), round(100 * at.outline)
         self._showing = False
-        ui.gateLabel.text = f"score from {at.existence:.2f}"
-        ui.outlineLabel.text = f"outline from {at.outline:.2f}"
+        ui.gateLabel.text = tr("score from {least}").format(least=f"{at.existence:.2f}")
+        ui.outlineLabel.text = tr("outline from {least}").format(least=f"{at.outline:.2f}")
         ui.totalsLabel.text = "\n".join(self._overview.reapplying.totals)
 
 

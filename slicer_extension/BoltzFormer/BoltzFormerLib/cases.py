@@ -6,6 +6,7 @@ from typing import Any
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Listed
+from BoltzFormerLib.translating import tr
 
 
 class CasePanel:
@@ -45,6 +46,6 @@ class CasePanel:
             self.list.open(self._shown[row])
 
     def _on_folder(self) -> None:
-        folder = self._desk.dialogs.folder("A folder of images, or an annotation dataset")
+        folder = self._desk.dialogs.folder(tr("A folder of images, or an annotation dataset"))
         if folder is not None:
             self.list.show_folder(folder)

@@ -14,6 +14,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.export import KINDS
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.errors import BoltzFormerError
+from BoltzFormerLib.translating import tr
 
 PROGRAM = Path(__file__).with_name("dicom_program.py")
 LONGEST_S = 600
@@ -29,14 +30,14 @@ class Exports:
     def ask(self) -> None:
         desk, image = self._desk, self._desk.stage.chosen()
         if image is None or not desk.tracks.chosen():
-            desk.notice.fail("There is no mask of this image yet: run a prompt first.")
+            desk.notice.fail(tr("There is no mask of this image yet: run a prompt first."))
             return
         try:
             dicom = bool(image.volume.source) and image.volume.stacking_axis is not None
         except BoltzFormerError as error:
             desk.notice.fail(str(error))
             return
-        path = desk.dialogs.save_as("Export masks", f"{image.name}-mask{'.dcm' if dicom else '.seg.nrrd'}", KINDS)
+        path = desk.dialogs.save_as(tr("Export masks"), f"{image.name}-mask{'.dcm' if dicom else '.seg.nrrd'}", KINDS)
         if path is not None and path.suffix == ".dcm":
             self._as_dicom(path)
         elif path is not None:
@@ -49,14 +50,16 @@ class Exports:
         source = image.volume.source
         if not source:
             desk.notice.fail(
-                "DICOM-SEG refers to the image's own DICOM files, and this volume came from none that are there: "
-                "export as .seg.nrrd or NIfTI instead."
+                tr(
+                    "DICOM-SEG refers to the image's own DICOM files, and this volume came from none that are there: "
+                    "export as .seg.nrrd or NIfTI instead."
+                )
             )
             return
         masks = Snapshot.of(image, desk.tracks.chosen())
-        desk.notice.say(f"Writing {path}…")
+        desk.notice.say(tr("Writing {file}…").format(file=path))
         write = partial(as_dicom, masks, source, path, self._python())
-        desk.keeper.work.do(write, lambda _: desk.notice.say(f"Wrote {path}"))
+        desk.keeper.work.do(write, lambda _: desk.notice.say(tr("Wrote {file}").format(file=path)))
 
 
 def as_dicom(masks: Snapshot, source: str, path: Path, python: str) -> None:
@@ -70,7 +73,8 @@ def as_dicom(masks: Snapshot, source: str, path: Path, python: str) -> None:
                 command, env=environment_of(python), capture_output=True, text=True, encoding="utf-8", timeout=LONGEST_S
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BoltzFormerError(f"The engine's Python could not be asked to write {path.name} ({error}).") from error
+            why = tr("The engine's Python could not be asked to write {file} ({why}).")
+            raise BoltzFormerError(why.format(file=path.name, why=error)) from error
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
-        raise BoltzFormerError(f"{path.name} was not written: {last[0]}")
+        last = done.stderr.strip().splitlines()[-1:] or [tr("it ended without a word")]
+        raise BoltzFormerError(tr("{file} was not written: {why}").format(file=path.name, why=last[0]))

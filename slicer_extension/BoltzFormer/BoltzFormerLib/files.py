@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from boltzformer.errors import BoltzFormerError
+from BoltzFormerLib.translating import tr
 
 
 def read_volume(scene: Any, path: Path) -> Any:
@@ -15,7 +16,8 @@ def read_volume(scene: Any, path: Path) -> Any:
     node, storage = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _stem(path)), _storage("VolumeArchetype", path)
     if not storage.ReadData(node):
         scene.RemoveNode(node)
-        raise BoltzFormerError(f"{path.name} can't be read as a volume: choose a NIfTI, NRRD or MetaImage file.")
+        why = tr("{file} can't be read as a volume: choose a NIfTI, NRRD or MetaImage file.")
+        raise BoltzFormerError(why.format(file=path.name))
     node.CreateDefaultDisplayNodes()
     return node
 
@@ -25,7 +27,8 @@ def read_segmentation(scene: Any, path: Path) -> Any:
     node, storage = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _stem(path)), _storage("Segmentation", path)
     if not storage.ReadData(node):
         scene.RemoveNode(node)
-        raise BoltzFormerError(f"{path.name} can't be read as a segmentation: choose a .seg.nrrd file.")
+        why = tr("{file} can't be read as a segmentation: choose a .seg.nrrd file.")
+        raise BoltzFormerError(why.format(file=path.name))
     node.CreateDefaultDisplayNodes()
     return node
 
@@ -34,7 +37,8 @@ def write(node: Any, path: Path) -> None:
     """A volume or a segmentation."""
     storage = _storage("Segmentation" if node.IsA("vtkMRMLSegmentationNode") else "VolumeArchetype", path)
     if not storage.WriteData(node):
-        raise BoltzFormerError(f"{path} could not be written: check the folder, and whether the disk is full.")
+        why = tr("{file} could not be written: check the folder, and whether the disk is full.")
+        raise BoltzFormerError(why.format(file=path))
 
 
 def _storage(kind: str, path: Path) -> Any:

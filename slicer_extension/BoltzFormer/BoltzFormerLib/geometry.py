@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltzformer.errors import GeometryError
 from boltzformer.image.geometry import LPS_FROM_RAS, Grid
 from boltzformer.types import Volume
+from BoltzFormerLib.translating import tr
 
 STACKED = "DICOM.instanceUIDs"
 """An attribute of volumes that Slicer made of DICOM slices, one behind the other along k."""
@@ -22,24 +23,32 @@ def volume_of(node: Any) -> Volume:
     """A copy, so that it may be used beside the viewer. Raises where it can't be segmented, and says what to do."""
     name, data = node.GetName(), node.GetImageData()
     if data is None or not data.GetNumberOfPoints():
-        raise GeometryError(f"The volume '{name}' holds no voxels: load it again, or choose another one.")
+        raise GeometryError(
+            tr("The volume '{name}' holds no voxels: load it again, or choose another one.").format(name=name)
+        )
     values = data.GetNumberOfScalarComponents()
     if values == 3 or node.IsA("vtkMRMLVectorVolumeNode"):
         raise GeometryError(
-            f"The volume '{name}' is in colour: make a gray one with the module 'Vector to Scalar Volume', "
-            "then choose that."
+            tr(
+                "The volume '{name}' is in colour: make a gray one with the module 'Vector to Scalar Volume', then "
+                "choose that."
+            ).format(name=name)
         )
     if values != 1:
         raise GeometryError(
-            f"The volume '{name}' holds {values} images in one (4-D): take one of them out, e.g. load it as a "
-            "sequence and choose its proxy volume."
+            tr(
+                "The volume '{name}' holds {count} images in one (4-D): take one of them out, e.g. load it as a "
+                "sequence and choose its proxy volume."
+            ).format(name=name, count=values)
         )
     array = np.array(slicer.util.arrayFromVolume(node))
     grid = grid_of(node)
     if grid.sheared:
         raise GeometryError(
-            f"The volume '{name}' is sheared (e.g. a tilted gantry): resample it with the module 'Resample "
-            "Scalar/Vector/DWI Volume', or load it with the acquisition transform hardened, then choose the result."
+            tr(
+                "The volume '{name}' is sheared (e.g. a tilted gantry): resample it with the module 'Resample "
+                "Scalar/Vector/DWI Volume', or load it with the acquisition transform hardened, then choose the result."
+            ).format(name=name)
         )
     axis = 0 if node.GetAttribute(STACKED) else None
     return Volume(array, grid, modality_of(node), name, source_of(node), stacking_axis=axis)

@@ -151,7 +151,7 @@ class Guide:
         """The box, to look closer in, through all slices."""
         ends = self._ends(image)
         if ends is None:
-            raise BoltzFormerError(f"There is no box to look closer in: {self._desk.words.draw_box}")
+            raise BoltzFormerError(tr("There is no box to look closer in: {do}").format(do=self._desk.words.draw_box))
         plan, top = image.plan, np.array(image.plan.grid.shape[::-1]) - 1
         first, last = (np.clip(np.rint(end), 0, top).astype(int) for end in ends)
         along = 2 - plan.axis
@@ -174,11 +174,7 @@ class Guide:
         return track.prompt.text if track is not None else typed[0] if typed else ""
 
     def _node(self, kind: str, image: OpenImage | None) -> Any:
-        if image is None:
-            return None
-        found = self._stage.scene.GetNodesByClass(kind)
-        nodes = (found.GetItemAsObject(number) for number in range(found.GetNumberOfItems()))
-        return next((one for one in nodes if one.GetAttribute(HELPER) == image.node.GetID()), None)  # type: ignore[attr-defined]
+        return self._stage.helper(kind, image)
 
     def _made(self, kind: str, image: OpenImage) -> Any:
         node = self._stage.scene.AddNewNodeByClass(kind, tr("Here / not here") if kind == POINTS else tr("Box"))
@@ -226,7 +222,7 @@ class Guide:
         low, high = np.min(corners, axis=0) + 0.499, np.max(corners, axis=0) - 0.499
         top = np.array(image.plan.grid.shape[::-1]) - 1
         if (high < 0).any() or (low > top).any():
-            raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
+            raise BoltzFormerError(tr("The box lies outside of the image: draw it on the image."))
         return np.clip(np.stack([low, np.maximum(low, high)]), 0, top)
 
 

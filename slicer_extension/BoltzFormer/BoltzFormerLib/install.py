@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from BoltzFormerLib.translating import tr
+
 NEEDED = ("boltzformer", "numpy", "httpx", "scipy", "PIL", "filelock")
 REQUIREMENT = "napari-boltzformer[desk]"
 SIZE = "about 40 MB with scipy, Pillow and httpx, unless Slicer has them already"
@@ -34,17 +36,18 @@ def too_old(major: int, minor: int) -> str:
     if (major, minor) >= OLDEST_SLICER and sys.version_info >= OLDEST:
         return ""
     needed, own = ".".join(map(str, OLDEST_SLICER)), f"{major}.{minor} with Python {sys.version.split()[0]}"
-    return f"BoltzFormer needs Slicer {needed} or newer; this is {own}. Please install a newer one beside it."
+    said = tr("BoltzFormer needs Slicer {needed} or newer; this is {own}. Please install a newer one beside it.")
+    return said.format(needed=needed, own=own)
 
 
 def ask_and_install(confirm: Callable[..., bool], install: Callable[..., Any] | None = None) -> bool:
     """After consent, with pip, without touching what Slicer brings; whether all is there now."""
     lacking = ", ".join(missing())
-    question = (
-        f"BoltzFormer needs Python packages that this Slicer lacks ({lacking}): {SIZE}. They are downloaded from the "
+    question = tr(
+        "BoltzFormer needs Python packages that this Slicer lacks ({names}): {size}. They are downloaded from the "
         "Python Package Index into Slicer's own Python; Slicer's numpy, SimpleITK and vtk stay as they are."
-    )
-    if not confirm(question, windowTitle="Install them?"):
+    ).format(names=lacking, size=SIZE)
+    if not confirm(question, windowTitle=tr("Install them?")):
         return False
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"

@@ -14,8 +14,6 @@ from boltzformer.desk.masks.track import Track
 from BoltzFormerLib.stage import HELPER, SlicerStage
 from BoltzFormerLib.translating import tr
 
-OLD = "The masks have changed since: Measure again."
-
 
 class LesionTable:
     """Shows what was measured when it was last asked to."""
@@ -48,7 +46,7 @@ class LesionTable:
         self._write_node()
 
     def forget(self) -> None:
-        """The scene is closed."""
+        """Another volume is chosen: nothing of the last patient is left to read. Its table node stays with it."""
         self.node, self.lesions = None, []
         self._ui.lesionList.clear()
         self._ui.lesionTotal.text = ""
@@ -57,7 +55,8 @@ class LesionTable:
         image = self._stage.chosen()
         if image is None:
             return
-        if self.node is None or self.node.GetScene() is None:
+        self.node = self._stage.helper("vtkMRMLTableNode", image)
+        if self.node is None:
             self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLTableNode", table_name(image))
             self.node.SetAttribute(HELPER, image.node.GetID())
         self.node.RemoveAllColumns()
@@ -92,4 +91,4 @@ class LesionTable:
 
     def _outdated(self, track: Track) -> None:
         if self.lesions and track.key in self._tracks():
-            self._ui.lesionTotal.text = OLD
+            self._ui.lesionTotal.text = tr("The masks have changed since: Measure again.")

@@ -19,6 +19,7 @@ from boltzformer.types import LookTrace, Volume
 from BoltzFormerLib.geometry import matrix_of
 from BoltzFormerLib.pictures import PictureFile
 from BoltzFormerLib.stage import HELPER, SlicerStage
+from BoltzFormerLib.translating import tr
 
 WIDTH = 150
 """Pixels of a tile."""
@@ -63,7 +64,7 @@ class LooksView:
     def show_looks(self, looks: Looks) -> None:
         self._looks, self._waiting = looks, False
         count = len(looks.trace.layers)
-        title = f"'{looks.prompt}', slice {looks.row}, seed {looks.seed}"
+        title = tr("'{prompt}', slice {row}, seed {seed}").format(prompt=looks.prompt, row=looks.row, seed=looks.seed)
         self._ui.looksHeadline.text = headline(looks)
         self.picture.show(looks_picture(looks.picture, looks.plan, looks.trace, looks.mask, width=WIDTH, title=title))
         self._ui.lookSlider.maximum = count - 1
@@ -116,7 +117,7 @@ class Overlay:
         """In the foreground of the views that show the image."""
         values = np.ascontiguousarray(look.visited[None], np.float32)
         if self.node is None or self.node.GetScene() is None:
-            self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "How it looked")
+            self.node = self._stage.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", tr("How it looked"))
         self.node.SetAttribute(HELPER, image.node.GetID())  # type: ignore[attr-defined]
         slicer.util.updateVolumeFromArray(self.node, values)
         slicer.util.arrayFromVolumeModified(self.node)

@@ -17,7 +17,9 @@ from boltzformer.desk.models.window import BY_NAME, MINE, Windows
 from boltzformer.protocol import ModelState
 from BoltzFormerLib import install
 from BoltzFormerLib.dialogs import SlicerDialogs
+from BoltzFormerLib.hub import Hub
 from BoltzFormerLib.pictures import PictureFile
+from BoltzFormerLib.translating import tr
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Mac)"}
 SIDE, SAMPLES = 72, 4
@@ -34,6 +36,7 @@ class Models:
         parts = desk.session, desk.work, desk.notice
         settings = desk.settings
         self.choosing = ModelChoice(*parts, settings)
+        self.hub = Hub(ui, desk, self.choosing.load)
         self.engine = EngineLine(
             *parts,
             desk.timers,
@@ -45,6 +48,10 @@ class Models:
         self.choosing.loaded.append(self.engine.ask)
         self._fill()
         self._connect()
+
+    def want(self, name: str) -> None:
+        """By the name that is shown: a file is known by its stem."""
+        self.choosing.load(next((one for one in self._names if shown_name(one) == name), name), again=True)
 
     def show_models(self, states: list[ModelState]) -> None:
         self._names = [one.name for one in states]
@@ -62,6 +69,7 @@ class Models:
 
     def leave(self) -> None:
         self.engine.leave()
+        self.hub.leave()
         self.picture.leave()
 
     def _say(self, text: str, details: str) -> None:
@@ -71,7 +79,9 @@ class Models:
         small = Image.fromarray(np.ascontiguousarray(picture))
         small.thumbnail((SIDE, SIDE))
         self.picture.show(np.asarray(small))
-        self._ui.windowPicture.toolTip = f"{window.kind}: {window.low:g} to {window.high:g}"
+        self._ui.windowPicture.toolTip = tr("{kind}: {low} to {high}").format(
+            kind=window.kind, low=f"{window.low:g}", high=f"{window.high:g}"
+        )
 
     def _fill(self) -> None:
         ui, settings = self._ui, self._desk.settings
@@ -80,7 +90,7 @@ class Models:
         for shown in DEVICES.values():
             ui.deviceSelector.addItem(shown)
         ui.deviceSelector.currentIndex = list(DEVICES).index(settings.device) if settings.device in DEVICES else 0
-        ui.pythonLabel.text = settings.python or "its own environment"
+        ui.pythonLabel.text = settings.python or tr("its own environment")
         ui.unsureBox.checked = settings.samples > 1
 
     def _connect(self) -> None:
@@ -96,7 +106,7 @@ class Models:
         ui.modelButton.connect("contentsCollapsed(bool)", lambda _: self.show_picture())
 
     def _on_file(self) -> None:
-        path = SlicerDialogs().open("A model", "Models (*.safetensors)")
+        path = SlicerDialogs().open(tr("A model"), tr("Models (*.safetensors)"))
         if path is not None:
             self.choosing.import_file(path)
 
@@ -118,7 +128,8 @@ class Models:
         if device == settings.device:
             return
         if self._desk.running.runs:
-            self._desk.notice.say("The engine is at work: cancel the run or wait for its end, then change this again.")
+            said = tr("The engine is at work: cancel the run or wait for its end, then change this again.")
+            self._desk.notice.say(said)
             return
         settings.device = device
         settings.save()
@@ -126,11 +137,11 @@ class Models:
         self._desk.work.do(lambda: session.use(**means), lambda _: self.engine.ask())
 
     def _free(self) -> None:
-        said = "The engine's memory is free again."
+        said = tr("The engine's memory is free again.")
         self._desk.work.do(self._desk.session().free_memory, lambda _: self._desk.notice.say(said))
 
     def _on_python(self) -> None:
-        path = SlicerDialogs().open("A Python that has napari-boltzformer[engine]", "")
+        path = SlicerDialogs().open(tr("A Python that has napari-boltzformer[engine]"), "")
         if path is not None:
             self._desk.settings.python = str(path)
             self._desk.settings.save()

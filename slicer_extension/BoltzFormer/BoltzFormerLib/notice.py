@@ -1,4 +1,5 @@
-"""The panel's one place for sentences, with at most one thing to do about them, and details to copy."""
+"""The panel's one place for sentences, with at most one thing to do about them, and details to copy; and what can be
+done, a line each."""
 
 from __future__ import annotations
 
@@ -6,27 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
-import slicer
 
 from boltzformer.desk.ports import Offered
+from BoltzFormerLib.translating import tr
 
 
 class NoticeView:
     """Shows what the desk's `Notice` says."""
 
     def __init__(self, ui: Any) -> None:
-        self._ui = ui
+        self._ui, self._offers = ui, OfferLines(ui.offersBox)
         self.act: Callable[[], None] = lambda: None
         self.tell: Callable[[], str] = lambda: ""
         self.respond: Callable[[str, str], None] = lambda topic, label: None
-        self._offered: Offered | None = None
+        self._offers.respond = lambda topic, label: self.respond(topic, label)
         ui.noticeButton.connect("clicked()", lambda: self.act())
-        ui.offerButton.connect("clicked()", lambda: self._answer(0))
-        ui.otherOfferButton.connect("clicked()", lambda: self._answer(1))
-        ui.setAsideButton.connect("clicked()", lambda: self._answer(None))
         ui.copyButton.connect("clicked()", lambda: qt.QApplication.clipboard().setText(self.tell()))
         self.speak("")
-        self.offer([])
 
     def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
         ui = self._ui
@@ -35,35 +32,63 @@ class NoticeView:
         ui.copyButton.visible = ui.reportButton.visible = failed
 
     def offer(self, offers: Sequence[Offered]) -> None:
-        """The newest has the line; the others wait behind it."""
-        self._offered = offers[-1] if offers else None
-        ui, answers = self._ui, [] if self._offered is None else [text for text, _ in self._offered.answers]
-        ui.offerLabel.text = "" if self._offered is None else self._offered.sentence
-        ui.offerLabel.visible = ui.setAsideButton.visible = self._offered is not None
-        for button, text in ((ui.offerButton, answers[:1]), (ui.otherOfferButton, answers[1:2])):
-            button.text, button.visible = "".join(text), bool(text)
-
-    def _answer(self, number: int | None) -> None:
-        if self._offered is not None:
-            label = "" if number is None else self._offered.answers[number][0]
-            self.respond(self._offered.topic, label)
+        self._offers.show(offers)
 
 
 class LabelSpeaker:
-    """A label for sentences that nothing can be done about."""
+    """A label for sentences that nothing can be done about, and offers below it."""
 
-    def __init__(self, label: Any) -> None:
-        self._label = label
+    def __init__(self, label: Any, box: Any) -> None:
+        self._label, self._offers = label, OfferLines(box)
+        self.respond: Callable[[str, str], None] = lambda topic, label: None
+        self._offers.respond = lambda topic, label: self.respond(topic, label)
 
     def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
         self._label.text = sentence
 
     def offer(self, offers: Sequence[Offered]) -> None:
-        """Nothing is offered here."""
+        self._offers.show(offers)
 
 
-def show_status(sentence: str) -> None:
-    """In the application's status bar, for whoever has another module open."""
-    show = getattr(slicer.util, "showStatusMessage", None)
-    if show is not None and slicer.util.mainWindow() is not None:
-        show(sentence, 3000)
+class OfferLines:
+    """For each offer its sentence, a button for every answer, and one that sets it aside."""
+
+    def __init__(self, box: Any) -> None:
+        """`box`: an empty widget with a layout, out of sight as long as nothing is offered."""
+        self._box = box
+        self._lines: dict[str, tuple[Offered, Any]] = {}
+        self.respond: Callable[[str, str], None] = lambda topic, label: None
+        """What pressing does: under this topic, with this word; '' sets it aside."""
+        box.visible = False
+
+    def show(self, offers: Sequence[Offered]) -> None:
+        """Those that are shown already stay as they are."""
+        now = {one.topic: one for one in offers}
+        for topic, (offer, line) in list(self._lines.items()):
+            if now.get(topic) is not offer:
+                del self._lines[topic]
+                self._box.layout().removeWidget(line)
+                line.hide()
+                line.deleteLater()
+        for topic, one in now.items():
+            if topic not in self._lines:
+                line = self._line(one)
+                self._lines[topic] = one, line
+                self._box.layout().addWidget(line)
+        self._box.visible = bool(self._lines)
+
+    def _line(self, offer: Offered) -> Any:
+        line, label, buttons = qt.QWidget(), qt.QLabel(offer.sentence), qt.QHBoxLayout()
+        label.wordWrap = True
+        for text, answer in (*((text, text) for text, _ in offer.answers), (tr("Not now"), "")):
+            button = qt.QPushButton(text)
+            button.connect("clicked()", self._pressed(offer.topic, answer))
+            buttons.addWidget(button)
+        lines = qt.QVBoxLayout(line)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.addWidget(label)
+        lines.addLayout(buttons)
+        return line
+
+    def _pressed(self, topic: str, answer: str) -> Callable[[], None]:
+        return lambda: self.respond(topic, answer)

@@ -18,15 +18,16 @@ from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.models.window import Windows
 from boltzformer.desk.settings import Settings
 from boltzformer.errors import BoltzFormerError
-from boltzformer.types import SliceState
 from BoltzFormerLib import install
 from BoltzFormerLib.bar import BarView
+from BoltzFormerLib.beginning import ask_and_use
 from BoltzFormerLib.cases import CasePanel
 from BoltzFormerLib.dialogs import SlicerDialogs
 from BoltzFormerLib.example import open_example
 from BoltzFormerLib.exporting import Exports
 from BoltzFormerLib.guide import Guide
 from BoltzFormerLib.history import EditorHistory
+from BoltzFormerLib.keeping import KeepButtons
 from BoltzFormerLib.learn import CaseButtons
 from BoltzFormerLib.lesions import LesionTable
 from BoltzFormerLib.looks import LooksView
@@ -35,10 +36,12 @@ from BoltzFormerLib.models import Models, contrast_of
 from BoltzFormerLib.notice import NoticeView
 from BoltzFormerLib.parameters import Parameters, editor_node
 from BoltzFormerLib.prompts import AMBER, Prompts
-from BoltzFormerLib.segmentations import complete
+from BoltzFormerLib.sizes import SizeSliders
 from BoltzFormerLib.stage import SlicerStage
 from BoltzFormerLib.teaching import Teaching
 from BoltzFormerLib.timers import QtTimers
+from BoltzFormerLib.translating import tr
+from BoltzFormerLib.twins import once
 from BoltzFormerLib.watching import SceneWatch
 from BoltzFormerLib.words import SLICER
 
@@ -82,8 +85,11 @@ class Panel:
         self.lesions = LesionTable(ui, self.desk, self.stage, self._show_voxel)
         self.cases = CasePanel(ui, self.desk)
         self.exports = Exports(self.desk, lambda: install.engine_python(self.settings.python))
-        self.teaching = Teaching(ui, self.desk, self.windows.of, self.models.choosing.load)
-        self.learn = CaseButtons(ui, self.desk)
+        models = self.models
+        self.teaching = Teaching(ui, self.desk, self.windows.of, use=models.want, renamed=models.engine.ask)
+        self.learn = CaseButtons(ui, self.desk, self.stage)
+        self.keeping, self.sizes = KeepButtons(ui, self.desk), SizeSliders(ui, self.desk)
+        self._shown: OpenImage | None = None
         self._rows: list[Track] = []
         self._looked_for: set[OpenImage] = set()
         self._shortcuts: list[Any] = []
@@ -118,6 +124,7 @@ class Panel:
 
     def exit(self) -> None:
         """Another module: keys and mouse are its own."""
+        self.learn.before.clear()
         self.ui.segmentEditor.setActiveEffectByName("")
         self.ui.segmentEditor.removeViewObservations()
         for shortcut in self._shortcuts:
@@ -173,19 +180,12 @@ class Panel:
         self.stage.views.go(image.node, image.plan, voxel[0], zyx[::-1], centre=True)  # type: ignore[attr-defined]
         self.stage.activate(track.surface)
 
-    def _accepted(self, do: Callable[[], None]) -> None:
-        """What is wholly accepted is complete for Slicer, too."""
-        do()
-        for track in self.desk.tracks.chosen():
-            segment = track.surface.node.GetSegmentation().GetSegment(track.surface.segment)  # type: ignore[attr-defined]
-            complete(segment, all(track.state(row) is not SliceState.UNSEEN for row in range(track.count)))
-
     def _example(self) -> None:
         image, row, prompt = open_example(self.stage)
         self.prompts.fill([prompt])
         self.stage.turn(image)
         self.stage.go(image, row)
-        self.desk.notice.say("The example is open: 'This slice' looks at this slice.")
+        self.desk.notice.say(tr("The example is open: 'This slice' looks at this slice."))
 
     # --- what is shown ------------------------------------------------------------------------------------------
 
@@ -244,6 +244,10 @@ class Panel:
         if volume is not None:
             ui.segmentEditor.setSourceVolumeNode(volume)
         image = self.stage.chosen()
+        if image is not self._shown:
+            self._shown = image
+            self.lesions.forget()
+            self._on_typed()
         if image is not None and image not in self._looked_for:
             self._looked_for.add(image)
             try:
@@ -253,6 +257,11 @@ class Panel:
         self.desk.chosen()
         self.models.show_picture()
         self._soon.start()
+
+    def _on_typed(self) -> None:
+        """It is kept with the work on the volume."""
+        if (image := self.stage.chosen()) is not None:
+            image.typed = self.prompts.texts()
 
     def _choose(self, volume: Any, segmentation: Any) -> None:
         """By the stage: told once, with both in place."""
@@ -276,7 +285,8 @@ class Panel:
         track = self.desk.tracks.on(mask)
         if track is not None:
             self.desk.keeper.mask_left(track)
-            self.desk.notice.say(f"'{track.name}' was removed. Result kept.", "Restore", mask.bring_back)
+            removed = tr("'{name}' was removed. Result kept.").format(name=track.name)
+            self.desk.notice.say(removed, tr("Restore"), mask.bring_back)
         self._soon.start()
 
     def _on_renamed(self) -> None:
@@ -344,24 +354,26 @@ class Panel:
             (ui.boxButton, self.guide.box),
             (ui.takeButton, lambda: self._answer(desk.take)),
             (ui.dropButton, lambda: self._answer(desk.drop)),
+            (ui.followButton, desk.follow),
+            (ui.useSegmentButton, lambda: ask_and_use(desk, self.stage, self.prompts.texts())),
             (ui.betweenButton, desk.fill_between),
             (ui.revertButton, desk.revert),
             (ui.nextButton, keeper.next_doubtful),
             (ui.sureButton, desk.sure),
-            (ui.acceptButton, lambda: self._accepted(keeper.accept)),
-            (ui.nothingButton, lambda: self._accepted(keeper.nothing)),
-            (ui.acceptAllButton, lambda: self._accepted(keeper.accept_all)),
             (ui.exportButton, self.exports.ask),
         ):
             button.connect("clicked()", do)
         ui.resultList.connect("itemClicked(QListWidgetItem*)", lambda _: self._on_row())
         for selector in (ui.inputSelector, ui.segmentationSelector):
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_chosen)
+        ui.promptEdit.connect("textChanged()", self._on_typed)
         ui.tableButton.connect("contentsCollapsed(bool)", lambda closed: closed or self.lesions.measure())
         desk.changed.append(self._changed)
         desk.running.advanced.append(self.show_state)
         desk.running.ended.append(lambda _: self._ended.start())
         keeper.back.restored.append(lambda _, prompts: prompts and self.prompts.fill(list(prompts)))
+        keeper.back.restored.append(lambda image, _: once(desk, self.stage, image))
+        keeper.back.wanted.append(self.models.want)
         self.models.engine.models.append(self._on_models)
         self.stage.left.append(self._on_left)
         self.stage.other.append(self._renamed.start)

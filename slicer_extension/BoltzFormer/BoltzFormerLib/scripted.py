@@ -16,6 +16,7 @@ from boltzformer.desk.settings import Settings
 from boltzformer.errors import BoltzFormerError
 from BoltzFormerLib.history import NoHistory
 from BoltzFormerLib.stage import SlicerStage
+from BoltzFormerLib.translating import tr
 from BoltzFormerLib.words import SLICER
 
 ASK_S = 0.02
@@ -38,10 +39,10 @@ class Segmenting:
     ) -> None:
         """`slices`: their stored numbers; None: all. `window`: as `Session.segment` takes it."""
         if volume is None or not volume.IsA("vtkMRMLScalarVolumeNode"):
-            raise BoltzFormerError("There is no volume to look at: give a scalar volume node.")
+            raise BoltzFormerError(tr("There is no volume to look at: give a scalar volume node."))
         wanted = named_apart([text for text in prompts if text.strip()])
         if not wanted:
-            raise BoltzFormerError("There is no prompt: say what to look for, e.g. 'MS lesion in brain MRI'.")
+            raise BoltzFormerError(tr("There is no prompt: say what to look for, e.g. 'MS lesion in brain MRI'."))
         self.segmentation = segmentation
         self._session = session
         self._speaker, self._timers = MemorySpeaker(), MemoryTimers()

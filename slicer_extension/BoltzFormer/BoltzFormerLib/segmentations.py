@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
+from numpy.typing import NDArray
 
 from boltzformer.knowledge.vocabulary import slicer_terminology
 from boltzformer.types import Prompt
@@ -75,6 +78,27 @@ def without_surface(node: Any) -> bool:
         return False
     node.RemoveClosedSurfaceRepresentation()
     return True
+
+
+def prompt_of(segment: Any) -> str:
+    """What it was asked with, if it is one of those that we make."""
+    told = vtk.reference("")
+    return str(told) if segment.GetTag(PROMPT_TAG, told) else ""
+
+
+def voxels_on(node: Any, segment: str, volume: Any) -> NDArray[np.bool_]:
+    """(k, j, i) of the volume, by Slicer's own way of laying one over the other."""
+    scene, logic = node.GetScene(), slicer.vtkSlicerSegmentationsModuleLogic
+    labels = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    try:
+        extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+        logic.ExportSegmentsToLabelmapNode(node, [segment], labels, volume, extent)
+        return np.array(slicer.util.arrayFromVolume(labels)) > 0
+    finally:
+        display = labels.GetDisplayNode()
+        for one in (None if display is None else display.GetColorNode(), display, labels):
+            if one is not None and one.GetScene() is not None and not one.GetSingletonTag():
+                scene.RemoveNode(one)
 
 
 def _join_family(node: Any, volume: Any) -> None:

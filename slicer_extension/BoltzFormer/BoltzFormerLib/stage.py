@@ -84,7 +84,7 @@ class SlicerStage:
 
     def close(self, image: OpenImage) -> Callable[[], None]:
         node, masks = _node(image), list(self._masks.get(image, ()))
-        helpers = [one for one in self._nodes("vtkMRMLNode") if one.GetAttribute(HELPER) == node.GetID()]
+        helpers = [one for one in self.nodes_of("vtkMRMLNode") if one.GetAttribute(HELPER) == node.GetID()]
         gone = [one for one in [node, *{mask.node for mask in masks}, *helpers] if one.GetScene() is not None]
         for one in reversed(gone):
             self.scene.RemoveNode(one)
@@ -117,7 +117,7 @@ class SlicerStage:
 
     def nodes(self) -> list[Any]:
         """The user's volumes: no label map, none of our helpers."""
-        volumes = self._nodes("vtkMRMLScalarVolumeNode")
+        volumes = self.nodes_of("vtkMRMLScalarVolumeNode")
         return [one for one in volumes if not one.IsA("vtkMRMLLabelMapVolumeNode") and not one.GetAttribute(HELPER)]
 
     def images(self) -> list[SlicerImage]:
@@ -178,6 +178,16 @@ class SlicerStage:
         """Of a segment that is ours, also of one that was removed."""
         every = (one for masks in self._masks.values() for one in masks)
         return next((one for one in every if one.node is node and one.segment == segment), None)
+
+    def strangers(self) -> list[tuple[Any, str]]:
+        """(segmentation, segment) of all that are no mask of ours."""
+        found = []
+        for node in self.nodes_of("vtkMRMLSegmentationNode"):
+            for identity in map(str, node.GetSegmentation().GetSegmentIDs()):
+                ours = self.mask_of(node, identity)
+                if ours is None or not ours.alive:
+                    found.append((node, identity))
+        return found
 
     def without(self, node: Any) -> None:
         """A segmentation left the scene."""
@@ -250,9 +260,15 @@ class SlicerStage:
             self.turn(image)
             self.go(image, self.row(image))
 
-    def _nodes(self, kind: str) -> list[Any]:
+    def nodes_of(self, kind: str) -> list[Any]:
+        """All of the scene's, also of classes that are made of it."""
         found = self.scene.GetNodesByClass(kind)
         return [found.GetItemAsObject(number) for number in range(found.GetNumberOfItems())]
+
+    def helper(self, kind: str, image: OpenImage | None) -> Any:
+        """The one of this class that we made for an image; None where there is none."""
+        own = None if image is None else _node(image).GetID()
+        return next((one for one in self.nodes_of(kind) if own and one.GetAttribute(HELPER) == own), None)
 
 
 def _plan(image: OpenImage) -> SlicePlan | None:

@@ -9,7 +9,7 @@ from typing import Any
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.teaching.outcome import Compared, Outcome, question_of
+from boltzformer.desk.teaching.outcome import Compared, Outcome, mine_of, question_of
 from boltzformer.desk.teaching.runs import Losses, runs, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.desk.work import Work
@@ -17,6 +17,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.protocol import ErrandState, FinetuneRequest, Holding
 from boltzformer.types import Progress
 from BoltzFormerLib.notice import LabelSpeaker
+from BoltzFormerLib.translating import tr
 
 MODES = ("auto", "existence", "decoder", "lora", "full")
 UNITS = ("minutes", "steps")
@@ -26,15 +27,27 @@ SEED = 0
 class Teaching:
     """Asks nothing before somebody opens the part."""
 
-    def __init__(self, ui: Any, desk: Desk, window: Callable[[OpenImage], Any], use: Callable[[str], None]) -> None:
-        """`window`: through which the model is shown an image; `use`: another model, by name, from now on."""
+    def __init__(
+        self,
+        ui: Any,
+        desk: Desk,
+        window: Callable[[OpenImage], Any],
+        *,
+        use: Callable[[str], None],
+        renamed: Callable[[], None],
+    ) -> None:
+        """`window`: through which the model is shown an image; `use`: another model, by name, from now on; `renamed`:
+        a name stands for another model than before."""
         self._ui, self._desk, self._window = ui, desk, window
         self._losses = Losses()
         self._runs: list[str] = []
-        self.said = Notice(LabelSpeaker(ui.teachNoticeLabel))
+        speaker = LabelSpeaker(ui.teachNoticeLabel, ui.teachOffersBox)
+        self.said = Notice(speaker)
+        speaker.respond = self.said.answer
         self.work = Work(desk.timers, "boltzformer-teaching", self.said.fail, threads=3)
         self.outcome = Outcome(desk.session, self.work, self.said)
-        self.outcome.promoted.append(use)
+        self.outcome.wanted.append(use)
+        self.outcome.promoted.append(lambda _: renamed())
         self.outcome.compared.append(self._show_both)
         self.watching: Watching | None = None
         for mode in MODES:
@@ -83,7 +96,7 @@ class Teaching:
         if self.watching is not None:
             request = self.request()
             self.watching.begin(request)
-            self.said.say("Starting… Closing Slicer does not end it.")
+            self.said.say(tr("Starting… Closing Slicer does not end it."))
             self._list_runs(request.output)
 
     def _ask_both(self) -> None:
@@ -95,18 +108,20 @@ class Teaching:
         try:
             row = 0 if image is None else self._desk.stage.row(image)
             window = None if image is None else self._window(image)
-            question = question_of(image, row, self._ui.teachPromptSelector.currentText, SEED, window)
+            prompt = self._ui.teachPromptSelector.currentText
+            mine = None if image is None else mine_of(self._desk.tracks.of(image), prompt, row)
+            question = question_of(image, row, prompt, SEED, window, mine)
         except BoltzFormerError as error:
             self.said.fail(str(error))
             return
-        self._ui.comparedLabel.text = "Asking both models…"
+        self._ui.comparedLabel.text = tr("Asking both models…")
         self.outcome.ask_both(question, state.before, state.model)
 
     def _take_over(self) -> None:
         self.outcome.take_over(self._run(), self._ui.promoteName.text.strip(), anyway=self._ui.anywayBox.checked)
 
     def _on_folder(self) -> None:
-        path = self._desk.dialogs.folder("Where accepted slices are kept")
+        path = self._desk.dialogs.folder(tr("Where accepted slices are kept"))
         if path is not None and self.watching is not None:
             self.watching.dataset = str(path)
             self.watching.look()
@@ -127,9 +142,10 @@ class Teaching:
     def _show_looked(self) -> None:
         assert self.watching is not None
         dataset = self.watching.dataset
-        self._ui.teachFolderLabel.text = Path(dataset).name or "no folder yet"
+        self._ui.teachFolderLabel.text = Path(dataset).name or tr("no folder yet")
         if not dataset:
-            self._ui.holdsLabel.text = "Accept slices first (under Keep), or choose the folder where they are kept."
+            held = tr("Accept slices first (under Keep), or choose the folder where they are kept.")
+            self._ui.holdsLabel.text = held
 
     def _show_holding(self, holding: Holding) -> None:
         self._ui.holdsLabel.text = holding.sentence

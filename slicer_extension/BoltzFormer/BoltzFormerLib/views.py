@@ -63,6 +63,12 @@ class SliceViews:
         for composite in self._nodes("vtkMRMLSliceCompositeNode"):
             composite.SetBackgroundVolumeID(volume.GetID())
 
+    def composites(self, volume: Any) -> list[Any]:
+        """What lies in the views that show it, behind it and over it."""
+        every = self._nodes("vtkMRMLSliceCompositeNode")
+        identity = volume.GetID()
+        return [one for one in every if identity in (one.GetBackgroundVolumeID(), one.GetForegroundVolumeID())]
+
     def views(self) -> list[Any]:
         return list(self._nodes("vtkMRMLSliceNode"))
 
@@ -77,11 +83,7 @@ class SliceViews:
         return max(views, key=lambda one: (round(self._along(one, volume, plan), 3), one in showing), default=None)
 
     def _showing(self, volume: Any) -> list[Any]:
-        shown = {
-            composite.GetLayoutName()
-            for composite in self._nodes("vtkMRMLSliceCompositeNode")
-            if volume.GetID() in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
-        }
+        shown = {composite.GetLayoutName() for composite in self.composites(volume)}
         return [view for view in self.views() if view.GetLayoutName() in shown]
 
     def _along(self, view: Any, volume: Any, plan: SlicePlan) -> float:
