@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Grid, LabelMap, Lesson, SlicePlan
+from boltzformer.learn.adapt import scattered
 from boltzformer.masks.lessons import Adapted, Adapter, Fit, checked, hash_of, lessons_of, packed, unpacked
 from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
 from boltzformer.protocol import SentLesson, decode, encode
@@ -202,3 +203,11 @@ def test_the_end_says_what_was_made_of_what_other_images_taught() -> None:
     assert worse.carried_did_worse
     told = "What the last image taught does worse here (0.41, the model alone 0.55) and was left out."
     assert worse.sentence.endswith(told)
+
+
+def test_many_objects_in_a_usual_lesson_are_scattered() -> None:
+    many = disc(8, 8, 3) | disc(8, 30, 3) | disc(30, 8, 3) | disc(30, 30, 3)
+    one = Lesson(4, disc(20, 20, 8))
+    assert scattered([Lesson(2, many), Lesson(9, EMPTY)])
+    assert not scattered([one, Lesson(9, EMPTY)])
+    assert not scattered([Lesson(2, many), one, Lesson(6, disc(20, 20, 7))])

@@ -33,6 +33,7 @@ from boltzformer.learn.train import Batch
 from boltzformer.learn.views import WHOLE, Views
 from boltzformer.masks.lessons import TRUST, Adapted, Adapter, Fit, Learning, checked
 from boltzformer.masks.neighbours import Neighbours, fitted
+from boltzformer.masks.objects import pieces
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.types import Lesson, Prompt, Volume, as_prompts
 
@@ -51,6 +52,9 @@ UNTIL_CHECKED = 0.4
 TRUSTS, SHIFTS = (0.5, 1.0, 2.0, 4.0), (-1.0, -0.5, 0.0)
 """What is tried on the lessons that were left out. They show the object, so they can't tell what more of it costs where
 it is not: nothing is shifted up."""
+MANY, SCATTERED = 4, 0.5
+"""Objects in a usual lesson from which they count as scattered, and the trust in neighbours that these get where
+nothing was left out to tell: of many small ones, those of the next slice are others."""
 SLACK = 0.03
 """Dice by which something less usual must be better to be taken: so few slices tell by chance as well."""
 ENOUGH, ROOM = 3, 2.0
@@ -258,6 +262,8 @@ class _Case:
 
     def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
         fit = fitted(self.lessons, self.plan, self.start.fit if self.start is not None and self.start.volume else None)
+        if not after and scattered(self.lessons):
+            fit = replace(fit, trust=SCATTERED)
         first = last = None
         count = sum(1 for one in after if one.lesson.mask.any())
         learnt: Mapping[str, Tensor] = student.kept
@@ -349,6 +355,12 @@ class _Case:
 
     def _mask(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         return self.plan.mask(to_int8(logits))
+
+
+def scattered(lessons: Sequence[Lesson]) -> bool:
+    """Whether a usual lesson shows many objects."""
+    counts = [int(pieces(one.mask).max()) for one in lessons if one.mask.any()]
+    return float(np.median(counts)) >= MANY
 
 
 def _delta(learnt: Tensor, parent: Tensor) -> NDArray[np.float16]:
