@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
@@ -109,10 +110,9 @@ class Rings:
         self._now, self._image = places, image
         colours = [colour for _, colour in found]
         if self._layer is not None and self._layer in viewer.layers:
-            self._layer.data = places
-            if colours:
+            self._layer.data = places  # new ones take the present size and line: each further change draws all anew
+            if colours and not np.allclose(self._layer.border_color, transform_color(colours)):
                 self._layer.border_color = colours
-                self.zoomed()
             return
         if len(places):
             active = viewer.layers.selection.active
@@ -153,9 +153,11 @@ class Rings:
 
     def zoomed(self, event: Any = None) -> None:
         """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""
-        if self._image is not None and self._layer is not None and len(self._now):
-            self._layer.size = SCREEN * self._pixel(self._image)
-            self._layer.border_width = THIN * self._pixel(self._image)
+        if self._image is not None and self._layer is not None:
+            pixel = self._pixel(self._image)
+            self._layer.current_size, self._layer.current_border_width = SCREEN * pixel, THIN * pixel
+            if len(self._now):
+                self._layer.size, self._layer.border_width = SCREEN * pixel, THIN * pixel
 
     def _pixel(self, image: Image) -> float:
         """One of the canvas, in the image's own."""

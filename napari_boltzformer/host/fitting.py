@@ -4,6 +4,7 @@ and ends where napari's slider does."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Fitting(QObject):
         self.escaped: list[Callable[[], None]] = []
         """Esc was pressed on the canvas; whoever else hears it does so, too."""
         self._canvas: QWidget | None = None
+        self._slider: Any = None
+        """napari's, of the slices."""
         self._size = 0, 0
         self._whole = True
         """Whether all of the picture was in view before the canvas changed."""
@@ -60,12 +63,20 @@ class Fitting(QObject):
         """How far the slices' slider begins from the left end of a widget and ends from its right end; None where
         there is none."""
         window = beside.window()
-        first = next((one for one in _called(window, SLIDER) if one.isVisible()), None) if window else None
-        slider: Any = getattr(first, "slider", None)
+        slider = self._visible_slider(window) if window else None
         if slider is None:
             return None
         left = slider.mapTo(window, QPoint(0, 0)).x() - beside.mapTo(window, QPoint(0, 0)).x()
         return left, beside.width() - left - slider.width()
+
+    def _visible_slider(self, window: QWidget) -> Any:
+        """The first of the window; looked for only where the last one is gone: there are hundreds of widgets."""
+        with suppress(RuntimeError):  # it is deleted
+            if self._slider is not None and self._slider.isVisible() and self._slider.window() is window:
+                return self._slider
+        first: Any = next((one for one in _called(window, SLIDER) if one.isVisible()), None)
+        self._slider = getattr(first, "slider", None)
+        return self._slider
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):

@@ -66,9 +66,10 @@ class BoltzFormerDock(Form):
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
-        dialogs = QtDialogs(self)
+        dialogs, timers = QtDialogs(self), QtTimers(self)
+        self._soon = timers.after(0, self.show_results)
         self.desk = Desk(
-            *(self.stage, QtTimers(self), self.notice, dialogs, NAPARI, self.settings),
+            *(self.stage, timers, self.notice, dialogs, NAPARI, self.settings),
             session=self._session,
             how=self._how,
             maps=self.maps.isChecked,
@@ -77,8 +78,7 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.notice.respond = self.desk.notice.answer
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
-        self.closer = Closer(self.guide.drawn, NAPARI)
-        self.objects_tool = ObjectsTool(self.desk, self.stage)
+        self.closer, self.objects_tool = Closer(self.guide.drawn, NAPARI), ObjectsTool(self.desk, self.stage)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
         self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
         self.comings = Comings(self.desk, self.stage)
@@ -176,8 +176,8 @@ class BoltzFormerDock(Form):
         self.rings.show()
 
     def _show_soon(self, event: Any = None) -> None:
-        """Between two events: layers must not come and go while the viewer draws or lists them."""
-        QTimer.singleShot(0, self.show_results)
+        """Between two events, once: layers must not come and go while the viewer draws or lists them."""
+        self._soon.start()
 
     def _show_folder(self) -> None:
         self.show_folder(self.settings.folder, accepted_folder())

@@ -158,3 +158,23 @@ def test_a_viewer_never_waits_for_a_backend_that_hangs(made: Phantom) -> None:
         assert spent < 1
         assert isinstance(rest[-1], Cancelled)
         assert isinstance(session.segment(made.volume, BRIGHT, slices=[2]).result(), Prediction)
+
+
+def test_a_scroll_begins_one_thread_and_not_one_for_every_slice(made: Phantom) -> None:
+    """Beginning a thread waits until it runs: a millisecond or two of every step, which the user would feel."""
+    with Session.local(MODEL) as session:
+        job = session.segment(made.volume, BRIGHT)
+        next(event for event in job if isinstance(event, SliceResult))
+        before = _threads_so_far()
+        for index in range(20):
+            job.focus(index)
+            deadline = time.monotonic() + 10
+            while job._focus is not None:  # it is on its way before the next
+                assert time.monotonic() < deadline
+        assert _threads_so_far() - before <= 2  # that one, and the one that counts
+        job.cancel()
+
+
+def _threads_so_far() -> int:
+    """Those of this process, by the number in the name of a new one."""
+    return int(threading.Thread().name.removeprefix("Thread-"))

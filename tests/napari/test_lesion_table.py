@@ -101,6 +101,19 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
         camera_of(viewer).zoom = zoom
         assert np.allclose(rings.size * rings.scale[-1] * zoom, 24)
         assert np.allclose(rings.border_width * rings.scale[-1] * zoom, 2)
+    other, drawn = row - 1, []
+    rows_of(track)[other] = 0
+    layer_of(track).selected_label = 1
+    viewer.dims.set_current_step(0, other)
+    for middle in ((10, 11), (20, 21)):
+        layer_of(track).paint((other, *middle), 1)
+    for event in (rings.events.size, rings.events.border_width, rings.events.border_color):
+        event.connect(drawn.append)
+    dock.show_results()
+    assert rings.data.tolist() == [[other, 10, 11], [other, 20, 21]]
+    assert np.allclose(rings.size * rings.scale[-1] * zoom, 24)
+    assert not drawn, "a scroll draws the rings once, not once for every property"
+    viewer.dims.set_current_step(0, row)
     layer_of(track).brush_size = 9
     layer_of(track).paint((row, 5, 6), 1)
     dock.show_results()

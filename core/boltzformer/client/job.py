@@ -20,6 +20,8 @@ from boltzformer.masks.lessons import Adapted, Learning
 from boltzformer.protocol import AdaptRequest, SegmentRequest, decode_event, frames
 from boltzformer.types import Cancelled, Event, Failed, Prediction, SliceResult, Started, Volume
 
+LINGER = 2.0
+"""Seconds that the thread which tells what the user wants waits for more: to begin one costs a scroll 1 ms."""
 Told = Event | Learning | Adapted
 END = Prediction | Adapted | Cancelled | Failed
 
@@ -35,7 +37,7 @@ class Job:
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[Told] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._backend: Backend | None = None
         self._name = ""
         self._upload: Upload | None = None
@@ -101,7 +103,8 @@ class Job:
 
     def _tell(self) -> None:
         with self._lock:
-            if self._telling or not self._name:
+            self._lock.notify_all()
+            if self._telling or not self._name or not self._something_is_wanted():
                 return  # it is told once the job has a name, or by the thread that tells already
             self._telling = True
         threading.Thread(target=self._tell_all, daemon=True).start()
@@ -109,6 +112,7 @@ class Job:
     def _tell_all(self) -> None:
         while True:
             with self._lock:
+                self._lock.wait_for(self._something_is_wanted, LINGER)
                 focus, self._focus = self._focus, None
                 stop, backend = self._stop.is_set() or self._unwanted, self._backend
                 if backend is None or (focus is None and not stop):
@@ -121,6 +125,9 @@ class Job:
                     backend.ask("POST", f"/jobs/{self._name}/focus", json={"index": focus})
             if stop:
                 return  # and never again, refused or not: nothing else can be wanted of it
+
+    def _something_is_wanted(self) -> bool:
+        return self._focus is not None or self._stop.is_set() or self._unwanted
 
     # --- on the job's thread -------------------------------------------------------------------------------------
 

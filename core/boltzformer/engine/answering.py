@@ -19,8 +19,9 @@ from boltzformer.masks.objects import pieces
 from boltzformer.model import boltzmann
 from boltzformer.model.boltzformer import Answer, BoltzFormer, ImageState
 from boltzformer.model.decoder import Energies, Noise
+from boltzformer.model.slice_tokens import Look
 from boltzformer.model.text import TextState
-from boltzformer.types import FLOOR, Prompt, SliceResult
+from boltzformer.types import FLOOR, LookTrace, Prompt, SliceResult
 
 Combine = Callable[[int, NDArray[np.float32], float], tuple[NDArray[np.float32], float]]
 """From a slice's number, its logits (h, w) and existence to others."""
@@ -214,3 +215,9 @@ def obeyed(logits: NDArray[np.float32], hint: Hint) -> NDArray[np.float32]:
             )
         bent[~inside] = NOTHING
     return bent
+
+
+def look_trace(look: Look) -> LookTrace:
+    """As a viewer shows it, of the first prompt."""
+    guess, probability, visited = (x[0, 0].float().cpu().numpy() for x in (look.guess, look.probability, look.visited))
+    return LookTrace(look.scale, look.temperature, guess, probability, visited)

@@ -13,7 +13,7 @@ import torch
 
 from boltzformer.engine import provenance
 from boltzformer.engine.adapted import Combined, check_bound, taught
-from boltzformer.engine.answering import Question, answer, energies_of, noise_for
+from boltzformer.engine.answering import Question, answer, energies_of, look_trace, noise_for
 from boltzformer.engine.devices import (
     CACHE_BYTES,
     Effort,
@@ -25,7 +25,7 @@ from boltzformer.engine.devices import (
     need,
     use_cores,
 )
-from boltzformer.engine.features import FeatureCache, Scope, one_by_one
+from boltzformer.engine.features import FeatureCache, Scope, TextCache, one_by_one
 from boltzformer.engine.run import (
     Run,
     Slices,
@@ -48,12 +48,9 @@ from boltzformer.image.tiling import Tiling
 from boltzformer.knowledge.suggestions import modality_named, of_microscopy
 from boltzformer.masks.lessons import Adapter
 from boltzformer.model.boltzformer import BoltzFormer, ImageState
-from boltzformer.model.slice_tokens import Look
-from boltzformer.model.text import TextState
 from boltzformer.types import (
     MOST_SAMPLES,
     Adjusted,
-    LookTrace,
     Prediction,
     Prompt,
     SamplingTrace,
@@ -67,8 +64,6 @@ from boltzformer.weights import checkpoint, registry
 from boltzformer.weights.checkpoint import Checkpoint
 
 Happening = Started | Adjusted | TileDone | SliceResult | Prediction
-KEPT_PROMPTS = 256
-"""Embeddings of so many prompts are kept; each is a few kB."""
 
 
 def load(
@@ -115,7 +110,7 @@ class Engine:
         self.place = place or choose("cpu")
         self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
-        self._texts: dict[str, TextState] = {}
+        self._texts = TextCache()
         self._how: Combined | None = None
 
     @property
@@ -268,8 +263,8 @@ class Engine:
             image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, hints_of(question, plan, index))
-            looks = self.model.decode(image, self._text(one.text), noise, True, energies=energies).trace
-        return SamplingTrace(tuple(_look_trace(look if query is None else look.of(query)) for look in looks), queries)
+            looks = self.model.decode(image, self._texts.of(self.model, one.text), noise, True, energies=energies).trace
+        return SamplingTrace(tuple(look_trace(look if query is None else look.of(query)) for look in looks), queries)
 
     # --- one run -------------------------------------------------------------------------------------------------
 
@@ -331,7 +326,7 @@ class Engine:
             with torch.inference_mode():
                 self._move(run.effort.place)
                 image = self._image(run, self._scope(run, voxels), index)
-                texts = [self._text(prompt.text) for prompt in run.question.prompts]
+                texts = [self._texts.of(self.model, prompt.text) for prompt in run.question.prompts]
                 middle = run.plan.canonical_index(index)
                 hints = hints_of(run.question, run.plan, index)
                 return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints, how)
@@ -378,14 +373,6 @@ class Engine:
             self.features.put(scope, one, state)
         return run.encoded.pop(index)
 
-    def _text(self, text: str) -> TextState:
-        """Each prompt is encoded alone, unpadded, so that its answer never depends on the prompts beside it."""
-        if text not in self._texts:
-            while len(self._texts) >= KEPT_PROMPTS:
-                del self._texts[next(iter(self._texts))]
-            self._texts[text] = self.model.encode_text([text])
-        return self._texts[text]
-
     def _scope(self, run: Run, voxels: str) -> Scope:
         array = run.volume.array
         content = f"{voxels} {array.dtype.str} {array.shape}"
@@ -405,8 +392,3 @@ class Engine:
         if place.drawing != place.dtype:
             self.model.round_first_pass()
         self._now = place
-
-
-def _look_trace(look: Look) -> LookTrace:
-    guess, probability, visited = (x[0, 0].float().cpu().numpy() for x in (look.guess, look.probability, look.visited))
-    return LookTrace(look.scale, look.temperature, guess, probability, visited)

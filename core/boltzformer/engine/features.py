@@ -1,4 +1,5 @@
-"""`FeatureCache`: what the image encoder made of slices, so that another prompt, seed or tuned decoder is quick."""
+"""`FeatureCache`: what the image encoder made of slices, so that another prompt, seed or tuned decoder is quick;
+`TextCache`: what the text encoder made of prompts."""
 
 from __future__ import annotations
 
@@ -8,7 +9,11 @@ import torch
 
 from boltzformer.image.intensity import Window
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.model.boltzformer import ImageState
+from boltzformer.model.boltzformer import BoltzFormer, ImageState
+from boltzformer.model.text import TextState
+
+KEPT_PROMPTS = 256
+"""Embeddings of so many prompts are kept; each is a few kB."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,21 @@ def one_by_one(batch: ImageState) -> list[ImageState]:
 
 def _part(tensor: torch.Tensor, b: int) -> torch.Tensor:
     return tensor[b : b + 1].clone()
+
+
+class TextCache:
+    """Each prompt is encoded alone, unpadded, so that its answer never depends on the prompts beside it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, TextState] = {}
+
+    def of(self, model: BoltzFormer, text: str) -> TextState:
+        if text not in self._kept:
+            while len(self._kept) >= KEPT_PROMPTS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[text] = model.encode_text([text])
+        return self._kept[text]
+
+    def clear(self) -> None:
+        """The model has other weights now, or is elsewhere."""
+        self._kept.clear()
