@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from boltzformer.evaluate.metrics import TOLERANCE, Objects, auroc, border, dice, objects
+from boltzformer.evaluate.metrics import TOLERANCE, Objects, auroc, border, calibration, dice, objects
 
 masks = arrays(bool, (12, 14))
 
@@ -94,3 +94,11 @@ def test_auroc_is_the_chance_to_rank_a_pair_right(cases: list[tuple[int, bool]])
     assert found == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in yes for b in no]))
     twice = auroc(np.repeat(scores, 2), np.repeat(present, 2))
     assert twice == pytest.approx(auroc(scores, present, np.full(len(cases), 2)))
+
+
+def test_scores_are_compared_with_how_often_it_is_there() -> None:
+    told = calibration(np.array([0.0, 0.05, 0.72, 0.78, 1.0]), np.array([False, False, True, False, True]))
+    assert told is not None
+    assert [(one["from"], one["n"], one["present"]) for one in told["curve"]] == [(0, 2, 0), (0.7, 2, 0.5), (0.9, 1, 1)]
+    assert told["error"] == pytest.approx((2 * 0.025 + 2 * 0.25 + 0) / 5)
+    assert calibration(np.array([]), np.array([], bool)) is None

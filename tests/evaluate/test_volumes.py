@@ -125,6 +125,11 @@ def test_a_card_tells_of_whole_volumes(result: Path) -> None:
     shown = f"{facts['volumes']['macro']['dice']:.3f}"
     assert f"Dice of whole volumes in 3-D, mean over 2 targets (4 masks): {shown}" in text
     assert "for what is not in it" in text
+    curve = facts["volumes"]["calibration"]["curve"]
+    assert sum(one["n"] for one in curve) == 5 * 32  # every slice of the volumes with a mask
+    assert "| score | pictures | slices of volumes |" in text
+    for one in curve:
+        assert f"| {one['present']:.0%} of {one['n']} |" in text
     without = {key: value for key, value in facts.items() if key != "volumes"}  # as older versions wrote them
     assert "whole volumes" not in markdown(card.measured(without), "m", "")
 

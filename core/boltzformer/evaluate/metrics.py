@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,29 @@ def macro_interval(
             return float(np.nanmean((member @ (weights * known)) / counts)) if counts.any() else None
 
     return interval(groups, drawn, seed)
+
+
+CALIBRATION_STEPS = 10
+"""Of equal width, from 0 to 1."""
+
+
+def calibration(scores: Array, truth: Array) -> dict[str, Any] | None:
+    """How often it is there when its score says so: `curve`, a row per step that holds a score; `error`, the mean
+    distance of score and share, each question counting once. None where nothing was asked."""
+    if not len(scores):
+        return None
+    step = np.minimum((scores * CALIBRATION_STEPS).astype(int), CALIBRATION_STEPS - 1)
+    curve = [
+        {
+            "from": k / CALIBRATION_STEPS,
+            "to": (k + 1) / CALIBRATION_STEPS,
+            "n": int(np.count_nonzero(step == k)),
+            "score": float(scores[step == k].mean()),
+            "present": float(truth[step == k].mean()),
+        }
+        for k in np.unique(step).tolist()
+    ]
+    return {"curve": curve, "error": sum(one["n"] * abs(one["score"] - one["present"]) for one in curve) / len(scores)}
 
 
 def weighted(values: Sequence[float], weights: Array) -> float | None:

@@ -17,6 +17,7 @@ from boltzformer.evaluate.metrics import (
     TOLERANCE,
     Objects,
     auroc,
+    calibration,
     grouped,
     interval,
     macro_interval,
@@ -155,6 +156,10 @@ def _existence(some: Sequence[Scored], seed: int) -> Numbers:
         )
         facts[f"n_{kind}"] = len(absent)
         facts[f"found_{kind}"] = mean([float(one.claimed) for one in absent])
+    asked = [one for one in some if one.kind in ("present", "easy", "hard")]
+    facts["calibration"] = calibration(
+        np.array([one.existence for one in asked]), np.array([one.kind == "present" for one in asked], bool)
+    )
     return facts
 
 

@@ -16,6 +16,7 @@ from boltzformer.evaluate.metrics import (
     InVolume,
     Objects,
     auroc,
+    calibration,
     grouped,
     interval,
     macro_interval,
@@ -46,6 +47,7 @@ def volume_summary(scored: Sequence[Scored], taught: AbstractSet[str] | None, *,
         "taught": _macro(known, targets, seed),
         **_empty(listed, seed),
         **_existence(present, seed),
+        "calibration": _calibration(listed),
         "targets": {
             name: {**one, "taught": None if taught is None else name in taught} for name, one in targets.items()
         },
@@ -131,6 +133,13 @@ def _existence(some: Sequence[Case], seed: int) -> Numbers:
             _groups(some), lambda weights: auroc(scores, present, np.repeat(weights, lengths)), seed
         ),
     }
+
+
+def _calibration(some: Sequence[Case]) -> Numbers | None:
+    """Over all slices of volumes with a mask together."""
+    if not some:
+        return None
+    return calibration(*(np.concatenate([getattr(one, name) for _, one in some]) for name in ("existence", "present")))
 
 
 def _absent(some: Sequence[Case], seed: int) -> Numbers:

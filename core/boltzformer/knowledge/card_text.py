@@ -29,6 +29,7 @@ def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
         *_first(card),
         card.split,
         *_results(card),
+        *_calibration(card),
         "## Where it fails",
         _failures(card, picture),
         "## What it was taught",
@@ -106,6 +107,30 @@ def _volumes(facts: Mapping[str, Any]) -> list[str]:
             else []
         ),
     ]
+
+
+def _calibration(card: Card) -> list[str]:
+    """How far a score of existence can be taken at its word."""
+    whole: Mapping[str, Any] = card.metrics.get("volumes", {})
+    asked: Mapping[str, Any] = card.metrics.get("existence", {})
+    kinds = {"pictures": asked.get("calibration"), "slices of volumes": whole.get("calibration")}
+    told = {name: one for name, one in kinds.items() if one}
+    if not told:
+        return []
+    steps = {name: {round(row["from"], 2): row for row in one["curve"]} for name, one in told.items()}
+    rows = [
+        (f"{low:.1f} to {low + 0.1:.1f}", *(_share_there(some.get(low)) for some in steps.values()))
+        for low in sorted({low for some in steps.values() for low in some})
+    ]
+    errors = ", ".join(f"{one['error']:.3f} ({name})" for name, one in told.items())
+    return [
+        f"How often the object is there when existence has a score; mean distance of the two: {errors}.",
+        table(("score", *told), rows),
+    ]
+
+
+def _share_there(row: Mapping[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['present']:.0%} of {row['n']}"
 
 
 def _failures(card: Card, picture: str) -> str:
