@@ -2,7 +2,9 @@
 
 All are scored by `boltzformer evaluate`'s own code on the same rows. The U-Net is one network with an output per
 target, trained on the same samples with the same augmentation and schedule; it stops after --minutes and goes on when
-called again. `python benchmarks/baselines.py MANIFEST --split SPLIT --output DIR` prints a Markdown table's rows.
+called again. With `--encoder WEIGHTS.pth` its way down is the shipped model's own EfficientNet-Lite with ImageNet's
+weights, its way up MONAI's: so much of a result is the encoder's. `--volumes` adds slices of volumes, as `boltzformer
+train` does. `python benchmarks/baselines.py MANIFEST --split SPLIT --output DIR` prints a Markdown table's rows.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks.nets.flexible_unet import UNetDecoder
 from monai.networks.nets.unet import UNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -35,14 +38,20 @@ from boltzformer.knowledge.manifest import Row, part_of, read_manifest, read_spl
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe, read_recipe
 from boltzformer.learn.train import Batch, batch_of, rate_at
+from boltzformer.learn.volume_pictures import pictures_of_volumes
+from boltzformer.model.encoder_config import LiteConfig
+from boltzformer.model.lite import LiteEncoder, fill_published
 from boltzformer.model.losses import cross_entropy, dice
 from boltzformer.types import Volume
+from boltzformer.weights.convert.archive import old_weights
 
 CELLS = 32
 """The best box is looked for on a grid of so many cells per side."""
 CHANNELS, FEATURES = (48, 96, 192, 304, 360), 24
 """Of the U-Net's levels and its output, before one 1×1 convolution per target (53 full-size maps would take half of
 each step): 7.0 M parameters with two residual units each, as many as the shipped model has."""
+UPWARDS = (320, 224, 128, 64)
+"""Channels on the way up from Lite0's coarsest map: 6.9 M parameters together; the shipped model has 7.1 M."""
 SAVE_EVERY = 100
 """Steps between two saved states."""
 
@@ -95,25 +104,65 @@ def boxed(boxes: Mapping[str, tuple[float, float, float, float]]) -> Answers:
     return answer
 
 
-class Baseline:
-    """The U-Net, its optimizer, the mean of its weights, and how far it is."""
+class PlainNet(nn.Module):
+    """MONAI's U-Net; what is learnt from is half as large as the image."""
 
-    def __init__(self, recipe: Recipe, targets: Sequence[str], device: torch.device) -> None:
+    def __init__(self, targets: int) -> None:
+        super().__init__()
+        self.net = UNet(2, 3, FEATURES, channels=CHANNELS, strides=(2,) * (len(CHANNELS) - 1), num_res_units=2)
+        self.head = nn.Conv2d(FEATURES, targets, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.net(_normalised(images))
+        out: Tensor = self.head(nn.functional.avg_pool2d(features, 2) if self.training else features)
+        return out
+
+
+class LiteNet(nn.Module):
+    """Down as the shipped model's encoder does, up as MONAI does; the outputs are half as large as the image."""
+
+    def __init__(self, targets: int, weights: Path) -> None:
+        super().__init__()
+        self.backbone = LiteEncoder(LiteConfig())
+        fill_published(self.backbone, old_weights(weights), str(weights))
+        ways = {"act": "relu", "norm": ("instance", {"affine": True}), "dropout": 0.0, "bias": False}
+        ups = {"upsample": "nontrainable", "pre_conv": None, "interp_mode": "nearest", "align_corners": None}
+        self.up = UNetDecoder(2, (3, *LiteConfig().channels), UPWARDS, **ways, **ups, is_pad=False)
+        self.head = nn.Conv2d(UPWARDS[-1], targets, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.head(self.up([images, *self.backbone((images - 127.0) / 128.0)], skip_connect=3))
+        return out
+
+
+class Baseline:
+    """The U-Net, its optimizer, the mean of its weights, and how far it is; with `encoder`, published weights."""
+
+    def __init__(
+        self, recipe: Recipe, targets: Sequence[str], device: torch.device, encoder: Path | None = None
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.targets, self.step, self.device = recipe, {t: n for n, t in enumerate(targets)}, 0, device
-        net = UNet(2, 3, FEATURES, channels=CHANNELS, strides=(2,) * (len(CHANNELS) - 1), num_res_units=2)
-        self.net = nn.Sequential(net, nn.Conv2d(FEATURES, len(targets), 1)).to(device)
+        net: nn.Module = PlainNet(len(targets)) if encoder is None else LiteNet(len(targets), encoder)
+        self.net = net.to(device)
         own = recipe.optimizer
         self.mean = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(own.average))
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), own.rate, weight_decay=own.weight_decay)
+        parts = [(name.startswith("backbone."), parameter) for name, parameter in self.net.named_parameters()]
+        groups = [
+            {"params": [one for known, one in parts if known == told], "share": own.encoder if told else 1.0}
+            for told in (False, True)
+        ]
+        self.optimizer = torch.optim.AdamW(
+            [one for one in groups if one["params"]], own.rate, weight_decay=own.weight_decay
+        )
 
     def learn(self, batch: Batch) -> float:
         """One step on the outputs that the batch asks about."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.recipe, self.step)
+            group["lr"] = rate_at(self.recipe, self.step) * group["share"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_half(self.device)):
-            images = _normalised(batch.images.to(self.device)).contiguous(memory_format=torch.channels_last)
-            every = self.net[1](nn.functional.avg_pool2d(self.net[0](images), 2)).float()  # (B, T, S / 2, S / 2)
+            images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
+            every = self.net(images).float()  # (B, T, S / 2, S / 2)
         rows = torch.tensor([[self.targets[name] for name in names] for names in batch.names], device=self.device)
         named = every.gather(1, rows[:, :, None, None].expand(-1, -1, *every.shape[-2:]))  # (B, P, S / 2, S / 2)
         masks = batch.masks.to(self.device)
@@ -153,7 +202,7 @@ class Baseline:
             found: dict[int, Tensor] = {}
             for one in plan.indices if index is None else [index]:
                 image = torch.from_numpy(plan.network_slice(volume.array, window, one))[None].to(self.device)
-                found[one] = self.mean(_normalised(image))[0].float().cpu()  # (T, side, side)
+                found[one] = self.mean(image)[0].float().cpu()  # (T, side, side) or half
             given = []
             for one in asked:
                 if one.target not in self.targets:
@@ -171,10 +220,12 @@ def _normalised(images: Tensor) -> Tensor:
     return (images - 127.5) / 127.5
 
 
-def trained(rows: Sequence[Row], recipe: Recipe, output: Path, minutes: float, device: torch.device) -> Baseline:
-    """Goes on from where `output` is, for so many minutes or to the recipe's end."""
-    corpus = Corpus(rows, device, small=recipe.small)
-    baseline, state = Baseline(recipe, corpus.targets, device), output / "unet.pt"
+def trained(rows: Sequence[Row], recipe: Recipe, given: argparse.Namespace) -> Baseline:
+    """Goes on from where the output is, for so many minutes or to the recipe's end."""
+    device, minutes = choose(given.device).device, given.minutes
+    slices = () if given.volumes is None else pictures_of_volumes(given.volumes)
+    corpus = Corpus(rows, device, small=recipe.small, volumes=slices)
+    baseline, state = Baseline(recipe, corpus.targets, device, given.encoder), given.output / "unet.pt"
     baseline.resume(state)
     size = sum(parameter.numel() for parameter in baseline.net.parameters())
     _say(f"U-Net with {size / 1e6:.2f} M parameters, step {baseline.step} of {recipe.steps}")
@@ -226,6 +277,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--which", nargs="+", default=["background", "box"], choices=["background", "box", "unet"])
     parser.add_argument("--recipe", default="default", help="of the U-Net: the shipped model's, for the same budget")
+    parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of EfficientNet-Lite0, for the U-Net")
+    parser.add_argument("--volumes", type=Path, help="a folder of volumes that may train, as `boltzformer train` reads")
     parser.add_argument("--minutes", type=float, default=8.0, help="of training, this time")
     parser.add_argument("--min-masks", type=int, default=3)
     parser.add_argument("--device", default="auto")
@@ -240,7 +293,7 @@ def main() -> int:
             answers = boxed(constant_boxes([row for row in train if not row.centred]))
         elif which == "unet":
             recipe = read_recipe(given.recipe)
-            net = trained(train, recipe, given.output, given.minutes, choose(given.device).device)
+            net = trained(train, recipe, given)
             name, answers = f"MONAI U-Net, step {net.step} of {recipe.steps}", net.answers()
         facts = scored(name, answers, validation, everything, given.min_masks)
         (given.output / f"{which}.json").write_text(json.dumps(facts, indent=1))

@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from lite_weights import published
 from PIL import Image
 
 from boltzformer import Volume
@@ -17,6 +18,8 @@ from boltzformer.knowledge.manifest import Row
 from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import Recipe
 from boltzformer.learn.train import batch_of
+from boltzformer.model.encoder_config import LiteConfig
+from boltzformer.model.lite import LiteEncoder
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/baselines.py"
 
@@ -57,10 +60,20 @@ def test_the_best_box_is_found_and_drawn(baselines: ModuleType, rows: list[Row])
     assert not unknown.mask.any()
 
 
-def test_the_network_goes_on_where_it_stopped(baselines: ModuleType, rows: list[Row], tmp_path: Path) -> None:
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.save(published(LiteEncoder(LiteConfig())), tmp_path / "lite.pth", _use_new_zipfile_serialization=False)
+    return tmp_path / "lite.pth"
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["from nothing", "with an encoder that knows pictures"])
+def test_the_network_goes_on_where_it_stopped(
+    baselines: ModuleType, rows: list[Row], weights: Path, known: bool, tmp_path: Path
+) -> None:
     torch.set_num_threads(1)
     recipe, corpus = Recipe(steps=3, batch=2, side=64), Corpus(rows)
-    whole, part, again = (baselines.Baseline(recipe, corpus.targets, torch.device("cpu")) for _ in range(3))
+    encoder = weights if known else None
+    whole, part, again = (baselines.Baseline(recipe, corpus.targets, torch.device("cpu"), encoder) for _ in range(3))
     for step in range(2):
         loss = whole.learn(batch_of(corpus, recipe, step))
     part.learn(batch_of(corpus, recipe, 0))

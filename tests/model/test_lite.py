@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lite_weights import published
 from torch import Tensor
 from torch.nn import functional as F
 
 from boltzformer.errors import CheckpointError
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ConfigError, LiteConfig, ModelConfig
-from boltzformer.model.lite import EPS, Bottleneck, Conv, LiteEncoder, fill_published
+from boltzformer.model.lite import EPS, Conv, LiteEncoder, fill_published
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 from boltzformer.weights.convert.archive import old_weights
@@ -24,28 +25,6 @@ SMALL = LiteConfig(stem=8, widths=(8, 8, 8, 16, 16, 16, 24), repeats=(1, 1, 2, 1
 def close(made: Tensor, wanted: Tensor, share: float) -> bool:
     """Whether they differ by no more than that share of the largest value."""
     return float((made.detach() - wanted.detach()).abs().max()) <= share * float(wanted.detach().abs().max())
-
-
-def published(encoder: LiteEncoder) -> dict[str, Tensor]:
-    """Random weights under the published names."""
-    torch.manual_seed(1)
-    made: dict[str, Tensor] = {}
-
-    def put(kernel: str, norm: str, conv: Conv) -> None:
-        out = len(conv.weight)
-        made[f"{kernel}.weight"] = torch.randn_like(conv.weight) * 0.3
-        made[f"{norm}.weight"], made[f"{norm}.bias"] = torch.rand(out) + 0.5, torch.randn(out) * 0.1
-        made[f"{norm}.running_mean"], made[f"{norm}.running_var"] = torch.randn(out), torch.rand(out) + 0.1
-        made[f"{norm}.num_batches_tracked"] = torch.tensor(0)
-
-    put("_conv_stem", "_bn0", encoder.stem)
-    for number, block in enumerate(one for one in encoder.modules() if isinstance(one, Bottleneck)):
-        if block.expand is not None:
-            put(f"_blocks.{number}._expand_conv", f"_blocks.{number}._bn0", block.expand)
-        put(f"_blocks.{number}._depthwise_conv", f"_blocks.{number}._bn1", block.each)
-        put(f"_blocks.{number}._project_conv", f"_blocks.{number}._bn2", block.narrow)
-    made["_conv_head.weight"], made["_fc.bias"] = torch.rand(32, 24, 1, 1), torch.rand(10)
-    return made
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
