@@ -4,7 +4,8 @@ What is finished in FOLDER/rows.jsonl is not done again; a training that was sto
 share encoder, text, pixel decoder, loop and budget in steps; the minutes that a run took stand beside it. At the end a
 table: mean over seeds, and what differs from ours, paired by case, with an interval over patients.
 
-Run: python benchmarks/zoo.py MANIFEST SPLIT FOLDER [--names boltzmann masked full] [--seeds 0 1 2] [--minutes N]
+Run: python benchmarks/zoo.py MANIFEST SPLIT FOLDER [--names boltzmann masked full] [--seeds 0 1 2] [--encoder FILE]
+    [--minutes N]
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def one_run(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any] | 
     run, began = told.folder / f"{name}-{seed}", time.monotonic()
     limit = [] if told.minutes is None else ["--minutes", str(told.minutes)]
     data = ["--data", str(told.manifest), "--split", str(told.split)]
+    data += [] if told.encoder is None else ["--encoder", str(told.encoder)]
     command("train", str(recipe_of(told.recipes, name, seed, told.folder)), *data, "--output", str(run), *limit)
     spent = _added(run / "minutes.txt", (time.monotonic() - began) / 60)
     about = checkpoint.read(run / "model.safetensors")
@@ -141,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="a folder of others")
     parser.add_argument("--names", nargs="+", help="only these decoders")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of the image encoder that all share")
     parser.add_argument("--minutes", type=float, help="train each run so long, then go to the next; again to go on")
     told = parser.parse_args(arguments)
     told.folder.mkdir(parents=True, exist_ok=True)

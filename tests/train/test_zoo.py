@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,19 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def test_recipes_of_the_zoo_differ_in_nothing_but_the_decoder() -> None:
-    assert {"boltzmann", "masked", "full"} <= set(NAMES)
+    assert NAMES == ["boltzmann", "emcad", "full", "masked", "sam", "sam2"]
     recipes = {name: read_recipe(f"zoo/{name}") for name in NAMES}
     shared = [{**recipe.to_dict(), "name": "", "config": {}} for recipe in recipes.values()]
     assert all(one == shared[0] for one in shared)
-    decoders = {name: configured(recipe).decoder for name, recipe in recipes.items()}
+    models = {name: configured(recipe) for name, recipe in recipes.items()}
+    decoders = {name: model.decoder for name, model in models.items()}
+    assert all(replace(model, decoder=decoders["full"]) == models["full"] for model in models.values())
+    widths = {(one.hidden, one.heads, one.in_channels, one.mask_channels, one.existence) for one in decoders.values()}
+    assert len(widths) == 1
     assert decoders["boltzmann"].attention == "boltzmann"
     assert (decoders["masked"].attention, decoders["masked"].mask_threshold) == ("masked", 0.5)
     assert decoders["full"].attention == "full"
+    assert {name for name, one in decoders.items() if one.kind != "queries"} == {"sam", "sam2", "emcad"}
 
 
 def manifest(folder: Path) -> tuple[Path, Path]:

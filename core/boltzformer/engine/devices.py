@@ -170,7 +170,8 @@ def feature_bytes(config: ModelConfig) -> int:
     fine = (-(-side // 4)) ** 2
     tokens = sum((-(-side // stride)) ** 2 for stride in decoder.strides)
     pyramid = 0 if config.pigma is None else 3 * 5 * fine
-    return 4 * (decoder.mask_channels * (fine + tokens) + decoder.hidden * tokens + pyramid)
+    guessed = tokens if decoder.kind == "queries" else 0
+    return 4 * (decoder.mask_channels * (fine + guessed) + decoder.hidden * tokens + pyramid)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,9 @@ class Trainer:
 
     def _gradients(self, batch: Batch) -> dict[str, float]:
         """Forward and backward; what the terms of the loss were."""
-        with self._quick(), self._watched() as queries:
+        with self._quick(), self._watched() as heard:
             answer, image = self._answer(batch)
-        losses, share = self._losses(batch, answer, image, queries), 1.0
+        losses, share = self._losses(batch, answer, image, heard), 1.0
         if self.world > 1:
             share = len(batch.images) / _shape_at(self.recipe, self.step)[1]
         (losses["total"] * share).backward()
@@ -135,7 +135,7 @@ class Trainer:
         words = TextState(text.tokens[rows], text.mask[rows])
         return self.model.decode(image, words, self._noise(batch, image)), image
 
-    def _losses(self, batch: Batch, answer: Answer, image: ImageState, queries: list[Tensor]) -> dict[str, Tensor]:
+    def _losses(self, batch: Batch, answer: Answer, image: ImageState, heard: list[Tensor]) -> dict[str, Tensor]:
         masks, shape = batch.masks, batch.masks.shape[:2]
         present = masks.amax((-2, -1)).gt(0).float()  # (B, P)
         share = present / present.numel()
@@ -145,17 +145,15 @@ class Trainer:
         )
         semantic = image.tokens.semantic.float()  # (B, M, h, w)
         coarse = nn.functional.avg_pool2d(masks, 2)
-        decoder, earlier = self.model.decoder, torch.stack(queries[:-1]).float()  # (layers, B·P, Q, C)
-        embedded = decoder.mask_embed(decoder.decoder_norm(earlier)).mean(2).unflatten(1, shape)  # (layers, B, P, M)
-        guesses = torch.einsum("lbpm,bmhw->lbphw", embedded, semantic).flatten(0, 1)  # the last layer's is the answer
-        again = coarse.repeat(len(earlier), 1, 1, 1)
-        deep = ((dice(guesses, again) + cross_entropy(guesses, again)) * share.repeat(len(earlier), 1)).sum()
+        inside = self.model.decoder.insides(heard, image.tokens, shape[1], torch.float32)
+        guesses, again = inside.guesses.flatten(0, 1), coarse.repeat(len(inside.guesses), 1, 1, 1)
+        deep = ((dice(guesses, again) + cross_entropy(guesses, again)) * share.repeat(len(inside.guesses), 1)).sum()
         rows = torch.tensor([[self.targets[name] for name in names] for names in batch.names], device=self.device)
         every = self.dense(semantic)
         named = every.gather(1, rows[:, :, None, None].expand(-1, -1, *every.shape[-2:]))  # (B, P, h, w)
         dense = ((present * dice(named, coarse) + cross_entropy(named, coarse)) / present.numel()).sum()
         # The existence classifier reads the queries and teaches them nothing, so something else must make them know.
-        claimed = self.presence(queries[-1].float()).mean(1).unflatten(0, shape)[..., 0]  # (B, P)
+        claimed = self.presence(inside.rows).mean(1).unflatten(0, shape)[..., 0]  # (B, P)
         presence = nn.functional.binary_cross_entropy_with_logits(claimed, present)
         weights = self.recipe.loss
         aids = weights.deep * deep + weights.dense * dense + weights.presence * presence
@@ -184,10 +182,10 @@ class Trainer:
 
     @contextmanager
     def _watched(self) -> Iterator[list[Tensor]]:
-        """The queries (B·P, Q, C) as they leave each layer."""
+        """What a training hears of the decoder's insides."""
         seen: list[Tensor] = []
-        layers = self.model.decoder.transformer_ffn_layers
-        handles = [layer.register_forward_hook(lambda _, __, out: seen.append(out)) for layer in layers]
+        parts = self.model.decoder.heard
+        handles = [part.register_forward_hook(lambda _, __, out: seen.append(out)) for part in parts]
         try:
             yield seen
         finally:

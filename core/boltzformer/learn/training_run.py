@@ -71,7 +71,10 @@ def configured(recipe: Recipe) -> ModelConfig:
     """The model that a recipe trains."""
     data = default().to_dict()
     for name, value in recipe.config.items():
-        other = isinstance(value, Mapping) and value.get("kind", "") not in ("", data[name].get("kind"))
+        # another image encoder has sizes of its own; another decoder keeps what it shares with ours
+        other = (
+            name == "encoder" and isinstance(value, Mapping) and value.get("kind", "") not in ("", data[name]["kind"])
+        )
         data[name] = {**data[name], **value} if isinstance(value, Mapping) and not other else value
     return ModelConfig.from_dict(json.loads(json.dumps(data)))
 

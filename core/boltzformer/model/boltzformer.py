@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from boltzformer.model.config import EncoderConfig, FocalConfig, HieraConfig, LiteConfig, ModelConfig
-from boltzformer.model.decoder import Decoder, Energies, Masks, Noise, SliceTokens, Trace, Watch, Way, nobody
+from boltzformer.model.decoder import SliceTokens, Trace, Way
+from boltzformer.model.decoders import make_decoder
+from boltzformer.model.decoding import AnyDecoder, Energies, Masks, Noise, Watch, nobody
 from boltzformer.model.focal import FocalNet
 from boltzformer.model.hiera import Hiera
 from boltzformer.model.layers import Extrapolation, planes
@@ -82,7 +84,7 @@ class BoltzFormer(nn.Module):
         side, learned = config.image_size, config.learned_beta
         self.backbone = make_encoder(encoder, side, learned)
         pixels = PixelDecoder(config.pixel_decoder, encoder.channels, encoder.strides, decoder.strides, side, learned)
-        predictor = Decoder(decoder, side)
+        predictor = make_decoder(decoder, side)
         predictor.add_module("language_encoder", TextEncoder(config.text, tokenizer))  # where published weights have it
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixels, "predictor": predictor})
         # Published weights keep the up-scaling layers at the top, so they are registered here one by one, and the
@@ -95,9 +97,9 @@ class BoltzFormer(nn.Module):
                 self.add_module(name, layer)
 
     @property
-    def decoder(self) -> Decoder:
+    def decoder(self) -> AnyDecoder:
         """The part that does a prompt's work."""
-        return cast(Decoder, self.sem_seg_head["predictor"])
+        return cast(AnyDecoder, self.sem_seg_head["predictor"])
 
     @property
     def text(self) -> TextEncoder:

@@ -6,9 +6,10 @@ refused when it is made, with a sentence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from boltzformer.errors import ConfigError
 from boltzformer.model.encoder_config import (
@@ -47,9 +48,17 @@ GRAY_MEAN, GRAY_STD = 114.49500274658203, 57.630001068115234
 """Mean over the three colours of the ImageNet statistics, as BiomedParse v2 stores them."""
 
 
+DecoderKind = Literal["queries", "sam", "sam2", "emcad"]
+"""Queries that look at image tokens (ours, masked and full attention); or another decoder of the zoo."""
+
+
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Queries × text × sampled tokens → masks. Every ablation of the paper's tables 3–8 is one field."""
+    """Queries × text × sampled tokens → masks. Every ablation of the paper's tables 3–8 is one field.
+
+    Another `kind` reads what it knows of: sizes, strides, existence. `queries` is how many masks it draws, whose mean,
+    or the up-scaling's reading, is the answer.
+    """
 
     version: Literal[1, 2] = 1
     """Parameter names: 1 = BoltzFormer, 2 = BiomedParse v2 (`query_feat_`, `query_embed_`, existence)."""
@@ -83,6 +92,7 @@ class DecoderConfig:
     """Tokens whose own guess reaches this are always visited; above 1 there are none."""
     text_prior: bool = True
     """Whether queries first read the prompt, before they look at the image."""
+    kind: DecoderKind = "queries"
 
     def __post_init__(self) -> None:
         require_positive(self, but=("edge_queries",))
@@ -98,10 +108,23 @@ class DecoderConfig:
             ("attention", ("boltzmann", "masked", "full")),
             ("law", ("per_head", "per_query")),
             ("draw", ("bernoulli", "multinomial")),
+            ("kind", get_args(DecoderKind)),
         ):
             value = getattr(self, name)
             require(value in allowed, f"{name} = {value!r} is unknown: use one of {', '.join(allowed)}.")
         require(self.sample_ratio <= 1, f"sample_ratio = {self.sample_ratio} must not exceed 1.")
+        if self.kind == "queries":
+            return
+        require(self.attention == "full", f"A decoder of kind '{self.kind}' does not sample: set attention = 'full'.")
+        require(self.edge_queries == 0, f"A decoder of kind '{self.kind}' draws no outlines: set edge_queries = 0.")
+        if self.kind == "emcad":
+            step = 8 * 2 ** (len(self.strides) - 1)  # the finest stage is so much narrower, its norms have 8 groups
+            require(self.hidden % step == 0, f"hidden = {self.hidden} must be a multiple of {step} for 'emcad'.")
+            return
+        step = math.lcm(8, 2 * self.heads)  # attention at half the width; an eighth of it draws
+        require(self.hidden % step == 0, f"hidden = {self.hidden} must be a multiple of {step} for '{self.kind}'.")
+        given, wanted = self.strides, {"sam": (16,), "sam2": (16, 8)}[self.kind]
+        require(given == wanted, f"strides {given} do not fit '{self.kind}', which reads maps at {wanted}.")
 
     @property
     def input_projections(self) -> bool:
@@ -162,6 +185,8 @@ class ModelConfig:
             self.pigma != "v2" or self.image_size % 4 == 0,
             f"The v2 up-scaling head needs a side that is a multiple of 4, not {self.image_size}.",
         )
+        exact = not decoder.kind.startswith("sam") or self.image_size % decoder.strides[0] == 0
+        require(exact, f"'{decoder.kind}' needs a side that is a multiple of 16, not {self.image_size}.")
         require(self.image_size <= 16384, f"image_size = {self.image_size} is beyond all models: at most 16384.")
         coarsest = encoder.strides[-1]
         require(

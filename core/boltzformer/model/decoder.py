@@ -3,8 +3,7 @@ blocks with the published parameter names, all post-norm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,44 +12,24 @@ from torch.nn import functional as F
 from boltzformer.model import boltzmann
 from boltzformer.model.attention import Grid, Way, attend, cheapest, picks_tokens
 from boltzformer.model.config import DecoderConfig
+from boltzformer.model.decoding import (
+    AnyDecoder,
+    Decoded,
+    Energies,
+    Insides,
+    Masks,
+    Noise,
+    Watch,
+    nobody,
+    resized_guess,
+)
 from boltzformer.model.layers import Attention, Linear, product, sharpness, tokens_at
 from boltzformer.model.slice_tokens import Look, SliceTokens, Trace, at_tokens, axes_of, rows, sizes_of
 
-__all__ = ["Decoded", "Decoder", "Energies", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way"]
-
-Noise = Callable[[int], Tensor]
-"""layer → uniform numbers in [0, 1) of `Decoder.noise_shape`; leading 1s allowed. The decoder's only randomness."""
-
-Masks = Sequence[Tensor] | Mapping[int, Tensor]
-"""layer → recorded mask (B, P, heads or 1, Q, L), True = blocked, before the rule for empty rows."""
-
-Energies = Sequence[Tensor]
-"""Per grid (B or 1, P, 1, L): a user's guidance, see `boltzmann.energy`."""
-
-Watch = Callable[[str, Tensor], None]
-"""Is told intermediate tensors, by the name and in the layout that recordings of the released code have."""
+__all__ = ["Decoded", "Decoder", "Energies", "Look", "Masks", "Noise", "SliceTokens", "Trace", "Watch", "Way", "nobody"]
 
 
-def nobody(name: str, value: Tensor) -> None:
-    """Watches nothing."""
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What the decoder says about B images and P prompts each. All logits."""
-
-    masks: Tensor
-    """(B, P, Q, H, W), edge queries included; or (B, P, 1, H, W), the mean over the mask queries."""
-    edges: Tensor | None
-    """(B, P, H, W): mean of the edge queries, if there are any."""
-    existence: Tensor | None
-    """(B, P), if there is a classifier."""
-    captions: Tensor
-    """(B, P, Q, text channels): each query in the space of the text."""
-    trace: Trace
-
-
-class Decoder(nn.Module):
+class Decoder(AnyDecoder):
     """All layers."""
 
     def __init__(self, config: DecoderConfig, trained_side: int | None = None) -> None:
@@ -97,11 +76,16 @@ class Decoder(nn.Module):
         axes = tuple(axes_of(semantic, size, self.config.hidden) for size in sizes)
         return SliceTokens(tokens, sizes, axes, semantic, small)
 
-    def noise_shape(self, image: SliceTokens, prompts: int, layer: int) -> tuple[int, int, int, int, int]:
-        """(B, P, heads or 1, Q, L): the uniform numbers that a layer reads."""
-        height, width = image.sizes[layer % len(image.sizes)]
-        heads = self.config.heads if self.config.law == "per_head" else 1
-        return len(image.semantic), prompts, heads, self.config.queries, height * width
+    @property
+    def heard(self) -> Sequence[nn.Module]:
+        """The queries as they leave each layer."""
+        return list(self.transformer_ffn_layers)
+
+    def insides(self, heard: Sequence[Tensor], image: SliceTokens, prompts: int, dtype: torch.dtype) -> Insides:
+        """The guess after each layer, read as the answer is."""
+        semantic, earlier = image.semantic.to(dtype), torch.stack(list(heard[:-1])).to(dtype)  # (layers, B·P, Q, C)
+        embedded = self.mask_embed(self.decoder_norm(earlier)).mean(2).unflatten(1, (-1, prompts))  # (layers, B, P, M)
+        return Insides(torch.einsum("lbpm,bmhw->lbphw", embedded, semantic), heard[-1].to(dtype))
 
     def forward(
         self,
@@ -335,9 +319,3 @@ def semantic_product(embedded: Tensor, semantic: Tensor, way: Way | None) -> Ten
     few, many = embedded.flatten(1, 2), semantic.flatten(2)
     logits = few @ many if way in ("dense", "sdpa") else product(few, many)
     return logits.view(*embedded.shape[:3], *semantic.shape[-2:])
-
-
-def resized_guess(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, P, Q, L) probabilities at token resolution from full-size mask logits (B, P, Q, H, W)."""
-    small = F.interpolate(logits.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
-    return torch.sigmoid(small.unflatten(0, logits.shape[:2]).flatten(3))

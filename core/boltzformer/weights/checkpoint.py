@@ -196,6 +196,8 @@ def image_side(model: nn.Module, config: ModelConfig) -> str:
     decoder = config.decoder
     # The sampling law decides how tokens lie in memory, and some kernels round differently then.
     described["tokens"] = [decoder.strides, decoder.hidden, boltzmann.expected_density(decoder), decoder.law]
+    if decoder.kind != "queries":  # no other decoder has its guesses at token resolution made beforehand
+        described["tokens"].append(decoder.kind)
     found = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         if name.startswith(IMAGE_SIDE):

@@ -107,11 +107,11 @@ class Student(Trainer):
         size = len(batch.images) * self.world
         for part in parts(on_device(batch, self.device), self.micro or len(batch.images)):
             share = len(part.images) / size
-            with self._quick(), self._watched() as queries:
+            with self._quick(), self._watched() as heard:
                 answer, image = self._answer_to(part)
             losses = taught_loss(answer, part, self.recipe.loss.kind)
             if self.recipe.loss.deep:
-                losses["deep"] = self._deep(part, image, queries)
+                losses["deep"] = self._deep(part, image, heard)
                 losses["total"] = losses["total"] + self.recipe.loss.deep * losses["deep"]
             (losses["total"] * share).backward()
             for name, value in losses.items():
@@ -133,16 +133,13 @@ class Student(Trainer):
         words = TextState(text.tokens[rows], text.mask[rows])
         return self.model.decode(image, words, self._noise(batch, image)), image
 
-    def _deep(self, batch: Taught, image: ImageState, queries: list[Tensor]) -> Tensor:
+    def _deep(self, batch: Taught, image: ImageState, heard: list[Tensor]) -> Tensor:
         """The mask loss of the guess after every layer but the last, which is the answer."""
-        semantic = image.tokens.semantic.to(batch.masks.dtype)
-        decoder, shape = self.model.decoder, batch.masks.shape[:2]
-        earlier = torch.stack(queries[:-1]).to(semantic.dtype)  # (layers, B·P, Q, C)
-        embedded = decoder.mask_embed(decoder.decoder_norm(earlier)).mean(2).unflatten(1, shape)  # (layers, B, P, M)
-        guesses = torch.einsum("lbpm,bmhw->lbphw", embedded, semantic).flatten(0, 1)
-        coarse = torch.nn.functional.adaptive_avg_pool2d(batch.masks, (semantic.shape[-2], semantic.shape[-1]))
-        again = coarse.repeat(len(earlier), 1, 1, 1)
-        weight = (batch.drawn / batch.drawn.numel()).repeat(len(earlier), 1)
+        inside = self.model.decoder.insides(heard, image.tokens, batch.masks.shape[1], batch.masks.dtype)
+        guesses, size = inside.guesses.flatten(0, 1), image.tokens.semantic.shape[-2:]
+        coarse = torch.nn.functional.adaptive_avg_pool2d(batch.masks, (size[0], size[1]))
+        again = coarse.repeat(len(inside.guesses), 1, 1, 1)
+        weight = (batch.drawn / batch.drawn.numel()).repeat(len(inside.guesses), 1)
         return ((dice(guesses, again) + cross_entropy(guesses, again)) * weight).sum()
 
     @torch.no_grad()

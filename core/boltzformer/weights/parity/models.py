@@ -122,6 +122,7 @@ def decoder(golden: Golden) -> Iterator[Made]:
 
 def _decoded(out: Decoded, label: str) -> Iterator[Made]:
     yield Made("outputs/pred_gmasks", out.masks.flatten(0, 1), label)
+    assert out.captions is not None
     yield Made("outputs/pred_captions", out.captions.flatten(0, 1), label)
     if out.existence is not None:
         yield Made("outputs/object_existence", out.existence.flatten()[:, None], label)
@@ -168,6 +169,7 @@ class Replayed:
                 Made(f"replay/{self.prefix}mask_{layer}", mask, label)
                 for layer, mask in listener.redrawn(config, uniform)
             ]
+            assert kept["decoded"].captions is not None
             made.append(self._made("pred_captions", kept["decoded"].captions.flatten(0, 1), label))
             yield label, answer, made
 
