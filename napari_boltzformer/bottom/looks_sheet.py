@@ -140,7 +140,8 @@ class LooksSheet(QWidget):
     def _draw(self, painter: QPainter, looks: Looks) -> None:
         trace = looks.trace
         self._tiles = self._tiles or [self._picture(looks, number) for number in range(len(trace.layers))]
-        self._draw_taper(painter, samples(trace))
+        drawn = samples(trace)
+        self._draw_taper(painter, drawn)
         painter.setOpacity(0.4 if self.waiting else 1)
         for number, (look, tile) in enumerate(zip(trace.layers, self._tiles, strict=True)):
             place = self.tile_at(number)
@@ -148,7 +149,7 @@ class LooksSheet(QWidget):
             if number in (self.marked, self._hovered):
                 painter.setPen(QPen(LIGHT if number == self.marked else FAINT, 2))
                 painter.drawRect(place.adjusted(-1, -1, 1, 1))
-            self._draw_numbers(painter, looks, number, look, place)
+            self._draw_numbers(painter, looks, number, look, place, drawn)
         painter.setOpacity(1)
         self._draw_legend(painter, looks)
 
@@ -160,14 +161,15 @@ class LooksSheet(QWidget):
             look_tile(big, looks.plan, self.light(look), look.guess, looks.mask[looks.plan.crop] if last else None)
         )
 
-    def _draw_numbers(self, painter: QPainter, looks: Looks, number: int, look: LookTrace, place: QRect) -> None:
-        """Temperature, as heat, and scale, and the two bars."""
+    def _draw_numbers(
+        self, painter: QPainter, looks: Looks, number: int, look: LookTrace, place: QRect, drawn: bool
+    ) -> None:
+        """Temperature, as heat (of looks that draw), and scale, and the two bars."""
         top, cell = place.bottom() + 3, self._cell(number)
         narrow = cell.width() < NARROW
+        heat = f"heat {look.temperature:.2f}"
         lines = (
-            f"{number + 1}: heat {look.temperature:.2f}"
-            if narrow
-            else f"look {number + 1}, heat {look.temperature:.2f}",
+            " ".join((f"{number + 1}:" if narrow else f"look {number + 1},", heat)) if drawn else f"look {number + 1}",
             f"{'□' if narrow else 'squares of'} {look.scale} px",
         )
         for line, (text, colour) in enumerate(zip(lines, (LIGHT, FAINT), strict=True)):

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer.desk.looks.looks import Looks, caption, headline
+from boltzformer.desk.looks.looks import Looks, caption, headline, samples
 from boltzformer.types import LookTrace
 from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
 from napari_boltzformer.host.narrow import Along
@@ -286,7 +286,9 @@ class LooksView(QWidget):
     def _caption(self) -> None:
         """It fits what is lit."""
         looks = self.sheet.looks
-        text = "" if looks is None else caption(len(looks.trace.layers), chances=self.sheet.chances)
+        text = ""
+        if looks is not None:
+            text = caption(len(looks.trace.layers), chances=self.sheet.chances, drawn=samples(looks.trace))
         self.sheet.setToolTip(text.replace("*", ""))
         self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", text))
 

@@ -101,6 +101,8 @@ def test_a_model_that_does_not_sample_is_known_by_its_looks(real: Looks) -> None
     lifted = LookTrace(4, 1.0, guess, guess, guess + np.float32(0.25))  # a quarter of the queries had nothing to see
     masked = replace(real, trace=SamplingTrace((lifted,)))
     assert headline(masked) == "This model does not sample: each look visits every place that its own guess claims."
+    assert caption(3, drawn=False).startswith("The model looks at the slice three times and draws none of its places.")
+    assert caption(1, drawn=False).startswith("The model looks at the slice once and ")
 
 
 def test_percentages_are_not_rounded_to_nothing_or_all() -> None:

@@ -81,9 +81,14 @@ def headline(looks: Looks) -> str:
     return f"It never settled: l{said}" if last.inside < SETTLED * last.elsewhere else f"L{said}"
 
 
-def caption(count: int, *, chances: bool = False) -> str:
-    """The legend that lets the picture stand alone."""
+def caption(count: int, *, chances: bool = False, drawn: bool = True) -> str:
+    """The legend that lets the picture stand alone. `drawn`: whether places were, as `samples` says."""
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+    if not drawn:
+        return (
+            f"The model looks at the slice {'once' if count == 1 else f'{number} times'} and draws none of its places. "
+            "Cyan is what it guessed before a look; the white outline is the answer."
+        )
     return (
         f"The model takes {number} looks in large, middle and small squares by turns: the first almost at random, "
         f"later ones where its own guess (cyan) was stronger. {LIT[chances]} Lit means *looked at*, not *lesion*; "
