@@ -121,6 +121,10 @@ def convert_file(
     licence: Licence = "",
     config: Config = None,
     skip: Skip = None,
+    init: Annotated[
+        bool,
+        typer.Option("--init", help="Of X-Decoder or SEEM, take whatever fits as a start for training; list the rest."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
 ) -> None:
     """Make published weights a model file of our own. Nothing from them is run; every name must be explained."""
@@ -129,8 +133,8 @@ def convert_file(
     if target.exists() and not overwrite:
         raise BoltzFormerError(f"{target} exists already: choose another name, or give --overwrite.")
     shape = None if config is None else read_config(config)
-    report = convert(source, target, origin=Origin(licence=licence), config=shape, skip=skip or ())
-    say(f"{report}\n{_use(report, target)}")
+    report = convert(source, target, origin=Origin(licence=licence), config=shape, skip=skip or (), start=init)
+    say(f"{report.in_words() if init else report}\n{_use(report, target)}")
 
 
 def found(model: str) -> Path:

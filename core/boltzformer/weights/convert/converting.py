@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -55,13 +55,16 @@ class Report:
     random: tuple[str, ...] = ()
     """Parts of the model that the file says nothing about."""
     notes: tuple[str, ...] = ()
+    start: bool = False
+    """Whether only what fits was taken."""
 
     def __str__(self) -> str:
         return self.in_words(SHOWN)
 
     def in_words(self, shown: int | None = None) -> str:
         """All of it, with so many names of each kind, or every one."""
-        lines = [f"read as {self.layout}: {self.loaded} tensors loaded, every name and shape fits"]
+        fits = "all that fit by name and shape" if self.start else "every name and shape fits"
+        lines = [f"read as {self.layout}: {self.loaded} tensors loaded, {fits}"]
         for reason, names in self.skipped.items():
             lines.append(f"left out, {reason}: {_few(names, shown)}")
         if self.random:
@@ -77,22 +80,23 @@ def convert(
     name: str = "",
     config: ModelConfig | None = None,
     skip: Sequence[str] = (),
+    start: bool = False,
 ) -> Report:
     """Write the weights of `source` as a model file of our own, with a card beside it.
 
     Kinds that are recognised: see `tables.LAYOUTS`; `config` describes a model of other sizes with the reference's
     names. Fails if anything in the file is left unexplained; names that begin as in `skip` count as explained. Numbers
-    go from disk to disk, not through memory.
+    go from disk to disk, not through memory. `start`: as a start for training, take whatever fits and tell the rest.
     """
     path, origin = Path(source), origin or Origin()
     contents = opened(path)
-    layout = _recognised(path, contents, config, skip)
+    layout = _as_start(path, contents, config, skip) if start else _recognised(path, contents, config, skip)
     named = layout.named(contents.tensors)
     weights = {ours: contents.tensors[theirs] for theirs, ours in named.items()}
     _refuse_infinite(path, weights)
     model, notes = _made(layout)
     random = _random(model, weights)
-    model.load_state_dict(weights, strict=not layout.part, assign=True)
+    model.load_state_dict(weights, strict=not (layout.part or start), assign=True)
     skipped = _skipped(layout, contents)
     history = History(
         name=name or layout.name,
@@ -106,7 +110,7 @@ def convert(
     )
     written = checkpoint.save(target, model, history)
     _check(written, weights)
-    report = Report(written, layout.name, len(weights), skipped, random, notes)
+    report = Report(written, layout.name, len(weights), skipped, random, notes, start)
     write_card(written, origin.source or path.name, origin.card, report.in_words())
     return report
 
@@ -136,6 +140,18 @@ def _recognised(path: Path, contents: Contents, config: ModelConfig | None, skip
     return nearest
 
 
+def _as_start(path: Path, contents: Contents, config: ModelConfig | None, skip: Sequence[str]) -> Layout:
+    """What of X-Decoder's names the model shares."""
+    wanted = tables.XDECODER if config is None else replace(tables.XDECODER, config=config)
+    layout = wanted.without(skip).fitting(contents.tensors)
+    if not layout.named(contents.tensors):
+        raise CheckpointError(
+            f"{path} has no tensor that fits the model by name and shape (it begins with "
+            f"{next(iter(contents.tensors))}): give weights of X-Decoder or SEEM, or the model's --config."
+        )
+    return layout
+
+
 def _made(layout: Layout) -> tuple[BoltzFormer, tuple[str, ...]]:
     """The model to fill: without memory if the file fills it, else with the same random start every time."""
     text = layout.config.text
@@ -143,7 +159,7 @@ def _made(layout: Layout) -> tuple[BoltzFormer, tuple[str, ...]]:
     tokenizer = TableTokenizer(tables.table()) if text.vocabulary == tables.VOCABULARY else None
     if text.tokenizer == "clip" and tokenizer is None:
         notes = (f"its {text.vocabulary} words are not CLIP's {tables.VOCABULARY}: prompts must be given as numbers",)
-    if layout.part:
+    if layout.part or layout.start:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return BoltzFormer(layout.config, tokenizer), notes
@@ -152,11 +168,14 @@ def _made(layout: Layout) -> tuple[BoltzFormer, tuple[str, ...]]:
 
 
 def _random(model: BoltzFormer, weights: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The parts that the file leaves as they were made, each by its shortest telling name."""
+    """The parts that the file leaves as they were made, each by the shortest name that means nothing else."""
+    filled = {name[:end] for name in weights for end in [*(m.start() for m in re.finditer(r"\.", name)), len(name)]}
     parts: dict[str, None] = {}
     for name in model.state_dict():
         if name not in weights:
-            parts.setdefault(".".join(name.split(".")[: 2 if name.startswith("sem_seg_head.") else 1]))
+            words = name.split(".")
+            ways = (".".join(words[:count]) for count in range(1, len(words) + 1))
+            parts.setdefault(next(way for way in ways if way not in filled and way != "sem_seg_head"))
     return tuple(parts)
 
 

@@ -62,6 +62,8 @@ class Layout:
     skip: Rules = _TRAINING
     part: str = ""
     """Beginning of the names that the file fills, if it is not the whole model."""
+    start: bool = False
+    """Whatever fits is taken, for a training to begin with."""
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -81,6 +83,23 @@ class Layout:
         """The same, but whatever begins so is left out because the user says so."""
         asked = _rules({f"^{re.escape(WRAPPERS.sub('', start))}": "as asked" for start in beginnings})
         return replace(self, skip=self.skip + asked)
+
+    def fitting(self, tensors: Mapping[str, Tensor]) -> Layout:
+        """The same, but whatever does not fit by name, shape and kind of number is left out, each for its reason."""
+        expected, taken, reasons = self.shapes, set[str](), dict[str, str]()
+        for theirs, ours in self.named(tensors).items():
+            if ours not in expected:
+                reasons[theirs] = "this model has nothing of that name"
+            elif tensors[theirs].shape != expected[ours]:
+                reasons[theirs] = "of another shape here"
+            elif not tensors[theirs].is_floating_point():
+                reasons[theirs] = "no floating point numbers"
+            elif ours in taken:
+                reasons[theirs] = "there twice"
+            else:
+                taken.add(ours)
+        rules = _rules({f"^{re.escape(WRAPPERS.sub('', name))}$": reason for name, reason in reasons.items()})
+        return replace(self, skip=self.skip + rules)
 
     def ours(self, name: str) -> str:
         """Our name for a parameter of the file."""
@@ -118,6 +137,10 @@ LAYOUTS = (
     _encoder("sam2 hiera base+", "SAM 2's image encoder, base plus", hiera_bp),
 )
 """Every file that is recognised by itself."""
+
+XDECODER = Layout("a start from X-Decoder or SEEM", "X-Decoder or SEEM", focal_l(), start=True)
+"""What the reference's trainings begin with (`xdecoder_focall_last_oq101.pt`): images and words it knows, nothing of
+medicine; it lacks the first reading of the prompt and the up-scaling, and has heads for boxes and captions."""
 
 
 def complaints(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
