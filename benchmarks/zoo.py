@@ -1,11 +1,13 @@
 """The decoder zoo, side by side: each recipe of `zoo/` with each seed trained, evaluated, and a row written; resumable.
 
 What is finished in FOLDER/rows.jsonl is not done again; a training that was stopped goes on where it was. All recipes
-share encoder, text, pixel decoder, loop and budget in steps; the minutes that a run took stand beside it. At the end a
-table: mean over seeds, and what differs from ours, paired by case, with an interval over patients.
+share encoder, text, pixel decoder, loop and budget: equal steps, and with --same-minutes a second run each, of as many
+steps as fit into so many minutes by what a step took in the first. Beside the Dice of all, small and large objects
+stand what a decoder costs: parameters, operations, seconds per slice. At the end a table: mean over seeds, and what
+differs from ours, paired by case, with an interval over patients.
 
 Run: python benchmarks/zoo.py MANIFEST SPLIT FOLDER [--names boltzmann masked full] [--seeds 0 1 2] [--encoder FILE]
-    [--minutes N]
+    [--same-minutes N] [--minutes N]
 """
 
 from __future__ import annotations
@@ -13,23 +15,58 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from boltzformer.evaluate.metrics import interval, mean, weighted
+from boltzformer.evaluate.summary import SMALL
 from boltzformer.knowledge.manifest import read_manifest
+from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.model.config import ModelConfig
+from boltzformer.model.text import TextState
 from boltzformer.weights import checkpoint
 
 OURS = "boltzmann"
 RECIPES = Path(str(files("boltzformer") / "learn" / "recipes" / "zoo"))
+STEPS, MINUTES = "steps", "minutes"
+"""What is equal for all: the recipe's steps, or minutes of training."""
+WORDS = 12
+"""Of the prompt whose cost is told."""
+TRIES = 7
+"""A slice is timed so often; the median counts."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation."""
+
+    name: str
+    seed: int
+    budget: str = STEPS
+
+    @property
+    def folder(self) -> str:
+        """Below the folder of all runs."""
+        return f"{self.name}-{self.seed}" + ("" if self.budget == STEPS else f"-{self.budget}")
+
+
+def run_of(row: dict[str, Any]) -> Run:
+    """Whose row it is."""
+    return Run(row["name"], row["seed"], row.get("budget", STEPS))
 
 
 def names_in(recipes: Path) -> list[str]:
@@ -37,13 +74,23 @@ def names_in(recipes: Path) -> list[str]:
     return sorted((path.stem for path in recipes.glob("*.toml")), key=lambda name: (name != OURS, name))
 
 
-def recipe_of(recipes: Path, name: str, seed: int, folder: Path) -> Path:
-    """The recipe with another seed, as a file of its own."""
-    text = (recipes / f"{name}.toml").read_text("utf-8")
+def recipe_of(run: Run, told: argparse.Namespace) -> Path:
+    """The recipe with the run's seed and steps, as a file of its own."""
+    text = (told.recipes / f"{run.name}.toml").read_text("utf-8")
     assert "seed" not in tomllib.loads(text), "the queue sets the seeds"
-    path = folder / f"{name}-{seed}.toml"
-    path.write_text(f"seed = {seed}\n{text}", "utf-8")
+    if run.budget == MINUTES:
+        took = median(seconds_of(told.folder / Run(run.name, run.seed).folder))
+        steps = max(1, round(60 * told.same_minutes / took))
+        text = re.sub(r"(?m)^steps = \d+", f"steps = {steps}", text)
+    path: Path = told.folder / f"{run.folder}.toml"
+    if not path.is_file():  # a run that goes on keeps its steps
+        path.write_text(f"seed = {run.seed}\n{text}", "utf-8")
     return path
+
+
+def seconds_of(folder: Path) -> list[float]:
+    """What each step of a training took."""
+    return [json.loads(line)["seconds"] for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
 
 
 def command(*words: str) -> None:
@@ -57,32 +104,35 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
 
 
-def one_run(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any] | None:
+def one_run(run: Run, told: argparse.Namespace) -> dict[str, Any] | None:
     """Train and evaluate; None where the minutes ended before the steps did."""
-    run, began = told.folder / f"{name}-{seed}", time.monotonic()
+    folder, began = told.folder / run.folder, time.monotonic()
     limit = [] if told.minutes is None else ["--minutes", str(told.minutes)]
     data = ["--data", str(told.manifest), "--split", str(told.split)]
     data += [] if told.encoder is None else ["--encoder", str(told.encoder)]
-    command("train", str(recipe_of(told.recipes, name, seed, told.folder)), *data, "--output", str(run), *limit)
-    spent = _added(run / "minutes.txt", (time.monotonic() - began) / 60)
-    about = checkpoint.read(run / "model.safetensors")
+    command("train", str(recipe_of(run, told)), *data, "--output", str(folder), *limit)
+    spent = _added(folder / "minutes.txt", (time.monotonic() - began) / 60)
+    about = checkpoint.read(folder / "model.safetensors")
     done, steps = (int(part) for part in about.history.notes["card"]["run"]["steps"].split(" of "))
     if done < steps:
         return None
     began = time.monotonic()
     where = ["--split", str(told.split), "--part", "validation", "--licensed"]
-    command("evaluate", str(told.manifest), *where, "--model", str(about.path), "--output", str(run / "results"))
-    facts = json.loads((run / "results" / "metrics.json").read_text("utf-8"))
+    command("evaluate", str(told.manifest), *where, "--model", str(about.path), "--output", str(folder / "results"))
+    facts = json.loads((folder / "results" / "metrics.json").read_text("utf-8"))
+    took = (time.monotonic() - began) / 60
     return {
-        "name": name,
-        "seed": seed,
+        "name": run.name,
+        "seed": run.seed,
+        "budget": run.budget,
         "steps": done,
         "minutes": round(spent, 2),
+        "seconds_per_step": round(median(seconds_of(folder)), 3),
         "parameters": about.parameters,
-        "dice": facts["macro"]["dice"],
-        "dice_small": facts["macro"]["dice_small"],
+        **{key: facts["macro"][key] for key in ("dice", "dice_small", "dice_large")},
         "auroc_hard": facts["existence"]["auroc_hard"],
-        "evaluation_minutes": round((time.monotonic() - began) / 60, 2),
+        **cost(about.path),
+        "evaluation_minutes": round(took, 2),
         "load": os.getloadavg()[0],
     }
 
@@ -94,35 +144,104 @@ def _added(path: Path, minutes: float) -> float:
     return spent
 
 
-def dices(run: Path) -> dict[int, float]:
-    """Row of the manifest → Dice, where something is there."""
+# --- what a decoder costs ---------------------------------------------------------------------------------------------
+
+
+def cost(path: Path) -> dict[str, Any]:
+    """Of one slice at the size of use with one prompt, whose words are known: parameters, operations, seconds."""
+    model, about = checkpoint.load(path)
+    mine = model.decoder.named_parameters()
+    decoding = sum(one.numel() for name, one in mine if not name.startswith("language_encoder."))
+    seconds = timed(model, about.config)
+    return {"decoder_parameters": decoding, **operations(about.config), **seconds, "threads": torch.get_num_threads()}
+
+
+def operations(config: ModelConfig) -> dict[str, int]:
+    """Multiply-adds count twice. Every token that may be looked at counts, also for ours, which skips what is not
+    drawn; up-scaling belongs to the decoder's."""
+    with torch.device("meta"):
+        model = BoltzFormer(config).eval().requires_grad_(False)
+    model.to("meta")  # the statistics of the pixels, too
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        shown = asked(model, config, "meta", lambda shape: torch.empty(shape, device="meta"))
+        next(shown)
+        image = counter.get_total_flops()
+        next(shown)
+    return {"flops": counter.get_total_flops(), "flops_decoder": counter.get_total_flops() - image}
+
+
+def timed(model: BoltzFormer, config: ModelConfig) -> dict[str, float]:
+    """Medians, on the CPU."""
+    spent: list[tuple[float, float]] = []
+    source = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        for _ in range(1 + TRIES):  # the first warms up
+            shown = asked(model, config, "cpu", lambda shape: torch.rand(shape, generator=source))
+            began = time.perf_counter()
+            next(shown)
+            between = time.perf_counter()
+            next(shown)
+            spent.append((time.perf_counter() - began, time.perf_counter() - between))
+    whole, decoder = (median(some) for some in zip(*spent[1:], strict=True))
+    return {"seconds_per_slice": round(whole, 4), "seconds_decoder": round(decoder, 4)}
+
+
+def asked(
+    model: BoltzFormer, config: ModelConfig, device: str, numbers: Callable[[tuple[int, ...]], Tensor]
+) -> Iterator[None]:
+    """Stops after the image and after the prompt."""
+    side = config.image_size
+    state = model.encode_image(255 * numbers((1, 3, side, side)))
+    yield
+    known = torch.ones(1, WORDS, dtype=torch.bool, device=device)
+    words = TextState(numbers((1, WORDS, config.text.projection)), known)
+    model.decode(state, words, lambda layer: numbers(model.decoder.noise_shape(state.tokens, 1, layer)))
+    yield
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+def dices(run: Path, *, small: bool | None = None) -> dict[int, float]:
+    """Row of the manifest → Dice, where something is there: of all objects, of small ones, or of large ones."""
     lines = (run / "results" / "predictions.jsonl").read_text("utf-8").splitlines()
-    return {row["row"]: row["dice"] for line in lines if (row := json.loads(line))["dice"] is not None}
+    rows = [row for line in lines if (row := json.loads(line))["dice"] is not None]
+    sized = [row for row in rows if small is None or ("area" in row and (row["area"] < SMALL) == small)]
+    return {row["row"]: row["dice"] for row in sized}
 
 
-def table(folder: Path, manifest: Path) -> str:
+def table(folder: Path, manifest: Path, budget: str = STEPS) -> str:
     """Means over seeds; differences to ours, paired by case and seed, with an interval over patients."""
-    rows, groups = finished(folder), [row.group for row in read_manifest(manifest)]
-    lines = ["| decoder | seeds | Dice | of small objects | Dice less ours (95 %) | minutes | parameters |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    rows = [row for row in finished(folder) if run_of(row).budget == budget]
+    groups = [row.group for row in read_manifest(manifest)]
+    heads = ["decoder", "seeds", "Dice", "small", "large", "less ours (95 %)", "small", "large", "steps", "minutes"]
+    heads += ["parameters", "of the decoder", "GFLOP", "of the decoder", "s per slice", "of the decoder"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in dict.fromkeys(row["name"] for row in rows):
         mine = [row for row in rows if row["name"] == name]
-        dice, small, spent = (mean([row[key] for row in mine]) for key in ("dice", "dice_small", "minutes"))
         both = [row["seed"] for row in mine if any((one["name"], one["seed"]) == (OURS, row["seed"]) for one in rows)]
-        apart = apart_from_ours(folder, name, both, groups) if name != OURS and both else "-"
-        parameters = f"{mine[0]['parameters'] / 1e6:.1f} M"
-        cells = (name, str(len(mine)), _number(dice), _number(small), apart, _number(spent, 1), parameters)
+        apart = ["-"] * 3
+        if name != OURS and both:
+            pairs = [tuple(folder / Run(one, seed, budget).folder for one in (name, OURS)) for seed in both]
+            apart = [apart_from_ours(pairs, groups, small=small) for small in (None, True, False)]
+        cells = [name, str(len(mine))]
+        cells += [_mean(mine, key) for key in ("dice", "dice_small", "dice_large")]
+        cells += [*apart, _mean(mine, "steps", digits=0), _mean(mine, "minutes", digits=1)]
+        cells += [f"{_mean(mine, key, 1e6, 1)} M" for key in ("parameters", "decoder_parameters")]
+        cells += [_mean(mine, key, 1e9, 1) for key in ("flops", "flops_decoder")]
+        cells += [_mean(mine, key) for key in ("seconds_per_slice", "seconds_decoder")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def apart_from_ours(folder: Path, name: str, seeds: Sequence[int], groups: Sequence[str]) -> str:
-    """The mean difference per case; where its interval holds 0, it is not resolved at this scale."""
-    pairs = [(dices(folder / f"{name}-{seed}"), dices(folder / f"{OURS}-{seed}")) for seed in seeds]
-    cases = sorted(set.intersection(*(set(one) for pair in pairs for one in pair)))
+def apart_from_ours(pairs: Sequence[tuple[Path, ...]], groups: Sequence[str], small: bool | None = None) -> str:
+    """The mean difference per case, of runs (theirs, ours); where its interval holds 0, it is not resolved."""
+    scores = [tuple(dices(run, small=small) for run in pair) for pair in pairs]
+    cases = sorted(set.intersection(*(set(one) for pair in scores for one in pair)))
     if not cases:
         return "-"
-    differences = [float(np.mean([theirs[row] - ours[row] for theirs, ours in pairs])) for row in cases]
+    differences = [float(np.mean([theirs[row] - ours[row] for theirs, ours in scores])) for row in cases]
     between = interval([groups[row] for row in cases], lambda weights: weighted(differences, weights), 0)
     if between is None:
         return f"{np.mean(differences):+.3f}"
@@ -131,8 +250,9 @@ def apart_from_ours(folder: Path, name: str, seeds: Sequence[int], groups: Seque
     return f"{np.mean(differences):+.3f} ({low:+.3f} to {high:+.3f}{verdict})"
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _mean(rows: Sequence[dict[str, Any]], key: str, unit: float = 1.0, digits: int = 3) -> str:
+    value = mean([row.get(key) for row in rows])
+    return "-" if value is None else f"{value / unit:.{digits}f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -144,18 +264,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--names", nargs="+", help="only these decoders")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of the image encoder that all share")
+    parser.add_argument("--same-minutes", type=float, help="also train each for so many minutes, as long as any other")
     parser.add_argument("--minutes", type=float, help="train each run so long, then go to the next; again to go on")
     told = parser.parse_args(arguments)
     told.folder.mkdir(parents=True, exist_ok=True)
-    for seed in told.seeds:
-        for name in told.names or names_in(told.recipes):
-            if any((row["name"], row["seed"]) == (name, seed) for row in finished(told.folder)):
-                continue
-            row = one_run(name, seed, told)
-            if row is not None:
-                with (told.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-    print(table(told.folder, told.manifest))
+    budgets = [STEPS] if told.same_minutes is None else [STEPS, MINUTES]
+    names = told.names or names_in(told.recipes)
+    for run in [Run(name, seed, budget) for seed in told.seeds for budget in budgets for name in names]:
+        done = [run_of(row) for row in finished(told.folder)]
+        if run in done or (run.budget == MINUTES and Run(run.name, run.seed) not in done):
+            continue
+        row = one_run(run, told)
+        if row is not None:
+            with (told.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    for budget in budgets:
+        print(f"Equal {budget}:\n\n{table(told.folder, told.manifest, budget)}\n")
 
 
 if __name__ == "__main__":

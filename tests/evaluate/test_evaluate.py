@@ -87,7 +87,8 @@ def result(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_row_has_its_line_in_the_order_of_the_manifest(result: Path) -> None:
     rows = lines(result / "predictions.jsonl")
     assert [row["row"] for row in rows] == list(range(6))
-    assert all(set(row) == {"row", "prompt", "existence", "dice", "saved"} for row in rows)
+    assert all(set(row) == {"row", "prompt", "existence", "dice", "area", "saved"} for row in rows)
+    assert all((row["dice"] is None) == (row["area"] == 0) and row["area"] < 1 for row in rows)
     assert all(0 <= row["existence"] <= 1 for row in rows)
     assert [row["dice"] is None for row in rows] == [False, False, False, True, True, False]
 

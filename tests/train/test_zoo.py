@@ -1,16 +1,19 @@
 """The decoder zoo: every recipe is there by name and differs in the decoder alone; the queue goes on where it was."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from zoo_data import NAMES, brief, manifest
 
 from boltzformer.learn.recipe import read_recipe
 from boltzformer.learn.training_run import configured
+from boltzformer.model.boltzformer import BoltzFormer
 
 QUEUE = Path(__file__).parents[2] / "benchmarks/zoo.py"
 
@@ -31,14 +34,63 @@ def test_recipes_of_the_zoo_differ_in_nothing_but_the_decoder() -> None:
     assert {name for name, one in decoders.items() if one.kind != "queries"} == {"sam", "sam2", "emcad"}
 
 
+@pytest.fixture(scope="module")
+def queue() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("boltzformer_bench_zoo", QUEUE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_decoder_costs_is_counted(name: str, queue: ModuleType) -> None:
+    config = replace(configured(read_recipe(f"zoo/{name}")), image_size=64)
+    counted = queue.operations(config)
+    assert 0 < counted["flops_decoder"] < counted["flops"]
+    double = queue.operations(replace(config, image_size=128))
+    assert 3 < (double["flops"] - double["flops_decoder"]) / (counted["flops"] - counted["flops_decoder"]) < 5
+    spent = queue.timed(BoltzFormer(config).eval(), config)
+    assert 0 < spent["seconds_decoder"] < spent["seconds_per_slice"]
+
+
+def test_rows_say_how_small_and_large_objects_differ_and_old_rows_count(queue: ModuleType, tmp_path: Path) -> None:
+    data, _ = manifest(tmp_path)
+    (tmp_path / "runs").mkdir()
+    areas, rows = (0.001, 0.2, 0.3), []
+    for name, less in (("boltzmann", 0.0), ("sam", 0.1)):
+        results = tmp_path / "runs" / f"{name}-0" / "results"
+        results.mkdir(parents=True)
+        scores = (0.5 - 3 * less, 0.8 - less, 0.9 - less)
+        lines = [
+            {"row": 2 * n, "dice": dice, "area": area} for n, (dice, area) in enumerate(zip(scores, areas, strict=True))
+        ]
+        (results / "predictions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+        rows.append({"name": name, "seed": 0, "dice": 0.7, "dice_small": None, "minutes": 3, "parameters": 7_200_000})
+    (tmp_path / "runs/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ours, sam = (line.split(" | ") for line in queue.table(tmp_path / "runs", data).splitlines()[2:])
+    assert ours[5:8] == ["-", "-", "-"]
+    assert [cell.split(" ")[0] for cell in sam[5:8]] == ["-0.167", "-0.300", "-0.100"]
+    assert sam[10] == "7.2 M"
+    assert len(queue.table(tmp_path / "runs", data, "minutes").splitlines()) == 2
+
+
 @pytest.mark.slow
 def test_the_queue_trains_evaluates_and_goes_on_where_it_was(tmp_path: Path) -> None:
     data, split = manifest(tmp_path)
     short, runs = brief(tmp_path / "recipes"), tmp_path / "runs"
     command = [sys.executable, str(QUEUE), str(data), str(split), str(runs), "--seeds", "0", "--recipes", str(short)]
+    command += ["--names", "boltzmann", "emcad", "--same-minutes", "0.05"]
     table = subprocess.check_output(command, text=True)
-    assert all(f"| {name} | 1 |" in table for name in NAMES)
+    assert table.count("| boltzmann | 1 |") == table.count("| emcad | 1 |") == 2
     before = (runs / "rows.jsonl").read_text("utf-8")
-    assert json.loads(before.splitlines()[0])["name"] == "boltzmann"
+    rows = [json.loads(line) for line in before.splitlines()]
+    done = [(row["name"], row["budget"]) for row in rows]
+    assert done == [(name, budget) for budget in ("steps", "minutes") for name in ("boltzmann", "emcad")]
+    assert all(row["steps"] == 3 for row in rows[:2])
+    assert all(row["steps"] * row["seconds_per_step"] < 30 for row in rows)
+    assert all(row["decoder_parameters"] < row["parameters"] for row in rows)
     subprocess.check_output(command)
     assert (runs / "rows.jsonl").read_text("utf-8") == before  # nothing is done again

@@ -70,6 +70,7 @@ def _prediction(one: Scored) -> dict[str, Any]:
         "prompt": one.prompt,
         "existence": one.existence,
         "dice": one.dice,
+        "area": one.area,
         "saved": one.saved,
     }
 

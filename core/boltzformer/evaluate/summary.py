@@ -123,6 +123,7 @@ def _macro(some: Sequence[Scored], min_masks: int, seed: int) -> Numbers:
         "dice_small_interval": _macro_interval(by_small, seed),
         "targets_small": len(by_small),
         "n_small": sum(map(len, by_small.values())),
+        "dice_large": _macro_dice(_enough([one for one in some if one.area >= SMALL], min_masks)),
         **{name: mean([one[name] for one in cases]) for name in ("nsd", "hd95_px", "hd95_mm")},
         "lesion_f1": mean([one["lesions"]["f1"] for one in cases]),
     }
