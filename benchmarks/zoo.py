@@ -3,11 +3,12 @@
 What is finished in FOLDER/rows.jsonl is not done again; a training that was stopped goes on where it was. All recipes
 share encoder, text, pixel decoder, loop and budget: equal steps, and with --same-minutes a second run each, of as many
 steps as fit into so many minutes by what a step took in the first. Beside the Dice of all, small and large objects
-stand what a decoder costs: parameters, operations, seconds per slice. At the end a table: mean over seeds, and what
-differs from ours, paired by case, with an interval over patients.
+stand what a decoder costs: parameters, operations, seconds per slice. Last come, if asked for, the experts: a U-Net per
+target (`experts.py`), whose means are over their targets alone, and so are the pairs. At the end a table: mean over
+seeds, and what differs from ours, paired by case, with an interval over patients.
 
 Run: python benchmarks/zoo.py MANIFEST SPLIT FOLDER [--names boltzmann masked full] [--seeds 0 1 2] [--encoder FILE]
-    [--same-minutes N] [--minutes N]
+    [--same-minutes N] [--minutes N] [--experts unet nnunet [--targets …]]
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from boltzformer.engine.devices import use_cores
 from boltzformer.evaluate.metrics import interval, mean, weighted
 from boltzformer.evaluate.summary import SMALL
 from boltzformer.knowledge.manifest import read_manifest
@@ -137,6 +139,16 @@ def one_run(run: Run, told: argparse.Namespace) -> dict[str, Any] | None:
     }
 
 
+def experts_run(run: Run, told: argparse.Namespace) -> dict[str, Any]:
+    """The row of one kind of expert, by the recipe of ours."""
+    folder, recipe = told.folder / run.folder, recipe_of(Run(OURS, run.seed), told)
+    asked = ["--kind", run.name, "--recipe", str(recipe), *(["--targets", *told.targets] if told.targets else [])]
+    script = str(Path(__file__).with_name("experts.py"))
+    subprocess.run([sys.executable, script, str(told.manifest), str(told.split), str(folder), *asked], check=True)
+    row: dict[str, Any] = json.loads((folder / "row.json").read_text("utf-8"))
+    return {"name": run.name, "seed": run.seed, "budget": run.budget, **row}
+
+
 def _added(path: Path, minutes: float) -> float:
     """What a run has taken so far, over all its parts."""
     spent = minutes + (float(path.read_text("utf-8")) if path.is_file() else 0.0)
@@ -149,6 +161,7 @@ def _added(path: Path, minutes: float) -> float:
 
 def cost(path: Path) -> dict[str, Any]:
     """Of one slice at the size of use with one prompt, whose words are known: parameters, operations, seconds."""
+    use_cores()
     model, about = checkpoint.load(path)
     mine = model.decoder.named_parameters()
     decoding = sum(one.numel() for name, one in mine if not name.startswith("language_encoder."))
@@ -216,7 +229,7 @@ def table(folder: Path, manifest: Path, budget: str = STEPS) -> str:
     rows = [row for row in finished(folder) if run_of(row).budget == budget]
     groups = [row.group for row in read_manifest(manifest)]
     heads = ["decoder", "seeds", "Dice", "small", "large", "less ours (95 %)", "small", "large", "steps", "minutes"]
-    heads += ["parameters", "of the decoder", "GFLOP", "of the decoder", "s per slice", "of the decoder"]
+    heads += ["M parameters", "of the decoder", "GFLOP", "of the decoder", "s per slice", "of the decoder"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in dict.fromkeys(row["name"] for row in rows):
         mine = [row for row in rows if row["name"] == name]
@@ -228,7 +241,7 @@ def table(folder: Path, manifest: Path, budget: str = STEPS) -> str:
         cells = [name, str(len(mine))]
         cells += [_mean(mine, key) for key in ("dice", "dice_small", "dice_large")]
         cells += [*apart, _mean(mine, "steps", digits=0), _mean(mine, "minutes", digits=1)]
-        cells += [f"{_mean(mine, key, 1e6, 1)} M" for key in ("parameters", "decoder_parameters")]
+        cells += [_mean(mine, key, 1e6, 1) for key in ("parameters", "decoder_parameters")]
         cells += [_mean(mine, key, 1e9, 1) for key in ("flops", "flops_decoder")]
         cells += [_mean(mine, key) for key in ("seconds_per_slice", "seconds_decoder")]
         lines.append(f"| {' | '.join(cells)} |")
@@ -265,16 +278,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of the image encoder that all share")
     parser.add_argument("--same-minutes", type=float, help="also train each for so many minutes, as long as any other")
+    parser.add_argument("--experts", nargs="+", choices=("unet", "nnunet"), default=[], help="a U-Net per target")
+    parser.add_argument("--targets", nargs="+", help="of the experts; else all")
     parser.add_argument("--minutes", type=float, help="train each run so long, then go to the next; again to go on")
     told = parser.parse_args(arguments)
     told.folder.mkdir(parents=True, exist_ok=True)
     budgets = [STEPS] if told.same_minutes is None else [STEPS, MINUTES]
     names = told.names or names_in(told.recipes)
-    for run in [Run(name, seed, budget) for seed in told.seeds for budget in budgets for name in names]:
+    runs = [Run(name, seed, budget) for seed in told.seeds for budget in budgets for name in names]
+    for run in [*runs, *(Run(kind, seed) for seed in told.seeds for kind in told.experts)]:
         done = [run_of(row) for row in finished(told.folder)]
         if run in done or (run.budget == MINUTES and Run(run.name, run.seed) not in done):
             continue
-        row = one_run(run, told)
+        row = experts_run(run, told) if run.name in told.experts else one_run(run, told)
         if row is not None:
             with (told.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

@@ -9,9 +9,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from zoo_data import NAMES, brief, manifest
 
+from boltzformer import io
+from boltzformer.evaluate.evaluate import Asked
+from boltzformer.io.phantom import DARK
+from boltzformer.knowledge.manifest import read_manifest
+from boltzformer.learn.corpus import Corpus
 from boltzformer.learn.recipe import read_recipe
+from boltzformer.learn.train import batch_of
 from boltzformer.learn.training_run import configured
 from boltzformer.model.boltzformer import BoltzFormer
 
@@ -36,7 +43,17 @@ def test_recipes_of_the_zoo_differ_in_nothing_but_the_decoder() -> None:
 
 @pytest.fixture(scope="module")
 def queue() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("boltzformer_bench_zoo", QUEUE)
+    return script(QUEUE)
+
+
+@pytest.fixture(scope="module")
+def experts() -> ModuleType:
+    return script(QUEUE.with_name("experts.py"))
+
+
+def script(path: Path) -> ModuleType:
+    """What the benchmark has in it."""
+    spec = importlib.util.spec_from_file_location(f"boltzformer_bench_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -73,7 +90,7 @@ def test_rows_say_how_small_and_large_objects_differ_and_old_rows_count(queue: M
     ours, sam = (line.split(" | ") for line in queue.table(tmp_path / "runs", data).splitlines()[2:])
     assert ours[5:8] == ["-", "-", "-"]
     assert [cell.split(" ")[0] for cell in sam[5:8]] == ["-0.167", "-0.300", "-0.100"]
-    assert sam[10] == "7.2 M"
+    assert sam[10:12] == ["7.2", "-"]
     assert len(queue.table(tmp_path / "runs", data, "minutes").splitlines()) == 2
 
 
@@ -94,3 +111,34 @@ def test_the_queue_trains_evaluates_and_goes_on_where_it_was(tmp_path: Path) -> 
     assert all(row["decoder_parameters"] < row["parameters"] for row in rows)
     subprocess.check_output(command)
     assert (runs / "rows.jsonl").read_text("utf-8") == before  # nothing is done again
+    table = subprocess.check_output([*command, "--experts", "nnunet", "--targets", DARK], text=True)
+    expert = json.loads((runs / "rows.jsonl").read_text("utf-8").splitlines()[-1])
+    assert (expert["name"], expert["targets"], expert["steps"]) == ("nnunet", 1, 3)
+    assert expert["parameters"] == expert["each_parameters"] > 1e6
+    (row,) = [line.split(" | ") for line in table.splitlines() if line.startswith("| nnunet | 1 |")]
+    assert row[5][0] in "+-"  # paired with ours on the cases that it was asked about
+
+
+@pytest.mark.parametrize("kind", ["unet", "nnunet"])
+def test_an_expert_learns_its_target_and_what_is_done_is_not_done_again(
+    kind: str, experts: ModuleType, tmp_path: Path
+) -> None:
+    recipe = replace(read_recipe("zoo/boltzmann"), steps=30, batch=2, side=64, precision="float32")
+    recipe = replace(recipe, optimizer=replace(recipe.optimizer, rate=3e-3, warm_up=2))
+    rows = [row for row in read_manifest(manifest(tmp_path)[0]) if row.target == DARK]
+    corpus, expert = Corpus(rows), experts.Expert(kind, recipe, torch.device("cpu"))
+    losses = [expert.learn(batch_of(corpus, recipe, step)) for step in range(30)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    expert.finish()
+    (given,) = expert.answers(64)(io.read(rows[0].image), [Asked(DARK, DARK)])
+    assert given.mask.shape == io.read(rows[0].image).grid.shape
+    assert 0 <= given.existence <= 1
+
+
+def test_means_of_experts_are_over_targets_with_enough_masks(experts: ModuleType) -> None:
+    lines = [{"target": "a", "dice": dice, "area": 0.5} for dice in (0.2, 0.4)]
+    lines += [{"target": "b", "dice": 0.9, "area": 0.001}, {"target": "b", "dice": None, "area": 0.0}]
+    assert experts.macro(lines, 1) == pytest.approx(0.6)
+    assert experts.macro(lines, 2) == pytest.approx(0.3)
+    assert experts.macro(lines, 1, small=True) == pytest.approx(0.9)
+    assert experts.macro(lines, 2, small=True) is None
