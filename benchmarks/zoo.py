@@ -44,6 +44,19 @@ from boltzformer.weights import checkpoint
 
 OURS = "boltzmann"
 RECIPES = Path(str(files("boltzformer") / "learn" / "recipes" / "zoo"))
+ABLATIONS = {
+    "colder": "base_temperature = 0.5",
+    "hotter": "base_temperature = 2.0",
+    "fewer-tokens": "sample_ratio = 0.05",
+    "more-tokens": "sample_ratio = 0.3",
+    "a-draw-per-head": 'law = "per_head"',
+    "draws-with-replacement": 'draw = "multinomial"',
+    "one-query": "queries = 1",
+    "few-queries": "queries = 4",
+    "no-text-prior": "text_prior = false",
+    "no-pigma": 'pigma = ""',
+}
+"""Ours with this instead."""
 STEPS, MINUTES = "steps", "minutes"
 """What is equal for all: the recipe's steps, or minutes of training."""
 WORDS = 12
@@ -78,7 +91,7 @@ def names_in(recipes: Path) -> list[str]:
 
 def recipe_of(run: Run, told: argparse.Namespace) -> Path:
     """The recipe with the run's seed and steps, as a file of its own."""
-    text = (told.recipes / f"{run.name}.toml").read_text("utf-8")
+    text = changed(told.recipes, run.name) if run.name in ABLATIONS else _text(told.recipes, run.name)
     assert "seed" not in tomllib.loads(text), "the queue sets the seeds"
     if run.budget == MINUTES:
         took = median(seconds_of(told.folder / Run(run.name, run.seed).folder))
@@ -88,6 +101,18 @@ def recipe_of(run: Run, told: argparse.Namespace) -> Path:
     if not path.is_file():  # a run that goes on keeps its steps
         path.write_text(f"seed = {run.seed}\n{text}", "utf-8")
     return path
+
+
+def changed(recipes: Path, name: str) -> str:
+    """Ours with one part changed."""
+    text = _text(recipes, OURS).replace('name = "zoo-', f'name = "zoo-{name}, ')
+    if name == "no-pigma":
+        return text.replace("[config]\n", f"[config]\n{ABLATIONS[name]}\n")
+    return f"{text}\n[config.decoder]\n{ABLATIONS[name]}\n"
+
+
+def _text(recipes: Path, name: str) -> str:
+    return (recipes / f"{name}.toml").read_text("utf-8")
 
 
 def seconds_of(folder: Path) -> list[float]:
@@ -278,13 +303,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of the image encoder that all share")
     parser.add_argument("--same-minutes", type=float, help="also train each for so many minutes, as long as any other")
+    parser.add_argument("--ablations", action="store_true", help="then ours with one part changed")
     parser.add_argument("--experts", nargs="+", choices=("unet", "nnunet"), default=[], help="a U-Net per target")
     parser.add_argument("--targets", nargs="+", help="of the experts; else all")
     parser.add_argument("--minutes", type=float, help="train each run so long, then go to the next; again to go on")
     told = parser.parse_args(arguments)
     told.folder.mkdir(parents=True, exist_ok=True)
     budgets = [STEPS] if told.same_minutes is None else [STEPS, MINUTES]
-    names = told.names or names_in(told.recipes)
+    names = [*(told.names or names_in(told.recipes)), *(ABLATIONS if told.ablations else ())]
     runs = [Run(name, seed, budget) for seed in told.seeds for budget in budgets for name in names]
     for run in [*runs, *(Run(kind, seed) for seed in told.seeds for kind in told.experts)]:
         done = [run_of(row) for row in finished(told.folder)]

@@ -21,6 +21,7 @@ from boltzformer.learn.recipe import read_recipe
 from boltzformer.learn.train import batch_of
 from boltzformer.learn.training_run import configured
 from boltzformer.model.boltzformer import BoltzFormer
+from boltzformer.model.config import ModelConfig
 
 QUEUE = Path(__file__).parents[2] / "benchmarks/zoo.py"
 
@@ -71,6 +72,17 @@ def test_what_a_decoder_costs_is_counted(name: str, queue: ModuleType) -> None:
     assert 3 < (double["flops"] - double["flops_decoder"]) / (counted["flops"] - counted["flops_decoder"]) < 5
     spent = queue.timed(BoltzFormer(config).eval(), config)
     assert 0 < spent["seconds_decoder"] < spent["seconds_per_slice"]
+
+
+def test_an_ablation_differs_from_ours_in_one_part(queue: ModuleType, tmp_path: Path) -> None:
+    ours = configured(read_recipe("zoo/boltzmann")).to_dict()
+    for name, line in queue.ABLATIONS.items():
+        (tmp_path / f"{name}.toml").write_text(queue.changed(queue.RECIPES, name), encoding="utf-8")
+        made = configured(read_recipe(str(tmp_path / f"{name}.toml"))).to_dict()
+        apart = {key for key in ours if key != "decoder" and made[key] != ours[key]}
+        apart |= {key for key in ours["decoder"] if made["decoder"][key] != ours["decoder"][key]}
+        assert apart == {line.split(" = ")[0]}, name
+        BoltzFormer(replace(ModelConfig.from_dict(made), image_size=64))
 
 
 def test_rows_say_how_small_and_large_objects_differ_and_old_rows_count(queue: ModuleType, tmp_path: Path) -> None:

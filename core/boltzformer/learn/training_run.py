@@ -76,6 +76,7 @@ def configured(recipe: Recipe) -> ModelConfig:
             name == "encoder" and isinstance(value, Mapping) and value.get("kind", "") not in ("", data[name]["kind"])
         )
         data[name] = {**data[name], **value} if isinstance(value, Mapping) and not other else value
+    data["pigma"] = data["pigma"] or None  # TOML has no word for nothing: a recipe says ""
     return ModelConfig.from_dict(json.loads(json.dumps(data)))
 
 
