@@ -4,7 +4,6 @@ other."""
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
+from boltzformer.cli.archive import Ledger, Shard, cases_of
+from boltzformer.cli.case_files import Answered, CaseFiles, Opened
 from boltzformer.cli.request import FOUND, Request
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import Place, choose
@@ -22,20 +23,17 @@ from boltzformer.engine.engine import Engine, Happening, load
 from boltzformer.engine.reproduce import reproduce
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Grid
-from boltzformer.image.guidance import Guidance
 from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
-from boltzformer.image.tiling import Tiling
-from boltzformer.io.cases import Case, Target, find_cases, is_dicom, is_finished, place_of, slugs
-from boltzformer.io.pictures import write_numbers
+from boltzformer.io.cases import Case, Target, is_dicom, is_finished, place_of
 from boltzformer.io.placing import alone, checked_place, install
 from boltzformer.knowledge import suggestions
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.adapt import SECONDS, adapt
-from boltzformer.masks import cells, lesions, objects, pictures
+from boltzformer.masks import cells, objects
 from boltzformer.masks.lessons import Adapted, Learning
-from boltzformer.masks.postprocess import probabilities, smoothed, spread
+from boltzformer.masks.postprocess import smoothed
 from boltzformer.model.config import ModelConfig
 from boltzformer.speaking import sentence_about
 from boltzformer.types import Adjusted, LabelMap, Prediction, SliceResult, Started, TileDone, Volume, with_given
@@ -60,6 +58,11 @@ class Casework:
 
     def run(self, case: Case) -> dict[str, Any] | None:
         """Its provenance as written; None where it was finished before."""
+        opened = self.opened(case)
+        return None if opened is None else self.kept(opened, self.answered(opened))
+
+    def opened(self, case: Case) -> Opened | None:
+        """The image, once it is clear that its masks can be written; None where there is nothing left to do."""
         request, show = self.request, self.show
         volume = request.read(case.path)
         request.check(volume)
@@ -69,28 +72,39 @@ class Casework:
         checked_place(place, case, self.output, request.asked, fits_on, overwrite=self.overwrite)
         if is_dicom(case.path) and request.format is None and place.masks[0].endswith(".nii.gz"):
             show.note(f"{case.name}: the image does not say where in its patient it lies: masks become .nii.gz.")
-        facts = request.facts(volume, self.about, self.place)
-        if self._skips(case, place, facts):
+        opened = Opened(case, volume, place, grid, request.facts(volume, self.about, self.place))
+        if self._skips(opened):
             return None
         if said := io.tilt_said(place.folder / place.masks[0], grid):
             show.note(f"{case.name}: {said}")
+        return opened
+
+    def answered(self, opened: Opened) -> Answered:
+        """What the model says."""
+        request, case, volume = self.request, opened.case, opened.volume
         wanted, region = request.wanted(volume.grid.shape[volume.slice_axis]), request.enlarged(volume.grid)
         engine = self._taught(case, self.engine(), volume)
         fits = _fits(engine)
         asked = [one.text for one in request.asked]
         for sentence in (*suggestions.doubts(asked, volume.modality, fits), *_untaught(engine, asked)):
-            show.note(f"{case.name}: {sentence}")
+            self.show.note(f"{case.name}: {sentence}")
         prediction, region = self._answered(case, engine, volume, wanted, region)
+        return Answered(prediction, region, engine)
+
+    def kept(self, opened: Opened, answered: Answered) -> dict[str, Any] | None:
+        """The files of a case, all or none; its provenance, or None where another run was quicker."""
+        show, case, place, prediction = self.show, opened.case, opened.place, answered.prediction
         labels = self._masks(prediction)
         with alone(place, show.note) as part:
-            if self._skips(case, place, facts):  # another run was quicker
+            if self._skips(opened):
                 return None
-            masks = self._write_masks(part, place, io.resample(labels, grid), case.path)
-            self._write_extras(part, place, engine, volume, region, prediction, labels)
+            files = CaseFiles(self.request, part, place, show.note)
+            masks = files.masks(io.resample(labels, opened.grid), case.path)
+            files.extras(opened.volume, answered, labels)
             story = {
                 **prediction.provenance,
-                **self._number(part, place, prediction, labels),
-                "request": facts,
+                **files.numbers(prediction, labels),
+                "request": opened.facts,
                 "masks": {name: _hash(labels.mask(label)) for label, name in labels.names.items()},
                 "files": sorted(file.name for file in part.iterdir()),
                 "sha256": {file.name: sha256_of(file) for file in part.iterdir()},
@@ -124,12 +138,12 @@ class Casework:
             )
         return io.straightened(volume.grid)
 
-    def _skips(self, case: Case, place: Target, facts: Mapping[str, Any]) -> bool:
+    def _skips(self, opened: Opened) -> bool:
         """Whether there is nothing left to do."""
-        if self.overwrite or not is_finished(place, facts):
+        if self.overwrite or not is_finished(opened.place, opened.facts):
             return False
-        self.show.event("skipped", case=case.name, reason="finished before")
-        self.show.say(f"{case.name}: finished before, skipped.")
+        self.show.event("skipped", case=opened.case.name, reason="finished before")
+        self.show.say(f"{opened.case.name}: finished before, skipped.")
         return True
 
     def _taught(self, case: Case, engine: Engine, volume: Volume) -> Engine:
@@ -217,83 +231,6 @@ class Casework:
             labels = objects.kept(labels, smallest_mm3=request.smallest_mm3, largest=request.largest)
         return with_given(labels, prediction)
 
-    def _write_masks(self, part: Path, place: Target, labels: LabelMap, source: Path) -> list[str]:
-        """One file for all, or one per prompt; an empty mask is a file too."""
-
-        def tell(said: str) -> None:
-            if said not in {io.tilt_said(part / name, labels.grid) for name in place.masks}:  # said before the work
-                self.show.note(said)
-
-        if not place.own_folder:
-            return [path.name for path in io.write(labels, part / place.masks[0], source=source, tell=tell)]
-        for layer, name, text in zip(labels.layers, place.masks, labels.names.values(), strict=True):
-            single = LabelMap((layer[None] > 0).astype(np.uint8), labels.grid, {1: text})
-            io.write(single, part / name, source=source, tell=tell)
-        return list(place.masks)
-
-    def _number(self, part: Path, place: Target, prediction: Prediction, labels: LabelMap) -> dict[str, Any]:
-        """Beside each mask of a picture one in which every object has its own number → what is told of them."""
-        if not self.request.objects:
-            return {}
-        prefix, view = "" if place.own_folder else f"{place.stem}.", prediction.plan.view
-        told: dict[str, Any] = {}
-        for slug, (label, name) in zip(slugs(self.request.asked), labels.names.items(), strict=True):
-            path = part / f"{prefix}{slug}.objects.png"
-            found = cells.numbered(view.apply(labels.mask(label))[0])
-            with path.open("wb") as file:
-                write_numbers(file, path, view.undo(found[None])[0])
-            told[path.name] = {"mask": name, "meaning": cells.MEANING}
-        return {"object numbers": told}
-
-    def _write_extras(
-        self,
-        part: Path,
-        place: Target,
-        engine: Engine,
-        volume: Volume,
-        region: Region | None,
-        prediction: Prediction,
-        labels: LabelMap,
-    ) -> None:
-        request = self.request
-        told = prediction.provenance["window"]
-        window = Window(told["low"], told["high"], told["kind"], told["zero"])
-        led = [Guidance(**one) for one in prediction.provenance["guidance"]]
-        prefix = "" if place.own_folder else f"{place.stem}."
-        if request.lesions:
-            rows = lesions.table(labels, prediction, lesions.edges_of(prediction))
-            (part / f"{place.stem}.lesions.csv").write_text(lesions.to_csv(rows), "utf-8")
-            (part / f"{place.stem}.lesions.json").write_text(json.dumps(lesions.to_facts(rows), indent=1), "utf-8")
-        for number, (slug, prompt) in enumerate(zip(slugs(request.asked), request.asked, strict=True)):
-            if request.probabilities:
-                extension = io.split_name(Path(place.masks[0]))[1]
-                extension = extension if extension in (".nrrd", ".mha") else ".nii.gz"
-                maps = {"probability": probabilities(prediction, number), "spread": spread(prediction, number)}
-                for name, values in maps.items():
-                    if values is not None:
-                        shown = Volume(values, volume.grid, source=volume.source)
-                        io.write_volume(shown, part / f"{prefix}{slug}.{name}{extension}")
-            for index in self._looked_at(prediction, labels, number) if request.sampling_maps else ():
-                plan, seen = prediction.plan, prediction.plan.view.apply(labels.mask(number + 1))
-                mask = seen[plan.canonical_index(index)]
-                if "tiles" in prediction.provenance:  # there are no looks at the whole: those of one tile are shown
-                    tiling = Tiling(plan)
-                    plan = tiling.fullest(mask)
-                    region = tiling.region(plan)
-                how: dict[str, Any] = {"window": window, "region": region, "size": plan.size, "guidance": led}
-                trace = engine.trace(volume, prompt, index, seed=request.seed, **how)
-                plain = pictures.slice_picture(volume, plan, window, index)
-                sheet = pictures.looks_picture(plain, plan, trace, mask, title=f"{prompt.text}, slice {index}")
-                pictures.save(sheet, part / f"{prefix}{slug}.looks-{index:04d}.png")
-
-    def _looked_at(self, prediction: Prediction, labels: LabelMap, prompt: int) -> list[int]:
-        """The slices that were asked for; else the one with the largest mask, or the surest if all are empty."""
-        if self.request.slices is not None:
-            return [one.index for one in prediction.slices]
-        others = tuple(axis for axis in range(3) if axis != prediction.plan.axis)
-        areas = labels.mask(prompt + 1).sum(axis=others)
-        return [max(prediction.slices, key=lambda one: (int(areas[one.index]), float(one.existence[prompt]))).index]
-
 
 def _fits(engine: Engine) -> Callable[[str], bool]:
     """Whether the model reads a text to its end."""
@@ -320,11 +257,16 @@ def engine_of(about: Checkpoint, place: Place, show: Show) -> Callable[[], Engin
 
     @cache
     def engine() -> Engine:
-        show.say(f"Model '{about.history.name}': {about.history.data}.")
-        show.say(f"Device {place.device}, {place.in_words}. {place.why}")
+        say_model(about, place, show)
         return load(about.path, device=str(place.device), dtype=place.precision)
 
     return engine
+
+
+def say_model(about: Checkpoint, place: Place, show: Show) -> None:
+    """Which, and where it runs."""
+    show.say(f"Model '{about.history.name}': {about.history.data}.")
+    show.say(f"Device {place.device}, {place.in_words}. {place.why}")
 
 
 def place_like(told: Mapping[str, Any], config: ModelConfig) -> Place:
@@ -335,12 +277,14 @@ def place_like(told: Mapping[str, Any], config: ModelConfig) -> Place:
         return choose(config=config)
 
 
-def run_all(work: Casework, inputs: Sequence[Path]) -> int:
-    """The exit code. What is wrong with the only case is raised."""
-    cases = find_cases(inputs, work.output)
+def run_all(work: Casework, inputs: Sequence[Path], shard: Shard | None = None) -> int:
+    """The exit code. What is wrong with the only case is raised, unless it is one of a share."""
+    demand_folder(work.output, shard is not None)
+    cases = cases_of(inputs, work.output, shard)
     if len(cases) > 1 and (io.split_name(work.output)[1] or work.expected is not None):
         what = "--reproduce repeats one image" if work.expected is not None else f"{work.output} is one file"
         raise BoltzFormerError(f"{what}, but {len(cases)} images are given: give one image, or a folder as output.")
+    ledger = None if shard is None else Ledger(work.output, len(cases), shard.ending)
     failed: dict[str, str] = {}
     same = True
     work.show.cases(len(cases))
@@ -349,18 +293,45 @@ def run_all(work: Casework, inputs: Sequence[Path]) -> int:
             story = work.run(case)
             if story is not None and work.expected is not None:
                 same = _same(work, story)
+            if ledger is not None:
+                ledger.write(case, "skipped" if story is None else "finished")
         except Exception as error:  # whatever it was, the others go on
-            if len(cases) == 1:
+            if len(cases) == 1 and ledger is None:
                 raise
             failed[case.name] = sentence_about(error)
             work.show.event("failed", case=case.name, error=failed[case.name])
+            if ledger is not None:
+                ledger.write(case, "quarantined", error=failed[case.name])
         finally:
             work.show.case_done()
-    if failed:
-        work.show.say(f"{len(failed)} of {len(cases)} images failed:")
-        for name, sentence in failed.items():
-            work.show.say(f"  {name}: {sentence}")
+    say_failed(work.show, failed, len(cases))
+    if ledger is not None:
+        say_totals(work.show, ledger)
     return SOME_FAILED if failed else 0 if same else NOT_THE_SAME
+
+
+def demand_folder(output: Path, needed: bool) -> None:
+    """An archive's results have no room in one file."""
+    if needed and io.split_name(output)[1] and not output.is_dir():
+        raise BoltzFormerError(f"{output} is one file, and an archive needs a folder: give one as --output.")
+
+
+def say_failed(show: Show, failed: Mapping[str, str], total: int) -> None:
+    """At the end, where nobody overlooks it."""
+    if failed:
+        show.say(f"{len(failed)} of {total} images failed:")
+        for name, sentence in failed.items():
+            show.say(f"  {name}: {sentence}")
+
+
+def say_totals(show: Show, ledger: Ledger) -> None:
+    """Of an archive, and where each case's line is."""
+    ledger.close()
+    show.event("totals", total=ledger.total, **ledger.counts, seconds=round(ledger.seconds, 2))
+    if ledger.done:
+        show.say(f"{ledger.total} volumes: {ledger.in_words}; each one's line is in {ledger.status}.")
+    else:
+        show.say("This share of the archive is empty: there are more shares than volumes.")
 
 
 def _same(work: Casework, story: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ import typer
 from boltzformer import io
 from boltzformer.cli import manage, proof_cli
 from boltzformer.cli.abilities import registered_abilities
+from boltzformer.cli.archive import Shard
 from boltzformer.cli.bundle_cli import bundle_command
 from boltzformer.cli.casework import Casework, engine_of, place_like, run_all
 from boltzformer.cli.dataset_cli import dataset
@@ -94,7 +95,7 @@ Precision = Annotated[
 
 @app.command()
 def segment(
-    images: Annotated[list[Path], typer.Argument(help=f"Files or folders: {io.READABLE}.")],
+    images: Annotated[list[Path], typer.Argument(help=f"Files, folders, or lists (.txt, .jsonl): {io.READABLE}.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help=f"A folder (made when absent), or for one image a file: {io.WRITABLE}."),
@@ -188,6 +189,9 @@ def segment(
         ),
     ] = False,
     lesions: Annotated[bool, typer.Option("--lesions", help="Write a table of all objects, CSV and JSON.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(help="Only this share of the images, such as 3/8: the others are for other machines.")
+    ] = None,
     reproduce: Annotated[
         Path | None, typer.Option(help="Repeat what this provenance.json tells; all but the places comes from it.")
     ] = None,
@@ -238,6 +242,7 @@ def segment(
         told, request = repeated(reproduce, format)
         if prompt:
             raise BoltzFormerError("--reproduce takes the prompts from its file: leave -p out.")
+    share = None if shard is None else Shard.parse(shard)
     if batch_size is not None and batch_size < 1:
         raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
     choose(device, precision)  # what can't be is said before anything is read
@@ -248,7 +253,7 @@ def segment(
         place = place_like(told, about.config)
     with Show(as_json) as show:
         work = Casework(request, output, about, place, engine_of(about, place, show), show, overwrite, batch_size, told)
-        code = run_all(work, images)
+        code = run_all(work, images, share)
     if show.lost:
         raise BoltzFormerError(show.lost)
     if code:
