@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 PACKAGES = ("core/boltzformer/", "napari_boltzformer/")
-EXTRAS = ("", "io", "engine", "mcp", "train", "napari", "all")
+EXTRAS = ("", "io", "engine", "mcp", "cluster", "train", "napari", "all")
 KNOWN_COPYLEFT = {
     "PyQt6": "GPL-3.0: the viewer's side alone; PySide6 does as well",
     "PyQt6-Qt6": "LGPL-3.0, with PyQt6",
@@ -111,7 +111,7 @@ def installed(extra: str, keep: Path | None = None) -> Found:
         said = _run(str(python), "-c", code)
         program = _run(str(python), "-m", "boltzformer", "--version")
         # Without the engine the program says so, in one sentence and with exit code 2.
-        starts = program.returncode == (0 if extra in ("engine", "mcp", "train", "all") else 2)
+        starts = program.returncode == (0 if extra in ("engine", "mcp", "cluster", "train", "all") else 2)
         packages = len(json.loads(_run(str(python), "-m", "pip", "list", "--format", "json").stdout))
         size = (_size(place) - before) / 1e6
         return said.returncode == 0 and starts, f"{packages} packages, {size:.0f} MB: {said.stdout.strip()}"

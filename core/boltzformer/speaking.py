@@ -10,6 +10,7 @@ import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import folder
@@ -31,10 +32,12 @@ def say(text: str, *, err: bool = False) -> None:
     (sys.stderr if err else sys.stdout).write(shown(text, lines=True) + "\n")
 
 
-def lost(error: OSError) -> str:
+def lost(error: OSError, stream: TextIO | None = None) -> str:
     """The sentence for an output that takes no more. From now on nothing is tried there."""
     with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the end of the program would fail again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno()
+        )  # or the end of the program would fail again
     return (
         f"Standard output can't be written ({error.strerror or error}), so not all could be said: "
         "make room where it goes, or close no pipe before the end."

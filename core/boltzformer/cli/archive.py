@@ -6,10 +6,10 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from boltzformer.atomic import write_text
 from boltzformer.errors import BoltzFormerError
@@ -102,6 +102,8 @@ class Ledger:
     counts: Counter[str] = field(default_factory=Counter[str])
     _bad: list[str] = field(default_factory=list[str])
     _began: float = field(default_factory=time.monotonic)
+    _first: float = 0.0
+    """When the first one was finished: before that, models were loaded."""
     _last: float = 0.0
 
     @property
@@ -128,19 +130,35 @@ class Ledger:
     def in_words(self) -> str:
         """Totals so far, and how quickly they grow."""
         told = [f"{self.counts[name]} {name}" for name in ("finished", "skipped", "quarantined") if self.counts[name]]
-        pace = f"{3600 * self.counts['finished'] / max(self._last, 1e-3):.0f} volumes an hour"
-        return ", ".join([*told, pace] if self.counts["finished"] else told) or "nothing done yet"
+        if (more := self.counts["finished"] - 1) > 0 and self._last > self._first:
+            told.append(f"{3600 * more / (self._last - self._first):.0f} an hour")
+        return ", ".join(told) or "nothing done yet"
 
-    def write(self, case: Case, outcome: Outcome, tries: int = 1, error: str = "", worker: str = "") -> None:
-        """A case came to its end."""
+    def write(
+        self,
+        case: Case,
+        outcome: Outcome,
+        tries: int = 1,
+        error: str = "",
+        worker: str = "",
+        spent: Mapping[str, float] | None = None,
+    ) -> None:
+        """A case came to its end; `spent` are seconds of its steps."""
         if not self.done:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.status.unlink(missing_ok=True)
         self.counts[outcome] += 1
-        self._last = self.seconds
-        line = {"case": case.name, "image": str(case.path.absolute()), "status": outcome, "tries": tries}
-        line |= {"seconds": round(self._last, 2)} | ({"worker": worker} if worker else {})
-        line |= {"error": error} if error else {}
+        if outcome == "finished":
+            self._last = self.seconds
+            self._first = self._first or self._last
+        line: dict[str, Any] = {
+            "case": case.name,
+            "image": str(case.path.absolute()),
+            "status": outcome,
+            "tries": tries,
+        }
+        line |= {"seconds": round(self.seconds, 2)} | ({"worker": worker} if worker else {})
+        line |= ({"spent": dict(spent)} if spent else {}) | ({"error": error} if error else {})
         with self.status.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if outcome == "quarantined":

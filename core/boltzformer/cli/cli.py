@@ -22,6 +22,7 @@ from boltzformer.cli.abilities import registered_abilities
 from boltzformer.cli.archive import Shard
 from boltzformer.cli.bundle_cli import bundle_command
 from boltzformer.cli.casework import Casework, engine_of, place_like, run_all
+from boltzformer.cli.cluster_cli import OnCluster, archive_on_cluster, with_address
 from boltzformer.cli.dataset_cli import dataset
 from boltzformer.cli.evaluate_cli import evaluate_command, score_command
 from boltzformer.cli.finetune_cli import finetune_command
@@ -192,6 +193,11 @@ def segment(
     shard: Annotated[
         str | None, typer.Option(help="Only this share of the images, such as 3/8: the others are for other machines.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="On Ray: HOST:PORT or auto for a cluster that runs, local or nothing for this computer."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Models at once on the cluster; else what fits.")] = None,
     reproduce: Annotated[
         Path | None, typer.Option(help="Repeat what this provenance.json tells; all but the places comes from it.")
     ] = None,
@@ -245,6 +251,16 @@ def segment(
     share = None if shard is None else Shard.parse(shard)
     if batch_size is not None and batch_size < 1:
         raise BoltzFormerError(f"--batch-size {batch_size} is none: give a number from 1.")
+    if cluster is not None:
+        if told is not None:
+            raise BoltzFormerError("--reproduce repeats one image, which needs no cluster: leave --cluster out.")
+        how = OnCluster(cluster, workers, share, device, precision, overwrite, batch_size)
+        code = archive_on_cluster(request, output, manage.found(model), images, how, as_json=as_json)
+        if code:
+            raise typer.Exit(code)
+        return
+    if workers is not None:
+        raise BoltzFormerError("--workers are those of a cluster: add --cluster.")
     choose(device, precision)  # what can't be is said before anything is read
     about = checkpoint.read(manage.found(model))
     if told is None or device != "auto" or precision != "auto":
@@ -344,7 +360,7 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code; errors become one sentence on standard error."""
     warnings.showwarning = _note
     try:
-        code: int = app(list(arguments), prog_name="boltzformer", standalone_mode=False) or 0
+        code: int = app(with_address(arguments), prog_name="boltzformer", standalone_mode=False) or 0
         sys.stdout.flush()
         return code
     except BoltzFormerError as error:

@@ -22,7 +22,7 @@ class Show:
         self.as_json = as_json
         self.lost = ""
         """Why events could not be told, if they could not."""
-        self._console = Console(stderr=True, quiet=as_json)
+        self._console, self._out = Console(stderr=True, quiet=as_json), sys.stdout
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -46,10 +46,15 @@ class Show:
     ) -> None:
         self._bar.stop()
 
-    def cases(self, total: int) -> None:
+    def cases(self, total: int, *, always: bool = False) -> None:
         """A bar over all cases, where there are several."""
-        if total > 1:
+        if total > 1 or always:
             self._cases = self._bar.add_task("cases", total=total)
+
+    def totals(self, words: str) -> None:
+        """What became of the cases so far."""
+        if self._cases is not None:
+            self._bar.update(self._cases, description=words)
 
     def learning(self, case: str, event: Learning) -> None:
         """A step of learning from lessons."""
@@ -117,7 +122,7 @@ class Show:
         if not self.as_json or self.lost:
             return
         try:
-            sys.stdout.write(json.dumps({"event": kind, **facts}) + "\n")
-            sys.stdout.flush()
+            self._out.write(json.dumps({"event": kind, **facts}) + "\n")
+            self._out.flush()
         except OSError as error:  # the work goes on: its files are what was asked for
-            self.lost = lost(error)
+            self.lost = lost(error, self._out)

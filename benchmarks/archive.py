@@ -1,0 +1,134 @@
+"""An archive of small volumes on Ray, two workers, against the same archive as two plain commands with a share each.
+
+Both do the same work on the same two cores with one thread each, so the ratio is what Ray costs. Told are wall seconds
+from the command to its end (with starting up), wall seconds per volume once the first is done, and CPU seconds of all
+processes. Run: python benchmarks/archive.py [volumes]; one JSON document on stdout, the load beside. Masks are compared
+byte by byte at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from boltzformer import io
+from boltzformer.io.phantom import BRIGHT, phantom
+
+MODEL = Path(__file__).parents[1] / "examples" / "phantom.safetensors"
+WORKERS = 2
+SHAPE = (24, 96, 96)
+
+
+def main(volumes: int = 200) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "scans").mkdir()
+        for number in range(volumes):
+            image = phantom(number % 20, SHAPE, (BRIGHT,)).volume
+            io.write_volume(image, root / "scans" / f"case{number:04}.nii.gz")
+        before = os.getloadavg()[0]
+        plain = watched(
+            [command(root, "plain", "--shard", f"{n}/{WORKERS}") for n in range(1, WORKERS + 1)],
+            [root / "plain" / f"status-{n}-of-{WORKERS}.jsonl" for n in range(1, WORKERS + 1)],
+        )
+        between = os.getloadavg()[0]
+        cluster = watched(
+            [command(root, "cluster", "--cluster", "--workers", str(WORKERS))], [root / "cluster" / "status.jsonl"]
+        )
+        after = os.getloadavg()[0]
+        same = contents(root / "plain") == contents(root / "cluster")
+        steps = [row["spent"] for row in rows(root / "cluster" / "status.jsonl")]
+    found = {
+        "volumes": volumes,
+        "shape": SHAPE,
+        "baseline": f"{WORKERS} plain commands, each with a share",
+        "plain": plain,
+        "cluster": cluster,
+        "wall_ratio": round(cluster["wall_s"] / plain["wall_s"], 3),
+        "pace_ratio": round(cluster["s_per_volume"] / plain["s_per_volume"], 3),
+        "cpu_ratio": round(cluster["cpu_s"] / plain["cpu_s"], 3),
+        "step_ms": {name: spread([1000 * one[name] for one in steps]) for name in ("reader", "model", "writer")},
+        "same_bytes": same,
+        "load": [round(one, 1) for one in (before, between, after)],
+        "noisy": max(before, between, after) > (os.cpu_count() or 1) + 0.5,
+    }
+    print(json.dumps(found, indent=2))
+    if not same or cluster["finished"] != volumes:
+        raise SystemExit("The cluster's files differ from those of the plain commands.")
+    return found
+
+
+def command(root: Path, name: str, *more: str) -> list[str]:
+    """With one thread, so that two share the machine."""
+    own = ["segment", str(root / "scans"), "-p", BRIGHT, "-o", str(root / name), "--model", str(MODEL)]
+    return [sys.executable, "-m", "boltzformer", *own, "--device", "cpu", "--json", *more]
+
+
+def watched(commands: list[list[str]], ledgers: list[Path]) -> dict[str, Any]:
+    """Side by side, to their end."""
+    began = time.perf_counter()
+    environment = {**os.environ, "BOLTZFORMER_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    running = [subprocess.Popen(one, stdout=subprocess.DEVNULL, env=environment) for one in commands]
+    spent: dict[int, float] = {}
+    while any(one.poll() is None for one in running):
+        for one in running:
+            for process in family(one.pid):
+                spent[process.pid] = cpu(process) or spent.get(process.pid, 0.0)
+        time.sleep(0.2)
+    wall = time.perf_counter() - began
+    ends = [[row["seconds"] for row in rows(file) if row["status"] == "finished"] for file in ledgers]
+    # of each ledger the time from its first volume to its last; side by side they do so many together
+    pace = sum((len(some) - 1) / (some[-1] - some[0]) for some in ends)
+    return {
+        "wall_s": round(wall, 2),
+        "s_per_volume": round(1 / pace, 4),
+        "cpu_s": round(sum(spent.values()), 2),
+        "driver_cpu_s": round(spent.get(running[0].pid, 0.0), 2),
+        "finished": sum(map(len, ends)),
+    }
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it started."""
+    try:
+        own = psutil.Process(pid)
+        return [own, *own.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def cpu(process: psutil.Process) -> float:
+    """Seconds so far; 0 where it has ended."""
+    try:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    except psutil.Error:
+        return 0.0
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, and the tenth and ninetieth percent."""
+    cuts = statistics.quantiles(values, n=10)
+    return {name: round(one, 2) for name, one in zip(("p10", "p50", "p90"), (cuts[0], cuts[4], cuts[8]), strict=True)}
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of cases."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*")}
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
