@@ -25,7 +25,7 @@ from boltzformer.io.phantom import BRIGHT, phantom
 
 MODEL = Path(__file__).parents[1] / "examples" / "phantom.safetensors"
 WORKERS = 2
-SHAPE = (24, 96, 96)
+SHAPE = (16, 72, 72)
 
 
 def main(volumes: int = 200) -> dict[str, Any]:

@@ -24,10 +24,10 @@ class Made(NamedTuple):
 class Golden:
     """One recorded file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         self.name = path.stem
         self.info: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        self.tensors: dict[str, Tensor] = load_file(path)
+        self.tensors: dict[str, Tensor] = load_file(path, device=device)
 
     @cached_property
     def config(self) -> dict[str, Any]:

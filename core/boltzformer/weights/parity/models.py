@@ -209,7 +209,7 @@ def v1_model(golden: Golden) -> Iterator[Made]:
 def v2_model(golden: Golden) -> Iterator[Made]:
     """Volume and prompts → logits, existence and edges, slice batch by slice batch."""
     volume = golden.input("volume")
-    packed = torch.from_numpy(packed_slices(volume[0].numpy()))
+    packed = torch.from_numpy(packed_slices(volume[0].cpu().numpy())).to(volume.device)
     net = BoltzFormer(model_config(golden.config, 2, max(volume.shape[-2:]))).eval()
     fill(net, golden.state, golden.name)
     text, summary = _text(net, golden)
