@@ -2,12 +2,16 @@
 
 Both do the same work on the same two cores with one thread each, so the ratio is what Ray costs. Told are wall seconds
 from the command to its end (with starting up), wall seconds per volume once the first is done, and CPU seconds of all
-processes. Run: python benchmarks/archive.py [volumes]; one JSON document on stdout, the load beside. Masks are compared
-byte by byte at the end.
+processes: in all, once the first volume is done, and of Ray's own processes, which work by the clock and not by the
+volume, so that a crowded machine makes them look dear. Masks are compared byte by byte at the end.
+
+Run: python benchmarks/archive.py [volumes] [--keep]; one JSON document on stdout, the load beside. `--keep` writes it,
+with the seconds of each step of each volume, to benchmarks/measured/archive.json, where `benchmarks/scaling.py` reads.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -28,7 +32,15 @@ WORKERS = 2
 SHAPE = (16, 72, 72)
 
 
-def main(volumes: int = 200) -> dict[str, Any]:
+KEPT = Path(__file__).parent / "measured" / "archive.json"
+
+
+def main(given: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("volumes", type=int, nargs="?", default=200)
+    parser.add_argument("--keep", action="store_true")
+    told = parser.parse_args(given)
+    volumes: int = told.volumes
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "scans").mkdir()
@@ -56,12 +68,20 @@ def main(volumes: int = 200) -> dict[str, Any]:
         "wall_ratio": round(cluster["wall_s"] / plain["wall_s"], 3),
         "pace_ratio": round(cluster["s_per_volume"] / plain["s_per_volume"], 3),
         "cpu_ratio": round(cluster["cpu_s"] / plain["cpu_s"], 3),
+        "cpu_ratio_at_work": round(cluster["cpu_at_work_s"] / plain["cpu_at_work_s"], 3),
+        "cpu_ratio_at_work_without_rays_own": round(
+            (cluster["cpu_at_work_s"] - cluster["rays_own_at_work_s"]) / plain["cpu_at_work_s"], 3
+        ),
+        "driver_s_per_volume": cluster["driver_s_per_volume"],
         "step_ms": {name: spread([1000 * one[name] for one in steps]) for name in ("reader", "model", "writer")},
         "same_bytes": same,
         "load": [round(one, 1) for one in (before, between, after)],
         "noisy": max(before, between, after) > (os.cpu_count() or 1) + 0.5,
     }
     print(json.dumps(found, indent=2))
+    if told.keep:
+        KEPT.parent.mkdir(exist_ok=True)
+        KEPT.write_text(json.dumps({**found, "steps": steps}) + "\n", encoding="utf-8")
     if not same or cluster["finished"] != volumes:
         raise SystemExit("The cluster's files differ from those of the plain commands.")
     return found
@@ -77,22 +97,32 @@ def watched(commands: list[list[str]], ledgers: list[Path]) -> dict[str, Any]:
     """Side by side, to their end."""
     began = time.perf_counter()
     environment = {**os.environ, "BOLTZFORMER_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment["RAY_worker_niceness"] = "0"  # Ray's workers step back otherwise, which others on the machine would use
     running = [subprocess.Popen(one, stdout=subprocess.DEVNULL, env=environment) for one in commands]
     spent: dict[int, float] = {}
+    own: set[int] = set()
+    seen: list[tuple[int, float, float, float]] = []  # volumes done; CPU seconds of all, of Ray's own, of the driver
     while any(one.poll() is None for one in running):
         for one in running:
             for process in family(one.pid):
                 spent[process.pid] = cpu(process) or spent.get(process.pid, 0.0)
+                (own.add if is_rays_own(process) else own.discard)(process.pid)
+        done = sum(len(rows(file)) for file in ledgers if file.is_file())
+        of_ray = sum(spent[pid] for pid in own)
+        seen.append((done, sum(spent.values()), of_ray, spent.get(running[0].pid, 0.0)))
         time.sleep(0.2)
     wall = time.perf_counter() - began
     ends = [[row["seconds"] for row in rows(file) if row["status"] == "finished"] for file in ledgers]
+    first, last = next(one for one in seen if one[0]), seen[-1]
     # of each ledger the time from its first volume to its last; side by side they do so many together
     pace = sum((len(some) - 1) / (some[-1] - some[0]) for some in ends)
     return {
         "wall_s": round(wall, 2),
         "s_per_volume": round(1 / pace, 4),
-        "cpu_s": round(sum(spent.values()), 2),
-        "driver_cpu_s": round(spent.get(running[0].pid, 0.0), 2),
+        "cpu_s": round(last[1], 2),
+        "cpu_at_work_s": round(last[1] - first[1], 2),
+        "rays_own_at_work_s": round(last[2] - first[2], 2),
+        "driver_s_per_volume": round((last[3] - first[3]) / max(1, last[0] - first[0]), 5),
         "finished": sum(map(len, ends)),
     }
 
@@ -104,6 +134,15 @@ def family(pid: int) -> list[psutil.Process]:
         return [own, *own.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def is_rays_own(process: psutil.Process) -> bool:
+    """Whether it belongs to Ray itself, and not to a reader, model, writer or command."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return "/ray/" in line or line.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::IDLE"))
 
 
 def cpu(process: psutil.Process) -> float:
@@ -122,7 +161,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def rows(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.endswith("}")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -131,4 +170,4 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

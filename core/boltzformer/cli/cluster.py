@@ -104,8 +104,9 @@ class Drive:
         """Until all are done."""
         while self.ledger.done < self.ledger.total:
             self._give()
-            done, _ = ray.wait(list(self._running), timeout=1.0)
-            for ref in done:
+            ray.wait(list(self._running), timeout=1.0)
+            running = list(self._running)  # all that is ready at once: with many workers there is always something
+            for ref in ray.wait(running, num_returns=len(running), timeout=0)[0]:
                 self._take(ref)
             at_work = sum(attempt is not None for _, attempt, _ in self._running.values())
             self.show.totals(f"{self.ledger.in_words}; {at_work} at work")
