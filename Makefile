@@ -17,7 +17,7 @@ SLICER ?=
 # SLICER_TESTS="-m slow" for those that take long
 SLICER_TESTS ?=
 
-.PHONY: demo test test-slow test-slicer slicer-run-tests lint docs release-check pictures napari system python
+.PHONY: demo test test-slow test-slicer slicer-run-tests lint docs release-check bench pictures napari system python
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -55,6 +55,11 @@ docs: $(VENV)/.docs
 
 release-check: $(VENV)/.release
 	$(BIN)/python tools/release_check.py $(RELEASE)
+
+# BENCH=--quick for a few minutes instead of an hour; tables, bench.json, bench.svg and bench.png in dist/bench
+BENCH ?=
+bench: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/everything.py $(BENCH)
 
 pictures: $(READY) system
 	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python tools/viewer_pictures.py
