@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from boltzformer.atomic import write_text
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import Case, find_cases, is_folder
 from boltzformer.json_text import loads, text_of
@@ -100,7 +99,6 @@ class Ledger:
     total: int
     ending: str = ""
     counts: Counter[str] = field(default_factory=Counter[str])
-    _bad: list[str] = field(default_factory=list[str])
     _began: float = field(default_factory=time.monotonic)
     _first: float = 0.0
     """When the first one was finished: before that, models were loaded."""
@@ -146,7 +144,8 @@ class Ledger:
         """A case came to its end; `spent` are seconds of its steps."""
         if not self.done:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.status.unlink(missing_ok=True)
+            for earlier in (self.status, self.quarantine):  # of an earlier run, which told of its own
+                earlier.unlink(missing_ok=True)
         self.counts[outcome] += 1
         if outcome == "finished":
             self._last = self.seconds
@@ -159,14 +158,11 @@ class Ledger:
         }
         line |= {"seconds": round(self.seconds, 2)} | ({"worker": worker} if worker else {})
         line |= ({"spent": dict(spent)} if spent else {}) | ({"error": error} if error else {})
-        with self.status.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        _append(self.status, line)
         if outcome == "quarantined":
-            self._bad.append(json.dumps({"image": line["image"], "case": case.name, "tries": tries, "error": error}))
-        if self._bad or self.quarantine.exists():  # of an earlier run, which tells of its own
-            write_text(self.quarantine, "".join(f"{one}\n" for one in self._bad))
+            _append(self.quarantine, {"image": line["image"], "case": case.name, "tries": tries, "error": error})
 
-    def close(self) -> None:
-        """An empty list of bad ones is none."""
-        if not self._bad:
-            self.quarantine.unlink(missing_ok=True)
+
+def _append(file: Path, line: Mapping[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as open_file:
+        open_file.write(json.dumps(line) + "\n")

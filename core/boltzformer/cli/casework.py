@@ -326,7 +326,6 @@ def say_failed(show: Show, failed: Mapping[str, str], total: int) -> None:
 
 def say_totals(show: Show, ledger: Ledger) -> None:
     """Of an archive, and where each case's line is."""
-    ledger.close()
     show.event("totals", total=ledger.total, **ledger.counts, seconds=round(ledger.seconds, 2))
     if ledger.done:
         show.say(f"{ledger.total} volumes: {ledger.in_words}; each one's line is in {ledger.status}.")
