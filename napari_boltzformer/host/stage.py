@@ -26,6 +26,7 @@ from napari_boltzformer.host.layers import (
     volume_of,
 )
 from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour
+from napari_boltzformer.host.unlisted import hide_rows
 
 if TYPE_CHECKING:
     import napari
@@ -76,6 +77,8 @@ class NapariStage:
         """Whether it was for us that the grid was switched on."""
         self.moves = 0
         """Above 0, layers come and go by our own hand."""
+        self._hands: dict[str, Layer] = {}
+        """By an image's key, the layer of its group that was selected when it was put away."""
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
@@ -94,7 +97,7 @@ class NapariStage:
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
         active = self.viewer.layers.selection.active
-        in_hand = active if active in group else self._layer(image)
+        in_hand = self._hands[image.key] = active if active in group else self._layer(image)
         with self.moving():
             for layer in group:
                 layer.visible = False  # nothing of it is drawn between two that go
@@ -167,6 +170,8 @@ class NapariStage:
             row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
             dims = self.viewer.dims
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+        if self.viewer.layers.selection.active is None:
+            self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         fit(self.viewer)
 
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
@@ -190,6 +195,7 @@ class NapariStage:
                 viewer.layers.move(viewer.layers.index(layer), place)
             grid.stride, grid.shape, grid.enabled = most, (1, len(groups)), True
             self._compares = True
+        hide_rows(FILLS)
         viewer.layers.selection = selected & set(viewer.layers)
         if active in viewer.layers:
             viewer.layers.selection.active = active

@@ -32,8 +32,8 @@ class OnePatient:
         """Kept on screen together, to compare them."""
         self.arrived: list[Callable[[OpenImage], None]] = []
         """This one alone is on screen now."""
-        self._away: list[tuple[str, Callable[[], None]]] = []
-        """By name, what brings each image back."""
+        self._away: list[tuple[OpenImage, Callable[[], None]]] = []
+        """By image, what brings each back."""
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """Shows an image in the place of what is open."""
@@ -56,7 +56,7 @@ class OnePatient:
             return
         self.beside = []
         self._stage.side_by_side([])
-        self._away = [(one.name, self._put_away(one)) for one in gone]
+        self._away = [(one, self._put_away(one)) for one in gone]
 
     def _put_away(self, image: OpenImage) -> Callable[[], None]:
         self._notice.withdraw(about(image))
@@ -73,22 +73,25 @@ class OnePatient:
             self._notice.say("")
             self._notice.offer(
                 PUT_AWAY,
-                f"Saved and put away: {quoted([name for name, _ in away])}.",
+                f"Saved and put away: {quoted([one.name for one, _ in away])}.",
                 ("Undo", partial(self._undo, image, away)),
                 ("Keep both", partial(self._keep_both, image, away)),
             )
         for heard in self.arrived:
             heard(image)
 
-    def _undo(self, image: OpenImage, away: Sequence[tuple[str, Callable[[], None]]]) -> None:
-        """The others again, without the one that took their place: its work is kept like theirs."""
-        if image in self._stage.images():
-            self._put_away(image)
+    def _undo(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
+        """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
+        are side by side again."""
+        self.beside = [one for one, _ in away] if len(away) > 1 else []
         for _, back in away:
             back()
+        if image in self._stage.images():  # only now: a viewer without any image redraws all that it has
+            self._put_away(image)
+        self._stage.side_by_side(self.beside)
         self._again()
 
-    def _keep_both(self, image: OpenImage, away: Sequence[tuple[str, Callable[[], None]]]) -> None:
+    def _keep_both(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
         """Side by side."""
         for _, back in away:
             back()
