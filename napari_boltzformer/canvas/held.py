@@ -8,6 +8,17 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtGui import QGuiApplication
 
+from boltzformer.desk.desk import Desk
+
+
+def mask_in_hand(desk: Desk, layer: Layer) -> Layer:
+    """The mask that a click is going to change, selected: Ctrl+Z is the selected layer's. Without one, `layer`."""
+    track = desk.tracks.active()
+    if track is None or not track.surface.shown:
+        return layer
+    desk.stage.activate(track.surface)
+    return track.surface.layer
+
 
 class HeldClick:
     """Whoever derives from it says in `clicked` what happens."""
@@ -27,9 +38,13 @@ class HeldClick:
         """With the key held."""
         raise NotImplementedError
 
+    def whose(self, layer: Layer) -> Layer:
+        """The key was pressed on this layer → the one that clicks are about, selected."""
+        return layer
+
     def held(self, layer: Layer) -> Iterator[None]:
         """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
-        self.arm(layer)
+        self.arm(self.whose(layer))
         yield
         self.let_go()
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
-from napari_boltzformer.canvas.held import HeldClick
+from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.host.layers import camera_of, same_place
 from napari_boltzformer.host.stage import NapariStage, same
 
@@ -44,6 +44,9 @@ class ObjectsTool(HeldClick):
         """Another layer has the tools now."""
         if self.armed is not None and not same(self._stage.viewer.layers.selection.active, self.armed):
             self.let_go()
+
+    def whose(self, layer: Layer) -> Layer:
+        return mask_in_hand(self._desk, layer)
 
     def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()

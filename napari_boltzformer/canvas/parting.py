@@ -10,7 +10,7 @@ from napari.layers import Layer
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel
 from boltzformer.desk.masks.track import Track
-from napari_boltzformer.canvas.held import HeldClick
+from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.canvas.objects import voxel_under
 
 SPLIT, JOIN = "s", "j"
@@ -22,6 +22,9 @@ class PartingTool(HeldClick):
     def __init__(self, desk: Desk, do: Callable[[Track, Voxel], None]) -> None:
         super().__init__()
         self._desk, self._do = desk, do
+
+    def whose(self, layer: Layer) -> Layer:
+        return mask_in_hand(self._desk, layer)
 
     def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()

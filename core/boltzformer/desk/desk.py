@@ -125,7 +125,7 @@ class Desk:
             self.notice.say(str(error))
             return
         self.notice.say(sentence)
-        self._change()
+        self._take_in_hand(track)
 
     def delete_object(self, track: Track, voxel: Voxel, *, only: bool) -> None:
         """The object there, or all others; beside the viewer, for a large volume takes a second."""
@@ -134,7 +134,7 @@ class Desk:
             if track.surface.alive:
                 gone, others = answer
                 self.notice.say(delete(track, gone, others, self.words, only=only))
-                self._change()
+                self._take_in_hand(track)
 
         mask = track.surface.copy() > 0
         self.work.do(partial(picked, mask, voxel, only), found)
@@ -157,10 +157,17 @@ class Desk:
             if track.surface.alive and np.array_equal(track.mask(0), before):
                 if mask is not None:
                     track.change(0, mask)
+                    self._take_in_hand(track)
                 self.notice.say(none if mask is None else changed_by_click(track, before, mask, self.words))
                 self._change()
 
         self.work.do(partial(change, before, *voxel[1:]), made)
+
+    def _take_in_hand(self, track: Track) -> None:
+        """A person changed it: what undo takes back is that of the selected mask."""
+        if track.image is self.stage.chosen():
+            self.stage.activate(track.surface)
+        self._change()
 
     def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str) -> bool:
         """A mask that somebody made already, (slices, rows, columns), as a person's own work, in place of what the
@@ -299,6 +306,7 @@ class Desk:
         self.overview.slice_finished(run.image, row)
         for track in run.tracks:
             self.sizes.meanwhile(track)
+            self.counting.answered(track)
         if run.image is self.stage.chosen() and row == self.stage.row(run.image):
             self.keeper.on_screen()
 

@@ -310,7 +310,7 @@ class Answers:
         """
         looked = len(self.looked)
         if not looked:
-            return f"not looked yet, 0 of {counted(count)}"
+            return "not looked yet" + (f", 0 of {counted(count)}" if count > 1 else "")
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
         shown, partial = scale.amount(sum(voxels.values())), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)

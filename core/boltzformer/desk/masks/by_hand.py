@@ -117,7 +117,8 @@ def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords,
     if only and not changed:
         return f"'{track.name}' has no other object."
     count = counted(others if only else 1, "object")
-    return f"Deleted {count} of '{track.name}' in {counted(len(changed))}. {words.undo}"
+    where = "" if track.count == 1 else f" in {counted(len(changed))}"
+    return f"Deleted {count} of '{track.name}'{where}. {words.undo}"
 
 
 def changed_by_click(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:

@@ -186,7 +186,9 @@ def sentence(track: Track, on_screen: int, counts: Counts | None) -> str:
         here, alone = track.scores.get(on_screen), len(track.scores) == 1
         score = "no score here" if here is None else f"score {here:.2f}" + ("" if alone else " here")
         parts += [score, *where(track, on_screen), *in_box(track)]
-    if counts is not None:
+    if not track.kept.looked and not track.touched:
+        parts += ["not looked yet"]
+    elif counts is not None:
         amount = track.image.scale.amount(counts.voxels)
         number = [counted(counts.objects, "object") + (f", {amount}" if counts.objects else "")]
     parts[1 if track.count == 1 else len(parts) : 0] = number

@@ -26,6 +26,8 @@ class Tracks:
         self._stage = stage
         self._known: WeakValueDictionary[str, Track] = WeakValueDictionary()
         """By the key of its surface, which listens to it: they live and go together."""
+        self._in_hand = ""
+        """Key of the mask that was selected last: points and boxes are layers, too, and take the selection from it."""
         self.made: list[Callable[[Track], None]] = []
         """Called with every new one."""
 
@@ -46,12 +48,14 @@ class Tracks:
         return None if surface is None else self._known.get(surface.key)
 
     def active(self) -> Track | None:
-        """The mask that is selected, else the last one that is shown."""
+        """The mask that is selected, else the one that was before; if that is hidden, the last one that is shown."""
         tracks, active = self.chosen(), self._stage.active()
+        selected = next((one for one in tracks if active is not None and one.key == active.key), None)
+        if selected is not None:
+            self._in_hand = selected.key
+            return selected
         usual = [track for track in tracks if track.surface.shown] or tracks
-        return next(
-            (one for one in tracks if active is not None and one.key == active.key), usual[-1] if usual else None
-        )
+        return next((one for one in usual if one.key == self._in_hand), usual[-1] if usual else None)
 
     def new(self, image: OpenImage, prompt: Prompt) -> Track:
         """An empty mask of an image."""
@@ -59,7 +63,8 @@ class Tracks:
         used = [track.colour for track in before]
         colours = by_contrast(image.volume) if image.is_picture else COLOURS
         surface = self._stage.add(image, prompt, min(colours, key=used.count))
-        track = self._known[surface.key] = Track(surface, image, prompt)
+        track, self._in_hand = Track(surface, image, prompt), ""
+        self._known[surface.key] = track
         for heard in self.made:
             heard(track)
         if len(before) >= MOST_SHOWN:

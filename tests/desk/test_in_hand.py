@@ -1,0 +1,79 @@
+"""The mask in hand: the one that was selected last, also while points or a box have the selection; what a person
+changes is in hand, so that undo is about it. What was kept side by side comes back so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import Grid, Prompt
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
+from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.overview import sentence
+from boltzformer.desk.scale import Scale
+from boltzformer.io.phantom import phantom
+
+GRID = Grid.pixels((1, 40, 60))
+APART = np.zeros((40, 60), bool)
+APART[10:20, 10:20] = APART[10:20, 30:40] = True
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(folder=tmp_path / "kept")
+    yield one
+    one.leave()
+
+
+def test_points_are_for_the_mask_that_was_selected_before_them(bench: Bench) -> None:
+    image = bench.open(GRID)
+    liver, kidney, spleen = (bench.desk.tracks.new(image, Prompt(name)) for name in ("liver", "kidney", "spleen"))
+    active = bench.desk.tracks.active
+    assert active() is spleen
+    bench.stage.activate(kidney.surface)
+    assert active() is kidney
+    bench.stage._active = None  # as when a layer of points is selected
+    assert active() is kidney
+    kidney.surface.shown = False
+    assert active() is spleen
+    kidney.surface.shown = True
+    stomach = bench.desk.tracks.new(image, Prompt("stomach"))
+    assert active() is stomach
+    bench.stage.activate(liver.surface)
+    assert active() is liver
+
+
+def test_what_a_click_changed_is_in_hand(bench: Bench) -> None:
+    image = bench.open(GRID)
+    cell, other = bench.answered(image, "cell", APART[None]), bench.desk.tracks.new(image, Prompt("other"))
+    bench.stage.activate(other.surface)
+    bench.desk.delete_object(cell, (0, 12, 12), only=False)
+    bench.idle()
+    assert bench.stage.active() is cell.surface
+    assert bench.speaker.sentence == "Deleted 1 object of 'cell'. One undo brings back what was there."
+    assert cell.mask(0).sum() == 100
+
+
+def test_a_picture_that_was_not_looked_at_has_no_count(bench: Bench) -> None:
+    image = bench.open(GRID)
+    track = bench.desk.tracks.new(image, Prompt("cell"))
+    bench.desk.counting.due(track)
+    bench.desk.counting.now()
+    bench.idle()
+    assert sentence(track, 0, bench.desk.counting.objects[track.key]) == "cell · not looked yet"
+    assert Answers.total(track.kept, 1, Scale(flat=True), {}) == "not looked yet"
+
+
+def test_undo_brings_two_back_side_by_side_and_not_over_each_other(bench: Bench) -> None:
+    first = bench.desk.patients.open(phantom(1, (6, 40, 40)).volume)
+    second = bench.desk.patients.open(phantom(2, (5, 40, 40)).volume)
+    bench.desk.notice.answer(PUT_AWAY, "Keep both")
+    both = [one.name for one in bench.stage.beside]
+    assert sorted(both) == sorted((first.name, second.name))
+    bench.desk.patients.open(phantom(3, (4, 40, 40)).volume)
+    assert bench.stage.beside == []
+    bench.desk.notice.answer(PUT_AWAY, "Undo")
+    assert sorted(one.name for one in bench.stage.images()) == sorted(both)
+    assert bench.stage.beside == bench.desk.patients.beside == list(bench.stage.images())
