@@ -1,4 +1,4 @@
-"""Small objects are hidden while a run answers still, and not only at its end."""
+"""While a run answers still: small objects are hidden, and no count stands there that is not true any more."""
 
 from bench import Bench
 
@@ -18,3 +18,19 @@ def test_small_objects_are_hidden_while_a_run_answers_still(bench: Bench, small:
     (track,) = bench.desk.tracks.chosen()
     assert len(track.scores) == small.volume.grid.shape[0]
     assert not track.surface.copy().any()
+
+
+def test_a_run_takes_the_count_away_that_it_makes_untrue(bench: Bench, small: Phantom) -> None:
+    image, objects = bench.open_volume(small.volume), bench.desk.counting.objects
+    bench.stage.go(image, small.lesions[0].centre[2])
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    (track,) = bench.desk.tracks.chosen()
+    assert objects[track.key].objects
+    told: list[bool] = []
+    bench.desk.running.answered.append(lambda run, row: told.append(track.key in objects))
+    bench.desk.running.start([BRIGHT], only_this=False)
+    bench.idle()
+    assert told
+    assert not any(told)
+    assert objects[track.key].objects

@@ -134,6 +134,10 @@ class Counting:
         """At the next `now`, without waiting."""
         self._due.add(track.key)
 
+    def answered(self, track: Track) -> None:
+        """A run is writing: what was counted is not true any more; it is counted again when the run has ended."""
+        self.objects.pop(track.key, None)
+
     def _counted(self, key: str, objects: Counts) -> None:
         self.objects[key] = objects
         for heard in self.counted:
