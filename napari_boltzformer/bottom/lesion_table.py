@@ -46,6 +46,9 @@ class LesionTable(QWidget):
         self.old = QLabel(OLD)
         self.old.setWordWrap(True)
         self.old.setStyleSheet(f"color: {AMBER}")
+        stays = self.old.sizePolicy()
+        stays.setRetainSizeWhenHidden(True)  # the picture would move under the mouse, click by click
+        self.old.setSizePolicy(stays)
         self.old.hide()
         layout, below = QVBoxLayout(self), QHBoxLayout()
         layout.setContentsMargins(0, 2, 0, 2)

@@ -173,6 +173,9 @@ class Form(QWidget):
         self.doubt.setStyleSheet(f"color: {AMBER}")
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")
+        self.prompt.clear_of = self.this_slice
+        for button in (self.this_slice, self.all_slices):
+            button.pressed.connect(self.prompt.completer.popup().hide)
         self.results, self.looks = Results(), QPushButton("How it looked")
         self.planes = {name: QPushButton(name.capitalize()) for name in PLANES}
         for name, button in self.planes.items():
@@ -245,8 +248,8 @@ class Form(QWidget):
             self.seen.addWidget(widget, 0, column)
         find.addLayout(self.seen)
         find.addWidget(self.prompt)
-        find.addWidget(self.doubt)
         find.addLayout(_line(self.this_slice, self.all_slices))
+        find.addWidget(self.doubt)  # it comes and goes: above the buttons it would move them away under a click
         find.addWidget(self.results, 1)
         find.addLayout(_line(*self.planes.values()))
         find.addWidget(self.looks)

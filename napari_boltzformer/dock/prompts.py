@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QModelIndex, Qt, QTimer, Signal
-from qtpy.QtGui import QBrush, QColor, QFocusEvent, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QTextCursor
-from qtpy.QtWidgets import QCompleter, QPlainTextEdit
+from qtpy.QtCore import QEvent, QModelIndex, QObject, Qt, QTimer, Signal
+from qtpy.QtGui import (
+    QBrush,
+    QColor,
+    QFocusEvent,
+    QFont,
+    QKeyEvent,
+    QMouseEvent,
+    QStandardItem,
+    QStandardItemModel,
+    QTextCursor,
+)
+from qtpy.QtWidgets import QApplication, QCompleter, QPlainTextEdit, QWidget
 
 from boltzformer.desk.models.knowledge import MOST, Completion, Knowledge
 
@@ -27,6 +37,8 @@ class PromptBox(QPlainTextEdit):
         super().__init__()
         self.knowledge = Knowledge()
         self.modality: Callable[[], str] = lambda: ""
+        self.clear_of: QWidget | None = None
+        """Below the box, what the list does not cover: what is pressed when the prompts are typed."""
         self.history: Callable[[], tuple[str, ...]] = lambda: ()
         self.setPlaceholderText("What to look for, one prompt per line")
         self._grow()
@@ -37,7 +49,9 @@ class PromptBox(QPlainTextEdit):
         self.completer.setWidget(self)
         self.completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self.completer.setMaxVisibleItems(MOST)
-        self.completer.popup().setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        popup = self.completer.popup()
+        popup.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._pressing_on = PressingOn(popup)
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
 
     def setFont(self, font: QFont) -> None:  # noqa: N802 - Qt's name
@@ -110,13 +124,39 @@ class PromptBox(QPlainTextEdit):
             popup.setStyleSheet(style)
         where = self.rect()  # below the box: what is typed stays in sight
         where.setWidth(max(self.width(), popup.sizeHintForColumn(0) + 24))
+        if self.clear_of is not None and self.clear_of.isVisible():
+            below = self.clear_of.mapTo(self.window(), self.clear_of.rect().bottomLeft())
+            where.setBottom(max(where.bottom(), self.mapFrom(self.window(), below).y()))
         self.completer.complete(where)
+        popup.setCurrentIndex(QModelIndex())  # Return begins another line until a person goes into the list
 
     def _choose(self, prompt: str) -> None:
         cursor = self.textCursor()
         cursor.select(QTextCursor.SelectionType.LineUnderCursor)
         cursor.insertText(prompt)
         self.setTextCursor(cursor)
+
+
+class PressingOn(QObject):
+    """A press beside an open list closes it, and is a press on what lies there: nobody has to press twice."""
+
+    def __init__(self, popup: QWidget) -> None:
+        super().__init__(popup)
+        self._popup = popup
+        popup.installEventFilter(self)  # after the completer's own, so asked before it
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonPress:
+            place = event.globalPosition()
+            if not self._popup.rect().contains(self._popup.mapFromGlobal(place.toPoint())):
+                self._popup.hide()
+                below = QApplication.widgetAt(place.toPoint())
+                if below is not None:  # its release comes by itself
+                    local, held = below.mapFromGlobal(place), event.modifiers()
+                    press = QMouseEvent(event.type(), local, place, event.button(), event.buttons(), held)
+                    QApplication.sendEvent(below, press)
+                return True
+        return super().eventFilter(watched, event)
 
 
 def asks_to_run(event: QKeyEvent) -> bool | None:

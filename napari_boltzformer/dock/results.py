@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QColor, QIcon, QPixmap
+from qtpy.QtGui import QBrush, QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from boltzformer.desk.masks.by_hand import Counts
@@ -26,6 +26,13 @@ class Results(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(ROWS * self.fontMetrics().lineSpacing())
         self.tracks: list[Track] = []
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """A letter is the viewer's: the list would go to a row that begins with it, and no key would reach the mask."""
+        if event is not None and event.text().strip():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
     def show_tracks(
         self, tracks: Sequence[Track], on_screen: int, objects: Mapping[str, Counts], chosen: Track | None
