@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui import DIST, click, done, ready, type_lines
+from gui import DIST, click, done, ready, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -83,6 +83,7 @@ def test_completions_and_results_say_what_the_model_knows(
     popup.hide()
     click(qtbot, knowing.this_slice)
     done(qtbot, knowing)
+    until(qtbot, lambda: knowing.results.count() == 1)  # shown between two events
     item = knowing.results.item(0)
     assert item.text().endswith(NEVER)
     assert item.foreground().color().name().upper() == AMBER
