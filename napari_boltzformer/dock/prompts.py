@@ -151,10 +151,11 @@ class PressingOn(QObject):
             if not self._popup.rect().contains(self._popup.mapFromGlobal(place.toPoint())):
                 self._popup.hide()
                 below = QApplication.widgetAt(place.toPoint())
-                if below is not None:  # its release comes by itself
-                    local, held = below.mapFromGlobal(place), event.modifiers()
-                    press = QMouseEvent(event.type(), local, place, event.button(), event.buttons(), held)
-                    QApplication.sendEvent(below, press)
+                if below is not None:  # with its release, which Qt keeps from whatever lies beside a list
+                    for kind in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
+                        held = event.buttons() if kind == event.type() else Qt.MouseButton.NoButton
+                        local, keys = below.mapFromGlobal(place), event.modifiers()
+                        QApplication.sendEvent(below, QMouseEvent(kind, local, place, event.button(), held, keys))
                 return True
         return super().eventFilter(watched, event)
 
