@@ -49,6 +49,15 @@ def test_a_dataset_from_a_folder_to_nnunet(pairs: Path, tmp_path: Path, capsys: 
     assert run(["dataset", "remove", place, case]) == 2
 
 
+def test_a_folder_without_masks_is_refused_and_makes_no_dataset(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "store"
+    assert run(["dataset", "add", str(place), str(pairs / "images")]) == 2
+    assert "holds no pairs" in capsys.readouterr().err
+    assert not place.exists()
+
+
 def test_one_image_with_its_mask_and_patient(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = str(tmp_path / "store")
     volume = io.read(pairs / "images/p0.nii.gz")

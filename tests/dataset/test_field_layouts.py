@@ -48,7 +48,7 @@ def test_a_dataset_leaves_as_cases_of_the_challenge(
     store: Dataset, kept: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export(store, "cvpr25", tmp_path / "out") == 0
-    assert capsys.readouterr().out == f"1 cases in {tmp_path / 'out'}\n"
+    assert capsys.readouterr().out == f"1 case in {tmp_path / 'out'}\n"
     path = tmp_path / "out" / f"{kept.id}.npz"
     imgs, gts = read_array(path, "imgs"), read_array(path, "gts")
     assert imgs.shape == gts.shape == SHAPE

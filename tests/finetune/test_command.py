@@ -174,7 +174,7 @@ def test_bad_input_gets_one_sentence_before_any_time_is_spent(
         (command(data, broken, tmp_path / "d"), "not a whole safetensors file"),
         (command(data, base, tmp_path / "e", "--mode", "some"), "no mode 'some'"),
         (command(data, base, tmp_path / "f", "--steps", "5", "--minutes", "1"), "give one of them"),
-        (command(tmp_path / "none.jsonl", base, tmp_path / "g"), "can't be read"),
+        (command(tmp_path / "none.jsonl", base, tmp_path / "g"), "is not there: give the folder of a dataset"),
     ):
         assert cli(arguments[3:]) == 2
         said = capsys.readouterr().err

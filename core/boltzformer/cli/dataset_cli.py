@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +68,10 @@ def add(
         several = (replace(one, patient=patient) for one in several)
     if split:
         several = (replace(one, split=split) for one in several)
+    found = iter(several)
+    first = tuple(islice(found, 1))  # what is refused as a whole is refused before a folder is made
     refused = added = 0
-    for one in take_in(Dataset.at(place), several, copy=not reference):
+    for one in take_in(Dataset.at(place), chain(first, found), copy=not reference):
         added += one.revision is not None
         refused += one.revision is None
         where = "" if one.revision is None else one.revision.folder.parents[1].name
@@ -136,15 +139,15 @@ def export(
     opened = Dataset(place)
     match layout:
         case "nnunet":
-            say(f"{write_nnunet(opened, target)} cases in {target}")
+            say(f"{_several(write_nnunet(opened, target), 'case')} in {target}")
         case "manifest":
-            say(f"{write_manifest(opened, target)} lines in {target / 'manifest.jsonl'}")
+            say(f"{_several(write_manifest(opened, target), 'line')} in {target / 'manifest.jsonl'}")
         case "cvpr25":
-            say(f"{write_cvpr25(opened, target)} cases in {target}")
+            say(f"{_several(write_cvpr25(opened, target), 'case')} in {target}")
         case "rex":
-            say(f"{write_rex(opened, target)} scans in {target}")
+            say(f"{_several(write_rex(opened, target), 'scan')} in {target}")
         case "biomedparse":
-            say(f"{write_biomedparse(opened, target)} masks in {target}")
+            say(f"{_several(write_biomedparse(opened, target), 'mask')} in {target}")
         case _:
             raise DatasetError(
                 f"There is no export layout '{layout}': choose nnunet, manifest, cvpr25, rex or biomedparse."

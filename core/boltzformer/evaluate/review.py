@@ -158,8 +158,12 @@ def review_command(
     if limit < 1 or seed < 0:
         raise BoltzFormerError("--limit must be at least 1 and --seed at least 0.")
     engine = load(model, device=device)
+    told = 0
     for one in doubts(engine, unseen(source, tuple(prompt or ()), engine), seed=seed, limit=limit):
+        told += 1
         if as_json:
             say(json.dumps(asdict(one)))
         else:
             say(f"{one.value:6.2f}  slice {one.index:4}  {one.prompt}  {one.case}")
+    if not told:
+        say(f"{source} has no slice that nobody has judged: there is nothing to review.", err=True)

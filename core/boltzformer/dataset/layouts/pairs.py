@@ -33,7 +33,7 @@ def read_pairs(
     if not found:
         raise DatasetError(
             f"{folder} holds no pairs: put images into images/ and masks into masks/ under the same names, or call the "
-            "mask of X.png X_mask.png."
+            "mask of X.nii.gz X_mask.nii.gz (of X.png X_mask.png)."
         )
     for image, masks in found.items():
         stem = io.split_name(image)[0]

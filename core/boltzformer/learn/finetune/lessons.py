@@ -69,6 +69,10 @@ def read_lessons(
     frozen: Sequence[str] | None = None,
 ) -> Lessons:
     """From a manifest (.jsonl) or the folder of an annotation dataset. `frozen` are the groups that validate."""
+    if not source.exists():
+        raise BoltzFormerError(
+            f"{source} is not there: give the folder of a dataset (`boltzformer dataset add` makes one) or a manifest."
+        )
     if source.is_dir():
         pairs, drawn, data = _of_dataset(Dataset(source), neighbours)
     else:
