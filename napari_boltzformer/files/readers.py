@@ -1,9 +1,10 @@
 """Opens images and masks with their true grid, and samples that need no file. Never a dialog: of several DICOM series
-the largest, told in a word."""
+the largest, told in a word. A folder of images becomes the dock's case list; without the dock its first is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,49 @@ import napari
 from napari.utils.notifications import show_info
 
 from boltzformer import Volume, io
-from boltzformer.desk.keeping.cases import largest, series_below
+from boltzformer.desk.keeping.cases import cases_in, largest, series_below
 from boltzformer.desk.keeping.stories import masks_in
+from boltzformer.errors import BoltzFormerError
 from boltzformer.io.phantom import phantom, sample
 from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
+
+LOOKED_AT = 200
+"""So many files of a folder are looked at before napari is told whether it can be opened."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
     """napari asks: can you read this?"""
     paths = [path] if isinstance(path, str) else path
+    if len(paths) == 1 and _is_list(Path(paths[0])):
+        return _list
     if all(io.can_read(Path(one)) for one in paths):
         return _read
     return None
+
+
+def _is_list(path: Path) -> bool:
+    """Of images, by their names; DICOM slices are one image."""
+    if not path.is_dir() or io.can_read(path):
+        return False
+    return any(one.is_file() and io.can_read(one) for one in islice(path.iterdir(), LOOKED_AT))
+
+
+def _list(path: str | list[str]) -> list[Any]:
+    folder = Path(path if isinstance(path, str) else path[0])
+    viewer = napari.current_viewer()
+    shown = () if viewer is None else viewer.window.dock_widgets.values()
+    if dock := next((one for one in shown if hasattr(one, "beside")), None):
+        dock.beside.open_cases()
+        dock.desk.cases.show_folder(folder)
+        show_info(f"{folder.name} is in the case list: click on an image there, or on 'Next case'.")
+        return [(None,)]  # napari's word for "done, and there is no layer"
+    found = cases_in(folder)
+    if not found:
+        raise BoltzFormerError(f"{folder.name} holds nothing but masks: open the images that they belong to first.")
+    if len(found) > 1:
+        more = len(found) - 1
+        show_info(f"{more} more in {folder.name}: 'Case list' of 'Segment by text' opens one after the other.")
+    return [image_layer(found[0].read())]
 
 
 def _read(path: str | list[str]) -> list[Any]:

@@ -50,6 +50,24 @@ class QtDialogs:
         box.open()
 
 
+class Soon(QObject):
+    """Once, between two events: the next ones, however often it is started before. (A timer that is started again would
+    wait for those behind it, too.)"""
+
+    def __init__(self, owner: QObject, do: Callable[[], None]) -> None:
+        super().__init__(owner)
+        self._do, self._waits = do, False
+
+    def start(self) -> None:
+        if not self._waits:
+            self._waits = True
+            QTimer.singleShot(0, self._call)
+
+    def _call(self) -> None:
+        self._waits = False
+        self._do()
+
+
 class QtTimers:
     """Timers that end with the widget they belong to."""
 
@@ -68,6 +86,10 @@ class QtTimers:
         timer = self.every(ms, do)
         timer.setSingleShot(True)
         return timer
+
+    def soon(self, do: Callable[[], None]) -> Soon:
+        """Not started yet."""
+        return Soon(self._owner, do)
 
     def under_stroke(self) -> bool:
         return bool(QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton)

@@ -67,7 +67,7 @@ class BoltzFormerDock(Form):
         self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs, timers = QtDialogs(self), QtTimers(self)
-        self._soon = timers.after(0, self.show_results)
+        self._soon = timers.soon(self.show_results)
         self.desk = Desk(
             *(self.stage, timers, self.notice, dialogs, NAPARI, self.settings),
             session=self._session,

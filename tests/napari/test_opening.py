@@ -4,12 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gui import DIST, answer_file_dialog, click, until
 from image_files import write_series
+from PIL import Image
 
+from boltzformer import BoltzFormerError
 from boltzformer.desk.keeping.cases import is_scout, largest, series_below
 from boltzformer.io.phantom import Phantom
+from napari_boltzformer.files.readers import get_reader
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -63,3 +67,35 @@ def test_open_shows_a_table_of_series_and_reads_the_chosen_one(
     dock.opening.open(small_file.with_name("missing.nii.gz"))
     until(qtbot, lambda: "does not exist" in dock.message.text())
     assert [one.data.shape[0] for one in viewer.layers] == [16]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two, and what was exported of one."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("cells-1.png", "cells-2.png", "cells-1_mask.png"):
+        Image.fromarray(np.full((40, 50), 9, np.uint8)).save(folder / name)
+    return folder
+
+
+def test_a_folder_of_pictures_becomes_the_case_list(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, pictures: Path
+) -> None:
+    assert viewer.open(str(pictures), plugin=DIST) == []
+    until(qtbot, lambda: len(dock.desk.cases.cases) == 2)
+    panel = dock.beside.cases
+    assert panel is not None
+    until(qtbot, panel.isVisible)
+    click(qtbot, panel.next)
+    until(qtbot, lambda: [one.name for one in viewer.layers] == ["cells-1"])
+
+
+def test_without_the_dock_the_first_of_a_folder_is_opened(viewer: Any, pictures: Path) -> None:
+    (layer,) = viewer.open(str(pictures), plugin=DIST)
+    assert layer.name == "cells-1"
+    assert get_reader(str(pictures.parent)) is None  # no image lies in there itself
+    for one in pictures.glob("cells-?.png"):
+        one.unlink()
+    with pytest.raises(BoltzFormerError, match="nothing but masks"):
+        viewer.open(str(pictures), plugin=DIST)

@@ -92,7 +92,7 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
     assert answers.total(1, ML, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
     answers.forget(0)
-    assert answers.total(1, ML, {}) == "not looked yet, 0 of 1 slice"
+    assert answers.total(1, ML, {}) == "not looked yet"
 
 
 # --- the bar ----------------------------------------------------------------------------------------------------------
