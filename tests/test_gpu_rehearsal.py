@@ -8,6 +8,7 @@ import pytest
 from boltzformer.cli.proof_cli import _script
 
 
+@pytest.mark.slow
 def test_each_part_of_the_gpu_script_tells_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gpu = _script("gpu")
     told = tmp_path / "gpu.json"

@@ -18,7 +18,7 @@ def brief(folder: Path) -> Path:
     folder.mkdir()
     for name in NAMES:
         text = (RECIPES / f"{name}.toml").read_text("utf-8")
-        for long, short in (("steps = 800", "steps = 3"), ("batch = 8", "batch = 2"), ("side = 256", "side = 64")):
+        for long, short in (("steps = 600", "steps = 3"), ("batch = 8", "batch = 2"), ("side = 256", "side = 64")):
             assert long in text
             text = text.replace(long, short)
         (folder / f"{name}.toml").write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from serving import MODEL
 
 import boltzformer
@@ -25,6 +26,7 @@ with Session.local("{MODEL}", python=sys.argv[1]) as session:
 """
 
 
+@pytest.mark.slow
 def test_numpy_and_httpx_are_enough_for_a_client(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)

@@ -55,6 +55,7 @@ def test_nobodys_slices_are_asked_again_from_the_visible_one_outwards(
     assert [event.index for event in job if isinstance(event, boltzformer.SliceResult)] == nobodys
 
 
+@pytest.mark.slow
 def test_an_engine_that_died_gets_back_what_was_learnt(small: Phantom, done: Adapted) -> None:
     with Session.local(MODEL) as session:
         session.health()
@@ -64,6 +65,7 @@ def test_an_engine_that_died_gets_back_what_was_learnt(small: Phantom, done: Ada
         assert session.segment(small.volume, UNKNOWN, slices=[3], adapter=done.adapter).result().slices
 
 
+@pytest.mark.slow
 def test_killed_in_the_midst_of_learning_it_says_so_and_learns_again(small: Phantom) -> None:
     with Session.local(MODEL) as session:
         given = lessons(small)

@@ -126,6 +126,7 @@ def many_files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_the_owner_gets_through_where_3000_silent_lines_are_held_open(tmp_path: Path) -> None:
     """In a process of its own, which may open no more files than usual."""
     token, log = tmp_path / "token.json", tmp_path / "log"

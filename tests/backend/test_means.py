@@ -9,6 +9,7 @@ from boltzformer.engine.devices import use_cores
 from boltzformer.io.phantom import BRIGHT, Phantom
 
 
+@pytest.mark.slow
 def test_memory_is_kept_under_a_limit_and_given_back_when_asked(small: Phantom) -> None:
     with Session.local(MODEL, device="cpu") as session:
         first = session.segment(small.volume, BRIGHT, slices=[3, 4]).result()

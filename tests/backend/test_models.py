@@ -62,6 +62,7 @@ def test_models_stay_loaded_under_a_budget(other: Path, small: Phantom) -> None:
             assert session.segment(small.volume, BRIGHT, slices=[1]).result().slices
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_backend_serves_on(other: Path, small: Phantom, tmp_path: Path) -> None:
     """The backend may write no file of more than 100 kB: a disk that is full in the middle of the model."""
     python = tmp_path / "python"

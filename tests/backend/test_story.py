@@ -23,7 +23,11 @@ def kill(session: Session) -> None:
     session.backend().process.wait()
 
 
-@pytest.mark.parametrize("disturb", [lambda _: None, kill], ids=["undisturbed", "killed in the middle"])
+@pytest.mark.parametrize(
+    "disturb",
+    [pytest.param(lambda _: None, marks=pytest.mark.slow), kill],
+    ids=["undisturbed", "killed in the middle"],
+)
 def test_the_story(
     made: Phantom, engine: boltzformer.Engine, tmp_path: Path, disturb: Callable[[Session], None]
 ) -> None:

@@ -1,11 +1,13 @@
 """While a run answers still: small objects are hidden, and no count stands there that is not true any more."""
 
+import pytest
 from bench import Bench
 
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 
 
+@pytest.mark.slow
 def test_small_objects_are_hidden_while_a_run_answers_still(bench: Bench, small: Phantom) -> None:
     image = bench.open_volume(small.volume)
     bench.stage.go(image, small.lesions[0].centre[2])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import (
     DIST,
     answer_file_dialog,
@@ -86,6 +87,7 @@ def test_the_example_opens_at_its_finding_and_ctrl_enter_runs_it(
     viewer.screenshot(path=str(SHOTS / "example.png"), canvas_only=False, flash=False)
 
 
+@pytest.mark.slow
 def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_their_layers(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, made_file: Path
 ) -> None:

@@ -141,6 +141,7 @@ def listed(viewer: Any, dock: BoltzFormerDock) -> list[str]:
     return [view.model().index(row, 0).data() for row in rows if not view.isRowHidden(row)]
 
 
+@pytest.mark.slow
 def test_two_that_are_compared_come_back_side_by_side_and_list_nothing_but_layers_of_theirs(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:

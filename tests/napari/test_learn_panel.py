@@ -21,6 +21,7 @@ def made() -> Phantom:
     return phantom(11, (24, 64, 64), (DARK, DARK, BRIGHT))
 
 
+@pytest.mark.slow
 def test_painted_slices_teach_the_rest_and_before_is_seen_as_long_as_a_key_is_held(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom
 ) -> None:
@@ -73,6 +74,7 @@ def test_painted_slices_teach_the_rest_and_before_is_seen_as_long_as_a_key_is_he
     assert np.array_equal((track.surface.copy() > 0)[others], alone[others])
 
 
+@pytest.mark.slow
 def test_as_i_go_a_correction_is_learnt_from_at_once(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import pytest
 from gui import DIST, answered, click, done, layer_of, ready, rows_of, type_lines, until
 from qtpy.QtWidgets import QPushButton
 
@@ -109,6 +110,7 @@ def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     assert layer_of(track).visible
 
 
+@pytest.mark.slow
 def test_two_that_are_kept_lie_side_by_side_with_their_own_masks(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
