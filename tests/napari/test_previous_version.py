@@ -24,5 +24,6 @@ def test_the_previous_napari_does_as_well(tmp_path: Path, xvfb: object) -> None:
     version = subprocess.check_output([python, "-c", "import napari; print(napari.__version__)"], text=True)
     assert version.strip() == PREVIOUS
     story = [str(HERE / "test_first_minutes.py"), str(HERE / "test_keys.py")]
-    told = subprocess.run([python, "-m", "pytest", "-q", *story], capture_output=True, text=True, cwd=HERE.parents[1])
+    asked = [python, "-m", "pytest", "-q", "-m", "slow or not slow", *story]
+    told = subprocess.run(asked, capture_output=True, text=True, cwd=HERE.parents[1])
     assert told.returncode == 0, told.stdout[-5000:]
