@@ -152,14 +152,14 @@ def test_the_token_file_goes_with_its_process_and_is_never_anothers(tmp_path: Pa
             process.serve(MODEL, "127.0.0.1", 0, file)
         assert file.read_text("utf-8") == mine
         first.send_signal(signal.SIGHUP)  # its terminal was closed
-        assert first.wait(120) == 0
+        assert first.wait(30) == 0
     assert not file.exists()
     file.write_text(mine)  # left over
     with serve(file) as second:
         assert file.read_text("utf-8") != mine
         file.write_text(mine)  # by now it is that of another one, which has started without asking
         second.send_signal(signal.SIGINT)
-        assert second.wait(120) == 0
+        assert second.wait(30) == 0
     assert file.read_text("utf-8") == mine
 
 

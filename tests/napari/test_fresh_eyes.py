@@ -32,7 +32,13 @@ def list_for(qtbot: Any, dock: BoltzFormerDock, letters: str) -> Any:
     """The open list of what the model knows."""
     popup = dock.prompt.completer.popup()
     qtbot.keyClicks(dock.prompt, letters)
-    until(qtbot, popup.isVisible)
+
+    def shown() -> bool:
+        if not popup.isVisible():  # a window that comes to the front closes it: then it is asked for
+            qtbot.keyClick(dock.prompt, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+        return popup.isVisible()
+
+    until(qtbot, shown)
     return popup
 
 
