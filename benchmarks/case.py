@@ -7,7 +7,9 @@ the largest area, the next ones are those that `most_telling` names. Scored are 
 it, from the same slices: the model alone (zero-shot), interpolation of the lessons (it ends where the last lesson with
 the object lies, and half-way to an empty one), neighbours alone (no weights learnt), a pixel forest (scikit-image's
 multiscale features, scikit-learn's random forest) and MONAI's U-Net from nothing, both in the time the learning took.
-Without targets: hippocampi carry over, five cases one after the other (`--carry NAME…:LABEL`).
+Without targets: hippocampi carry over, five cases one after the other (`--carry NAME…:LABEL`). `--until 0.9` ends each
+target when its whole volume is so good, and goes on beyond the counts if it is not; beside it, how many slices painting
+with interpolation takes: the object's ends, then the slice where the person sees it most wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from boltzformer import Adapted, Adapter, Engine, Lesson, Prediction, SlicePlan,
 from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
 
 Mask = NDArray[np.bool_]
-GOAL = 0.90
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Row:
     """Of the slices that nobody corrected, by method."""
     whole: float = 0.0
     """Of the whole volume, lessons as they were corrected."""
+    painted: int = 0
+    """Slices until painting with interpolation is as good as `--until` says."""
     steps: int = 0
     learning_s: float = 0.0
     learning_cpu_s: float = 0.0
@@ -113,6 +116,7 @@ def corrected(
     start: Adapter | None,
     baselines: bool,
     at: Sequence[float] = (),
+    until: float = 0.0,
 ) -> Iterator[tuple[Row, Adapter]]:
     """The person corrects as many slices as the largest count, a few each time before the tool learns again."""
     zero, _ = asked(engine, case)
@@ -121,6 +125,8 @@ def corrected(
     if at:
         shown = np.flatnonzero(case.truth.any((1, 2)))
         order, counts = [int(shown[int(share * (len(shown) - 1))]) for share in at], [len(at)]
+    if until:
+        counts = further(counts, int(case.truth.any((1, 2)).sum()))
     for count in counts:
         lessons = [Lesson(index, case.truth[index]) for index in order[:count]]
         began, cpu = time.monotonic(), time.process_time()
@@ -146,6 +152,8 @@ def corrected(
             methods["U-Net"] = unet(case, order[:count], took_cpu)
         row.dice = {method: dice(made[rest], case.truth[rest]) for method, made in methods.items()}
         yield row, adapter
+        if until and row.whole >= until:
+            return
         while len(order) < max(counts) and len(order) < next((one for one in counts if one > count), 0):
             have = [Lesson(index, case.truth[index]) for index in order]
             areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None}
@@ -240,9 +248,25 @@ def memory(preset: str, side: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def corrections_to(goal: float, rows: Sequence[Row]) -> int | None:
-    """Lessons until the whole volume is so good."""
-    return next((row.lessons for row in rows if row.whole >= goal), None)
+def painted(case: Case, goal: float) -> int:
+    """Slices that a person paints until interpolation makes the whole volume so good: the object's ends and its largest
+    slice, then each time the one that is most wrong, which here the person sees without looking for it."""
+    shown = np.flatnonzero(case.truth.any((1, 2)))
+    order = list(dict.fromkeys(int(one) for one in (case.truth.sum((1, 2)).argmax(), shown[0], shown[-1])))
+    while True:
+        near = Neighbours([Lesson(index, case.truth[index]) for index in order], case.plan)
+        found = np.stack([case.truth[i] if i in order else near.mask(i) for i in case.plan.indices])
+        if dice(found, case.truth) >= goal:
+            return len(order)
+        order.append(int((found ^ case.truth).sum((1, 2)).argmax()))
+
+
+def further(counts: Sequence[int], most: int) -> list[int]:
+    """These, and beyond them a quarter more each time."""
+    made = list(counts)
+    while made[-1] < most:
+        made.append(min(max(made[-1] + 1, made[-1] * 5 // 4), most))
+    return made
 
 
 def main() -> None:
@@ -253,6 +277,9 @@ def main() -> None:
     asks.add_argument("--carry", nargs="*", default=[], help="NAME:LABEL, one target in several volumes, in this order")
     asks.add_argument("--counts", nargs="*", type=int, default=[1, 2, 3, 5, 8])
     asks.add_argument("--at", nargs="*", type=float, default=[], help="lessons at these shares of the object instead")
+    asks.add_argument(
+        "--until", type=float, default=0.0, help="the whole volume's Dice: ends a target, or goes on to it"
+    )
     asks.add_argument("--steps", type=int, default=None)
     asks.add_argument("--model", default="default")
     asks.add_argument("--baselines", action="store_true")
@@ -271,12 +298,16 @@ def main() -> None:
         name, label = what.rsplit(":", 1)
         case = case_of(given.folder, name, int(label), engine)
         start = start.carried() if start is not None and what in given.carry else None
-        for row, adapter in corrected(engine, case, given.counts, given.steps, start, given.baselines, given.at):
+        by_hand = painted(case, given.until) if given.until else 0
+        how = (given.counts, given.steps, start, given.baselines, given.at, given.until)
+        for row, adapter in corrected(engine, case, *how):
+            row.painted = by_hand
             rows.append(row)
             start = adapter if what in given.carry else None
             shown = "  ".join(f"{method} {value:.3f}" for method, value in row.dice.items())
+            shown += f"  whole {row.whole:.3f}" + (f", painted {by_hand}" if by_hand else "")
             costs = f"{row.learning_cpu_s:.1f} + {row.asking_cpu_s:.1f} CPU s, {row.steps} steps"
-            print(f"{row.name} {row.target} {row.lessons}: {shown}  whole {row.whole:.3f}  {costs}")
+            print(f"{row.name} {row.target} {row.lessons}: {shown}  {costs}")
             print(f"    left out {row.left_out}, slices {row.slices}, fit {row.fit}", flush=True)
             if given.output:
                 given.output.write_text(json.dumps([asdict(one) for one in rows], indent=1), "utf-8")
