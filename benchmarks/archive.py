@@ -5,8 +5,9 @@ from the command to its end (with starting up), wall seconds per volume once the
 processes: in all, once the first volume is done, and of Ray's own processes, which work by the clock and not by the
 volume, so that a crowded machine makes them look dear. Masks are compared byte by byte at the end.
 
-Run: python benchmarks/archive.py [volumes] [--keep]; one JSON document on stdout, the load beside. `--keep` writes it,
-with the seconds of each step of each volume, to benchmarks/measured/archive.json, where `benchmarks/scaling.py` reads.
+Run: python benchmarks/archive.py [volumes] [--model MODEL] [--slices N] [--keep]; one JSON document on stdout, the load
+beside. `--keep` writes it, with the seconds of each step of each volume, to benchmarks/measured/archive.json, where
+`benchmarks/scaling.py` reads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from boltzformer.io.phantom import BRIGHT, phantom
 
 MODEL = Path(__file__).parents[1] / "examples" / "phantom.safetensors"
 WORKERS = 2
-SHAPE = (16, 72, 72)
+ROWS = 72
+"""And columns, of each slice."""
 
 
 KEPT = Path(__file__).parent / "measured" / "archive.json"
@@ -38,30 +40,35 @@ KEPT = Path(__file__).parent / "measured" / "archive.json"
 def main(given: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("volumes", type=int, nargs="?", default=200)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--slices", type=int, default=16)
     parser.add_argument("--keep", action="store_true")
     told = parser.parse_args(given)
     volumes: int = told.volumes
+    shape = (told.slices, ROWS, ROWS)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "scans").mkdir()
         for number in range(volumes):
-            image = phantom(number % 20, SHAPE, (BRIGHT,)).volume
+            image = phantom(number % 20, shape, (BRIGHT,)).volume
             io.write_volume(image, root / "scans" / f"case{number:04}.nii.gz")
         before = os.getloadavg()[0]
         plain = watched(
-            [command(root, "plain", "--shard", f"{n}/{WORKERS}") for n in range(1, WORKERS + 1)],
+            [command(root, told.model, "plain", "--shard", f"{n}/{WORKERS}") for n in range(1, WORKERS + 1)],
             [root / "plain" / f"status-{n}-of-{WORKERS}.jsonl" for n in range(1, WORKERS + 1)],
         )
         between = os.getloadavg()[0]
         cluster = watched(
-            [command(root, "cluster", "--cluster", "--workers", str(WORKERS))], [root / "cluster" / "status.jsonl"]
+            [command(root, told.model, "cluster", "--cluster", "--workers", str(WORKERS))],
+            [root / "cluster" / "status.jsonl"],
         )
         after = os.getloadavg()[0]
         same = contents(root / "plain") == contents(root / "cluster")
         steps = [row["spent"] for row in rows(root / "cluster" / "status.jsonl")]
     found = {
         "volumes": volumes,
-        "shape": SHAPE,
+        "model": Path(told.model).stem,
+        "shape": shape,
         "baseline": f"{WORKERS} plain commands, each with a share",
         "plain": plain,
         "cluster": cluster,
@@ -87,9 +94,9 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     return found
 
 
-def command(root: Path, name: str, *more: str) -> list[str]:
+def command(root: Path, model: str, name: str, *more: str) -> list[str]:
     """With one thread, so that two share the machine."""
-    own = ["segment", str(root / "scans"), "-p", BRIGHT, "-o", str(root / name), "--model", str(MODEL)]
+    own = ["segment", str(root / "scans"), "-p", BRIGHT, "-o", str(root / name), "--model", model]
     return [sys.executable, "-m", "boltzformer", *own, "--device", "cpu", "--json", *more]
 
 

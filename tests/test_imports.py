@@ -219,3 +219,9 @@ def test_text_is_read_and_written_in_an_encoding_that_is_said() -> None:
     silent = ".read_text" + "()"
     places = [*files().values(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     assert [place for place in places if silent in place.read_text("utf-8")] == []
+
+
+def test_loading_a_model_leaves_torchs_compiler_where_it_is():
+    """It would take every command a second."""
+    code = "import boltzformer, sys; boltzformer.load('default', device='cpu'); print('torch._dynamo' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

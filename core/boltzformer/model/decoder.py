@@ -55,7 +55,7 @@ class Decoder(AnyDecoder):
             self.input_proj = nn.ModuleList([nn.Conv2d(config.in_channels, c, 1) for _ in config.strides])
         self.mask_embed = MaskEmbed(c, config.mask_channels)
         # No loss reads the captions: frozen, so that it can't upset distributed training.
-        self.class_embed = nn.Parameter(torch.randn(c, config.text_channels) * c**-0.5, requires_grad=False)
+        self.class_embed = nn.Parameter(torch.empty(c, config.text_channels).normal_(std=c**-0.5), requires_grad=False)
         if config.existence:
             self.classifier_query = nn.Embedding(1, c)
             reads = [ClassifierAttentionLayer(c, heads) for _ in layers]

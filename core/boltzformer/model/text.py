@@ -158,7 +158,7 @@ class TextEncoder(nn.Module):
         self.context = config.context
         self.tokenizer = ByteTokenizer() if config.tokenizer == "bytes" else tokenizer
         self.encoder_transformer = Transformer(config)
-        self.lang_proj = nn.Parameter(torch.randn(config.width, config.projection) * config.width**-0.5)
+        self.lang_proj = nn.Parameter(torch.empty(config.width, config.projection).normal_(std=config.width**-0.5))
         self.learnt = LearntPhrases(config.learnt)
         if config.learnt:  # so that models without any keep exactly the published names
             self.learnt_rows = nn.Parameter(torch.zeros(len(config.learnt), config.learnt_rows, config.projection))

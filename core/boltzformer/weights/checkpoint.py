@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from boltzformer.atomic import replacing
 from boltzformer.errors import CheckpointError
@@ -144,12 +145,24 @@ def load(path: str | Path) -> tuple[BoltzFormer, Checkpoint]:
     table = checkpoint.tokenizer
     try:
         tokenizer = TableTokenizer(table) if table else None
-        with torch.device("meta"):  # nothing is initialised only to be overwritten
+        with torch.device("meta"), _Unfilled():  # nothing is initialised only to be overwritten
             model = BoltzFormer(checkpoint.config, tokenizer)
     except Exception as error:  # the tokenizer library raises nothing more precise
         raise CheckpointError(f"{checkpoint.path} describes a model that can't be built: {error}") from error
     fill(model, state, checkpoint.path)
     return model.eval(), checkpoint
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws nothing at random: for tensors without memory torch would load its compiler, which takes a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func.__name__.endswith("normal_"):
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
