@@ -22,6 +22,8 @@ from boltzformer.weights.checkpoint import Checkpoint
 SURVIVAL = 8.0
 """What the logit of the object's going on beyond the lessons is multiplied with: a model that never saw the object's
 end is about so much too sure of what lies behind it (of ten targets, none did better with 4)."""
+AT_MOST = 4.0
+"""What it takes away at most: what the model is surer of goes on, as a cord does from which few slices were taught."""
 FAR = -8.0
 """Logit of what lies beyond the image, and of what a person's own mask leaves out."""
 
@@ -120,4 +122,5 @@ def combined(logits: NDArray[np.float32], heard: Said | None, fit: Fit) -> NDArr
     """The one definition, for fitting and for use."""
     if heard is None or fit.trust == 0:
         return logits + np.float32(fit.shift)
-    return logits + np.float32(fit.trust) * heard.logits + np.float32(SURVIVAL * heard.survival + fit.shift)
+    survival = max(SURVIVAL * heard.survival, -AT_MOST)
+    return logits + np.float32(fit.trust) * heard.logits + np.float32(survival + fit.shift)

@@ -53,8 +53,8 @@ TRUSTS, SHIFTS = (0.5, 1.0, 2.0, 4.0), (-1.0, -0.5, 0.0)
 """What is tried on the lessons that were left out. They show the object, so they can't tell what more of it costs where
 it is not: nothing is shifted up."""
 MANY, SCATTERED = 4, 0.5
-"""Objects in a usual lesson from which they count as scattered, and the trust in neighbours that these get where
-nothing was left out to tell: of many small ones, those of the next slice are others."""
+"""Objects in a usual lesson from which they count as scattered, and the trust in neighbours that these get unless what
+was left out tells otherwise: of many small ones, those of the next slice are others."""
 SLACK = 0.03
 """Dice by which something less usual must be better to be taken: so few slices tell by chance as well."""
 ENOUGH, ROOM = 3, 2.0
@@ -262,8 +262,8 @@ class _Case:
 
     def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
         fit = fitted(self.lessons, self.plan, self.start.fit if self.start is not None and self.start.volume else None)
-        if not after and scattered(self.lessons):
-            fit = replace(fit, trust=SCATTERED)
+        if not after and (self.start is None or self.start.after is None):
+            fit = replace(fit, trust=self.usual)
         first = last = None
         count = sum(1 for one in after if one.lesson.mask.any())
         learnt: Mapping[str, Tensor] = student.kept
@@ -313,6 +313,11 @@ class _Case:
         claimed = 1.0 if seen.existence is None else 1 / (1 + float(np.exp(-seen.existence)))
         return _dice(self._mask(seen.logits) & (claimed >= gate), seen.lesson.mask)
 
+    @property
+    def usual(self) -> float:
+        """Trust in neighbours before anything was left out to tell."""
+        return SCATTERED if scattered(self.lessons) else TRUST
+
     def _chosen(self, seen: Sequence[_Seen], fit: Fit) -> tuple[Fit, float]:
         """The trust in neighbours and the shift that do best on what was left out, and their Dice there."""
         near = Neighbours(self.lessons, self.plan, fit)
@@ -333,7 +338,7 @@ class _Case:
             return float(np.mean(good)), max(wrong)
 
         def score(tried: Fit) -> float:
-            unusual = abs(TRUSTS.index(tried.trust) - TRUSTS.index(TRUST)) + 2 * abs(tried.shift)
+            unusual = abs(TRUSTS.index(tried.trust) - TRUSTS.index(self.usual)) + 2 * abs(tried.shift)
             good, wrong = dice(tried)
             return good - 0.5 * wrong - SLACK * unusual
 
