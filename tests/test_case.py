@@ -10,9 +10,11 @@ import torch
 
 import boltzformer
 from boltzformer import Adapted, Adapter, BoltzFormerError, Engine, Learning, Lesson, Prediction
+from boltzformer.engine.adapted import AT_MOST, Said, combined
 from boltzformer.engine.reproduce import reproduce
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from boltzformer.masks.lessons import lessons_of
+from boltzformer.learn.adapt import SCATTERED
+from boltzformer.masks.lessons import TRUST, Fit, lessons_of
 
 UNKNOWN = "left atrium in cardiac MRI"
 """The phantom model was never taught it, and marks bright blobs: lessons make it mean the dark one."""
@@ -244,3 +246,22 @@ def test_an_adapter_without_deltas_leaves_the_weights_and_adds_the_neighbours(en
     with_them = boltzformer.segment(made.volume, BRIGHT, model=wise, slices=[given[0].index + 1])
     alone = boltzformer.segment(made.volume, BRIGHT, model=engine, slices=[given[0].index + 1])
     assert with_them.provenance["logits sha256"] != alone.provenance["logits sha256"]
+
+
+def test_what_lies_far_beyond_the_lessons_goes_on_where_the_model_is_sure() -> None:
+    """A cord goes on for dozens of slices; without a limit each of them was lost, however sure the model."""
+    sure, unsure = np.full((2, 2), AT_MOST + 1, np.float32), np.full((2, 2), AT_MOST - 1, np.float32)
+    silent = Said(np.zeros((2, 2), np.float32), -5.0)
+    assert (combined(sure, silent, Fit()) > 0).all()
+    assert (combined(unsure, silent, Fit()) < 0).all()
+
+
+def test_scattered_objects_trust_their_neighbours_less_until_a_lesson_left_out_tells_otherwise(
+    engine: Engine, made: Phantom
+) -> None:
+    mask = np.zeros((96, 96), bool)
+    mask[8:80:16, 8:80:16] = mask[9:80:16, 8:80:16] = True
+    spots = tuple(Lesson(index, mask) for index in (10, 30))
+    assert learn(engine, made, spots).adapter.fit.trust <= SCATTERED
+    disc = lessons(made, engine, 2, 0)
+    assert learn(engine, made, disc).adapter.fit.trust >= TRUST

@@ -31,7 +31,7 @@ from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.recipe import LossRecipe, OptimizerRecipe, Recipe
 from boltzformer.learn.train import Batch
 from boltzformer.learn.views import WHOLE, Views
-from boltzformer.masks.lessons import TRUST, Adapted, Adapter, Fit, Learning, checked
+from boltzformer.masks.lessons import CHANCE, TRUST, Adapted, Adapter, Fit, Learning, checked
 from boltzformer.masks.neighbours import Neighbours, fitted
 from boltzformer.masks.objects import pieces
 from boltzformer.model.boltzformer import BoltzFormer
@@ -272,7 +272,8 @@ class _Case:
             fit, last = self._chosen(after, fit)
             fit = replace(fit, claim=self._claim(after))
             kept, there = self._chosen(before, fit)
-            if there > last + SLACK:  # the parent with its neighbours did better than all that was learnt
+            # The parent with its neighbours did better than all that was learnt: by more than one slice does by chance.
+            if there > last + max(SLACK, CHANCE / count):
                 fit, last, learnt = replace(kept, claim=None), there, {}
         if self.start is not None and self.start.volume and self.start.before is not None:
             first, last, count = self._with_earlier(self.start, first, last, count)
