@@ -8,6 +8,7 @@ import torch
 from finetune_runs import command, run
 from torch import Tensor
 
+from boltzformer.cli import cli
 from boltzformer.errors import CheckpointError
 from boltzformer.learn.finetune import adapters
 from boltzformer.learn.finetune.asking import phrases_of, with_learnt
@@ -125,11 +126,25 @@ def test_a_lighter_mode_needs_less_memory(base: Path) -> None:
     about = checkpoint.read(base)
     options = Options(Path("none"))
 
-    def memory(mode: str, micro: int) -> int:
+    def memory(mode: str, micro: int, shared: int = 1) -> int:
         recipe = options.recipe(about.config, mode, 10)  # type: ignore[arg-type]
         recipe = replace(recipe, side=64, batch=8, final=replace(recipe.final, share=0.0))
-        found = predict(about, recipe, mode, micro=micro, speed=1e9, rank=8, half=False)  # type: ignore[arg-type]
+        found = predict(about, recipe, mode, micro=micro, speed=1e9, rank=8, half=False, shared=shared)  # type: ignore[arg-type]
         return found.memory
 
     assert memory("existence", 8) < memory("decoder", 8) < memory("full", 8)
     assert memory("full", 1) < memory("full", 8)
+    assert memory("full", 8, 8) < memory("full", 8, 2) < memory("full", 8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("full", "this one is alone: begin with torchrun"), ("decoder", "--shard-model is for --mode full")],
+)
+def test_a_model_is_shared_out_among_several_processes_only_and_where_all_of_it_learns(
+    mode: str, said: str, tmp_path: Path, data: Path, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["finetune", str(data), "--model", str(base), "-o", str(tmp_path / "run"), "--device", "cpu"]
+    assert cli.run([*asked, "--mode", mode, "--shard-model"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -14,6 +14,8 @@ import pytest
 from finetune_runs import ENVIRONMENT, command
 from processes import ended
 
+from boltzformer.weights import checkpoint
+
 pytestmark = pytest.mark.slow  # processes that load torch, one after the other
 
 STEPS = "12"
@@ -47,23 +49,57 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path, base: Path) -> P
     return output
 
 
-def test_one_of_two_processes_is_lost_and_the_run_that_goes_on_makes_the_same_model(
-    tmp_path: Path, whole: Path, data: Path, base: Path
-) -> None:
-    cut = tmp_path / "cut"
+def lose_one(arguments: list[str], folder: Path, after: int) -> None:
+    """Kills a process of a run that has taken so many steps; the launcher ends the other."""
     with ended(
-        subprocess.Popen(call(data, base, cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     ) as launcher:
-        while launcher.poll() is None and len(logged(cut)) < 4:
+        while launcher.poll() is None and len(logged(folder)) < after:
             time.sleep(0.01)  # another process writes it
         at_work = [one for one in psutil.Process(launcher.pid).children(recursive=True) if "finetune" in one.cmdline()]
         assert len(at_work) == 2
         os.kill(at_work[-1].pid, signal.SIGKILL)
         assert launcher.wait() != 0
+
+
+def test_one_of_two_processes_is_lost_and_the_run_that_goes_on_makes_the_same_model(
+    tmp_path: Path, whole: Path, data: Path, base: Path
+) -> None:
+    cut = tmp_path / "cut"
+    lose_one(call(data, base, cut), cut, after=4)
     done = run(call(data, base, cut, "--resume"))
     assert done.returncode == 0, done.stderr
     assert logged(cut) == list(range(1, int(STEPS) + 1))
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_model_that_two_processes_hold_in_parts_is_lost_goes_on_and_becomes_what_whole_ones_become(
+    tmp_path: Path, whole: Path, data: Path, base: Path
+) -> None:
+    parts = tmp_path / "parts"
+    arguments = call(data, base, parts, "--mode", "full", "--shard-model")
+    lose_one(arguments, parts, after=7)
+    assert (parts / "state-00000005").is_dir()
+    done = run([*arguments, "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert logged(parts) == list(range(1, int(STEPS) + 1))
+    assert json.loads((whole / "config.json").read_text("utf-8"))["mode"] == "full"
+    lines = [(folder / "log.jsonl").read_text("utf-8").splitlines() for folder in (parts, whole)]
+    for mine, other in zip(*([json.loads(line) for line in some] for some in lines), strict=True):
+        assert {**mine, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-2), mine["step"]
+    (one, _), (two, _) = (checkpoint.load(folder / "model.safetensors") for folder in (parts, whole))
+    for name, tensor in one.state_dict().items():
+        assert (tensor - two.state_dict()[name]).abs().max() < 1e-2, name
+
+
+def test_two_processes_that_share_a_model_take_the_steps_of_two_that_have_all_of_it(tmp_path: Path) -> None:
+    told = tmp_path / "told.json"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = run([*launch, str(Path(__file__).with_name("shares.py")), str(told)])
+    assert done.returncode == 0, done.stderr
+    for name, found in json.loads(told.read_text("utf-8")).items():
+        assert 0.49 < found.pop("share") < 0.51
+        assert all(apart < 1e-9 for apart in found.values()), (name, found)
 
 
 def test_what_torchrun_starts_anew_goes_on_with_its_own_run_alone(tmp_path: Path, data: Path, base: Path) -> None:

@@ -49,6 +49,9 @@ def finetune_command(
     threads: Annotated[int | None, typer.Option(help="CPU threads; fixed for a run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto or float32.")] = "auto",
+    shard_model: Annotated[
+        bool, typer.Option("--shard-model", help="Under torchrun, mode full: each process holds a part of the model.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before a long run.")] = False,
@@ -77,6 +80,7 @@ def finetune_command(
         threads=threads,
         device=device,
         precision=precision,
+        shard_model=shard_model,
     )
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # the step under way is finished, and the best so far is kept

@@ -7,7 +7,7 @@ does what an uninterrupted one does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -86,12 +86,16 @@ class Trainer:
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._gradients(batch)
-        norm = nn.utils.clip_grad_norm_(list(self.weights.values()), recipe.optimizer.clip)
+        norm = self._clip()
         if bool(norm.isfinite()):
             self.optimizer.step()
         self.step = step + 1
         self._average()
         return {**losses, "rate": rate, "gradient": float(norm)}
+
+    def _clip(self) -> Tensor:
+        """The length of all gradients together, which is cut to what the recipe allows."""
+        return nn.utils.clip_grad_norm_(list(self.weights.values()), self.recipe.optimizer.clip)
 
     def _gradients(self, batch: Batch) -> dict[str, float]:
         """Forward and backward; what the terms of the loss were."""
@@ -106,14 +110,11 @@ class Trainer:
 
     def _shared(self, told: Mapping[str, float]) -> dict[str, float]:
         """Gradients and losses summed over all processes: as if one had seen the whole batch."""
-        for parameter in self.weights.values():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        for some in letters([p.grad for p in self.weights.values() if p.grad is not None]):
-            flat = torch.cat([gradient.flatten() for gradient in some])
-            torch.distributed.all_reduce(flat)
-            for gradient, summed in zip(some, flat.split([gradient.numel() for gradient in some]), strict=True):
-                gradient.copy_(summed.view_as(gradient))
+        add_up(self.weights.values())
+        return self._summed(told)
+
+    def _summed(self, told: Mapping[str, float]) -> dict[str, float]:
+        """Over all processes."""
         values = torch.tensor([told[name] for name in sorted(told)], dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(values)
         return dict(zip(sorted(told), values.tolist(), strict=True))
@@ -315,6 +316,20 @@ def rate_at(recipe: Recipe, step: int) -> float:
         return own.rate
     done = (step - own.warm_up) / max(1, steps - own.warm_up)
     return own.rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def add_up(parameters: Iterable[nn.Parameter]) -> None:
+    """Every process gets the sum of all their gradients."""
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    for some in letters(gradients):
+        flat = torch.cat([gradient.flatten() for gradient in some])
+        torch.distributed.all_reduce(flat)
+        for gradient, summed in zip(some, flat.split([gradient.numel() for gradient in some]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
 
 
 def letters(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -41,7 +41,13 @@ BY_QUALITY: tuple[Mode, ...] = ("full", "lora", "decoder", "existence")
 
 def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.device, team: Together) -> Frozen:
     """Everything but the steps that --minutes allows, which are measured later."""
+    if options.shard_model and team.world == 1:
+        raise BoltzFormerError(
+            "--shard-model shares a model among several processes, and this one is alone: begin with "
+            "torchrun --nproc-per-node 2 -m boltzformer finetune, or leave it away."
+        )
     half = fast_half(device) and options.precision == "auto"
+    shared = team.world if options.shard_model else 1
     threads = options.threads or _cores()
     torch.set_num_threads(threads)
     speed, free = matrix_speed(device, half), int(ROOM * available(device))
@@ -49,7 +55,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
 
     def look(mode: Mode, micro: int) -> Predicted:
         recipe = options.recipe(base.config, mode, steps)
-        return predict(base, recipe, mode, micro=micro, speed=speed, rank=options.rank, half=half)
+        return predict(base, recipe, mode, micro=micro, speed=speed, rank=options.rank, half=half, shared=shared)
 
     mode, micro = _mode(options, look, steps, free)
     recipe = options.recipe(base.config, mode, steps)
@@ -76,6 +82,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         learnt=learnt,
         check_every=max(1, math.ceil(steps / CHECKS)),
         world=team.world,
+        sharded=options.shard_model,
         environment={
             "napari-boltzformer": VERSION,
             "torch": torch.__version__,
@@ -173,7 +180,16 @@ def planned(
     """For the person who decides whether it begins."""
     half = bool(frozen.environment.get("bfloat16"))
     speed = matrix_speed(device, half)
-    found = predict(base, frozen.recipe, frozen.mode, micro=frozen.micro, speed=speed, rank=frozen.rank, half=half)
+    found = predict(
+        base,
+        frozen.recipe,
+        frozen.mode,
+        micro=frozen.micro,
+        speed=speed,
+        rank=frozen.rank,
+        half=half,
+        shared=frozen.world if frozen.sharded else 1,
+    )
     seconds = 60 * options.minutes if options.minutes is not None else found.seconds * frozen.recipe.steps
     return {
         "mode": frozen.mode,

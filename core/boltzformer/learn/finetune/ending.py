@@ -45,7 +45,7 @@ def finish(
     weights = None if best is None else folder.best(best)
     chosen: Mapping[str, Tensor] = student.kept
     if weights is not None and set(weights) == set(student.kept):
-        chosen = {name: tensor.to(start.place.device) for name, tensor in weights.items()}
+        chosen = {name: tensor.to(student.start[name].device) for name, tensor in weights.items()}
     settled = settle(start, frozen, student, chosen)
     with student.averaged(settled.weights) as model:
         engine = engine_with(model, start.base, start.place)

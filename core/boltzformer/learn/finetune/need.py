@@ -39,15 +39,18 @@ class Predicted:
     """Numbers that learn."""
     seconds: float
     """Of one step."""
+    shared: int = 1
+    """Processes that hold together what learns. Whole it lies on one for as long as it is asked questions."""
 
     @property
     def memory(self) -> int:
         """Bytes at the peak."""
-        return self.weights + self.learning + self.activations + WORK_BYTES
+        held = self.learning if self.shared == 1 else (self.weights + self.learning) // self.shared
+        return self.weights + held + self.activations + WORK_BYTES
 
 
 def predict(
-    about: Checkpoint, recipe: Recipe, mode: Mode, *, micro: int, speed: float, rank: int, half: bool
+    about: Checkpoint, recipe: Recipe, mode: Mode, *, micro: int, speed: float, rank: int, half: bool, shared: int = 1
 ) -> Predicted:
     """For a step of this recipe; nothing is computed, and no memory taken."""
     with torch.device("meta"):
@@ -73,9 +76,8 @@ def predict(
     weights = sum(p.numel() for p in model.parameters()) * 4
     copies = 5  # gradient, two moments, running mean, where it began
     saved += 2 * trainable if half else 0  # the weights in 16 bits, as autocast keeps them for the backward pass
-    return Predicted(
-        mode, weights, 4 * copies * trainable, int(TRANSIENT * saved), trainable, work / (speed * EFFICIENCY)
-    )
+    seconds = work / (speed * EFFICIENCY)
+    return Predicted(mode, weights, 4 * copies * trainable, int(TRANSIENT * saved), trainable, seconds, shared)
 
 
 def _step(model: BoltzFormer, side: int, batch: int, prompts: int, still: bool) -> tuple[int, int]:

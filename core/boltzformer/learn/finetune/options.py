@@ -48,6 +48,8 @@ class Options:
     threads: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    shard_model: bool = False
+    """Each of several processes holds a part of the model that learns."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("auto", *MODES):
@@ -60,6 +62,10 @@ class Options:
                 raise BoltzFormerError(f"--{name} {value} is too small: give a number above 0.")
         if self.seed < 0 or self.micro < 0:
             raise BoltzFormerError("--seed and --micro-batch must not be negative.")
+        if self.shard_model and self.mode != "full":
+            raise BoltzFormerError(
+                "--shard-model is for --mode full, where every weight learns: give both, or leave it away."
+            )
 
     def recipe_as_written(self) -> Recipe:
         """Before it is fitted to a model."""
@@ -130,6 +136,8 @@ class Frozen:
     """New target → its phrases."""
     check_every: int
     world: int = 1
+    sharded: bool = False
+    """Whether those processes hold the model together."""
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def to_json(self) -> str:

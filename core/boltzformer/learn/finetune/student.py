@@ -45,6 +45,9 @@ def taught_loss(answer: Answer, batch: Taught, kind: str) -> dict[str, Tensor]:
 class Student(Trainer):
     """A model that knows something already."""
 
+    patient = True
+    """Whether a step that fills the memory is tried again in smaller parts."""
+
     def __init__(self, model: BoltzFormer, recipe: Recipe, *, micro: int = 0, world: int = 1) -> None:
         super().__init__(model, recipe, (), world=world)
         self.start = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
@@ -79,13 +82,25 @@ class Student(Trainer):
             except (MemoryError, RuntimeError) as error:
                 size = len(batch.images)
                 smaller = (self.micro or size) // 2
-                if not is_out_of_memory(error) or smaller < 1:
+                if not is_out_of_memory(error) or smaller < 1 or not self.patient:
                     raise
             self.micro = smaller
         self._draw_back(losses["rate"])
         if self.recipe.round and place == steps - 1:
             self._end_round()
         return losses
+
+    def gather(self) -> None:
+        """Called by every process before the first one looks at the weights; here each has all of them."""
+
+    def alone(self) -> Student:
+        """What one process can look at, ask and save, without the others."""
+        return self
+
+    def forget(self, recipe: Recipe) -> None:
+        """As if nothing had been learnt, and by this recipe from now on."""
+        self.recipe, self.step, self.rounds = recipe, 0, {}
+        self._begin_again()
 
     @torch.no_grad()
     def _begin_again(self) -> None:
@@ -107,18 +122,23 @@ class Student(Trainer):
         size = len(batch.images) * self.world
         for part in parts(on_device(batch, self.device), self.micro or len(batch.images)):
             share = len(part.images) / size
-            with self._quick(), self._watched() as heard:
-                answer, image = self._answer_to(part)
-            losses = taught_loss(answer, part, self.recipe.loss.kind)
-            if self.recipe.loss.deep:
-                losses["deep"] = self._deep(part, image, heard)
-                losses["total"] = losses["total"] + self.recipe.loss.deep * losses["deep"]
+            losses = self._terms(part)
             (losses["total"] * share).backward()
             for name, value in losses.items():
                 told[name] = told.get(name, 0.0) + float(value.detach()) * share
         if self.world > 1:
             told = self._shared(told)
         return told
+
+    def _terms(self, part: Taught) -> dict[str, Tensor]:
+        """Forward, as far as the loss."""
+        with self._quick(), self._watched() as heard:
+            answer, image = self._answer_to(part)
+        losses = taught_loss(answer, part, self.recipe.loss.kind)
+        if self.recipe.loss.deep:
+            losses["deep"] = self._deep(part, image, heard)
+            losses["total"] = losses["total"] + self.recipe.loss.deep * losses["deep"]
+        return losses
 
     def _answer_to(self, batch: Taught) -> tuple[Answer, ImageState]:
         images = batch.images.to(self.device, next(self.model.parameters()).dtype)

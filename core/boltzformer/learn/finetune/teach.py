@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.learn.finetune import gate, report, settling
@@ -24,6 +22,7 @@ from boltzformer.learn.finetune.lessons import Lessons, read_lessons
 from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds, keeps_features
 from boltzformer.learn.finetune.sampling import batch_of
 from boltzformer.learn.finetune.settling import Start
+from boltzformer.learn.finetune.sharding import Sharded
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
 from boltzformer.types import Progress
@@ -161,13 +160,13 @@ class _Run:
 
     def go(self, going_on: bool, minutes: float | None, began: float, stop: Callable[[], bool]) -> Iterator[Event]:
         """From the first step to the last, or from where it was left."""
-        student = Student(self.start.model, self.frozen.recipe, micro=self.frozen.micro, world=self.team.world)
+        student = self._student()
         features = self._features(student)
         if not going_on:
             if minutes is not None:
                 self._plan(student, features, 60 * minutes - (time.monotonic() - began))
                 self.frozen = replace(self.frozen, micro=student.micro)
-                student = self._fresh(student)
+                student.forget(self.frozen.recipe)
             self.frozen = self.team.same(self.frozen)
             if self.team.leads:
                 self.folder.freeze(self.frozen)
@@ -187,15 +186,19 @@ class _Run:
             progress = Progress(student.step, recipe.steps, losses)
             now = time.monotonic()
             checked = student.step % self.frozen.check_every == 0 or student.step == recipe.steps
+            saved = checked or student.step % recipe.save_every == 0
+            if saved:
+                student.gather()
             if self.team.leads:
+                alone = student.alone() if saved else student
                 states.log(progress, now - last)
                 if board is not None:
                     board.add(progress.losses, student.step)
                 if checked and self.start.validation:
-                    checks.append(self._check(student, checks))
+                    checks.append(self._check(alone, checks))
                     self.folder.write_checks(checks)
-                if checked or student.step % recipe.save_every == 0:
-                    states.save(student)
+                if saved:
+                    states.save(alone)
             last = now
             yield progress
             if self.team.leads and checked and self.start.validation:
@@ -203,11 +206,11 @@ class _Run:
             late = self.team.any(student.step >= LEAST and time.monotonic() > limit)
             stopped = late or self.team.any(stop() or _stale(checks, recipe.patience))
         ended = late or student.step == recipe.steps or _stale(checks, recipe.patience)
+        student.gather()
         if self.team.leads:
-            states.save(student)
-            yield Finished(
-                self.folder.path / MODEL, finish(self.start, self.folder, self.frozen, student, checks, ended)
-            )
+            alone = student.alone()
+            states.save(alone)
+            yield Finished(self.folder.path / MODEL, finish(self.start, self.folder, self.frozen, alone, checks, ended))
             if board is not None:
                 board.close()
         self.team.wait()
@@ -268,12 +271,12 @@ class _Run:
         """What walking back, judging, calibrating and writing will take: each about what the parent's answers took."""
         return (1.2 + settling.WALKS) * self.start.asking_seconds + 5
 
-    def _fresh(self, student: Student) -> Student:
-        """As if nothing had been measured."""
-        with torch.no_grad():
-            for name, value in student.start.items():
-                student.weights[name].copy_(value)
-        return Student(self.start.model, self.frozen.recipe, micro=student.micro, world=self.team.world)
+    def _student(self) -> Student:
+        """Whole on every process, or shared out."""
+        model, recipe, micro, world = self.start.model, self.frozen.recipe, self.frozen.micro, self.team.world
+        if self.frozen.sharded and world > 1:
+            return Sharded(model, recipe, micro=micro, world=world, leads=self.team.leads)
+        return Student(model, recipe, micro=micro, world=world)
 
     def _check(self, student: Student, checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Dice of what is taught, by size, on what was held back; the best weights so far are kept."""
