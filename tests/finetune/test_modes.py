@@ -139,7 +139,7 @@ def test_a_lighter_mode_needs_less_memory(base: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [("full", "this one is alone: begin with torchrun"), ("decoder", "--shard-model is for --mode full")],
+    [("full", "is alone: begin with torchrun"), ("decoder", "--shard-model is for --mode full")],
 )
 def test_a_model_is_shared_out_among_several_processes_only_and_where_all_of_it_learns(
     mode: str, said: str, tmp_path: Path, data: Path, base: Path, capsys: pytest.CaptureFixture[str]

@@ -22,7 +22,6 @@ from boltzformer.learn.finetune.lessons import Lessons, read_lessons
 from boltzformer.learn.finetune.options import CHECKS, Frozen, Options, in_rounds, keeps_features
 from boltzformer.learn.finetune.sampling import batch_of
 from boltzformer.learn.finetune.settling import Start
-from boltzformer.learn.finetune.sharding import Sharded
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
 from boltzformer.types import Progress
@@ -275,6 +274,8 @@ class _Run:
         """Whole on every process, or shared out."""
         model, recipe, micro, world = self.start.model, self.frozen.recipe, self.frozen.micro, self.team.world
         if self.frozen.sharded and world > 1:
+            from boltzformer.learn.finetune.sharding import Sharded  # not every build of torch has it
+
             return Sharded(model, recipe, micro=micro, world=world, leads=self.team.leads)
         return Student(model, recipe, micro=micro, world=world)
 
