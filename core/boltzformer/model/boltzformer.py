@@ -172,7 +172,7 @@ class BoltzFormer(nn.Module):
 
         `noise(layer)` gives the uniform numbers that a layer draws with, (B, P, heads or 1, Q, L); `masks` replaces the
         draws by recorded ones, `energies` are a user's guidance. `way` and `watch` are for comparisons: see
-        `Decoder.forward`.
+        `AnyDecoder.forward`.
         """
         seen = self.decoder(
             image.tokens,

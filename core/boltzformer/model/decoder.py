@@ -19,6 +19,7 @@ from boltzformer.model.decoding import (
     Insides,
     Masks,
     Noise,
+    Question,
     Watch,
     nobody,
     resized_guess,
@@ -87,32 +88,11 @@ class Decoder(AnyDecoder):
         embedded = self.mask_embed(self.decoder_norm(earlier)).mean(2).unflatten(1, (-1, prompts))  # (layers, B, P, M)
         return Insides(torch.einsum("lbpm,bmhw->lbphw", embedded, semantic), heard[-1].to(dtype))
 
-    def forward(
-        self,
-        image: SliceTokens,
-        text: Tensor,
-        text_mask: Tensor | None = None,
-        *,
-        noise: Noise | None = None,
-        masks: Masks | None = None,
-        energies: Energies | None = None,
-        mean: bool = False,
-        trace: bool = False,
-        way: Way | None = None,
-        watch: Watch = nobody,
-    ) -> Decoded:
-        """What P prompts find in B images.
-
-        text: (P, T, C), or (B, P, T, C) where images have prompts of their own; `text_mask` (…, T) is False for
-        padding, which nothing reads (None: all of it is text). `masks` replaces sampling, `energies` lead it. `mean`:
-        only the mean of the mask queries is wanted. `way`: None is the cheapest; 'dense' the readable computation;
-        tests name others.
-        """
-        b = len(image.semantic)
-        words = text.expand(b, *text.shape[-3:])
-        p, q = words.shape[1], self.config.queries
-        words = words.flatten(0, 1)  # (B·P, T, C)
-        readable = self._readable(text_mask, b, p)
+    def find(self, image: SliceTokens, asked: Question) -> Decoded:
+        """Layer by layer; see `forward`."""
+        (b, p), q, words = asked.pairs, self.config.queries, asked.words
+        noise, masks, energies, way, watch = asked.noise, asked.masks, asked.energies, asked.way, asked.watch
+        readable = self._readable(asked.known)
         place: Tensor = self.get_parameter(f"{self._place}.weight")
         position = torch.cat([place.expand(b * p, -1, -1), words.detach()], 1)  # (B·P, Q + T, C)
         x = self.get_parameter(f"{self._content}.weight").expand(b * p, -1, -1)  # (B·P, Q, C)
@@ -128,7 +108,7 @@ class Decoder(AnyDecoder):
             guess = self._guess(i, seen, image, way, watch)
             energy = None if energies is None else energies[i % len(image.sizes)]
             blocked = self._blocked(i, guess, noise, masks, energy, watch)
-            if trace:
+            if asked.trace:
                 looks.append(Look(i, image.sizes[i % len(image.sizes)], self.config, guess, blocked, energy))
             x = self._look(i, seen, place, image, blocked, way).flatten(0, 1)
             watch(f"layer{i}/after_cross_attention", x.transpose(0, 1))
@@ -143,14 +123,13 @@ class Decoder(AnyDecoder):
         if watch is not nobody:  # the guess after the last layer is recorded, but no layer needs it
             self._guess(self.config.layers, x.unflatten(0, (b, p)), image, way, watch)
         existence = None if token is None else self.classifier(token)[:, 0, 0].unflatten(0, (b, p))
-        return self._answer(x.unflatten(0, (b, p)), image, existence, mean, tuple(looks), way, watch)
+        return self._answer(x.unflatten(0, (b, p)), image, existence, asked.mean, tuple(looks), way, watch)
 
-    def _readable(self, text_mask: Tensor | None, b: int, p: int) -> Tensor | None:
+    def _readable(self, known: Tensor | None) -> Tensor | None:
         """(B·P, 1, 1, Q + T): which rows of queries and words are no padding."""
-        if text_mask is None:
+        if known is None:
             return None
-        known = text_mask.expand(b, p, -1).flatten(0, 1)
-        return torch.cat([known.new_ones(b * p, self.config.queries), known], 1)[:, None, None]
+        return torch.cat([known.new_ones(len(known), self.config.queries), known], 1)[:, None, None]
 
     @torch.no_grad()
     def _guess(self, layer: int, x: Tensor, image: SliceTokens, way: Way | None, watch: Watch) -> Tensor:

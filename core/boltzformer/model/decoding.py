@@ -56,6 +56,35 @@ class Insides:
     """(B·P, R, C): what the last layer knows of the prompt's object."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What P prompts ask of B images, a row for each pair, and how it is to be found."""
+
+    images: int
+    prompts: int
+    words: Tensor
+    """(B·P, T, C)."""
+    known: Tensor | None
+    """(B·P, T), False for padding; None: all of it is text."""
+    noise: Noise | None
+    masks: Masks | None
+    energies: Energies | None
+    mean: bool
+    trace: bool
+    way: Way | None
+    watch: Watch
+
+    @property
+    def spoken(self) -> Tensor:
+        """(B·P, T), True for what is no padding."""
+        return self.words.new_ones(self.words.shape[:-1], dtype=torch.bool) if self.known is None else self.known
+
+    @property
+    def pairs(self) -> tuple[int, int]:
+        """Rows are unfolded into these."""
+        return self.images, self.prompts
+
+
 class AnyDecoder(nn.Module, ABC):
     """Token maps, a semantic map and words in; masks and existence out."""
 
@@ -68,7 +97,6 @@ class AnyDecoder(nn.Module, ABC):
         `dense`: only what the readable computation needs.
         """
 
-    @abstractmethod
     def forward(
         self,
         image: SliceTokens,
@@ -83,7 +111,22 @@ class AnyDecoder(nn.Module, ABC):
         way: Way | None = None,
         watch: Watch = nobody,
     ) -> Decoded:
-        """What P prompts find in B images; the arguments are told at `decoder.Decoder.forward`."""
+        """What P prompts find in B images.
+
+        text: (P, T, C), or (B, P, T, C) where images have prompts of their own; `text_mask` (…, T) is False for
+        padding, which nothing reads (None: all of it is text). `masks` replaces sampling, `energies` lead it. `mean`:
+        only the mean of the mask queries is wanted. `way`: None is the cheapest; 'dense' the readable computation;
+        tests name others.
+        """
+        words = text.expand(len(image.semantic), *text.shape[-3:])  # (B, P, T, C)
+        known = None if text_mask is None else text_mask.expand(words.shape[:-1]).flatten(0, 1)
+        images, prompts = words.shape[:2]
+        how = (noise, masks, energies, mean, trace, way, watch)
+        return self.find(image, Question(images, prompts, words.flatten(0, 1), known, *how))
+
+    @abstractmethod
+    def find(self, image: SliceTokens, asked: Question) -> Decoded:
+        """The answers; see `forward`."""
 
     @property
     @abstractmethod
@@ -118,13 +161,6 @@ class Unsampled(AnyDecoder):
         sizes = sizes_of(maps)
         axes = tuple(axes_of(semantic, size, self.config.hidden) for size in sizes)
         return SliceTokens(tuple(rows(grid, contiguous=False) for grid in maps), sizes, axes, semantic, ())
-
-
-def words_of(text: Tensor, text_mask: Tensor | None, images: int) -> tuple[Tensor, Tensor]:
-    """(B·P, T, C) and (B·P, T), True for what is no padding: one row per image and prompt."""
-    words = text.expand(images, *text.shape[-3:])
-    known = words.new_ones(words.shape[:-1], dtype=torch.bool) if text_mask is None else text_mask
-    return words.flatten(0, 1), known.expand(words.shape[:-1]).flatten(0, 1)
 
 
 def per_prompt(x: Tensor, prompts: int) -> Tensor:

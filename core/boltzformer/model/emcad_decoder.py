@@ -16,20 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from boltzformer.model.attention import Way
 from boltzformer.model.config import DecoderConfig
-from boltzformer.model.decoding import (
-    Decoded,
-    Energies,
-    Insides,
-    Masks,
-    Noise,
-    Unsampled,
-    Watch,
-    nobody,
-    per_prompt,
-    words_of,
-)
+from boltzformer.model.decoding import Decoded, Insides, Question, Unsampled, per_prompt
 from boltzformer.model.lite import Conv
 from boltzformer.model.slice_tokens import Look, SliceTokens, Trace
 
@@ -60,24 +48,10 @@ class EmcadDecoder(Unsampled):
         if config.existence:
             self.classifier = nn.Linear(c, 1)
 
-    def forward(
-        self,
-        image: SliceTokens,
-        text: Tensor,
-        text_mask: Tensor | None = None,
-        *,
-        noise: Noise | None = None,
-        masks: Masks | None = None,
-        energies: Energies | None = None,
-        mean: bool = False,
-        trace: bool = False,
-        way: Way | None = None,
-        watch: Watch = nobody,
-    ) -> Decoded:
-        """See `AnyDecoder`. Nothing leads a convolution: guidance shapes the finished answer alone."""
-        b, p = len(image.semantic), text.shape[-3]
-        words, known = words_of(text, text_mask, b)
-        spoken = known.to(words.dtype)[..., None]  # (N, T, 1), N = B·P
+    def find(self, image: SliceTokens, asked: Question) -> Decoded:
+        """Nothing leads a convolution: guidance shapes the finished answer alone."""
+        (b, p), words = asked.pairs, asked.words
+        spoken = asked.spoken.to(words.dtype)[..., None]  # (N, T, 1), N = B·P
         sentence = self.sentence((words * spoken).sum(1) / spoken.sum(1).clamp(min=1))  # (N, C)
         x: Tensor | None = None
         guesses, pooled = [], []
@@ -85,10 +59,10 @@ class EmcadDecoder(Unsampled):
             x = stage(grid, x, sentence, p)
             guesses.append(head(x))
             pooled += [x.mean((-2, -1)), x.amax((-2, -1))]
-        drawn = guesses[-1].mean(1, keepdim=True) if mean else guesses[-1]
+        drawn = guesses[-1].mean(1, keepdim=True) if asked.mean else guesses[-1]
         known_of = self.summary(torch.cat(pooled, 1))  # (N, C)
         existence = self.classifier(known_of)[:, 0].unflatten(0, (b, p)) if self.config.existence else None
-        looks = self._looks(image, guesses, p) if trace else ()
+        looks = self._looks(image, guesses, p) if asked.trace else ()
         return Decoded(drawn.unflatten(0, (b, p)), None, existence, None, looks)
 
     @property

@@ -16,22 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from boltzformer.model.attention import Way
 from boltzformer.model.config import DecoderConfig
 from boltzformer.model.decoder import MaskEmbed
-from boltzformer.model.decoding import (
-    Decoded,
-    Energies,
-    Insides,
-    Masks,
-    Noise,
-    Unsampled,
-    Watch,
-    nobody,
-    per_prompt,
-    resized_guess,
-    words_of,
-)
+from boltzformer.model.decoding import Decoded, Energies, Insides, Question, Unsampled, per_prompt, resized_guess
 from boltzformer.model.layers import Attention, Linear
 from boltzformer.model.slice_tokens import Look, SliceTokens, Trace
 
@@ -56,23 +43,9 @@ class SamDecoder(Unsampled):
     def _make_upscaling(self, config: DecoderConfig) -> Upscaling:
         return Upscaling(config.hidden)
 
-    def forward(
-        self,
-        image: SliceTokens,
-        text: Tensor,
-        text_mask: Tensor | None = None,
-        *,
-        noise: Noise | None = None,
-        masks: Masks | None = None,
-        energies: Energies | None = None,
-        mean: bool = False,
-        trace: bool = False,
-        way: Way | None = None,
-        watch: Watch = nobody,
-    ) -> Decoded:
-        """See `AnyDecoder`. Of guidance it heeds the boxes: outside of them no token looks."""
-        b, p = len(image.semantic), text.shape[-3]
-        words, known = words_of(text, text_mask, b)
+    def find(self, image: SliceTokens, asked: Question) -> Decoded:
+        """Of guidance it heeds the boxes: outside of them no token looks."""
+        (b, p), words, known, energies = asked.pairs, asked.words, asked.spoken, asked.energies
         own = self._own_tokens()
         tokens = torch.cat([own.expand(b * p, -1, -1), words], 1)  # (N, R, C), N = B·P
         readable = torch.cat([known.new_ones(b * p, len(own)), known], 1)[:, None, None]  # (N, 1, 1, R)
@@ -88,13 +61,13 @@ class SamDecoder(Unsampled):
         grid = seen.transpose(1, 2).unflatten(2, (height, width))
         fine_map = self.upscaling(grid, image)  # (N, C / 8, H, W)
         kernels = self._kernels(x)  # (N, Q, C / 8)
-        if mean:
+        if asked.mean:
             kernels = kernels.mean(1, keepdim=True)
         drawn = _drawn(kernels, fine_map).unflatten(0, (b, p))
         if drawn.shape[-2:] != fine:
             raise ValueError(f"Maps of {height} × {width} and {fine}: strides 16 and 4 of sides that 16 divides.")
         existence = self.classifier(x[:, 0])[:, 0].unflatten(0, (b, p)) if self.config.existence else None
-        looks = self._looks(image, passed, fine_map, p, energies) if trace else ()
+        looks = self._looks(image, passed, fine_map, p, energies) if asked.trace else ()
         return Decoded(drawn, None, existence, None, looks)
 
     @property
