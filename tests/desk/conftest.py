@@ -58,8 +58,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 
 @pytest.fixture
-def bench(session: Session, tmp_path: Path) -> Iterator[Bench]:
-    """A desk that can ask it."""
-    one = Bench(session, tmp_path)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """A desk that can ask it; where the tests are marked so, one whose answers are put into it."""
+    if request.node.get_closest_marker("without_engine"):
+        one = Bench(folder=tmp_path / "kept")
+    else:
+        one = Bench(request.getfixturevalue("session"), tmp_path)
     yield one
     one.leave()

@@ -1,7 +1,6 @@
 """One label per object on the desk: touching objects of a picture are parted as a threshold is moved, and put together
 again; clicks split and join, each a step of undo; counts, sizes, table and export follow."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,10 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.masks.cells import numbered, parted
 from boltzformer.masks.objects import pieces
 
+pytestmark = pytest.mark.without_engine
+
 SHAPE = 80, 120
 GRID = Grid.pixels((1, *SHAPE))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(folder=tmp_path / "kept")
-    yield one
-    one.leave()
 
 
 def touching() -> np.ndarray:

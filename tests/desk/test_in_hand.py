@@ -1,9 +1,6 @@
 """The mask in hand: the one that was selected last, also while points or a box have the selection; what a person
 changes is in hand, so that undo is about it. What was kept side by side comes back so."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from bench import Bench
@@ -15,16 +12,11 @@ from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.scale import Scale
 from boltzformer.io.phantom import phantom
 
+pytestmark = pytest.mark.without_engine
+
 GRID = Grid.pixels((1, 40, 60))
 APART = np.zeros((40, 60), bool)
 APART[10:20, 10:20] = APART[10:20, 30:40] = True
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(folder=tmp_path / "kept")
-    yield one
-    one.leave()
 
 
 def test_points_are_for_the_mask_that_was_selected_before_them(bench: Bench) -> None:

@@ -2,7 +2,6 @@
 provenance; what is hidden comes back. What a person drew stays."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,12 @@ from boltzformer.desk.settings import Settings
 from boltzformer.image.geometry import Array
 from boltzformer.masks.objects import kept
 
+pytestmark = pytest.mark.without_engine
+
 SHAPE = 5, 9, 12
 VOXEL = 0.5 * 0.5 * 2.0
 GRID = Grid.from_lps(SHAPE, np.diag([0.5, 0.5, 2.0, 1.0]))
 blobs = st.integers(0, 2**16 - 1).map(lambda seed: np.random.default_rng(seed).random(SHAPE) < 0.12)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(folder=tmp_path / "kept")
-    yield one
-    one.leave()
 
 
 def truth(found: Array, smallest_mm3: float, largest: int | None, grid: Grid = GRID) -> Array:

@@ -1,7 +1,6 @@
 """Sliders and strokes on a picture: thresholds and sizes move what the model marked, what a person painted or erased
 stays on top, whatever is undone; one sentence says so."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,10 @@ from boltzformer.image.geometry import Array
 from boltzformer.masks.objects import pieces
 from boltzformer.types import SliceState
 
+pytestmark = pytest.mark.without_engine
+
 SHAPE = 60, 80
 GRID = Grid.pixels((1, *SHAPE))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    one = Bench(folder=tmp_path / "kept")
-    yield one
-    one.leave()
 
 
 def disc(row: int, column: int, radius: float) -> Array:

@@ -16,6 +16,7 @@ from PySide6 import QtCore, QtTest, QtWidgets
 from scenes import ENGINE, MODULE, PHANTOM_MODEL, opened_scene, shown_in, slice_view
 
 from boltzformer.desk.settings import Settings
+from boltzformer.io.phantom import Phantom
 
 pythonqt.install()
 PATIENCE_S = 120
@@ -118,6 +119,16 @@ class Person:
     def photographs(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         assert self.window.grab().save(str(path))
+
+    def finds(self, phantom: Phantom, *prompts: str, slices: bool = False) -> tuple[Any, list[Any]]:
+        """A phantom's image with masks of the prompts, of its slice with a finding or of all."""
+        image = self.opens(phantom.volume)
+        self.types(*prompts)
+        self.panel.stage.go(image, phantom.lesions[0].centre[2])
+        self.clicks(self.ui.allSlicesButton if slices else self.ui.thisSliceButton)
+        self.until(lambda: self.panel.desk.running.runs)
+        self.idle()
+        return image, self.panel.desk.tracks.chosen()
 
     def leaves(self) -> None:
         self.module.cleanup()

@@ -3,13 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import slicer
-from clicking import Person, somebody
-from hub_server import Hub
+from clicking import somebody
+from hub_server import BLOBS, BLOBS_CONTENT, Hub, hub_of_blobs
 from pythonqt import Answers
 from scenes import PHANTOM_MODEL, voxels_of
 
@@ -21,17 +20,6 @@ from boltzformer.types import SliceState
 PHANTOM = phantom(7, (16, 72, 80))
 FOUND = PHANTOM.lesions[0].centre[2]
 OTHER = phantom(8, (8, 40, 40))
-
-
-def looked(person: Person, *prompts: str, whole: bool = True) -> tuple[Any, list[Any]]:
-    """An image, and the masks of its slices."""
-    image = person.opens(PHANTOM.volume)
-    person.types(*prompts)
-    person.panel.stage.go(image, FOUND)
-    person.clicks(person.ui.allSlicesButton if whole else person.ui.thisSliceButton)
-    person.until(lambda: person.panel.desk.running.runs)
-    person.idle()
-    return image, person.panel.desk.tracks.chosen()
 
 
 @pytest.mark.slicer("Every offer can be answered, whatever else is offered", "imitation")
@@ -59,7 +47,7 @@ def test_work_of_another_model_comes_back_with_that_model_if_it_is_wanted(tmp_pa
         Answers.file = str(tmp_path / "mine.safetensors")
         person.clicks(person.ui.modelFileButton)
         person.until(lambda: person.said.startswith("The model is loaded"))
-        looked(person, BRIGHT, whole=False)
+        person.finds(PHANTOM, BRIGHT)
         person.panel.desk.keeper.autosave()
         person.idle()
     with somebody() as person:
@@ -76,7 +64,7 @@ def test_work_of_another_model_comes_back_with_that_model_if_it_is_wanted(tmp_pa
 def test_every_button_of_correct_does_what_it_says() -> None:
     with somebody() as person:
         desk, ui, stage = person.panel.desk, person.ui, person.panel.stage
-        image, (track,) = looked(person, BRIGHT)
+        image, (track,) = person.finds(PHANTOM, BRIGHT, slices=True)
         whole = track.surface.copy()
         person.clicks(ui.sureButton)
         person.until(lambda: desk.running.runs)
@@ -115,7 +103,7 @@ def test_every_button_of_correct_does_what_it_says() -> None:
 @pytest.mark.slicer("Correct: follow, fill between, next doubtful, how sure, revert, drop", "imitation")
 def test_a_run_is_taken_back() -> None:
     with somebody() as person:
-        _, (track,) = looked(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT, slices=True)
         assert track.surface.copy().any()
         person.clicks(person.ui.revertButton)
         person.idle()
@@ -153,7 +141,7 @@ def test_a_segment_of_another_tool_becomes_the_prompts_mask_and_no_run_overwrite
 @pytest.mark.slicer("Objects hidden for their size", "imitation")
 def test_small_objects_are_hidden_and_come_back() -> None:
     with somebody() as person:
-        _, (track,) = looked(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT, slices=True)
         ui, whole = person.ui, track.surface.copy()
         assert ui.largestLabel.text == "keep all"
         ui.smallestSlider.value = ui.smallestSlider.maximum
@@ -173,7 +161,7 @@ def test_small_objects_are_hidden_and_come_back() -> None:
 def test_what_was_painted_is_accepted_and_the_folder_is_the_users(tmp_path: Path) -> None:
     with somebody() as person:
         ui, desk = person.ui, person.panel.desk
-        image, (track,) = looked(person, BRIGHT, whole=False)
+        image, (track,) = person.finds(PHANTOM, BRIGHT)
         assert ui.keptLabel.text == "Kept in the usual folder"
         assert ui.keptLabel.toolTip == str(accepted_folder())
         Answers.folder = str(tmp_path / "mine")
@@ -199,7 +187,7 @@ def test_what_was_painted_is_accepted_and_the_folder_is_the_users(tmp_path: Path
 def test_nothing_of_the_last_patient_is_left_to_read() -> None:
     with somebody() as person:
         ui, lesions = person.ui, person.panel.lesions
-        first, (track, _) = looked(person, BRIGHT, DARK)
+        first, (track, _) = person.finds(PHANTOM, BRIGHT, DARK, slices=True)
         person.clicks(ui.measureButton)
         person.until(lambda: ui.lesionList.count > 1)
         person.picks(ui.lesionList, 0)
@@ -222,20 +210,9 @@ def test_nothing_of_the_last_patient_is_left_to_read() -> None:
         assert lesions.node is table
 
 
-CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"
-PLACE = "clinic/blobs:blobs.safetensors"
-CONTENT = "/content/clinic/blobs/blobs.safetensors"
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    files = {"clinic/blobs/blobs.safetensors": PHANTOM_MODEL.read_bytes(), "clinic/blobs/README.md": CARD}
-    monkeypatch.setenv("HF_TOKEN", "")
-    for name in ("BOLTZFORMER_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with Hub(files) as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.address)
-        yield running
+    yield from hub_of_blobs(monkeypatch, PHANTOM_MODEL.read_bytes())
 
 
 @pytest.mark.slicer("A model from the hub: its licence first", "imitation")
@@ -246,17 +223,17 @@ def test_terms_are_shown_before_a_byte_of_a_model_is_fetched(server: Hub) -> Non
         person.until(lambda: ui.modelSelector.count > 0)
         ui.modelButton.collapsed = False
         assert not ui.hubGetButton.visible
-        ui.hubPlace.text = PLACE
+        ui.hubPlace.text = BLOBS
         person.clicks(ui.hubAskButton)
         person.until(lambda: ui.hubGetButton.visible)
         assert "licence 'cc-by-4.0', as its owners declare at" in ui.hubTerms.text
         assert "Only for tests, by nobody." in ui.hubCard.plainText
-        assert CONTENT not in {path for _, path, _, _ in server.requests}
-        ui.hubPlace.what.textEdited.emit(f"{PLACE}x")  # terms of one place are none of another
+        assert BLOBS_CONTENT not in {path for _, path, _, _ in server.requests}
+        ui.hubPlace.what.textEdited.emit(f"{BLOBS}x")  # terms of one place are none of another
         assert not ui.hubGetButton.visible
         person.clicks(ui.hubAskButton)
         person.until(lambda: ui.hubGetButton.visible)
         person.clicks(ui.hubGetButton)
         person.until(lambda: person.panel.session().model == "clinic--blobs--blobs")
         person.until(lambda: person.said.startswith("The model is loaded"))
-        assert CONTENT in {path for _, path, _, _ in server.requests}
+        assert BLOBS_CONTENT in {path for _, path, _, _ in server.requests}

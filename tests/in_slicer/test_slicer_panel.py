@@ -13,14 +13,14 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 import slicer
-from clicking import Person, somebody
+from clicking import somebody
 from pythonqt import Answers
 from scenes import ENGINE, MODULE, PHANTOM_MODEL, ROOT, shown_in, under_transform, volume_node
 from storage_orders import rotation
 
 from boltzformer import Volume
 from boltzformer.desk.masks.pointing import guidance_for
-from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from BoltzFormerLib.geometry import ijk_to_ras, world_of
 from BoltzFormerLib.guide import POINTS
 from BoltzFormerLib.looks import token_grid
@@ -29,17 +29,6 @@ from BoltzFormerLib.segmentations import SURFACE
 
 PHANTOM = phantom(7, (16, 72, 80))
 FOUND = PHANTOM.lesions[0].centre[2]
-
-
-def found(person: Person, *prompts: str, slices: bool = False, image: Phantom = PHANTOM):
-    """An image with masks of the prompts, of its slice with a finding or of all."""
-    opened = person.opens(image.volume)
-    person.types(*prompts)
-    person.panel.stage.go(opened, FOUND)
-    person.clicks(person.ui.allSlicesButton if slices else person.ui.thisSliceButton)
-    person.until(lambda: person.panel.desk.running.runs)
-    person.idle()
-    return opened, person.panel.desk.tracks.chosen()
 
 
 @pytest.mark.slicer("Undo and redo in mid-run, edited slices untouched", "imitation")
@@ -74,7 +63,7 @@ def test_strokes_undo_and_redo_in_the_middle_of_a_run() -> None:
 @pytest.mark.slicer("Masks, overwrite mode of the Segment Editor are honoured", "imitation")
 def test_what_the_segment_editor_protects_stays_as_it_is() -> None:
     with somebody() as person:
-        image, (track, other) = found(person, BRIGHT, DARK)
+        image, (track, other) = person.finds(PHANTOM, BRIGHT, DARK)
         person.strokes(other, FOUND, slice(10, 20), slice(10, 20))
         whole = np.ones(track.shape[1:], bool)
         before = other.surface.copy()
@@ -95,7 +84,7 @@ def test_what_the_segment_editor_protects_stays_as_it_is() -> None:
 @pytest.mark.slicer("Surface off during a run, back at its end", "imitation")
 def test_a_surface_is_not_built_for_every_slice() -> None:
     with somebody() as person:
-        _, (track,) = found(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT)
         node = track.surface.node
         assert node.CreateClosedSurfaceRepresentation()
         person.clicks(person.ui.allSlicesButton)
@@ -166,7 +155,7 @@ def test_a_look_lies_where_the_model_looked(scene: object) -> None:
 @pytest.mark.slicer("The chosen look on its token grid", "imitation")
 def test_looks_are_shown_rolled_and_laid_over_the_slice() -> None:
     with somebody() as person:
-        image, _ = found(person, BRIGHT)
+        image, _ = person.finds(PHANTOM, BRIGHT)
         looks = person.panel.looks
         person.ui.looksButton.collapsed = False
         person.until(lambda: looks.looks is not None)
@@ -191,7 +180,7 @@ def test_looks_are_shown_rolled_and_laid_over_the_slice() -> None:
 @pytest.mark.slicer("Scene saved, read, closed; two scenes one after the other", "imitation")
 def test_a_scene_that_is_closed_in_mid_run_loses_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     with somebody() as person:
-        image, (track,) = found(person, BRIGHT)
+        image, (track,) = person.finds(PHANTOM, BRIGHT)
         person.strokes(track, FOUND, slice(2, 6), slice(2, 6))
         kept = track.surface.copy()
         person.clicks(person.ui.allSlicesButton)
@@ -219,7 +208,7 @@ def test_a_scene_that_is_closed_in_mid_run_loses_nothing_and_the_next_one_works(
 @pytest.mark.slicer("Scene saved, read, closed; two scenes one after the other", "imitation")
 def test_a_scene_saved_in_mid_run_is_read_again_and_what_is_the_same_is_there_once(tmp_path: Path) -> None:
     with somebody() as person:
-        _, (track,) = found(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT)
         person.clicks(person.ui.allSlicesButton)
         person.until(lambda: len(track.scores) > 3)
         assert person.scene.WriteToMRB(str(tmp_path / "in mid-run.mrb"))
@@ -266,7 +255,7 @@ def test_a_scene_remembers_volume_segmentation_and_prompts(scene: object, tmp_pa
 @pytest.mark.slicer("Segments renamed, hidden, removed and brought back", "imitation")
 def test_a_segment_may_be_renamed_hidden_removed_and_brought_back() -> None:
     with somebody() as person:
-        _, (track,) = found(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT)
         segmentation, identity = track.surface.node.GetSegmentation(), track.surface.segment
         before = track.surface.copy()
         segmentation.GetSegment(identity).SetName("lesion 7")
@@ -291,7 +280,7 @@ def test_a_segment_may_be_renamed_hidden_removed_and_brought_back() -> None:
 @pytest.mark.slicer("Several segmentations, several volumes", "imitation")
 def test_segments_go_where_the_user_says() -> None:
     with somebody() as person:
-        image, (first,) = found(person, BRIGHT)
+        image, (first,) = person.finds(PHANTOM, BRIGHT)
         other = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
         other.CreateDefaultDisplayNodes()
         person.ui.segmentationSelector.setCurrentNode(other)
@@ -333,7 +322,7 @@ def test_what_cannot_be_done_is_said_in_the_panel(tmp_path: Path) -> None:
         ui = person.ui
         person.clicks(ui.thisSliceButton)
         assert person.said.startswith("Choose a volume first")
-        _, (track,) = found(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT)
         before = track.surface.copy()
         person.types("  ")
         person.clicks(ui.thisSliceButton)
@@ -449,7 +438,7 @@ def test_the_model_is_shown_the_window_that_was_chosen(tmp_path: Path) -> None:
     with somebody() as person:
         ui = person.ui
         person.panel.enter(None)
-        _, (track,) = found(person, BRIGHT)
+        _, (track,) = person.finds(PHANTOM, BRIGHT)
         person.until(lambda: ui.modelSelector.count > 0)
         node = person.panel.stage.chosen().node
         node.GetDisplayNode().SetAutoWindowLevel(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from gui import click, until
-from hub_server import Hub
+from hub_server import BLOBS, BLOBS_CONTENT, Hub, hub_of_blobs
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 
@@ -14,21 +14,11 @@ from boltzformer.desk.models.choice import sentence
 from boltzformer.protocol import HubOffer, HubState
 from napari_boltzformer.widget import BoltzFormerDock
 
-CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"
-PLACE = "clinic/blobs:blobs.safetensors"
-CONTENT = "/content/clinic/blobs/blobs.safetensors"
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Before the dock, whose engine is to find it."""
-    files = {"clinic/blobs/blobs.safetensors": PHANTOM_MODEL.read_bytes(), "clinic/blobs/README.md": CARD}
-    monkeypatch.setenv("HF_TOKEN", "")
-    for name in ("BOLTZFORMER_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with Hub(files) as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.address)
-        yield running
+    yield from hub_of_blobs(monkeypatch, PHANTOM_MODEL.read_bytes())
 
 
 def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_the_end(
@@ -45,16 +35,16 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
     assert not hub.get.isVisible()
 
     hub.place.clear()
-    qtbot.keyClicks(hub.place, PLACE)
+    qtbot.keyClicks(hub.place, BLOBS)
     qtbot.keyClick(hub.place, Qt.Key.Key_Return)
     until(qtbot, hub.get.isVisible)
     size = PHANTOM_MODEL.stat().st_size / 1e6
     assert hub.terms.text() == (
-        f"{PLACE} ({size:.1f} MB) comes under the licence 'cc-by-4.0', as its owners declare at "
+        f"{BLOBS} ({size:.1f} MB) comes under the licence 'cc-by-4.0', as its owners declare at "
         f"{server.address}/clinic/blobs."
     )
     assert "Only for tests, by nobody." in hub.card.toPlainText()
-    assert CONTENT not in {path for _, path, _, _ in server.requests}
+    assert BLOBS_CONTENT not in {path for _, path, _, _ in server.requests}
     qtbot.keyClicks(hub.place, "x")  # terms of one place are none of another
     assert not hub.get.isVisible()
     qtbot.keyClick(hub.place, Qt.Key.Key_Backspace)
@@ -68,7 +58,7 @@ def test_terms_are_shown_before_a_byte_is_downloaded_and_the_model_is_chosen_in_
 
     click(qtbot, hub.get)
     assert hub.stop.isVisible()
-    hub.model._heard.append(HubState(PLACE, "running", 5, 5, converting=True))
+    hub.model._heard.append(HubState(BLOBS, "running", 5, 5, converting=True))
     hub.model._look()
     assert not hub.stop.isVisible()  # nothing is left to stop
     until(qtbot, lambda: dock.session.model == "clinic--blobs--blobs")
@@ -86,7 +76,7 @@ def test_a_download_that_is_stopped_leaves_no_model_and_goes_on_another_time(
     hub = dock.models.hub
     click(qtbot, dock.models.from_hub)
     server.cuts.extend([20_000] * 3)  # each answer but the last is cut: time enough to stop
-    qtbot.keyClicks(hub.place, PLACE)
+    qtbot.keyClicks(hub.place, BLOBS)
     click(qtbot, hub.look)
     until(qtbot, hub.get.isVisible)
     click(qtbot, hub.get)

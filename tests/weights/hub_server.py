@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+import pytest
+
+BLOBS = "clinic/blobs:blobs.safetensors"
+"""A place on the hub of tests, as a person types it."""
+BLOBS_CONTENT = "/content/clinic/blobs/blobs.safetensors"
+_CARD = b"---\nlicense: cc-by-4.0\n---\n# Blobs\nOnly for tests, by nobody.\n"
 COMMIT = "c0ffee" * 6 + "c0ff"
 BLOCK = 2**16
 
@@ -145,3 +151,14 @@ def sha256(content: bytes | Path) -> str:
         return hashlib.sha256(content).hexdigest()
     with content.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hub_of_blobs(patch: pytest.MonkeyPatch, content: bytes) -> Iterator[Hub]:
+    """A hub with one model, which programs that begin now take for the real one."""
+    files = {"clinic/blobs/blobs.safetensors": content, "clinic/blobs/README.md": _CARD}
+    patch.setenv("HF_TOKEN", "")
+    for name in ("BOLTZFORMER_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
+        patch.delenv(name, raising=False)
+    with Hub(files) as running:
+        patch.setenv("HF_ENDPOINT", running.address)
+        yield running
