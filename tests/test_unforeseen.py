@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -202,6 +204,21 @@ def test_standard_output_that_is_full(
         assert said.startswith("boltzformer: Standard output can't be written (No space left on device)")
         assert said.count("\n") == 1
     assert (tmp_path / "out" / "small" / "bright-blob.nii.gz").is_file()  # what was asked for is there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
+def test_standard_output_that_is_closed(tmp_path: Path) -> None:
+    """Told where there was something to say; a file that is opened next is no standard output."""
+    ours = f"{shlex.quote(sys.executable)} -m boltzformer"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for given, code in (("--version", 2), ("prompts liver", 2), ("models list --nonsense", 2)):
+        done = subprocess.run(
+            f"{ours} {given} >&-", shell=True, env=environment, stderr=subprocess.PIPE, text=True, check=False
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert ("Standard output can't be written" in done.stderr) == ("--nonsense" not in given)
+    silent = f"{ours} models --help >&- 2>&-"
+    assert subprocess.run(silent, shell=True, env=environment, check=False).returncode == 2
 
 
 def test_a_home_that_is_nobodys(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 
 def main() -> None:
     """`boltzformer …`"""
-    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
-        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    if sys.stdout is None:  # closed by whoever started us: it takes its place, and can't be written either
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     missing = [name for name in ("torch", "SimpleITK", "safetensors", "typer", "rich") if find_spec(name) is None]
     if missing:
         sys.stderr.write(
