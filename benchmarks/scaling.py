@@ -5,8 +5,9 @@
 
 The model: a cluster of n models, with readers and writers beside them and one process that gives out the work, does as
 many volumes a second as the slowest of these can alone. The simulation lets each volume pass through them one by one,
-event by event, with the rules of `cli/cluster.py` (so many images read ahead, so many answers waiting, one message at a
-time) and steps drawn from the measured ones (seeded). Prices are those of `PRICES`, to be replaced by your own.
+event by event, with the rules of `cli/cluster_archive.py` (so many images read ahead, so many answers waiting, one
+message at a time) and steps drawn from the measured ones (seeded). Prices are those of `PRICES`, to be replaced by your
+own. Training: what a step computes, shared by n, and what gradients take to go round; see `Training`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 MEASURED = Path(__file__).parent / "measured"
 STEPS = ("reader", "model", "writer")
-AHEAD, MODELS_PER_READER = 2, 4  # as in cli/cluster.py
+AHEAD, MODELS_PER_READER = 2, 4  # as in cli/cluster_archive.py
 PRICES = {"core": 0.05, "GPU": 3.0}
 """Dollars an hour, stated, not measured."""
 STORE = 1e9
@@ -37,6 +38,13 @@ STORE = 1e9
 FASTER = 100
 """How much quicker a GPU would answer than a core: a guess until `benchmarks/gpu.py` has run."""
 COUNTS = (1, 10, 100, 1000)
+BACKWARD = 2 / 3
+"""Of a sample's time, while its gradients come one by one: a guess: a backward pass costs about two forward ones."""
+NETWORKS = {"200 Gbit/s": 25e9, "10 Gbit/s": 1.25e9}
+"""Bytes a second out of each worker: stated, not measured."""
+PAPER = {"batch": 384, "side": 1024}
+"""Of `learn/recipes/paper.toml`."""
+TEAMS = (2, 8, 32)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,62 @@ def predicted(work: Work, cluster: Cluster) -> tuple[float, str]:
     able = limits(work, cluster)
     slowest = min(able, key=lambda name: able[name])
     return able[slowest], slowest
+
+
+@dataclass(frozen=True)
+class Training:
+    """A recipe on workers that each take their part of a batch and sum their gradients (ring all-reduce)."""
+
+    parameters: int
+    """That learn, with gradients in fp32."""
+    sample: float
+    """Seconds, forward and backward, of one worker."""
+    batch: int
+    """Of all workers together."""
+
+    def bytes_per_step(self, workers: int) -> float:
+        """Out of each of them, and into it."""
+        return self.parameters * 4 * 2 * (workers - 1) / workers
+
+    def step(self, workers: int, network: float, *, overlap: bool) -> float:
+        """Seconds. Sent after the backward pass, as `finetune` does it, or while it runs."""
+        own = self.sample * self.batch / workers
+        hidden = BACKWARD * own if overlap else 0.0
+        return own + max(0.0, self.bytes_per_step(workers) / network - hidden)
+
+    def efficiency(self, workers: int, network: float, *, overlap: bool) -> float:
+        """Of so many workers: 1 where they are as many times as quick as one."""
+        return self.sample * self.batch / workers / self.step(workers, network, overlap=overlap)
+
+
+def training(measured: dict[str, Any]) -> dict[str, Any]:
+    """The paper's recipe on GPUs that nobody measured, and what two processes did against what the model says."""
+    ours, large = measured["default"], measured["hiera_s"]
+    two = Training(ours["parameters"], ours["step_s"] / ours["batch"], ours["batch"])
+    # Forward was measured, backward is guessed to cost twice as much, and a GPU to be so much quicker.
+    sample = large["forward_s"] / (1 - BACKWARD) / FASTER
+    paper = Training(large["parameters"], sample, PAPER["batch"])
+    rows = [
+        {
+            "workers": workers,
+            "network": name,
+            "megabytes_per_step": round(paper.bytes_per_step(workers) / 1e6),
+            "seconds_per_step": round(paper.step(workers, network, overlap=False), 2),
+            "efficiency": round(paper.efficiency(workers, network, overlap=False), 3),
+            "efficiency_overlapped": round(paper.efficiency(workers, network, overlap=True), 3),
+        }
+        for name, network in NETWORKS.items()
+        for workers in TEAMS
+    ]
+    return {
+        "recipe": {**PAPER, "model": "hiera_s", "parameters": paper.parameters, "seconds_per_sample": round(sample, 3)},
+        "rows": rows,
+        "two_processes": {
+            "megabytes_per_step": round(two.bytes_per_step(2) / 1e6, 1),
+            "model": round(two.efficiency(2, NETWORKS["10 Gbit/s"], overlap=False), 2),
+            "measured": round(ours["step_s"] / 2 / ours["step_of_two_s"], 2),
+        },
+    }
 
 
 # --- the same, event by event -----------------------------------------------------------------------------------------
@@ -235,7 +299,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         MEASURED.mkdir(exist_ok=True)
         found = json.dumps(measured_ct(told.slices), indent=1)
         (MEASURED / "ct.json").write_text(found + "\n", encoding="utf-8")
-    archive, ct = (json.loads((MEASURED / f"{name}.json").read_text("utf-8")) for name in ("archive", "ct"))
+    names = ("archive", "ct", "training")
+    archive, ct, taught = (json.loads((MEASURED / f"{name}.json").read_text("utf-8")) for name in names)
     spread, driver = spread_of(archive["steps"]), archive["driver_s_per_volume"]
     means = {name: statistics.fmean(one[name] for one in archive["steps"]) for name in STEPS}
     # The two-worker run itself: does the model foretell it?
@@ -260,7 +325,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         "two_workers": check,
         "cores": table(core, spread, "core"),
         "gpus": table(gpu, spread, "GPU"),
-        "stated": {"prices": PRICES, "store_bytes_per_second": STORE, "gpu_over_core": FASTER},
+        "training": training(taught),
+        "stated": {"prices": PRICES, "store_bytes_per_second": STORE, "gpu_over_core": FASTER, "networks": NETWORKS},
     }
     print(json.dumps(document, indent=2))
     return document
