@@ -8,7 +8,7 @@ target (`experts.py`), whose means are over their targets alone, and so are the 
 seeds, and what differs from ours, paired by case, with an interval over patients.
 
 Run: python benchmarks/zoo.py MANIFEST SPLIT FOLDER [--names boltzmann masked full] [--seeds 0 1 2] [--encoder FILE]
-    [--same-minutes N] [--minutes N] [--experts unet nnunet [--targets …]]
+    [--same-minutes N] [--minutes N] [--experts unet nnunet [--targets …]] [--cluster [ADDRESS]]
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from boltzformer.cli.cluster_cli import demand_cluster
+from boltzformer.cli.cluster_each import Workplace, called
+from boltzformer.cli.show import Show
 from boltzformer.engine.devices import use_cores
 from boltzformer.evaluate.metrics import interval, mean, weighted
 from boltzformer.evaluate.summary import SMALL
@@ -162,6 +165,28 @@ def one_run(run: Run, told: argparse.Namespace) -> dict[str, Any] | None:
         "evaluation_minutes": round(took, 2),
         "load": os.getloadavg()[0],
     }
+
+
+def on_cluster(told: argparse.Namespace, names: Sequence[str]) -> None:
+    """Each decoder with each seed on a process of its own, by a queue of that run alone; rows come as runs end."""
+    demand_cluster(told.cluster)
+    data = [str(place.absolute()) for place in (told.manifest, told.split, told.folder)]
+    data += ["--recipes", str(told.recipes.absolute())]
+    data += [] if told.encoder is None else ["--encoder", str(told.encoder.absolute())]
+    for word in ("same_minutes", "minutes"):
+        value = getattr(told, word)
+        data += [] if value is None else [f"--{word.replace('_', '-')}", str(value)]
+    targets = ["--targets", *told.targets] if told.targets else []
+    calls = {}
+    for seed in map(str, told.seeds):
+        calls |= {f"{name}-{seed}": (*data, "--seeds", seed, "--names", name) for name in names}
+        kinds = {f"{kind}-{seed}": ("--experts", kind) for kind in told.experts}
+        calls |= {run: (*data, "--seeds", seed, "--names", *kind, *targets) for run, kind in kinds.items()}
+    with Show(False) as show:
+        show.cases(len(calls))
+        for name in called(Workplace(told.cluster, told.workers), Path(__file__), calls, show):
+            show.say(f"{name} is done")
+            show.case_done()
 
 
 def experts_run(run: Run, told: argparse.Namespace) -> dict[str, Any]:
@@ -299,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for place, what in (("manifest", "of images and masks"), ("split", "what is held back"), ("folder", "of all runs")):
         parser.add_argument(place, type=Path, help=what)
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="a folder of others")
-    parser.add_argument("--names", nargs="+", help="only these decoders")
+    parser.add_argument("--names", nargs="*", help="only these decoders")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--encoder", type=Path, help="ImageNet weights (.pth) of the image encoder that all share")
     parser.add_argument("--same-minutes", type=float, help="also train each for so many minutes, as long as any other")
@@ -307,10 +332,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--experts", nargs="+", choices=("unet", "nnunet"), default=[], help="a U-Net per target")
     parser.add_argument("--targets", nargs="+", help="of the experts; else all")
     parser.add_argument("--minutes", type=float, help="train each run so long, then go to the next; again to go on")
-    told = parser.parse_args(arguments)
+    parser.add_argument("--cluster", nargs="?", const="local", help="on Ray: HOST:PORT, auto, or this computer")
+    parser.add_argument("--workers", type=int, help="runs at once on the cluster; else what fits")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    told = parser.parse_args(given)
     told.folder.mkdir(parents=True, exist_ok=True)
     budgets = [STEPS] if told.same_minutes is None else [STEPS, MINUTES]
-    names = [*(told.names or names_in(told.recipes)), *(ABLATIONS if told.ablations else ())]
+    names = names_in(told.recipes) if told.names is None else told.names
+    names = [*names, *(ABLATIONS if told.ablations else ())]
+    if told.cluster is not None:
+        on_cluster(told, names)
     runs = [Run(name, seed, budget) for seed in told.seeds for budget in budgets for name in names]
     for run in [*runs, *(Run(kind, seed) for seed in told.seeds for kind in told.experts)]:
         done = [run_of(row) for row in finished(told.folder)]

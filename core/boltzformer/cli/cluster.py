@@ -1,7 +1,7 @@
-"""`boltzformer segment … --cluster`: the same archive on many processes and machines, through Ray.
+"""Processes on Ray, each with one kind of work: begun, given cases, begun again when gone. Nobody else knows Ray.
 
-Readers, models and writers each do one step of a case; images and answers go from one to the next through Ray's object
-store, never through this process, which only decides who does what. Whatever ends a process, its case is tried again.
+Images and answers go from one to the next through Ray's object store, never through this process, which only decides
+who does what. Whatever ends a process, its case is tried again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -19,42 +20,25 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from boltzformer.cli.archive import Ledger, Outcome
-from boltzformer.cli.casework import SOME_FAILED, say_failed, say_model, say_totals
-from boltzformer.cli.cluster_work import (
-    Errand,
-    Model,
-    Note,
-    Reader,
-    Worker,
-    Writer,
-    memory_of_device,
-    models_per_device,
-    repeat,
-)
+from boltzformer.cli.cluster_work import Note, Worker, memory_of_device, models_per_device, repeat
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import Place
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import Case
+from boltzformer.weights.checkpoint import Checkpoint
 
 LOCAL = "local"
 """The address of a cluster that is made of this computer alone, for this command alone."""
 _HOST = re.compile(r"(?:ray://)?(\S+):([0-9]{1,5})")
 TRIES = 3
-AHEAD = 2
-"""Images that are read, or being read, for each model: so it never waits, and memory never fills."""
-AHEAD_BYTES = 8_000_000_000
-"""Of images that wait; one may always."""
-MODELS_PER_READER = 4
-"""On CPUs, where asking takes much longer than reading: docs/scaling.md."""
 
 
 @dataclass
 class Hand:
     """A process of the cluster."""
 
-    role: type[Worker]
-    errand: Errand
+    role: type[Worker[Any]]
+    errand: Any
     needs: Mapping[str, Any]
     """Cores, GPUs, and where."""
     actor: Any = None
@@ -84,60 +68,44 @@ class Attempt:
     """Seconds of each step."""
 
 
-class Drive:
-    """Gives cases to processes until each has come to its end."""
+class Crew(ABC):
+    """Who is there, who is free, and what the others are at."""
 
-    def __init__(self, hands: Sequence[Hand], cases: Sequence[Case], errand: Errand, show: Show, ledger: Ledger):
-        self.errand, self.show, self.ledger = errand, show, ledger
-        self.failed: dict[str, str] = {}
-        self._place: Place | None = None
+    def __init__(self, hands: Sequence[Hand], cases: Sequence[Case], show: Show, place: Place | None = None) -> None:
+        self.show = show
+        self._place = place
+        """Where models run, and in which precision: the same for all of them. None: as the first says."""
         self._todo = deque(Attempt(case) for case in cases)
-        self._opened, self._answered = deque[Attempt](), deque[Attempt]()
-        roles: tuple[type[Worker], ...] = (Reader, Model, Writer)
+        roles = dict.fromkeys(hand.role for hand in hands)
         self._hands = {role: [hand for hand in hands if hand.role is role] for role in roles}
-        self._idle: dict[type[Worker], deque[Hand]] = {role: deque() for role in self._hands}
+        self._idle: dict[type[Worker[Any]], deque[Hand]] = {role: deque() for role in roles}
         self._running: dict[Any, tuple[Hand, Attempt | None, Any]] = {}
         for hand in hands:
             self._begin(hand)
 
-    def run(self) -> None:
-        """Until all are done."""
-        while self.ledger.done < self.ledger.total:
-            self._give()
-            ray.wait(list(self._running), timeout=1.0)
-            running = list(self._running)  # all that is ready at once: with many workers there is always something
-            for ref in ray.wait(running, num_returns=len(running), timeout=0)[0]:
-                self._take(ref)
-            at_work = sum(attempt is not None for _, attempt, _ in self._running.values())
-            self.show.totals(f"{self.ledger.in_words}; {at_work} at work")
-
-    # --- giving -------------------------------------------------------------------------------------------------------
-
+    @abstractmethod
     def _give(self) -> None:
-        """What is nearest to its end goes first: so few images are held at once."""
-        while (hand := self._free(Writer, self._answered)) is not None:
-            attempt = self._answered.popleft()
-            self._start(hand, attempt, "write", attempt.opened, attempt.answered, self._place)
-        while len(self._answered) < 2 * len(self._hands[Writer]):
-            if (hand := self._free(Model, self._opened)) is None:
-                break
-            attempt = self._opened.popleft()
-            self.show.event("working", case=attempt.case.name, worker=hand.told)
-            self._start(hand, attempt, "answer", attempt.opened)
-        while self._place is not None and self._has_room():
-            if (hand := self._free(Reader, self._todo)) is None:
-                break
-            attempt = self._todo.popleft()
-            self._start(hand, attempt, "read", attempt.case, self._place)
+        """What can be begun now."""
 
-    def _free(self, role: type[Worker], waiting: deque[Attempt]) -> Hand | None:
+    @abstractmethod
+    def _done(self, hand: Hand, attempt: Attempt, note: Note, made: Any) -> None:
+        """A process did its step; it may have found that it can't."""
+
+    @abstractmethod
+    def _end(self, attempt: Attempt, hand: Hand, error: str) -> None:
+        """A case that can't be done."""
+
+    def _work_on(self) -> int:
+        """Gives what can be given and waits for what comes; how many are at work then."""
+        self._give()
+        ray.wait(list(self._running), timeout=1.0)
+        running = list(self._running)  # all that is ready at once: with many workers there is always something
+        for ref in ray.wait(running, num_returns=len(running), timeout=0)[0]:
+            self._take(ref)
+        return sum(attempt is not None for _, attempt, _ in self._running.values())
+
+    def _free(self, role: type[Worker[Any]], waiting: deque[Attempt]) -> Hand | None:
         return self._idle[role].popleft() if waiting and self._idle[role] else None
-
-    def _has_room(self) -> bool:
-        """For one more image."""
-        reading = sum(attempt is not None and hand.role is Reader for hand, attempt, _ in self._running.values())
-        held = sum(attempt.size for attempt in self._opened)
-        return reading + len(self._opened) < AHEAD * len(self._hands[Model]) and held < AHEAD_BYTES
 
     def _start(self, hand: Hand, attempt: Attempt | None, what: str, *given: Any) -> None:
         note, made = getattr(hand.actor, what).options(num_returns=2).remote(*given)
@@ -147,8 +115,6 @@ class Drive:
         """For the first time or again: it gets work once it is ready."""
         hand.begin()
         self._start(hand, None, "ready")
-
-    # --- taking -------------------------------------------------------------------------------------------------------
 
     def _take(self, ref: Any) -> None:
         hand, attempt, made = self._running.pop(ref)
@@ -172,24 +138,18 @@ class Drive:
             self._again(attempt, note.error)
         elif note.error:
             self._end(attempt, hand, note.error)
-        elif note.skipped or note.kept:
-            self._end(attempt, hand, skipped=note.skipped and attempt.tries == 1)
-        elif hand.role is Reader:
-            attempt.opened, attempt.size = made, note.size
-            self._opened.append(attempt)
         else:
-            attempt.answered = made
-            self._answered.append(attempt)
+            self._done(hand, attempt, note, made)
 
     def _is_ready(self, hand: Hand, note: Note, made: Any) -> None:
         hand.told, hand.ended = f"{note.node}:{note.pid}", 0
         if note.error and self._place is None:
             raise BoltzFormerError(note.error)
-        if hand.role is Model and not note.error:
-            place: Place = ray.get(made)
+        place: Place | None = None if note.error else ray.get(made)
+        if place is not None:
             if self._place is None:
-                self._place = place
-                say_model(self.errand.about, place, self.show)
+                self._placed(place)
+            assert self._place is not None
             same = (place.device.type, place.dtype) == (self._place.device.type, self._place.dtype)
             differs = f"{place.in_words} on {place.device.type}, where the others have {self._place.in_words}"
             note = note if same else Note(error=differs)
@@ -199,6 +159,10 @@ class Drive:
             return
         self.show.event("worker", role=hand.role.__name__.lower(), worker=hand.told)
         self._idle[hand.role].append(hand)
+
+    def _placed(self, place: Place) -> None:
+        """The first model is ready: the others have to be like it."""
+        self._place = place
 
     def _lost(self, hand: Hand, attempt: Attempt | None, why: str) -> None:
         if attempt is None:
@@ -231,44 +195,43 @@ class Drive:
             )
 
     def _again(self, attempt: Attempt, why: str) -> None:
-        """From the image on: what was read or answered may be lost with the process."""
+        """From its beginning: what was read or answered may be lost with the process."""
         self.show.event("again", case=attempt.case.name, tries=attempt.tries, why=why)
         self.show.say(f"{attempt.case.name}: tried again, for {why}")
         self._todo.append(Attempt(attempt.case, attempt.tries + 1))
 
-    def _end(self, attempt: Attempt, hand: Hand, error: str = "", *, skipped: bool = False) -> None:
-        case = attempt.case
-        if error:
-            self.failed[case.name] = error
-            self.show.event("failed", case=case.name, error=error)
-        outcome: Outcome = "quarantined" if error else "skipped" if skipped else "finished"
-        self.ledger.write(case, outcome, attempt.tries, error, hand.told, attempt.spent)
-        self.show.case_done()
+
+class Each(Crew):
+    """Work of a single step: one process does all of a case. The first that can't be done ends it all."""
+
+    def run(self) -> Iterator[tuple[Case, Any]]:
+        """Each case as it is done, with what was made of it."""
+        left, self._made = len(self._todo), deque[tuple[Case, Any]]()
+        while left:
+            self._work_on()
+            while self._made:
+                left -= 1
+                yield self._made.popleft()
+
+    def _give(self) -> None:
+        (role,) = self._hands
+        while (hand := self._free(role, self._todo)) is not None:
+            attempt = self._todo.popleft()
+            self.show.event("working", case=attempt.case.name, worker=hand.told)
+            self._start(hand, attempt, "work", attempt.case)
+
+    def _done(self, hand: Hand, attempt: Attempt, note: Note, made: Any) -> None:
+        self._made.append((attempt.case, ray.get(made)))
+
+    def _end(self, attempt: Attempt, hand: Hand, error: str) -> None:
+        raise BoltzFormerError(error)
 
 
 # --- the cluster ------------------------------------------------------------------------------------------------------
 
 
-def run_on_cluster(
-    errand: Errand, cases: Sequence[Case], address: str, workers: int | None, show: Show, ending: str = ""
-) -> int:
-    """The exit code."""
-    ledger = Ledger(errand.output, len(cases), ending)
-    if not cases:
-        say_totals(show, ledger)
-        return 0
-    show.cases(len(cases), always=True)
-    _ = errand.about.sha256  # read once, here
-    with _connected(address, show):
-        drive = Drive(_hands(errand, workers, len(cases)), cases, errand, show, ledger)
-        drive.run()
-    say_failed(show, drive.failed, len(cases))
-    say_totals(show, ledger)
-    return SOME_FAILED if drive.failed else 0
-
-
 @contextmanager
-def _connected(address: str, show: Show) -> Iterator[None]:
+def connected(address: str, show: Show) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about an archive is told to anyone
     # Ray prints about processes that died where programs read our events; we tell that ourselves.
     with redirect_stdout(StringIO()):
@@ -295,26 +258,31 @@ def _started(address: str, show: Show) -> Iterator[None]:
         ray.shutdown()
 
 
-def _hands(errand: Errand, workers: int | None, most: int) -> list[Hand]:
-    """As many models as the devices hold, and who reads and writes for them."""
+@dataclass(frozen=True)
+class Room:
+    """What a cluster holds."""
+
+    processes: int
+    needs: Mapping[str, Any]
+    """Of each: cores, a GPU or a part of one."""
+    gpus: int
+
+
+def room_for(device: str, threads: int, wanted: int | None, model: Checkpoint | None = None) -> Room:
+    """For processes of so many threads, or on GPUs: several of a model on each where they fit, one of all else."""
     cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    gpus = 0 if errand.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
+    gpus = 0 if device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
     if gpus:
-        probe = ray.remote(memory_of_device).options(num_gpus=1, max_calls=1)
-        memory = ray.get(probe.remote())
-        each = models_per_device(errand.about.config, errand.about.parameters, memory)
-        room, needs = gpus * each, {"num_gpus": 1 / each, "num_cpus": 1}
+        each = 1
+        if model is not None:
+            probe = ray.remote(memory_of_device).options(num_gpus=1, max_calls=1)
+            each = models_per_device(model.config, model.parameters, ray.get(probe.remote()))
+        found = Room(gpus * each, {"num_gpus": 1 / each, "num_cpus": 1}, gpus)
     else:
-        room, needs = sum(one // errand.threads for one in cores), {"num_cpus": errand.threads}
-    if room < (workers or 1):
+        found = Room(sum(one // threads for one in cores), {"num_cpus": threads}, 0)
+    if found.processes < (wanted or 1):
         raise BoltzFormerError(
-            f"{workers or 1} models don't fit the cluster, which has room for {room} ({gpus} GPUs, {sum(cores)} cores, "
-            f"{errand.threads} threads each): ask for fewer, or set BOLTZFORMER_THREADS."
+            f"{wanted or 1} models don't fit the cluster, which has room for {found.processes} ({gpus} GPUs, "
+            f"{sum(cores)} cores, {threads} threads each): ask for fewer, or set BOLTZFORMER_THREADS."
         )
-    models = min(workers or room, most)
-    beside = models if gpus else -(-models // MODELS_PER_READER)
-    others = [role for role in (Reader, Writer) for _ in range(beside)]
-    return [
-        *(Hand(Model, errand, needs) for _ in range(models)),
-        *(Hand(role, errand, {"num_cpus": 0, "scheduling_strategy": "SPREAD"}) for role in others),
-    ]
+    return found

@@ -34,6 +34,16 @@ def with_address(arguments: Sequence[str]) -> list[str]:
     return given
 
 
+def demand_cluster(address: str) -> None:
+    """Before anything is read."""
+    if find_spec("ray") is None:
+        raise BoltzFormerError("Ray is not installed: pip install 'napari-boltzformer[cluster]', or use --shard.")
+    if not _ADDRESS.fullmatch(address):
+        raise BoltzFormerError(
+            f"--cluster {address} is no address: give HOST:PORT, auto, or nothing for this computer."
+        )
+
+
 @dataclass(frozen=True)
 class OnCluster:
     """Where and how an archive is worked on."""
@@ -51,19 +61,14 @@ def archive_on_cluster(
     request: Request, output: Path, model: Path, images: Sequence[Path], how: OnCluster, *, as_json: bool
 ) -> int:
     """The exit code. All that can be wrong here is said before a process is started."""
-    if find_spec("ray") is None:
-        raise BoltzFormerError("Ray is not installed: pip install 'napari-boltzformer[cluster]', or use --shard.")
-    if not _ADDRESS.fullmatch(how.address):
-        raise BoltzFormerError(
-            f"--cluster {how.address} is no address: give HOST:PORT, auto, or nothing for this computer."
-        )
+    demand_cluster(how.address)
     demand_folder(output, True)
     if how.device in ("auto", "cpu"):  # of others, the cluster's machines know
         choose(how.device, how.precision)
     use_cores()
     about = checkpoint.read(model.absolute())
     cases = cases_of(images, output, how.shard)
-    from boltzformer.cli.cluster import run_on_cluster  # Ray, for this command alone
+    from boltzformer.cli.cluster_archive import run_on_cluster  # Ray, for this command alone
     from boltzformer.cli.cluster_work import Errand
 
     own = (request, output, about, how.device, how.precision, torch.get_num_threads(), Path.cwd())

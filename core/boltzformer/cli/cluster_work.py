@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -100,10 +100,25 @@ def repeat(note: Note, show: Show) -> None:
             warnings.warn_explicit(what, io.ImageWarning, "archive", 0)
 
 
-class Worker:
+class Begun(Protocol):
+    """What every process is told."""
+
+    @property
+    def threads(self) -> int:
+        """Of its computations."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the command was given."""
+
+
+E = TypeVar("E", bound=Begun)
+
+
+class Worker(Generic[E]):
     """A process, and where it begins."""
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: E) -> None:
         self.errand = errand
         with suppress(OSError):  # of a cluster whose machines share only some folders: absolute paths lead there
             os.chdir(errand.folder)
@@ -129,7 +144,7 @@ class Worker:
         return replace(note, told=(*seen, *heard.told), seconds=time.perf_counter() - began), made
 
 
-class Reader(Worker):
+class Reader(Worker[Errand]):
     """Opens images."""
 
     def read(self, case: Case, place: Place) -> tuple[Note, Opened | None]:
@@ -142,19 +157,14 @@ class Reader(Worker):
         return self._noted(work)
 
 
-class Model(Worker):
+class Model(Worker[Errand]):
     """Has the model."""
 
     def ready(self) -> tuple[Note, Place | None]:
         """Where it runs."""
 
         def work(_: Heard) -> tuple[Note, Place]:
-            errand, about = self.errand, checkpoint.read(self.errand.about.path)
-            if about.sha256 != errand.about.sha256:
-                raise BoltzFormerError(
-                    f"{about.path} on {platform.node()} is another model than here: put the same file there."
-                )
-            self.engine = load(about.path, device=errand.device, dtype=errand.precision)
+            self.engine = same_model(self.errand.about, self.errand.device, self.errand.precision)
             return Note(), self.engine.place
 
         return self._noted(work)
@@ -174,7 +184,7 @@ class Model(Worker):
         return found
 
 
-class Writer(Worker):
+class Writer(Worker[Errand]):
     """Writes masks and all that belongs to them."""
 
     def write(self, opened: Opened, answered: Answered, place: Place) -> tuple[Note, None]:
@@ -189,6 +199,16 @@ class Writer(Worker):
 
 def _no_engine() -> Engine:
     raise AssertionError("who reads or writes has no model")
+
+
+def same_model(wanted: Checkpoint, device: str, precision: str) -> Engine:
+    """An engine with it, on this machine."""
+    about = checkpoint.read(wanted.path)
+    if about.sha256 != wanted.sha256:
+        raise BoltzFormerError(
+            f"{about.path} on {platform.node()} is another model than here: put the same file there."
+        )
+    return load(about.path, device=device, dtype=precision)
 
 
 CONTEXT_BYTES = 1_000_000_000

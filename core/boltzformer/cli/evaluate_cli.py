@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from boltzformer.atomic import write_text
+from boltzformer.cli.cluster_cli import demand_cluster
+from boltzformer.cli.cluster_each import Workplace, evaluated
 from boltzformer.cli.show import Show
 from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
@@ -52,11 +54,18 @@ def evaluate_command(
     blind: Annotated[
         bool, typer.Option("--blind", help="With --as: answer only, and look at no truth that lies beside a question.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="On Ray: HOST:PORT or auto for a cluster that runs, local or nothing for this computer."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Models at once on the cluster; else what fits.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON on standard output.")] = False,
 ) -> None:
     """Ask for every row of a manifest as a user would, and say how good the answers are."""
+    if workers is not None and cluster is None:
+        raise BoltzFormerError("--workers are those of a cluster: add --cluster.")
     if yardstick is not None:
-        _check_alone(split is not None, part is not None, licensed, save_masks)
+        _check_alone(split is not None, part is not None, licensed, save_masks, cluster is not None)
         _check_options(None, None, seed, min_masks)
         evaluate_as(yardstick, manifest, output, model, device, precision, seed, blind, as_json)
         return
@@ -65,6 +74,8 @@ def evaluate_command(
     if find_spec("monai") is None:
         raise BoltzFormerError("Borders are measured by MONAI: pip install 'napari-boltzformer[train]', then again.")
     _check_options(split, part, seed, min_masks)
+    if cluster is not None:
+        demand_cluster(cluster)
     everything = read_manifest(manifest)
     rows = selected(everything, split, part, licensed)
     check_files(rows)
@@ -81,7 +92,13 @@ def evaluate_command(
         )
         scored: list[Scored] = []
         show.cases(len(rows))
-        for one in evaluate(answers, rows, listed, drawn, seed=seed, masks=folder / "masks" if save_masks else None):
+        masks = folder / "masks" if save_masks else None
+        if cluster is None:
+            found = evaluate(answers, rows, listed, drawn, seed=seed, masks=masks)
+        else:
+            where = Workplace(cluster, workers)
+            found = evaluated(where, engine, device, precision, rows, listed, drawn, seed=seed, masks=masks, show=show)
+        for one in found:
             scored.append(one)
             if one.absent is None and one.usual:
                 show.case_done()
@@ -117,7 +134,9 @@ def selected(rows: tuple[Row, ...], split: Path | None, part: str | None, licens
 
 def _check_alone(*given: bool) -> None:
     if any(given):
-        raise BoltzFormerError("--split, --part, --licensed and --save-masks belong to manifests: leave them out.")
+        raise BoltzFormerError(
+            "--split, --part, --licensed, --save-masks and --cluster belong to manifests: leave them out."
+        )
 
 
 def _check_options(split: Path | None, part: str | None, seed: int, min_masks: int) -> None:
