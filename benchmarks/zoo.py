@@ -170,9 +170,8 @@ def one_run(run: Run, told: argparse.Namespace) -> dict[str, Any] | None:
 def on_cluster(told: argparse.Namespace, names: Sequence[str]) -> None:
     """Each decoder with each seed on a process of its own, by a queue of that run alone; rows come as runs end."""
     demand_cluster(told.cluster)
-    data = [str(place.absolute()) for place in (told.manifest, told.split, told.folder)]
-    data += ["--recipes", str(told.recipes.absolute())]
-    data += [] if told.encoder is None else ["--encoder", str(told.encoder.absolute())]
+    data = [*map(str, (told.manifest, told.split, told.folder)), "--recipes", str(told.recipes)]
+    data += [] if told.encoder is None else ["--encoder", str(told.encoder)]
     for word in ("same_minutes", "minutes"):
         value = getattr(told, word)
         data += [] if value is None else [f"--{word.replace('_', '-')}", str(value)]

@@ -83,6 +83,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @with_ray
 def test_two_workers_evaluate_to_the_bytes_of_a_plain_run(tmp_path: Path, environment: dict[str, str]) -> None:
     data, _ = manifest(tmp_path)
@@ -96,6 +97,7 @@ def test_two_workers_evaluate_to_the_bytes_of_a_plain_run(tmp_path: Path, enviro
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @with_ray
 def test_two_workers_train_the_zoo_to_the_bytes_of_a_plain_queue(tmp_path: Path, environment: dict[str, str]) -> None:
     data, split = manifest(tmp_path)
