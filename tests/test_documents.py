@@ -43,6 +43,15 @@ def test_every_number_in_prose_was_measured(document: Path) -> None:
     assert [f"{one.text} {one.unit}" for one in told if not is_measured(one)] == []
 
 
+def test_the_page_of_results_tells_nothing_that_its_history_does_not() -> None:
+    page, history = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8").split("\n# History\n")
+    known = {(float(one.text), one.unit.rstrip("s")) for one in numbers(history)}
+    values = {value for value, _ in known}
+    wrong = [one for one in numbers(page) if (float(one.text), one.unit.rstrip("s")) not in known]
+    assert [f"{one.text} {one.unit}" for one in wrong if one.unit or float(one.text) not in values] == []
+    assert len(page.splitlines()) < 150
+
+
 def test_every_line_of_the_comparison_has_version_source_and_date() -> None:
     text = (ROOT / COMPARISON).read_text("utf-8")
     ours = text.index("## What ours has")
