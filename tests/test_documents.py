@@ -93,8 +93,8 @@ def test_what_is_wrong_would_be_found() -> None:
         "docs/nothing.md",
         "model/nothing",
     ]
-    told = numbers("Dice 0.987 on 12345 patients in 0.600 of `0.111`, Python 3.11, and 77 %")
-    assert told == [Number("0.987", ""), Number("12345", "patients"), Number("0.600", ""), Number("77", "%")]
+    told = numbers("Dice 0.9873 on 12345 patients in 0.600 of `0.111`, Python 3.11, and 77 %")
+    assert told == [Number("0.9873", ""), Number("12345", "patients"), Number("0.600", ""), Number("77", "%")]
     assert [is_measured(one) for one in told[:3]] == [False, False, True]
     assert is_measured(Number("0.60", ""))
     assert not is_measured(Number("0.61234", ""))
