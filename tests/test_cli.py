@@ -70,6 +70,18 @@ def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str])
     assert run(["--version"]) == 0
 
 
+def test_a_person_reads_the_numbers_of_a_model_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--json", "--model", "default"]) == 0
+    raw = json.loads(capsys.readouterr().out)
+    assert set(raw["metrics"]) == {"dice", "dice_small", "auroc_easy", "auroc_hard"}
+    assert run(["info", "--model", "default"]) == 0
+    said = capsys.readouterr().out.split("\n\n")[0]
+    assert f"Dice {raw['metrics']['dice']:.3f}, of objects under 1 % of the image" in said
+    assert str(raw["metrics"]["dice"]) not in said
+    assert "{" not in said
+    assert "True" not in said
+
+
 def test_info_says_where_an_image_lies(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", str(small_file), "--json"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
