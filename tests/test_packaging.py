@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 from shown import code_of, code_shown
 
 from boltzformer.version import VERSION
@@ -39,6 +41,28 @@ def test_the_version_is_one() -> None:
     heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert VERSION in heads
     assert len(heads) == len(set(heads))
+
+
+def test_on_an_index_every_picture_and_link_of_the_readme_leads_to_a_file_of_this_version() -> None:
+    project = ProjectMetadata(str(ROOT), PluginManager())
+    shown, written = project.core.readme, (ROOT / "README.md").read_text("utf-8")
+    address = project.core.urls["Repository"]
+    raw = address.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    places = re.findall(r"\]\(([^)]+)\)", written)
+    assert places
+    for place in places:
+        if not place.startswith(("https:", "#")):
+            assert (ROOT / place).is_file()
+            assert f"]({place})" not in shown
+            assert any(f"]({base}/v{VERSION}/{place})" in shown for base in (raw, f"{address}/blob"))
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", written):
+        assert f"]({raw}/v{VERSION}/{picture})" in shown
+
+
+def test_nothing_is_released_under_the_address_of_nobody() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text("utf-8"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+    assert any("OWNER" in step and "pyproject.toml" in step for step in steps)
 
 
 def test_workflows_run_what_is_run_here() -> None:
