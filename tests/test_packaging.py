@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
+from PIL import Image
 from shown import code_of, code_shown
 
 from boltzformer.version import VERSION
@@ -30,6 +32,14 @@ def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> No
     assert not any(re.match(r"(?i)(pyqt|pyside|torch)", name) for name in [*extras["io"], *project["dependencies"]])
     assert not any(name.startswith("torch") for name in extras["napari"])
     assert "PyQt6" in extras["napari"]
+
+
+def test_the_manifest_s_icon_is_a_picture_in_the_package() -> None:
+    told = yaml.safe_load((ROOT / "napari_boltzformer/napari.yaml").read_text("utf-8"))
+    package, name = told["icon"].split(":")
+    with Image.open(files(package) / name) as icon:
+        assert icon.format == "PNG"
+        assert icon.width == icon.height >= 128
 
 
 def test_the_version_is_one() -> None:
