@@ -15,7 +15,6 @@ from PIL import Image
 from processes import ended
 
 from boltzformer.cli.cli import run as cli
-from boltzformer.cli.finetune_cli import in_minutes
 from boltzformer.dataset import Dataset
 from boltzformer.knowledge.card import Card
 from boltzformer.weights import checkpoint
@@ -145,10 +144,6 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, data: Path, base: Path) -> Non
     assert told.returncode == 0
     assert json.loads(told.stdout)["mode"] == "decoder"
     assert not (tmp_path / "run").exists()
-
-
-def test_a_dry_run_says_how_long_as_a_person_does() -> None:
-    assert [in_minutes(seconds) for seconds in (9, 61, 1980)] == ["less than a minute", "a minute", "33 minutes"]
 
 
 def test_minutes_are_turned_into_steps_once(tmp_path: Path, data: Path, base: Path) -> None:
