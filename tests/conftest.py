@@ -20,6 +20,8 @@ from boltzformer.io.phantom import Phantom, phantom
 settings.register_profile("shared machines", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("shared machines")
 
+os.environ["NAPARI_CONFIG"] = ""  # no test reads or writes the preferences of whoever runs it
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from boltzformer import io
 from boltzformer.cli.cli import run
+from boltzformer.cli.finetune_cli import in_minutes
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 MODEL = str(PHANTOM_MODEL)
@@ -68,6 +69,22 @@ def test_info_names_the_model_and_its_limits(capsys: pytest.CaptureFixture[str])
     assert "not trained on medical images" in facts["trained on"]
     assert facts["notice"] == "Research only, not for clinical use."
     assert run(["--version"]) == 0
+
+
+def test_a_person_reads_the_numbers_of_a_model_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "--json", "--model", "default"]) == 0
+    raw = json.loads(capsys.readouterr().out)
+    assert set(raw["metrics"]) == {"dice", "dice_small", "auroc_easy", "auroc_hard"}
+    assert run(["info", "--model", "default"]) == 0
+    said = capsys.readouterr().out.split("\n\n")[0]
+    assert f"Dice {raw['metrics']['dice']:.3f}, of objects under 1 % of the image" in said
+    assert str(raw["metrics"]["dice"]) not in said
+    assert "{" not in said
+    assert "True" not in said
+
+
+def test_how_long_a_fine_tuning_takes_is_said_as_a_person_does() -> None:
+    assert [in_minutes(seconds) for seconds in (9, 61, 1980)] == ["less than a minute", "a minute", "33 minutes"]
 
 
 def test_info_says_where_an_image_lies(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,10 @@ def test_a_run_can_be_reproduced_from_its_provenance(
     assert call(small_file, "-p", BRIGHT, "-p", DARK, "-o", tmp_path / "a", *how) == 0
     story = tmp_path / "a" / "small" / f"small{STORY}"
     assert call(small_file, "--reproduce", story, "-o", tmp_path / "b") == 0
-    assert "reproduced: the same answers, bit for bit" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "reproduced: the same answers, bit for bit" in said
+    assert "So was the result made that is repeated" in said
+    assert "asked for" not in said  # nobody named a device
     for name in ("bright-blob.nii.gz", "dark-blob.nii.gz"):
         a, b = (io.read(tmp_path / place / "small" / name).array for place in ("a", "b"))
         assert np.array_equal(a, b)

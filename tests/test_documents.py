@@ -17,6 +17,8 @@ from documents import (
     wrong_options,
 )
 
+from boltzformer.knowledge.manifest import part_of, read_manifest, read_split
+
 DOCUMENTS = documents()
 NAMES = [file.relative_to(ROOT).as_posix() for file in DOCUMENTS]
 COMPARISON = "docs/concepts/comparison.md"
@@ -77,6 +79,18 @@ def test_every_line_of_the_comparison_has_version_source_and_date() -> None:
         "micro-sam",
         "MedSAM2",
     }
+
+
+def test_the_manifest_that_a_page_shows_is_read_as_the_page_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs/howto/score.md").read_text("utf-8")
+    manifest, split = re.findall(r"^```json\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "manifest.jsonl").write_text(manifest, encoding="utf-8")
+    (tmp_path / "split.json").write_text(split, encoding="utf-8")
+    there, absent = read_manifest(tmp_path / "manifest.jsonl")
+    assert (there.mask, there.label, there.group) == (tmp_path / "mask-1.nii.gz", 1, "patient-1")
+    assert absent.mask is None
+    held_back = part_of((there, absent), read_split(tmp_path / "split.json"), "validation")
+    assert held_back == (absent,)
 
 
 def test_what_is_wrong_would_be_found() -> None:

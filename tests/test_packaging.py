@@ -7,10 +7,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
+from PIL import Image
 from shown import code_of, code_shown
 
 from boltzformer.version import VERSION
@@ -30,6 +34,14 @@ def test_the_manifest_is_named_as_the_distribution_and_the_base_is_light() -> No
     assert "PyQt6" in extras["napari"]
 
 
+def test_the_manifest_s_icon_is_a_picture_in_the_package() -> None:
+    told = yaml.safe_load((ROOT / "napari_boltzformer/napari.yaml").read_text("utf-8"))
+    package, name = told["icon"].split(":")
+    with Image.open(files(package) / name) as icon:
+        assert icon.format == "PNG"
+        assert icon.width == icon.height >= 128
+
+
 def test_the_version_is_one() -> None:
     """In the code, in the package's data, in the citation, and with a place in the changelog."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -39,6 +51,28 @@ def test_the_version_is_one() -> None:
     heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert VERSION in heads
     assert len(heads) == len(set(heads))
+
+
+def test_on_an_index_every_picture_and_link_of_the_readme_leads_to_a_file_of_this_version() -> None:
+    project = ProjectMetadata(str(ROOT), PluginManager())
+    shown, written = project.core.readme, (ROOT / "README.md").read_text("utf-8")
+    address = project.core.urls["Repository"]
+    raw = address.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    places = re.findall(r"\]\(([^)]+)\)", written)
+    assert places
+    for place in places:
+        if not place.startswith(("https:", "#")):
+            assert (ROOT / place).is_file()
+            assert f"]({place})" not in shown
+            assert any(f"]({base}/v{VERSION}/{place})" in shown for base in (raw, f"{address}/blob"))
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", written):
+        assert f"]({raw}/v{VERSION}/{picture})" in shown
+
+
+def test_nothing_is_released_under_the_address_of_nobody() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text("utf-8"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+    assert any("OWNER" in step and "pyproject.toml" in step for step in steps)
 
 
 def test_workflows_run_what_is_run_here() -> None:

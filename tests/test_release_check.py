@@ -1,6 +1,12 @@
 """The comparison that a release stands on tells what is missing and what came along."""
 
-from release_check import differences
+import re
+import tomllib
+
+from release_check import EXTRAS, ROOT, differences
+
+FOR_DEVELOPERS = {"desk", "docs", "release", "test"}
+"""`desk` is what Slicer's Python lacks, a part of `io`."""
 
 
 def test_a_release_holds_what_is_tracked_and_nothing_else() -> None:
@@ -12,3 +18,14 @@ def test_a_release_holds_what_is_tracked_and_nothing_else() -> None:
         "not tracked, but in the wheel: boltzformer/secret.txt",
         "not in the source distribution: napari_boltzformer/b.py",
     ]
+
+
+def test_licences_are_read_of_everything_that_a_user_can_install() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    reached: set[str] = set()
+    more = set(EXTRAS[-1].split("+"))
+    while more - reached:
+        reached |= more
+        within = " ".join(line for name in reached for line in extras[name])
+        more = {name for listed in re.findall(r"napari-boltzformer\[(.+?)\]", within) for name in listed.split(",")}
+    assert set(extras) - reached == FOR_DEVELOPERS

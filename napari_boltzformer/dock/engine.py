@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from boltzformer import Session
@@ -13,7 +14,10 @@ from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.work import Work
+from napari_boltzformer.host import preferences
 
+TYPING_MS = 400
+"""A number that is being typed in napari's preferences changes with each digit; an engine is not started for each."""
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Mac)"}
 
 
@@ -58,10 +62,25 @@ class EnginePanel(QWidget):
         self.threads.editingFinished.connect(self._use)
         self.cache.editingFinished.connect(self._use)
         self.free.clicked.connect(lambda _=False: self._free())
+        self._typed = QTimer(self, singleShot=True, interval=TYPING_MS)
+        self._typed.timeout.connect(self._take)
+        preferences.listen(self._preferred)
 
     def show_health(self, health: Mapping[str, Any]) -> None:
         """Why this device."""
         self.why.setText(health["why"])
+
+    def _preferred(self, _: object = None) -> None:
+        self._typed.start()
+
+    def _take(self) -> None:
+        """What napari's preferences say, as if it had been chosen here."""
+        said = preferences.said()
+        self.device.setCurrentIndex(self.device.findData(said["device"]))
+        self.threads.setValue(said["threads"])
+        self.cache.setValue(said["cache_gb"])
+        self._use()
+        preferences.tell(self._settings)  # more threads than this computer has, or the engine was at work
 
     def _use(self) -> None:
         kept = self._settings
@@ -74,6 +93,7 @@ class EnginePanel(QWidget):
         for name, value in wanted.items():
             setattr(kept, name, value)
         kept.save()
+        preferences.tell(kept)
         session, means = self._session(), means_of(kept)
         self._work.do(lambda: session.use(**means), lambda _: self._start())
 

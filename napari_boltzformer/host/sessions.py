@@ -10,7 +10,7 @@ from boltzformer import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.models.window import Windows
-from boltzformer.desk.settings import Settings
+from napari_boltzformer.host import preferences
 from napari_boltzformer.host.mask import key_of
 
 _SHARED: weakref.WeakKeyDictionary[Any, Shared] = weakref.WeakKeyDictionary()
@@ -76,7 +76,7 @@ def of(viewer: Any, session: Session | None = None) -> Shared:
     if known is not None and (session is None or session is known.session):
         return known
     if session is None:
-        kept = Settings.load()
+        kept = preferences.remembered()
         session = Session.local(kept.model, **means_of(kept))
     shared = Shared(Windows(_contrast(weakref.ref(viewer))), session)
     if known is None or not known.used:

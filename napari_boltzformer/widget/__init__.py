@@ -24,7 +24,6 @@ from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
-from boltzformer.desk.settings import Settings
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.guide import Closer, Guide
@@ -41,7 +40,7 @@ from napari_boltzformer.dock.opening import Opening, ask_and_use
 from napari_boltzformer.dock.pictures import show_picture_buttons
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
-from napari_boltzformer.host import sessions
+from napari_boltzformer.host import preferences, sessions
 from napari_boltzformer.host.comings import Comings
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
@@ -61,7 +60,7 @@ class BoltzFormerDock(Form):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
-        self.viewer, self.settings = napari_viewer, Settings.load()
+        self.viewer, self.settings = napari_viewer, preferences.remembered()
         self.shared, self._user = sessions.of(napari_viewer, session), object()
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)

@@ -272,9 +272,10 @@ def say_model(about: Checkpoint, place: Place, show: Show) -> None:
 def place_like(told: Mapping[str, Any], config: ModelConfig) -> Place:
     """The device and precision of a provenance, where this machine has them; else what it has."""
     try:
-        return choose(str(told.get("device", "auto")), str(told.get("dtype", "auto")), config)
+        place = choose(str(told.get("device", "auto")), str(told.get("dtype", "auto")), config)
     except BoltzFormerError:
         return choose(config=config)
+    return replace(place, why="So was the result made that is repeated.")
 
 
 def run_all(work: Casework, inputs: Sequence[Path], shard: Shard | None = None) -> int:

@@ -147,11 +147,17 @@ class _Say:
         sys.stdout.flush()
 
 
+def in_minutes(seconds: float) -> str:
+    """For a person who decides whether to wait."""
+    minutes = round(seconds / 60)
+    return "less than a minute" if minutes < 1 else "a minute" if minutes == 1 else f"{minutes} minutes"
+
+
 def _plan(facts: Mapping[str, Any]) -> str:
     new = f" New to the model: {', '.join(facts['new_targets'])}." if facts["new_targets"] else ""
     return (
         f"Mode {facts['mode']} ({facts['what learns']}): about {facts['memory_gb']:.1f} GB of memory beside the "
-        f"program's own ({facts['free_gb']:.1f} GB are free) and {facts['predicted_seconds'] / 60:.0f} minutes on "
+        f"program's own ({facts['free_gb']:.1f} GB are free) and {in_minutes(facts['predicted_seconds'])} on "
         f"{facts['device']}. {facts['pictures']} pictures teach, {facts['held_back_pictures']} are held back.{new} "
         "Research only, not for clinical use."
     )

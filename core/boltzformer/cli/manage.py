@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +67,7 @@ def lines(facts: dict[str, Any]) -> str:
     """Facts for a person, one per line; a model's whole card below them."""
     width = max(map(len, facts)) + 2
     told = Card.of(facts)
-    said = [f"{key:{width}}{_plain(value)}" for key, value in facts.items() if key != NOTE]
+    said = [f"{key:{width}}{_plain(key, value)}" for key, value in facts.items() if key != NOTE]
     return "\n".join(said) + (f"\n\n{card_text.markdown(told, facts['model'], facts['licence'])}" if told else "")
 
 
@@ -204,5 +204,10 @@ def clear_cache() -> None:
     say(f"freed {freed / 1e6:.1f} MB in {place}")
 
 
-def _plain(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+def _plain(key: str, value: object) -> str:
+    """A fact as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return card_text.in_short(value) if key == "metrics" else ", ".join(f"{a} {b}" for a, b in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -17,6 +17,14 @@ TRUSTED = 0.5
 FAILURES = 8
 """So many of the worst targets are named."""
 
+MEASURED = {
+    "dice": "Dice",
+    "dice_small": "of objects under 1 % of the image",
+    "auroc_easy": "AUROC of existence against easy absent prompts",
+    "auroc_hard": "against hard ones",
+}
+"""What a model file calls its numbers, and how a person does."""
+
 
 def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
     """The whole card; `picture` is the name of one that shows failures, beside it."""
@@ -41,6 +49,11 @@ def markdown(card: Card, name: str, licence: str, picture: str = "") -> str:
         "\n".join(f"- {key}: {value}" for key, value in card.run.items()) or "Not recorded.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def in_short(metrics: Mapping[str, float]) -> str:
+    """The numbers that a model file itself carries, for a person."""
+    return ", ".join(f"{MEASURED.get(name, name)} {number(value)}" for name, value in metrics.items())
 
 
 def _first(card: Card) -> list[str]:
