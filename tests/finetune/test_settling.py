@@ -7,7 +7,9 @@ import torch
 from finetune_runs import manifest
 from torch import Tensor
 
+from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card
+from boltzformer.learn.finetune import Finished, finetune
 from boltzformer.learn.finetune.deciding import decide
 from boltzformer.learn.finetune.lessons import read_lessons
 from boltzformer.learn.finetune.options import Frozen, Options, is_claim
@@ -76,6 +78,16 @@ def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
     start, frozen, student = begun(data, base, **options)
     taught = shaken(student, 0.5)
     assert settle(start, frozen, student, taught) == Settled(taught, 1.0)
+
+
+def test_it_can_be_stopped_before_the_first_step_and_begun_again(tmp_path: Path, data: Path, base: Path) -> None:
+    """What the parent says of its own targets takes half a minute, and on a busy machine many."""
+    asked = Options(data, model=str(base), threads=1, device="cpu", steps=1, batch=2, mode="existence")
+    with pytest.raises(BoltzFormerError, match="before the first step"):
+        list(finetune(asked, tmp_path / "run", stop=lambda: True))
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+    events = list(finetune(asked, tmp_path / "run"))
+    assert isinstance(events[-1], Finished)
 
 
 def test_what_a_run_is_judged_by_is_of_patients_that_nothing_learns_from() -> None:

@@ -4,7 +4,7 @@ model said of them before; prompts about what is and is not there."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -293,11 +293,14 @@ def _carried(name: str) -> tuple[Picture, ...]:
     return read_pictures(carried(name))
 
 
-def remember(engine: Engine, pictures: Sequence[Picture], seed: int) -> Reference:
-    """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of."""
+def remember(
+    engine: Engine, pictures: Sequence[Picture], seed: int, heed: Callable[[], None] = lambda: None
+) -> Reference:
+    """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of. `heed` may end it."""
     everything = {target: texts for picture in pictures for target, texts in picture.prompts.items()}
     seen, parent = [], list[Case]()
     for number, picture in enumerate(pictures):
+        heed()
         rng = np.random.default_rng((seed, number))
         missing = [name for name in sorted(everything) if name not in picture.masks]
         picked = [missing[k] for k in rng.permutation(len(missing))[:ABSENT_EACH]]

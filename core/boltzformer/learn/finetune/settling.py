@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from boltzformer.engine import devices
 from boltzformer.engine.provenance import own_gate
+from boltzformer.errors import BoltzFormerError
 from boltzformer.learn.finetune import report
 from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies, with_learnt
 from boltzformer.learn.finetune.lessons import Lessons
@@ -115,7 +116,13 @@ LARGE = 50_000_000
 class Start:
     """The same for a run that begins and for one that goes on."""
 
-    def __init__(self, base: Checkpoint, lessons: Lessons, frozen: Frozen) -> None:
+    def __init__(
+        self, base: Checkpoint, lessons: Lessons, frozen: Frozen, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        def heed() -> None:
+            if stop():
+                raise BoltzFormerError("Stopped before the first step: nothing was learnt, and nothing is kept.")
+
         self.base, self.lessons = base, lessons
         self.place = devices.choose(frozen.device)
         torch.set_num_threads(frozen.threads)
@@ -125,9 +132,9 @@ class Start:
         model.to(self.place.device)
         every = 1 if base.parameters < LARGE else 4
         parent = engine_with(model, base, self.place)
-        recalled = remember(parent, mini()[::every], frozen.recipe.seed).seen if frozen.recipe.replay else ()
+        recalled = remember(parent, mini()[::every], frozen.recipe.seed, heed).seen if frozen.recipe.replay else ()
         started = time.monotonic()
-        self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed)
+        self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed, heed)
         self.validation = lessons.validation[:JUDGED]
         self.parent = tuple(asked(parent, self.validation))
         self.shown = report.chosen(lessons)

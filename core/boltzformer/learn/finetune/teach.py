@@ -125,7 +125,8 @@ def _events(
     if team.leads:
         folder.take()
     try:
-        run = _Run(folder, Start(base, lessons, draft), draft, team)
+        yield Note("The model itself is asked first, about what it knows: so it will be seen what it forgot.")
+        run = _Run(folder, Start(base, lessons, draft, stop), draft, team)
         yield from run.go(frozen is not None, options.minutes, time.monotonic() if began is None else began, stop)
     finally:
         if team.leads:
