@@ -27,7 +27,7 @@ def pairs(tmp_path: Path) -> Path:
 def test_a_dataset_from_a_folder_to_nnunet(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = str(tmp_path / "store")
     assert run(["dataset", "add", place, str(pairs), "--label", "1=lung nodule", "--modality", "CT"]) == 0
-    assert capsys.readouterr().out == f"3 in {place}\n"
+    assert capsys.readouterr().out == f"3 taken in; {place} holds 3 cases\n"
     assert run(["dataset", "list", place]) == 0
     told = capsys.readouterr().out
     assert "lung nodule: 2 reviewed, 4 reviewed-empty" in told
@@ -79,7 +79,7 @@ def test_what_can_not_be_read_is_named_and_the_exit_code_says_so(
     assert run(["dataset", "add", str(tmp_path / "store"), str(pairs), "--label", "lung nodule"]) == 1
     told = capsys.readouterr()
     assert "p1.nii.gz was left out" in told.err
-    assert "2 in" in told.out
+    assert "2 taken in" in told.out
     assert "1 left out" in told.out
 
 

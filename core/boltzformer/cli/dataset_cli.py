@@ -71,7 +71,8 @@ def add(
     found = iter(several)
     first = tuple(islice(found, 1))  # what is refused as a whole is refused before a folder is made
     refused = added = 0
-    for one in take_in(Dataset.at(place), chain(first, found), copy=not reference):
+    store = Dataset.at(place)
+    for one in take_in(store, chain(first, found), copy=not reference):
         added += one.revision is not None
         refused += one.revision is None
         where = "" if one.revision is None else one.revision.folder.parents[1].name
@@ -80,7 +81,8 @@ def add(
         elif one.error:
             say(f"boltzformer: {one.what} was left out: {one.error}", err=True)
     if not as_json:
-        say(f"{added} in {place}, {refused} left out" if refused else f"{added} in {place}")
+        more = f", {refused} left out" if refused else ""
+        say(f"{added} taken in{more}; {place} holds {_several(len(store.entries()), 'case')}")
     if refused:
         raise typer.Exit(1)
 
