@@ -45,10 +45,16 @@ class Images:
 
         self._desk.work.do(sample, show, then)
 
+    @property
+    def entering(self) -> bool:
+        """Whether what is chosen is still to take the screen."""
+        return self._entering.isActive()
+
     def show(self, event: Any = None) -> None:
         """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
         box, images = self._box, self._stage.layers()
-        opened = getattr(event, "value", None) if getattr(event, "type", "") == "inserted" else None
+        came = getattr(event, "type", "") == "inserted" and not self._stage.moves  # what comes back takes no choice
+        opened = event.value if came else None
         last = box.currentData()
         before = opened if opened in images else last
         box.blockSignals(True)  # one change, told once
@@ -59,7 +65,7 @@ class Images:
         if images:
             box.setCurrentIndex(images.index(before) if before in images else len(images) - 1)
         box.blockSignals(False)
-        if opened in images and not self._stage.moves:
+        if opened in images:
             if any(same(one, opened) is False and is_mask_on(opened, one) for one in images):
                 image_on(opened).ours = False  # 'Use layer…' makes it one of ours
             self._cover(image_on(opened))

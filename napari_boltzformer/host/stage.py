@@ -280,7 +280,7 @@ class NapariStage:
         if layer not in viewer.layers or layer.ndim not in (2, 3):
             return
         self._met.add(image.key)
-        self.enter(image)
+        self.enter(image, again=self._compares)
         if viewer.dims.ndisplay == 2:
             camera, shown = camera_of(viewer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
             if min(shown) < -layer.ndim:
@@ -295,10 +295,11 @@ class NapariStage:
         if image is not None and not self.moves and image.key in self._met and self.shows(image):
             self._rows[image.key] = self.row(image)
 
-    def enter(self, image: OpenImage) -> None:
-        """Where it was last, else its middle, if the place on screen lies outside of it."""
+    def enter(self, image: OpenImage, *, again: bool = False) -> None:
+        """Where it was last, else its middle, if the place on screen lies outside of it; `again`: also where that is
+        but the slice of another image."""
         dims, layer = self.viewer.dims, self._layer(image)
-        if layer.ndim == 3 and not lies_on_screen(layer, dims.point):
+        if layer.ndim == 3 and (again or not lies_on_screen(layer, dims.point)):
             row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from gui import DIST, answered, click, done, layer_of, ready, rows_of, type_lines, until
+from gui import DIST, answered, click, done, keep_both, layer_of, ready, rows_of, type_lines, until
 from qtpy.QtWidgets import QPushButton
 
 from boltzformer import io
@@ -145,6 +145,31 @@ def test_two_that_are_kept_lie_side_by_side_with_their_own_masks(
     dock.opening.open(deep)
     until(qtbot, lambda: len(dock.stage.layers()) == 1)
     assert not grid.enabled
+
+
+def test_each_of_two_that_are_compared_keeps_its_own_slice(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    dock.jump(9)
+    dock.opening.open(flat)
+    until(qtbot, lambda: dock.image.currentText() == "flat")
+    dock.jump(1)
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    assert (dock.image.currentText(), dock.row()) == ("flat", 1)  # what one looks at stays
+    for _ in range(2):
+        dock.image.setCurrentText("deep")
+        assert dock.row() == 9
+        dock.image.setCurrentText("flat")
+        assert dock.row() == 1
+    dock.jump(3)
+    dock.image.setCurrentText("deep")
+    assert dock.row() == 9
+    dock.image.setCurrentText("flat")
+    assert dock.row() == 3
 
 
 def test_a_picture_and_a_volume_take_turns(qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path) -> None:
