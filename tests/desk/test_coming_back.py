@@ -19,6 +19,9 @@ from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 
 
+GUESSED = "This model never saw 'bright'. Treat the result as a guess."
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
@@ -66,6 +69,7 @@ def yesterday(small: Phantom, tmp_path: Path) -> tuple[Any, Path, dict[str, Any]
     image = viewer.open(small.volume)
     viewer.idle()
     dark, bright = answered(viewer, image, DARK, 2, 3), answered(viewer, image, BRIGHT, 2)
+    bright.warning = GUESSED
     image.typed = [BRIGHT, DARK, "not asked yet"]
     stroke(dark, 5, 10)
     stroke(dark, 6, 10)
@@ -95,6 +99,7 @@ def test_all_of_it_is_back_without_a_press(yesterday: tuple[Any, Path, dict[str,
     assert all(np.array_equal(track.surface.copy() > 0, rows[track.name]) for track in tracks)
     assert tracks[0].edited_rows() == [5, 6]
     assert tracks[0].state(3) is SliceState.REVIEWED
+    assert [track.warning for track in tracks] == ["", GUESSED]  # a guess stays one overnight
     assert prompts == [BRIGHT, DARK, "not asked yet"]
     assert viewer.stage.row(image) == 5
     assert image.thresholds == Thresholds(0.5, 0.7)

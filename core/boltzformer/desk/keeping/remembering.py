@@ -68,6 +68,8 @@ class KeptMask:
     written: dict[int, NDArray[np.bool_]]
     """What the model had written where a person changed it, as far as that is known."""
     runs: list[dict[str, Any]]
+    warning: str = ""
+    """Why it is a guess, as it was said then; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot) -> Annotation:
@@ -94,7 +96,8 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     at = mask.thresholds
     objects = {"smallest_mm3": at.smallest_mm3, "largest": at.largest, "apart": at.apart}
     sizes = {"sizes": objects} if at.of_objects else {}
-    return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **sizes}
+    warned = {"warning": mask.warning} if mask.warning else {}
+    return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **warned, **sizes}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -118,10 +121,11 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         corrected = [row for row in edited if plan.canonical_index(row) in known]
         written = dict(zip(corrected, view.apply(said)[corrected], strict=True)) if corrected else {}
         prompt = Prompt(texts.get(name, name), name)
-        sizes = dict(annotation.provenance.get(ANSWERED, {}).get(name, {}).get("sizes", {}))
+        told = annotation.provenance.get(ANSWERED, {}).get(name, {})
+        sizes, warning = dict(told.get("sizes", {})), str(told.get("warning", ""))
         states = states[::-1] if view.flips[0] else states
         found.append(
-            KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs_from(annotation, prompt))
+            KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs_from(annotation, prompt), warning)
         )
     return found
 
