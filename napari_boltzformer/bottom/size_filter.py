@@ -4,10 +4,11 @@ They act at once; no model is asked."""
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSlider, QWidget
 
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.thresholds import Reapplying
+from napari_boltzformer.host.narrow import BELOW, Words
 
 GAP = 10
 """Pixels between two sliders."""
@@ -23,7 +24,7 @@ class SizeFilter(QWidget):
         self._reapplying, self._sizes = reapplying, sizes
         self.smallest, self.largest = _slider("hide small objects"), _slider("keep the largest")
         self.largest.setRange(1, ALL)
-        self.smallest_words, self.largest_words = QLabel(), QLabel()
+        self.smallest_words, self.largest_words = Words(), Words()
         self.apart = QCheckBox("one label per object")
         self.apart.setToolTip(
             "Objects that touch are parted. S held and a click splits one, J joins two, D deletes one"
@@ -48,7 +49,7 @@ class SizeFilter(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """In less width than all of it takes there are more lines, and no words are cut."""
-        return QSize(max(self._widths()), super().minimumSizeHint().height())
+        return QSize(min(max(self._widths()), BELOW), super().minimumSizeHint().height())
 
     def event(self, event: QEvent | None) -> bool:
         told = super().event(event)

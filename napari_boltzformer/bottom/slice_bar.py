@@ -13,7 +13,7 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.words import neighbours
-from napari_boltzformer.host.narrow import Lines
+from napari_boltzformer.host.narrow import BELOW, Lines, Words
 
 LEFT, STRIP, NAME, LANE, GAP = 120, 11, 13, 24, 2
 """Pixels: left of the slices, where no slider says it; heights of the strips for signs, of a prompt's name, of its
@@ -241,7 +241,7 @@ class SliceReview(QWidget):
         """So many sliders lie side by side."""
         self.bar, self.totals = SliceBar(reapplying.bar), Lines()  # of which each keeps its height, however narrow
         self.gate, self.outline = _slider("show in slice"), _slider("outline")
-        self.gate_words, self.outline_words = QLabel(), QLabel()
+        self.gate_words, self.outline_words = Words(), Words()
         self.reset = QPushButton("Reset")
         for one in (self.gate_words, self.gate):
             one.setToolTip(
@@ -304,7 +304,8 @@ class SliceReview(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """One slider beside the way back: in less width they lie below each other."""
-        return QSize(self._widest + self.reset.sizeHint().width() + 12, super().minimumSizeHint().height())
+        wide = min(self._widest + self.reset.sizeHint().width() + 12, BELOW)
+        return QSize(wide, super().minimumSizeHint().height())
 
     @property
     def _widest(self) -> int:

@@ -94,7 +94,7 @@ class Form(QWidget):
     def show_act(self, name: str) -> None:
         """Brings an act to light."""
         self.more.setChecked(False)
-        self.acts.setCurrentWidget(self.pages[name])
+        self.acts.setCurrentIndex(list(ACTS).index(name))
 
     def open_more(self, on: bool) -> None:
         """Settings take the place of the acts, or give it back."""
@@ -224,7 +224,7 @@ class Form(QWidget):
         layout.addLayout(_line(self.engine, self.more, stretch=0))
         self.place = QStackedWidget()
         for name, tip in ACTS.items():
-            self.acts.addTab(self.pages[name], name)
+            self.acts.addTab(Upright(self.pages[name]), name)
             self.acts.setTabToolTip(self.acts.count() - 1, tip)
             self.lines[name].setContentsMargins(4, 6, 4, 4)
             self.lines[name].setSpacing(4)

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,9 @@ INDENT = 4
 """Pixels: as far as napari's own labels."""
 LETTERS = 6
 """So many of a name are seen at the least."""
+WIDEST, BELOW = 410, 300
+"""Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks need
+540 of 1280 with those of twice the size."""
 
 
 class OneLine(QLabel):
@@ -42,6 +44,23 @@ class OneLine(QLabel):
         room = self.contentsRect().adjusted(INDENT, 0, 0, 0)
         shown = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
         painter.setPen(self.palette().windowText().color())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
+        painter.end()
+
+
+class Words(QLabel):
+    """In full where there is room, else their beginning."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(self.fontMetrics().averageCharWidth() * LETTERS, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        if self.width() >= self.sizeHint().width():
+            super().paintEvent(event)
+            return
+        painter, room = QPainter(self), self.contentsRect()
+        painter.setPen(self.palette().windowText().color())
+        shown = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
         painter.end()
 
@@ -123,31 +142,17 @@ _BOX = QStyle.ComplexControl.CC_ComboBox
 
 
 class Upright(QScrollArea):
-    """Scrolls up and down alone: never narrower than what is in it."""
+    """Scrolls up and down; sideways only where letters are so large that it would widen the window."""
 
     def __init__(self, body: QWidget) -> None:
         super().__init__()
         self.setWidget(body)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        body, bar = self.widget(), self.verticalScrollBar()
-        wide = 0 if body is None else body.minimumSizeHint().width()
-        return QSize(wide + (0 if bar is None else bar.sizeHint().width()), 60)
-
-    @staticmethod
-    def around(*widgets: QWidget) -> Upright:
-        """One below the other."""
-        body = QWidget()
-        layout = QVBoxLayout(body)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        for widget in widgets:
-            layout.addWidget(widget)
-        layout.addStretch()
-        return Upright(body)
+        body = self.widget()
+        return QSize(0 if body is None else min(body.minimumSizeHint().width(), WIDEST), 60)
 
 
 class Along(QScrollArea):

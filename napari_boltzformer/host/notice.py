@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButto
 
 from boltzformer.desk.ports import Offered
 from boltzformer.desk.words import ViewerWords
+from napari_boltzformer.host.folding import Folding
 
 
 class NoticeView(QWidget):
@@ -25,16 +26,16 @@ class NoticeView(QWidget):
         self.copy, self.report = QPushButton("Copy details"), QPushButton("Save report…")
         self.report.setToolTip("A file to pass on: what went wrong, the log, versions, settings; no image")
         self.label.setWordWrap(True)
+        self.label.setMinimumWidth(1)  # a long path is one word
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.act: Callable[[], None] = lambda: None
         """What pressing the action does."""
         self.tell: Callable[[], str] = lambda: ""
         """The details of what went wrong."""
-        buttons = QHBoxLayout()
+        buttons = Folding()
         for button in (self.action, self.copy, self.report):
             button.hide()
             buttons.addWidget(button)
-        buttons.addStretch()
         self.respond: Callable[[str, str], None] = lambda topic, label: None
         """What answering an offer does: under this topic, with this word; '' sets it aside."""
         self.offers: dict[str, OfferLine] = {}
@@ -57,6 +58,7 @@ class NoticeView(QWidget):
     def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
         """A sentence; a button that does something about it; two that pass on what went wrong."""
         self.label.setText(sentence)
+        self.label.setToolTip(sentence)
         self.action.setText(action)
         self.action.setVisible(bool(action))
         self.copy.setVisible(failed)
@@ -88,22 +90,23 @@ class OfferLine(QFrame):
         self.offer = offer
         self.label = QLabel(offer.sentence)
         self.label.setWordWrap(True)
+        self.label.setMinimumWidth(1)
         self.answers = {label: QPushButton(label) for label, _ in offer.answers}
         self.aside = QPushButton("✕")
         self.aside.setToolTip("Leave it as it is")
         self.aside.setFixedWidth(self.aside.fontMetrics().horizontalAdvance("✕") + 12)
         self.setStyleSheet("OfferLine { border-left: 3px solid #56B4E9; }")
-        buttons = QHBoxLayout()
+        buttons = Folding()
         for label, button in self.answers.items():
             button.clicked.connect(lambda _=False, label=label: respond(label))
             buttons.addWidget(button)
         self.aside.clicked.connect(lambda _=False: respond(""))
-        buttons.addStretch()
-        buttons.addWidget(self.aside)
-        layout = QVBoxLayout(self)
+        top, layout = QHBoxLayout(), QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(self.label)
+        top.addWidget(self.label, 1)
+        top.addWidget(self.aside, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(top)
         layout.addLayout(buttons)
 
 

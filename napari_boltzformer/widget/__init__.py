@@ -241,7 +241,7 @@ class BoltzFormerDock(Form):
     def _on_act(self) -> None:
         """What only one act needs is made when it is first seen."""
         self.seeing.show_picture()
-        if self.acts.currentWidget() is self.pages[TEACH]:
+        if self.pages[TEACH].isVisible():
             self.beside.open_teaching(self.lines[TEACH])
 
     def _keys(self) -> Keys:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui import canvas, click, done, ready, type_lines, until
+from gui import canvas, click, done, new_track, ready, type_lines, until
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, QRect
 from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel, QWidget
@@ -91,6 +91,40 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
         for outer in window.findChildren(QDockWidget):
             if not outer.visibleRegion().isEmpty() and not outer.isFloating():
                 assert window.rect().contains(place_of(outer)), f"{outer.windowTitle()} leaves the window at {size}"
+
+
+def test_no_letters_and_no_sentence_widen_the_window(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    new_track(dock, dock.chosen_image(), BRIGHT)
+    dock.desk.overview.show_tracks()
+    window, look = dock.window(), get_settings().appearance
+    window.resize(*SIZES[0])
+    until(qtbot, lambda: (window.width(), window.height()) == SIZES[0])
+    answers = [(f"An answer of some length, number {number}", lambda: None) for number in range(4)]
+    before, usual, high = look.font_size, dock.width(), dock.accept.fontMetrics().height()
+    dock.desk.notice.offer("a test", "Something can be done about it.", *answers)
+    dock.desk.notice.say(f"Wrote /{'a_folder_with_a_long_name/' * 9}masks.nii.gz.", "Straighten", lambda: None)
+    line = dock.notice.offers["a test"]
+    until(qtbot, lambda: line.isVisible() and dock.message.isVisible())
+    assert dock.width() == usual
+    for button in line.answers.values():  # in as many lines as it takes
+        assert place_of(line).contains(place_of(button))
+        assert button.width() >= button.minimumSizeHint().width()
+    dock.desk.notice.withdraw("a test")
+    try:
+        look.font_size = 2 * before
+        until(qtbot, lambda: dock.accept.fontMetrics().height() > 1.5 * high)
+        for name in ACTS:
+            dock.show_act(name)
+            until(qtbot, dock.pages[name].isVisible)
+            assert window.width() == SIZES[0][0]
+        click(qtbot, dock.more)
+        until(qtbot, dock.settings_body.isVisible)
+        assert window.width() == SIZES[0][0]
+    finally:
+        look.font_size = before
 
 
 def test_looks_table_and_slices_are_tabs_of_one_place(

@@ -277,8 +277,9 @@ class Running:
             minutes = round((run.seconds_left or 0) / 60)
             self._notice.offer(
                 SCOUT,
-                f"All slices take about {counted(minutes, 'minute')}.",
-                (f"Every {EVERY}th first, then only where something may be", partial(self._scout, run)),
+                f"All slices take about {counted(minutes, 'minute')}. Quicker: every {EVERY}th slice first, then only "
+                "where something may be.",
+                (f"Every {EVERY}th first", partial(self._scout, run)),
             )
 
     def _scout(self, run: Run) -> None:
