@@ -47,16 +47,16 @@ def test_painted_first_then_gaps_and_edges_then_near_scores_in_reading_order(ben
     stroke(track, 23)
     stroke(track, 1)
     assert whys(track) == [
-        (1, "you painted, not accepted yet"),
-        (23, "you painted, not accepted yet"),
-        (10, "first slice of an object"),
-        (12, "last slice of an object"),
-        (13, "gap between two found slices"),
-        (14, "gap between two found slices"),
-        (15, "first slice of an object"),
-        (16, "last slice of an object"),
-        (4, "score 0.40 near threshold 0.50"),
-        (20, "score 0.45 near threshold 0.50"),
+        (1, "'x' painted, not accepted yet"),
+        (23, "'x' painted, not accepted yet"),
+        (10, "first slice of 'x'"),
+        (12, "last slice of 'x'"),
+        (13, "gap between slices of 'x'"),
+        (14, "gap between slices of 'x'"),
+        (15, "first slice of 'x'"),
+        (16, "last slice of 'x'"),
+        (4, "'x' score 0.40, threshold 0.50"),
+        (20, "'x' score 0.45, threshold 0.50"),
     ]
     assert all(len(why.split()) <= 5 for _, why in whys(track))
 
@@ -71,14 +71,14 @@ def test_what_is_accepted_is_no_doubt_until_it_is_painted_again(bench: Bench) ->
     assert bench.speaker.sentence == "No slice is left to doubt; asking several seeds tells more."
     track.surface.undo()  # type: ignore[attr-defined]
     stroke(track, 4)
-    assert whys(track)[0] == (4, "you painted, not accepted yet")
+    assert whys(track)[0] == (4, "'x' painted, not accepted yet")
 
 
 def test_where_nobody_looked_beyond_there_is_no_edge_and_far_objects_have_no_gap_between(bench: Bench) -> None:
     track = bench.desk.tracks.new(bench.open(GRID), Prompt("x"))
     whole = found_in(3, 12)
     bench.answer(track, {row: whole[row] for row in (3, 12, 13)})
-    assert whys(track) == [(12, "last slice of an object")]
+    assert whys(track) == [(12, "last slice of 'x'")]
 
 
 def test_doubts_follow_the_thresholds(bench: Bench) -> None:
@@ -87,7 +87,7 @@ def test_doubts_follow_the_thresholds(bench: Bench) -> None:
     assert [row for row, _ in whys(track)] == [4, 6, 5]
     bench.desk.overview.reapplying.choose(existence=0.7)
     bench.idle()
-    assert (5, "gap between two found slices") in whys(track)
+    assert (5, "gap between slices of 'x'") in whys(track)
 
 
 def test_keys_walk_through_all_of_them_and_begin_again(bench: Bench) -> None:
@@ -101,7 +101,7 @@ def test_keys_walk_through_all_of_them_and_begin_again(bench: Bench) -> None:
         bench.desk.keeper.next_doubtful()
         walked.append(bench.stage.row(image))
     assert walked == [20, 4, 6, 20]
-    assert bench.speaker.sentence == "Slice 20: you painted, not accepted yet."
+    assert bench.speaker.sentence == "Slice 20: 'x' painted, not accepted yet."
 
 
 @settings(max_examples=40, deadline=None)

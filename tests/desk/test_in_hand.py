@@ -11,6 +11,7 @@ from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.scale import Scale
 from boltzformer.io.phantom import phantom
+from boltzformer.types import SliceState
 
 pytestmark = pytest.mark.without_engine
 
@@ -69,3 +70,28 @@ def test_undo_brings_two_back_side_by_side_and_not_over_each_other(bench: Bench)
     bench.desk.notice.answer(PUT_AWAY, "Undo")
     assert sorted(one.name for one in bench.stage.images()) == sorted(both)
     assert bench.stage.beside == bench.desk.patients.beside == list(bench.stage.images())
+
+
+def test_what_i_painted_is_named_and_no_other_mask_or_slice(bench: Bench, tmp_path: Path) -> None:
+    desk, image = bench.desk, bench.open(Grid.pixels((5, 40, 60)))
+    desk.settings.folder = str(tmp_path / "kept")
+    blank = np.zeros((image.count, *image.plan.slice_shape), bool)
+    mine, others = bench.answered(image, "mine", blank), bench.answered(image, "another", blank)
+    bench.stage.go(image, 1)
+    desk.scrolled()
+    stroke = np.ones(image.plan.slice_shape, bool)
+    mine.surface.paint(1, stroke)
+    mine.change_all({2: stroke})  # by a tool, in a slice that was not looked at since
+    desk.keeper.accept_painted()
+    bench.idle()
+    assert bench.speaker.sentence.startswith(
+        "1 slice accepted in 'mine', 1 of 2 masks. Not looked at since the mask changed, so not accepted: 2. Kept as"
+    )
+    assert others.state(1) is SliceState.UNSEEN
+    bench.stage.go(image, 2)
+    desk.scrolled()
+    desk.keeper.accept_painted()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("1 slice accepted in 'mine'")  # the other was before
+    desk.keeper.accept_painted()
+    assert bench.speaker.sentence == "There is no slice that you painted and have not accepted."

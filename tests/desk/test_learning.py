@@ -95,7 +95,7 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     assert telling in others
     desk.keeper.next_doubtful()
     assert viewer.stage.row(image) == telling
-    assert "a correction teaches most here" in viewer.speaker.sentence
+    assert "teaches most here" in viewer.speaker.sentence
 
     # A prompt that taught is asked with what it taught; another one is not.
     desk.running.start([UNKNOWN, BRIGHT], only_this=True)

@@ -28,7 +28,7 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
     done(qtbot, dock)
     (track,) = dock.tracks()
     click(qtbot, dock.next)
-    assert re.fullmatch(r"Slice \d+: first slice of an object\.", dock.message.text())
+    assert re.fullmatch(r"Slice \d+: first slice of '.+'\.", dock.message.text())
     layer_of(track).paint((3, 5, 5), 1)
     layer_of(track).paint((3, 5, 5), 0)
     before, scores, runs = rows_of(track).copy(), dict(track.scores), len(track.runs)
@@ -69,7 +69,7 @@ def test_four_seeds_change_no_mask_and_tell_n_where_they_differ(
         click(qtbot, dock.next)
         assert dock.row() == row
         most = " most" if place == 0 else ""
-        assert dock.message.text() == f"Slice {row}: the samples disagree{most} here."
+        assert dock.message.text() == f"Slice {row}: samples disagree{most} on '{track.name}'."
 
 
 def test_asking_for_the_next_goes_on_and_comes_round() -> None:

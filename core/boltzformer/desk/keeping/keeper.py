@@ -128,7 +128,9 @@ class Keeper:
         else:
             self.on_screen()
             unseen = [row for row in range(image.count) if row not in image.seen]
-            self._accept(image, tracks, [(track, row) for track in tracks for row in sorted(track.seen)], unseen)
+            seen = [(track, row) for track in tracks for row in sorted(track.seen)]
+            every = [(track, row) for track in tracks for row in {*track.scores, *track.touched}]
+            self._accept(image, seen, every, unseen)
 
     def accept_painted(self) -> None:
         """Every slice of the masks that are shown which a person changed and has seen since."""
@@ -137,25 +139,24 @@ class Keeper:
             self._notice.say("There is no mask to accept: run a prompt first, or paint.")
             return
         self.on_screen()
-        mine = [(track, row) for track in tracks for row in track.touched if track.edited(row)]
+        every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
+        mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
         if not mine:
             self._notice.say("There is no slice that you painted and have not accepted.")
             return
-        seen = [(track, row) for track, row in mine if row in track.seen]
-        self._accept(image, tracks, seen, [])
+        self._accept(image, [one for one in mine if one[1] in one[0].seen], mine, [])
 
     def _accept(
-        self, image: OpenImage, tracks: Sequence[Track], wanted: Sequence[tuple[Track, int]], unseen: Sequence[int]
+        self,
+        image: OpenImage,
+        seen: Sequence[tuple[Track, int]],
+        every: Sequence[tuple[Track, int]],
+        unseen: Sequence[int],
     ) -> None:
-        """What somebody has looked at with the mask as it is now; the rest is named."""
-        said = [(track, row) for track, row in wanted if track.can_be_accepted(row)]
-        later = {
-            row
-            for track in tracks
-            for row in {*track.scores, *track.touched} - track.seen
-            if track.can_be_accepted(row) and track.state(row) is SliceState.UNSEEN
-        }
-        later -= set(unseen)
+        """What somebody has looked at with the mask as it is now, of every slice that is meant; the rest is named."""
+        said = [(track, row) for track, row in seen if track.can_be_accepted(row)]
+        rest_of = [(track, row) for track, row in every if row not in track.seen and track.can_be_accepted(row)]
+        later = {row for track, row in rest_of if track.state(row) is SliceState.UNSEEN} - set(unseen)
         rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
         rest += f" Not looked at since the mask changed, so not accepted: {ranges(later)}." if later else ""
         if not said:
@@ -165,13 +166,15 @@ class Keeper:
         for track, row in said:
             if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
+        tracks = list(dict.fromkeys(track for track, _ in said))
         self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""
         image, shown = self._stage.chosen(), self._tracks.shown()
         active = self._tracks.active()
-        doubts = doubtful(shown, self.telling(active) if active in shown else None)
+        row = self.telling(active) if active is not None and active in shown else None
+        doubts = doubtful(shown, None if active is None or row is None else (active, row))
         if image is None or not doubts:
             more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
             self._notice.say(f"No slice is left to doubt{more}.")

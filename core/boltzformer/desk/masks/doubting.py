@@ -1,5 +1,5 @@
 """Which slice to look at next: what a person painted and did not accept, then gaps and edges of objects, then scores
-near the threshold; in reading order within each, and why in five words."""
+near the threshold; in reading order within each, and of which prompt and why in five words."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def within_reach(track: Track, row: int) -> bool:
     return row in track.scores and track.scores[row] >= track.kept.thresholds.existence - REACH
 
 
-def doubtful(tracks: Sequence[Track], telling: int | None = None) -> list[Doubt]:
+def doubtful(tracks: Sequence[Track], telling: tuple[Track, int] | None = None) -> list[Doubt]:
     """Slices that nobody has accepted in some mask, each once, for its first reason.
 
-    `telling`: while the case teaches, the row where a correction would teach most; it comes before everything else.
+    `telling`: while the case teaches, the mask and the row where a correction would teach most; it comes before
+    everything else.
     Where several seeds were asked, what they disagree about comes behind what was painted, the largest area first.
     """
-    found: dict[int, str] = {} if telling is None else {telling: "a correction teaches most here"}
+    found: dict[int, str] = {} if telling is None else {telling[1]: f"correcting '{telling[0].name}' teaches most here"}
     for rows in (_painted(tracks), _disagreed(tracks), _shape(tracks), _near(tracks)):
         for row, why in rows.items():
             found.setdefault(row, why)
@@ -53,19 +54,23 @@ def after(doubts: Sequence[Doubt], row: int, before: int | None) -> Doubt:
 
 
 def _painted(tracks: Sequence[Track]) -> Mapping[int, str]:
-    rows = {row for track in tracks for row in track.touched if track.edited(row) and _open(track, row)}
-    return dict.fromkeys(sorted(rows), "you painted, not accepted yet")
+    why: dict[int, str] = {}
+    for track in tracks:
+        for row in track.touched:
+            if track.edited(row) and _open(track, row):
+                why.setdefault(row, f"'{track.name}' painted, not accepted yet")
+    return dict(sorted(why.items()))
 
 
 def _disagreed(tracks: Sequence[Track]) -> Mapping[int, str]:
     """About what is shown, or nearly."""
-    area: dict[int, int] = {}
+    most: dict[int, tuple[int, str]] = {}
     for track in tracks:
         for row, spread in track.spread.items():
-            if spread and _open(track, row) and within_reach(track, row):
-                area[row] = max(spread, area.get(row, 0))
-    order = sorted(area, key=lambda row: (-area[row], row))
-    return {row: "the samples disagree most here" if row == order[0] else "the samples disagree here" for row in order}
+            if spread > most.get(row, (0, ""))[0] and _open(track, row) and within_reach(track, row):
+                most[row] = spread, track.name
+    order = sorted(most, key=lambda row: (-most[row][0], row))
+    return {row: f"samples disagree{' most' if row == order[0] else ''} on '{most[row][1]}'" for row in order}
 
 
 def _shape(tracks: Sequence[Track]) -> Mapping[int, str]:
@@ -75,7 +80,7 @@ def _shape(tracks: Sequence[Track]) -> Mapping[int, str]:
         known = set(track.kept.looked) | track.touched
         for row, reason in _of_runs([row for row in known if _shown(track, row)], known):
             if _open(track, row):
-                why.setdefault(row, reason)
+                why.setdefault(row, f"{reason} of '{track.name}'")
     return dict(sorted(why.items()))
 
 
@@ -84,12 +89,12 @@ def _of_runs(found: Sequence[int], known: Collection[int]) -> Iterator[tuple[int
     runs = neighbours(found)
     for (_, last), (first, _) in pairwise(runs):
         if first - last - 1 <= LONGEST_GAP:
-            yield from ((row, "gap between two found slices") for row in range(last + 1, first))
+            yield from ((row, "gap between slices") for row in range(last + 1, first))
     for first, last in runs:
         if first - 1 in known:
-            yield first, "first slice of an object"
+            yield first, "first slice"
         if last + 1 in known:
-            yield last, "last slice of an object"
+            yield last, "last slice"
 
 
 def _shown(track: Track, row: int) -> bool:
@@ -104,7 +109,7 @@ def _near(tracks: Sequence[Track]) -> Mapping[int, str]:
         gate = track.kept.thresholds.existence
         for row, score in track.scores.items():
             if abs(score - gate) < REACH and _open(track, row):
-                why.setdefault(row, f"score {score:.2f} near threshold {gate:.2f}")
+                why.setdefault(row, f"'{track.name}' score {score:.2f}, threshold {gate:.2f}")
     return dict(sorted(why.items()))
 
 
