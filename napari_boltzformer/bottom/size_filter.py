@@ -94,7 +94,7 @@ class SizeFilter(QWidget):
                 slider.setRange(0, len(scale.steps_mm3) - 1)
             slider.setValue(place)
             slider.blockSignals(False)
-        self.apart.setVisible(scale.flat)
+        self.apart.setVisible(scale.flat and bool(self._reapplying.bar.lanes))
         self.apart.setChecked(at.apart)  # `clicked` hears only of a person
         hidden = self._sizes.count
         gone = f" ({hidden} hidden)" if hidden and at.of_objects else ""

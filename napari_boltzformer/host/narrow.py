@@ -24,7 +24,7 @@ INDENT = 4
 """Pixels: as far as napari's own labels."""
 LETTERS = 6
 """So many of a name are seen at the least."""
-WIDEST, BELOW = 410, 300
+WIDEST, BELOW = 410, 270
 """Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks need
 540 of 1280 with those of twice the size."""
 

@@ -6,7 +6,8 @@ import numpy as np
 from gui import answered, layer_of, rows_of, until
 from qtpy.QtCore import Qt
 
-from boltzformer.io.phantom import BRIGHT
+from boltzformer import Grid, Volume
+from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.bottom.size_filter import ALL
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -45,3 +46,18 @@ def test_small_objects_vanish_as_the_slider_moves_and_come_back(qtbot: Any, view
     answered(dock, other, BRIGHT, 0)
     dock.desk.chosen()
     until(qtbot, lambda: sizes.largest_words.text() == "keep all")
+
+
+def test_units_are_the_images_own_and_nothing_is_labelled_where_nothing_was_found(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    sizes = dock.bottom.sizes
+    dock.desk.patients.open(small.volume)  # without any mask
+    until(qtbot, lambda: sizes.smallest_words.text() == "hide objects under … mm³")
+    assert sizes.apart.isHidden()
+    dock.desk.patients.open(Volume(np.zeros((1, 30, 40), np.uint8), Grid.pixels((1, 30, 40)), name="picture"))
+    until(qtbot, lambda: sizes.smallest_words.text() == "hide objects under … px")
+    assert sizes.apart.isHidden()
+    answered(dock, dock.chosen_image(), BRIGHT, 0)
+    dock.desk.overview.show_tracks()
+    assert not sizes.apart.isHidden()

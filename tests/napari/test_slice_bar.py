@@ -87,10 +87,15 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert "best score 0.8304, below 0.8310" in answers.total(1, ML, {})  # not rounded until it fits
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, nothing), 0))
-    assert answers.total(1, ML, {}) == "looked in 1 slice, best score 0.83, but no outline"
+    unsure = "looked in 1 slice, best score 0.83, but it cannot tell where: lead it by a point or a box"
+    assert answers.total(1, ML, {}) == unsure
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
-    assert answers.total(1, ML, {}).endswith("score 0.83, but nothing reaches the outline's 0.95")
+    lower = "score 0.83, but its surest pixel has 0.73: lower 'outline from 0.95' to see it"
+    assert answers.total(1, ML, {}).endswith(lower)
+    answers.thresholds = Thresholds(0.5, 0.5)
+    answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), -16)), 0))
+    assert answers.total(1, ML, {}).endswith("its surest pixel has 0.27: lower 'outline from 0.50' to see it")
     answers.forget(0)
     assert answers.total(1, ML, {}) == "not looked yet"
 

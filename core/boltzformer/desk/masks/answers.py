@@ -14,10 +14,13 @@ from boltzformer.desk.words import counted
 from boltzformer.image.geometry import Array
 from boltzformer.image.slicing import LOGIT_STEP, SlicePlan, to_int8
 from boltzformer.image.tiling import Tiling
+from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import Prediction, Prompt, SliceResult
 
 OVERSHOOT = 0.3
 """Resizing with bicubic weights can raise a peak beside a valley: by less than this share of what lies between."""
+LEAST_OUTLINE = 0.01
+"""No slider goes lower."""
 
 
 @dataclass(frozen=True)
@@ -330,11 +333,19 @@ class Answers:
             why = f"below {least:.{digits}f}"
         elif self._cut:
             why = "but no object is large enough"
-        elif self.mark(row).hidden:
-            why = f"but nothing reaches the outline's {self.thresholds.outline:.2f}"
         else:
-            why = "but no outline"
+            why = self._not_outlined(row)
         return f"{where}, best score {score:.{digits}f}{there}, {why}"
+
+    def _not_outlined(self, row: int) -> str:
+        """Why a slice whose score is high enough shows nothing, and what can be done."""
+        outline, kept = self.thresholds.outline, self._kept.get(row)
+        sure = 1.0 if kept is None else float(sigmoid(np.float32(max(part.peak for part in kept.parts))))
+        if sure >= outline:  # of an earlier day, or outside of where it was led
+            return "but no pixel was outlined"
+        if sure < LEAST_OUTLINE:
+            return "but it cannot tell where: lead it by a point or a box"
+        return f"but its surest pixel has {sure:.2f}: lower 'outline from {outline:.2f}' to see it"
 
 
 def _alone(result: SliceResult, number: int) -> SliceResult:

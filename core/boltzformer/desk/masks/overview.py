@@ -4,6 +4,7 @@ move."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
+from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
 
 SOON_MS = 50
@@ -54,7 +56,10 @@ class Overview:
         image, tracks = self._stage.chosen(), self._every.chosen()
         self._image, self._tracks, self._what = image, tracks, self._what_is_shown()
         if image is None or not tracks:
-            self.reapplying.set_run((), 1, row=0, gate=0.5, scale=Scale())
+            scale = Scale(flat=False)
+            with suppress(BoltzFormerError):  # running says why
+                scale = scale if image is None else image.scale
+            self.reapplying.set_run((), 1, row=0, gate=0.5, scale=scale)
             return
         self.reapplying.set_run(
             [Lane.of(one) for one in tracks],

@@ -32,7 +32,7 @@ class Reapplying:
         self.done: list[Callable[[], None]] = []
         """All slices have them."""
         self._write, self._refresh = write, refresh
-        self.scale = Scale()
+        self.scale = Scale(flat=False)
         """What the image's voxels measure."""
         self._own = self._now = Thresholds()
         self._left: deque[int] = deque()
