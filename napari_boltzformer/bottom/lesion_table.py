@@ -121,8 +121,10 @@ class LesionTable(QWidget):
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
-        path = self._desk.dialogs.save_as("Save the table", "objects.csv", "Table (*.csv)")
+        places = self._desk.places
+        path = self._desk.dialogs.save_as("Save the table", places.to_write("objects.csv"), "Table (*.csv)")
         if path is not None:
+            places.wrote(path)
             try:
                 with new_files([path], overwrite=True) as (file,):
                     file.write(self.csv_text().encode())

@@ -51,8 +51,9 @@ class Opening:
 
     def ask(self) -> None:
         """A file of any kind; one DICOM slice stands for its folder."""
-        path = self._dialogs.open("Open an image", KINDS)
+        path = self._dialogs.open("Open an image", KINDS, self._desk.places.to_open)
         if path is not None:
+            self._desk.places.opened(path)
             self.open(path)
 
     def open(self, path: Path) -> None:

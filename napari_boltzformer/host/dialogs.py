@@ -32,10 +32,10 @@ class QtDialogs:
         )
         return Path(path) if path else None
 
-    def open(self, title: str, kinds: str) -> Path | None:
-        """A file that is there."""
+    def open(self, title: str, kinds: str, start: str = "") -> Path | None:
+        """A file that is there; `start`: the folder that is shown first."""
         path, _ = QFileDialog.getOpenFileName(
-            self._parent, title, "", kinds, options=QFileDialog.Option.DontUseNativeDialog
+            self._parent, title, start, kinds, options=QFileDialog.Option.DontUseNativeDialog
         )
         return Path(path) if path else None
 

@@ -16,6 +16,7 @@ from boltzformer.desk.keeping.export import Exporting
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
+from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.overview import Overview
 from boltzformer.desk.masks.pointing import Pointing
@@ -79,7 +80,9 @@ class Desk:
         self.counting = Counting(self.tracks, self.work, timers)
         kept = stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running
         self.keeper = Keeper(*kept, lambda: shown_name(session().model))
-        self.exporting = Exporting(stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps)
+        self.places = Places(stage, settings)
+        parts = stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps
+        self.exporting = Exporting(*parts, self.places)
         self.learning = CaseLearning(
             *(stage, self.tracks, self.notice, timers, settings, self.running),
             session=session,

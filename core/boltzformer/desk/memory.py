@@ -282,6 +282,8 @@ class MemoryDialogs:
         self.chosen_folder, self.chosen_file, self.yes = folder, file, yes
         self.asked: list[str] = []
         self.lines: list[str] = []
+        self.suggested = ""
+        """Of the file that was asked for last."""
         self.chosen_line: int | None = 0
         """Of a list that was shown."""
 
@@ -296,6 +298,7 @@ class MemoryDialogs:
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:
         self.asked.append(title)
+        self.suggested = suggested
         return self.chosen_file
 
     def ask(self, question: str, details: str, yes: str, then: Callable[[bool], None]) -> None:

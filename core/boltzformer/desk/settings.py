@@ -22,6 +22,9 @@ class Settings:
     model: str = "default"
     folder: str = ""
     """Where accepted slices are kept; asked for once."""
+    opened_in: str = ""
+    exported_in: str = ""
+    """Where a person opened and exported last."""
     prompts: list[str] = field(default_factory=list[str])
     """Asked lately, the last first."""
     rings: bool = True

@@ -37,7 +37,10 @@ class Exports:
         except BoltzFormerError as error:
             desk.notice.fail(str(error))
             return
-        path = desk.dialogs.save_as(tr("Export masks"), f"{image.name}-mask{'.dcm' if dicom else '.seg.nrrd'}", KINDS)
+        suggested = desk.places.to_write(f"{image.name}-mask{'.dcm' if dicom else '.seg.nrrd'}")
+        path = desk.dialogs.save_as(tr("Export masks"), suggested, KINDS)
+        if path is not None:
+            desk.places.wrote(path)
         if path is not None and path.suffix == ".dcm":
             self._as_dicom(path)
         elif path is not None:

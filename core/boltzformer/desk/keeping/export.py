@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.numbers import Numbers
+from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.snapshot import Snapshot, unique_names
 from boltzformer.desk.keeping.stories import MAPS, NUMBERS, story_path, with_files, written_before
 from boltzformer.desk.masks.answers import Kept
@@ -112,17 +113,19 @@ class Exporting:
         dialogs: Dialogs,
         words: ViewerWords,
         maps: Callable[[], bool],
+        places: Places,
     ) -> None:
         """`work`: where work is kept, for that is waited for when the viewer closes. `maps`: probabilities, too?"""
         self._stage, self._tracks, self._notice, self._work = stage, tracks, notice, work
-        self._dialogs, self._words, self._maps = dialogs, words, maps
+        self._dialogs, self._words, self._maps, self._places = dialogs, words, maps, places
 
     def ask(self) -> None:
         """Where to? In the format of the image, unless the user names another."""
         image = self._stage.chosen()
         suggested = f"{image.name if image is not None else 'image'}-mask{extension_for(image)}"
-        path = self._dialogs.save_as("Export masks", suggested, KINDS)
+        path = self._dialogs.save_as("Export masks", self._places.to_write(suggested), KINDS)
         if path is not None:
+            self._places.wrote(path)
             self.write_to(path)
 
     def write_to(self, path: Path) -> None:

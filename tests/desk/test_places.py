@@ -1,0 +1,52 @@
+"""Open… and Export… begin where the image lies, or where somebody was last; tomorrow, too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import io
+from boltzformer.desk.settings import Settings
+from boltzformer.io.phantom import phantom
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    one = Bench()
+    yield one
+    one.leave()
+
+
+def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, tmp_path: Path) -> None:
+    places = bench.desk.places
+    assert (places.to_open, places.to_write("mask.nii.gz")) == ("", "mask.nii.gz")
+    with_image, elsewhere = tmp_path / "patient", tmp_path / "masks"
+    for folder in (with_image, elsewhere):
+        folder.mkdir()
+    io.write_volume(phantom(1, (4, 32, 32)).volume, with_image / "ct.nii.gz")
+    image = bench.open_volume(io.read(with_image / "ct.nii.gz"))
+    bench.answered(image, "x", np.ones((4, 32, 32), bool))
+    assert places.to_open == str(with_image)
+    bench.desk.exporting.ask()
+    assert bench.dialogs.suggested == str(with_image / "ct-mask.nii.gz")
+    assert Settings.load().exported_in == ""  # nobody chose anything
+
+    bench.dialogs.chosen_file = elsewhere / "mine.nii.gz"
+    bench.desk.exporting.ask()
+    bench.idle()
+    assert bench.dialogs.chosen_file.is_file()
+    places.opened(elsewhere / "another.nii.gz")
+    told = Settings.load()
+    assert (told.opened_in, told.exported_in) == (str(elsewhere), str(elsewhere))
+    bench.desk.exporting.ask()
+    assert bench.dialogs.suggested == str(elsewhere / "ct-mask.nii.gz")
+    assert places.to_open == str(elsewhere)
+
+    bench.dialogs.chosen_file.unlink()
+    for file in elsewhere.iterdir():
+        file.unlink()
+    elsewhere.rmdir()  # a stick that was pulled out
+    assert places.to_open == str(with_image)
