@@ -95,3 +95,17 @@ def test_what_i_painted_is_named_and_no_other_mask_or_slice(bench: Bench, tmp_pa
     assert bench.speaker.sentence.startswith("1 slice accepted in 'mine'")  # the other was before
     desk.keeper.accept_painted()
     assert bench.speaker.sentence == "There is no slice that you painted and have not accepted."
+
+
+def test_what_can_be_taught_is_told_with_its_number(bench: Bench) -> None:
+    image, learning = bench.open(Grid.pixels((5, 40, 60))), bench.desk.learning
+    track = bench.desk.tracks.new(image, Prompt("x"))
+    assert learning.standing == "Correct or accept two slices of 'x', and the rest learns from them."
+    for row in range(5):
+        track.surface.paint(row, np.ones((40, 60), bool))
+        if not row:
+            assert learning.standing == "Correct or accept one more slice of 'x', and the rest learns from them."
+    assert learning.standing == "You have corrected or accepted 5 slices of 'x': enough to teach the rest."
+    picture = bench.open(GRID)
+    bench.desk.tracks.new(picture, Prompt("cell"))
+    assert learning.standing.startswith("A single picture has no other slices")

@@ -72,8 +72,11 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     track.say(0, SliceState.EMPTY)
     assert [one.index for one in learning.lessons(track)] == [image.plan.canonical_index(row) for row in [*rows, 0]]
 
+    assert learning.standing.startswith("You have corrected or accepted 4 slices of ")
     learning.start()
     assert learning.busy
+    assert learning.standing.startswith("Learning from 4 slices of ")
+    assert viewer.speaker.action == ""  # its own button stops it
     viewer.idle()
     assert viewer.speaker.sentence.startswith("Learnt from 4 slices, ")
     assert f"Looked in {image.count - 4} slices; found " in viewer.speaker.sentence

@@ -44,7 +44,7 @@ def test_painted_slices_teach_the_rest_and_before_is_seen_as_long_as_a_key_is_he
     layer = track.surface.layer  # type: ignore[attr-defined]
     for row in rows:
         track.change(row, truth[row])
-    until(qtbot, lambda: "enough of" in dock.learn.state.text())
+    until(qtbot, lambda: "3 slices of" in dock.learn.state.text())
     click(qtbot, dock.learn.carry)
     assert dock.settings.carry
     click(qtbot, dock.learn.learn)

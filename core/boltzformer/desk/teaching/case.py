@@ -39,6 +39,7 @@ PAINTED, TICKED = 2.0, 1.0
 REST_MS = 300
 FILLED = 110
 """Opacity of what was before, of 255."""
+ALONE = "A single picture has no other slices that could learn from it: fine-tune instead."
 FAR, ENDED = "how far learning is", "how learning went"
 """Topics of sentences."""
 
@@ -84,6 +85,8 @@ class CaseLearning:
         self._job: CaseJob | None = None
         self._of: Track | None = None
         self._how: Mapping[str, Any] = {}
+        self._taught = 0
+        """Slices that it learns from just now."""
         self._step: Learning | None = None
         self._carried: dict[str, tuple[str, Adapter]] = {}
         """By prompt: the model's name, and what the images before this one taught."""
@@ -133,6 +136,8 @@ class CaseLearning:
     @property
     def standing(self) -> str:
         """What can be learnt of the mask in hand, and what was."""
+        if self._of is not None:
+            return f"Learning from {counted(self._taught)} of '{self._of.name}'; press again to stop."
         track = self._tracks.active()
         if track is None:
             return "Run a prompt, correct two or three slices, and the rest learns from them."
@@ -140,13 +145,16 @@ class CaseLearning:
         if known is not None:
             more = " There is more to learn from now." if self.offered else ""
             return f"'{name}' answers as {counted(len(known.lessons))} taught it.{more}"
-        if self.offered:
-            return f"You have corrected or accepted enough of '{name}' to teach the rest."
+        if track.count == 1:
+            return ALONE
+        if (have := len(self._note(track).order)) >= OFFERED_FROM:
+            return f"You have corrected or accepted {counted(have)} of '{name}': enough to teach the rest."
         _, carried = self._carried.get(track.prompt.text, ("", None))
         if carried is not None and self._settings.carry:
             whose = "the last image" if carried.cases == 1 else f"the last {carried.cases} images"
             return f"'{name}' starts from what {whose} taught. Correct or accept two slices to see if that holds here."
-        return f"Correct or accept two slices of '{name}', and the rest learns from them."
+        want = "one more slice" if have else "two slices"
+        return f"Correct or accept {want} of '{name}', and the rest learns from them."
 
     @property
     def busy(self) -> bool:
@@ -168,7 +176,7 @@ class CaseLearning:
             )
             return
         if track.count == 1:
-            self._notice.say("A single picture has no other slices that could learn from it: fine-tune instead.")
+            self._notice.say(ALONE)
             return
         lessons = self.lessons(track)
         if not any(one.mask.any() for one in lessons):
@@ -192,7 +200,8 @@ class CaseLearning:
             self._notice.fail(str(error))
             return
         self._of, self._how, self._step, known.taught = track, how, None, dict(known.order)
-        self._notice.say(f"Learning from {counted(len(lessons))} of '{track.name}'…", "Cancel", self.stop, topic=FAR)
+        self._taught = len(lessons)
+        self._notice.say(f"Learning from {counted(self._taught)} of '{track.name}'…", topic=FAR)
         self._timer.start()
         self._tell()
 
@@ -320,7 +329,7 @@ class CaseLearning:
                     self._step = event
                     if event.step:
                         left = f", about {event.seconds_left:.0f} s left" if event.of else ""
-                        self._notice.say(f"Learning from '{track.name}'{left}.", "Cancel", self.stop, topic=FAR)
+                        self._notice.say(f"Learning from '{track.name}'{left}.", topic=FAR)
                 case Adapted():
                     self._take(track, event)
                 case Cancelled():
