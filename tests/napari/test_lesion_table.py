@@ -50,7 +50,8 @@ def test_objects_are_listed_found_again_and_left_out(
     assert dock.row() == lesions[1].voxel[0]
     whole = dock.desk.exporting.to(tmp_path / "whole.seg.nrrd")[0]
     cell(qtbot, table, 1, 0)
-    assert "2 objects" in dock.beside.lesions.total.text()
+    each = [line.split(",")[0] for line in dock.beside.lesions.total.text().splitlines()]
+    assert each == [f"{BRIGHT}: 1 object", f"{DARK}: 1 object"]  # nobody adds up two organs
     assert "1 left out of export" in dock.beside.lesions.total.text()
     part = dock.desk.exporting.to(tmp_path / "part.seg.nrrd")[0]
     before, after = (io.read_labels(path) for path in (whole, part))
@@ -78,7 +79,7 @@ def test_objects_are_listed_found_again_and_left_out(
     until(qtbot, lambda: "objects" in dock.beside.lesions.total.text())
     for row in range(1, table.rowCount()):
         cell(qtbot, table, row, 0)
-    assert dock.beside.lesions.total.text().startswith("1 object, ")
+    assert dock.beside.lesions.total.text().startswith(f"{lesions[0].finding.name}: 1 object, ")
 
 
 def test_small_objects_get_a_ring_on_the_slice_that_is_shown(

@@ -141,21 +141,22 @@ def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
 
 
 def total(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
-    """'3 objects, 1.2 mL, 1 left out of export'; of a picture a line for each mask, with how densely they lie."""
+    """'3 objects, 1.2 mL, 1 left out of export'; of several masks a line each, for nobody adds up liver and spleen;
+    of a picture with how densely they lie."""
     inside = [one for one in lesions if included(one, tracks)]
     out = len(lesions) - len(inside)
     left = f", {out} left out of export" if out else ""
     if not inside:
         return f"{counted(0, 'object')}{left}"
     scale = inside[0].scale
-    if not scale.flat:
+    if not scale.flat and len({one.mask for one in lesions}) == 1:
         return f"{counted(len(inside), 'object')}, {_amount(inside)}{left}"
     lines = []
     for key, track in tracks.items():
         of = [one for one in inside if one.mask == key]
         if of:
-            density = scale.density(len(of), track.shape[1] * track.shape[2])
-            lines.append(f"{of[0].finding.name}: {counted(len(of), 'object')}, {_amount(of)}, {density}")
+            density = f", {scale.density(len(of), track.shape[1] * track.shape[2])}" if scale.flat else ""
+            lines.append(f"{of[0].finding.name}: {counted(len(of), 'object')}, {_amount(of)}{density}")
     return "\n".join(lines) + left
 
 
