@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzformer.masks.cells import apart, joined, numbered, parted, split
+from boltzformer.masks.cells import apart, joined, numbered, parted, split, told_apart
 from boltzformer.masks.objects import pieces
 
 SHAPE = 80, 120
@@ -125,3 +125,18 @@ def test_pictures_of_one_line_are_no_matter(shape: tuple[int, int]) -> None:
     assert parted(full).any()
     split(full, 0, 0)
     joined(full, 0, 0)
+
+
+def test_objects_that_lie_close_have_other_colours() -> None:
+    rng = np.random.default_rng(0)
+    mask = parted(np.asarray(rng.random((60, 70)) > 0.6))
+    colours, found = told_apart(mask), pieces(mask)
+    assert np.array_equal(colours > 0, mask)
+    assert colours.max() <= 7  # as many as there are in our palette
+    for number in range(1, found.max() + 1):
+        assert len(np.unique(colours[found == number])) == 1
+    for step in ((0, 2), (2, 0)):  # over the line between two
+        one, other = found[: -step[0] or None, : -step[1] or None], found[step[0] :, step[1] :]
+        seam = (one != other) & (one > 0) & (other > 0)
+        mine, theirs = colours[: -step[0] or None, : -step[1] or None], colours[step[0] :, step[1] :]
+        assert (mine[seam] != theirs[seam]).all()

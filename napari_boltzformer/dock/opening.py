@@ -34,7 +34,7 @@ from boltzformer.desk.masks.pointing import stored_voxel
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.layers import KEY, images_here, mask_layer
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import NapariImage, NapariStage, same
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, same
 
 KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
 THUMBNAIL = 64
@@ -185,7 +185,8 @@ def layers_offered(stage: NapariStage, image: Image) -> dict[str, tuple[Layer, i
     active = stage.viewer.layers.selection.active
     found: dict[str, tuple[Layer, int | None]] = {}
     for layer in sorted(stage.viewer.layers, key=lambda one: not same(one, active)):
-        if mask_on(layer) is not None or same(layer, image) or not isinstance(layer, Image | Labels):
+        ours = mask_on(layer) is not None or FOR in layer.metadata
+        if ours or same(layer, image) or not isinstance(layer, Image | Labels):
             continue
         data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
         if data.dtype.kind not in "biu" or getattr(layer, "rgb", False):

@@ -26,6 +26,7 @@ from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.place import Bottom
+from napari_boltzformer.canvas.cells import Cells
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
 from napari_boltzformer.canvas.parting import JOIN, SPLIT, PartingTool
@@ -80,13 +81,12 @@ class BoltzFormerDock(Form):
         self.closer, self.objects_tool = Closer(self.guide.drawn, NAPARI), ObjectsTool(self.desk, self.stage)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
         self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
-        self.comings = Comings(self.desk, self.stage)
-        self.proposals, self.rings = Proposals(self.desk, self.stage), Rings(self.desk, self.stage)
-        self.bottom, self.images = Bottom(self, self.desk, self.stage), Images(self.image, self.desk, self.stage)
+        on = self.desk, self.stage
+        self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
+        self.bottom, self.images = Bottom(self, *on), Images(self.image, *on)
         self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session)
         parts = self._session, self.desk.work, self.desk.notice
-        self.engine_line = EngineLine(*parts, self.desk.timers)
-        self.models = ModelPanel(*parts, self.settings)
+        self.engine_line, self.models = EngineLine(*parts, self.desk.timers), ModelPanel(*parts, self.settings)
         self.seeing = Seeing(self, self.shared.windows, self.desk.work, self.stage.chosen, self.row)
         self.means = EnginePanel(*parts, self.settings, lambda: bool(self.running.runs), self.engine_line.ask)
         self._fill()

@@ -10,6 +10,8 @@ from qtpy.QtCore import Qt
 from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.track import Track
 from boltzformer.masks.objects import pieces
+from napari_boltzformer.canvas.cells import CELLS
+from napari_boltzformer.dock.opening import layers_offered
 from napari_boltzformer.host.layers import volume_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
@@ -156,3 +158,36 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     dock.bottom.sizes.smallest.setValue(0)
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))
     assert not track.edited(0)
+
+
+def test_neighbours_have_other_colours_where_each_object_is_labelled(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    track = found(dock, picture, discs((40, 40, 15), (40, 66, 15), (40, 92, 15)))
+    apart, active = dock.bottom.sizes.apart, viewer.layers.selection.active
+
+    def colours() -> list[Any]:
+        return [layer for layer in viewer.layers if CELLS in layer.metadata]
+
+    assert not colours()
+    apart.click()
+    until(qtbot, lambda: len(colours()) == 1 and count(track) == 3)
+    until(qtbot, lambda: np.array_equal(colours()[0].data > 0, rows_of(track)[0] > 0))
+    (shown,) = colours()
+    one, two, three = (int(shown.data[40, column]) for column in (40, 66, 92))
+    assert one != two != three
+    assert (shown.contour, shown.opacity) == (layer_of(track).contour, layer_of(track).opacity)
+    assert viewer.layers.selection.active == active
+    dock.bottom.fill.slider.setValue(30)
+    assert (shown.contour, shown.opacity) == (0, 0.3)
+    assert "(cells)" not in layers_offered(dock.stage, dock.stage.chosen().layer)
+
+    layer_of(track).paint((40, 40), 0)
+    until(qtbot, lambda: not shown.data[40, 40])
+    apart.click()
+    until(qtbot, lambda: not colours())
+    apart.click()
+    until(qtbot, lambda: len(colours()) == 1)
+    layer_of(track).visible = False
+    assert not colours()

@@ -19,6 +19,8 @@ LEAST_PROMINENCE = 0.6
 """In pixels, for objects so small that noise of their border makes bulges."""
 ANGLES = 36
 """Cuts that are tried through a click."""
+CLOSE = 6
+"""Pixels: objects that grow by so many and touch then are neighbours."""
 REACH = 4
 """Pixels: what is farther from a click than this is not meant by it."""
 MEANING = "0 outside; each object its own number, as the table counts them: 1 is the largest"
@@ -155,3 +157,25 @@ def _chord(one: Mask, at: tuple[int, int], angle: float) -> NDArray[np.intp]:
             places.append((y, x))
             last = y, x
     return np.unique(np.array(places), axis=0)
+
+
+def told_apart(mask: Mask) -> NDArray[np.uint8]:
+    """(rows, columns): 0 outside, else a colour's number from 1 on: objects that lie close together have others."""
+    from scipy.ndimage import distance_transform_edt
+
+    found = pieces(mask)
+    away, (rows, columns) = distance_transform_edt(found == 0, return_indices=True)
+    near = np.where(away <= CLOSE, found[rows, columns], 0)
+    touching: dict[int, set[int]] = {}
+    for step in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        one = near[: len(near) - step[0], max(0, -step[1]) : near.shape[1] - max(0, step[1])]
+        other = near[step[0] :, max(0, step[1]) : near.shape[1] + min(0, step[1])]
+        seam = (one != other) & (one > 0) & (other > 0)
+        for a, b in np.unique(np.stack([one[seam], other[seam]], 1), axis=0).tolist():
+            touching.setdefault(a, set()).add(b)
+            touching.setdefault(b, set()).add(a)
+    colours = np.zeros(int(found.max(initial=0)) + 1, np.uint8)
+    for number in range(1, len(colours)):
+        taken = {int(colours[one]) for one in touching.get(number, ())}
+        colours[number] = next(one for one in range(1, len(taken) + 2) if one not in taken)
+    return colours[found]
