@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
+from napari_boltzformer.host.layers import grid_of
 from napari_boltzformer.host.mask import key_of
 from napari_boltzformer.host.stage import LIGHT, same
 
@@ -29,6 +30,8 @@ def uncover(viewer: napari.viewer.Viewer, image: Image, notice: Notice) -> None:
     notice.take_back(HIDDEN)
     image.visible = True
     layers = list(viewer.layers)
+    if grid_of(viewer).enabled:
+        return  # side by side, nothing lies over anything
     above = layers[1 + next((n for n, one in enumerate(layers) if same(one, image)), len(layers)) :]
     hidden = [one for one in above if isinstance(one, Image) and _covers(one, image)]
     for one in hidden:

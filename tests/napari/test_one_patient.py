@@ -168,6 +168,8 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
     dock.jump(3)
     dock.image.setCurrentText("deep")
     assert dock.row() == 9
+    assert sorted(visible_images(dock)) == ["deep", "flat"]  # neither lies over the other
+    assert "Hidden" not in dock.message.text()
     dock.image.setCurrentText("flat")
     assert dock.row() == 3
 
