@@ -91,11 +91,13 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert answers.total(1, ML, {}) == unsure
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73
-    lower = "score 0.83, but its surest pixel has 0.73: lower 'outline from 0.95' to see it"
+    lower = "score 0.83, nothing outlined: lower 'outline' to 0.73"
     assert answers.total(1, ML, {}).endswith(lower)
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), -16)), 0))
-    assert answers.total(1, ML, {}).endswith("its surest pixel has 0.27: lower 'outline from 0.50' to see it")
+    assert answers.total(1, ML, {}).endswith("nothing outlined: lower 'outline' to 0.26")
+    answers.thresholds = Thresholds(0.5, 0.26)
+    assert answers.mask(0).any()  # that is enough
     answers.forget(0)
     assert answers.total(1, ML, {}) == "not looked yet"
 

@@ -342,10 +342,10 @@ class Answers:
         outline, kept = self.thresholds.outline, self._kept.get(row)
         sure = 1.0 if kept is None else float(sigmoid(np.float32(max(part.peak for part in kept.parts))))
         if sure >= outline:  # of an earlier day, or outside of where it was led
-            return "but no pixel was outlined"
+            return "but nothing is outlined"
         if sure < LEAST_OUTLINE:
             return "but it cannot tell where: lead it by a point or a box"
-        return f"but its surest pixel has {sure:.2f}: lower 'outline from {outline:.2f}' to see it"
+        return f"nothing outlined: lower 'outline' to {math.floor(100 * sure) / 100:.2f}"
 
 
 def _alone(result: SliceResult, number: int) -> SliceResult:
