@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QPoint, QRect, QSize
-from qtpy.QtWidgets import QLayout, QLayoutItem
+from collections.abc import Sequence
+
+from qtpy.QtCore import QRect, QSize
+from qtpy.QtGui import QResizeEvent, QShowEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 GAP = 4
 """Pixels between two, and between two lines."""
 
 
-class Folding(QLayout):
-    """As Qt lays out words: left to right, then down."""
+class Folding(QWidget):
+    """As words are laid: left to right, then down. Whoever shows or hides a button calls `fold`."""
 
-    def __init__(self) -> None:
+    def __init__(self, buttons: Sequence[QWidget]) -> None:
         super().__init__()
-        self._items: list[QLayoutItem] = []
-        self.setContentsMargins(0, 0, 0, 0)
+        self._buttons = list(buttons)
+        for one in self._buttons:
+            one.setParent(self)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.fold()
 
-    def addItem(self, item: QLayoutItem | None) -> None:  # noqa: N802 - Qt's name
-        if item is not None:
-            self._items.append(item)
-
-    def count(self) -> int:
-        return len(self._items)
-
-    def itemAt(self, index: int) -> QLayoutItem | None:  # noqa: N802 - Qt's name
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QLayoutItem | None:  # noqa: N802 - Qt's name
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    def hasHeightForWidth(self) -> bool:  # noqa: N802 - Qt's name
-        return True
+    def fold(self) -> None:
+        """Others are shown than before, or have other words."""
+        self.setVisible(bool(self._shown()))
+        self.updateGeometry()
+        self._place(self.width(), move=True)
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802 - Qt's name
-        return self._place(QRect(0, 0, width, 0), move=False)
+        return self._place(width, move=False)
 
-    def minimumSize(self) -> QSize:  # noqa: N802 - Qt's name
-        least = QSize(0, 0)
-        for item in self._shown():
-            least = least.expandedTo(item.minimumSize())
-        return least
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        least = max((one.sizeHint().width() for one in self._shown()), default=0)
+        return QSize(least, self.heightForWidth(max(self.width(), least)))
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        return self.minimumSize()
+        return self.minimumSizeHint()
 
-    def setGeometry(self, place: QRect) -> None:  # noqa: N802 - Qt's name
-        super().setGeometry(place)
-        self._place(place, move=True)
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().resizeEvent(event)
+        self._place(self.width(), move=True)
 
-    def _shown(self) -> list[QLayoutItem]:
-        return [item for item in self._items if not item.isEmpty()]
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().showEvent(event)
+        self.fold()  # letters have their size now
 
-    def _place(self, room: QRect, *, move: bool) -> int:
+    def _shown(self) -> list[QWidget]:
+        return [one for one in self._buttons if not one.isHidden()]
+
+    def _place(self, room: int, *, move: bool) -> int:
         """How high it is."""
         left = top = high = 0
-        for item in self._shown():
-            size = item.sizeHint().expandedTo(item.minimumSize())
-            wide = min(size.width(), room.width())
-            if left and left + wide > room.width():
+        for one in self._shown():
+            size = one.sizeHint()
+            wide = min(size.width(), max(room, 1))
+            if left and left + wide > room:
                 left, top, high = 0, top + high + GAP, 0
             if move:
-                item.setGeometry(QRect(room.topLeft() + QPoint(left, top), QSize(wide, size.height())))
+                one.setGeometry(QRect(left, top, wide, size.height()))
             left, high = left + wide + GAP, max(high, size.height())
         return top + high

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -25,8 +25,8 @@ INDENT = 4
 LETTERS = 6
 """So many of a name are seen at the least."""
 WIDEST, BELOW = 410, 270
-"""Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks need
-540 of 1280 with those of twice the size."""
+"""Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks
+need 540 of 1280 with those of twice the size."""
 
 
 class OneLine(QLabel):
@@ -150,9 +150,16 @@ class Upright(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """A part that came into the body needs its width here, too."""
+        if watched is self.widget() and event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        body = self.widget()
-        return QSize(0 if body is None else min(body.minimumSizeHint().width(), WIDEST), 60)
+        body, bar = self.widget(), self.verticalScrollBar()
+        wide = 0 if body is None or bar is None else body.minimumSizeHint().width() + bar.sizeHint().width()
+        return QSize(min(wide, WIDEST), 60)
 
 
 class Along(QScrollArea):

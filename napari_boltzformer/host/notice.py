@@ -32,10 +32,10 @@ class NoticeView(QWidget):
         """What pressing the action does."""
         self.tell: Callable[[], str] = lambda: ""
         """The details of what went wrong."""
-        buttons = Folding()
-        for button in (self.action, self.copy, self.report):
+        buttons = [self.action, self.copy, self.report]
+        for button in buttons:
             button.hide()
-            buttons.addWidget(button)
+        self._buttons = Folding(buttons)
         self.respond: Callable[[str, str], None] = lambda topic, label: None
         """What answering an offer does: under this topic, with this word; '' sets it aside."""
         self.offers: dict[str, OfferLine] = {}
@@ -46,7 +46,7 @@ class NoticeView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._lines)
         layout.addWidget(self.label)
-        layout.addLayout(buttons)
+        layout.addWidget(self._buttons)
         self.action.clicked.connect(lambda: self.act())
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.details))
 
@@ -63,6 +63,7 @@ class NoticeView(QWidget):
         self.action.setVisible(bool(action))
         self.copy.setVisible(failed)
         self.report.setVisible(failed and self._reports)
+        self._buttons.fold()
 
     def offer(self, offers: Sequence[Offered]) -> None:
         """A line for each; those that are shown already stay as they are."""
@@ -96,10 +97,8 @@ class OfferLine(QFrame):
         self.aside.setToolTip("Leave it as it is")
         self.aside.setFixedWidth(self.aside.fontMetrics().horizontalAdvance("✕") + 12)
         self.setStyleSheet("OfferLine { border-left: 3px solid #56B4E9; }")
-        buttons = Folding()
         for label, button in self.answers.items():
             button.clicked.connect(lambda _=False, label=label: respond(label))
-            buttons.addWidget(button)
         self.aside.clicked.connect(lambda _=False: respond(""))
         top, layout = QHBoxLayout(), QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 0, 0)
@@ -107,7 +106,7 @@ class OfferLine(QFrame):
         top.addWidget(self.label, 1)
         top.addWidget(self.aside, 0, Qt.AlignmentFlag.AlignTop)
         layout.addLayout(top)
-        layout.addLayout(buttons)
+        layout.addWidget(Folding(list(self.answers.values())))
 
 
 class Progress(QProgressBar):

@@ -18,7 +18,6 @@ from boltzformer.desk.words import local
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
 
-
 GUESSED = "This model never saw 'bright'. Treat the result as a guess."
 
 
