@@ -22,6 +22,7 @@ from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, 
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
 from boltzformer.io.writing import new_files
+from napari_boltzformer.host.narrow import Lines
 
 AMBER = "#E69F00"
 ROOM = 140
@@ -37,12 +38,11 @@ class LesionTable(QWidget):
         super().__init__()
         self._desk, self._show = desk, show
         self.lesions: list[Lesion] = []
-        self.table, self.total = QTableWidget(0, 0), QLabel()
+        self.table, self.total = QTableWidget(0, 0), Lines()  # each keeps its height
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
         self.table.setMinimumHeight(ROOM)
-        self.total.setWordWrap(True)
         self.old = QLabel(OLD)
         self.old.setWordWrap(True)
         self.old.setStyleSheet(f"color: {AMBER}")
