@@ -1,6 +1,8 @@
 """The mask in hand: the one that was selected last, also while points or a box have the selection; what a person
 changes is in hand, so that undo is about it. What was kept side by side comes back so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from bench import Bench
