@@ -340,7 +340,7 @@ class Answers:
     def _not_outlined(self, row: int) -> str:
         """Why a slice whose score is high enough shows nothing, and what can be done."""
         outline, kept = self.thresholds.outline, self._kept.get(row)
-        sure = 1.0 if kept is None else float(sigmoid(np.float32(max(part.peak for part in kept.parts))))
+        sure = 1.0 if kept is None else float(sigmoid(np.array([part.peak for part in kept.parts], np.float32)).max())
         if sure >= outline:  # of an earlier day, or outside of where it was led
             return "but nothing is outlined"
         if sure < LEAST_OUTLINE:
