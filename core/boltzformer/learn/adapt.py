@@ -272,8 +272,8 @@ class _Case:
             fit, last = self._chosen(after, fit)
             fit = replace(fit, claim=self._claim(after))
             kept, there = self._chosen(before, fit)
-            # The parent with its neighbours did better than all that was learnt: by more than one slice does by chance.
-            if there > last + max(SLACK, CHANCE / count):
+            # The parent with its neighbours did better than all that was learnt: by more than few slices do by chance.
+            if there > last + CHANCE:
                 fit, last, learnt = replace(kept, claim=None), there, {}
         if self.start is not None and self.start.volume and self.start.before is not None:
             first, last, count = self._with_earlier(self.start, first, last, count)
