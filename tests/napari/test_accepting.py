@@ -46,7 +46,8 @@ def test_accept_says_nothing_of_a_mask_that_nobody_asked_for_in_this_slice(
 
     dock.jump(4)
     dock.keeper.accept_all()
-    until(qtbot, lambda: dock.message.text().startswith("1 slice accepted. Never on screen, so not accepted: "))
+    accepted = f"1 slice accepted in '{BRIGHT}', 1 of 2 masks. Never on screen, so not accepted: "
+    until(qtbot, lambda: dock.message.text().startswith(accepted))
 
 
 def test_a_mask_that_a_person_began_from_has_the_name_that_a_run_would_give_it(
