@@ -23,7 +23,8 @@ class Folding(QWidget):
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        self.fold()
+        if not self._shown():  # never shown by itself here: without a parent it would be a window of its own
+            self.hide()
 
     def fold(self) -> None:
         """Others are shown than before, or have other words."""

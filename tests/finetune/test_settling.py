@@ -80,6 +80,7 @@ def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
     assert settle(start, frozen, student, taught) == Settled(taught, 1.0)
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_before_the_first_step_and_begun_again(tmp_path: Path, data: Path, base: Path) -> None:
     """What the parent says of its own targets takes half a minute, and on a busy machine many."""
     asked = Options(data, model=str(base), threads=1, device="cpu", steps=1, batch=2, mode="existence")
