@@ -110,7 +110,7 @@ def test_no_letters_and_no_sentence_widen_the_window(
     until(qtbot, lambda: line.isVisible() and dock.message.isVisible())
     assert dock.width() == usual
     for button in line.answers.values():  # in as many lines as it takes
-        assert place_of(line).contains(place_of(button))
+        until(qtbot, lambda button=button: place_of(line).contains(place_of(button)))
         assert button.width() >= button.minimumSizeHint().width()
     dock.desk.notice.withdraw("a test")
     try:
