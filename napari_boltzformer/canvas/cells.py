@@ -32,11 +32,16 @@ class Cells:
         self._of: Track | None = None
         self._drawn: NDArray[np.uint8] = np.zeros(0, np.uint8)
         """The mask that was coloured last, packed."""
+        # between two events: a layer must not come or go while the viewer draws or lists them
+        self._soon = desk.timers.after(0, self._show)
         desk.changed.append(self.show)
-        desk.masks_changed.append(lambda track: self.show())
+        desk.masks_changed.append(self.show)
 
     def show(self, event: Any = None) -> None:
-        """As the mask is now."""
+        """As the mask is now, in a moment."""
+        self._soon.start()
+
+    def _show(self) -> None:
         track, layers = self._wanted(), self._stage.viewer.layers
         for stray in [one for one in layers if CELLS in one.metadata and one is not self._layer]:
             with self._stage.moving():

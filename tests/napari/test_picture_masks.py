@@ -180,7 +180,7 @@ def test_neighbours_have_other_colours_where_each_object_is_labelled(
     assert (shown.contour, shown.opacity) == (layer_of(track).contour, layer_of(track).opacity)
     assert viewer.layers.selection.active == active
     dock.bottom.fill.slider.setValue(30)
-    assert (shown.contour, shown.opacity) == (0, 0.3)
+    until(qtbot, lambda: (shown.contour, shown.opacity) == (0, 0.3))
     assert "(cells)" not in layers_offered(dock.stage, dock.stage.chosen().layer)
 
     layer_of(track).paint((40, 40), 0)
@@ -190,4 +190,4 @@ def test_neighbours_have_other_colours_where_each_object_is_labelled(
     apart.click()
     until(qtbot, lambda: len(colours()) == 1)
     layer_of(track).visible = False
-    assert not colours()
+    until(qtbot, lambda: not colours())
