@@ -21,7 +21,7 @@ PHANTOM = phantom(11, (24, 64, 64), (DARK, DARK, BRIGHT))
 def learnt(person: Person) -> tuple[Any, Any, list[int], Any]:
     """(image, track, rows that taught, the model's own mask)."""
     desk, ui = person.panel.desk, person.ui
-    desk.settings.learning_seconds = 3.0
+    desk.settings.learning_seconds = 8.0
     image = person.opens(PHANTOM.volume)
     person.types(UNKNOWN)
     person.clicks(ui.allSlicesButton)

@@ -114,7 +114,7 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     draw_box(viewer, dock, qtbot, *far)
     assert np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:])
     assert track.scores[row] >= score
-    assert "1 closer in the box" in dock.results.item(0).text()
+    until(qtbot, lambda: "1 closer in the box" in dock.results.item(0).text())
     assert "only in the box" not in dock.bottom.review.totals.text()
     dock.bottom.review.outline.setValue(99)  # holds for both answers
     until(qtbot, lambda: rows_of(track)[row].sum() < before[row].sum())
