@@ -231,25 +231,25 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     dock.jump(5)
     viewer.layers.selection.active = layer
     layer.mode = "paint"
-    spot = place_on_canvas(viewer, image, (5, 35, 35))
     view = canvas(viewer)
     view.setFocus()
 
-    def click_holding_d(where: QPoint, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    def click_holding_d(voxel: tuple[int, int, int], modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         dock.desk.notice.say("")
         qtbot.keyPress(view, Qt.Key.Key_D)
         assert str(layer.mode) == "pan_zoom"
+        where = place_on_canvas(viewer, image, voxel)  # now: a dock that came may have moved the picture
         qtbot.mouseMove(view, where)
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, modifier, pos=where)
         until(qtbot, lambda: bool(dock.message.text()))
         qtbot.keyRelease(view, Qt.Key.Key_D)
         assert str(layer.mode) == "paint"
 
-    click_holding_d(place_on_canvas(viewer, image, (5, 20, 60)))
+    click_holding_d((5, 20, 60))
     assert dock.message.text().startswith("There is no object of 'bright blob' under the mouse")
     assert np.array_equal(rows_of(track) > 0, two)
 
-    click_holding_d(spot)
+    click_holding_d((5, 35, 35))
     assert dock.message.text().startswith("Deleted 1 object of 'bright blob' in 5 slices.")
     less = two.copy()
     less[2:7, 30:40, 30:40] = False
@@ -257,10 +257,10 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
     press(qtbot, viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(rows_of(track) > 0, two)  # one step
 
-    click_holding_d(spot, Qt.KeyboardModifier.ShiftModifier)
+    click_holding_d((5, 35, 35), Qt.KeyboardModifier.ShiftModifier)
     assert dock.message.text().startswith("Deleted 2 objects of 'bright blob' in 5 slices.")
     assert np.array_equal(rows_of(track) > 0, two & ~less)
-    click_holding_d(spot, Qt.KeyboardModifier.ShiftModifier)
+    click_holding_d((5, 35, 35), Qt.KeyboardModifier.ShiftModifier)
     assert dock.message.text() == "'bright blob' has no other object."
     assert set(range(5, 9)) | {12} <= track.touched
     layer.undo()
