@@ -82,9 +82,9 @@ def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
 
 @pytest.mark.slow
 def test_it_can_be_stopped_before_the_first_step_and_begun_again(tmp_path: Path, data: Path, base: Path) -> None:
-    """What the parent says of its own targets takes half a minute, and on a busy machine many."""
+    """What the parent says of its own targets takes a while, and on a busy machine minutes."""
     asked = Options(data, model=str(base), threads=1, device="cpu", steps=1, batch=2, mode="existence")
-    with pytest.raises(BoltzFormerError, match="before the first step"):
+    with pytest.raises(BoltzFormerError, match="before a step was made"):
         list(finetune(asked, tmp_path / "run", stop=lambda: True))
     assert not list((tmp_path / "run").glob("*.safetensors"))
     events = list(finetune(asked, tmp_path / "run"))

@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -314,7 +315,7 @@ class _Case:
         claimed = 1.0 if seen.existence is None else 1 / (1 + float(np.exp(-seen.existence)))
         return _dice(self._mask(seen.logits) & (claimed >= gate), seen.lesson.mask)
 
-    @property
+    @cached_property
     def usual(self) -> float:
         """Trust in neighbours before anything was left out to tell."""
         return SCATTERED if scattered(self.lessons) else TRUST

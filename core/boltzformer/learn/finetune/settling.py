@@ -121,7 +121,9 @@ class Start:
     ) -> None:
         def heed() -> None:
             if stop():
-                raise BoltzFormerError("Stopped before the first step: nothing was learnt, and nothing is kept.")
+                raise BoltzFormerError(
+                    "Stopped before a step was made: nothing was learnt, and what an earlier run kept is still there."
+                )
 
         self.base, self.lessons = base, lessons
         self.place = devices.choose(frozen.device)
