@@ -64,6 +64,9 @@ class SizeFilter(QWidget):
     def _lay(self) -> None:
         """All in one line if it fits, else each group in its own."""
         lines = 1 if sum(self._widths()) + 2 * GAP <= self.width() else len(self._groups)
+        words = max(one.sizeHint().width() for one in (self.smallest_words, self.largest_words))
+        fits = lines > 1 and max(self._widths()) <= self.width()
+        self._grid.setColumnMinimumWidth(0, words if fits else 0)  # a slider gives way before its words do
         if lines == self._lines:
             return
         self._lines, column = lines, 0

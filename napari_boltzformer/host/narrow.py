@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QFrame,
     QLabel,
     QLayout,
+    QMainWindow,
     QScrollArea,
     QSizePolicy,
     QStyle,
@@ -142,19 +144,45 @@ _BOX = QStyle.ComplexControl.CC_ComboBox
 
 
 class Upright(QScrollArea):
-    """Scrolls up and down; sideways only where letters are so large that it would widen the window."""
+    """Scrolls up and down; sideways only where letters are so large that it would widen the window: the canvas gives
+    way before."""
 
     def __init__(self, body: QWidget) -> None:
         super().__init__()
         self.setWidget(body)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self._asked = 0, 0
+        """For which widths of body and window there was a try: whoever makes the dock narrow afterwards may."""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._widen)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """A part that came into the body needs its width here, too."""
-        if watched is self.widget() and event is not None and event.type() == QEvent.Type.LayoutRequest:
+        if event is not None and watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+            self._soon.start()
+        if event is not None and watched is self.window() and event.type() == QEvent.Type.Resize:
+            self._soon.start()
         return super().eventFilter(watched, event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        super().showEvent(event)
+        self.window().installEventFilter(self)
+        self._soon.start()
+
+    def _widen(self) -> None:
+        """Its dock at the canvas's cost, where the page doesn't fit."""
+        body, port, window, dock = self.widget(), self.viewport(), self.window(), self.parentWidget()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parentWidget()
+        if body is None or port is None or dock is None or not self.isVisible() or not isinstance(window, QMainWindow):
+            return
+        wanted = body.minimumSizeHint().width()
+        if wanted > port.width() and self._asked != (wanted, window.width()):
+            self._asked = wanted, window.width()
+            window.resizeDocks([dock], [dock.width() + wanted - port.width()], Qt.Orientation.Horizontal)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         body, bar = self.widget(), self.verticalScrollBar()
