@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 import boltzformer
 from boltzformer import Adapted, Adapter, Engine, Lesson, Prediction, SlicePlan, Volume, io
+from boltzformer.masks.lessons import LEAST
 from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
 
 Mask = NDArray[np.bool_]
@@ -156,7 +157,8 @@ def corrected(
             return
         while len(order) < max(counts) and len(order) < next((one for one in counts if one > count), 0):
             have = [Lesson(index, case.truth[index]) for index in order]
-            areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None}
+            clear = {one for one in case.plan.indices if not 0 < case.truth[one].sum() < LEAST}  # others are refused
+            areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None and one.index in clear}
             order.append(most_telling(areas, have, case.plan)[0])
 
 

@@ -13,7 +13,8 @@ from boltzformer import Adapted, Adapter, BoltzFormerError, Engine, Learning, Le
 from boltzformer.engine.adapted import AT_MOST, Said, combined
 from boltzformer.engine.reproduce import reproduce
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
-from boltzformer.learn.adapt import SCATTERED
+from boltzformer.learn import adapt as adapting
+from boltzformer.learn.adapt import KNOWS, SCATTERED
 from boltzformer.masks.lessons import TRUST, Fit, lessons_of
 
 UNKNOWN = "left atrium in cardiac MRI"
@@ -168,6 +169,30 @@ def test_one_lesson_alone_teaches_unchecked(engine: Engine, made: Phantom) -> No
     assert only.adapter.before is None
     assert only.better
     assert "too few to check" in only.sentence
+
+
+def test_who_knows_the_object_and_is_shown_one_slice_goes_a_part_of_the_way(
+    engine: Engine, made: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model marks the bright blobs by itself when it is asked so."""
+    bright = made.labels.mask(1)
+    index = int(bright.sum((1, 2)).argmax())
+    given = lessons_of(made.labels, 1, [index], engine.plan(made.volume))
+    found = boltzformer.segment(made.volume, UNKNOWN, model=engine, slices=[index]).labels().mask(1)[index]
+    foretold = dice(found, bright[index])
+    assert foretold > 0.5
+    some = learn(engine, made, given).adapter.deltas
+    monkeypatch.setattr(adapting, "KNOWS", 0.0)
+    whole = learn(engine, made, given).adapter.deltas
+    share = 1 / (1 + KNOWS * foretold**2)
+    for name, delta in whole.items():
+        np.testing.assert_allclose(some[name], share * delta.astype(np.float32), rtol=2e-3, atol=1e-6)
+
+
+def test_after_a_learning_that_was_thrown_away_one_lesson_is_left_out_again(engine: Engine, made: Phantom) -> None:
+    given = lessons(made, engine, 2, 1)
+    nothing = replace(learn(engine, made, given[:2]).adapter, deltas={}, before=None, after=None, left_out=0)
+    assert learn(engine, made, given, start=nothing).adapter.after is not None
 
 
 def test_what_was_learnt_is_used_for_nothing_else(engine: Engine, made: Phantom, small: Phantom, done: Adapted) -> None:

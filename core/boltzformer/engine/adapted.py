@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,23 +28,21 @@ FAR = -8.0
 """Logit of what lies beyond the image, and of what a person's own mask leaves out."""
 
 
-def taught(model: BoltzFormer, adapter: Adapter) -> BoltzFormer:
-    """A model with the deltas added; what did not change is shared with the parent's, not copied."""
+def added(model: BoltzFormer, deltas: Mapping[str, NDArray[np.float16]]) -> BoltzFormer:
+    """A model with what was learnt added; what did not change is shared with the parent's, not copied."""
     parameters = dict(model.named_parameters())
     strange = sorted(
-        name
-        for name, delta in adapter.deltas.items()
-        if name not in parameters or tuple(parameters[name].shape) != delta.shape
+        name for name, delta in deltas.items() if name not in parameters or tuple(parameters[name].shape) != delta.shape
     )
     if strange:
         raise CheckpointError(f"What was learnt does not fit this model ({strange[0]}): learn again with this one.")
-    shared: dict[int, object] = {id(one): one for name, one in parameters.items() if name not in adapter.deltas}
+    shared: dict[int, object] = {id(one): one for name, one in parameters.items() if name not in deltas}
     shared |= {id(one): one for one in model.buffers()}
     made = copy.deepcopy(model, shared)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if name in adapter.deltas:
-                delta = torch.from_numpy(adapter.deltas[name].copy()).to(parameter.device, torch.float32)
+            if name in deltas:
+                delta = torch.from_numpy(deltas[name].copy()).to(parameter.device, torch.float32)
                 parameter.copy_(parameter.float() + delta)
     return made.eval()
 
@@ -73,7 +71,7 @@ class Combined:
         self.adapter, self.plan = adapter, plan
         self._lessons = {one.index: one for one in adapter.lessons}
         self._near = Neighbours(adapter.lessons, plan, adapter.fit) if adapter.lessons else None
-        self._gate = math.log(gate / (1 - gate)) if 0 < gate < 1 else 0.0
+        self._gate = passing(gate)
 
     def __call__(self, index: int, logits: NDArray[np.float32], claimed: float) -> tuple[NDArray[np.float32], float]:
         """Logits (h, w) and existence of a slice that is no lesson, put together with what its neighbours say."""
@@ -97,6 +95,11 @@ class Combined:
         quantised = np.clip(np.rint(logits * 16), -128, 127).astype(np.int8)
         there = np.array([float(one.mask.any())], np.float32)
         return SliceResult(index, quantised[None], there, given=one.mask[None].astype(np.uint8))
+
+
+def passing(gate: float) -> float:
+    """Logit from which something passes a gate of existence."""
+    return math.log(gate / (1 - gate)) if 0 < gate < 1 else 0.0
 
 
 def _chance(logit: float) -> float:

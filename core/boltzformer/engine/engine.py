@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from boltzformer.engine import provenance
-from boltzformer.engine.adapted import Combined, check_bound, taught
+from boltzformer.engine.adapted import Combined, added, check_bound
 from boltzformer.engine.answering import Question, answer, energies_of, look_trace, noise_for
 from boltzformer.engine.devices import (
     CACHE_BYTES,
@@ -134,7 +134,7 @@ class Engine:
             raise BoltzFormerError("This engine was taught already: give the adapter to the engine that it came from.")
         check_bound(adapter, self.about, "", adapter.axis, (Prompt(adapter.prompt),))
         self._move(Place(torch.device("cpu"), torch.float32, ""))
-        return Engine(taught(self.model, adapter), self.about, self.place, self.features, adapter)
+        return Engine(added(self.model, adapter.deltas), self.about, self.place, self.features, adapter)
 
     def weights(self) -> BoltzFormer:
         """The model where it runs, in float32: to be asked and copied, never changed."""
@@ -387,7 +387,7 @@ class Engine:
         if self._now.dtype != place.dtype and self._now.dtype != torch.float32:
             self.model = checkpoint.load(self.about.path)[0]
             if self.adapter is not None:
-                self.model = taught(self.model, self.adapter)
+                self.model = added(self.model, self.adapter.deltas)
         self.model.to(place.device, place.drawing)
         if place.drawing != place.dtype:
             self.model.round_first_pass()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -16,9 +16,8 @@ from itertools import product
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from boltzformer.engine.adapted import check_bound, combined, said, taught
+from boltzformer.engine.adapted import added, check_bound, combined, passing, said
 from boltzformer.engine.answering import noise_for
 from boltzformer.engine.devices import WORK_PER_FEATURES, fast_half, feature_bytes
 from boltzformer.engine.engine import Engine
@@ -45,7 +44,11 @@ SMALL = 25_000_000
 LEAST, MOST = 10, 2000
 """Steps."""
 COMPARED = 3
-"""Lessons, the newest, on which what other images taught is held against the model alone."""
+"""Lessons, the newest, on which the weights that a learning begins with are asked what they know already."""
+KNOWS = 3.0
+"""Weights that foretold every new lesson are worth so many lessons: who knows much and is shown little forgets."""
+FORETOLD = 0.5
+"""Dice of each of them from which the model's own word that a slice holds nothing stands."""
 TIMED = 4
 """Steps after which it is known how many the seconds allow."""
 UNTIL_CHECKED = 0.4
@@ -144,6 +147,8 @@ class _Case:
         batch = WHOLE if self.mode == "full" else 1
         self.recipe = replace(RECIPE, seed=self.draws, steps=MOST, side=plan.size, batch=batch)
         self.carried: tuple[int, float, float] | None = None
+        self.told = list[float]()
+        """Dice on the newest lessons of the weights that this learning began with, which had not seen them."""
         self.began = time.monotonic()
 
     def events(self, seconds: float, steps: int | None) -> Iterator[Happening]:
@@ -154,19 +159,25 @@ class _Case:
         model = copy.deepcopy(parent)
         same = self.start is not None and bool(self.start.volume)
         if self.start is not None:
-            model = taught(model, self.start)
+            model = added(model, self.start.deltas)
             if not same:
                 yield from self._compare_carried(parent, model, steps or 0, seconds)
             if self.start is None:
                 model = copy.deepcopy(parent)
-        out = self._new() if same else self._left_out()
-        before, after = list[_Seen](), list[_Seen]()
-        ahead = same and bool(out)  # what was learnt before has never seen the newest lessons: they check it at once
-        for index in sorted(out):
-            before.append(self._ask(parent, index))
-            if ahead:
-                after.append(self._ask(model, index))
+        goes_on = same and self.start is not None and bool(self.start.deltas)
+        new = self._new() if goes_on else self.lessons
+        # What was learnt before has never seen the newest lessons: they check it at once, if one shows the object.
+        ahead = goes_on and any(one.mask.any() for one in new)
+        out = frozenset(one.index for one in new if ahead) if goes_on else self._left_out()
+        newest = {one.index for one in new[-COMPARED:]}
+        begun, before = dict[int, _Seen](), list[_Seen]()
+        for index in sorted(out | newest):
+            begun[index] = self._ask(model, index)
+            if index in out:
+                before.append(begun[index] if self.start is None else self._ask(parent, index))
             yield Learning(0, steps or 0, seconds_left=self._left(seconds))
+        after = [begun[index] for index in sorted(out)] if ahead else []
+        self.told = [self._plain(begun[index]) for index in newest if begun[index].lesson.mask.any()]
         student = self._student(model)
         planned = steps or MOST
         checked_at = TIMED
@@ -175,10 +186,10 @@ class _Case:
                 planned = self._afforded(seconds, TIMED)
             checked_at = max(TIMED, round(UNTIL_CHECKED * planned))
             if student.step == checked_at and out and not ahead:
-                with student.averaged() as learnt:
-                    for index in sorted(out):
-                        after.append(self._ask(learnt, index))
-                        yield Learning(student.step, planned, seconds_left=self._left(seconds))
+                learnt = added(parent, self._deltas(student, parent))
+                for index in sorted(out):
+                    after.append(self._ask(learnt, index))
+                    yield Learning(student.step, planned, seconds_left=self._left(seconds))
             learns = known if ahead or student.step >= checked_at else known - out
             kept = student.model if self.mode == "decoder" else None
             told = student.learn(self.views.batch(self.draws, student.step, learns, kept))
@@ -210,12 +221,11 @@ class _Case:
 
     # --- lessons that were left out ------------------------------------------------------------------------------
 
-    def _new(self) -> frozenset[int]:
-        """Those that the start has never seen as they are, if one of them shows the object."""
+    def _new(self) -> tuple[Lesson, ...]:
+        """Those that the start has never seen as they are."""
         assert self.start is not None
         old = {one.index: one.mask for one in self.start.lessons}
-        new = [one for one in self.lessons if one.index not in old or (old[one.index] != one.mask).any()]
-        return frozenset(one.index for one in new if any(other.mask.any() for other in new))
+        return tuple(one for one in self.lessons if one.index not in old or (old[one.index] != one.mask).any())
 
     def _left_out(self) -> frozenset[int]:
         """One with the object, rather between others, of many two; and of several empty ones the newest.
@@ -232,6 +242,13 @@ class _Case:
             inner = there[1:-1]
             out = {inner[len(inner) // 2]} if len(there) < 5 else {inner[len(inner) // 3], inner[-1]}
         return frozenset(out | set(empty[-1:] if len(empty) > 1 else ()))
+
+    @property
+    def share(self) -> float:
+        """Of the way from where this learning began: the further, the more lessons and the worse these were foretold.
+        Empty ones alone count as foretold: what knows nothing leaves them empty, too."""
+        count = sum(bool(one.mask.any()) for one in self.lessons)
+        return count / (count + KNOWS * (float(np.mean(self.told)) ** 2 if self.told else 1.0))
 
     def _ask(self, model: BoltzFormer, index: int) -> _Seen:
         model.eval()
@@ -267,7 +284,7 @@ class _Case:
             fit = replace(fit, trust=self.usual)
         first = last = None
         count = sum(1 for one in after if one.lesson.mask.any())
-        learnt: Mapping[str, Tensor] = student.kept
+        deltas = self._deltas(student, parent)
         if after:
             first = float(np.mean([self._plain(one) for one in before if one.lesson.mask.any()]))
             fit, last = self._chosen(after, fit)
@@ -275,11 +292,11 @@ class _Case:
             kept, there = self._chosen(before, fit)
             # The parent with its neighbours did better than all that was learnt: by more than few slices do by chance.
             if there > last + CHANCE:
-                fit, last, learnt = replace(kept, claim=None), there, {}
+                fit, last, deltas = replace(kept, claim=None), there, {}
+        if fit.claim is None and self.engine.about.config.decoder.existence and min(self.told, default=0) >= FORETOLD:
+            fit = replace(fit, claim=passing(own_gate(self.engine.about)))
         if self.start is not None and self.start.volume and self.start.before is not None:
             first, last, count = self._with_earlier(self.start, first, last, count)
-        own = dict(parent.named_parameters())
-        deltas = {name: _delta(tensor, own[name]) for name, tensor in learnt.items()}
         adapter = Adapter(
             parent=self.engine.about.sha256,
             volume=self.content,
@@ -287,7 +304,7 @@ class _Case:
             axis=self.plan.axis,
             lessons=self.lessons,
             fit=fit,
-            deltas={name: delta for name, delta in deltas.items() if delta.any()},
+            deltas=deltas,
             seed=self.seed,
             steps=student.step,
             start="" if self.start is None else self.start.id,
@@ -297,6 +314,16 @@ class _Case:
             left_out=count,
         )
         return Adapted(adapter, time.monotonic() - self.began, self.carried)
+
+    def _deltas(self, student: Student, parent: BoltzFormer) -> dict[str, NDArray[np.float16]]:
+        """What is added to the parent's weights."""
+        own, begun = dict(parent.named_parameters()), {} if self.start is None else self.start.deltas
+        made = dict[str, NDArray[np.float16]]()
+        for name, tensor in student.kept.items():
+            learnt = (tensor.detach() - own[name].detach()).float().cpu().numpy()
+            first = begun[name].astype(np.float32) if name in begun else np.float32(0)
+            made[name] = (first + np.float32(self.share) * (learnt - first)).astype(np.float16)
+        return {name: delta for name, delta in made.items() if delta.any()}
 
     def _with_earlier(
         self, start: Adapter, first: float | None, last: float | None, count: int
@@ -310,7 +337,7 @@ class _Case:
         return first, last, total
 
     def _plain(self, seen: _Seen) -> float:
-        """Dice of the parent as it answers by itself."""
+        """Dice of a model as it answers by itself."""
         gate = own_gate(self.engine.about)
         claimed = 1.0 if seen.existence is None else 1 / (1 + float(np.exp(-seen.existence)))
         return _dice(self._mask(seen.logits) & (claimed >= gate), seen.lesson.mask)
@@ -325,7 +352,6 @@ class _Case:
         near = Neighbours(self.lessons, self.plan, fit)
         out: Collection[int] = {one.lesson.index for one in seen}
         heard = [said(near, one.lesson.index, self.plan, len(one.logits), out) for one in seen]
-
         area = float(np.mean([one.lesson.mask.sum() for one in seen if one.lesson.mask.any()]))
 
         def dice(tried: Fit) -> tuple[float, float]:
@@ -368,11 +394,6 @@ def scattered(lessons: Sequence[Lesson]) -> bool:
     """Whether a usual lesson shows many objects."""
     counts = [int(pieces(one.mask).max()) for one in lessons if one.mask.any()]
     return float(np.median(counts)) >= MANY
-
-
-def _delta(learnt: Tensor, parent: Tensor) -> NDArray[np.float16]:
-    made: NDArray[np.float16] = (learnt.detach() - parent.detach()).to(torch.float16).cpu().numpy()
-    return made
 
 
 def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
