@@ -46,7 +46,7 @@ LEAST, MOST = 10, 2000
 COMPARED = 3
 """Lessons, the newest, on which the weights that a learning begins with are asked what they know already."""
 KNOWS = 3.0
-"""Weights that foretold every new lesson are worth so many lessons: who knows much and is shown little forgets."""
+"""Weights that foretold the first lessons are worth so many: who knows much and is shown little forgets."""
 FORETOLD = 0.5
 """Dice of each of them from which the model's own word that a slice holds nothing stands."""
 TIMED = 4
@@ -149,6 +149,7 @@ class _Case:
         self.carried: tuple[int, float, float] | None = None
         self.told = list[float]()
         """Dice on the newest lessons of the weights that this learning began with, which had not seen them."""
+        self.knew = start.knew if start is not None and start.volume else None
         self.began = time.monotonic()
 
     def events(self, seconds: float, steps: int | None) -> Iterator[Happening]:
@@ -178,6 +179,8 @@ class _Case:
             yield Learning(0, steps or 0, seconds_left=self._left(seconds))
         after = [begun[index] for index in sorted(out)] if ahead else []
         self.told = [self._plain(begun[index]) for index in newest if begun[index].lesson.mask.any()]
+        if self.told and self.knew is None:
+            self.knew = float(np.mean(self.told))
         student = self._student(model)
         planned = steps or MOST
         checked_at = TIMED
@@ -219,8 +222,6 @@ class _Case:
         lessons = 16 * len(self.lessons) * self.plan.size**2
         return found.weights + max(found.memory - found.weights, asking) + lessons
 
-    # --- lessons that were left out ------------------------------------------------------------------------------
-
     def _new(self) -> tuple[Lesson, ...]:
         """Those that the start has never seen as they are."""
         assert self.start is not None
@@ -245,10 +246,9 @@ class _Case:
 
     @property
     def share(self) -> float:
-        """Of the way from where this learning began: the further, the more lessons and the worse these were foretold.
-        Empty ones alone count as foretold: what knows nothing leaves them empty, too."""
+        """Of the way from where this learning began: the further, the more lessons and the less was known at first."""
         count = sum(bool(one.mask.any()) for one in self.lessons)
-        return count / (count + KNOWS * (float(np.mean(self.told)) ** 2 if self.told else 1.0))
+        return count / (count + KNOWS * (self.knew or 0.0) ** 2)
 
     def _ask(self, model: BoltzFormer, index: int) -> _Seen:
         model.eval()
@@ -262,8 +262,6 @@ class _Case:
         existence = None if given.existence is None else float(given.existence[0, 0])
         return _Seen(self.views.lessons[index], logits, existence)
 
-    # --- learning ------------------------------------------------------------------------------------------------
-
     def _student(self, model: BoltzFormer) -> Student:
         prepare(model, self.mode)
         return _Student(model, self.recipe)
@@ -275,8 +273,6 @@ class _Case:
         spent = time.monotonic() - self.began
         each = spent / done
         return min(MOST, max(LEAST, done + int(0.95 * (seconds - spent) / each)))
-
-    # --- the end -------------------------------------------------------------------------------------------------
 
     def _made(self, student: Student, parent: BoltzFormer, before: list[_Seen], after: list[_Seen]) -> Adapted:
         fit = fitted(self.lessons, self.plan, self.start.fit if self.start is not None and self.start.volume else None)
@@ -293,7 +289,8 @@ class _Case:
             # The parent with its neighbours did better than all that was learnt: by more than few slices do by chance.
             if there > last + CHANCE:
                 fit, last, deltas = replace(kept, claim=None), there, {}
-        if fit.claim is None and self.engine.about.config.decoder.existence and min(self.told, default=0) >= FORETOLD:
+        foretold = bool(self.told) and min(self.knew or 0.0, *self.told) >= FORETOLD
+        if fit.claim is None and foretold and self.engine.about.config.decoder.existence:
             fit = replace(fit, claim=passing(own_gate(self.engine.about)))
         if self.start is not None and self.start.volume and self.start.before is not None:
             first, last, count = self._with_earlier(self.start, first, last, count)
@@ -312,6 +309,7 @@ class _Case:
             before=first,
             after=last,
             left_out=count,
+            knew=self.knew,
         )
         return Adapted(adapter, time.monotonic() - self.began, self.carried)
 

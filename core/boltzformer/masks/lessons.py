@@ -84,6 +84,8 @@ class Adapter:
     """Of what was learnt so far, on the same, before it had seen them."""
     left_out: int = 0
     """How many these are, of this learning and of those of this image that it went on from."""
+    knew: float | None = None
+    """Mean Dice, on the first lessons of this image, of the weights that its first learning began with."""
 
     @cached_property
     def id(self) -> str:
@@ -105,7 +107,7 @@ class Adapter:
 
     def carried(self) -> Adapter:
         """For the next image: its weights alone, without the lessons of this one."""
-        return replace(self, volume="", lessons=(), fit=replace(self.fit, claim=None))
+        return replace(self, volume="", lessons=(), fit=replace(self.fit, claim=None), knew=None)
 
     @property
     def idle(self) -> bool:
