@@ -132,8 +132,8 @@ def of_microscopy(prompts: Sequence[str], modality: str = "") -> bool:
 
 def _unfitting(prompts: Sequence[str], image: str) -> Iterator[str]:
     for prompt in prompts if image else ():
-        said = modalities_in(prompt)
-        known = {one.modality for one in templates() if (this := meant(prompt)) and one.target == this.target}
+        said, this = modalities_in(prompt), meant(prompt)
+        known = {one.modality for one in templates() if this is not None and one.target == this.target}
         if said and image not in said:
             yield f"'{prompt}' speaks of {' and '.join(sorted(said))}, but the image is {image}."
         elif known and image not in known and not said:
