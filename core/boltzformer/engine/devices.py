@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from boltzformer.errors import BoltzFormerError
+from boltzformer.io.stream import free_memory
 from boltzformer.model.config import ModelConfig
 from boltzformer.types import Adjusted
 
@@ -95,6 +96,16 @@ def use_cores() -> None:
     if wanted and not (re.fullmatch(r"[0-9]{1,4}", wanted) and 1 <= int(wanted) <= 1024):
         raise BoltzFormerError(f"BOLTZFORMER_THREADS is '{wanted}': give a whole number from 1, or leave it unset.")
     torch.set_num_threads(int(wanted) if wanted else max(1, (os.cpu_count() or 2) - 1))
+
+
+def core_to_spare(taken: Need) -> bool:
+    """Whether the next slice may be encoded beside the one in hand, where a run takes so much memory: nobody chose a
+    number of threads, as many cores are idle as one slice takes, and there is room for the work of one slice more."""
+    chosen = any(os.environ.get(name, "").strip() for name in ("BOLTZFORMER_THREADS", "OMP_NUM_THREADS"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = free_memory()
+    room = free is None or 2 * taken.work + taken.cache + taken.answers <= free
+    return not chosen and 2 * torch.get_num_threads() <= cores and room
 
 
 def repeatable() -> None:
@@ -185,11 +196,20 @@ class Effort:
     """Prompts (times samples) that are decoded together."""
     keep: bool = True
     """Whether features are kept for later."""
+    ahead: bool = False
+    """Whether the next slice is encoded beside the one in hand, on a core that is left over."""
+
+    @property
+    def asks(self) -> int:
+        """Slices that have to be known before one is worked on."""
+        return max(self.batch, 2 if self.ahead else 1)
 
     def easier(self) -> tuple[Effort, Adjusted] | None:
         """The next thing to give up when the device is full; None when nothing is left."""
         device = self.place.device.type
         full = f"The memory of the device '{device}' was full"
+        if self.ahead:
+            return replace(self, ahead=False), Adjusted("One slice at a time instead of two", f"{full}.")
         if self.batch > 1:
             less = replace(self, batch=self.batch // 2)
             return less, Adjusted(f"{less.batch} slices at once instead of {self.batch}", f"{full}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,14 +22,17 @@ from boltzformer.engine.devices import (
     Place,
     answer_side,
     choose,
+    core_to_spare,
     is_out_of_memory,
     need,
     use_cores,
 )
-from boltzformer.engine.features import FeatureCache, Scope, TextCache, one_by_one
+from boltzformer.engine.encoding import image_of
+from boltzformer.engine.features import FeatureCache, Scope, TextCache
 from boltzformer.engine.run import (
     Run,
     Slices,
+    check_amounts,
     check_side,
     check_slices,
     followed,
@@ -47,9 +51,8 @@ from boltzformer.image.slicing import SlicePlan
 from boltzformer.image.tiling import Tiling
 from boltzformer.knowledge.suggestions import modality_named, of_microscopy
 from boltzformer.masks.lessons import Adapter
-from boltzformer.model.boltzformer import BoltzFormer, ImageState
+from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.types import (
-    MOST_SAMPLES,
     Adjusted,
     Prediction,
     Prompt,
@@ -77,7 +80,9 @@ def load(
     choose(device, dtype)  # what can't be is said before anything is read
     use_cores()
     loaded, about = registry.load(model)
-    return Engine(loaded, about, choose(device, dtype, about.config), features)
+    engine = Engine(loaded, about, choose(device, dtype, about.config), features)
+    engine.works_ahead = True
+    return engine
 
 
 def segment(
@@ -108,6 +113,8 @@ class Engine:
         self.model, self.about, self.adapter = model, about, adapter
         self.features = FeatureCache(CACHE_BYTES) if features is None else features
         self.place = place or choose("cpu")
+        self.works_ahead = False
+        """Whether a run may take a core that is left over; who loads an engine by itself has plans for the others."""
         self._now = Place(torch.device("cpu"), torch.float32, "")
         self._encoder_hash = ""
         self._texts = TextCache()
@@ -194,19 +201,12 @@ class Engine:
         so for others, too, or never.
         `scout`: every so many slices first, then only where something may be; the others are not looked at.
         `Adjusted` comes where the device could not do it as asked. `batch_size` slices are encoded at once on a GPU; a
-        CPU takes one at a time, so that each has the same bits whatever runs beside it. `voxels` stands for the hash
-        of the image while its slices still arrive; only those that are asked for, and their neighbours, are read.
+        CPU takes one at a time, so that each has the same bits whatever runs beside it; where the order is known and
+        a core is left over, the next one is encoded meanwhile. `voxels` stands for the hash of the image while its
+        slices still arrive; only those that are asked for, and their neighbours, are read.
         """
         asked = as_prompts(prompts)
-        for name, value, least in (
-            ("samples", samples, 1),
-            ("batch_size", batch_size, 1),
-            ("cache_bytes", cache_bytes, 0),
-        ):
-            if value is not None and value < least:
-                raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
-        if samples > MOST_SAMPLES:
-            raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
+        check_amounts(samples, batch_size, cache_bytes)
         plan, seen = self.plan(volume, axis, region, size), shown(volume, window)
         if self.adapter is not None:  # of an image that still arrives, whoever sends it has compared the hash
             known = "" if voxels else provenance.hash_of_voxels(volume.array)
@@ -224,6 +224,11 @@ class Engine:
         question = Question(asked, int(seed), int(samples), followed(guidance, plan, asked, self.about))
         gpu = self.place.device.type != "cpu"
         effort = Effort(self.place, (batch_size or 4) if gpu else 1, 8 if gpu else 1)
+        chosen_late = callable(slices) or scout is not None
+        if self.works_ahead and not (gpu or chosen_late or self.adapter):
+            each = replace(self.about.config, image_size=plan.size)
+            taken = need(each, 0, volume=0, slices=total, prompts=len(asked) * samples, cache_bytes=cache_bytes)
+            effort = replace(effort, ahead=core_to_spare(taken))
         self.features.budget = cache_bytes
         run = Run(volume, plan, seen, region, question, ask, focus, effort, voxels)
         # what a case taught was learnt from whole slices
@@ -260,7 +265,8 @@ class Engine:
         run = Run(volume, plan, seen, region, question, lambda: None, index, Effort(self.place, 1, 1))
         with torch.inference_mode():
             self._move(self.place)
-            image = self._image(run, self._scope(run, voxels or provenance.hash_of_voxels(volume.array)), index)
+            scope = self._scope(run, voxels or provenance.hash_of_voxels(volume.array))
+            image = image_of(self.model, self._now, self.features, run, scope, index)
             noise = noise_for(self.model, image, [(one.text, 0)], plan.canonical_index(index), seed)
             energies = energies_of(self.model, image, hints_of(question, plan, index))
             looks = self.model.decode(image, self._texts.of(self.model, one.text), noise, True, energies=energies).trace
@@ -271,7 +277,13 @@ class Engine:
     def _events(self, run: Run, total: int) -> Iterator[Happening]:
         voxels = run.voxels or provenance.hash_of_voxels(run.volume.array)
         yield Started(run.plan, total, self._made(run, voxels, ()), 0 if run.tiling is None else len(run.tiling))
-        while run.look_ahead(1 if not run.done else run.effort.batch):  # the visible slice alone, so that it is quick
+        with closing(run.ahead):
+            yield from self._slices(run, voxels)
+        slices = tuple(run.done[index] for index in sorted(run.done))
+        yield Prediction(run.question.prompts, slices, run.plan, self._made(run, voxels, slices))
+
+    def _slices(self, run: Run, voxels: str) -> Iterator[Happening]:
+        while run.look_ahead(run.effort.asks if run.done else 1):  # the visible slice alone, so that it is quick
             index = run.waiting[0]
             try:
                 for happening in self._about(run, index, voxels):
@@ -286,8 +298,6 @@ class Engine:
             except Exception as error:
                 at_slice(error, index)
                 raise
-        slices = tuple(run.done[index] for index in sorted(run.done))
-        yield Prediction(run.question.prompts, slices, run.plan, self._made(run, voxels, slices))
 
     def _made(self, run: Run, voxels: str, slices: Sequence[SliceResult]) -> Mapping[str, Any]:
         return provenance.describe(
@@ -325,7 +335,7 @@ class Engine:
         try:
             with torch.inference_mode():
                 self._move(run.effort.place)
-                image = self._image(run, self._scope(run, voxels), index)
+                image = image_of(self.model, self._now, self.features, run, self._scope(run, voxels), index)
                 texts = [self._texts.of(self.model, prompt.text) for prompt in run.question.prompts]
                 middle = run.plan.canonical_index(index)
                 hints = hints_of(run.question, run.plan, index)
@@ -335,6 +345,8 @@ class Engine:
                 raise
             full = (str(error).splitlines() or [type(error).__name__])[0]
         # Only now, for the error held on to what the slice needed.
+        if not run.ahead.close():  # to leave out what was never begun would free nothing
+            run.effort = replace(run.effort, ahead=False)
         run.encoded.clear()
         easier = run.effort.easier()
         if easier is None:
@@ -357,21 +369,6 @@ class Engine:
         if self._how is None or self._how.plan != plan:
             self._how = Combined(adapter, plan, provenance.own_gate(self.about))
         return self._how
-
-    def _image(self, run: Run, scope: Scope, index: int) -> ImageState:
-        """The features of a slice: kept ones, or the encoder's, which sees those that wait next as well."""
-        self.features.focus(scope, index if run.focus is None else run.focus)
-        known = run.encoded.pop(index, None) or self.features.get(scope, index)
-        if known is not None:
-            return known
-        ahead = [one for one in run.waiting if one != index and one not in run.encoded]
-        batch = [index, *(one for one in ahead if self.features.get(scope, one) is None)][: run.effort.batch]
-        cut = [torch.from_numpy(run.plan.network_slice(run.volume.array, run.window, one)) for one in batch]
-        states = one_by_one(self.model.encode_image(torch.stack(cut).to(self._now.device, self._now.drawing)))
-        for one, state in zip(batch, states, strict=True):
-            run.encoded[one] = state
-            self.features.put(scope, one, state)
-        return run.encoded.pop(index)
 
     def _scope(self, run: Run, voxels: str) -> Scope:
         array = run.volume.array

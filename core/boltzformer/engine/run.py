@@ -6,6 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
+from boltzformer.engine.ahead import Ahead
 from boltzformer.engine.answering import Question
 from boltzformer.engine.devices import Effort
 from boltzformer.engine.scout import Scout
@@ -17,7 +21,7 @@ from boltzformer.image.slicing import SlicePlan
 from boltzformer.image.tiling import Tiling
 from boltzformer.model.boltzformer import ImageState
 from boltzformer.model.config import ModelConfig
-from boltzformer.types import Adjusted, Prompt, SliceResult, Volume
+from boltzformer.types import MOST_SAMPLES, Adjusted, Prompt, SliceResult, Volume
 from boltzformer.weights.checkpoint import Checkpoint
 
 LARGEST, LARGEST_REGION = 2, 4
@@ -47,8 +51,15 @@ class Run:
     adjusted: list[Adjusted] = field(default_factory=list[Adjusted])
     tiling: Tiling | None = None
     """How a large picture is cut; None: slices are looked at as they are."""
+    ahead: Ahead = field(default_factory=Ahead)
     scout: Scout | None = None
     """What hears of every answer, where not all slices are asked."""
+
+    def cut(self, indices: Sequence[int]) -> Tensor:
+        """(B, 3, H, W): what the network sees of slices."""
+        return torch.stack(
+            [torch.from_numpy(self.plan.network_slice(self.volume.array, self.window, one)) for one in indices]
+        )
 
     def look_ahead(self, count: int) -> bool:
         """Asks for slices until `count` wait; False if none is left. Never more than needed: the user may move."""
@@ -76,6 +87,19 @@ def check_slices(slices: Iterable[int], plan: SlicePlan) -> list[int]:
             f"Slices {outside or order} don't exist: the {where} has slices {known[0]} to {known[-1]}."
         )
     return order
+
+
+def check_amounts(samples: int, batch_size: int | None, cache_bytes: int) -> None:
+    """Refuses less than can be done, and more than is good."""
+    for name, value, least in (
+        ("samples", samples, 1),
+        ("batch_size", batch_size, 1),
+        ("cache_bytes", cache_bytes, 0),
+    ):
+        if value is not None and value < least:
+            raise BoltzFormerError(f"{name} is {value}: give at least {least}.")
+    if samples > MOST_SAMPLES:
+        raise BoltzFormerError(f"{samples} samples can't be drawn: give 1 to {MOST_SAMPLES}.")
 
 
 def check_side(side: int, config: ModelConfig, *, whole: bool) -> None:
