@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class NapariMask:
         """Whether it is we who paint."""
         layer.metadata[MASK] = self
         layer.events.paint.connect(self._on_paint)
+        for step in ("undo", "redo"):  # of which napari tells nobody
+            setattr(layer, step, partial(self._step, getattr(layer, step)))
 
     @property
     def _voxels(self) -> NDArray[np.uint8]:
@@ -126,6 +129,12 @@ class NapariMask:
         self._stroked |= rows
         for heard in self._heard:
             heard(rows, False)
+
+    def _step(self, take: Callable[[], None]) -> None:
+        """Through napari's history, which doesn't say which slices it changed."""
+        take()
+        for heard in self._heard:
+            heard(None, True)
 
 
 def mask_on(layer: Any) -> NapariMask | None:

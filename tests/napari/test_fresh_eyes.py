@@ -10,17 +10,18 @@ from gui import DIST, answered, canvas, click, done, keep_both, layer_of, press,
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
-from test_one_patient import names, painted_on, pressed, two_files
+from test_one_patient import names, painted_on, pressed, turns, two_files
 from test_picture_masks import count, discs, found
 
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from napari_boltzformer.canvas.cells import CELLS
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.host.layers import grid_of, image_layer
 from napari_boltzformer.host.stage import FILLS
 from napari_boltzformer.widget import BoltzFormerDock
 
-LEFT = Qt.MouseButton.LeftButton
+LEFT, CTRL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier
 
 
 def opened(viewer: Any, made: Phantom) -> Any:
@@ -125,6 +126,53 @@ def test_one_undo_takes_back_what_a_click_did_whichever_layer_was_selected(
     until(qtbot, lambda: count(track) == after)
     press(qtbot, viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert count(track) == 2
+
+
+def test_an_undo_is_seen_at_once_in_the_count_and_in_the_colours_of_objects(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    picture = viewer.add_image(np.zeros((80, 120), np.uint8), name="picture")
+    track = found(dock, picture, discs((30, 30, 12), (20, 95, 9)))
+    dock.bottom.sizes.apart.click()
+
+    def coloured() -> Any:
+        return next((layer.data > 0 for layer in viewer.layers if CELLS in layer.metadata), None)
+
+    def says(count: int) -> bool:
+        seen = coloured()
+        agree = seen is not None and np.array_equal(seen, rows_of(track)[0] > 0)
+        return agree and dock.results.count() == 1 and f" {count} object" in dock.results.item(0).text()
+
+    until(qtbot, lambda: says(2))
+    dock.desk.delete_object(track, (0, 30, 30), only=False)
+    until(qtbot, lambda: says(1))
+    assert track.edited(0)
+    viewer.layers.selection.active = layer_of(track)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL)
+    until(qtbot, lambda: says(2))
+    assert not track.edited(0)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
+    until(qtbot, lambda: says(1))
+
+
+def test_an_undo_takes_the_pencils_off_the_slices_that_nobody_looks_at(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    track = answered(dock, opened(viewer, small), BRIGHT, 2, 3)
+    before = rows_of(track).copy()
+    dock.desk.overview.show_tracks()
+    viewer.layers.selection.active = layer_of(track)
+    dock.jump(9)
+    turns(qtbot)
+    blank = np.zeros(track.shape[1:], bool)
+    track.change_all({2: blank, 3: blank, 5: ~blank})
+    until(qtbot, lambda: dock.bottom.review.bar.model.lanes[0].edited == {2, 3, 5})
+    turns(qtbot)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL)
+    assert np.array_equal(rows_of(track), before)
+    until(qtbot, lambda: not dock.bottom.review.bar.model.lanes[0].edited)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL)  # there is nothing left
+    assert np.array_equal(rows_of(track), before)
 
 
 def test_the_picture_stays_where_it_is_when_a_table_is_outdated(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:

@@ -153,7 +153,7 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, stroke))
     dock.bottom.review.gate.setValue(50)
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | stroke))
-    layer.undo()  # napari tells nobody
+    layer.undo()
     assert np.array_equal(rows_of(track)[0] > 0, large)
     dock.bottom.sizes.smallest.setValue(0)
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))

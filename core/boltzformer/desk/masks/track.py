@@ -110,9 +110,8 @@ class Track:
 
     def edited(self, row: int) -> bool:
         """Whether it differs from what the model wrote."""
-        if self.count > 1:
-            return self.whose.edited(row, self.row(row))
-        self.whose.settle(self.row(row), stroke=False)
+        if self.count == 1:
+            self.whose.settle(self.row(row), stroke=False)
         return self.whose.drawn is not None or self.whose.edited(row, self.row(row))
 
     def edited_rows(self) -> list[int]:
@@ -380,7 +379,8 @@ class Track:
             self.whose.settle(self.row(0), stroke=True)
         self._sums.note(changed, self.row)
         self.touched |= changed
-        self.changed()
+        if changed or rows is not None:  # else there was nothing left to undo
+            self.changed()
 
     def _put_back(self, rows: Collection[int]) -> set[int]:
         """Where no person has been, the model's answers that an undo took away; nothing is written in vain."""
