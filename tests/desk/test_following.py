@@ -72,6 +72,16 @@ def test_it_stops_before_a_persons_own_slice(bench: Bench, made: Phantom) -> Non
     assert f"slice {row + 1}: your own work" in bench.speaker.sentence
 
 
+def test_where_the_image_ends_the_last_slice_is_named(bench: Bench, made: Phantom) -> None:
+    image, mask = bench.open_volume(made.volume), np.zeros(made.volume.grid.shape, bool)
+    mask[0, 30:40, 30:40] = True
+    bench.answered(image, BRIGHT, mask)
+    bench.stage.go(image, 0)
+    bench.desk.follow()
+    until_followed(bench)
+    assert "slice 0: the end of the image" in bench.speaker.sentence
+
+
 def test_cancelled_it_keeps_what_was_found(bench: Bench, made: Phantom) -> None:
     row = clicked(bench, made)
     (track,) = bench.desk.tracks.chosen()

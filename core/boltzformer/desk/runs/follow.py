@@ -188,7 +188,8 @@ class Following:
             heard(track)
 
     def _told(self, track: Track, changed: list[int], ways: list[_Way]) -> str:
-        ends = "; ".join(f"slice {way.row + way.by}: {way.why}" for way in ways if way.why)
+        last = track.count - 1  # beyond it there is no slice to name
+        ends = "; ".join(f"slice {min(max(way.row + way.by, 0), last)}: {way.why}" for way in ways if way.why)
         ends = f" It ends at {ends}." if ends else ""
         if not changed:
             return f"'{track.name}' of slice {self._from} could not be followed.{ends}"
