@@ -28,6 +28,8 @@ AMBER = "#E69F00"
 ROOM = 140
 """Pixels: the header and a few lines, also where a bar of slices made the place small."""
 OLD = "The masks have changed since: Measure again."
+NEW = "Not measured yet: Measure again."
+"""Of an image that has come in the place of another: nobody has counted, so there is no count, not even of none."""
 
 
 class LesionTable(QWidget):
@@ -69,6 +71,11 @@ class LesionTable(QWidget):
         self.total.setText("Measuring…")
         self.old.hide()
         self._desk.measure(self.show_lesions)
+
+    def forget(self) -> None:
+        """They were another image's."""
+        self.show_lesions([])
+        self.total.setText(NEW)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()

@@ -80,7 +80,7 @@ class Beside:
     def another_image(self) -> None:
         """Nothing of the last patient is left to read."""
         if self.lesions is not None:
-            self.lesions.show_lesions([])
+            self.lesions.forget()
         self.follower.moved()
 
     def rest(self) -> None:

@@ -72,6 +72,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     assert dock.row() == 5 // 2
     assert dock.beside.lesions is not None
     assert not dock.beside.lesions.lesions
+    assert dock.beside.lesions.total.text() == "Not measured yet: Measure again."  # and not: 0 objects
     until(qtbot, lambda: dock.results.count() == 0)
     assert float(camera_of(viewer).zoom) < 50  # all of it is in view
     assert dock.notice.offers[PUT_AWAY].label.text() == "Saved and put away: 'deep'."
