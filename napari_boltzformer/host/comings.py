@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from napari.layers import Image
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import lighten
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import NapariStage, image_on
+from napari_boltzformer.host.stage import FILLS, NapariStage, image_on
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 REMOVED = "a mask that was removed"
-"""Topic of its offer."""
+"""Topic of the offer, which is of all masks that were removed and are not back."""
 
 
 class Comings:
@@ -22,6 +28,8 @@ class Comings:
 
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
         self._desk, self._stage = desk, stage
+        self._gone: WeakValueDictionary[str, Track] = WeakValueDictionary()
+        """By key, masks that a person removed, in the order in which they went; the offer itself holds them."""
         # Once a layer has all that makes it a mask or a helper; not under napari's own hands.
         self._arrange = desk.timers.after(0, lambda: stage.side_by_side(desk.patients.beside))
 
@@ -29,8 +37,7 @@ class Comings:
         self._stage.adopt(event.value)
         if isinstance(event.value, Image) and image_on(event.value).ours:
             lighten(event.value)
-        if not isinstance(event.value, Image) and self._desk.patients.beside:
-            self._arrange.start()
+        self._keep_apart(event.value)
 
     def removed(self, event: Any) -> None:
         gone = event.value
@@ -38,14 +45,30 @@ class Comings:
         if track is not None:
             self._desk.keeper.mask_left(track)
             if not self._stage.moves:  # by a person, perhaps by mistake
-                sentence = f"'{track.name}' was removed. Result kept."
-                self._desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, track)))
+                self._offer(track)
         elif isinstance(gone, Image):
             self._desk.notice.withdraw(REMOVED)
             self._desk.image_left(image_on(gone))
+        self._keep_apart(gone)
 
-    def _bring_back(self, track: Track) -> None:
-        layer: Any = track.surface
-        if layer.layer not in self._stage.viewer.layers:
-            self._stage.viewer.layers.append(layer.layer)
+    def _keep_apart(self, layer: Layer) -> None:
+        """One more or less of an image's shifts all that lie behind it to other places of napari's grid. What only
+        fills a place comes and goes with the arranging itself, which would never end."""
+        if self._desk.patients.beside and FILLS not in layer.metadata:
+            self._arrange.start()
+
+    def _offer(self, track: Track) -> None:
+        """Beside those that are offered already: whoever removes two by mistake wants both."""
+        if not any(one.topic == REMOVED for one in self._desk.notice.offers):
+            self._gone.clear()
+        self._gone[track.key] = track
+        gone = tuple(one for one in self._gone.values() if not one.surface.alive)
+        sentence = f"{quoted([one.name for one in gone])} {'was' if len(gone) == 1 else 'were'} removed. Result kept."
+        self._desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, gone)))
+
+    def _bring_back(self, gone: Sequence[Track]) -> None:
+        for track in gone:
+            surface: Any = track.surface
+            if surface.layer not in self._stage.viewer.layers:
+                self._stage.viewer.layers.append(surface.layer)
         self._desk.chosen()

@@ -175,31 +175,45 @@ class NapariStage:
         fit(self.viewer)
 
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
-        """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up."""
+        """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up. Where that
+        is so already nothing is touched, and whoever zoomed in keeps what they look at."""
         grid, viewer = grid_of(self.viewer), self.viewer
+        here = [image for image in images if self._layer(image) in viewer.layers]
+        if len(here) > 1 and self._lie_apart([self.group(image) for image in here]):
+            return
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
         with self.moving():
             for layer in [one for one in viewer.layers if FILLS in one.metadata]:
                 viewer.layers.remove(layer)
-            groups = [self.group(image) for image in images if self._layer(image) in viewer.layers]
+            groups = [self.group(image) for image in here]
             most = max(map(len, groups), default=0)
             if len(groups) < 2:
                 if self._compares:
                     grid.enabled = self._compares = False
                 return
-            for image, group in zip(images, groups, strict=True):
+            for image, group in zip(here, groups, strict=True):
                 for _ in range(most - len(group)):
                     told = {FILLS: True, FOR: image.key}
                     group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
             for place, layer in enumerate(one for group in groups for one in group):
                 viewer.layers.move(viewer.layers.index(layer), place)
-            grid.stride, grid.shape, grid.enabled = most, (1, len(groups)), True
+            before, places = tuple(grid.shape) if self._compares else (), (1, len(groups))
+            grid.stride, grid.shape, grid.enabled = most, places, True
             self._compares = True
         hide_rows(FILLS)
         viewer.layers.selection = selected & set(viewer.layers)
         if active in viewer.layers:
             viewer.layers.selection.active = active
-        fit(viewer)
+        if before != places:
+            fit(viewer)
+
+    def _lie_apart(self, groups: Sequence[Sequence[Layer]]) -> bool:
+        """Whether each of these has a place of the grid to itself, and none more room than the largest needs."""
+        grid, keys = grid_of(self.viewer), [key_of(layer) for layer in self.viewer.layers]
+        wanted = [key_of(layer) for group in groups for layer in group]
+        filled = all(any(FILLS in layer.metadata for layer in group) for group in groups)
+        places = {len(group) for group in groups} == {grid.stride} and tuple(grid.shape) == (1, len(groups))
+        return self._compares and bool(grid.enabled) and places and not filled and keys[: len(wanted)] == wanted
 
     def layers(self) -> list[Image]:
         """Of the user's images."""

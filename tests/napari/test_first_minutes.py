@@ -11,6 +11,7 @@ import pytest
 from gui import (
     DIST,
     answer_file_dialog,
+    answered,
     canvas,
     click,
     done,
@@ -132,6 +133,23 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     (back,) = dock.tracks()
     assert back is track
     assert np.array_equal(rows_of(back), before)
+
+
+def test_two_masks_removed_by_mistake_come_back_together(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    picture = viewer.add_image(np.zeros((40, 60), np.uint8), name="picture")
+    one, two = (answered(dock, picture, name, 0) for name in ("cell", "vessel"))
+    layer_of(one).paint((20, 20), 1)
+    before = rows_of(one).copy()
+    viewer.layers.remove(layer_of(one))
+    viewer.layers.remove(layer_of(two))
+    offer = dock.notice.offers[REMOVED]
+    assert offer.label.text() == "'cell', 'vessel' were removed. Result kept."
+    click(qtbot, offer.answers["Restore"])
+    assert not dock.notice.offers
+    assert dock.tracks() == [one, two]
+    assert np.array_equal(rows_of(one), before)
+    viewer.layers.remove(layer_of(two))
+    assert dock.notice.offers[REMOVED].label.text() == "'vessel' was removed. Result kept."
 
 
 def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(

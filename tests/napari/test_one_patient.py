@@ -223,3 +223,49 @@ def test_prompts_of_another_modality_wait_in_the_history(
     assert image_on(dock.chosen_image()) is image
     assert dock.prompt.texts() == [BRIGHT]
     assert "MS lesion in brain MRI" in dock.settings.prompts
+
+
+def cells_of(dock: BoltzFormerDock, viewer: Any) -> dict[str, set[tuple[int, int]]]:
+    """By image, the places of napari's grid where something of it is shown."""
+    grid, layers = grid_of(viewer), list(viewer.layers)
+    return {
+        image.name: {grid.position(layers.index(one), layers) for one in dock.stage.group(image) if one.visible}
+        for image in dock.stage.images()
+    }
+
+
+def turns(qtbot: Any, count: int = 20) -> None:
+    """So many turns of the event loop."""
+    left = iter(range(count))
+    until(qtbot, lambda: next(left, None) is None)
+
+
+def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goes(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    viewer.open(str(deep), plugin=DIST)
+    until(qtbot, lambda: dock.desk.patients.current is not None)
+    track = painted_on(dock, viewer)
+    viewer.open(str(flat), plugin=DIST)
+    keep_both(qtbot, dock)
+
+    def apart() -> bool:
+        cells = cells_of(dock, viewer)
+        return set(cells) == {"deep", "flat"} and [len(one) for one in cells.values()] == [1, 1]
+
+    until(qtbot, apart)
+    turns(qtbot)
+    came: list[Any] = []
+    viewer.layers.events.inserted.connect(came.append)
+    camera_of(viewer).zoom = 50.0
+    turns(qtbot)
+    assert not came  # arranging them has an end
+    assert float(camera_of(viewer).zoom) == 50
+
+    dock.stage.remove(track.surface)
+    until(qtbot, apart)
+    turns(qtbot)
+    assert apart()
+    assert cells_of(dock, viewer)["deep"] != cells_of(dock, viewer)["flat"]
+    assert float(camera_of(viewer).zoom) == 50  # whoever zoomed in goes on there
