@@ -113,6 +113,24 @@ def test_all_of_it_is_back_without_a_press(yesterday: tuple[Any, Path, dict[str,
     viewer.desk.leave()
 
 
+def test_every_mask_is_back_in_the_colour_that_it_had(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    first, _ = answered(viewer, image, BRIGHT, 2), answered(viewer, image, DARK, 2)
+    viewer.stage.remove(first.surface)  # a mistake; and another prompt takes the colour that is free
+    for name in ("left kidney", BRIGHT):
+        answered(viewer, image, name, 2)
+    colours = {track.name: track.colour for track in viewer.desk.tracks.of(image)}
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    later, back = opened_again(small.volume, tmp_path / "kept")
+    assert len(colours) == 3
+    assert {track.name: track.colour for track in later.desk.tracks.of(back)} == colours
+
+
 def test_work_of_another_model_says_so_and_offers_it(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
     volume, folder, _ = yesterday
     viewer, image = opened_again(volume, folder, model="default")

@@ -89,7 +89,8 @@ class BringingBack:
         empty = not self._tracks.of(image)
         for work in (found, found.accepted):
             for one in masks_of(work, image.plan) if work is not None else ():
-                self._put_back(image, one, whole=empty and work is found)
+                colour = found.scene.colours.get(one.prompt.text, "")
+                self._put_back(image, one, colour, whole=empty and work is found)
         if found.based_on is not None:
             self.based_on[image] = found.based_on
         self._show_scene(image, found, empty)
@@ -118,10 +119,10 @@ class BringingBack:
         for heard in self.restored:
             heard(image, list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else [])
 
-    def _put_back(self, image: OpenImage, one: KeptMask, *, whole: bool) -> None:
+    def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool) -> None:
         track = next((track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text), None)
         if track is None:
-            track = self._tracks.new(image, one.prompt)
+            track = self._tracks.new(image, one.prompt, colour)
         elif not whole:
             _leave_out(track, one)
         put_back(track, one)

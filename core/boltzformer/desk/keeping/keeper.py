@@ -282,7 +282,8 @@ class Keeper:
     def scene(self, image: OpenImage) -> Scene:
         """What it is worked on with at this moment."""
         row = self._stage.row(image) if self._stage.shows(image) else None
-        return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image))
+        colours = {track.prompt.text: track.colour for track in self._tracks.of(image)}
+        return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image), colours)
 
     def save(
         self,

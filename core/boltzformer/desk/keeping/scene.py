@@ -27,10 +27,17 @@ class Scene:
     """Its name, never a place."""
     guides: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Points and boxes, as the viewer's `Stage.guides` tells them."""
+    colours: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the masks, by their prompts' texts."""
 
     def told(self) -> dict[str, Any]:
         """For a provenance."""
-        return {**asdict(self), "prompts": list(self.prompts), "guides": dict(self.guides)}
+        return {
+            **asdict(self),
+            "prompts": list(self.prompts),
+            "guides": dict(self.guides),
+            "colours": dict(self.colours),
+        }
 
     @staticmethod
     def of(provenance: Mapping[str, Any]) -> Scene:
@@ -39,13 +46,14 @@ class Scene:
         if not isinstance(told, dict):
             return Scene()
         at, row = told.get("thresholds"), told.get("row")
-        prompts = told.get("prompts")
+        prompts, colours = told.get("prompts"), told.get("colours")
         return Scene(
             tuple(one for one in prompts if isinstance(one, str)) if isinstance(prompts, list) else (),
             row if isinstance(row, int) else None,
             _thresholds(at) if isinstance(at, dict) else None,
             str(told.get("model", "")),
             told["guides"] if isinstance(told.get("guides"), dict) else {},
+            {text: str(one) for text, one in colours.items()} if isinstance(colours, dict) else {},
         )
 
 

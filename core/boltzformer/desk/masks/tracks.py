@@ -57,12 +57,13 @@ class Tracks:
         usual = [track for track in tracks if track.surface.shown] or tracks
         return next((one for one in usual if one.key == self._in_hand), usual[-1] if usual else None)
 
-    def new(self, image: OpenImage, prompt: Prompt) -> Track:
-        """An empty mask of an image."""
+    def new(self, image: OpenImage, prompt: Prompt, colour: str = "") -> Track:
+        """An empty mask of an image; in the colour that it had, unless that is not one of ours."""
         before = self.of(image)
         used = [track.colour for track in before]
         colours = by_contrast(image.volume) if image.is_picture else COLOURS
-        surface = self._stage.add(image, prompt, min(colours, key=used.count))
+        colour = colour if colour in COLOURS and colour not in used else min(colours, key=used.count)
+        surface = self._stage.add(image, prompt, colour)
         track, self._in_hand = Track(surface, image, prompt), ""
         self._known[surface.key] = track
         for heard in self.made:
