@@ -179,8 +179,8 @@ class _Case:
             yield Learning(0, steps or 0, seconds_left=self._left(seconds))
         after = [begun[index] for index in sorted(out)] if ahead else []
         self.told = [self._plain(begun[index]) for index in newest if begun[index].lesson.mask.any()]
-        if self.told:
-            self.knew = min(1.0 if self.knew is None else self.knew, float(np.mean(self.told)))
+        if self.told and self.knew is None:
+            self.knew = float(np.mean(self.told))
         student = self._student(model)
         planned = steps or MOST
         checked_at = TIMED

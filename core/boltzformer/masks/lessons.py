@@ -85,8 +85,7 @@ class Adapter:
     left_out: int = 0
     """How many these are, of this learning and of those of this image that it went on from."""
     knew: float | None = None
-    """Mean Dice, on the first lessons of this image, of the weights that its first learning began with; less, where
-    later lessons were foretold worse."""
+    """Mean Dice, on the first lessons of this image, of the weights that its first learning began with."""
 
     @cached_property
     def id(self) -> str:
