@@ -4,6 +4,7 @@ say which side is which; writes go back through the stored grid."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from napari.layers import Image
 
 from boltzformer import GeometryError, Grid, Volume
 from boltzformer.desk.keeping.stories import MaskInFile
+from boltzformer.desk.scale import MICROSCOPIC_MM
+from boltzformer.io.kinds import says_sides
 
 if TYPE_CHECKING:
     import napari
@@ -179,9 +182,16 @@ def sides(image: Image, axis: int) -> tuple[str, str]:
 
 
 def has_sides(image: Image) -> bool:
-    """Whether anybody knows which side is which: a picture (PNG, JPEG, TIFF) says nothing of it."""
+    """Whether anybody knows which side is which: a picture (PNG, JPEG, TIFF) says nothing of it, though one of a
+    microscope says how many µm a pixel measures."""
     facts = image.metadata.get(KEY)
-    return facts is not None and facts["grid"] != Grid.pixels(facts["grid"].shape)
+    if facts is None or facts["grid"] == Grid.pixels(facts["grid"].shape):
+        return False
+    grid = facts["grid"]
+    microscope = min(grid.spacing_mm) < MICROSCOPIC_MM  # its picture, kept as NIfTI, still says nothing but a size
+    if microscope and grid == Grid.from_lps(grid.shape, np.diag([*grid.spacing_mm, 1.0])):
+        return False
+    return says_sides(Path(facts["source"]))
 
 
 def hang(viewer: napari.viewer.Viewer, image: Image | None) -> None:

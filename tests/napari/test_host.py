@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from gui import DIST, click, done, ready, rows_of, type_lines, until
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -100,6 +101,25 @@ def test_a_picture_shows_no_sides_that_nobody_knows(viewer: Any, dock: BoltzForm
     io.write_volume(Volume(labels[0], flat), tmp_path / "flat.nii.gz")
     viewer.open(str(tmp_path / "flat.nii.gz"), plugin=DIST)
     assert viewer.canvas.overlays.text.visible
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (5, 24, 32)])
+def test_micrometres_make_no_patient_of_a_picture(
+    viewer: Any, dock: BoltzFormerDock, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    told = {"unit": "um", "axes": "ZYX"[-len(shape) :]}
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "well.tif", values, imagej=True, resolution=(1 / 0.325, 1 / 0.325), metadata=told)
+    viewer.open(str(tmp_path / "well.tif"), plugin=DIST)
+    image = dock.desk.stage.chosen()
+    assert image is not None
+    assert image.scale.length_unit == "µm"
+    io.write_volume(image.volume, tmp_path / "kept.nii.gz")  # as an accepted one is
+    for path in (None, tmp_path / "kept.nii.gz"):
+        if path is not None:
+            viewer.open(str(path), plugin=DIST)
+        assert not viewer.canvas.overlays.text.visible
+        assert not any(button.isVisibleTo(dock) for button in dock.planes.values())
 
 
 def test_three_planes_can_be_looked_at(viewer: Any, dock: BoltzFormerDock, qtbot: Any) -> None:

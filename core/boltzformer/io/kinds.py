@@ -32,6 +32,8 @@ EXTENSIONS = {
     ".dcm": "DICOM",
     ".ima": "DICOM",
 }
+PICTURES = frozenset({"PNG", "JPEG", "TIFF"})
+"""Of these no file says how it lies in a patient; a TIFF may say how large a pixel is."""
 READABLE = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .png, .jpg, .tif, or DICOM"
 
 
@@ -41,6 +43,11 @@ def split_name(path: Path) -> tuple[str, str]:
         if path.name.lower().endswith(extension) and len(path.name) > len(extension):
             return path.name[: -len(extension)], extension
     return path.name, ""
+
+
+def says_sides(path: Path) -> bool:
+    """Whether a file of this name can say which side of it is left, front or top."""
+    return EXTENSIONS.get(split_name(path)[1]) not in PICTURES
 
 
 def can_read(path: Path) -> bool:
