@@ -13,6 +13,14 @@ class ImageError(BoltzFormerError):
     """An image or mask file can't be read or written."""
 
 
+class SeveralFrames(ImageError):
+    """A file holds several time points or channels, and nobody has said which is meant: a viewer can ask."""
+
+    def __init__(self, message: str, frames: int) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
 class DatasetError(BoltzFormerError):
     """An annotation folder can't be read or written, or what is to be kept in it contradicts itself."""
 

@@ -31,8 +31,9 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
 from boltzformer.desk.keeping.stories import MaskInFile, masks_in
 from boltzformer.desk.masks.pointing import stored_voxel
+from boltzformer.errors import SeveralFrames
 from napari_boltzformer.host.dialogs import QtDialogs
-from napari_boltzformer.host.layers import KEY, images_here, mask_layer
+from napari_boltzformer.host.layers import KEY, frame_of, images_here, mask_layer
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, same
 
@@ -75,7 +76,18 @@ class Opening:
             folder = path if path.is_dir() else path.parent
             self._desk.work.do(lambda: offers(series_below(folder)), partial(self._choose, folder))
         else:
-            self._desk.work.do(partial(io.read, path), self._show)
+            self._desk.work.do(partial(_read_or_frames, path), partial(self._came, path))
+
+    def _came(self, path: Path, found: Volume | int) -> None:
+        """Of several time points or channels a person says which."""
+        if isinstance(found, Volume):
+            self._show(found)
+            return
+        self._desk.notice.take_back(READING)
+        lines = [f"{number} of {found}" for number in range(1, found + 1)]
+        which = self._dialogs.choose(f"{path.name} holds {found} time points or channels. Which one?", lines)
+        if which is not None:
+            self._desk.work.do(partial(frame_of, path, which + 1), self._show)
 
     def _choose(self, folder: Path, found: list[Offer]) -> None:
         if not found:
@@ -93,6 +105,14 @@ class Opening:
     def _show(self, volume: Volume) -> None:
         self._desk.notice.take_back(READING)
         self._desk.patients.open(volume)
+
+
+def _read_or_frames(path: Path) -> Volume | int:
+    """The image, or how many there are of which one is to be chosen."""
+    try:
+        return io.read(path)
+    except SeveralFrames as several:
+        return several.frames
 
 
 class SeriesDialog(QDialog):

@@ -14,9 +14,9 @@ from napari.utils.notifications import show_info
 from boltzformer import Volume, io
 from boltzformer.desk.keeping.cases import cases_in, largest, series_below
 from boltzformer.desk.keeping.stories import masks_in
-from boltzformer.errors import BoltzFormerError
+from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.io.phantom import phantom, sample
-from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
+from napari_boltzformer.host.layers import frame_of, image_layer, images_here, mask_layer
 
 LOOKED_AT = 200
 """So many files of a folder are looked at before napari is told whether it can be opened."""
@@ -67,13 +67,25 @@ def _read(path: str | list[str]) -> list[Any]:
 
 def _volume(path: Path) -> Volume:
     if not path.is_dir():
-        return io.read(path)
+        return _first_frame(path)
     found = series_below(path)
     if len(found) < 2:
         return io.read(path)
     rest = len(found) - 1
     show_info(f"{rest} more series in {path.name}: choose with Open… in 'Segment by text'.")
     return io.read(path, series=largest(found).uid)
+
+
+def _first_frame(path: Path) -> Volume:
+    """The image; of several time points or channels the first."""
+    try:
+        return io.read(path)
+    except SeveralFrames as several:
+        show_info(
+            f"{path.name} holds {several.frames} time points or channels, this is the first: choose with Open… in "
+            "'Segment by text'."
+        )
+        return frame_of(path, 1)
 
 
 def open_phantom() -> list[Any]:

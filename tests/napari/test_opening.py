@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, answer_file_dialog, click, until
+import tifffile
+from gui import DIST, answer_choice, answer_file_dialog, click, until
 from image_files import write_series
 from PIL import Image
 
@@ -67,6 +68,25 @@ def test_open_shows_a_table_of_series_and_reads_the_chosen_one(
     dock.opening.open(small_file.with_name("missing.nii.gz"))
     until(qtbot, lambda: "does not exist" in dock.message.text())
     assert [one.data.shape[0] for one in viewer.layers] == [16]
+
+
+def test_of_two_channels_a_person_says_which_and_napari_shows_the_first(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    channels = np.stack([np.full((24, 32), 3, np.uint16), np.full((24, 32), 9, np.uint16)])
+    channels[:, 4:9, 4:9] += 1
+    tifffile.imwrite(tmp_path / "cells.ome.tif", channels, ome=True, metadata={"axes": "CYX"})
+    answer_file_dialog(tmp_path / "cells.ome.tif")
+    click(qtbot, dock.open)
+    answer_choice("2 of 2")
+    until(qtbot, lambda: dock.image.count() == 1)
+    (layer,) = viewer.layers
+    assert layer.name == "cells.ome 2"
+    assert np.array_equal(np.asarray(layer.data)[0], channels[1])
+
+    (layer,) = viewer.open(str(tmp_path / "cells.ome.tif"), plugin=DIST)
+    assert layer.name == "cells.ome 1"
+    assert np.array_equal(np.asarray(layer.data)[0], channels[0])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from boltzformer.errors import GeometryError, ImageError
+from boltzformer.errors import GeometryError, ImageError, SeveralFrames
 from boltzformer.image.geometry import Array, Grid
 
 
@@ -22,9 +22,10 @@ def pick_frame(path: Path, frames: int, frame: int | None) -> int:
     if frame is None:
         if frames == 1:
             return 0
-        raise ImageError(
+        raise SeveralFrames(
             f"{path} holds {frames} frames (time points or channels) and only one can be used at a time: "
-            f"choose it with --frame 1 to --frame {frames} (in Python frame=1)."
+            f"choose it with --frame 1 to --frame {frames} (in Python frame=1).",
+            frames,
         )
     if not 1 <= frame <= frames:
         raise ImageError(f"{path} has no frame {frame}: choose one from 1 to {frames}.")
