@@ -32,6 +32,7 @@ from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, ser
 from boltzformer.desk.keeping.stories import MaskInFile, masks_in
 from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.errors import SeveralFrames
+from boltzformer.masks.cells import apart
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.layers import KEY, frame_of, images_here, mask_layer
 from napari_boltzformer.host.mask import mask_on
@@ -225,7 +226,8 @@ def use(desk: Desk, image: NapariImage, layer: Layer, label: int | None, text: s
 
 
 def mask_of(layer: Layer, label: int | None, image: Image) -> NDArray[np.bool_]:
-    """(slices, rows, columns) on the image's voxels, in its canonical view. It must lie there; nothing is resampled."""
+    """(slices, rows, columns) on the image's voxels, in its canonical view. It must lie there; nothing is resampled.
+    In a picture, cells with numbers of their own that touch stay apart: a line of background comes between them."""
     data = np.asarray(layer.data)
     if isinstance(layer, Image) and (data.min(initial=0) < 0 or data.max(initial=0) > MOST_LABELS):
         raise BoltzFormerError(
@@ -238,7 +240,8 @@ def mask_of(layer: Layer, label: int | None, image: Image) -> NDArray[np.bool_]:
             f"({_size(image)}): choose a mask that was made on this very image."
         )
     mask = data != 0 if label is None else data == label
-    return mask[None] if mask.ndim == 2 else mask
+    planes = mask[None] if mask.ndim == 2 else mask
+    return apart(data.reshape(planes.shape)[0])[None] if label is None and len(planes) == 1 else planes
 
 
 def is_mask_on(layer: Image, image: Image) -> bool:
@@ -250,12 +253,15 @@ def is_mask_on(layer: Image, image: Image) -> bool:
 
 
 def lies_on(layer: Layer, image: Image) -> bool:
-    """Whether both show the same voxels, at the same places of the viewer and, where known, of the patient."""
+    """Whether both show the same voxels, at the same places of the viewer and, where known, of the patient. A picture
+    has one slice, which other tools' masks of it leave out."""
     shape = image.data.shape[:-1] if image.rgb else image.data.shape
-    if layer.data.shape != shape:
+    flat = layer.ndim == 2 and image.ndim == 3
+    if ((1, *layer.data.shape) if flat else layer.data.shape) != shape:
         return False
     corners = [np.array(corner, float) for corner in product(*((0, n - 1) for n in shape))]
-    there = [image.world_to_data(layer.data_to_world(corner)) for corner in corners]
+    below = image.data_to_world(corners[0])[:1] if flat else ()
+    there = [image.world_to_data((*below, *layer.data_to_world(corner[-layer.ndim :]))) for corner in corners]
     apart = float(np.abs(np.array(there) - corners).max())
     both = [layer.metadata.get(KEY), image.metadata.get(KEY)]
     if all(facts is not None for facts in both):

@@ -10,7 +10,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 from storage_orders import ORDERS, grid_of, rotation, stored
 
-from boltzformer import BoltzFormerError, Volume
+from boltzformer import BoltzFormerError, Grid, Volume
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.looks.following import on_screen
 from boltzformer.desk.masks.by_hand import interpolated
@@ -205,6 +205,27 @@ def test_a_mask_stored_in_another_order_is_recognised_by_its_place(
     click(qtbot, dock.use_layer)
     assert "is an image and no mask" in dock.message.text()
     assert values.visible
+
+
+@pytest.mark.parametrize("shift", [0, 7])
+def test_flat_labels_of_another_tool_lie_on_a_picture_that_has_one_slice(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, shift: int
+) -> None:
+    array = small.volume.array[8:9]
+    opened(viewer, Volume(array, Grid.from_lps(array.shape, np.diag([0.5, 0.5, 0.5, 1.0])), name="picture"))
+    theirs = np.zeros(array.shape[1:], np.int32)
+    theirs[5:9, 6:11], theirs[5:9, 11:15], theirs[20:24, 3:5] = 1, 300, 2
+    viewer.add_labels(theirs, name="theirs", scale=(0.5, 0.5), translate=(shift, shift))
+    type_lines(qtbot, dock, BRIGHT)
+    answer_choice("theirs")
+    click(qtbot, dock.use_layer)
+    if shift:
+        assert "does not lie on the voxels of" in dock.message.text()
+        assert not dock.tracks()
+    else:
+        (track,) = dock.tracks()
+        parted = np.where(np.arange(array.shape[2]) == 10, False, theirs > 0)  # between the two that touch
+        assert np.array_equal(rows_of(track)[0] > 0, parted)
 
 
 # --- D + click ----------------------------------------------------------------------------------------------------
