@@ -16,7 +16,7 @@ class ImageError(BoltzFormerError):
 class SeveralFrames(ImageError):
     """A file holds several time points or channels, and nobody has said which is meant: a viewer can ask."""
 
-    def __init__(self, message: str, frames: int) -> None:
+    def __init__(self, message: str, frames: int = 0) -> None:  # by its sentence alone it is unpickled
         super().__init__(message)
         self.frames = frames
 
