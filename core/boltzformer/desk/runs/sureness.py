@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boltzformer.client import Session
 from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
@@ -20,10 +23,12 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
-from boltzformer.image.slicing import SlicePlan
+from boltzformer.image.slicing import LOGIT_STEP, SlicePlan
 from boltzformer.types import SliceResult
 
 SEEDS = 4
+APART = 51
+"""Of 255, which is 0.5: where the probabilities' standard deviation is 0.1 or more, a pixel counts as disputed."""
 
 
 class Sureness(Run):
@@ -32,6 +37,8 @@ class Sureness(Run):
     def __init__(self, *asked: Any, **needs: Any) -> None:
         super().__init__(*asked, **needs)
         self._disagree: dict[int, int] = {}
+        self._pixels = 0
+        """Of a picture, in the mask that most are disputed in."""
         self._hidden = False
         """Whether they disagree anywhere, if only about what is not shown."""
 
@@ -51,13 +58,22 @@ class Sureness(Run):
                 self._hidden |= bool(track.spread[row])
                 if within_reach(track, row):
                     self._disagree[row] = max(track.spread[row], self._disagree.get(row, 0))
+                    if self._is_picture:
+                        self._pixels = max(self._pixels, self._disputed(result.spread[number]))
+
+    def _disputed(self, spread: NDArray[np.uint8]) -> int:
+        """Pixels of the picture, whatever size the model saw it at."""
+        assert self._plan is not None
+        levels = self._plan.expand((spread // 2).astype(np.int8)) * (2 / LOGIT_STEP)
+        return int(np.count_nonzero(levels >= APART))
 
     def end(self, state: str, made: Mapping[str, Any] | None = None) -> None:
         """No mask was made."""
 
     def summary(self) -> str:
         """Where to look first."""
-        asked = f"Asked {SEEDS} seeds in {counted(self.done)}"
+        where = "about this picture" if self._is_picture else f"in {counted(self.done)}"
+        asked = f"Asked {SEEDS} seeds {where}"
         most = max(self._disagree, key=lambda row: (self._disagree[row], -row), default=None)
         if most is None or not self._disagree[most]:
             same = "they disagree only about what is not shown" if self._hidden else "their answers are the same"
@@ -65,8 +81,9 @@ class Sureness(Run):
         # "Next" knows only visible masks, and slices that nobody has accepted.
         doubts = doubtful([track for track in self._every.of(self.image) if track.surface.shown])
         first, stay = doubts[0].row if doubts else None, "Masks stay as they are."
-        if self._plan is not None and self._plan.count == 1:
-            return f"{asked}: they disagree in {self._disagree[most]:,} pixels of this picture. {stay}"
+        if self._is_picture:
+            pixels = f"in {self._pixels:,} of its pixels" if self._pixels else "hardly anywhere"
+            return f"{asked}: they disagree {pixels}. {stay}"
         to = "there" if first == most else f"to slice {first}"
         goes = "" if first is None else f" {self._words.next_goes} {to} first."
         return f"{asked}: they disagree most in slice {most}.{goes} {stay}"
