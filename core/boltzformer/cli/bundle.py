@@ -10,11 +10,11 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from boltzformer.cli import bundle_install
+from boltzformer.cli import bundle_install, own_wheel
 from boltzformer.cli.bundle_install import ABOUT, PINS, SUMS
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.hashing import sha256_of
@@ -91,6 +91,9 @@ def _wheels(folder: Path, extras: Sequence[str], wheel: Path | None) -> Iterator
     elif (source := _checkout()) is not None:
         yield f"building our wheel from {source}"
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+    elif (here := _installed_from_elsewhere()) is not None:
+        yield f"packing our wheel from what is installed in {here.locate_file('')}"
+        own_wheel.packed(here, folder)
     own = next(iter(folder.glob("*.whl")), None)
     wanted = f"{own}[{','.join(extras)}]" if own else f"{NAME}[{','.join(extras)}]=={VERSION}"
     with TemporaryDirectory() as place:
@@ -107,6 +110,15 @@ def _checkout() -> Path | None:
     root = Path(__file__).parents[3]
     told = root / "pyproject.toml"
     return root if told.is_file() and f'name = "{NAME}"' in told.read_text("utf-8") else None
+
+
+def _installed_from_elsewhere() -> Distribution | None:
+    """We ourselves, if pip got us from a file or a folder: no index has to know what runs here."""
+    try:
+        here = distribution(NAME)
+    except PackageNotFoundError:
+        return None
+    return here if own_wheel.came_from_elsewhere(here) else None
 
 
 def _installed() -> Iterator[str]:
