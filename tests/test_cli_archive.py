@@ -76,7 +76,7 @@ def test_a_mended_image_leaves_quarantine_and_the_only_case_of_a_share_is_quaran
     io.write_volume(phantom(9, (3, 40, 40), (BRIGHT,)).volume, scans / "a3.nii.gz", overwrite=True)
     assert call(scans, *share) == 0
     assert not list((tmp_path / "out").glob("quarantine*"))
-    capsys.readouterr()
+    assert "\n1 volume: 1 finished; each one's line is in " in capsys.readouterr().err
     assert call(scans, "-o", tmp_path / "none", "--shard", "9/9") == 0
     assert "there are more shares than volumes" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

@@ -329,7 +329,8 @@ def say_totals(show: Show, ledger: Ledger) -> None:
     """Of an archive, and where each case's line is."""
     show.event("totals", total=ledger.total, **ledger.counts, seconds=round(ledger.seconds, 2))
     if ledger.done:
-        show.say(f"{ledger.total} volumes: {ledger.in_words}; each one's line is in {ledger.status}.")
+        volumes = "1 volume" if ledger.total == 1 else f"{ledger.total} volumes"
+        show.say(f"{volumes}: {ledger.in_words}; each one's line is in {ledger.status}.")
     else:
         show.say("This share of the archive is empty: there are more shares than volumes.")
 
