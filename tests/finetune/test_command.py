@@ -155,6 +155,19 @@ def test_minutes_are_turned_into_steps_once(tmp_path: Path, data: Path, base: Pa
     assert json.loads((tmp_path / "run" / "done.json").read_text("utf-8"))["at_step"] == last
 
 
+def test_who_gives_fewer_minutes_than_asking_takes_is_told_before_the_first_step(
+    tmp_path: Path, data: Path, base: Path
+) -> None:
+    done = run(*command(data, base, tmp_path / "run", "--minutes", "0.01", "--batch", "2"))
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    (told,) = (number for number, event in enumerate(events) if "are too few" in event.get("text", ""))
+    assert events[told]["text"].startswith("0.01 min are too few on this computer now: asking took about 1 min")
+    steps = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))["recipe"]["steps"]
+    assert events[told]["text"].endswith(f"Only {steps} steps are made.")
+    assert not any("step" in event for event in events[:told])
+
+
 def test_bad_input_gets_one_sentence_before_any_time_is_spent(
     tmp_path: Path, data: Path, base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,7 +164,10 @@ class _Run:
         features = self._features(student)
         if not going_on:
             if minutes is not None:
-                self._plan(student, features, 60 * minutes - (time.monotonic() - began))
+                left = 60 * minutes - (time.monotonic() - began)
+                self._plan(student, features, left)
+                if left < self._closing_seconds():
+                    yield Note(self._too_few(minutes))
                 self.frozen = replace(self.frozen, micro=student.micro)
                 student.forget(self.frozen.recipe)
             self.frozen = self.team.same(self.frozen)
@@ -266,6 +269,16 @@ class _Run:
             optimizer=replace(recipe.optimizer, warm_up=warm_up),
         )
         self.frozen = replace(self.frozen, recipe=recipe, check_every=max(1, math.ceil(steps / CHECKS)))
+
+    def _too_few(self, minutes: float) -> str:
+        """Said before the first step, for who waits and asked for less."""
+        asking, closing = (
+            max(1, round(seconds / 60)) for seconds in (self.start.asking_seconds, self._closing_seconds())
+        )
+        return (
+            f"{minutes:g} min are too few on this computer now: asking took about {asking} min, and judging what is "
+            f"learnt takes about {closing} min more. Only {self.frozen.recipe.steps} steps are made."
+        )
 
     def _closing_seconds(self) -> float:
         """What walking back, judging, calibrating and writing will take: each about what the parent's answers took."""
