@@ -62,7 +62,7 @@ bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/everything.py $(BENCH)
 
 pictures: $(READY) system
-	xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python tools/viewer_pictures.py
+	NAPARI_CONFIG= xvfb-run -a -s "-screen 0 1400x1000x24" $(BIN)/python tools/viewer_pictures.py
 
 napari: $(READY)
 	$(BIN)/napari -w napari-boltzformer
