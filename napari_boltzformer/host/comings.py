@@ -62,7 +62,9 @@ class Comings:
         if not any(one.topic == REMOVED for one in self._desk.notice.offers):
             self._gone.clear()
         self._gone[track.key] = track
-        gone = tuple(one for one in self._gone.values() if not one.surface.alive)
+        here = {one.name for one in self._desk.tracks.of(track.image)}  # asked for again since it went
+        last = {one.name: one for one in self._gone.values() if not one.surface.alive and one.name not in here}
+        gone = tuple(last.values())
         sentence = f"{quoted([one.name for one in gone])} {'was' if len(gone) == 1 else 'were'} removed. Result kept."
         self._desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, gone)))
 

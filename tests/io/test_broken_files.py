@@ -18,7 +18,7 @@ from PIL import Image
 from test_formats import bent, nifti_bytes
 
 from boltzformer import io
-from boltzformer.errors import GeometryError, ImageError
+from boltzformer.errors import GeometryError, ImageError, SeveralFrames
 
 GRID = stored((0, 1, 2), (1, 1, 1), "anisotropic")
 
@@ -104,7 +104,7 @@ def nifti_of_negative_size(folder: Path) -> Path:
 
 
 @broken(
-    ImageError, "holds 2 frames (time points or channels) and only one can be used at a time: choose it with --frame"
+    SeveralFrames, "holds 2 frames (time points or channels) and only one can be used at a time: choose it with --frame"
 )
 def nifti_film(folder: Path) -> Path:
     return bent(folder / "a.nii", dim=(40, "8h", 4, 7, 6, 5, 2, 1, 1, 1))
