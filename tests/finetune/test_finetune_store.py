@@ -43,6 +43,10 @@ def test_a_run_from_the_store_ends_in_a_model_that_can_be_promoted_and_rolled_ba
     done = run(*command(store.path, base, tmp_path / "run", "--steps", "6", "--batch", "4"))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run"
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with pytest.raises(BoltzFormerError, match="begun is no finished fine-tuning: the command that began it goes on"):
+        promote(tmp_path / "begun", "mine")
     gate = json.loads((folder / "gate.json").read_text("utf-8"))
     (folder / "gate.json").write_text(json.dumps({**gate, "promoted": False, "because": ["it is worse"]}))
     with pytest.raises(BoltzFormerError, match="it is worse"):

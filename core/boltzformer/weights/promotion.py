@@ -90,6 +90,10 @@ def _write(name: str, lineage: list[dict[str, Any]]) -> None:
 def _verdict(run: Path) -> dict[str, Any]:
     try:
         verdict: dict[str, Any] = json.loads((run / GATE).read_text("utf-8"))
+    except FileNotFoundError as error:
+        begun = (run / "config.json").is_file()
+        what = "the command that began it goes on with it" if begun else "give the --output of one"
+        raise BoltzFormerError(f"{run} is no finished fine-tuning: {what}.") from error
     except (OSError, ValueError) as error:
         raise BoltzFormerError(f"{run} is no finished fine-tuning ({error}): give the --output of one.") from error
     return verdict
