@@ -81,6 +81,15 @@ def type_lines(qtbot: Any, dock: BoltzFormerDock, *lines: str) -> None:
         qtbot.keyClicks(dock.prompt, one)
 
 
+def click_row(qtbot: Any, dock: BoltzFormerDock, number: int) -> None:
+    """On a mask in the list, once it is there: rows come a turn after the run's end."""
+    results = dock.results
+    until(qtbot, lambda: results.count() > number)
+    results.scrollToItem(results.item(number))
+    spot = results.visualItemRect(results.item(number)).center()
+    qtbot.mouseClick(results.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+
+
 def track_named(dock: BoltzFormerDock, name: str) -> Track:
     return next(track for track in dock.tracks() if track.name == name)
 

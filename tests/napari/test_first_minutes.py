@@ -14,6 +14,7 @@ from gui import (
     answered,
     canvas,
     click,
+    click_row,
     done,
     layer_of,
     press,
@@ -108,9 +109,7 @@ def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_t
     until(qtbot, lambda: all("object" in dock.results.item(n).text() for n in range(2)))
     bright = next(n for n in range(2) if BRIGHT in dock.results.item(n).text())
     assert "all 64 slices · 2 objects" in dock.results.item(bright).text()
-    item = dock.results.item(bright)
-    spot = dock.results.visualItemRect(item).center()
-    qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    click_row(qtbot, dock, bright)
     assert viewer.layers.selection.active.unique_id == layer_of(track_named(dock, BRIGHT)).unique_id
     click(qtbot, dock.revert)
     assert not any(rows_of(track).any() for track in dock.tracks())

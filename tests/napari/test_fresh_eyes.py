@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, answered, canvas, click, done, keep_both, layer_of, press, ready, rows_of, until
+from gui import DIST, answered, canvas, click, click_row, done, keep_both, layer_of, press, ready, rows_of, until
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
@@ -81,8 +81,7 @@ def test_a_letter_pressed_on_a_row_is_the_masks(qtbot: Any, viewer: Any, dock: B
     for name in (BRIGHT, DARK):
         answered(dock, dock.chosen_image(), name, 2)
     until(qtbot, lambda: dock.results.count() == 2)
-    item = dock.results.item(0)
-    qtbot.mouseClick(dock.results.viewport(), LEFT, pos=dock.results.visualItemRect(item).center())
+    click_row(qtbot, dock, 0)
     assert viewer.layers.selection.active.name == BRIGHT
     qtbot.keyClick(dock.results, Qt.Key.Key_2)
     assert str(viewer.layers.selection.active.mode) == "paint"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
-from gui import canvas, click, done, press, type_lines
+from gui import canvas, click, click_row, done, press, type_lines
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
@@ -84,6 +84,5 @@ def test_above_four_prompts_only_the_chosen_one_is_shown(
     assert [track.surface.layer.visible for track in tracks] == [False] * 4 + [True]
     assert len({track.colour for track in tracks}) == 5
     assert all(track.surface.layer.opacity == 0.35 for track in tracks)
-    where = dock.results.visualItemRect(dock.results.item(1)).center()
-    qtbot.mouseClick(dock.results.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    click_row(qtbot, dock, 1)
     assert [track.surface.layer.visible for track in tracks] == [False, True, False, False, False]

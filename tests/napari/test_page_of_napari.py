@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import LONG, answer_file_dialog, canvas, click, done, layer_of, press, ready, rows_of, until
+from gui import LONG, answer_file_dialog, canvas, click, click_row, done, layer_of, press, ready, rows_of, until
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -50,8 +50,7 @@ def test_the_five_steps_of_the_page(qtbot: Any, viewer: Any, dock: BoltzFormerDo
     until(qtbot, lambda: abs(dock.row() - here - 20) <= 1)
 
     row = dock.row()  # 4: what was painted is never overwritten
-    spot = dock.results.visualItemRect(dock.results.item(0)).center()
-    qtbot.mouseClick(dock.results.viewport(), LEFT, pos=spot)
+    click_row(qtbot, dock, 0)
     layer = layer_of(track)
     canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_2)
