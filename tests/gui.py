@@ -81,6 +81,12 @@ def type_lines(qtbot: Any, dock: BoltzFormerDock, *lines: str) -> None:
         qtbot.keyClicks(dock.prompt, one)
 
 
+def row_text(dock: BoltzFormerDock, number: int = 0) -> str:
+    """What the list says of a mask; nothing before its row is there."""
+    item = dock.results.item(number)
+    return "" if item is None else item.text()
+
+
 def click_row(qtbot: Any, dock: BoltzFormerDock, number: int) -> None:
     """On a mask in the list, once it is there: rows come a turn after the run's end."""
     results = dock.results

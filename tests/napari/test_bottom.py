@@ -14,6 +14,7 @@ from gui import (
     layer_of,
     press,
     ready,
+    row_text,
     rows_of,
     track_named,
     type_lines,
@@ -66,7 +67,7 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
     assert [row for row in range(16) if review.bar.state(0, row) is State.FOUND] == found
     assert f"in {len(found)} of 16 slices" in review.totals.text()
     dock.jump(found[0])
-    until(qtbot, lambda: "object" in dock.results.item(0).text())
+    until(qtbot, lambda: "object" in row_text(dock))
 
     dock.session.close()  # from here on there is nobody to ask
     layer_of(bright).data_setitem((np.array([found[0]] * 4), np.arange(4), np.arange(4)), 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_file_dialog, click, done, layer_of, new_track, rows_of, type_lines, until
+from gui import answer_file_dialog, click, done, layer_of, new_track, row_text, rows_of, type_lines, until
 from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 
@@ -111,7 +111,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert back.scores == pytest.approx(scores, abs=1e-4)
     assert back.state(2) is SliceState.REVIEWED
     assert [row for row in range(4) if back.edited(row)] == [1, 3]
-    until(qtbot, lambda: dock.results.count() == 1 and "score" in dock.results.item(0).text())
+    until(qtbot, lambda: dock.results.count() == 1 and "score" in row_text(dock))
     bar = dock.bottom.review.bar
     assert "score" in bar.words(0)
     assert "edited" in bar.words(3)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_choice, canvas, click, done, layer_of, press, rows_of, track_named, type_lines, until
+from gui import answer_choice, canvas, click, done, layer_of, press, row_text, rows_of, track_named, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
@@ -78,7 +78,7 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
     done(qtbot, dock)
     (track,) = dock.tracks()
     assert "only in the box" in dock.message.text()
-    assert "only in the box" in dock.results.item(0).text()
+    until(qtbot, lambda: "only in the box" in row_text(dock))
     assert "only in the box" in dock.bottom.review.totals.text()
     assert len(track.scores) == len(rows_of(track))  # the box goes through all slices
     told = track.runs[-1]["region"]
@@ -114,7 +114,7 @@ def test_what_was_found_outside_the_box_stays(qtbot: Any, viewer: Any, dock: Bol
     draw_box(viewer, dock, qtbot, *far)
     assert np.array_equal(rows_of(track)[row, 20:, 20:], before[row, 20:, 20:])
     assert track.scores[row] >= score
-    until(qtbot, lambda: "1 closer in the box" in dock.results.item(0).text())
+    until(qtbot, lambda: "1 closer in the box" in row_text(dock))
     assert "only in the box" not in dock.bottom.review.totals.text()
     dock.bottom.review.outline.setValue(99)  # holds for both answers
     until(qtbot, lambda: rows_of(track)[row].sum() < before[row].sum())

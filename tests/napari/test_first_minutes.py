@@ -19,6 +19,7 @@ from gui import (
     layer_of,
     press,
     ready,
+    row_text,
     rows_of,
     track_named,
     type_lines,
@@ -83,8 +84,8 @@ def test_the_example_opens_at_its_finding_and_ctrl_enter_runs_it(
     (track,) = dock.tracks()
     assert track.name == case.facts["target"]
     assert list(track.scores) == [dock.row()]
-    until(qtbot, lambda: "object" in dock.results.item(0).text())
-    text = dock.results.item(0).text()
+    until(qtbot, lambda: "object" in row_text(dock))
+    text = row_text(dock)
     assert text.startswith(f"MS lesion · score {track.scores[dock.row()]:.2f} · this slice · ")
     viewer.screenshot(path=str(SHOTS / "example.png"), canvas_only=False, flash=False)
 
@@ -106,9 +107,9 @@ def test_all_slices_run_from_the_canvas_with_a_time_left_and_rows_that_lead_to_t
     assert any("s left" in one for one in said)
     assert dock.message.text().startswith("Looked in 64 slices")
     assert viewer.layers.selection.active.unique_id == image.unique_id  # a run steals nothing
-    until(qtbot, lambda: all("object" in dock.results.item(n).text() for n in range(2)))
-    bright = next(n for n in range(2) if BRIGHT in dock.results.item(n).text())
-    assert "all 64 slices · 2 objects" in dock.results.item(bright).text()
+    until(qtbot, lambda: all("object" in row_text(dock, n) for n in range(2)))
+    bright = next(n for n in range(2) if BRIGHT in row_text(dock, n))
+    assert "all 64 slices · 2 objects" in row_text(dock, bright)
     click_row(qtbot, dock, bright)
     assert viewer.layers.selection.active.unique_id == layer_of(track_named(dock, BRIGHT)).unique_id
     click(qtbot, dock.revert)

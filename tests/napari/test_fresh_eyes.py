@@ -6,7 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import DIST, answered, canvas, click, click_row, done, keep_both, layer_of, press, ready, rows_of, until
+from gui import (
+    DIST,
+    answered,
+    canvas,
+    click,
+    click_row,
+    done,
+    keep_both,
+    layer_of,
+    press,
+    ready,
+    row_text,
+    rows_of,
+    until,
+)
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
@@ -140,7 +154,7 @@ def test_an_undo_is_seen_at_once_in_the_count_and_in_the_colours_of_objects(
     def says(count: int) -> bool:
         seen = coloured()
         agree = seen is not None and np.array_equal(seen, rows_of(track)[0] > 0)
-        return agree and dock.results.count() == 1 and f" {count} object" in dock.results.item(0).text()
+        return agree and dock.results.count() == 1 and f" {count} object" in row_text(dock)
 
     until(qtbot, lambda: says(2))
     dock.desk.delete_object(track, (0, 30, 30), only=False)

@@ -4,7 +4,7 @@ label per object, and clicks that split and join."""
 from typing import Any
 
 import numpy as np
-from gui import canvas, click, layer_of, rows_of, until
+from gui import canvas, click, layer_of, row_text, rows_of, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Prompt, SlicePlan, SliceResult
@@ -97,7 +97,7 @@ def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, do
     assert sizes.apart.isVisibleTo(sizes)
     click(qtbot, dock.bottom.sizes.apart)
     until(qtbot, lambda: count(track) == 3)
-    until(qtbot, lambda: "3 objects" in dock.results.item(0).text())
+    until(qtbot, lambda: "3 objects" in row_text(dock))
     click(qtbot, dock.bottom.sizes.apart)
     until(qtbot, lambda: count(track) == 2)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from gui import answered, layer_of, rows_of, until
+from gui import answered, layer_of, row_text, rows_of, until
 from qtpy.QtCore import Qt
 
 from boltzformer import Grid, Volume
@@ -32,7 +32,7 @@ def test_small_objects_vanish_as_the_slider_moves_and_come_back(qtbot: Any, view
     assert sizes.smallest_words.text() == "hide objects under 3 mm³ (1 hidden)"
     assert not rows_of(track)[1, 2, 3]
     assert rows_of(track)[1, 12, 12]
-    until(qtbot, lambda: "1 object, 0.2 mL" in dock.results.item(0).text())
+    until(qtbot, lambda: "1 object, 0.2 mL" in row_text(dock))
     layer_of(track).undo()
     assert not rows_of(track)[1, 2, 3]  # hiding is no step of undo
     dock.bottom.review.reset.click()

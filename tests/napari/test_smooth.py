@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from gui import click, done, layer_of, rows_of, type_lines, until
+from gui import click, done, layer_of, row_text, rows_of, type_lines, until
 
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.host.layers import image_layer
@@ -53,5 +53,5 @@ def test_a_count_of_objects_that_a_stroke_has_overtaken_is_never_shown(
     assert key not in dock.desk.counting.objects
     until(qtbot, lambda: key in dock.desk.counting.objects)
     assert dock.desk.counting.objects[key].objects == before + 1
-    until(qtbot, lambda: f"{before + 1} objects" in dock.results.item(0).text())
+    until(qtbot, lambda: f"{before + 1} objects" in row_text(dock))
     assert np.count_nonzero(rows_of(track)[dock.row(), 2, :40]) == 2
