@@ -9,7 +9,8 @@ the object lies, and half-way to an empty one), neighbours alone (no weights lea
 multiscale features, scikit-learn's random forest) and MONAI's U-Net from nothing, both in the time the learning took.
 Without targets: hippocampi carry over, five cases one after the other (`--carry NAME…:LABEL`). `--until 0.9` ends each
 target when its whole volume is so good, and goes on beyond the counts if it is not; beside it, how many slices painting
-with interpolation takes: the object's ends, then the slice where the person sees it most wrong.
+with interpolation takes: the object's ends, then the slice where the person sees it most wrong. `--worst`: so does who
+corrects what was learnt, instead of the slices that `most_telling` names.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ def corrected(
     baselines: bool,
     at: Sequence[float] = (),
     until: float = 0.0,
+    worst: bool = False,
 ) -> Iterator[tuple[Row, Adapter]]:
     """The person corrects as many slices as the largest count, a few each time before the tool learns again."""
     zero, _ = asked(engine, case)
@@ -158,6 +160,10 @@ def corrected(
         while len(order) < max(counts) and len(order) < next((one for one in counts if one > count), 0):
             have = [Lesson(index, case.truth[index]) for index in order]
             clear = {one for one in case.plan.indices if not 0 < case.truth[one].sum() < LEAST}  # others are refused
+            if worst:
+                wrong = {i: int((found[n] ^ case.truth[n]).sum()) for n, i in enumerate(case.plan.indices)}
+                order.append(max(clear - set(order), key=lambda index: wrong[index]))
+                continue
             areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None and one.index in clear}
             order.append(most_telling(areas, have, case.plan)[0])
 
@@ -282,6 +288,7 @@ def main() -> None:
     asks.add_argument(
         "--until", type=float, default=0.0, help="the whole volume's Dice: ends a target, or goes on to it"
     )
+    asks.add_argument("--worst", action="store_true", help="the most wrong slice is the next, as the painter does")
     asks.add_argument("--steps", type=int, default=None)
     asks.add_argument("--model", default="default")
     asks.add_argument("--baselines", action="store_true")
@@ -301,7 +308,7 @@ def main() -> None:
         case = case_of(given.folder, name, int(label), engine)
         start = start.carried() if start is not None and what in given.carry else None
         by_hand = painted(case, given.until) if given.until else 0
-        how = (given.counts, given.steps, start, given.baselines, given.at, given.until)
+        how = (given.counts, given.steps, start, given.baselines, given.at, given.until, given.worst)
         for row, adapter in corrected(engine, case, *how):
             row.painted = by_hand
             rows.append(row)
