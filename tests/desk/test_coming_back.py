@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_desk_story import Viewer
 
-from boltzformer import Prompt, Session, SlicePlan, SliceResult
+from boltzformer import Grid, Prompt, Session, SlicePlan, SliceResult, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.remembering import states_of
@@ -241,3 +241,29 @@ def test_an_offer_about_an_image_goes_with_it(yesterday: tuple[Any, Path, dict[s
     viewer.desk.image_left(image)  # "Start afresh" would be about nothing that can be seen
     assert offered(viewer, image) is None
     viewer.desk.leave()
+
+
+@pytest.mark.parametrize("then", [False, True])
+def test_what_touches_in_a_picture_of_an_earlier_day_is_not_parted_without_a_word(tmp_path: Path, then: bool) -> None:
+    """Its probabilities are gone. What was parted then is still."""
+    volume = Volume(np.zeros((1, 64, 64), np.uint8), Grid.pixels((1, 64, 64)), name="cells")
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(volume)
+    answered(viewer, image, BRIGHT, 0)
+    viewer.idle()
+    viewer.desk.chosen()
+    viewer.desk.overview.reapplying.choose_objects(apart=then)
+    viewer.idle()
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+
+    again, image = opened_again(volume, tmp_path / "kept")
+    reapplying = again.desk.overview.reapplying
+    assert reapplying.thresholds.apart == then
+    assert len(reapplying.totals) == 1
+    reapplying.choose_objects(apart=True)
+    again.idle()
+    said = "Objects of an earlier day stay as they were: run it again to part those that touch"
+    assert (said in reapplying.totals) is not then

@@ -176,6 +176,7 @@ def put_back(track: Track, one: KeptMask) -> None:
         track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
     track.recall(one.scores, one.edited, one.gate, one.written)
     track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
+    track.kept.came_apart = track.kept.thresholds.apart
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
 

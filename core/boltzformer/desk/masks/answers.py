@@ -157,6 +157,8 @@ class Answers:
         """Where objects are hidden for their size."""
         self._recalled: dict[int, Recalled] = {}
         """Also beneath answers of boxes, outside of which they still hold."""
+        self.came_apart = False
+        """Whether what is recalled had one label per object then."""
 
     def as_now(self) -> Answers:
         """For work beside the viewer: what is answered, taken back or shown meanwhile does not change it."""

@@ -153,11 +153,14 @@ class Reapplying:
         lanes, at, count = self.bar.lanes, self._now, self.bar.count
         lines = [f"{one.name}: {one.answers.total(count, self.scale, one.painted)}" for one in lanes]
         lines += [f"{one.name}: {one.yours}" for one in lanes if one.yours]
-        earlier = {row for one in lanes for row in set(one.answers.looked) - set(one.answers.rows)}
+        answers = [one.answers for one in lanes]
+        earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
         if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
             lines.append(
                 f"{counted(len(earlier))} of an earlier day stay as they were: run them again to move their thresholds"
             )
+        if at.apart and any(set(one.looked) - set(one.rows) and not one.came_apart for one in answers):
+            lines.append("Objects of an earlier day stay as they were: run it again to part those that touch")
         return lines
 
     def tell(self) -> None:
