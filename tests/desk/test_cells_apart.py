@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import Bench
+from PIL import Image
 
 from boltzformer import Grid, io
+from boltzformer.desk.keeping.cases import cases_in
+from boltzformer.desk.keeping.stories import is_export, masks_in
 from boltzformer.desk.masks.track import Track
 from boltzformer.masks.cells import numbered, parted
 from boltzformer.masks.objects import pieces
@@ -110,8 +113,6 @@ def test_in_a_volume_nothing_is_split_by_a_click(bench: Bench) -> None:
 
 
 def test_the_export_numbers_each_object(bench: Bench, tmp_path: Path) -> None:
-    from PIL import Image
-
     track = bench.answered(bench.open(GRID), "cell", touching())
     choose(bench, apart=True)
     written = bench.desk.exporting.to(tmp_path / "cells.png")
@@ -122,3 +123,20 @@ def test_the_export_numbers_each_object(bench: Bench, tmp_path: Path) -> None:
     assert np.array_equal(found, numbered(track.mask(0)))
     assert np.array_equal(numbered(parted(touching()[0], track.kept.of(0).logits())) > 0, found > 0)  # type: ignore[union-attr]
     bench.desk.exporting.to(tmp_path / "cells.png")  # its own files are replaced
+
+
+def test_numbers_that_were_exported_lie_on_their_picture_and_are_no_picture(bench: Bench, tmp_path: Path) -> None:
+    picture = tmp_path / "cells.png"
+    Image.fromarray(np.where(touching()[0], 200, 20).astype(np.uint8)).save(picture)
+    image = bench.open_volume(io.read(picture))
+    track = bench.answered(image, "cell", touching())
+    choose(bench, apart=True)
+    bench.desk.exporting.to(tmp_path / "mine.png")
+    file = tmp_path / "mine.cell.objects.png"
+    (mask,) = masks_in(file, [image.volume]) or ()
+    assert mask.name == "cell by number"
+    assert mask.image is image.volume
+    assert np.array_equal(mask.array[0], numbered(track.mask(0)))
+    assert is_export(file)
+    assert [one.name for one in cases_in(tmp_path)] == ["cells"]
+    assert masks_in(picture, [image.volume]) is None

@@ -76,9 +76,20 @@ def names_in(path: Path) -> dict[int, str] | None:
     return None
 
 
+def numbered(path: Path) -> str | None:
+    """The mask whose objects have each its own number in a file, if one of our exports says so."""
+    for at in range(1, len(path.name)):
+        told = told_in(path.with_name(path.name[:at] + STORY)) if path.name[at] == "." else None
+        for one in _all(told) if told else ():
+            found = one.get(NUMBERS)
+            if isinstance(found, dict) and isinstance(found.get(path.name), dict):
+                return str(found[path.name].get("mask", ""))
+    return None
+
+
 def is_export(path: Path) -> bool:
     """Whether an export wrote a file, of masks or of anything else; a story that names no files speaks of its own."""
-    if names_in(path) is not None:
+    if names_in(path) is not None or numbered(path) is not None:
         return True
     story = story_path(path)
     told = told_in(story)
@@ -138,7 +149,7 @@ class MaskInFile:
     """One mask of a file: values above 0 are inside."""
 
     name: str
-    array: NDArray[np.uint8]
+    array: NDArray[np.unsignedinteger[Any]]
     """As it is stored."""
     grid: Grid
     image: Volume | None
@@ -150,7 +161,8 @@ def masks_in(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | None:
     sure = path.is_file() and (path.name.lower().endswith(".seg.nrrd") or _is_segmentation(path))
     known = None if path.is_dir() else names_in(path)
     if known is None and not sure:
-        return None
+        name = numbered(path)
+        return None if name is None else [_numbers_in(path, name, images)]
     try:
         labels, image = _placed(path, images)
     except BoltzFormerError:
@@ -166,6 +178,13 @@ def masks_in(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | None:
     else:
         planes = [(io.split_name(path)[0], layer) for layer in labels.layers]
     return [MaskInFile(name, plane, labels.grid, image) for name, plane in planes]
+
+
+def _numbers_in(path: Path, name: str, images: Sequence[Volume]) -> MaskInFile:
+    """A picture whose objects have numbers, of which there may be thousands: one mask holds them all."""
+    found = io.read(path)
+    image = next((one for one in images if one.grid.shape == found.grid.shape), None)
+    return MaskInFile(f"{name} by number", found.array, found.grid, image)
 
 
 def _placed(path: Path, images: Sequence[Volume]) -> tuple[LabelMap, Volume | None]:
