@@ -129,13 +129,15 @@ class LooksSheet(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         painter = QPainter(self)
-        painter.fillRect(self.rect(), DARK)
-        font = QFont(self.font())
-        font.setPixelSize(10)
-        painter.setFont(font)
-        if self.looks is not None:
-            self._draw(painter, self.looks)
-        painter.end()
+        try:
+            painter.fillRect(self.rect(), DARK)
+            font = QFont(self.font())
+            font.setPixelSize(10)
+            painter.setFont(font)
+            if self.looks is not None:
+                self._draw(painter, self.looks)
+        finally:  # an error's traceback keeps the painter; Qt crashes where one outlives its turn
+            painter.end()
 
     def _draw(self, painter: QPainter, looks: Looks) -> None:
         trace = looks.trace

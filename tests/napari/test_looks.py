@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer, qInstallMessageHandler
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
@@ -18,6 +18,7 @@ from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chan
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
+from napari_boltzformer.bottom.looks_sheet import LooksSheet
 from napari_boltzformer.bottom.looks_view import PAGE, SHARP, LooksView
 from napari_boltzformer.canvas.screen import CanvasLight
 from napari_boltzformer.host.dialogs import QtTimers
@@ -404,3 +405,21 @@ def test_what_the_engine_refuses_is_said_in_the_panel(engine: Engine, small: Pha
     said = looks_of(InProcess(engine), shown, 0, None)  # type: ignore[arg-type]
     assert isinstance(said, str)
     assert "99" in said
+
+
+def test_looks_that_cannot_be_drawn_leave_no_painter_behind(qtbot: Any) -> None:
+    """The error is told with all that it holds: a painter among that outlives its turn, and Qt crashes."""
+    looks = made_up(quarter(0.5, 0.1), quarter(0.9, 0.1))
+    sheet = LooksSheet()
+    qtbot.addWidget(sheet)
+    sheet.show_looks(replace(looks, mask=np.zeros((3, 3), bool)))
+    warned: list[str] = []
+    before = qInstallMessageHandler(lambda _, __, text: warned.append(str(text)))
+    try:
+        with qtbot.captureExceptions() as told:
+            sheet.show()
+            qtbot.waitUntil(lambda: bool(told))
+            sheet.repaint()
+    finally:
+        qInstallMessageHandler(before)
+    assert not [text for text in warned if "painter" in text]
