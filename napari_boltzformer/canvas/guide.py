@@ -20,7 +20,7 @@ from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
 from napari_boltzformer.host.layers import same_place
-from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
+from napari_boltzformer.host.stage import FILLS, FOR, NapariImage, NapariStage
 
 WAIT_MS = 250
 """A second click soon after the first one belongs to it."""
@@ -190,6 +190,7 @@ class Guide:
             layer
             for layer in self._stage.viewer.layers
             if isinstance(layer, kind) and image is not None and layer.metadata.get(FOR) == image.key
+            if FILLS not in layer.metadata
         ]
         return mine[0] if mine else None
 

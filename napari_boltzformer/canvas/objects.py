@@ -15,7 +15,7 @@ from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.host.layers import camera_of, same_place
-from napari_boltzformer.host.stage import NapariStage, same
+from napari_boltzformer.host.stage import NapariImage, NapariStage, same
 
 KEYS = ("d", "Shift-d")
 """Shift may be pressed before or after."""
@@ -83,6 +83,8 @@ SCREEN = 24
 THIN = 2
 """Of its line."""
 NAME = "small objects"
+RINGS = "boltzformer rings"
+"""Where our layer's metadata says which image it is for."""
 
 
 class Rings:
@@ -108,6 +110,7 @@ class Rings:
         places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
         if image is not self._image:
             self._clear()  # it lies where that image lies
+        self._take_up(chosen)
         if np.array_equal(places, self._now):
             return
         self._now, self._image = places, image
@@ -122,6 +125,7 @@ class Rings:
             self._layer = viewer.add_points(
                 places,
                 name=NAME,
+                metadata={RINGS: chosen.key},
                 symbol="disc",
                 size=SCREEN * self._pixel(image),
                 face_color="transparent",
@@ -148,6 +152,17 @@ class Rings:
         if self._layer is not None and same(layers.selection.active, self._layer):
             before = self._before if self._before in layers else None if chosen is None else chosen.layer
             layers.selection.active = before
+
+    def _take_up(self, image: NapariImage) -> None:
+        """Rings that came back with their image are ours again; there are never two layers of them."""
+        layers = self._stage.viewer.layers
+        for one in [one for one in layers if RINGS in one.metadata and not same(one, self._layer)]:
+            if (self._layer is None or self._layer not in layers) and one.metadata[RINGS] == image.key:
+                self._layer, self._image, self._now = one, image.layer, one.data.copy()
+                self.zoomed()
+            else:
+                with self._stage.moving():
+                    layers.remove(one)
 
     def _clear(self) -> None:
         layer, self._layer, self._now = self._layer, None, np.zeros((0, 3))

@@ -69,7 +69,7 @@ class CanvasLight:
         below = next((layer for layer in self._viewer.layers if key_of(layer) == image.key), None)
         if below is None or dims.ndisplay != 2 or tuple(dims.order[-2:]) != (dims.ndim - 2, dims.ndim - 1):
             return self.clear()
-        if self._layer is not None and self._layer in self._viewer.layers and self._fits(below):
+        if self._layer is not None and self._lies_above(below) and self._fits(below):
             self._layer.data, self._layer.name = picture, name
             self._layer.visible = True
             return None
@@ -92,6 +92,11 @@ class CanvasLight:
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    def _lies_above(self, image: Image) -> bool:
+        """Beneath an image that came after it, nothing of it could be seen."""
+        layers = self._viewer.layers
+        return self._layer in layers and layers.index(self._layer) > layers.index(image)
 
     def _fits(self, image: Image) -> bool:
         assert self._layer is not None

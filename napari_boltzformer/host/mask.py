@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class NapariMask:
     @property
     def name(self) -> str:
         """napari itself numbers layers of one name: that is nobody's choice."""
-        return "" if self.layer.name == self._first_name else self.layer.name
+        return "" if unnumbered(self.layer.name) == unnumbered(self._first_name) else self.layer.name
 
     @property
     def alive(self) -> bool:
@@ -146,6 +147,11 @@ def mask_on(layer: Any) -> NapariMask | None:
 def key_of(layer: Any) -> str:
     """Its own as long as it lives, whatever it is called, and whichever wrapper it comes in."""
     return str(layer.unique_id)
+
+
+def unnumbered(name: str) -> str:
+    """Without the " [1]" that napari writes behind the name of a layer when another has it."""
+    return re.sub(r" \[\d+\]$", "", name)
 
 
 def one_colour(colour: str) -> DirectLabelColormap:

@@ -25,7 +25,7 @@ from napari_boltzformer.host.layers import (
     shows_slices,
     volume_of,
 )
-from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour
+from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour, unnumbered
 from napari_boltzformer.host.unlisted import hide_rows
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class NapariStage:
         """Above 0, layers come and go by our own hand."""
         self._hands: dict[str, Layer] = {}
         """By an image's key, the layer of its group that was selected when it was put away."""
+        self._names: dict[str, str] = {}
+        """By a layer's key, its name, which another image's layer had when it came back."""
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
@@ -95,6 +97,7 @@ class NapariStage:
         if self.shows(image):
             self._rows[image.key] = self.row(image)
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
+        names = [self._own_name(layer) for layer in group]
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
         active = self.viewer.layers.selection.active
         in_hand = self._hands[image.key] = active if active in group else self._layer(image)
@@ -103,18 +106,36 @@ class NapariStage:
                 layer.visible = False  # nothing of it is drawn between two that go
             for layer in reversed(group):
                 self.viewer.layers.remove(layer)
+        self._give_names_back()
 
         def back() -> None:
             active = self.viewer.layers.selection.active
             with self.moving():
-                for layer, visible in zip(group, seen, strict=True):
-                    layer.visible = visible
+                for layer, visible, name in zip(group, seen, names, strict=True):
+                    layer.visible, self._names[key_of(layer)] = visible, name
                     if layer not in self.viewer.layers:
                         self.viewer.layers.append(layer)
+            self._give_names_back()
             # what came last is not what the user had in hand, and perhaps a helper's
             self.viewer.layers.selection.active = in_hand if active is None else active
 
         return back
+
+    def _own_name(self, layer: Layer) -> str:
+        """Without the number that napari gave it while another image's layer had the name."""
+        own = self._names.pop(key_of(layer), layer.name)
+        return own if unnumbered(own) == unnumbered(layer.name) else str(layer.name)
+
+    def _give_names_back(self) -> None:
+        """To whom nobody's is in the way any more."""
+        layers = self.viewer.layers
+        for layer in layers:
+            if key_of(layer) in self._names:
+                own = self._own_name(layer)
+                if own == layer.name or own not in {one.name for one in layers}:
+                    layer.name = own
+                else:
+                    self._names[key_of(layer)] = own
 
     def hide(self, image: OpenImage) -> None:
         """At once, until it is closed: nothing of it is drawn under another image."""

@@ -39,6 +39,7 @@ class Beside:
         self.cases: CasePanel | None = None
         self.teach: FinetunePanel | None = None
         looks, light = bottom.looks, CanvasLight(viewer)
+        self._light = light
         self.follower = LooksFollower(
             *(looks, light, lambda: on_screen(stage, desk.tracks), session),
             *(desk.work.do, desk.timers),
@@ -82,6 +83,7 @@ class Beside:
         if self.lesions is not None:
             self.lesions.forget()
         self.follower.moved()
+        self._light.clear()
 
     def rest(self) -> None:
         """The dock is out of its window."""

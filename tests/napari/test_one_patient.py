@@ -15,8 +15,10 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import PUT_AWAY, of_its_kind
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
+from napari_boltzformer.canvas.guide import POINTS
+from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, grid_of
-from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.host.stage import LIGHT, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -269,3 +271,97 @@ def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goe
     assert apart()
     assert cells_of(dock, viewer)["deep"] != cells_of(dock, viewer)["flat"]
     assert float(camera_of(viewer).zoom) == 50  # whoever zoomed in goes on there
+
+
+def test_masks_of_one_name_keep_it_when_their_images_take_turns(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """napari numbers a layer whose name another has: nobody chose to call a mask "bright blob [1]"."""
+    deep, flat = two_files(tmp_path)
+    ready(qtbot, dock)
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    first = answered(dock, dock.chosen_image(), BRIGHT, 2)
+    there = names(viewer)
+    for _ in range(2):
+        dock.opening.open(flat)
+        until(qtbot, lambda: dock.image.currentText() == "flat")
+        answered(dock, dock.chosen_image(), BRIGHT, 2)
+        click(qtbot, pressed(dock, "Undo"))
+        until(qtbot, lambda: dock.image.currentText() == "deep")
+        assert names(viewer) == there
+        assert first.name == BRIGHT
+
+    dock.opening.open(flat)
+    until(qtbot, lambda: dock.image.currentText() == "flat")
+    second = answered(dock, dock.chosen_image(), BRIGHT, 2)
+    keep_both(qtbot, dock)
+    assert sum(BRIGHT in name for name in names(viewer)) == 2  # side by side one of them has a number in napari's list
+    assert (first.name, second.name) == (BRIGHT, BRIGHT)
+
+
+def test_rings_that_come_back_with_their_image_are_not_doubled(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    ready(qtbot, dock)
+
+    def rings() -> list[Any]:
+        return [layer for layer in viewer.layers if layer.name.startswith(NAME)]
+
+    tracks, places = [], []
+    for file in two_files(tmp_path):
+        dock.opening.open(file)
+        until(qtbot, lambda file=file: dock.image.currentText() == file.name.split(".")[0])
+        tracks.append(answered(dock, dock.chosen_image(), BRIGHT))
+        layer_of(tracks[-1]).brush_size = 1
+        places.append([dock.row(), 20, 20])
+        layer_of(tracks[-1]).paint(tuple(places[-1]), 1)
+        dock.show_results()
+        assert [one.data.tolist() for one in rings()] == [[places[-1]]]
+    click(qtbot, pressed(dock, "Undo"))
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    dock.show_results()
+    assert [one.data.tolist() for one in rings()] == [[places[0]]]
+    layer_of(tracks[0]).visible = False
+    until(qtbot, lambda: not any(len(one.data) for one in rings()))
+
+
+def test_a_look_lies_over_the_image_that_came_after_it(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """Pictures lie at the same place: the layer of the last one's look would fit, beneath this one."""
+    ready(qtbot, dock)
+    for number, name in enumerate(("first", "second")):
+        picture = phantom(number, (1, 64, 64)).volume.array[0]
+        PIL.Image.fromarray((picture / 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        dock.opening.open(tmp_path / f"{name}.png")
+        until(qtbot, lambda name=name: dock.image.currentText() == name)
+        if name == "first":
+            type_lines(qtbot, dock, BRIGHT)
+        click(qtbot, dock.this_slice)
+        done(qtbot, dock)
+        if name == "first":
+            click(qtbot, dock.looks)
+        until(qtbot, lambda: dock.bottom.looks.looks is not None)
+        dock.bottom.looks.step(1)
+        (light,) = (layer for layer in viewer.layers if LIGHT in layer.metadata)
+        assert light.visible
+        assert names(viewer).index(light.name) > names(viewer).index(name)
+
+
+def test_points_of_two_that_are_compared_are_set_in_sight(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """What only fills a place of the grid is a layer of points, too."""
+    ready(qtbot, dock)
+    for file in two_files(tmp_path):
+        dock.opening.open(file)
+        until(qtbot, lambda file=file: dock.image.currentText() == file.name.split(".")[0])
+        if file.name.startswith("deep"):
+            answered(dock, dock.chosen_image(), BRIGHT, 2)
+    keep_both(qtbot, dock)
+    assert "(room)" in names(viewer)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.point)
+    active = viewer.layers.selection.active
+    assert (active.name, active.visible) == (POINTS, True)
