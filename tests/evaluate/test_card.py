@@ -1,6 +1,7 @@
 """What a card knows, and that it travels inside the model file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,9 @@ def test_whole_volumes_are_told_apart_and_first() -> None:
     assert text.index(first) < text.index("A quarter was held back.")
     assert Knowledge(card).words("MS lesion") == "Dice 0.55 in 7 unseen volumes"
     assert Knowledge(card).words("glioma") == "Dice 0.20 in 1 unseen volume"
+    # who has pictures is told of pictures, whatever one odd volume gave
+    seen = tuple(replace(one, modalities=("microscopy",), metrics={**one.metrics, "groups": 3}) for one in card.targets)
+    assert Knowledge(replace(card, targets=seen)).words("MS lesion") == "Dice 0.41 on 3 unseen cases"
 
 
 def test_a_mean_of_models_lies_between_them_and_names_them(tmp_path: Path) -> None:

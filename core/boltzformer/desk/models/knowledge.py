@@ -11,6 +11,8 @@ from boltzformer.protocol import ModelState
 from boltzformer.types import Prompt
 
 GUESS, GUESSES = "Treat the result as a guess.", "Treat the results as guesses."
+PICTURES = frozenset({"microscopy", "fundus", "dermoscopy", "endoscopy", "photograph"})
+"""Where people have pictures: what one odd volume gave says nothing of them."""
 MOST = 12
 """Completions at once."""
 
@@ -53,7 +55,8 @@ class Knowledge:
         if not known.target:
             return "this model never saw it"
         whole = self.card.in_volumes.get(known.target, {})
-        if whole.get("dice") is not None:
+        of_pictures = bool(known.modalities) and PICTURES.issuperset(known.modalities) and known.dice is not None
+        if whole.get("dice") is not None and not of_pictures:
             return f"Dice {whole['dice']:.2f} in {whole['n']} unseen {'volume' if whole['n'] == 1 else 'volumes'}"
         measured = next(one.metrics for one in self.card.targets if one.name == known.target)
         if known.dice is None or not measured.get("groups"):
