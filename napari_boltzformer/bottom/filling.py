@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from napari_boltzformer.host.narrow import Words
 
 
 class FillSlider(QWidget):
@@ -15,7 +16,8 @@ class FillSlider(QWidget):
     def __init__(self, tracks: Tracks) -> None:
         super().__init__()
         self._tracks = tracks
-        self.slider, self.words = QSlider(Qt.Orientation.Horizontal), QLabel()
+        self.slider, self.words = QSlider(Qt.Orientation.Horizontal), Words()
+        self.words.reserve("fill 100 %")
         self.slider.setRange(0, 100)
         self.slider.setPageStep(10)
         self.slider.setMinimumWidth(60)

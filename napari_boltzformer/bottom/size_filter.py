@@ -4,10 +4,11 @@ They act at once; no model is asked."""
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QSlider, QWidget
 
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.thresholds import Reapplying
+from boltzformer.desk.scale import Scale
 from napari_boltzformer.host.narrow import BELOW, Words
 
 GAP = 10
@@ -25,6 +26,12 @@ class SizeFilter(QWidget):
         self.smallest, self.largest = _slider("hide small objects"), _slider("keep the largest")
         self.largest.setRange(1, ALL)
         self.smallest_words, self.largest_words = Words(), Words()
+        self._longest = {self.largest_words: _largest(ALL - 1)}
+        """Of what they say by turns."""
+        self.hidden_words = Words()
+        """How many are hidden: behind all sliders, so that none moves when it is said."""
+        self.hidden_words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.hidden_words.setMinimumWidth(1)
         self.apart = QCheckBox("one label per object")
         self.apart.setToolTip(
             "Objects that touch are parted. S held and a click splits one, J joins two, D deletes one"
@@ -63,10 +70,13 @@ class SizeFilter(QWidget):
 
     def _lay(self) -> None:
         """All in one line if it fits, else each group in its own."""
+        self._reserve()
         lines = 1 if sum(self._widths()) + 2 * GAP <= self.width() else len(self._groups)
         words = max(one.sizeHint().width() for one in (self.smallest_words, self.largest_words))
         fits = lines > 1 and max(self._widths()) <= self.width()
-        self._grid.setColumnMinimumWidth(0, words if fits else 0)  # a slider gives way before its words do
+        least = words if fits else 0
+        if self._grid.columnMinimumWidth(0) != least:  # saying the same again would ask for another layout, for ever
+            self._grid.setColumnMinimumWidth(0, least)  # a slider gives way before its words do
         if lines == self._lines:
             return
         self._lines, column = lines, 0
@@ -76,6 +86,7 @@ class SizeFilter(QWidget):
                 span = 2 if lines > 1 and len(group) == 1 else 1
                 self._grid.addWidget(one, row, column, 1, span)
                 column += span
+        self._grid.addWidget(self.hidden_words, 0, column)
         for one in range(2 * len(self._groups)):
             self._grid.setColumnStretch(one, 1 if one == column else 0)
         self.updateGeometry()
@@ -100,11 +111,30 @@ class SizeFilter(QWidget):
         self.apart.setVisible(scale.flat and bool(self._reapplying.bar.lanes))
         self.apart.setChecked(at.apart)  # `clicked` hears only of a person
         hidden = self._sizes.count
-        gone = f" ({hidden} hidden)" if hidden and at.of_objects else ""
-        under = scale.small(at.smallest_mm3) if at.smallest_mm3 else f"… {scale.size_unit}"
-        self.smallest_words.setText(f"hide objects under {under}{gone}")
-        most = "keep the largest" if at.largest == 1 else f"keep the {at.largest} largest"
-        self.largest_words.setText("keep all" if at.largest is None else most)
+        self.hidden_words.setText(f"{hidden} hidden" if hidden and at.of_objects else "")
+        self._longest[self.smallest_words] = max((_under(scale, size) for size in scale.steps_mm3), key=self._long)
+        self._reserve()
+        self.smallest_words.setText(_under(scale, at.smallest_mm3))
+        self.largest_words.setText(_largest(at.largest))
+
+    def _reserve(self) -> None:
+        """So that no slider moves while it is dragged; where there is little room, the words alone have theirs."""
+        room = self.width() - self.smallest.minimumWidth() - 4 * GAP
+        for words, longest in self._longest.items():
+            words.reserve(longest if self._long(longest) <= room else "")
+
+    def _long(self, words: str) -> int:
+        return self.smallest_words.fontMetrics().horizontalAdvance(words)  # labels have letters of their own
+
+
+def _under(scale: Scale, smallest_mm3: float) -> str:
+    return f"hide objects under {scale.small(smallest_mm3) if smallest_mm3 else f'… {scale.size_unit}'}"
+
+
+def _largest(largest: int | None) -> str:
+    if largest is None:
+        return "keep all"
+    return "keep the largest" if largest == 1 else f"keep the {largest} largest"
 
 
 def _least(widget: QWidget) -> int:

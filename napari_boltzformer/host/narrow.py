@@ -53,11 +53,24 @@ class OneLine(QLabel):
 class Words(QLabel):
     """In full where there is room, else their beginning."""
 
+    _longest = ""
+
+    def reserve(self, longest: str) -> None:
+        """Room for the longest of what they say by turns: a slider behind them keeps its place under the mouse."""
+        if self._longest != longest:
+            self._longest = longest
+            self.updateGeometry()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        hint, letters = super().sizeHint(), self.fontMetrics()
+        more = letters.horizontalAdvance(self._longest) - letters.horizontalAdvance(self.text())
+        return QSize(hint.width() + max(more, 0), hint.height())
+
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(self.fontMetrics().averageCharWidth() * LETTERS, super().minimumSizeHint().height())
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
-        if self.width() >= self.sizeHint().width():
+        if self.width() >= super().sizeHint().width():
             super().paintEvent(event)
             return
         painter, room = QPainter(self), self.contentsRect()

@@ -163,10 +163,28 @@ def test_starting_afresh_keeps_the_state_that_was_there_and_a_list_brings_it_bac
     assert DARK in viewer.dialogs.lines[found]
     assert "UTC" not in viewer.dialogs.lines[found]
     viewer.dialogs.chosen_line = found
-    viewer.desk.keeper.back._ask_earlier(image)
+    viewer.desk.notice.answer(about(image), "Earlier…")  # it is still offered: nothing was chosen the first time
     viewer.until(lambda: bool(viewer.desk.tracks.of(image)) and track not in viewer.desk.tracks.of(image))
     back = {track.name: track.surface.copy() > 0 for track in viewer.desk.tracks.of(image)}
     assert all(np.array_equal(back[name], rows[name]) for name in rows)
+    viewer.desk.leave()
+
+
+def test_who_looks_at_the_list_and_chooses_nothing_is_offered_the_same_again(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, rows = yesterday
+    viewer, image = opened_again(volume, folder, model="default")
+    before = offered(viewer, image)
+    viewer.dialogs.chosen_line = None
+    for _ in range(2):
+        viewer.desk.notice.answer(about(image), "Earlier…")
+        viewer.idle()
+        again = offered(viewer, image)
+        assert again is not None
+        assert again.sentence == before.sentence
+        assert [label for label, _ in again.answers] == ["Start afresh", "Earlier…", "Use 'mine'"]
+    assert [track.name for track in viewer.desk.tracks.of(image)] == list(rows)
     viewer.desk.leave()
 
 

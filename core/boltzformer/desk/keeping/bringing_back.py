@@ -95,13 +95,20 @@ class BringingBack:
             self.based_on[image] = found.based_on
         self._show_scene(image, found, empty)
         answers = [("Start afresh", partial(self._start_afresh, image))]
-        if several:
-            answers.append(("Earlier…", partial(self._ask_earlier, image)))
         name, made = found.scene.model, ""
         if name and name != self._model():
             made = f" It was made with the model '{name}'."
             answers.append((f"Use '{name}'", partial(self._use, name)))
-        self._notice.offer(about(image), f"Restored from {found.words}.{made}", *answers)
+        self._offer(image, f"Restored from {found.words}.{made}", *answers, several=several)
+
+    def _offer(
+        self, image: OpenImage, sentence: str, *answers: tuple[str, Callable[[], None]], several: bool = True
+    ) -> None:
+        """What can be done about it; among `several` states another one can be chosen, and who chooses none has not
+        answered: it is offered again."""
+        again = partial(self._offer, image, sentence, *answers)
+        earlier = [("Earlier…", partial(self._ask_earlier, image, again))] if several else []
+        self._notice.offer(about(image), sentence, *answers[:1], *earlier, *answers[1:])
 
     def _use(self, model: str) -> None:
         for heard in self.wanted:
@@ -135,10 +142,10 @@ class BringingBack:
         self._clear(image)
         image.thresholds = None
         self._stage.guide(image, {})
-        self._notice.offer(about(image), "Started afresh.", ("Earlier…", partial(self._ask_earlier, image)))
+        self._offer(image, "Started afresh.")
 
-    def _ask_earlier(self, image: OpenImage) -> None:
-        """Which state?"""
+    def _ask_earlier(self, image: OpenImage, again: Callable[[], None]) -> None:
+        """Which state? `again` asks the same another time."""
         volume, case, folders = image.volume, image.case or "", self._folders.get(image, ())
 
         def look() -> list[State]:
@@ -151,6 +158,8 @@ class BringingBack:
             chosen = self._dialogs.choose("Which state of this image's work?", [one.words for one in states])
             if chosen is not None:
                 self._work.do(states[chosen].bring, partial(self._bring, image))
+            elif image in self._stage.images():
+                again()
 
         self._work.do(look, ask)
 
