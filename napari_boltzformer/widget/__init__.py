@@ -19,7 +19,6 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.keeping.lesions import table_name
-from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
@@ -199,7 +198,7 @@ class BoltzFormerDock(Form):
 
     def _on_arrived(self, image: OpenImage) -> None:
         """Nothing of another patient is left to read."""
-        self.settings.asked(self.prompt.keep(of_its_kind(self.prompt.texts(), image.modality)))
+        self.settings.asked(self.prompt.keep(self.desk.patients.prompts_for(image, self.prompt.texts())))
         self._on_typed()
         self.beside.another_image()
         self._show_soon()
