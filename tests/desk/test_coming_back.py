@@ -1,5 +1,6 @@
 """Earlier work comes back by itself, whole, and none of it is saved over unseen; on the desk, without a window."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -240,4 +241,19 @@ def test_an_offer_about_an_image_goes_with_it(yesterday: tuple[Any, Path, dict[s
     viewer.stage.close(image)
     viewer.desk.image_left(image)  # "Start afresh" would be about nothing that can be seen
     assert offered(viewer, image) is None
+    viewer.desk.leave()
+
+
+def test_an_offer_says_of_which_image_it_is_where_two_are_open(
+    yesterday: tuple[Any, Path, dict[str, Any]], small: Phantom
+) -> None:
+    viewer, image = opened_again(small.volume, yesterday[1])
+    alone = offered(viewer, image).sentence
+    assert alone.startswith("Restored from ")
+    other = viewer.open(replace(small.volume, array=small.volume.array + 1, name="another"))
+    assert offered(viewer, image).sentence == f"'{image.name}': {alone}"
+    assert viewer.speaker.offers == [offered(viewer, image)]
+    viewer.stage.close(other)
+    viewer.desk.chosen()
+    assert offered(viewer, image).sentence == alone
     viewer.desk.leave()

@@ -238,6 +238,7 @@ class Desk:
         """Another image than before is chosen, or the same one among other masks."""
         self.overview.look_again()
         self.running.switched()
+        self.keeper.back.tell_apart()
         self._change()
 
     def image_left(self, image: OpenImage) -> None:

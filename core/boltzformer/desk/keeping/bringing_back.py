@@ -50,6 +50,8 @@ class BringingBack:
         self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
         self._folders: dict[OpenImage, Sequence[Path]] = {}
+        self._offered: dict[OpenImage, str] = {}
+        """What is offered of each, without its name."""
 
     def look_for(self, image: OpenImage, folders: Sequence[Path]) -> None:
         """Brings back what was kept of this image, yesterday or before a crash."""
@@ -101,7 +103,22 @@ class BringingBack:
         if name and name != self._model():
             made = f" It was made with the model '{name}'."
             answers.append((f"Use '{name}'", partial(self._use, name)))
-        self._notice.offer(about(image), f"Restored from {found.words}.{made}", *answers)
+        self._offer(image, f"Restored from {found.words}.{made}", *answers)
+
+    def tell_apart(self) -> None:
+        """Images came beside each other, or one is alone again: where there are several, an offer says of which it is."""
+        standing = {one.topic for one in self._notice.offers}
+        self._offered = {image: said for image, said in self._offered.items() if about(image) in standing}
+        for image, said in self._offered.items():
+            self._notice.reword(about(image), self._of(image, said))
+
+    def _offer(self, image: OpenImage, sentence: str, *answers: tuple[str, Callable[[], None]]) -> None:
+        self._offered[image] = sentence
+        self._notice.offer(about(image), self._of(image, sentence), *answers)
+
+    def _of(self, image: OpenImage, sentence: str) -> str:
+        alone = sum(one.ours for one in self._stage.images()) < 2
+        return sentence if alone else f"'{image.name}': {sentence}"
 
     def _use(self, model: str) -> None:
         for heard in self.wanted:
@@ -135,7 +152,7 @@ class BringingBack:
         self._clear(image)
         image.thresholds = None
         self._stage.guide(image, {})
-        self._notice.offer(about(image), "Started afresh.", ("Earlier…", partial(self._ask_earlier, image)))
+        self._offer(image, "Started afresh.", ("Earlier…", partial(self._ask_earlier, image)))
 
     def _ask_earlier(self, image: OpenImage) -> None:
         """Which state?"""
