@@ -15,6 +15,7 @@ from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.lanes import State
 from boltzformer.desk.words import local
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -257,3 +258,36 @@ def test_an_offer_says_of_which_image_it_is_where_two_are_open(
     viewer.desk.chosen()
     assert offered(viewer, image).sentence == alone
     viewer.desk.leave()
+
+
+def test_the_slice_bar_shows_again_what_was_looked_at_and_what_a_threshold_hid(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    track = answered(viewer, image, BRIGHT, 2)
+    plan = track.plan
+    for row, logit in ((3, 64), (4, -64)):  # outlined but unlikely, and nothing at all
+        logits, score = np.full((1, 64, 64), logit, np.int8), np.array([0.2], np.float32)
+        track.answer(plan, SliceResult(plan.canonical_index(row), logits, score), 0, {"seed": 7})
+    viewer.desk.overview.show_tracks()
+    shown = [State.UNKNOWN, State.FOUND, State.HIDDEN, State.NOTHING]
+    assert states(viewer) == shown
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    for _ in range(2):  # also when what came back is saved anew
+        viewer, image = opened_again(small.volume, tmp_path / "kept")
+        assert states(viewer) == shown
+        (lane,) = viewer.desk.overview.bar.lanes
+        assert lane.words(3) == f"{BRIGHT}: hidden by a threshold, score 0.20"
+        viewer.desk.keeper.touch(image)
+        viewer.desk.keeper.autosave()
+        viewer.idle()
+        viewer.desk.leave()
+
+
+def states(viewer: Viewer) -> list[State]:
+    """Of slices 1 to 4."""
+    (lane,) = viewer.desk.overview.bar.lanes
+    return [lane.state(row) for row in range(1, 5)]

@@ -192,6 +192,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     if one.sizes:  # what was hidden then is gone, and the mask must not be told without saying so
         track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
     track.recall(one.scores, one.edited, one.gate, one.written)
+    track.kept.recall_hidden(one.hidden)
     track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning

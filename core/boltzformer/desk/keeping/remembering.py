@@ -70,6 +70,8 @@ class KeptMask:
     runs: list[dict[str, Any]]
     warning: str = ""
     """Why it is a guess, as it was said then; older work does not tell."""
+    hidden: frozenset[int] = frozenset()
+    """Where the model's outline was hidden by a threshold; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot) -> Annotation:
@@ -97,7 +99,9 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     objects = {"smallest_mm3": at.smallest_mm3, "largest": at.largest, "apart": at.apart}
     sizes = {"sizes": objects} if at.of_objects else {}
     warned = {"warning": mask.warning} if mask.warning else {}
-    return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **warned, **sizes}
+    hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
+    told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
+    return {**told, **hidden, **warned, **sizes}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -124,9 +128,9 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         told = annotation.provenance.get(ANSWERED, {}).get(name, {})
         sizes, warning = dict(told.get("sizes", {})), str(told.get("warning", ""))
         states = states[::-1] if view.flips[0] else states
-        found.append(
-            KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs_from(annotation, prompt), warning)
-        )
+        runs = runs_from(annotation, prompt)
+        hidden = frozenset(plan.canonical_index(int(index)) for index in told.get("hidden", ()))
+        found.append(KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden))
     return found
 
 
