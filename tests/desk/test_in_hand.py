@@ -8,6 +8,7 @@ import pytest
 from bench import Bench
 
 from boltzformer import Grid, Prompt
+from boltzformer.desk.keeping.lesions import standing
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
@@ -111,3 +112,18 @@ def test_what_can_be_taught_is_told_with_its_number(bench: Bench) -> None:
     picture = bench.open(GRID)
     bench.desk.tracks.new(picture, Prompt("cell"))
     assert learning.standing.startswith("A single picture has no other slices")
+
+
+def test_only_other_voxels_make_a_measured_table_old(bench: Bench) -> None:
+    image = bench.open(GRID)
+    cell = bench.answered(image, "cell", APART[None])
+    then = standing([cell])
+    assert then
+    for state in (SliceState.REVIEWED, SliceState.UNSEEN):
+        cell.say(0, state)
+        assert standing([cell]) == then
+    bench.answer(cell, {0: APART})  # the same again
+    assert standing([cell]) == then
+    assert standing([cell, bench.desk.tracks.new(image, Prompt("nothing"))]) == then
+    cell.surface.paint(0, ~APART)
+    assert standing([cell]) != then

@@ -16,6 +16,7 @@ from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
+from boltzformer.types import SliceState
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
@@ -175,6 +176,11 @@ def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_
     with qtbot.waitSignal(review.reapplied):
         review.outline.setValue(50)
     assert current()
+    dock.jump(9)
+    dock.desk.keeper.accept()  # a word, which moves no voxel
+    assert other.is_spoken_of
+    other.say(9, SliceState.UNSEEN)
+    assert table.old.isHidden()
     layer_of(other).paint((12, 5, 5), 1)
     assert not table.old.isHidden()
     assert current()
