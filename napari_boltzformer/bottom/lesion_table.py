@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, standing, total
+from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
-from boltzformer.io.writing import new_files
 from napari_boltzformer.host.narrow import Lines
 
 AMBER = "#E69F00"
@@ -131,14 +131,5 @@ class LesionTable(QWidget):
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
-        places = self._desk.places
-        path = self._desk.dialogs.save_as("Save the table", places.to_write("objects.csv"), "Table (*.csv)")
-        if path is not None:
-            places.wrote(path)
-            try:
-                with new_files([path], overwrite=True) as (file,):
-                    file.write(self.csv_text().encode())
-            except BoltzFormerError as error:
-                self._desk.notice.fail(str(error))
-            else:
-                self._desk.notice.say(f"Wrote {path}")
+        desk = self._desk
+        ask_and_save(self.lesions, desk.stage, desk.tracks, desk.dialogs, desk.places, desk.notice)
