@@ -169,7 +169,7 @@ class BoltzFormerDock(Form):
         """Brings the rows up to date."""
         tracks, active = self.tracks(), self.stage.active()
         chosen = self.desk.tracks.on(active)
-        self.results.show_tracks(tracks, self.row(), self.desk.counting.objects, chosen)
+        self.results.show_tracks(tracks, self.desk.row_of, chosen)
         self.proposals.show()
         self.rings.show()
 
@@ -217,6 +217,8 @@ class BoltzFormerDock(Form):
     def _on_typed(self) -> None:
         if (image := self.stage.chosen()) is not None:
             image.typed = self.prompt.texts()
+            if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
+                self._show_soon()
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:

@@ -18,7 +18,7 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
-from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.overview import Overview, sentence
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
@@ -123,11 +123,11 @@ class Desk:
             self.notice.say("There is no mask to fill: run a prompt, paint on two slices, then fill between them.")
             return
         try:
-            sentence = fill(track, self.stage.row(track.image), self.words)
+            said = fill(track, self.stage.row(track.image), self.words)
         except BoltzFormerError as error:
             self.notice.say(str(error))
             return
-        self.notice.say(sentence)
+        self.notice.say(said)
         self._take_in_hand(track)
 
     def delete_object(self, track: Track, voxel: Voxel, *, only: bool) -> None:
@@ -223,6 +223,12 @@ class Desk:
     def report(self) -> None:
         """What went wrong last, as a file to pass on."""
         ask_and_report(self.dialogs, self.notice, self.log, self.settings)
+
+    def row_of(self, track: Track) -> str:
+        """What a list of masks says of one. What stands beside the prompts already is not said again."""
+        asked, text = track.image.typed, track.prompt.text
+        warned = text in asked and track.warning == self.knowledge.warning(text)
+        return sentence(track, self.stage.row(track.image), self.counting.objects.get(track.key), warned=warned)
 
     # --- what a viewer tells ------------------------------------------------------------------------------------
 
