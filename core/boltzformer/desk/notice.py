@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from boltzformer.desk.discreet import words_of
 from boltzformer.desk.ports import Speaker
 
+STEP = "what one undo takes back"
+"""Topic of what was done to a mask as one step."""
 PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
 
 
