@@ -160,7 +160,7 @@ def test_starting_afresh_keeps_the_state_that_was_there_and_a_list_brings_it_bac
     viewer.dialogs.chosen_line = None
     viewer.desk.notice.answer(about(image), "Earlier…")
     viewer.idle()
-    assert len(viewer.dialogs.lines) >= 3  # today's, yesterday's, what was accepted
+    assert len(viewer.dialogs.lines) == 2  # yesterday's, what was accepted: today's is on screen
     found = next(n for n, line in enumerate(viewer.dialogs.lines) if "2 painted slices" in line)
     assert DARK in viewer.dialogs.lines[found]
     assert "UTC" not in viewer.dialogs.lines[found]
@@ -291,3 +291,40 @@ def states(viewer: Viewer) -> list[State]:
     """Of slices 1 to 4."""
     (lane,) = viewer.desk.overview.bar.lanes
     return [lane.state(row) for row in range(1, 5)]
+
+
+def lines_of_earlier(viewer: Viewer, image: Any) -> list[str]:
+    """The states that are offered; none of them is chosen."""
+    viewer.dialogs.lines, viewer.dialogs.chosen_line = [], None
+    viewer.desk.keeper.back._ask_earlier(image)
+    viewer.idle()
+    return viewer.dialogs.lines
+
+
+def test_what_is_on_screen_is_no_earlier_state_of_itself(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
+    volume, folder, _ = yesterday
+    for _ in range(2):  # opened, looked at and left: nothing is kept a second time
+        viewer, image = opened_again(volume, folder)
+        assert lines_of_earlier(viewer, image) == [_words(viewer, image, 1)]
+        viewer.stage.go(image, viewer.stage.row(image) + 1)
+        viewer.desk.keeper.autosave()
+        viewer.desk.keeper.put_by(image)
+        viewer.idle()
+        assert lines_of_earlier(viewer, image) == [_words(viewer, image, 1)]
+        viewer.desk.leave()
+    viewer, image = opened_again(volume, folder)
+    stroke(viewer.desk.tracks.of(image)[0], 7, 3)
+    assert len(lines_of_earlier(viewer, image)) == 2  # as it was restored is another state now
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    lines = lines_of_earlier(viewer, image)
+    assert len(lines) == 2
+    assert not any("3 painted slices" in line for line in lines)  # which was saved just now
+    viewer.desk.leave()
+
+
+def _words(viewer: Viewer, image: Any, accepted: int) -> str:
+    """Of what was accepted."""
+    (line,) = [one.words for one in states_of(viewer.desk.keeper.folder(image), image.volume) if not one.autosave]
+    assert f"{accepted} accepted" in line
+    return line

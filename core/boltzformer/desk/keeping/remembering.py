@@ -41,6 +41,8 @@ class LastWork:
     """Name → what the model had written, on the stored grid, and in which slices (of the stored axis) that is known."""
     accepted: LastWork | None = None
     """What people have accepted beside it, which comes back whatever is newer."""
+    autosave: bool = False
+    """Whether it is the last that was saved by itself."""
 
     @property
     def scene(self) -> Scene:
@@ -166,7 +168,7 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
         return accepted
     if kept is not None and draft.time < kept.revisions[-1].time:
         return accepted
-    return replace(draft_work(draft, volume, kept), accepted=accepted)
+    return replace(draft_work(draft, volume, kept), accepted=accepted, autosave=True)
 
 
 def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
@@ -200,6 +202,8 @@ class State:
     prompts: tuple[str, ...]
     bring: Callable[[], LastWork | None]
     """Reads it; not on the viewer's thread."""
+    autosave: bool = False
+    """Whether it is the last that was saved by itself."""
 
     @property
     def words(self) -> str:
@@ -216,7 +220,7 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     draft, aside, kept = dataset.draft(name), dataset.earlier(name), _kept(dataset, name)
     drafts = [one for one in (draft, *aside) if one is not None]
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
-    found = [_state(one, partial(draft_work, one, volume, kept)) for one in drafts]
+    found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
         found += [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
     return sorted(found, key=lambda one: one.time, reverse=True)
