@@ -83,7 +83,7 @@ class BoltzFormerDock(Form):
         on = self.desk, self.stage
         self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
         self.bottom, self.images = Bottom(self, *on), Images(self.image, *on)
-        self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session)
+        self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session, self.rings.mark)
         parts = self._session, self.desk.work, self.desk.notice
         self.engine_line, self.models = EngineLine(*parts, self.desk.timers), ModelPanel(*parts, self.settings)
         self.seeing = Seeing(self, self.shared.windows, self.desk.work, self.stage.chosen, self.row)
