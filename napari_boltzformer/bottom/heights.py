@@ -1,4 +1,4 @@
-"""`Heights`: of tabs that share one place, each has a height of its own; the one in front says how high the place is."""
+"""`Heights`: of tabs that share one place each has its own height; the one in front says how high the place is."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from bench import Bench
 
-from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.desk.image import OpenImage
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 LOOKED = "Looked in 1 slice; found 'bright blob' in "
 

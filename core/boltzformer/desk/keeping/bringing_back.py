@@ -115,7 +115,7 @@ class BringingBack:
         self._offer(image, f"Restored from {found.words}.{made}", *answers)
 
     def tell_apart(self) -> None:
-        """Images came beside each other, or one is alone again: where there are several, an offer says of which it is."""
+        """Images came beside each other, or one is alone again: of several, an offer says which one it is about."""
         standing = {one.topic for one in self._notice.offers}
         self._offered = {image: said for image, said in self._offered.items() if about(image) in standing}
         for image, said in self._offered.items():

@@ -84,7 +84,9 @@ def headline(looks: Looks) -> str:
         start = float(trace.layers[0].visited.mean())
         return f"No mask in this {thing}. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
     if first.elsewhere is None or last.elsewhere is None:
-        return f"The mask is the whole {thing}. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
+        return (
+            f"The mask is the whole {thing}. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
+        )
     said = (
         f"ook 1 saw {percent(first.inside)} of the final mask and {percent(first.elsewhere)} of the rest; "
         f"look {count}: {percent(last.inside)} and {percent(last.elsewhere)}."
