@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, standing, total
+from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
-from boltzformer.io.writing import new_files
 from napari_boltzformer.host.narrow import Lines
 
 AMBER = "#E69F00"
@@ -40,6 +40,8 @@ class LesionTable(QWidget):
         super().__init__()
         self._desk, self._show = desk, show
         self.lesions: list[Lesion] = []
+        self._measured: dict[str, int] = {}
+        """How the masks stood then."""
         self.table, self.total = QTableWidget(0, 0), Lines()  # each keeps its height
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
@@ -70,6 +72,7 @@ class LesionTable(QWidget):
         """Beside the viewer: a large mask takes seconds."""
         self.total.setText("Measuring…")
         self.old.hide()
+        self._measured = standing(self._desk.tracks.chosen())
         self._desk.measure(self.show_lesions)
 
     def forget(self) -> None:
@@ -113,7 +116,7 @@ class LesionTable(QWidget):
 
     def _outdated(self, track: Track) -> None:
         if any(one.mask == track.key for one in self.lesions) or track.key in self._tracks():
-            self.old.setVisible(bool(self.lesions))
+            self.old.setVisible(bool(self.lesions) and standing(self._desk.tracks.chosen()) != self._measured)
 
     def _on_cell(self, number: int, column: int) -> None:
         one, tracks = self.lesions[number], self._tracks()
@@ -128,14 +131,5 @@ class LesionTable(QWidget):
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
-        places = self._desk.places
-        path = self._desk.dialogs.save_as("Save the table", places.to_write("objects.csv"), "Table (*.csv)")
-        if path is not None:
-            places.wrote(path)
-            try:
-                with new_files([path], overwrite=True) as (file,):
-                    file.write(self.csv_text().encode())
-            except BoltzFormerError as error:
-                self._desk.notice.fail(str(error))
-            else:
-                self._desk.notice.say(f"Wrote {path}")
+        desk = self._desk
+        ask_and_save(self.lesions, desk.stage, desk.tracks, desk.dialogs, desk.places, desk.notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer.desk.looks.looks import Looks, caption, headline, samples
+from boltzformer.desk.looks.looks import Looks, caption, headline
 from boltzformer.types import LookTrace
 from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
 from napari_boltzformer.host.narrow import Along
@@ -74,7 +75,7 @@ class LooksView(QWidget):
         """The looks that were asked for."""
         rolled = f", rolled again {_times(self.roll)}" if self.roll else ""
         whose = "" if looks.query is None else f", query {looks.query + 1} alone"
-        self.title.setText(f"“{looks.prompt}”, slice {looks.row}, seed {looks.seed}{rolled}{whose}")
+        self.title.setText(f"“{looks.prompt}”, {looks.place}, seed {looks.seed}{rolled}{whose}")
         self.headline.setText(headline(looks))
         self.sheet.show_looks(looks)
         self._caption()
@@ -286,11 +287,9 @@ class LooksView(QWidget):
     def _caption(self) -> None:
         """It fits what is lit."""
         looks = self.sheet.looks
-        text = ""
-        if looks is not None:
-            text = caption(len(looks.trace.layers), chances=self.sheet.chances, drawn=samples(looks.trace))
+        text = "" if looks is None else caption(looks, chances=self.sheet.chances)
         self.sheet.setToolTip(text.replace("*", ""))
-        self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", text))
+        self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", escape(text)))
 
     def _connect(self) -> None:
         self.sheet.hovered.connect(self._on_hover)

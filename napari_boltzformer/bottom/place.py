@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QTabWidget, QWidget
 from boltzformer.desk.desk import Desk
 from boltzformer.errors import BoltzFormerError
 from napari_boltzformer.bottom.filling import FillSlider
+from napari_boltzformer.bottom.heights import Heights
 from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
@@ -42,6 +43,7 @@ class Bottom(QObject):
             widget.hide()
         self._outers: list[QDockWidget] = []
         """Tabs of the one place below the canvas."""
+        self._heights = Heights(self)
         desk.overview.shown.append(self._show_slices)
         desk.changed.append(self._fit_image)
 
@@ -101,6 +103,7 @@ class Bottom(QObject):
     def show(self, widget: QWidget, name: str) -> None:
         """Below the canvas, as a tab beside the others; brought to light if it is there already."""
         if not isinstance(widget.parent(), QDockWidget):
+            self._heights.another_comes()
             self._stage.viewer.window.add_dock_widget(widget, name=name, area="bottom")
             self._settle(widget.parent())  # what napari returns may be wrapped
             widget.show()
@@ -127,6 +130,7 @@ class Bottom(QObject):
             main.tabifyDockWidget(others[0], outer)
         if outer not in self._outers:
             self._outers.append(outer)
+            self._heights.watch(outer)
             if outer is self.looks.parent():
                 outer.visibilityChanged.connect(self.looks.come_to_front)
             outer.destroyed.connect(lambda _=None, outer=outer: self._forget(outer))
@@ -134,6 +138,7 @@ class Bottom(QObject):
 
     def _forget(self, outer: QDockWidget) -> None:
         self._outers = [one for one in self._outers if one is not outer]
+        self._heights.forget(outer)
 
 
 def rename(widget: QWidget, name: str) -> None:

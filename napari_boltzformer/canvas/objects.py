@@ -85,6 +85,8 @@ THIN = 2
 NAME = "small objects"
 RINGS = "boltzformer rings"
 """Where our layer's metadata says which image it is for."""
+MARK_MS = 2500
+"""So long an object that was asked for is ringed, whatever its size."""
 
 
 class Rings:
@@ -98,6 +100,18 @@ class Rings:
         self._image: Image | None = None
         """On which the layer lies."""
         self._now: NDArray[np.float64] = np.zeros((0, 3))
+        self._marked: tuple[Track, Voxel] | None = None
+        self._fade = desk.timers.after(MARK_MS, self._unmark)
+
+    def mark(self, track: Track, voxel: Voxel) -> None:
+        """A ring for a moment around what a table leads to."""
+        self._marked = track, voxel
+        self._fade.start()
+        self.show()
+
+    def _unmark(self) -> None:
+        self._marked = None
+        self.show()
 
     def show(self) -> None:
         """Of all masks that are visible."""
@@ -107,6 +121,8 @@ class Rings:
         image, row = chosen.layer, self._stage.row(chosen)
         tracks = self._desk.tracks.shown() if self._desk.settings.rings else []
         found = [(place, track.colour) for track in tracks for place in small_objects(track, row)]
+        if self._marked is not None and self._marked[0] in self._desk.tracks.shown() and self._marked[1][0] == row:
+            found.append((self._marked[1][1:], self._marked[0].colour))
         places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
         if image is not self._image:
             self._clear()  # it lies where that image lies

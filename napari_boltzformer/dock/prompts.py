@@ -79,9 +79,9 @@ class PromptBox(QPlainTextEdit):
         self.left.emit()
 
     def keep(self, texts: list[str]) -> list[str]:
-        """These alone, of what is typed → the others."""
+        """These alone → what was typed beside them."""
         gone = [text for text in self.texts() if text not in texts]
-        if gone:
+        if self.texts() != texts:
             self.setPlainText("\n".join(texts))
         return gone
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
-from boltzformer.desk.masks.by_hand import Counts
-from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.prompts import AMBER
 
@@ -34,12 +32,10 @@ class Results(QListWidget):
         else:
             super().keyPressEvent(event)
 
-    def show_tracks(
-        self, tracks: Sequence[Track], on_screen: int, objects: Mapping[str, Counts], chosen: Track | None
-    ) -> None:
-        """`objects`: counted so far, by the mask's key."""
+    def show_tracks(self, tracks: Sequence[Track], told: Callable[[Track], str], chosen: Track | None) -> None:
+        """`told`: what its row says of a mask."""
         self.tracks = list(tracks)
-        texts = [sentence(track, on_screen, objects.get(track.key)) for track in tracks]
+        texts = [told(track) for track in tracks]
         if self.count() != len(texts):
             self.clear()
             for _ in texts:

@@ -19,7 +19,6 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.desk.keeping.lesions import table_name
-from boltzformer.desk.keeping.one_patient import of_its_kind
 from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
@@ -84,7 +83,7 @@ class BoltzFormerDock(Form):
         on = self.desk, self.stage
         self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
         self.bottom, self.images = Bottom(self, *on), Images(self.image, *on)
-        self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session)
+        self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session, self.rings.mark)
         parts = self._session, self.desk.work, self.desk.notice
         self.engine_line, self.models = EngineLine(*parts, self.desk.timers), ModelPanel(*parts, self.settings)
         self.seeing = Seeing(self, self.shared.windows, self.desk.work, self.stage.chosen, self.row)
@@ -170,7 +169,7 @@ class BoltzFormerDock(Form):
         """Brings the rows up to date."""
         tracks, active = self.tracks(), self.stage.active()
         chosen = self.desk.tracks.on(active)
-        self.results.show_tracks(tracks, self.row(), self.desk.counting.objects, chosen)
+        self.results.show_tracks(tracks, self.desk.row_of, chosen)
         self.proposals.show()
         self.rings.show()
 
@@ -199,7 +198,7 @@ class BoltzFormerDock(Form):
 
     def _on_arrived(self, image: OpenImage) -> None:
         """Nothing of another patient is left to read."""
-        self.settings.asked(self.prompt.keep(of_its_kind(self.prompt.texts(), image.modality)))
+        self.settings.asked(self.prompt.keep(self.desk.patients.prompts_for(image, self.prompt.texts())))
         self._on_typed()
         self.beside.another_image()
         self._show_soon()
@@ -218,6 +217,8 @@ class BoltzFormerDock(Form):
     def _on_typed(self) -> None:
         if (image := self.stage.chosen()) is not None:
             image.typed = self.prompt.texts()
+            if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
+                self._show_soon()
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:

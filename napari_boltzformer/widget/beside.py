@@ -10,6 +10,8 @@ from boltzformer import Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.looks.following import LooksFollower, on_screen
+from boltzformer.desk.masks.by_hand import Voxel, middle_of
+from boltzformer.desk.masks.track import Track
 from boltzformer.desk.teaching.outcome import mine_of
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import Bottom, rename
@@ -33,8 +35,11 @@ class Beside:
         stage: NapariStage,
         bottom: Bottom,
         session: Callable[[], Session],
+        mark: Callable[[Track, Voxel], None],
     ) -> None:
+        """`mark` shows for a moment where a voxel of a mask lies."""
         self._viewer, self._desk, self._stage, self._bottom = viewer, desk, stage, bottom
+        self._mark = mark
         self.lesions: LesionTable | None = None
         self.cases: CasePanel | None = None
         self.teach: FinetunePanel | None = None
@@ -54,9 +59,15 @@ class Beside:
     def open_table(self) -> None:
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
         if self.lesions is None:
-            self.lesions = LesionTable(self._desk, self._stage.show_voxel)
+            self.lesions = LesionTable(self._desk, self._show_object)
         self._bottom.show(self.lesions, table_name(self._stage.chosen()))
         self.lesions.measure()
+
+    def _show_object(self, track: Track, voxel: Voxel) -> None:
+        """In the middle of the screen, and ringed: there may be others beside it."""
+        voxel = middle_of(track, voxel)
+        self._stage.show_voxel(track, voxel)
+        self._mark(track, voxel)
 
     def _name_table(self) -> None:
         """A picture has objects, a volume lesions."""

@@ -1,5 +1,6 @@
 """Earlier work comes back by itself, whole, and none of it is saved over unseen; on the desk, without a window."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.lanes import State
 from boltzformer.desk.words import local
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -158,7 +160,7 @@ def test_starting_afresh_keeps_the_state_that_was_there_and_a_list_brings_it_bac
     viewer.dialogs.chosen_line = None
     viewer.desk.notice.answer(about(image), "Earlier…")
     viewer.idle()
-    assert len(viewer.dialogs.lines) >= 3  # today's, yesterday's, what was accepted
+    assert len(viewer.dialogs.lines) == 2  # yesterday's, what was accepted: today's is on screen
     found = next(n for n, line in enumerate(viewer.dialogs.lines) if "2 painted slices" in line)
     assert DARK in viewer.dialogs.lines[found]
     assert "UTC" not in viewer.dialogs.lines[found]
@@ -285,3 +287,88 @@ def test_what_touches_in_a_picture_of_an_earlier_day_is_not_parted_without_a_wor
     again.idle()
     said = "Objects of an earlier day stay as they were: run it again to part those that touch"
     assert (said in reapplying.totals) is not then
+
+
+def test_an_offer_says_of_which_image_it_is_where_two_are_open(
+    yesterday: tuple[Any, Path, dict[str, Any]], small: Phantom
+) -> None:
+    viewer, image = opened_again(small.volume, yesterday[1])
+    alone = offered(viewer, image).sentence
+    assert alone.startswith("Restored from ")
+    other = viewer.open(replace(small.volume, array=small.volume.array + 1, name="another"))
+    assert offered(viewer, image).sentence == f"'{image.name}': {alone}"
+    assert viewer.speaker.offers == [offered(viewer, image)]
+    viewer.stage.close(other)
+    viewer.desk.chosen()
+    assert offered(viewer, image).sentence == alone
+    viewer.desk.leave()
+
+
+def test_the_slice_bar_shows_again_what_was_looked_at_and_what_a_threshold_hid(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    track = answered(viewer, image, BRIGHT, 2)
+    plan = track.plan
+    for row, logit in ((3, 64), (4, -64)):  # outlined but unlikely, and nothing at all
+        logits, score = np.full((1, 64, 64), logit, np.int8), np.array([0.2], np.float32)
+        track.answer(plan, SliceResult(plan.canonical_index(row), logits, score), 0, {"seed": 7})
+    viewer.desk.overview.show_tracks()
+    shown = [State.UNKNOWN, State.FOUND, State.HIDDEN, State.NOTHING]
+    assert states(viewer) == shown
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    for _ in range(2):  # also when what came back is saved anew
+        viewer, image = opened_again(small.volume, tmp_path / "kept")
+        assert states(viewer) == shown
+        (lane,) = viewer.desk.overview.bar.lanes
+        assert lane.words(3) == f"{BRIGHT}: hidden by a threshold, score 0.20"
+        viewer.desk.keeper.touch(image)
+        viewer.desk.keeper.autosave()
+        viewer.idle()
+        viewer.desk.leave()
+
+
+def states(viewer: Viewer) -> list[State]:
+    """Of slices 1 to 4."""
+    (lane,) = viewer.desk.overview.bar.lanes
+    return [lane.state(row) for row in range(1, 5)]
+
+
+def lines_of_earlier(viewer: Viewer, image: Any) -> list[str]:
+    """The states that are offered; none of them is chosen."""
+    viewer.dialogs.lines, viewer.dialogs.chosen_line = [], None
+    viewer.desk.keeper.back._ask_earlier(image, lambda: None)
+    viewer.idle()
+    return viewer.dialogs.lines
+
+
+def test_what_is_on_screen_is_no_earlier_state_of_itself(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
+    volume, folder, _ = yesterday
+    for _ in range(2):  # opened, looked at and left: nothing is kept a second time
+        viewer, image = opened_again(volume, folder)
+        assert lines_of_earlier(viewer, image) == [_words(viewer, image, 1)]
+        viewer.stage.go(image, viewer.stage.row(image) + 1)
+        viewer.desk.keeper.autosave()
+        viewer.desk.keeper.put_by(image)
+        viewer.idle()
+        assert lines_of_earlier(viewer, image) == [_words(viewer, image, 1)]
+        viewer.desk.leave()
+    viewer, image = opened_again(volume, folder)
+    stroke(viewer.desk.tracks.of(image)[0], 7, 3)
+    assert len(lines_of_earlier(viewer, image)) == 2  # as it was restored is another state now
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    lines = lines_of_earlier(viewer, image)
+    assert len(lines) == 2
+    assert not any("3 painted slices" in line for line in lines)  # which was saved just now
+    viewer.desk.leave()
+
+
+def _words(viewer: Viewer, image: Any, accepted: int) -> str:
+    """Of what was accepted."""
+    (line,) = [one.words for one in states_of(viewer.desk.keeper.folder(image), image.volume) if not one.autosave]
+    assert f"{accepted} accepted" in line
+    return line

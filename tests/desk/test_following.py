@@ -54,6 +54,7 @@ def test_one_click_is_followed_as_far_as_the_object_goes_and_undone_at_once(benc
     assert [run["state"] for run in track.runs].count("followed") == len(found) - 1
     track.surface.undo()  # type: ignore[attr-defined]
     assert np.array_equal(track.surface.copy(), before)
+    assert bench.speaker.sentence == ""  # nothing of it is on screen any more
 
 
 def test_it_stops_before_a_persons_own_slice(bench: Bench, made: Phantom) -> None:

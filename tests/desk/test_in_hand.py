@@ -8,11 +8,14 @@ import pytest
 from bench import Bench
 
 from boltzformer import Grid, Prompt
+from boltzformer.desk.keeping.lesions import standing
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.scale import Scale
 from boltzformer.io.phantom import phantom
+from boltzformer.knowledge.card import Card
 from boltzformer.types import SliceState
 
 pytestmark = pytest.mark.without_engine
@@ -111,3 +114,31 @@ def test_what_can_be_taught_is_told_with_its_number(bench: Bench) -> None:
     picture = bench.open(GRID)
     bench.desk.tracks.new(picture, Prompt("cell"))
     assert learning.standing.startswith("A single picture has no other slices")
+
+
+def test_only_other_voxels_make_a_measured_table_old(bench: Bench) -> None:
+    image = bench.open(GRID)
+    cell = bench.answered(image, "cell", APART[None])
+    then = standing([cell])
+    assert then
+    for state in (SliceState.REVIEWED, SliceState.UNSEEN):
+        cell.say(0, state)
+        assert standing([cell]) == then
+    bench.answer(cell, {0: APART})  # the same again
+    assert standing([cell]) == then
+    assert standing([cell, bench.desk.tracks.new(image, Prompt("nothing"))]) == then
+    cell.surface.paint(0, ~APART)
+    assert standing([cell]) != then
+
+
+def test_a_warning_stands_once_beside_the_prompt_or_in_the_row_of_its_mask(bench: Bench) -> None:
+    image, desk = bench.open(GRID), bench.desk
+    desk.knowledge = Knowledge(Card((), (), ""), asked=True)
+    cell = bench.answered(image, "cell", APART[None])
+    cell.warning = desk.knowledge.warning("cell")
+    assert cell.warning.startswith("This model never saw 'cell'.")
+    assert desk.row_of(cell).endswith(cell.warning)
+    image.typed = ["cell"]
+    assert cell.warning not in desk.row_of(cell)
+    desk.knowledge = Knowledge(asked=True)  # another model, of which nothing is said beside the prompt
+    assert desk.row_of(cell).endswith(cell.warning)

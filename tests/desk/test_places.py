@@ -8,6 +8,8 @@ import pytest
 from bench import Bench
 
 from boltzformer import io
+from boltzformer.desk.keeping.lesions import Lesion
+from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import phantom
 
@@ -50,3 +52,23 @@ def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, 
         file.unlink()
     elsewhere.rmdir()  # a stick that was pulled out
     assert places.to_open == str(with_image)
+
+
+def test_a_table_is_called_after_its_image(bench: Bench, tmp_path: Path) -> None:
+    io.write_volume(phantom(1, (4, 32, 32)).volume, tmp_path / "scan.nii.gz")
+    image, desk = bench.open_volume(io.read(tmp_path / "scan.nii.gz")), bench.desk
+    bench.answered(image, "x", np.ones((4, 32, 32), bool))
+    lesions: list[Lesion] = []
+    desk.measure(lesions.extend)
+    bench.idle()
+    parts = desk.stage, desk.tracks, desk.dialogs, desk.places, desk.notice
+    ask_and_save(lesions, *parts)
+    assert bench.dialogs.suggested == str(tmp_path / "scan-objects.csv")
+    assert bench.speaker.sentence == ""  # nobody chose a file
+    bench.dialogs.chosen_file = tmp_path / "mine.csv"
+    ask_and_save(lesions, *parts)
+    assert bench.speaker.sentence == f"Wrote {tmp_path / 'mine.csv'}"
+    assert len((tmp_path / "mine.csv").read_text("utf-8").splitlines()) == 2
+    bench.dialogs.chosen_file = tmp_path / "nowhere" / "mine.csv"
+    ask_and_save(lesions, *parts)
+    assert "could not be written" in bench.speaker.sentence

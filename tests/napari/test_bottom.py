@@ -204,6 +204,59 @@ def test_bar_and_looks_leave_room_on_a_small_screen(
     assert canvas(viewer).height() >= 250
 
 
+def test_a_tab_in_front_is_no_higher_than_it_was_before_others_came(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    image = opened(viewer, small)
+    dock.window().resize(1366, 768)
+    answered(dock, image, BRIGHT, 2, 3)
+    dock.desk.overview.show_tracks()
+    review, looks, bottom = dock.bottom.review, dock.bottom.looks, dock.bottom
+    until(qtbot, lambda: review.isVisible() and canvas(viewer).height() > 250)
+    outer = review.parent()
+
+    def rests() -> int:
+        """The height of the place, once it is the same for a while."""
+        seen: list[int] = []
+
+        def same() -> bool:
+            seen.append(outer.height())
+            return len(seen) > 20 and len(set(seen[-20:])) == 1
+
+        until(qtbot, same)
+        return seen[-1]
+
+    def in_front(widget: Any) -> bool:
+        return bool(widget.isVisible() and not widget.visibleRegion().isEmpty())
+
+    alone = rests()
+    bottom.open_looks()
+    until(qtbot, lambda: looks.visible)
+    assert rests() > alone + 40
+    high = looks.parent().height()
+    bottom.show(review, "Slices")
+    until(qtbot, lambda: not looks.visible)
+    assert abs(rests() - alone) <= 2
+    bottom.open_looks()
+    until(qtbot, lambda: looks.visible)
+    rests()
+    assert abs(looks.parent().height() - high) <= 2
+    dock.beside.open_table()
+    until(qtbot, lambda: in_front(dock.beside.lesions))
+    rests()
+    outer.parent().resizeDocks([dock.beside.lesions.parent()], [300], Qt.Orientation.Vertical)
+    rests()
+    made = dock.beside.lesions.parent().height()
+    assert made > alone + 40
+    bottom.show(review, "Slices")
+    until(qtbot, lambda: in_front(review))
+    assert abs(rests() - alone) <= 2
+    bottom.show(dock.beside.lesions, "Lesion table")  # as high as one has made it
+    until(qtbot, lambda: in_front(dock.beside.lesions))
+    rests()
+    assert abs(dock.beside.lesions.parent().height() - made) <= 2
+
+
 def test_a_run_goes_on_where_the_user_looks_and_says_when_it_waits(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock
 ) -> None:

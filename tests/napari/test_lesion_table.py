@@ -16,6 +16,7 @@ from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
+from boltzformer.types import SliceState
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
@@ -175,11 +176,42 @@ def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_
     with qtbot.waitSignal(review.reapplied):
         review.outline.setValue(50)
     assert current()
+    dock.jump(9)
+    dock.desk.keeper.accept()  # a word, which moves no voxel
+    assert other.is_spoken_of
+    other.say(9, SliceState.UNSEEN)
+    assert table.old.isHidden()
     layer_of(other).paint((12, 5, 5), 1)
     assert not table.old.isHidden()
     assert current()
     dock.desk.revert()
     assert not table.old.isHidden()
+
+
+def test_a_click_in_the_table_rings_the_object_for_a_moment(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    track = new_track(dock, image, BRIGHT)
+    masks = np.zeros((2, *track.shape[1:]), bool)
+    masks[0, 10:31, 10:31], masks[0, 40:61, 40:61], masks[1, 10:31, 10:31] = True, True, True
+    track.change_all({3: masks[0], 4: masks[1]})
+    dock.beside.open_table()
+    table = dock.beside.lesions
+    assert table is not None
+    until(qtbot, lambda: table.table.rowCount() == 2)
+    dock.jump(9)
+    numbers = range(2)
+    lower = next(n for n in numbers if table.lesions[n].voxel[1] >= 40)
+    cell(qtbot, table.table, lower, 1)
+    assert dock.row() == 3
+    rings = viewer.layers[NAME]
+    assert rings.data.tolist() == [[3, 50, 50]]
+    middle = layer_of(track).data_to_world((3, 50, 50))
+    assert np.allclose(camera_of(viewer).center[-2:], middle[-2:])
+    assert viewer.layers.selection.active.name == layer_of(track).name
+    until(qtbot, lambda: len(rings.data) == 0)
 
 
 def test_rings_lie_on_the_image_that_is_chosen(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:

@@ -34,7 +34,7 @@ def flat(visited: float, probability: float | None = None, side: int = 4) -> Loo
 
 def made_up(first: np.ndarray, last: np.ndarray) -> Looks:
     """16 × 16 pixels, a mask of the first quarter, two looks that drew what they drew."""
-    plan, mask = SlicePlan.of(Grid.pixels((1, 16, 16)), 16), np.zeros((16, 16), bool)
+    plan, mask = SlicePlan.of(Grid.pixels((2, 16, 16)), 16), np.zeros((16, 16), bool)
     mask[:8, :8] = True
     looks = tuple(LookTrace(4, 1.0, one * 0, one * 0 + 0.1, one) for one in map(np.float32, (first, last)))
     return Looks("thing", 0, 0, np.full((16, 16, 3), 100, np.uint8), plan, SamplingTrace(looks), mask)
@@ -102,11 +102,12 @@ def test_a_model_that_does_not_sample_is_known_by_its_looks(real: Looks) -> None
     lifted = LookTrace(4, 1.0, guess, guess, guess + np.float32(0.25))  # a quarter of the queries had nothing to see
     masked = replace(real, trace=SamplingTrace((lifted,)))
     assert headline(masked) == "This model does not sample: each look visits every place that its own guess claims."
-    assert caption(3, drawn=False).startswith("The model looks at the slice three times and draws none of its places.")
-    assert caption(1, drawn=False).startswith("The model looks at the slice once and ")
+    times = replace(masked, trace=SamplingTrace((lifted,) * 3))
+    assert caption(times).startswith("The model looks at the slice three times and draws none of its places.")
+    assert caption(masked).startswith("The model looks at the slice once and ")
 
 
-def test_percentages_are_not_rounded_to_nothing_or_all() -> None:
+def test_percentages_are_not_rounded_to_nothing_or_all(real: Looks) -> None:
     assert [percent(share) for share in (0, 0.004, 0.18, 0.996, 1)] == [
         "0 %",
         "under 1 %",
@@ -114,8 +115,8 @@ def test_percentages_are_not_rounded_to_nothing_or_all() -> None:
         "over 99 %",
         "100 %",
     ]
-    assert "nine looks" in caption(9)
-    assert "Lit means *looked at*, not *lesion*" in caption(9)
+    assert "nine looks" in caption(real)
+    assert f"Lit means *looked at*, not *{BRIGHT}*" in caption(real)
 
 
 def test_chances_are_multiples_of_chance_on_one_scale() -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QPushButton
 from boltzformer import io
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
-from boltzformer.desk.keeping.one_patient import PUT_AWAY, of_its_kind
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.objects import NAME
@@ -212,11 +212,6 @@ def test_work_that_cannot_be_written_is_not_lost_with_its_image(
 def test_prompts_of_another_modality_wait_in_the_history(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
 ) -> None:
-    assert of_its_kind(["MS lesion in brain MRI", "liver in abdominal CT", "lesion"], "CT") == [
-        "liver in abdominal CT",
-        "lesion",
-    ]
-    assert of_its_kind(["MS lesion in brain MRI"], "") == ["MS lesion in brain MRI"]
     deep, _ = two_files(tmp_path)
     dock.opening.open(deep)
     until(qtbot, lambda: dock.image.currentText() == "deep")
@@ -225,6 +220,20 @@ def test_prompts_of_another_modality_wait_in_the_history(
     assert image_on(dock.chosen_image()) is image
     assert dock.prompt.texts() == [BRIGHT]
     assert "MS lesion in brain MRI" in dock.settings.prompts
+
+
+def test_a_file_that_tells_no_modality_takes_no_prompt_over_that_names_one(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    dock.desk.patients.open(replace(io.read(deep), modality="CT", name="ct"))
+    type_lines(qtbot, dock, "right kidney in CT", BRIGHT)
+    dock.opening.open(flat)
+    until(qtbot, lambda: dock.image.currentText() == "flat")
+    assert dock.prompt.texts() == [BRIGHT]
+    assert "right kidney in CT" in dock.settings.prompts
+    click(qtbot, pressed(dock, "Undo"))
+    assert dock.prompt.texts() == ["right kidney in CT", BRIGHT]
 
 
 def cells_of(dock: BoltzFormerDock, viewer: Any) -> dict[str, set[tuple[int, int]]]:

@@ -85,7 +85,11 @@ def test_completions_and_results_say_what_the_model_knows(
     done(qtbot, knowing)
     until(qtbot, lambda: knowing.results.count() == 1)  # shown between two events
     item = knowing.results.item(0)
-    assert item.text().endswith(NEVER)
+    assert knowing.doubt.text() == NEVER
+    assert NEVER not in item.text()  # it stands beside the prompt, and once is enough
+    knowing.prompt.setPlainText(BRIGHT)
+    until(qtbot, lambda: item.text().endswith(NEVER))
+    assert knowing.doubt.text() == ""
     assert item.foreground().color().name().upper() == AMBER
     knowing.desk.exporting.to(tmp_path / "mask.nrrd")
     made = json.loads((tmp_path / "mask.provenance.json").read_text("utf-8"))["masks"]

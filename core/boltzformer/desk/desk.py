@@ -18,15 +18,15 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
-from boltzformer.desk.masks.overview import Overview
+from boltzformer.desk.masks.overview import Overview, sentence
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
-from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Dialogs, Mask, Speaker, Stage, Timers
+from boltzformer.desk.notice import STEP, Notice
+from boltzformer.desk.ports import Dialogs, Mask, Rows, Speaker, Stage, Timers
 from boltzformer.desk.runs.follow import Following
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import How, Running
@@ -123,11 +123,11 @@ class Desk:
             self.notice.say("There is no mask to fill: run a prompt, paint on two slices, then fill between them.")
             return
         try:
-            sentence = fill(track, self.stage.row(track.image), self.words)
+            said = fill(track, self.stage.row(track.image), self.words)
         except BoltzFormerError as error:
             self.notice.say(str(error))
             return
-        self.notice.say(sentence)
+        self.notice.say(said, topic=STEP)
         self._take_in_hand(track)
 
     def delete_object(self, track: Track, voxel: Voxel, *, only: bool) -> None:
@@ -136,7 +136,7 @@ class Desk:
         def found(answer: tuple[dict[int, Mask], int]) -> None:
             if track.surface.alive:
                 gone, others = answer
-                self.notice.say(delete(track, gone, others, self.words, only=only))
+                self.notice.say(delete(track, gone, others, self.words, only=only), topic=STEP)
                 self._take_in_hand(track)
 
         mask = track.surface.copy() > 0
@@ -161,7 +161,8 @@ class Desk:
                 if mask is not None:
                     track.change(0, mask)
                     self._take_in_hand(track)
-                self.notice.say(none if mask is None else changed_by_click(track, before, mask, self.words))
+                said = none if mask is None else changed_by_click(track, before, mask, self.words)
+                self.notice.say(said, topic=STEP)
                 self._change()
 
         self.work.do(partial(change, before, *voxel[1:]), made)
@@ -193,7 +194,8 @@ class Desk:
         self.overview.show_tracks()
         self.notice.say(
             f"'{name}' is the mask of '{text}' now, as your own work in {counted(len(held))}, which no run "
-            f"overwrites; the {layer} itself is hidden.{back}"
+            f"overwrites; the {layer} itself is hidden.{back}",
+            topic=STEP,
         )
         self._change()
         return True
@@ -224,6 +226,12 @@ class Desk:
         """What went wrong last, as a file to pass on."""
         ask_and_report(self.dialogs, self.notice, self.log, self.settings)
 
+    def row_of(self, track: Track) -> str:
+        """What a list of masks says of one. What stands beside the prompts already is not said again."""
+        asked, text = track.image.typed, track.prompt.text
+        warned = text in asked and track.warning == self.knowledge.warning(text)
+        return sentence(track, self.stage.row(track.image), self.counting.objects.get(track.key), warned=warned)
+
     # --- what a viewer tells ------------------------------------------------------------------------------------
 
     def scrolled(self) -> None:
@@ -238,6 +246,8 @@ class Desk:
         """Another image than before is chosen, or the same one among other masks."""
         self.overview.look_again()
         self.running.switched()
+        self.running.masks_left()
+        self.keeper.back.tell_apart()
         self._change()
 
     def image_left(self, image: OpenImage) -> None:
@@ -277,10 +287,17 @@ class Desk:
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
         keeper.back.afresh.append(lambda image: self._restored(image, ()))
+        keeper.back.afresh.append(lambda image: self.running.masks_left())
         self.overview.reapplying.chosen.append(self._kept_thresholds)
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)
+        track.surface.listen(self._on_step)
+
+    def _on_step(self, rows: Rows, undone: bool) -> None:
+        """What was said of a step holds no longer once it is taken back."""
+        if undone:
+            self.notice.take_back(STEP)
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
 
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.scale import Scale
 from boltzformer.errors import BoltzFormerError
+from boltzformer.image.intensity import look_like_ct
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.knowledge.suggestions import modality_named
 from boltzformer.types import Volume
+
+SOME = 9
+"""So many slices tell whether values look like CT: to look at all of them would hold the viewer."""
 
 
 class OpenImage:
@@ -58,6 +66,18 @@ class OpenImage:
         """'' where nobody says it, or it can't be segmented: running tells why."""
         try:
             return self.volume.modality
+        except BoltzFormerError:
+            return ""
+
+    @cached_property
+    def kind(self) -> str:
+        """Its modality as we call it; where nobody says it, CT if its values look like it, else ''."""
+        try:
+            volume = self.volume
+            if volume.modality:
+                return modality_named(volume.modality)
+            some = np.linspace(0, volume.grid.shape[volume.slice_axis] - 1, SOME).round().astype(int)
+            return "CT" if look_like_ct(volume.array.take(some, volume.slice_axis)) else ""
         except BoltzFormerError:
             return ""
 

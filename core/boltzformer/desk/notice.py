@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from boltzformer.desk.discreet import words_of
 from boltzformer.desk.ports import Speaker
 
+STEP = "what one undo takes back"
+"""Topic of what was done to a mask as one step."""
 PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
 
 
@@ -114,6 +116,13 @@ class Notice:
         """In the place of an offer under the same topic."""
         self.offers = [*(one for one in self.offers if one.topic != topic), Offer(topic, sentence, answers)]
         self._speaker.offer(self.offers)
+
+    def reword(self, topic: str, sentence: str) -> None:
+        """The same offer in other words; it keeps its place."""
+        others = [replace(one, sentence=sentence) if one.topic == topic else one for one in self.offers]
+        if others != self.offers:
+            self.offers = others
+            self._speaker.offer(self.offers)
 
     def withdraw(self, topic: str) -> None:
         """It can't be done any more, or nobody wants it."""

@@ -107,6 +107,11 @@ class Window:
         return replace(self, low=low, high=high)
 
 
+def look_like_ct(array: Array) -> bool:
+    """Whether values, of which nobody says what they are, look like Hounsfield units."""
+    return _Values.of(array).look_like_hounsfield
+
+
 def _of_percentiles(values: _Values) -> Window:
     low, high = values.percentiles()
     low, high = (low, high) if low < high else (values.low, values.high)  # e.g. a mask: all positive voxels are equal

@@ -9,7 +9,7 @@ import qt
 import vtk
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, included, table_name, total
+from boltzformer.desk.keeping.lesions import Lesion, columns, included, standing, table_name, total
 from boltzformer.desk.masks.track import Track
 from BoltzFormerLib.stage import HELPER, SlicerStage
 from BoltzFormerLib.translating import tr
@@ -22,6 +22,8 @@ class LesionTable:
         """`show` brings a voxel (slice, row, column) of a mask into the middle of the views."""
         self._ui, self._desk, self._stage, self._show = ui, desk, stage, show
         self.lesions: list[Lesion] = []
+        self._measured: dict[str, int] = {}
+        """How the masks stood then."""
         self.node: Any = None
         ui.measureButton.connect("clicked()", self.measure)
         ui.excludeButton.connect("clicked()", self._exclude)
@@ -31,6 +33,7 @@ class LesionTable:
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
         self._ui.lesionTotal.text = tr("Measuring…")
+        self._measured = standing(self._desk.tracks.chosen())
         self._desk.measure(self.show_lesions)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
@@ -90,5 +93,6 @@ class LesionTable:
             self._ui.lesionList.setCurrentRow(row)
 
     def _outdated(self, track: Track) -> None:
-        if self.lesions and track.key in self._tracks():
+        changed = standing(self._desk.tracks.chosen()) != self._measured
+        if self.lesions and changed and track.key in self._tracks():
             self._ui.lesionTotal.text = tr("The masks have changed since: Measure again.")

@@ -12,7 +12,6 @@ from boltzformer.client import Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.lesions import table_name
-from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.models.window import Windows
@@ -194,7 +193,7 @@ class Panel:
         ui, desk = self.ui, self.desk
         image, tracks = self.stage.chosen(), self.desk.tracks.chosen()
         row = 0 if image is None else self.stage.row(image)
-        texts = [sentence(track, row, desk.counting.objects.get(track.key)) for track in tracks]
+        texts = [desk.row_of(track) for track in tracks]
         self._rows = tracks
         ui.tableButton.text = table_name(image)
         if ui.resultList.count != len(texts):
@@ -262,6 +261,8 @@ class Panel:
         """It is kept with the work on the volume."""
         if (image := self.stage.chosen()) is not None:
             image.typed = self.prompts.texts()
+            if any(track.warning for track in self.desk.tracks.chosen()):
+                self._soon.start()  # what stands beside the prompts is not said again in a row
 
     def _choose(self, volume: Any, segmentation: Any) -> None:
         """By the stage: told once, with both in place."""

@@ -50,26 +50,33 @@ class BringingBack:
         self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
         self._folders: dict[OpenImage, Sequence[Path]] = {}
+        self._offered: dict[OpenImage, str] = {}
+        """What is offered of each, without its name."""
+        self.showing: dict[OpenImage, Path] = {}
+        """Where its last autosave lies, as long as that is what is on screen."""
+        self.restoring: OpenImage | None = None
+        """Its masks are being put back as they were saved: whoever hears of it need not save them again."""
 
     def look_for(self, image: OpenImage, folders: Sequence[Path]) -> None:
         """Brings back what was kept of this image, yesterday or before a crash."""
         volume, case = image.volume, image.case or ""
         self._folders[image] = tuple(dict.fromkeys(folders))
 
-        def find() -> tuple[LastWork | None, int] | str:
+        def find() -> tuple[LastWork | None, int, Path] | str:
             try:
-                kept = [found for one in self._folders[image] if (found := last_work(one, volume, case))]
+                kept = [(found, one) for one in self._folders[image] if (found := last_work(one, volume, case))]
                 states = sum(len(states_of(one, volume, case)) for one in self._folders[image]) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
-            return (kept[0] if kept else None), states
+            found, folder = kept[0] if kept else (None, Path())
+            return found, states, folder
 
-        def told(answer: tuple[LastWork | None, int] | str) -> None:
+        def told(answer: tuple[LastWork | None, int, Path] | str) -> None:
             held = self._waiting.pop(image, [])
             if isinstance(answer, str):
                 self._notice.fail(answer)
             elif answer[0] is not None and image in self._stage.images():
-                self._restore(image, answer[0], several=answer[1] > 1)
+                self._restore(image, answer[0], several=answer[1] > 1, folder=answer[2])
             for go_on in held:
                 go_on()
 
@@ -84,9 +91,10 @@ class BringingBack:
         held.append(go_on)
         return True
 
-    def _restore(self, image: OpenImage, found: LastWork, *, several: bool) -> None:
-        """Beside what was begun today, which is newer."""
+    def _restore(self, image: OpenImage, found: LastWork, *, several: bool, folder: Path | None = None) -> None:
+        """Beside what was begun today, which is newer. `folder`: where it lies, if it is the last there."""
         empty = not self._tracks.of(image)
+        self.restoring = image if empty else None
         for work in (found, found.accepted):
             for one in masks_of(work, image.plan) if work is not None else ():
                 colour = found.scene.colours.get(one.prompt.text, "")
@@ -94,12 +102,22 @@ class BringingBack:
         if found.based_on is not None:
             self.based_on[image] = found.based_on
         self._show_scene(image, found, empty)
+        self.restoring = None
+        if empty and found.autosave and folder is not None:
+            self.showing[image] = folder
         answers = [("Start afresh", partial(self._start_afresh, image))]
         name, made = found.scene.model, ""
         if name and name != self._model():
             made = f" It was made with the model '{name}'."
             answers.append((f"Use '{name}'", partial(self._use, name)))
         self._offer(image, f"Restored from {found.words}.{made}", *answers, several=several)
+
+    def tell_apart(self) -> None:
+        """Images came beside each other, or one is alone again: of several, an offer says which one it is about."""
+        standing = {one.topic for one in self._notice.offers}
+        self._offered = {image: said for image, said in self._offered.items() if about(image) in standing}
+        for image, said in self._offered.items():
+            self._notice.reword(about(image), self._of(image, said))
 
     def _offer(
         self, image: OpenImage, sentence: str, *answers: tuple[str, Callable[[], None]], several: bool = True
@@ -108,7 +126,12 @@ class BringingBack:
         answered: it is offered again."""
         again = partial(self._offer, image, sentence, *answers)
         earlier = [("Earlier…", partial(self._ask_earlier, image, again))] if several else []
-        self._notice.offer(about(image), sentence, *answers[:1], *earlier, *answers[1:])
+        self._offered[image] = sentence
+        self._notice.offer(about(image), self._of(image, sentence), *answers[:1], *earlier, *answers[1:])
+
+    def _of(self, image: OpenImage, sentence: str) -> str:
+        alone = sum(one.ours for one in self._stage.images()) < 2
+        return sentence if alone else f"'{image.name}': {sentence}"
 
     def _use(self, model: str) -> None:
         for heard in self.wanted:
@@ -145,11 +168,13 @@ class BringingBack:
         self._offer(image, "Started afresh.")
 
     def _ask_earlier(self, image: OpenImage, again: Callable[[], None]) -> None:
-        """Which state? `again` asks the same another time."""
+        """Which state? What is on screen is none of them. `again` asks the same another time."""
         volume, case, folders = image.volume, image.case or "", self._folders.get(image, ())
+        shown = self.showing.get(image)
 
         def look() -> list[State]:
-            return [one for folder in folders for one in states_of(folder, volume, case)]
+            every = [(folder, one) for folder in folders for one in states_of(folder, volume, case)]
+            return [one for folder, one in every if not (one.autosave and folder == shown)]
 
         def ask(states: list[State]) -> None:
             if not states:
@@ -172,6 +197,7 @@ class BringingBack:
 
     def _clear(self, image: OpenImage) -> None:
         self._put_by(image)
+        self.showing.pop(image, None)
         for track in self._tracks.of(image):
             self._stage.remove(track.surface)
         for heard in self.afresh:
@@ -184,6 +210,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     if one.sizes:  # what was hidden then is gone, and the mask must not be told without saying so
         track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
     track.recall(one.scores, one.edited, one.gate, one.written)
+    track.kept.recall_hidden(one.hidden)
     track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
     track.kept.came_apart = track.kept.thresholds.apart
     track.runs[:0] = [run for run in one.runs if run not in track.runs]

@@ -216,7 +216,10 @@ class Keeper:
 
     def touch(self, image: OpenImage) -> None:
         """Something changed in an image's masks: they are saved soon."""
-        self._unsaved.add(image)
+        if image is not self.back.restoring:
+            self._unsaved.add(image)
+            if image not in self._begun:  # what was kept is another state now
+                self.back.showing.pop(image, None)
 
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: not every viewer tells of an undo."""
@@ -243,7 +246,8 @@ class Keeper:
         if not self.work.busy:
             for again in self._owed.values():
                 again()
-            self._save_changed()
+            for image in [one for one in self._stage.images() if one in self._unsaved]:
+                self.save(image)
 
     def leave(self) -> None:
         """The viewer is hidden, and perhaps it closes: nothing waits any longer."""
@@ -251,9 +255,8 @@ class Keeper:
             self.touch(run.image)
         self.on_screen()
         self._store_rest()
-        for image in list(self._stage.images()):
-            if image in self._unsaved:
-                self.save(image, at_once=True)
+        for image in [one for one in self._stage.images() if one in self._unsaved]:
+            self.save(image, at_once=True)
 
     def mask_left(self, track: Track) -> None:
         """A mask left the viewer: an image that leaves in the same breath is saved with it.
@@ -310,9 +313,10 @@ class Keeper:
             self._store_nothing(image, tracks)
         folder, case = self.folder(image), image.case or ""
         self._unsaved.discard(image)
-        first, scene = image not in self._begun, self.scene(image)
-        self._begun.add(image)
-        self._scenes[image] = scene
+        scene, first = self.scene(image), image not in self._begun and self.back.showing.get(image) != folder
+        if first:
+            self._begun.add(image)
+        self._scenes[image], self.back.showing[image] = scene, folder
         masks = Snapshot.of(image, tracks, scene)
 
         def write() -> str:
@@ -381,11 +385,6 @@ class Keeper:
             self.store(said.sentence, image, tracks)
         else:  # an undo took it back
             self._notice.take_back(NOTHING)
-
-    def _save_changed(self) -> None:
-        for image in list(self._stage.images()):
-            if image in self._unsaved:
-                self.save(image)
 
     def _tell(self) -> None:
         for heard in self.kept:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -125,6 +125,12 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
             voxel, known = (middle, down.start + y, across.start + x), _known(row, mask, slices)
             found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier))
     return found
+
+
+def standing(tracks: Collection[Track]) -> dict[str, int]:
+    """How masks stand, by key: where it is another later, they hold other voxels, and their objects are to be measured
+    again. What a person says of a slice changes nothing of it."""
+    return {track.key: track.sums.changes for track in tracks if track.sums.changes}
 
 
 def included(one: Lesion, tracks: Mapping[str, Track]) -> bool:

@@ -14,7 +14,8 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import quoted
-from boltzformer.knowledge.suggestions import modalities_in, modality_named
+from boltzformer.errors import BoltzFormerError
+from boltzformer.knowledge.suggestions import modalities_in
 from boltzformer.types import Volume
 
 PUT_AWAY = "what was put away"
@@ -28,6 +29,8 @@ class OnePatient:
         self._running, self._keeper = running, keeper
         self.current: OpenImage | None = None
         """It has taken the screen already."""
+        self._before: OpenImage | None = None
+        """The one that had it before, while another comes."""
         self.beside: list[OpenImage] = []
         """Kept on screen together, to compare them."""
         self.arrived: list[Callable[[OpenImage], None]] = []
@@ -38,14 +41,15 @@ class OnePatient:
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """Shows an image in the place of what is open."""
         self.make_room()
-        image = self.current = self._stage.open(volume, case=case, store=store)
+        image = self._stage.open(volume, case=case, store=store)
+        self._take(image)
         self._arrive(image)
         return image
 
     def came(self, image: OpenImage) -> None:
         """The viewer itself opened it, beside what was open."""
         if image is not self.current and image in self._stage.images():
-            self.current = image
+            self._take(image)
             self.make_room(image)
             self._arrive(image)
 
@@ -57,6 +61,24 @@ class OnePatient:
         self.beside = []
         self._stage.side_by_side([])
         self._away = [(one, self._put_away(one)) for one in gone]
+
+    def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
+        """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
+
+        A prompt that names a modality needs an image that is known to be of that one. A series that is opened again,
+        the first image of a day, and cases of one list of which none tells its modality keep what is typed.
+        """
+        if any(modalities_in(text) for text in typed):
+            before, stays = self._before, not image.kind
+            if before is not None and before is not image:
+                listed = image.case is not None and before.case is not None
+                stays = image.kind == before.kind == "" and (listed or _source(image) == _source(before) != "")
+            typed = typed if stays else of_its_kind(typed, image.kind)
+        return list(dict.fromkeys([*image.typed, *typed]))
+
+    def _take(self, image: OpenImage) -> None:
+        if image is not self.current:
+            self._before, self.current = self.current, image
 
     def _put_away(self, image: OpenImage) -> Callable[[], None]:
         self._notice.withdraw(about(image))
@@ -77,8 +99,12 @@ class OnePatient:
                 ("Undo", partial(self._undo, image, away)),
                 ("Keep both", partial(self._keep_both, image, away)),
             )
+        self._tell(image)
+
+    def _tell(self, image: OpenImage) -> None:
         for heard in self.arrived:
             heard(image)
+        self._before = None  # its voxels need not be held any longer
 
     def _undo(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
         """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
@@ -102,13 +128,19 @@ class OnePatient:
     def _again(self, image: OpenImage | None = None) -> None:
         shown = image or next(iter(reversed(self._stage.images())), None)
         if shown is not None:
-            self.current = shown
+            self._take(shown)
             self._stage.arrive(shown)
-            for heard in self.arrived:
-                heard(shown)
+            self._tell(shown)
 
 
-def of_its_kind(texts: Sequence[str], modality: str) -> list[str]:
-    """Prompts that may be meant for an image: those that name another modality are left out."""
-    own = modality_named(modality) if modality else ""
-    return [text for text in texts if not own or own in (modalities_in(text) or {own})]
+def of_its_kind(texts: Sequence[str], kind: str) -> list[str]:
+    """Prompts that may be meant for an image: those that name no modality, or its own ('': nobody knows it)."""
+    return [text for text in texts if not (said := modalities_in(text)) or kind in said]
+
+
+def _source(image: OpenImage) -> str:
+    """The place that it was read from; '' where nobody knows."""
+    try:
+        return image.volume.source
+    except BoltzFormerError:  # running says why
+        return ""

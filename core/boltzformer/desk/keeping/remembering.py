@@ -41,6 +41,8 @@ class LastWork:
     """Name → what the model had written, on the stored grid, and in which slices (of the stored axis) that is known."""
     accepted: LastWork | None = None
     """What people have accepted beside it, which comes back whatever is newer."""
+    autosave: bool = False
+    """Whether it is the last that was saved by itself."""
 
     @property
     def scene(self) -> Scene:
@@ -70,6 +72,8 @@ class KeptMask:
     runs: list[dict[str, Any]]
     warning: str = ""
     """Why it is a guess, as it was said then; older work does not tell."""
+    hidden: frozenset[int] = frozenset()
+    """Where the model's outline was hidden by a threshold; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot) -> Annotation:
@@ -97,7 +101,9 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     objects = {"smallest_mm3": at.smallest_mm3, "largest": at.largest, "apart": at.apart}
     sizes = {"sizes": objects} if at.of_objects else {}
     warned = {"warning": mask.warning} if mask.warning else {}
-    return {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs), **warned, **sizes}
+    hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
+    told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
+    return {**told, **hidden, **warned, **sizes}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -124,9 +130,9 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         told = annotation.provenance.get(ANSWERED, {}).get(name, {})
         sizes, warning = dict(told.get("sizes", {})), str(told.get("warning", ""))
         states = states[::-1] if view.flips[0] else states
-        found.append(
-            KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs_from(annotation, prompt), warning)
-        )
+        runs = runs_from(annotation, prompt)
+        hidden = frozenset(plan.canonical_index(int(index)) for index in told.get("hidden", ()))
+        found.append(KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden))
     return found
 
 
@@ -162,7 +168,7 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
         return accepted
     if kept is not None and draft.time < kept.revisions[-1].time:
         return accepted
-    return replace(draft_work(draft, volume, kept), accepted=accepted)
+    return replace(draft_work(draft, volume, kept), accepted=accepted, autosave=True)
 
 
 def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
@@ -196,6 +202,8 @@ class State:
     prompts: tuple[str, ...]
     bring: Callable[[], LastWork | None]
     """Reads it; not on the viewer's thread."""
+    autosave: bool = False
+    """Whether it is the last that was saved by itself."""
 
     @property
     def words(self) -> str:
@@ -212,7 +220,7 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     draft, aside, kept = dataset.draft(name), dataset.earlier(name), _kept(dataset, name)
     drafts = [one for one in (draft, *aside) if one is not None]
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
-    found = [_state(one, partial(draft_work, one, volume, kept)) for one in drafts]
+    found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
         found += [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
     return sorted(found, key=lambda one: one.time, reverse=True)

@@ -38,6 +38,8 @@ class Frozen:
     """Rows that are a person's, which sizes leave alone."""
     whose: Whose
     scores: Mapping[int, float]
+    hidden: Sequence[int]
+    """Rows where the model's outline is hidden by a threshold."""
     runs: Sequence[Mapping[str, Any]]
     thresholds: Thresholds
     voxel_mm3: float
@@ -151,6 +153,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.fixed,
         track.whose.copy(),
         dict(track.scores),
+        track.kept.hidden,
         deepcopy(track.runs),  # one that is under way goes on
         track.kept.thresholds,
         track.image.scale.voxel_mm3,

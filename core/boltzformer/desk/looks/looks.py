@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.desk.words import named
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.pictures import CYAN, DIM, WHITE, Picture, border, brightness, on_slice, smooth_on_slice
 from boltzformer.types import LookTrace, SamplingTrace
@@ -38,6 +39,16 @@ class Looks:
     query: int | None = None
     """The one whose looks these are, from 0; None = all together."""
 
+    @property
+    def thing(self) -> str:
+        """What was looked at."""
+        return "picture" if self.plan.count == 1 else "slice"
+
+    @property
+    def place(self) -> str:
+        """The same among the others of its image."""
+        return named(self.row, self.plan.count)
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -60,20 +71,22 @@ def samples(trace: SamplingTrace) -> bool:
 
 
 def headline(looks: Looks) -> str:
-    """What happened between the first look and the last, computed for this slice."""
-    trace, count = looks.trace, len(looks.trace.layers)
+    """What happened between the first look and the last, computed for this one."""
+    trace, count, thing = looks.trace, len(looks.trace.layers), looks.thing
     first, last = (shares(look, looks.plan, looks.mask) for look in (trace.layers[0], trace.layers[-1]))
     everywhere = float(trace.layers[-1].visited.mean())
     if not samples(trace):
-        how = "the whole slice" if everywhere > 1 - 1e-6 else "every place that its own guess claims"
+        how = f"the whole {thing}" if everywhere > 1 - 1e-6 else "every place that its own guess claims"
         return f"This model does not sample: each look visits {how}."
     if everywhere >= EVERYWHERE:
-        return f"It looked everywhere: look {count} still visited {percent(everywhere)} of the slice."
+        return f"It looked everywhere: look {count} still visited {percent(everywhere)} of the {thing}."
     if first.inside is None or last.inside is None:
         start = float(trace.layers[0].visited.mean())
-        return f"No mask in this slice. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
+        return f"No mask in this {thing}. Look 1 visited {percent(start)} of it; look {count}: {percent(everywhere)}."
     if first.elsewhere is None or last.elsewhere is None:
-        return f"The mask is the whole slice. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
+        return (
+            f"The mask is the whole {thing}. Look 1 saw {percent(first.inside)}; look {count}: {percent(last.inside)}."
+        )
     said = (
         f"ook 1 saw {percent(first.inside)} of the final mask and {percent(first.elsewhere)} of the rest; "
         f"look {count}: {percent(last.inside)} and {percent(last.elsewhere)}."
@@ -81,18 +94,20 @@ def headline(looks: Looks) -> str:
     return f"It never settled: l{said}" if last.inside < SETTLED * last.elsewhere else f"L{said}"
 
 
-def caption(count: int, *, chances: bool = False, drawn: bool = True) -> str:
-    """The legend that lets the picture stand alone. `drawn`: whether places were, as `samples` says."""
+def caption(looks: Looks, *, chances: bool = False) -> str:
+    """The legend that lets the picture stand alone."""
+    count = len(looks.trace.layers)
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-    if not drawn:
+    if not samples(looks.trace):
+        times = "once" if count == 1 else f"{number} times"
         return (
-            f"The model looks at the slice {'once' if count == 1 else f'{number} times'} and draws none of its places. "
+            f"The model looks at the {looks.thing} {times} and draws none of its places. "
             "Cyan is what it guessed before a look; the white outline is the answer."
         )
     return (
         f"The model takes {number} looks in large, middle and small squares by turns: the first almost at random, "
-        f"later ones where its own guess (cyan) was stronger. {LIT[chances]} Lit means *looked at*, not *lesion*; "
-        "the white outline is the answer."
+        f"later ones where its own guess (cyan) was stronger. {LIT[chances]} "
+        f"Lit means *looked at*, not *{looks.prompt}*; the white outline is the answer."
     )
 
 

@@ -134,6 +134,8 @@ class Recalled:
     bits: NDArray[np.uint8]
     """Its mask, packed."""
     voxels: int
+    hidden: bool = False
+    """There was an outline, which a threshold hid."""
 
     def around(self, seen: NDArray[np.bool_], boxes: Kept) -> NDArray[np.bool_]:
         """Its mask, but for what was looked at since in boxes."""
@@ -194,6 +196,17 @@ class Answers:
         self._marks.pop(row, None)
         self._voxels[row] = int(np.count_nonzero(mask))
         self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row])
+
+    @property
+    def hidden(self) -> list[int]:
+        """Where there is an outline that a threshold hides."""
+        return [row for row in self.looked if self.mark(row).hidden]
+
+    def recall_hidden(self, rows: Collection[int]) -> None:
+        """Of answers of an earlier day: where that was so."""
+        for row in self._recalled.keys() & set(rows):
+            self._recalled[row] = replace(self._recalled[row], hidden=True)
+            self._marks.pop(row, None)
 
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
         """Holds an answer (its logits stay packed) → its row. One of a box covers what was known there, no more."""
@@ -297,7 +310,7 @@ class Answers:
     def _mark(self, row: int) -> Mark:
         voxels = self._voxels.get(row, 0)
         if row not in self._kept:
-            return Mark(self._recalled[row].score, voxels)
+            return Mark(self._recalled[row].score, voxels, hidden=not voxels and self._recalled[row].hidden)
         kept = self._kept[row]
         peak = max(part.peak for part in kept.parts)
         return Mark(self.score(row), voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))

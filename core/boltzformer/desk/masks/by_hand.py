@@ -128,6 +128,17 @@ def changed_by_click(track: Track, before: Mask, after: Mask, words: ViewerWords
     return f"{what} now: {counted(count, 'object')} of '{track.name}'. {words.undo}"
 
 
+def middle_of(track: Track, voxel: Voxel) -> Voxel:
+    """Of the object that a voxel belongs to, the voxel of that slice that lies nearest to its middle."""
+    row, *place = voxel
+    found = pieces(track.mask(row))
+    if not found[tuple(place)]:  # erased meanwhile
+        return voxel
+    own = np.argwhere(found == found[tuple(place)])
+    y, x = own[((own - own.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
+    return row, y, x
+
+
 def small_objects(track: Track, row: int) -> list[tuple[float, float]]:
     """Middles (row, column) of the objects of a slice that have fewer than eight pixels."""
     if row >= track.count or not track.row(row).any():

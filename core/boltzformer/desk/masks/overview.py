@@ -183,9 +183,9 @@ class Overview:
         return (image, *((one.key, one.name, one.gate, one.count) for one in self._every.chosen()))
 
 
-def sentence(track: Track, on_screen: int, counts: Counts | None) -> str:
-    """'MS lesion · score 0.83 here · all 64 slices · 2 objects, 1.2 mL', and what speaks against it; of a picture, how
-    many objects there are comes first."""
+def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: bool = False) -> str:
+    """'MS lesion · score 0.83 here · all 64 slices · 2 objects, 1.2 mL', and what speaks against it, unless somebody
+    is `warned` of that already; of a picture, how many objects there are comes first."""
     parts, number = [track.name], []
     if track.scores:
         here, alone = track.scores.get(on_screen), len(track.scores) == 1
@@ -197,7 +197,7 @@ def sentence(track: Track, on_screen: int, counts: Counts | None) -> str:
         amount = track.image.scale.amount(counts.voxels)
         number = [counted(counts.objects, "object") + (f", {amount}" if counts.objects else "")]
     parts[1 if track.count == 1 else len(parts) : 0] = number
-    warning = "\n" + track.warning if track.warning else ""
+    warning = "\n" + track.warning if track.warning and not warned else ""
     return " · ".join(parts) + warning
 
 

@@ -66,7 +66,7 @@ class Track:
         """By row, then by the number of a run: in the order in which they answered there."""
         self._source: Kept | None = None
         """Of a picture: the answer that was written last, which is another than the one that was offered last."""
-        self._sums = Sums(self.shape)
+        self.sums = Sums(self.shape)
         surface.listen(self._heard)
 
     @property
@@ -247,7 +247,7 @@ class Track:
             self.touched |= others.keys()
             self.seen -= others.keys()
             self.surface.edit(others)
-            self._sums.note(others, self.row)
+            self.sums.note(others, self.row)
             self.changed()
         return list(others)
 
@@ -318,7 +318,7 @@ class Track:
         """As it was kept: (slices, rows, columns) in the canonical view."""
         changed = {row: mask for row, mask in enumerate(masks) if not np.array_equal(self.row(row), mask)}
         self.surface.write(changed)
-        self._sums.note(changed, self.row)
+        self.sums.note(changed, self.row)
         self.touched.update(np.nonzero(masks.any(axis=(1, 2)))[0].tolist())
         for row, state in enumerate(states):
             if state is not SliceState.UNSEEN:
@@ -363,7 +363,7 @@ class Track:
         self.surface.write({row: shown}, beneath=drawn is not None)
         self.seen.discard(row)
         self._wrote(row, mask)
-        self._sums.note((row,), self.row)
+        self.sums.note((row,), self.row)
 
     def _wrote(self, row: int, mask: Mask) -> None:
         self.whose.wrote(row, mask)
@@ -372,12 +372,12 @@ class Track:
 
     def _heard(self, rows: Rows, undone: bool) -> None:
         """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
-        changed = self._sums.others(self.row) if rows is None else set(rows)
+        changed = self.sums.others(self.row) if rows is None else set(rows)
         if undone:
             changed -= self._put_back(changed - self.touched)
         elif self.count == 1:
             self.whose.settle(self.row(0), stroke=True)
-        self._sums.note(changed, self.row)
+        self.sums.note(changed, self.row, told=True)
         self.touched |= changed
         if changed or rows is not None:  # else there was nothing left to undo
             self.changed()

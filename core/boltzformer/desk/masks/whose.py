@@ -101,11 +101,15 @@ class Sums:
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self._known: dict[int, int] = {}
         self._count, self._blank = shape[0], checksum(np.zeros(shape[1:], np.uint8))
+        self.changes = 0
+        """So often a row was another than before."""
 
-    def note(self, rows: Iterable[int], voxels: Callable[[int], NDArray[np.uint8]]) -> None:
-        """They are known now."""
+    def note(self, rows: Iterable[int], voxels: Callable[[int], NDArray[np.uint8]], *, told: bool = False) -> None:
+        """They are known now. `told`: the viewer says that they are others, perhaps a moment before they are."""
         for row in rows:
-            self._known[row] = checksum(voxels(row))
+            now = checksum(voxels(row))
+            self.changes += told or now != self._known.get(row, self._blank)
+            self._known[row] = now
 
     def others(self, voxels: Callable[[int], NDArray[np.uint8]]) -> set[int]:
         """Those that are not as they were."""

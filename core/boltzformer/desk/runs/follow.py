@@ -14,7 +14,7 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.notice import Notice
+from boltzformer.desk.notice import STEP, Notice
 from boltzformer.desk.ports import Mask, Stage
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.runs.running import Running
@@ -183,7 +183,7 @@ class Following:
             track.note_run(made, number)
         track.surface.draw()
         if say:
-            self._notice.say(self._told(track, changed, ways))
+            self._notice.say(self._told(track, changed, ways), topic=STEP)
         for heard in self.followed:
             heard(track)
 

@@ -202,6 +202,8 @@ class Running:
         back = revert_last(tracks)
         for track in tracks:
             track.surface.draw()
+        if (image := self._stage.chosen()) is not None:
+            self._forget(image)
         self._notice.say(f"Took the last run back in {counted(back, 'mask slice')}.")
         self._moved()
 
@@ -307,6 +309,20 @@ class Running:
         if sentence != self._said[image]:
             self._said[image] = sentence
             self._notice.replace(ENDED, self._of(run, sentence))
+
+    def masks_left(self) -> None:
+        """Masks of the chosen image are gone: how a run went of which none is there any more is told no longer."""
+        image = self._stage.chosen()
+        if image is not None and image in self._told:
+            tracks = self._told[image][0].tracks
+            if tracks and not any(track.surface.alive for track in tracks):
+                self._forget(image)
+                self._notice.take_back(ENDED)
+
+    def _forget(self, image: OpenImage) -> None:
+        """What its last run found is not on screen any more."""
+        self._told.pop(image, None)
+        self._said.pop(image, None)
 
     # --- telling ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,85 @@
+"""`Heights`: of tabs that share one place each has its own height; the one in front says how high the place is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QTabBar
+
+
+class Heights(QObject):
+    """Qt makes a place as high as the highest of its tabs needs, also where that one lies behind another."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._front: QDockWidget | None = None
+        self._known: dict[QDockWidget, int] = {}
+        """As high as each was last, in front."""
+        self._coming = False
+        """Another tab is on its way: until it is there, nobody's height is their own."""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._fit)
+
+    def another_comes(self) -> None:
+        """Before it is in its place."""
+        self._note()
+        self._coming = True
+
+    def watch(self, outer: QDockWidget) -> None:
+        """One more of the tabs."""
+        outer.visibilityChanged.connect(partial(self._on_visible, outer))
+
+    def forget(self, outer: QDockWidget) -> None:
+        """It is gone."""
+        self._known.pop(outer, None)
+        if self._front is outer:
+            self._front = None
+
+    def _on_visible(self, outer: QDockWidget, on: bool) -> None:
+        with suppress(RuntimeError):  # the window closes
+            _asks_for_room(outer, on)
+            if on and self._front is not outer:
+                if not self._coming:
+                    self._note()
+                self._front = outer
+                self._soon.start()
+
+    def _note(self) -> None:
+        if self._front is not None:
+            with suppress(RuntimeError):
+                self._known[self._front] = self._front.height()
+
+    def _fit(self) -> None:
+        """Once Qt has found its places."""
+        self._coming, front = False, self._front
+        with suppress(RuntimeError):
+            main = None if front is None else front.parent()
+            if front is not None and isinstance(main, QMainWindow) and not front.isFloating() and front.isVisible():
+                high = self._known.get(front, front.sizeHint().height())
+                main.resizeDocks([front], [high + _tabs_above(front, main)], Qt.Orientation.Vertical)
+
+
+def _tabs_above(outer: QDockWidget, main: QMainWindow) -> int:
+    """Pixels that Qt counts with the height of a tab."""
+    if not main.tabifiedDockWidgets(outer):
+        return 0
+    bars = (one for one in main.findChildren(QTabBar) if one.parent() is main and one.isVisible())
+    named = (one for one in bars if outer.windowTitle() in {one.tabText(n) for n in range(one.count())})
+    return next((one.height() for one in named), 0)
+
+
+LEAST = 50
+"""Pixels: napari's own least height of a dock."""
+
+
+def _asks_for_room(outer: QDockWidget, on: bool) -> None:
+    """Whether what lies in it says how much it needs at the least."""
+    widget = outer.widget()
+    if widget is not None:
+        policy = widget.sizePolicy()
+        policy.setVerticalPolicy(QSizePolicy.Policy.Preferred if on else QSizePolicy.Policy.Ignored)
+        widget.setSizePolicy(policy)
+        outer.setMinimumHeight(LEAST)  # which grows with what lies in it, and never shrinks by itself

@@ -1,0 +1,87 @@
+"""Which prompts stay in the box when another image comes: those that may be meant for it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import Grid, Volume
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.one_patient import PUT_AWAY, of_its_kind
+
+pytestmark = pytest.mark.without_engine
+
+GRID = Grid.pixels((12, 20, 24))
+KIDNEY, LESION, BLOB = "right kidney in CT", "MS lesion in brain MRI", "bright blob"
+GRAY = Volume(np.full(GRID.shape, 300, np.int16), GRID, name="head")
+"""As NIfTI has it: no modality, and values that may be anything."""
+HOUNSFIELD = replace(GRAY, array=np.where(np.indices(GRID.shape)[2] < 8, -1000, 40).astype(np.int16), name="belly")
+CT = replace(GRAY, modality="CT", name="ct")
+
+
+class Box:
+    """Where prompts stand; an image that comes sorts them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.patients, self.texts = bench.desk.patients, list[str]()
+        self.patients.arrived.append(self._on_arrived)
+
+    def _on_arrived(self, image: OpenImage) -> None:
+        self.texts = image.typed = self.patients.prompts_for(image, self.texts)
+
+    def type(self, *texts: str) -> None:
+        self.texts = list(texts)
+        if self.patients.current is not None:
+            self.patients.current.typed = list(texts)
+
+
+def test_a_modality_needs_an_image_that_has_it() -> None:
+    assert of_its_kind([KIDNEY, LESION, BLOB], "CT") == [KIDNEY, BLOB]
+    assert of_its_kind([KIDNEY, LESION, BLOB], "") == [BLOB]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays"),
+    [
+        (CT, GRAY, [BLOB]),
+        (HOUNSFIELD, GRAY, [BLOB]),
+        (GRAY, HOUNSFIELD, [KIDNEY, BLOB]),
+        (CT, HOUNSFIELD, [KIDNEY, BLOB]),
+        (GRAY, replace(GRAY, name="another"), [BLOB]),
+        (replace(GRAY, source="head.nii"), replace(GRAY, source="head.nii"), [KIDNEY, LESION, BLOB]),
+    ],
+)
+def test_what_another_image_leaves_in_the_box(bench: Bench, before: Volume, after: Volume, stays: list[str]) -> None:
+    box = Box(bench)
+    bench.desk.patients.open(before)
+    box.type(KIDNEY, LESION, BLOB)
+    bench.desk.patients.open(after)
+    assert box.texts == stays
+
+
+def test_what_was_typed_before_any_image_came_is_meant_for_it(bench: Bench) -> None:
+    box = Box(bench)
+    box.type(LESION)
+    bench.desk.patients.open(GRAY)
+    assert box.texts == [LESION]
+
+
+def test_cases_of_one_list_keep_their_prompts_where_none_tells_its_modality(bench: Bench) -> None:
+    box = Box(bench)
+    bench.desk.patients.open(GRAY, case="")
+    box.type(LESION)
+    bench.desk.patients.open(replace(GRAY, name="next"), case="")
+    assert box.texts == [LESION]
+    bench.desk.patients.open(HOUNSFIELD, case="")
+    assert box.texts == []
+
+
+def test_what_comes_back_has_its_prompts_again(bench: Bench) -> None:
+    box = Box(bench)
+    bench.desk.patients.open(CT)
+    box.type(KIDNEY)
+    bench.desk.patients.open(GRAY)
+    box.type(LESION, BLOB)
+    bench.desk.notice.answer(PUT_AWAY, "Undo")
+    assert box.texts == [KIDNEY, BLOB]
