@@ -1,6 +1,7 @@
 """Before the first step the parent is asked, and each picture told; between the last and the verdict what was learnt is
 walked back as far as the old targets ask."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_while_the_model_is_asked_and_what_was_learnt_is_judged_each_picture_is_
     (step,) = (number for number, event in enumerate(events) if isinstance(event, Progress))
     assert all(event.judging is (events.index(event) > step) for event in told)
     assert isinstance(events[-1], Finished)
+
+
+def test_processes_that_share_a_computer_share_its_cores(data: Path, base: Path) -> None:
+    """Each with threads for all of them, they would wait for each other most of the time."""
+    about, cpu = checkpoint.read(base), torch.device("cpu")
+    lessons = read_lessons(data, split=None, targets=(), neighbours=False, frozen=None)
+    asked = Options(data, model=str(base), device="cpu", steps=1, batch=2, mode="existence")
+    alone = decide(asked, about, lessons, cpu, Together()).threads
+    assert decide(asked, about, lessons, cpu, Together(world=2, here=2)).threads == max(1, alone // 2)
+    assert decide(asked, about, lessons, cpu, Together(world=2, here=2 * alone)).threads == 1
+    assert decide(replace(asked, threads=3), about, lessons, cpu, Together(world=2, here=2)).threads == 3
 
 
 @pytest.mark.slow

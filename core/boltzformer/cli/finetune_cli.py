@@ -24,7 +24,7 @@ LONG_S = 1800.0
 """A run on a CPU that is predicted to take longer is asked about, if a person is there."""
 EVERY = 5
 """Steps between two lines."""
-QUIET_S = 5.0
+QUIET_S = 10.0
 """Seconds between two lines while a model is asked; the first picture and the last are always told."""
 
 
