@@ -254,3 +254,19 @@ def test_a_cluster_that_is_not_there_gets_a_sentence(
 ) -> None:
     assert run(command(scans, tmp_path / "out", "--cluster", "127.0.0.1:1")) == 2
     assert "No Ray cluster answers at '127.0.0.1:1'" in capsys.readouterr().err
+
+
+@with_ray
+def test_a_computer_too_busy_for_ray_gets_a_sentence(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def waited_in_vain(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")  # its very words and kind
+
+    monkeypatch.setattr(ray, "init", waited_in_vain)
+    assert run(command(scans, tmp_path / "out", "--cluster")) == 2
+    said = capsys.readouterr().err
+    assert "Ray can't start on this computer (The current node timed out during startup.): try again" in said
+    assert not (tmp_path / "out").exists()

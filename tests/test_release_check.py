@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from release_check import EXTRAS, ROOT, differences
+from release_check import EXTRAS, ROOT, differences, unwanted
 
 FOR_DEVELOPERS = {"desk", "docs", "release", "test"}
 """`desk` is what Slicer's Python lacks, a part of `io`."""
@@ -18,6 +18,16 @@ def test_a_release_holds_what_is_tracked_and_nothing_else() -> None:
         "not tracked, but in the wheel: boltzformer/secret.txt",
         "not in the source distribution: napari_boltzformer/b.py",
     ]
+
+
+def test_what_comes_along_unasked_is_told() -> None:
+    for viewers_side in ("", "io", "napari"):
+        assert unwanted(viewers_side, ["numpy", "torch", "nvidia-cublas"]) == ["torch", "nvidia-cublas"]
+    for without_a_window in ("", "io", "engine", "cluster"):
+        assert unwanted(without_a_window, ["numpy", "PyQt6", "PyQt6_sip"]) == ["PyQt6", "PyQt6_sip"]
+    assert unwanted("engine", ["torch", "tokenizers"]) == []
+    assert unwanted("napari", ["napari", "PyQt6", "QtPy"]) == []
+    assert unwanted("all+mcp+cluster", ["torch", "PyQt6"]) == []
 
 
 def test_licences_are_read_of_everything_that_a_user_can_install() -> None:

@@ -26,6 +26,9 @@ PACKAGES = ("core/boltzformer/", "napari_boltzformer/")
 EXTRAS = ("", "io", "engine", "mcp", "cluster", "train", "napari", "all+mcp+cluster")
 """Each is installed alone; of the last, which holds all that a user can install, licences and materials are listed."""
 WITH_ENGINE = {"engine", "mcp", "cluster", "train", "all"}
+WITH_VIEWER = {"napari", "all"}
+HEAVY = ("torch", "nvidia", "triton")
+QT = ("pyqt", "pyside", "qtpy")
 KNOWN_COPYLEFT = {
     "PyQt6": "GPL-3.0: the viewer's side alone; PySide6 does as well",
     "PyQt6-Qt6": "LGPL-3.0, with PyQt6",
@@ -114,9 +117,19 @@ def installed(extra: str, keep: Path | None = None) -> Found:
         program = _run(str(python), "-m", "boltzformer", "--version")
         # Without the engine the program says so, in one sentence and with exit code 2.
         starts = program.returncode == (0 if WITH_ENGINE & set(extra.split("+")) else 2)
-        packages = len(json.loads(_run(str(python), "-m", "pip", "list", "--format", "json").stdout))
+        listed = json.loads(_run(str(python), "-m", "pip", "list", "--format", "json").stdout)
+        wrong = unwanted(extra, [package["name"] for package in listed])
         size = (_size(place) - before) / 1e6
-        return said.returncode == 0 and starts, f"{packages} packages, {size:.0f} MB: {said.stdout.strip()}"
+        words = f"{len(listed)} packages, {size:.0f} MB: {said.stdout.strip()}"
+        words += f"; came along unasked: {', '.join(wrong)}" if wrong else ""
+        return said.returncode == 0 and starts and not wrong, words
+
+
+def unwanted(extra: str, packages: Iterable[str]) -> list[str]:
+    """A viewer's side brings no torch, and nothing but the viewer's brings Qt."""
+    asked = set(extra.split("+"))
+    refused = (*(() if asked & WITH_ENGINE else HEAVY), *(() if asked & WITH_VIEWER else QT))
+    return [name for name in packages if name.lower().startswith(refused)]
 
 
 def licences(place: Path) -> Found:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,14 @@ def test_its_environment_is_made_by_the_python_that_is_named(
     assert environment.set_up(say, stopped, launched) is False
     assert heard
     assert not environment.folder().exists()
+
+
+def test_it_is_made_from_the_checkout_where_nothing_had_to_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3D Slicer's module, added by its path: no release may be on an index yet."""
+    monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(environment, "NAME", "a-package-that-is-not-installed")
+    assert environment.is_set_up() is False
+    root = Path(environment.wanted().removesuffix("[engine]"))
+    assert tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["name"] == "napari-boltzformer"

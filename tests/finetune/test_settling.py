@@ -1,5 +1,7 @@
-"""Between the last step and the verdict: what was learnt is walked back as far as the old targets ask."""
+"""Before the first step the parent is asked, and each picture told; between the last and the verdict what was learnt is
+walked back as far as the old targets ask."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,26 @@ from torch import Tensor
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.card import Card
-from boltzformer.learn.finetune import Finished, finetune
+from boltzformer.learn.finetune import Asking, Finished, finetune
+from boltzformer.learn.finetune.counting import Count, all_of
 from boltzformer.learn.finetune.deciding import decide
 from boltzformer.learn.finetune.lessons import read_lessons
 from boltzformer.learn.finetune.options import Frozen, Options, is_claim
 from boltzformer.learn.finetune.sampling import check, mini
-from boltzformer.learn.finetune.settling import ALLOWED, FIRST, Settled, Start, lost, on_the_way, settle
+from boltzformer.learn.finetune.settling import (
+    ALLOWED,
+    FIRST,
+    WALKS,
+    Settled,
+    Start,
+    lost,
+    most_questions,
+    on_the_way,
+    settle,
+)
 from boltzformer.learn.finetune.student import Student
 from boltzformer.learn.finetune.together import Together
+from boltzformer.types import Progress
 from boltzformer.weights import checkpoint, registry
 
 
@@ -26,6 +40,7 @@ def begun(source: Path, model: Path, **options: object) -> tuple[Start, Frozen, 
     lessons = read_lessons(source, split=None, targets=(), neighbours=False, frozen=None)
     frozen = decide(asked, base, lessons, torch.device("cpu"), Together.of_environment())
     start = Start(base, lessons, frozen)
+    list(start.ask())
     student = Student(start.model, frozen.recipe, micro=frozen.micro)
     student.step = frozen.recipe.steps
     return start, frozen, student
@@ -44,11 +59,11 @@ def shaken(student: Student, strength: float) -> dict[str, Tensor]:
 def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_path: Path) -> None:
     start, frozen, student = begun(manifest(tmp_path, ("cell nucleus",)), registry.resolve("default"))
     taught = shaken(student, 0.1)
-    before = lost(start, student, on_the_way(student, taught, FIRST))
-    settled = settle(start, frozen, student, taught)
+    before = all_of(lost(start, student, on_the_way(student, taught, FIRST), Count(0)))
+    settled = all_of(settle(start, frozen, student, taught, Count(0)))
     assert before > ALLOWED
     assert 0 < settled.way < FIRST
-    assert lost(start, student, settled.weights) < before
+    assert all_of(lost(start, student, settled.weights, Count(0))) < before
     for name, tensor in settled.weights.items():
         if is_claim(name):
             continue
@@ -56,7 +71,7 @@ def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_pat
         share = settled.way if shown else (1 + settled.way) / 2
         assert torch.equal(tensor, student.start[name].lerp(taught[name], share)), name
     assert any(not torch.equal(settled.weights[name], taught[name]) for name in taught if is_claim(name))
-    again = settle(start, frozen, student, taught)
+    again = all_of(settle(start, frozen, student, taught, Count(0)))
     assert again.way == settled.way
     assert all(torch.equal(again.weights[name], tensor) for name, tensor in settled.weights.items())
 
@@ -64,7 +79,9 @@ def test_weights_that_lost_old_targets_go_back_on_the_line_to_the_parent(tmp_pat
 def test_what_cost_the_others_nothing_is_walked_no_further_and_only_the_claims_learn_on(data: Path, base: Path) -> None:
     start, frozen, student = begun(data, base, mode="decoder")
     taught = dict(student.start)
-    settled = settle(start, frozen, student, taught)
+    count = Count(most_questions(start))
+    settled = all_of(settle(start, frozen, student, taught, count))
+    assert count.asked == count.pictures == most_questions(start) // WALKS > 0  # the second walk was spared
     assert settled.way == FIRST
     changed = {name for name in taught if not torch.equal(settled.weights[name], taught[name])}
     assert changed
@@ -77,7 +94,37 @@ def test_without_masks_that_move_or_memories_that_tell_nothing_is_walked(
 ) -> None:
     start, frozen, student = begun(data, base, **options)
     taught = shaken(student, 0.5)
-    assert settle(start, frozen, student, taught) == Settled(taught, 1.0)
+    count = Count(most_questions(start))
+    assert all_of(settle(start, frozen, student, taught, count)) == Settled(taught, 1.0)
+    assert count.asked == count.pictures == 0
+
+
+def test_while_the_model_is_asked_and_what_was_learnt_is_judged_each_picture_is_counted(
+    tmp_path: Path, data: Path, base: Path
+) -> None:
+    asked = Options(data, model=str(base), threads=1, device="cpu", steps=1, batch=2, mode="existence", replay=False)
+    events = list(finetune(asked, tmp_path / "run"))
+    told = [event for event in events if isinstance(event, Asking)]
+    for judging in (False, True):
+        some = [event for event in told if event.judging is judging]
+        assert [event.asked for event in some] == list(range(1, some[-1].pictures + 1))
+        assert some[0].eta is None
+        assert some[1].eta > 0
+        assert some[-1].eta == 0
+    (step,) = (number for number, event in enumerate(events) if isinstance(event, Progress))
+    assert all(event.judging is (events.index(event) > step) for event in told)
+    assert isinstance(events[-1], Finished)
+
+
+def test_processes_that_share_a_computer_share_its_cores(data: Path, base: Path) -> None:
+    """Each with threads for all of them, they would wait for each other most of the time."""
+    about, cpu = checkpoint.read(base), torch.device("cpu")
+    lessons = read_lessons(data, split=None, targets=(), neighbours=False, frozen=None)
+    asked = Options(data, model=str(base), device="cpu", steps=1, batch=2, mode="existence")
+    alone = decide(asked, about, lessons, cpu, Together()).threads
+    assert decide(asked, about, lessons, cpu, Together(world=2, here=2)).threads == max(1, alone // 2)
+    assert decide(asked, about, lessons, cpu, Together(world=2, here=2 * alone)).threads == 1
+    assert decide(replace(asked, threads=3), about, lessons, cpu, Together(world=2, here=2)).threads == 3
 
 
 @pytest.mark.slow

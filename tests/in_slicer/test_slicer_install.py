@@ -1,7 +1,9 @@
 """What Slicer lacks is installed after consent, with the real pip; the engine's Python is never Slicer's own."""
 
+import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def test_nothing_is_installed_without_consent_and_slicers_numpy_stays(tmp_path: 
         asked.append(arguments)
         kept = Path(arguments[arguments.index("-c") + 1])
         assert f"numpy=={np.__version__}" in kept.read_text("utf-8").splitlines()
-        wanted = ["--no-deps", "--target", str(tmp_path / "there"), "-c", str(kept), "filelock"]
+        wanted = ["--no-deps", "--target", str(tmp_path / "there"), *arguments]
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], check=True)
 
     said: list[str] = []
@@ -38,8 +40,21 @@ def test_nothing_is_installed_without_consent_and_slicers_numpy_stays(tmp_path: 
     assert "stay as they are" in said[0]
     assert install.SIZE in said[0]
     assert install.ask_and_install(lambda question, **_: True, real_pip) is True
-    assert asked[0][-1] == install.REQUIREMENT
-    assert (tmp_path / "there" / "filelock").is_dir()
+    assert asked[0][-1] == f"{MODULE.parents[1]}[desk]"  # this checkout, for no index may know it yet
+    assert (tmp_path / "there" / "boltzformer").is_dir()
+
+
+@pytest.mark.slicer("Packages installed after consent, Slicer's own kept", "imitation")
+def test_a_module_that_came_without_the_repository_asks_the_index(tmp_path: Path) -> None:
+    alone = tmp_path / "lib" / "Slicer-5.12" / "qt-scripted-modules" / "install.py"
+    alone.parent.mkdir(parents=True)
+    shutil.copy(install.__file__, alone)
+    spec = spec_from_file_location("install_alone", alone)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.requirement() == install.REQUIREMENT
 
 
 @pytest.mark.slicer("Packages installed after consent, Slicer's own kept", "imitation")

@@ -343,6 +343,10 @@ def test_what_cannot_be_done_is_said_in_the_panel(tmp_path: Path) -> None:
         person.idle()
         assert ui.copyButton.visible
         assert person.said
+        Answers.file = str(tmp_path / "report.zip")
+        person.clicks(ui.reportButton)
+        assert "what went wrong.txt" in zipfile.ZipFile(tmp_path / "report.zip").namelist()
+        assert person.said.startswith("Wrote ")
         colour = person.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "photo")
         slicer.util.updateVolumeFromArray(colour, np.zeros((1, 4, 5, 3), np.uint8))
         ui.inputSelector.setCurrentNode(colour)

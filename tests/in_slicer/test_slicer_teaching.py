@@ -63,6 +63,8 @@ def test_a_training_outlives_the_panel_and_is_found_again(tmp_path: Path, own_ho
         ui = person.ui
         assert not ui.teachStartButton.enabled
         accepts(person, tmp_path / "kept")
+        person.clicks(ui.rollBackButton)
+        person.until(lambda: ui.teachNoticeLabel.text.startswith("Before 'mine' there is only 'default'"))
         starts(person, 500)
         person.until(lambda: ui.teachNoticeLabel.text.startswith(("Reading", "Asking the model")))
         assert ui.teachStopButton.enabled

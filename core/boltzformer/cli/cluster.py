@@ -6,6 +6,7 @@ who does what. Whatever ends a process, its case is tried again.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -233,6 +234,8 @@ class Each(Crew):
 @contextmanager
 def connected(address: str, show: Show) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about an archive is told to anyone
+    if address == LOCAL:  # which token its own processes know each other by, nobody has to hear
+        logging.getLogger("ray").setLevel(logging.ERROR)
     # Ray prints about processes that died where programs read our events; we tell that ourselves.
     with redirect_stdout(StringIO()):
         yield from _started(address, show)
@@ -243,8 +246,13 @@ def _started(address: str, show: Show) -> Iterator[None]:
         if found := _HOST.fullmatch(address):  # Ray itself would wait for ever where nobody is
             socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=10).close()
         context = ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    except (OSError, OverflowError, RuntimeError, ValueError, AssertionError, RayError) as error:
+    except Exception as error:  # that it waited in vain, Ray says with the plainest of all
         said = " ".join(str(error).split())[:200]
+        if address == LOCAL:
+            raise BoltzFormerError(
+                f"Ray can't start on this computer ({said}): try again when less is going on here, or leave --cluster "
+                "out, with --shard for shares of the work."
+            ) from error
         raise BoltzFormerError(
             f"No Ray cluster answers at '{address}' ({said}): start one with `ray start --head`, or leave the address "
             "out for this computer alone."

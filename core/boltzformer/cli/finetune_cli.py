@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from boltzformer.atomic import for_oneself
-from boltzformer.learn.finetune import MODES, Checked, Finished, Note, Options, Planned, finetune
+from boltzformer.learn.finetune import MODES, Asking, Checked, Event, Finished, Note, Options, Planned, finetune
 from boltzformer.speaking import shown
 from boltzformer.types import Progress
 
@@ -24,6 +24,8 @@ LONG_S = 1800.0
 """A run on a CPU that is predicted to take longer is asked about, if a person is there."""
 EVERY = 5
 """Steps between two lines."""
+QUIET_S = 10.0
+"""Seconds between two lines while a model is asked; the first picture and the last are always told."""
 
 
 @for_oneself()
@@ -105,10 +107,12 @@ class _Say:
     """Events as lines: JSON for programs, sentences for people."""
 
     def __init__(self, as_json: bool) -> None:
-        self.as_json, self.first = as_json, (0, time.monotonic())
+        self.as_json, self.first, self.told = as_json, (0, time.monotonic()), 0.0
 
-    def __call__(self, event: Note | Planned | Progress | Checked | Finished) -> None:
+    def __call__(self, event: Event) -> None:
         match event:
+            case Asking():
+                self._asking(event)
             case Progress():
                 self._progress(event)
             case Note():
@@ -119,6 +123,17 @@ class _Say:
                 self._line({"event": "validation", **event.facts}, f"held back: Dice {event.facts['dice']:.3f}")
             case Finished():
                 self._line({"event": "finished", **event.facts}, _result(event))
+
+    def _asking(self, event: Asking) -> None:
+        now = time.monotonic()
+        if event.asked not in (1, event.pictures) and now - self.told < QUIET_S:
+            return
+        self.told = now
+        eta = None if event.eta is None else round(event.eta, 1)
+        facts = {"asked": event.asked, "pictures": event.pictures, "judging": event.judging, "eta": eta}
+        left = f", {_left(eta)}" if eta else ""
+        verb = "judged" if event.judging else "asked"
+        self._line({"event": "asking", **facts}, f"{verb} {event.asked} of {event.pictures} pictures{left}")
 
     def _progress(self, event: Progress) -> None:
         if not self.first[0]:
@@ -151,6 +166,10 @@ def in_minutes(seconds: float) -> str:
     """For a person who decides whether to wait."""
     minutes = round(seconds / 60)
     return "less than a minute" if minutes < 1 else "a minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def _left(seconds: float) -> str:
+    return f"{'about ' if round(seconds / 60) else ''}{in_minutes(seconds)} left"
 
 
 def _plan(facts: Mapping[str, Any]) -> str:

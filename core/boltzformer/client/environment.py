@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
@@ -19,6 +19,7 @@ from boltzformer.atomic import write_text
 from boltzformer.client.child import environment_of
 from boltzformer.errors import BackendError
 from boltzformer.home import home
+from boltzformer.version import VERSION
 
 NAME = "napari-boltzformer"
 READY = "ready.json"
@@ -41,7 +42,7 @@ def is_set_up() -> bool:
         told = json.loads((folder() / READY).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return told == {"version": distribution(NAME).version} and _python(folder()).is_file()
+    return told == {"version": VERSION} and _python(folder()).is_file()
 
 
 def folder() -> Path:
@@ -66,7 +67,7 @@ def set_up(say: Callable[[str], None], stopped: threading.Event, base: str = "")
         install = [str(_python(place)), "-m", "pip", "install", "--progress-bar", "off", "--no-input", wanted()]
         done = _run([base or sys.executable, "-m", "venv", str(place)], say, stopped) and _run(install, say, stopped)
         if done:
-            write_text(place / READY, json.dumps({"version": distribution(NAME).version}))
+            write_text(place / READY, json.dumps({"version": VERSION}))
     except OSError as error:
         _remove(place)
         raise BackendError(
@@ -83,7 +84,11 @@ def set_up(say: Callable[[str], None], stopped: threading.Event, base: str = "")
 
 def wanted() -> str:
     """What pip is told to install: this version, or the source code that this is a checkout of."""
-    own = distribution(NAME)
+    try:
+        own = distribution(NAME)
+    except PackageNotFoundError:  # 3D Slicer's module was added from a checkout, and nothing had to be installed
+        root = Path(__file__).resolve().parents[3]
+        return f"{root}[engine]" if (root / "pyproject.toml").is_file() else f"{NAME}[engine]=={VERSION}"
     url = json.loads(own.read_text("direct_url.json") or "{}").get("url", "")
     if url.startswith("file:"):
         return f"{url2pathname(urlparse(url).path)}[engine]"

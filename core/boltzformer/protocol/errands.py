@@ -89,6 +89,11 @@ class ErrandState:
     step: int = 0
     steps: int = 0
     """0 as long as they are not decided."""
+    asked: int = 0
+    pictures: int = 0
+    """So many of the pictures that a model is asked about before the first step and after the last; 0 between them."""
+    judging: bool = False
+    """What was learnt is asked, not its parent."""
     losses: dict[str, float] = field(default_factory=dict[str, float])
     """Of the last step."""
     curve: list[dict[str, float]] = field(default_factory=list[dict[str, float]])

@@ -56,7 +56,7 @@ def _finetuning(output: Path, request: FinetuneRequest | None, active: bool, aft
     config, lines = _json(output / "config.json"), list(_lines(output / PLACE / LINES))
     nothing: dict[str, Any] = {}
     plan = next((line for line in reversed(lines) if line.get("event") == "plan"), nothing)
-    progress = next((line for line in reversed(lines) if "step" in line), nothing)
+    progress = next((line for line in reversed(lines) if "step" in line or line.get("event") == "asking"), nothing)
     notes = list(dict.fromkeys(line["text"] for line in lines if line.get("event") == "note"))
     log = _text(output / "log.jsonl").splitlines()
     last = next((row for row in map(_row, reversed(log)) if row), {})
@@ -71,6 +71,9 @@ def _finetuning(output: Path, request: FinetuneRequest | None, active: bool, aft
         kind="finetune",
         step=int(last.get("step", 0)),
         steps=int(config.get("recipe", {}).get("steps", 0)),
+        asked=int(progress.get("asked", 0)) if active else 0,
+        pictures=int(progress.get("pictures", 0)) if active else 0,
+        judging=bool(progress.get("judging")) and active,
         losses={name: value for name, value in last.items() if name not in ("step", "seconds")},
         curve=_curve(log, after),
         checks=[line for line in _lines(output / "checks.jsonl") if "at_step" in line],

@@ -52,8 +52,14 @@ def ask_and_install(confirm: Callable[..., bool], install: Callable[..., Any] | 
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text(kept_versions(), encoding="utf-8")
-        (install or _installer())(["--only-binary", ":all:", "-c", str(constraints), REQUIREMENT])
+        (install or _installer())(["--only-binary", ":all:", "-c", str(constraints), requirement()])
     return not missing()
+
+
+def requirement() -> str:
+    """The package as the index has it; where this file lies in a source checkout, that very one."""
+    core = _checkout()
+    return REQUIREMENT if core is None else f"{core.parent}[desk]"
 
 
 def kept_versions() -> str:
@@ -80,10 +86,7 @@ def engine_is_missing(named: str) -> bool:
 
     if named:
         return not Path(named).is_file()
-    try:
-        return not environment.is_set_up()
-    except PackageNotFoundError:  # the module runs from source code
-        return not Path(environment.own_python()).is_file()
+    return not environment.is_set_up()
 
 
 def system_python() -> str:

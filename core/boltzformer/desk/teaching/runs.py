@@ -80,20 +80,30 @@ class Losses:
 
 
 def sentence(state: ErrandState) -> str:
-    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'."""
+    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'; before and after, how many pictures were asked."""
     if state.state != "running":
         told = {"finished": "Finished", "stopped": "Stopped", "absent": "There is no run here"}[state.state]
         step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
         if state.state == "finished":
             return f"Finished after {state.step} steps."
         return " ".join([f"{told}{step}.", *state.notes[-1:]])
+    if state.pictures and not state.judging:
+        return f"Asking the model what it can do already: {_asked(state)}"
     if not state.step:
         return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
+    if state.pictures:
+        return f"Step {state.step} of {state.steps}. Now it is compared with its parent: {_asked(state)}"
     some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
     left = "" if state.eta is None else f", about {spoken_time(state.eta)} left"
     return f"Step {state.step} of {state.steps}: {some}{left}" + (
         ". Now it is compared with its parent…" if state.step == state.steps else ""
     )
+
+
+def _asked(state: ErrandState) -> str:
+    """'12 of 96 pictures, about 2 min left'."""
+    left = f", about {spoken_time(state.eta)} left" if state.eta else ""
+    return f"{state.asked} of {counted(state.pictures, 'picture')}{left}"
 
 
 def spoken_time(seconds: float) -> str:

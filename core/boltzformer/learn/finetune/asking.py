@@ -17,6 +17,7 @@ from boltzformer.evaluate.metrics import dice
 from boltzformer.image.geometry import Grid
 from boltzformer.knowledge.card import Card
 from boltzformer.learn.corpus import Picture
+from boltzformer.learn.finetune.counting import Asked, Count, all_of
 from boltzformer.masks.postprocess import probabilities
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.model.config import ModelConfig
@@ -89,11 +90,16 @@ def cases_of(picture: Picture, given: dict[str, Reply]) -> Iterator[Case]:
 
 def asked(engine: Engine, pictures: Sequence[Picture]) -> list[Case]:
     """Every target of every picture, by its usual prompt."""
-    return [
-        case
-        for picture in pictures
-        for case in cases_of(picture, replies(engine, picture, [texts[0] for texts in picture.prompts.values()]))
-    ]
+    return all_of(asked_one_by_one(engine, pictures, Count(len(pictures))))
+
+
+def asked_one_by_one(engine: Engine, pictures: Sequence[Picture], count: Count) -> Asked[list[Case]]:
+    """The same, told picture by picture."""
+    cases: list[Case] = []
+    for picture in pictures:
+        cases.extend(cases_of(picture, replies(engine, picture, [texts[0] for texts in picture.prompts.values()])))
+        yield count.one()
+    return cases
 
 
 def macro(cases: Sequence[Case], gate: float) -> float | None:

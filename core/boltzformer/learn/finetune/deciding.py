@@ -48,7 +48,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         )
     half = fast_half(device) and options.precision == "auto"
     shared = team.world if options.shard_model else 1
-    threads = options.threads or _cores()
+    threads = options.threads or max(1, _cores() // team.here)
     torch.set_num_threads(threads)
     speed, free = matrix_speed(device, half), int(ROOM * available(device))
     steps = _steps(options, lessons)

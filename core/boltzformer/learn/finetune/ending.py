@@ -16,12 +16,13 @@ from boltzformer.engine.engine import Engine
 from boltzformer.knowledge.card import TAUGHT_GROUPS, Card, Target, split_in_words
 from boltzformer.learn.finetune import adapters, gate, report
 from boltzformer.learn.finetune.adapters import merged
-from boltzformer.learn.finetune.asking import Case, asked, cases_of, engine_with, replies
+from boltzformer.learn.finetune.asking import Case, asked_one_by_one, cases_of, engine_with, replies
+from boltzformer.learn.finetune.counting import Asked, Count
 from boltzformer.learn.finetune.folder import DONE, MODEL, Folder
 from boltzformer.learn.finetune.lessons import Lessons
 from boltzformer.learn.finetune.options import Frozen
 from boltzformer.learn.finetune.sampling import Reference
-from boltzformer.learn.finetune.settling import Start, settle
+from boltzformer.learn.finetune.settling import Start, most_questions, settle
 from boltzformer.learn.finetune.student import Student
 from boltzformer.model.boltzformer import BoltzFormer
 from boltzformer.version import VERSION
@@ -39,19 +40,22 @@ def finish(
     student: Student,
     checks: Sequence[Mapping[str, Any]],
     ended: bool,
-) -> dict[str, Any]:
+) -> Asked[dict[str, Any]]:
     """Judges, calibrates, writes."""
+    own_pictures = start.lessons.train[:OWN]
+    parts = (start.validation, start.reference.truth, own_pictures, start.shown)
+    count = Count(most_questions(start) + sum(map(len, parts)), judging=True)
     best = next((one["at_step"] for one in reversed(checks) if one["best"]), None)
     weights = None if best is None else folder.best(best)
     chosen: Mapping[str, Tensor] = student.kept
     if weights is not None and set(weights) == set(student.kept):
         chosen = {name: tensor.to(student.start[name].device) for name, tensor in weights.items()}
-    settled = settle(start, frozen, student, chosen)
+    settled = yield from settle(start, frozen, student, chosen, count)
     with student.averaged(settled.weights) as model:
         engine = engine_with(model, start.base, start.place)
-        validation = tuple(asked(engine, start.validation))
-        rest, absent = _again(engine, start.reference)
-        own = tuple(asked(engine, start.lessons.train[:OWN]))
+        validation = tuple((yield from asked_one_by_one(engine, start.validation, count)))
+        rest, absent = yield from _again(engine, start.reference, count)
+        own = tuple((yield from asked_one_by_one(engine, own_pictures, count)))
         threshold = _threshold(start, validation, own, rest, absent)
         card = Card.of(start.base.history.notes)
         verdict = gate.judge(
@@ -80,7 +84,10 @@ def finish(
         )
         if frozen.mode == "lora":
             adapters.save_adapter(folder.path / "adapter.safetensors", settled.weights, about)
-        after = [replies(engine, one, [one.prompts[name][0]]) for one, name in start.shown]
+        after = []
+        for one, name in start.shown:
+            after.append(replies(engine, one, [one.prompts[name][0]]))
+            yield count.one()
     facts = {
         "model": str(folder.path / MODEL),
         "sha256": about.sha256,
@@ -115,7 +122,7 @@ def _threshold(
     return gate.threshold([mine, rest], [empty, absent], start.parent_gate)
 
 
-def _again(engine: Engine, reference: Reference) -> tuple[tuple[Case, ...], list[float]]:
+def _again(engine: Engine, reference: Reference, count: Count) -> Asked[tuple[tuple[Case, ...], list[float]]]:
     """Pictures that nothing learnt from, put to the new model, and its claims about what is not there."""
     cases: list[Case] = []
     absent: list[float] = []
@@ -124,6 +131,7 @@ def _again(engine: Engine, reference: Reference) -> tuple[tuple[Case, ...], list
         given = replies(engine, picture, [*(texts[0] for texts in picture.prompts.values()), *others])
         cases.extend(cases_of(picture, given))
         absent.extend(given[text].existence for text in others)
+        yield count.one()
     return tuple(cases), absent
 
 

@@ -4,7 +4,7 @@ model said of them before; prompts about what is and is not there."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from boltzformer.learn import augment
 from boltzformer.learn.augment import Look
 from boltzformer.learn.corpus import Picture
 from boltzformer.learn.finetune.asking import Case, cases_of, replies
+from boltzformer.learn.finetune.counting import Asked, Count
 from boltzformer.learn.finetune.features import Features
 from boltzformer.learn.finetune.lessons import read_pictures
 from boltzformer.learn.recipe import Recipe
@@ -293,14 +294,11 @@ def _carried(name: str) -> tuple[Picture, ...]:
     return read_pictures(carried(name))
 
 
-def remember(
-    engine: Engine, pictures: Sequence[Picture], seed: int, heed: Callable[[], None] = lambda: None
-) -> Reference:
-    """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of. `heed` may end it."""
+def remember(engine: Engine, pictures: Sequence[Picture], seed: int, count: Count) -> Asked[Reference]:
+    """Puts everything to the parent once; its own masks are what a fine-tuning is reminded of."""
     everything = {target: texts for picture in pictures for target, texts in picture.prompts.items()}
     seen, parent = [], list[Case]()
     for number, picture in enumerate(pictures):
-        heed()
         rng = np.random.default_rng((seed, number))
         missing = [name for name in sorted(everything) if name not in picture.masks]
         picked = [missing[k] for k in rng.permutation(len(missing))[:ABSENT_EACH]]
@@ -315,4 +313,5 @@ def remember(
             existence[target] = reply.existence
         others = tuple((name, text, given[text].existence) for name, text in asked)
         seen.append(Remembered(replace(picture, masks=masks), existence, others))
+        yield count.one()
     return Reference(tuple(seen), tuple(pictures), tuple(parent))

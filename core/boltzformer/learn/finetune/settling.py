@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor
 from boltzformer.engine import devices
 from boltzformer.engine.provenance import own_gate
 from boltzformer.errors import BoltzFormerError
+from boltzformer.learn.corpus import Picture
 from boltzformer.learn.finetune import report
-from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies, with_learnt
+from boltzformer.learn.finetune.asking import asked_one_by_one, engine_with, macro, replies, with_learnt
+from boltzformer.learn.finetune.counting import Asked, Asking, Count
 from boltzformer.learn.finetune.lessons import Lessons
 from boltzformer.learn.finetune.options import Frozen, is_claim, prepare
 from boltzformer.learn.finetune.sampling import Pool, Reference, batch_of, check, mini, remember
@@ -43,14 +45,19 @@ class Settled:
     """How much of what was learnt is left."""
 
 
-def settle(start: Start, frozen: Frozen, student: Student, taught: Mapping[str, Tensor]) -> Settled:
+def settle(
+    start: Start, frozen: Frozen, student: Student, taught: Mapping[str, Tensor], count: Count
+) -> Asked[Settled]:
     """The same for the same weights, seed and machine. Without replay nobody knows what was lost: all is kept."""
+    each = len(_of_others(start))
     if frozen.mode == "existence" or not frozen.recipe.replay:
+        count.spare(WALKS * each)
         return Settled(taught, 1.0)
     way = FIRST
-    for _ in range(WALKS):
-        cost = lost(start, student, on_the_way(student, taught, way))
+    for walk in range(WALKS):
+        cost = yield from lost(start, student, on_the_way(student, taught, way), count)
         if cost <= ALLOWED:
+            count.spare((WALKS - 1 - walk) * each)
             break
         way *= min(0.85, math.sqrt(ALLOWED / cost))
     weights = on_the_way(student, taught, way)
@@ -69,11 +76,21 @@ def _share(name: str, way: float) -> float:
     return way if name.startswith(("backbone.", "sem_seg_head.pixel_decoder.")) else (1 + way) / 2
 
 
-def lost(start: Start, student: Student, weights: Mapping[str, Tensor]) -> float:
+def most_questions(start: Start) -> int:
+    """Pictures that `settle` asks about, where it takes all of its walks."""
+    return WALKS * len(_of_others(start))
+
+
+def _of_others(start: Start) -> list[Picture]:
+    """Pictures that nothing learnt from, with targets that are not taught now."""
+    return [one for one in start.reference.truth if set(one.masks) - set(start.lessons.targets)]
+
+
+def lost(start: Start, student: Student, weights: Mapping[str, Tensor], count: Count) -> Asked[float]:
     """What masks of targets that are not taught now lost on pictures that nothing learnt from."""
-    pictures = [one for one in start.reference.truth if set(one.masks) - set(start.lessons.targets)]
     with student.averaged(weights) as model:
-        now = asked(engine_with(model, start.base, start.place), pictures)
+        engine = engine_with(model, start.base, start.place)
+        now = yield from asked_one_by_one(engine, _of_others(start), count)
     before, after = (
         macro([case for case in cases if case.target not in start.lessons.targets], 0.0) or 0.0
         for cases in (start.reference.parent, now)
@@ -114,33 +131,45 @@ LARGE = 50_000_000
 
 
 class Start:
-    """The same for a run that begins and for one that goes on."""
+    """The same for a run that begins and for one that goes on. `ask` comes first: it learns what the parent says."""
 
     def __init__(
         self, base: Checkpoint, lessons: Lessons, frozen: Frozen, stop: Callable[[], bool] = lambda: False
     ) -> None:
-        def heed() -> None:
-            if stop():
+        self.base, self.lessons, self._frozen, self._stop = base, lessons, frozen, stop
+        self.place = devices.choose(frozen.device)
+        self.validation = lessons.validation[:JUDGED]
+        self.shown = report.chosen(lessons)
+        self.parent_gate = own_gate(base)
+
+    def ask(self) -> Iterator[Asking]:
+        """The parent, about everything: told picture by picture, and stopped between two."""
+        for told in self._ask(self._frozen):
+            if self._stop():
                 raise BoltzFormerError(
                     "Stopped before a step was made: nothing was learnt, and what an earlier run kept is still there."
                 )
+            yield told
 
-        self.base, self.lessons = base, lessons
-        self.place = devices.choose(frozen.device)
+    def _ask(self, frozen: Frozen) -> Iterator[Asking]:
+        base, lessons = self.base, self.lessons
         torch.set_num_threads(frozen.threads)
         devices.repeatable()
         torch.manual_seed(frozen.recipe.seed)
         model, _ = checkpoint.load(base.path)
         model.to(self.place.device)
         every = 1 if base.parameters < LARGE else 4
-        parent = engine_with(model, base, self.place)
-        recalled = remember(parent, mini()[::every], frozen.recipe.seed, heed).seen if frozen.recipe.replay else ()
+        parent, seed = engine_with(model, base, self.place), frozen.recipe.seed
+        recalling, checking = mini()[::every] if frozen.recipe.replay else (), check()[::every]
+        count = Count(len(recalling) + len(checking) + len(self.validation) + len(self.shown))
+        recalled = (yield from remember(parent, recalling, seed, count)).seen
         started = time.monotonic()
-        self.reference: Reference = remember(parent, check()[::every], frozen.recipe.seed, heed)
-        self.validation = lessons.validation[:JUDGED]
-        self.parent = tuple(asked(parent, self.validation))
-        self.shown = report.chosen(lessons)
-        self.before = [replies(parent, one, [one.prompts[name][0]]) for one, name in self.shown]
+        self.reference: Reference = yield from remember(parent, checking, seed, count)
+        self.parent = tuple((yield from asked_one_by_one(parent, self.validation, count)))
+        self.before = []
+        for one, name in self.shown:
+            self.before.append(replies(parent, one, [one.prompts[name][0]]))
+            yield count.one()
         self.asking_seconds = time.monotonic() - started
         """What the parent took for what is asked again at the end."""
         grown = model if frozen.mode == "existence" else with_learnt(model, base, frozen.learnt, frozen.recipe.seed)
@@ -148,4 +177,3 @@ class Start:
         prepare(grown, frozen.mode, rank=frozen.rank, seed=frozen.recipe.seed)
         self.model = grown
         self.pool = Pool(lessons.train, recalled, frozen.learnt)
-        self.parent_gate = own_gate(base)

@@ -14,6 +14,7 @@ from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.learn.finetune import gate, report, settling
 from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies
+from boltzformer.learn.finetune.counting import Asking
 from boltzformer.learn.finetune.deciding import by_mode, decide, planned
 from boltzformer.learn.finetune.ending import finish
 from boltzformer.learn.finetune.features import Features
@@ -67,7 +68,7 @@ class Finished:
     facts: Mapping[str, Any]
 
 
-Event = Note | Planned | Progress | Checked | Finished
+Event = Note | Planned | Asking | Progress | Checked | Finished
 
 
 def finetune(
@@ -126,7 +127,9 @@ def _events(
         folder.take()
     try:
         yield Note("The model itself is asked first, about what it knows: so it will be seen what it forgot.")
-        run = _Run(folder, Start(base, lessons, draft, stop), draft, team)
+        start = Start(base, lessons, draft, stop)
+        yield from start.ask()
+        run = _Run(folder, start, draft, team)
         yield from run.go(frozen is not None, options.minutes, time.monotonic() if began is None else began, stop)
     finally:
         if team.leads:
@@ -213,7 +216,8 @@ class _Run:
         if self.team.leads:
             alone = student.alone()
             states.save(alone)
-            yield Finished(self.folder.path / MODEL, finish(self.start, self.folder, self.frozen, alone, checks, ended))
+            told = yield from finish(self.start, self.folder, self.frozen, alone, checks, ended)
+            yield Finished(self.folder.path / MODEL, told)
             if board is not None:
                 board.close()
         self.team.wait()

@@ -22,6 +22,8 @@ class Together:
     """The name that this call of torchrun has; its 'none' is everybody's, and so nobody's."""
     again: bool = False
     """Whether torchrun started us anew because a process was lost."""
+    here: int = 1
+    """So many of them share this computer."""
 
     @staticmethod
     def of_environment() -> Together:
@@ -37,7 +39,8 @@ class Together:
             if gpu:
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             distributed.init_process_group("nccl" if gpu else "gloo")
-        return Together(distributed.get_rank(), world, launch, again)
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return Together(distributed.get_rank(), world, launch, again, here)
 
     @property
     def leads(self) -> bool:
