@@ -71,8 +71,9 @@ class Soon(QObject):
 class QtTimers:
     """Timers that end with the widget they belong to."""
 
-    def __init__(self, owner: QObject) -> None:
-        self._owner = owner
+    def __init__(self, owner: QObject, on_canvas: Callable[[], bool] = lambda: True) -> None:
+        """`on_canvas`: whether that is where the mouse button that is down was pressed."""
+        self._owner, self._on_canvas = owner, on_canvas
 
     def every(self, ms: int, do: Callable[[], None]) -> QTimer:
         """Not started yet."""
@@ -92,4 +93,5 @@ class QtTimers:
         return Soon(self._owner, do)
 
     def under_stroke(self) -> bool:
-        return bool(QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton)
+        """A slider that is held down wants its masks now: only the canvas is drawn on."""
+        return bool(QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton and self._on_canvas())

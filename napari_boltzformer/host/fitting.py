@@ -31,6 +31,8 @@ class Fitting(QObject):
         """The canvas has another size, or lies elsewhere."""
         self.escaped: list[Callable[[], None]] = []
         """Esc was pressed on the canvas; whoever else hears it does so, too."""
+        self.pressed = False
+        """Whether the mouse button that went down last did so on the canvas, and is not up again."""
         self._canvas: QWidget | None = None
         self._slider: Any = None
         """napari's, of the slices."""
@@ -81,6 +83,8 @@ class Fitting(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):
             self._soon.start()
+        if event is not None and event.type() in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
+            self.pressed = event.type() == QEvent.Type.MouseButtonPress
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
             for heard in self.escaped:
                 heard()

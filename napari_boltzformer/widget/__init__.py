@@ -65,7 +65,7 @@ class BoltzFormerDock(Form):
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
-        dialogs, timers = QtDialogs(self), QtTimers(self)
+        dialogs, timers = QtDialogs(self), QtTimers(self, lambda: self.bottom.fitting.pressed)
         self._soon = timers.soon(self.show_results)
         self.desk = Desk(
             *(self.stage, timers, self.notice, dialogs, NAPARI, self.settings),

@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from gui import answered, layer_of, row_text, rows_of, until
+from gui import answered, canvas, layer_of, row_text, rows_of, until
 from qtpy.QtCore import QEvent, QObject, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QSlider, QStyle, QStyleOptionSlider, QWidget
 
 from boltzformer import Grid, Volume
@@ -125,6 +126,40 @@ def test_a_slider_stays_under_the_mouse_while_its_words_change(qtbot: Any, viewe
         qtbot.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=slider.mapFromGlobal(there))
         assert values == sorted(values, reverse=way < 0)  # it never jumps back
         assert sizes.hidden_words.text() != ""
+
+
+def test_masks_follow_a_slider_that_is_held_and_wait_for_a_stroke_on_the_canvas(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    image = viewer.add_image(np.zeros((3, 32, 40), np.uint8), scale=(2, 1, 1))
+    track = answered(dock, image, BRIGHT, 0, 1, 2)
+    rows_of(track)[...] = 0
+    rows_of(track)[1, 2, 3] = rows_of(track)[1, 10:20, 10:20] = 1
+    track.whose.written.update({row: np.packbits(rows_of(track)[row]) for row in range(3)})
+    dock.desk.overview.show_tracks()
+    window = dock.window()
+    window.show()
+    slider, told, desk = dock.bottom.sizes.largest, dock.bottom.sizes.hidden_words, dock.desk
+    until(qtbot, lambda: slider.isVisible() and not desk.sizes.busy)
+
+    def mouse(act: Any, widget: Any, spot: QPoint) -> None:
+        """Through the window, so that Qt knows the button to be down, as it does of a person's."""
+        act(window.windowHandle(), Qt.MouseButton.LeftButton, pos=widget.mapTo(window, spot))
+
+    mouse(QTest.mousePress, slider, handle(slider))
+    assert slider.isSliderDown()
+    assert QApplication.mouseButtons() == Qt.MouseButton.LeftButton
+    slider.setValue(1)
+    until(qtbot, lambda: not rows_of(track)[1, 2, 3] and told.text() == "1 hidden")
+    slider.setValue(2)
+    until(qtbot, lambda: bool(rows_of(track)[1, 2, 3]) and told.text() == "")
+    assert slider.isSliderDown()  # all of it under the mouse
+    mouse(QTest.mouseRelease, slider, handle(slider))
+    native = canvas(viewer)
+    mouse(QTest.mousePress, native, native.rect().center())
+    assert desk.timers.under_stroke()
+    mouse(QTest.mouseRelease, native, native.rect().center())
+    assert not desk.timers.under_stroke()
 
 
 def test_units_are_the_images_own_and_nothing_is_labelled_where_nothing_was_found(

@@ -240,7 +240,7 @@ class MemoryTimers:
     def __init__(self) -> None:
         self._timers: list[MemoryTimer] = []
         self.pressed = False
-        """Whether a mouse button is down."""
+        """Whether a mouse button is down on the canvas."""
 
     def every(self, ms: int, do: Callable[[], None]) -> MemoryTimer:
         return self._new(do, once=False)

@@ -178,7 +178,7 @@ class Timers(Protocol):
         ...
 
     def under_stroke(self) -> bool:
-        """Whether a mouse button is down: nothing is written then."""
+        """Whether somebody is drawing at this moment: nothing is written then. A slider held down is no stroke."""
         ...
 
 
