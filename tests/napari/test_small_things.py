@@ -36,6 +36,24 @@ def test_an_image_that_opens_dark_is_shown_by_percentiles_and_another_as_it_is(
     assert usual.contrast_limits[1] == small.volume.array.max()
 
 
+def test_tissue_in_the_lower_half_of_the_contrast_is_dark_and_a_chosen_window_stays(
+    viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    """As in MR of a hippocampus, where a few bright voxels reach three times as far as the rest."""
+    array = np.linspace(0, 330, small.volume.array.size, dtype=np.float32).reshape(small.volume.array.shape)
+    array[0, 0, :4] = 1000
+    dark = opened(viewer, Volume(array, small.volume.grid, name="dark"))
+    assert 325 < dark.contrast_limits[1] < 330
+    assert dark.contrast_limits_range[1] == 1000
+    dark.contrast_limits = 0, 900  # chosen, and kept when it comes back
+    viewer.layers.remove(dark)
+    viewer.layers.append(dark)
+    assert tuple(dark.contrast_limits) == (0, 900)
+    data, options, _ = image_layer(Volume(array - 1000, small.volume.grid, name="in a window"))
+    windowed = viewer.add_image(data, **options, contrast_limits=(-900, 1000))  # darkest left out
+    assert tuple(windowed.contrast_limits) == (-900, 1000)
+
+
 def test_one_click_shows_another_plane(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
     opened(viewer, small.volume)
     assert viewer.dims.order == (0, 1, 2)
