@@ -132,6 +132,20 @@ class NameBox(QComboBox):
         if view is not None:
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
+    def setEditable(self, editable: bool) -> None:  # noqa: N802 - Qt's name
+        """What is typed in shows its beginning, once nobody types, and all of it in the tool tip."""
+        super().setEditable(editable)
+        line = self.lineEdit()
+        if line is not None:
+            line.textChanged.connect(self._begin)
+            line.editingFinished.connect(lambda: line.hasFocus() or line.setCursorPosition(0))
+
+    def _begin(self, text: str) -> None:
+        line = self.lineEdit()
+        self.setToolTip(text)
+        if line is not None and not line.isModified():  # else somebody types
+            line.setCursorPosition(0)
+
     def shown(self) -> str:
         """The name as it is drawn."""
         option = QStyleOptionComboBox()

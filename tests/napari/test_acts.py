@@ -16,6 +16,7 @@ from napari_boltzformer.bottom.place import SLICES
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
+from napari_boltzformer.teaching.form import FinetuneForm
 from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -195,6 +196,23 @@ def test_the_picture_is_fitted_when_a_dock_comes_unless_somebody_zoomed_in(
     until(qtbot, lambda: canvas(viewer).height() > lower)
     qtbot.wait(1)  # let what waits for the canvas have its turn
     assert float(camera_of(viewer).zoom) >= zoom / 2  # still close by
+
+
+def test_a_long_prompt_to_compare_shows_its_beginning_and_the_rest_in_its_tool_tip(qtbot: Any) -> None:
+    form, long = FinetuneForm(), "cardiac ventricle of the left side, seen in an abdominal CT"
+    qtbot.addWidget(form)
+    form.resize(300, 400)
+    form.show()
+    form.prompt.addItems([long, "another"])
+    line = form.prompt.lineEdit()
+    assert line.cursorPosition() == 0
+    assert form.prompt.toolTip() == long
+    form.prompt.setEditText(long + " with contrast")
+    assert line.cursorPosition() == 0
+    line.setFocus()
+    line.clear()
+    qtbot.keyClicks(line, "liver")
+    assert (line.text(), line.cursorPosition(), form.prompt.toolTip()) == ("liver", 5, "liver")
 
 
 def test_names_show_their_beginning_and_their_end(
