@@ -30,6 +30,7 @@ class Bottom(QObject):
         super().__init__(parent)
         self._desk, self._stage, self.fitting = desk, stage, Fitting(parent, stage.viewer)
         self.fitting.moved.append(self._line_up)
+        stage.fitted.append(self.fitting.follow)
         self.review = SliceReview(desk.overview.reapplying)
         self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
         self.fill = FillSlider(desk.tracks)

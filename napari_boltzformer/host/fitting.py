@@ -56,6 +56,12 @@ class Fitting(QObject):
         fit(self._viewer)
         self._whole = True
 
+    def follow(self) -> None:
+        """All of an image is in view now, and stays so until somebody zooms, though docks have not settled yet: who
+        zoomed did so into the image before."""
+        self._whole = True
+        self._soon.start()
+
     def looked(self, event: Any = None) -> None:
         """Zoomed or panned, by whomever."""
         if self._size == self._now():

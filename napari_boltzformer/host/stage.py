@@ -75,6 +75,8 @@ class NapariStage:
         """By a layer's key, whether it was visible before its image was hidden."""
         self._compares = False
         """Whether it was for us that the grid was switched on."""
+        self.fitted: list[Callable[[], None]] = []
+        """All of an image was brought into the view, whatever was looked at before."""
         self.moves = 0
         """Above 0, layers come and go by our own hand."""
         self._hands: dict[str, Layer] = {}
@@ -193,7 +195,12 @@ class NapariStage:
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
+        self._fit()
+
+    def _fit(self) -> None:
         fit(self.viewer)
+        for heard in self.fitted:
+            heard()
 
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
         """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up. Where that
@@ -226,7 +233,7 @@ class NapariStage:
         if active in viewer.layers:
             viewer.layers.selection.active = active
         if before != places:
-            fit(viewer)
+            self._fit()
 
     def _lie_apart(self, groups: Sequence[Sequence[Layer]]) -> bool:
         """Whether each of these has a place of the grid to itself, and none more room than the largest needs."""

@@ -198,6 +198,29 @@ def test_the_picture_is_fitted_when_a_dock_comes_unless_somebody_zoomed_in(
     assert float(camera_of(viewer).zoom) >= zoom / 2  # still close by
 
 
+def test_a_picture_that_arrived_while_the_canvas_had_another_size_is_fitted_whoever_zoomed_before(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    layer = opened(viewer, small)
+    find, camera = dock.bottom.fitting, camera_of(viewer)
+    until(
+        qtbot, lambda: canvas(viewer).height() > 0 and find._size == (canvas(viewer).width(), canvas(viewer).height())
+    )
+    camera.zoom = 4 * float(camera.zoom)  # into the image before
+    canvas(viewer).resize(canvas(viewer).width(), canvas(viewer).height() - 40)  # a line of the dock came
+    dock.stage.arrive(dock.desk.stage.chosen())
+
+    def whole() -> bool:
+        rows = float(layer.extent.world[1, -2] - layer.extent.world[0, -2])
+        return rows * float(camera.zoom) <= canvas(viewer).height()
+
+    assert whole()
+    before = canvas(viewer).height()
+    click(qtbot, dock.looks)
+    until(qtbot, lambda: canvas(viewer).height() < before - 40)
+    until(qtbot, whole)
+
+
 def test_a_long_prompt_to_compare_shows_its_beginning_and_the_rest_in_its_tool_tip(qtbot: Any) -> None:
     form, long = FinetuneForm(), "cardiac ventricle of the left side, seen in an abdominal CT"
     qtbot.addWidget(form)
