@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
@@ -163,8 +163,6 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
             yield from _below(path, top)
 
 
-MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
-"""How masks are called, in one of the last two words of their name."""
 FEW_VALUES = 64
 """So many labels a mask has at most."""
 
@@ -179,14 +177,14 @@ def _lies_on(path: Path, images: Sequence[Path]) -> bool:
     except BoltzFormerError:
         return False  # opening says why
     if array.ndim != 3 or array.min() < 0 or array.max() >= FEW_VALUES:
-        return False
+        return holds_labels(array)
     return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
 
 
 def _is_mask(path: Path) -> bool:
     """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
     stem = io.split_name(path)[0].lower()
-    if MASK_WORDS & set(re.split(r"[\W_]+", stem)[-2:]):
+    if named_a_mask(path):
         return True
     return path.name.lower().endswith(".seg.nrrd") or stem.endswith(".probability") or is_export(path)
 

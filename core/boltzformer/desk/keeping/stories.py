@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
+from boltzformer.desk.keeping.foreign import labels_of
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
 from boltzformer.io.cases import STORY, is_dicom, slugs
@@ -161,8 +162,10 @@ def masks_in(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | None:
     sure = path.is_file() and (path.name.lower().endswith(".seg.nrrd") or _is_segmentation(path))
     known = None if path.is_dir() else names_in(path)
     if known is None and not sure:
-        name = numbered(path)
-        return None if name is None else [_numbers_in(path, name, images)]
+        if (name := numbered(path)) is not None:
+            return [_numbers_in(path, name, images)]
+        others = None if path.is_dir() else labels_of(path, images)
+        return None if others is None else [MaskInFile(io.split_name(path)[0], others[0], others[1].grid, others[1])]
     try:
         labels, image = _placed(path, images)
     except BoltzFormerError:

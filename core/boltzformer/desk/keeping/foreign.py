@@ -1,0 +1,62 @@
+"""Labels that another program (cellpose, StarDist, QuPath) left of a picture: nothing in the file says that it is no
+picture itself, so its name and its values must."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer import io
+from boltzformer.errors import BoltzFormerError
+from boltzformer.types import Volume
+
+MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
+"""How masks are called, in one of the last two words of their name."""
+FEW = 24
+"""So few values are classes, of which each may have many objects; of more, each is an object."""
+PIECES = 2
+"""So many pieces an object may have on average: overlapped cells are cut in two, gray values lie everywhere."""
+
+
+def named_a_mask(path: Path) -> bool:
+    """Whether its name says so: 'x_cp_masks.png', 'x-labels.tif'."""
+    return bool(MASK_WORDS & set(re.split(r"[\W_]+", io.split_name(path)[0].lower())[-2:]))
+
+
+def labels_of(path: Path, images: Sequence[Volume]) -> tuple[NDArray[np.unsignedinteger[Any]], Volume] | None:
+    """Its numbers and the open picture that they lie on, which is exactly as large; None if it is a picture, or no
+    open one is that of its name or size."""
+    if not path.is_file() or io.split_name(path)[1] not in (".png", ".tif", ".tiff"):
+        return None
+    others = [one for one in images if not one.source or Path(one.source).resolve() != path.resolve()]
+    stem = io.split_name(path)[0]
+    its = [one for one in others if one.source and stem.startswith(io.split_name(Path(one.source))[0])]
+    told = named_a_mask(path)
+    if not (its or (told and others)):
+        return None
+    try:
+        found = io.read(path)
+    except BoltzFormerError:
+        return None  # opening says why
+    where = [one for one in (*its, *(others if told else ())) if one.grid.shape == found.grid.shape]
+    array = found.array
+    if not where or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0:
+        return None
+    if not (told and its) and not holds_labels(array):
+        return None
+    return array.astype(np.uint8 if array.dtype.kind == "b" else f"u{array.dtype.itemsize}"), where[0]
+
+
+def holds_labels(array: NDArray[Any]) -> bool:
+    """Whether whole numbers are those of objects (a value lies in one place) and not gray values (everywhere)."""
+    from skimage.measure import label
+
+    if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
+        return False
+    values = np.count_nonzero(np.unique(array))
+    return bool(values <= FEW or label(array.astype(np.int64), background=0).max() <= PIECES * values)

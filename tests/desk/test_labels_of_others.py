@@ -1,0 +1,70 @@
+"""Labels of another program beside their picture open as a mask on it, each object with its number; pictures stay
+pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from bench import Bench
+from PIL import Image
+
+from boltzformer import io
+from boltzformer.desk.keeping.cases import cases_in
+from boltzformer.desk.keeping.stories import masks_in
+from boltzformer.types import Volume
+
+pytestmark = pytest.mark.without_engine
+
+
+def numbers() -> np.ndarray:
+    """Hundred cells of 6×6 pixels that touch each other in pairs."""
+    found = np.zeros((80, 130), np.uint16)
+    for number in range(100):
+        row, column = divmod(number, 10)
+        found[row * 8 : row * 8 + 6, column * 13 + 6 * (number % 2) : column * 13 + 6 * (number % 2) + 6] = number + 1
+    return found
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Volume:
+    """A gray one, with noise."""
+    gray = np.where(numbers() > 0, 160, 20) + np.random.default_rng(1).integers(0, 40, (80, 130))
+    Image.fromarray(gray.astype(np.uint8)).save(tmp_path / "x.png")
+    return io.read(tmp_path / "x.png")
+
+
+NAMES = ("x_cp_masks.png", "x_masks.tif", "x-labels.tif", "x_label.png", "x stardist.tif", "sub/x.tif", "y_mask.png")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(file, numbers()) if name.endswith("tif") else Image.fromarray(numbers()).save(file)
+    (mask,) = masks_in(file, [picture]) or ()
+    assert mask.image is picture
+    assert mask.name == io.split_name(file)[0]
+    assert np.array_equal(mask.array[0], numbers())
+
+
+def test_pictures_stay_pictures(picture: Volume, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "x_2.png")  # the next of a row
+    Image.fromarray(numbers()[:70]).save(tmp_path / "x_small_masks.png")  # of another picture
+    Image.fromarray(np.dstack([numbers().astype(np.uint8)] * 3)).save(tmp_path / "x_masks_overlay.png")
+    Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "gray_seg.png")
+    Image.fromarray(numbers()).save(tmp_path / "other.png")  # neither its name nor its size say whose it is
+    for name in ("x.png", "x_2.png", "x_small_masks.png", "x_masks_overlay.png", "gray_seg.png", "other.png"):
+        assert masks_in(tmp_path / name, [picture]) is None, name
+    assert masks_in(tmp_path / "x_small_masks.png", []) is None
+    (tmp_path / "x_masks.png").write_bytes(b"no picture")
+    assert masks_in(tmp_path / "x_masks.png", [picture]) is None  # reading it as a picture says why
+
+
+def test_they_are_no_case_of_their_own(bench: Bench, picture: Volume, tmp_path: Path) -> None:
+    for name in ("x_cp_masks.png", "x_stardist.png"):
+        Image.fromarray(numbers()).save(tmp_path / name)
+    listed: Any = cases_in(tmp_path)
+    assert [one.name for one in listed] == ["x"]
