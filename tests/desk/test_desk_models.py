@@ -22,6 +22,7 @@ from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import Picture
 from boltzformer.protocol import HubState, ModelState
+from boltzformer.weights import checkpoint, registry
 
 PLACE = "clinic/blobs:blobs.safetensors"
 
@@ -58,6 +59,18 @@ def test_the_line_says_where_the_engine_runs_and_hands_over_what_the_model_knows
     assert lines[-1].startswith(f"{PHANTOM_MODEL.stem} · ready · ")
     assert more[-1].startswith("Engine: this computer, ready (CPU, ")
     assert str(PHANTOM_MODEL) in {one.name for one in models}
+
+
+def test_the_models_own_gate_is_shown_before_anything_was_asked(bench: Any, tools: Any, served: Served) -> None:
+    session = served.session()
+    session.model = "default"
+    bench.open_volume(Volume(np.zeros((1, 8, 8), np.uint8), Grid.pixels((1, 8, 8))))
+    engine = EngineLine(lambda: session, tools.work, tools.notice, tools.timers)
+    engine.ask()
+    tools.until(lambda: engine.knowledge.asked)
+    bench.desk.knowledge = engine.knowledge
+    shown = bench.desk.overview.reapplying.thresholds.existence
+    assert shown == checkpoint.read(registry.resolve("default")).history.notes["existence threshold"]
 
 
 def test_an_engine_that_cannot_be_asked_says_why(tools: Any) -> None:

@@ -65,7 +65,7 @@ class Desk:
         self.session = session
         self.log, self.notice = Log(), Notice(speaker)
         self.work = Work(timers, "boltzformer-desk", self.notice.fail)
-        self.knowledge = Knowledge()
+        self._knowledge = Knowledge()
         self.tracks = Tracks(stage)
         self.overview = Overview(stage, self.tracks, timers)
         self.running = Running(
@@ -97,6 +97,16 @@ class Desk:
         self.masks_changed: list[Callable[[Track], None]] = []
         """This mask has other voxels or states than before, whoever changed it."""
         self._connect()
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Of the model in use."""
+        return self._knowledge
+
+    @knowledge.setter
+    def knowledge(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self.overview.expect(knowledge.gate)
 
     # --- what a user does ---------------------------------------------------------------------------------------
 

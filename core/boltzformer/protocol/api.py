@@ -12,7 +12,7 @@ from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.masks.lessons import packed, unpacked
-from boltzformer.types import MOST_SAMPLES, Lesson, Prompt, as_prompts
+from boltzformer.types import GATE, MOST_SAMPLES, Lesson, Prompt, as_prompts
 
 ROOT = "/v1"
 """All addresses begin with it; a change that an older client would not understand makes it /v2."""
@@ -262,6 +262,8 @@ class ModelState:
     metrics: dict[str, Any] = field(default_factory=dict[str, Any])
     card: dict[str, Any] = field(default_factory=dict[str, Any])
     """What it was taught and how well it does, for `Card.of({"card": card})`. Empty if its file says nothing."""
+    gate: float = GATE
+    """The least existence for a mask, as its file has it."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from boltzformer.server.guard import Limits
 if TYPE_CHECKING:
     from boltzformer.engine.engine import Engine
     from boltzformer.engine.features import FeatureCache
+    from boltzformer.weights.checkpoint import Checkpoint
 
 # torch takes seconds to import: it is first touched on the worker thread, while images are already arriving.
 
@@ -90,13 +91,7 @@ class Models:
         for name in dict.fromkeys(["default", *registry.registered(), self._first, *loaded]):
             try:
                 about = checkpoint.read(registry.resolve(name))
-                history = about.history
-                card = dict(history.notes.get(NOTE) or {})
-                states.append(
-                    ModelState(
-                        name, history.data, about.parameters, name in loaded, metrics=dict(history.metrics), card=card
-                    )
-                )
+                states.append(_state(name, about, loaded=name in loaded))
             except BoltzFormerError as error:
                 states.append(ModelState(name, "", 0, False, str(error)))
         return states
@@ -108,8 +103,7 @@ class Models:
         if not self._own_files:
             raise CheckpointError("This backend opens no files of its computer: import the model there.")
         about = registry.add(_file(path), name).checkpoint
-        history = about.history
-        return ModelState(about.path.stem, history.data, about.parameters, False, metrics=dict(history.metrics))
+        return _state(about.path.stem, about, loaded=False)
 
     def _path(self, name: str) -> Path:
         from boltzformer.weights import registry
@@ -119,6 +113,15 @@ class Models:
         if not self._own_files:
             raise CheckpointError(f"There is no model '{name}' here: import it on the backend's computer.")
         return _file(name)
+
+
+def _state(name: str, about: Checkpoint, *, loaded: bool) -> ModelState:
+    """What its file says of a model."""
+    from boltzformer.engine.provenance import own_gate
+
+    history = about.history
+    told = {"metrics": dict(history.metrics), "card": dict(history.notes.get(NOTE) or {}), "gate": own_gate(about)}
+    return ModelState(name, history.data, about.parameters, loaded, **told)
 
 
 def _file(path: str) -> Path:

@@ -20,7 +20,7 @@ from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.types import SliceState
+from boltzformer.types import GATE, SliceState
 
 SOON_MS = 50
 
@@ -37,6 +37,8 @@ class Overview:
         """All slices of this mask have the thresholds that were chosen."""
         self.moved: list[Callable[[], None]] = []
         """Another slice, image or mask is on screen, or its mask is another one."""
+        self._gate = GATE
+        """The model's own, until masks say by which they were made."""
         self._stage, self._every = stage, tracks
         self._tracks: list[Track] = []
         self._image: OpenImage | None = None
@@ -59,7 +61,7 @@ class Overview:
             scale = Scale(flat=False)
             with suppress(BoltzFormerError):  # running says why
                 scale = scale if image is None else image.scale
-            self.reapplying.set_run((), 1, row=0, gate=0.5, scale=scale)
+            self.reapplying.set_run((), 1, row=0, gate=self._gate, scale=scale)
             return
         self.reapplying.set_run(
             [Lane.of(one) for one in tracks],
@@ -73,6 +75,11 @@ class Overview:
         self._show_failed()
         for heard in self.shown:
             heard()
+
+    def expect(self, gate: float) -> None:
+        """The next run's masks begin at this score: another model may be in use."""
+        self._gate = gate
+        self.look_again()
 
     def look_again(self) -> None:
         """Image or masks may be others than those that are shown."""
@@ -180,7 +187,7 @@ class Overview:
 
     def _what_is_shown(self) -> tuple[object, ...]:
         image = self._stage.chosen()
-        return (image, *((one.key, one.name, one.gate, one.count) for one in self._every.chosen()))
+        return (image, self._gate, *((one.key, one.name, one.gate, one.count) for one in self._every.chosen()))
 
 
 def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: bool = False) -> str:

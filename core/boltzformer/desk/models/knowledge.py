@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.knowledge.suggestions import meant, modalities_of, search
 from boltzformer.protocol import ModelState
-from boltzformer.types import Prompt
+from boltzformer.types import GATE, Prompt
 
 GUESS, GUESSES = "Treat the result as a guess.", "Treat the results as guesses."
 PICTURES = frozenset({"microscopy", "fundus", "dermoscopy", "endoscopy", "photograph"})
@@ -42,10 +42,12 @@ class Knowledge:
     card: Card | None = None
     asked: bool = False
     """Whether the model has been asked for its card yet."""
+    gate: float = GATE
+    """The least existence for a mask, where nobody chooses another."""
 
     @staticmethod
     def of(state: ModelState) -> Knowledge:
-        return Knowledge(Card.of({NOTE: state.card}) if state.card else None, asked=True)
+        return Knowledge(Card.of({NOTE: state.card}) if state.card else None, asked=True, gate=state.gate)
 
     def words(self, prompt: str) -> str:
         """'Dice 0.55 in 7 unseen volumes' or 'Dice 0.71 on 48 unseen cases', or why not."""
