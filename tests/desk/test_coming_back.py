@@ -11,6 +11,7 @@ from test_desk_story import Viewer
 
 from boltzformer import Grid, Prompt, Session, SlicePlan, SliceResult, Volume
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping import remembering
 from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.keeping.scene import Scene
@@ -188,6 +189,17 @@ def test_who_looks_at_the_list_and_chooses_nothing_is_offered_the_same_again(
         assert [label for label, _ in again.answers] == ["Start afresh", "Earlier…", "Use 'mine'"]
     assert [track.name for track in viewer.desk.tracks.of(image)] == list(rows)
     viewer.desk.leave()
+
+
+def test_states_that_would_read_alike_are_listed_with_their_seconds() -> None:
+    def state(time: str, painted: int) -> remembering.State:
+        return remembering.State(time, painted, 1, ("cell",), lambda: None)
+
+    states = [state(f"2026-11-28T12:10:{second}+00:00", 3) for second in ("41", "05")]
+    lines = remembering.State.told_apart([*states, state("2026-11-28T12:10:00+00:00", 2)])
+    assert len(set(lines)) == 3
+    assert [":41: 3 painted" in lines[0], ":05: 3 painted" in lines[1]] == [True, True]
+    assert lines[2] == state("2026-11-28T12:10:00+00:00", 2).words  # no more is said than it takes
 
 
 def test_what_was_accepted_comes_back_whatever_was_saved_after_it(

@@ -22,11 +22,11 @@ def named(row: int, count: int) -> str:
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def local(time: str) -> str:
+def local(time: str, *, seconds: bool = False) -> str:
     """ISO 8601, as the clock on the wall told it: '28 Nov, 17:40', with the year if it is another one."""
     at, now = datetime.fromisoformat(time).astimezone(), datetime.now().astimezone()
     year = "" if at.year == now.year else f" {at.year}"
-    return f"{at.day} {MONTHS[at.month - 1]}{year}, {at:%H:%M}"
+    return f"{at.day} {MONTHS[at.month - 1]}{year}, {at:{'%H:%M:%S' if seconds else '%H:%M'}}"
 
 
 def neighbours(rows: Collection[int]) -> list[tuple[int, int]]:

@@ -180,7 +180,7 @@ class BringingBack:
             if not states:
                 self._notice.say("No earlier state is kept of this image.")
                 return
-            chosen = self._dialogs.choose("Which state of this image's work?", [one.words for one in states])
+            chosen = self._dialogs.choose("Which state of this image's work?", State.told_apart(states))
             if chosen is not None:
                 self._work.do(states[chosen].bring, partial(self._bring, image))
             elif image in self._stage.images():

@@ -208,7 +208,19 @@ class State:
     @property
     def words(self) -> str:
         """'28 Nov, 17:40: 10 painted slices, 3 accepted; MS lesion'."""
-        return f"{told_of(self.time, self.painted, self.accepted)}; {', '.join(self.prompts)}"
+        return self._words(seconds=False)
+
+    def _words(self, *, seconds: bool) -> str:
+        return f"{told_of(self.time, self.painted, self.accepted, seconds=seconds)}; {', '.join(self.prompts)}"
+
+    @staticmethod
+    def told_apart(states: Sequence[State]) -> list[str]:
+        """A line for each; with seconds where two would read alike."""
+        plain = [one.words for one in states]
+        return [
+            one._words(seconds=True) if plain.count(words) > 1 else words
+            for one, words in zip(states, plain, strict=True)
+        ]
 
 
 def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
@@ -239,11 +251,11 @@ def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceSta
     return len(painted), len(spoken)
 
 
-def told_of(time: str, painted: int, accepted: int) -> str:
+def told_of(time: str, painted: int, accepted: int, *, seconds: bool = False) -> str:
     """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
     parts = [counted(painted, "painted slice")] if painted else []
     parts += [f"{accepted} accepted"] if accepted else []
-    return f"{local(time)}: {', '.join(parts) or 'masks as the model left them'}"
+    return f"{local(time, seconds=seconds)}: {', '.join(parts) or 'masks as the model left them'}"
 
 
 def _kept(dataset: Dataset, name: str) -> Case | None:
