@@ -59,6 +59,20 @@ def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_pa
     assert track.surface.steps == 0  # type: ignore[attr-defined]
 
 
+def test_parting_says_so_while_it_takes_long(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    bench.desk.notice.say("Looked at this picture.")
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.until(lambda: bench.speaker.sentence == "Looked at this picture. Parting what touches…")
+    bench.idle()
+    assert bench.speaker.sentence == "Looked at this picture."
+    assert count(track) == 5
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=30)  # is quick, whatever the picture
+    bench.timers.tick()
+    assert "Parting" not in bench.speaker.sentence
+    bench.idle()
+
+
 def test_clicks_split_and_join_and_each_is_a_step_of_undo(bench: Bench) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     before = track.surface.copy()

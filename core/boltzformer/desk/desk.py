@@ -39,7 +39,7 @@ from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.cells import joined, split
 
-MEASURING = "lesions"
+MEASURING, PARTING = "lesions", "objects that touch"
 
 
 class Desk:
@@ -291,6 +291,7 @@ class Desk:
         self.overview.changed.append(self._is_another)
         self.overview.reapplying.done.append(self.sizes.now)
         self.overview.reapplying.done.append(self.running.retell)
+        self.sizes.parting.append(self._tell_parting)
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.following.followed.append(lambda track: self._change())
         self.counting.counted.append(self._change)
@@ -330,6 +331,12 @@ class Desk:
         self.overview.resized(track)
         for heard in self.masks_changed:
             heard(track)
+
+    def _tell_parting(self, begun: bool) -> None:
+        if begun:
+            self.notice.add("Parting what touches…", topic=PARTING)
+        else:
+            self.notice.take_back(PARTING)
 
     def _answered(self, run: Run, row: int) -> None:
         self.keeper.touch(run.image)  # what is found is saved, also before the end

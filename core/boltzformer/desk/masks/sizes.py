@@ -27,6 +27,8 @@ REST_MS = 300
 """So long after the last stroke or answer the objects are judged anew."""
 RUN_MS = 1000
 """While a run answers, no more often than this."""
+LONG_MS = 300
+"""Who waits longer for objects to be parted is told why: a picture of 2400² takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,12 @@ class Sizes:
         """Other objects of this mask are shown than before."""
         self.hidden: dict[str, int] = {}
         """Objects that are too small, by the mask's key."""
+        self.parting: list[Callable[[bool], None]] = []
+        """Objects that touch are being parted, which takes long; or no more."""
         self._stage, self._tracks, self._work, self._timers = stage, tracks, work, timers
         self._rest, self._timer = timers.after(REST_MS, self.now), timers.every(0, self._portion)
         self._run, self._waits = timers.after(RUN_MS, self.now), False
+        self._slow, self._told = timers.after(LONG_MS, self._tell_slow), False
         self._judging: set[str] = set()
         self._pending: dict[str, _Pending] = {}
 
@@ -174,14 +179,36 @@ class Sizes:
         for track in self._tracks.chosen():
             if concerns(track):
                 self._judging.add(track.key)
+                if track.kept.thresholds.apart and answer_of(track) is not None:
+                    self._slow.start()
                 self._work.do(
                     partial(_judged, whole_of(track), dict(track.whose.hidden)),
                     partial(self._apply, track),
-                    partial(self._judging.discard, track.key),
+                    partial(self._failed, track.key),
                     topic=f"sizes of {track.key}",
                 )
             else:
                 self.hidden.pop(track.key, None)
+
+    def _tell_slow(self) -> None:
+        if self.busy:
+            self._told = True
+            for heard in self.parting:
+                heard(True)
+
+    def _tell_done(self) -> None:
+        if self.busy:
+            return
+        self._slow.stop()
+        if self._told:
+            self._told = False
+            for heard in self.parting:
+                heard(False)
+
+    def _failed(self, key: str) -> None:
+        """Why has been said."""
+        self._judging.discard(key)
+        self._tell_done()
 
     def _apply(self, track: Track, judged: _Judged) -> None:
         self._judging.discard(track.key)
@@ -210,6 +237,7 @@ class Sizes:
             self._timer.stop()
 
     def _finish(self, one: _Pending) -> None:
+        self._tell_done()
         if one.missed:
             self._rest.start()  # judged again
         if one.track.surface.alive:
