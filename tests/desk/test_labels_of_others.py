@@ -35,10 +35,10 @@ def picture(tmp_path: Path) -> Volume:
     return io.read(tmp_path / "x.png")
 
 
-NAMES = ("x_cp_masks.png", "x_masks.tif", "x-labels.tif", "x_label.png", "x stardist.tif", "sub/x.tif", "y_mask.png")
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    ["x_cp_masks.png", "x_masks.tif", "x-labels.tif", "x_label.png", "x stardist.tif", "sub/x.tif", "y_mask.png"],
+)
 def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)

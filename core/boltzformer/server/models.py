@@ -120,8 +120,9 @@ def _state(name: str, about: Checkpoint, *, loaded: bool) -> ModelState:
     from boltzformer.engine.provenance import own_gate
 
     history = about.history
-    told = {"metrics": dict(history.metrics), "card": dict(history.notes.get(NOTE) or {}), "gate": own_gate(about)}
-    return ModelState(name, history.data, about.parameters, loaded, **told)
+    card = dict(history.notes.get(NOTE) or {})
+    parts = name, history.data, about.parameters, loaded
+    return ModelState(*parts, metrics=dict(history.metrics), card=card, gate=own_gate(about))
 
 
 def _file(path: str) -> Path:
