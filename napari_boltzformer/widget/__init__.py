@@ -295,6 +295,7 @@ class BoltzFormerDock(Form):
         self.engine_line.ready.append(self.means.show_health)
         self.engine_line.models.append(self._on_models)
         self.models.choosing.loaded.append(self.engine_line.ask)
+        desk.running.paced.append(self.engine_line.paced)
         desk.changed.append(self._changed)
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)

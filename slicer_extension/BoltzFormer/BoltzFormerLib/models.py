@@ -46,6 +46,7 @@ class Models:
         self.engine.said.append(self._say)
         self.engine.models.append(self.show_models)
         self.choosing.loaded.append(self.engine.ask)
+        desk.running.paced.append(self.engine.paced)
         self._fill()
         self._connect()
 

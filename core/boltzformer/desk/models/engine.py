@@ -25,6 +25,7 @@ from boltzformer.types import SliceResult
 SIZE = "about 1.5 GB of disk with torch for CPUs, several times that where pip brings NVIDIA's libraries"
 POLL_MS = 250
 STARTING = "Engine: starting…"
+LAST_RUN = " in the last run"
 
 
 class EngineLine:
@@ -50,6 +51,12 @@ class EngineLine:
         self.models: list[Callable[[list[ModelState]], None]] = []
         """Those that can be chosen; `knowledge` is of the chosen one by then."""
         self.knowledge = Knowledge()
+        self._health: Mapping[str, Any] | None = None
+        """Of an engine that is ready."""
+        self._shown = ""
+        """The model of which the line speaks."""
+        self._learnt = False
+        """Whether a run has told how long a slice takes."""
         self._stopped = threading.Event()
         self._heard: deque[str] = deque([""], maxlen=1)
         self._setting_up = timers.every(POLL_MS, self._tell_set_up)
@@ -59,8 +66,15 @@ class EngineLine:
         if self._missing():
             self._offer()
             return
+        self._health, self._learnt = None, False
         self._say(STARTING)
         self._work.do(partial(wait_until_ready, self._session()), self._show)
+
+    def paced(self, seconds: float, model: str) -> None:
+        """A run took so long for a slice: that is told in the place of what was measured on a tiny image."""
+        if self._health is not None and model == self._shown == self._session().model:
+            self._learnt = True
+            self._say(line(self._health, shown_name(model), seconds), details(self._health, seconds, LAST_RUN))
 
     def leave(self) -> None:
         """Nobody waits any more: an engine that is being set up is given up."""
@@ -118,10 +132,12 @@ class EngineLine:
             for heard in self.ready:
                 heard(health)
             session = self._session()
+            self._health, self._shown = health, session.model
             self._work.do(session.models, self._hand_over)
 
             def measured(seconds: float | None) -> None:
-                self._say(line(health, model, seconds), details(health, seconds))
+                if self._health is health and not self._learnt:
+                    self._say(line(health, model, seconds), details(health, seconds))
 
             self._work.do(partial(seconds_per_slice, session), measured)
 
@@ -153,13 +169,13 @@ def line(health: Mapping[str, Any], model: str, seconds: float | None) -> str:
     return f"{model} · ready{_speed(seconds, ' · ')}"
 
 
-def details(health: Mapping[str, Any], seconds: float | None) -> str:
+def details(health: Mapping[str, Any], seconds: float | None, where: str = "") -> str:
     """'Engine: this computer, ready (CPU, 0.5 s per slice). Model: …'."""
     if health["state"] != "ready":
         return str(health["error"])
     device = {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(health["device"], health["device"])
     began = f"Model: {health['model']}, {health['note']}"
-    return f"Engine: this computer, ready ({device}{_speed(seconds, ', ')}). {began}."
+    return f"Engine: this computer, ready ({device}{_speed(seconds, ', ')}{where}). {began}."
 
 
 def _speed(seconds: float | None, before: str) -> str:

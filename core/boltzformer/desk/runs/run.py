@@ -16,6 +16,9 @@ from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, SliceResult
 
+ENOUGH = 3
+"""So many slices tell how long one takes."""
+
 
 class Run:
     """Which masks it writes to, and how far it is."""
@@ -53,7 +56,15 @@ class Run:
         self._made: Mapping[str, Any] = {}
         self._plan: SlicePlan | None = None
         self._dirty: set[Track] = set()
-        self._began = time.monotonic()
+        self._began = self._last = time.monotonic()
+        self.expected: float | None = None
+        """Seconds that a slice took in a run like it."""
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Runs of one kind take as long for a slice: the same model, prompts as many, an image of its kind."""
+        size = None if self._plan is None else self._plan.size
+        return self.how.get("model"), self.image.modality, size, len(self.prompts)
 
     @property
     def done(self) -> int:
@@ -98,6 +109,7 @@ class Run:
         assert self._plan is not None
         row = self.row_of(result.index)
         self.looked.add(result.index)
+        self._last = time.monotonic()
         for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):
             if not track.surface.alive or track.shape != (self._plan.count, *self._plan.slice_shape):
                 self.lost.add(prompt.name)
@@ -125,7 +137,7 @@ class Run:
         self._dirty.clear()
 
     def progress(self) -> str:
-        """'12 of 64 slices, about 3 s left', once three slices tell."""
+        """'12 of 64 slices, about 3 s left', once three slices tell, or a run before it."""
         (done, total), what = self.steps, "tiles" if self.tiles else "slices"
         far = f"{done} of at most {total} {what}" if self.scout else f"{done} of {total} {what}"
         left = self.seconds_left
@@ -135,9 +147,16 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Once three steps tell."""
+        """Once three steps tell; before, where it is known from a run like it."""
         done, total = self.steps
-        return None if done < 3 else (time.monotonic() - self._began) / done * (total - done)
+        if done < ENOUGH:
+            return None if self.expected is None or self.tiles else self.expected * (total - done)
+        return (time.monotonic() - self._began) / done * (total - done)
+
+    @property
+    def seconds_per_slice(self) -> float | None:
+        """Of so many slices that it tells something."""
+        return None if self.tiles or self.done < ENOUGH else (self._last - self._began) / self.done
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""

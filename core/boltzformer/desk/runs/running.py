@@ -60,6 +60,8 @@ class Running:
         self.broke_off: list[Callable[[Run, int, str], None]] = []
         """At this row, and why."""
         self.ended: list[Callable[[Run], None]] = []
+        self.paced: list[Callable[[float, str], None]] = []
+        """So many seconds a slice took, in a run of the model with this name."""
         self.advanced: list[Callable[[], None]] = []
         """A slice further, or so many are known to come."""
         self.moved: list[Callable[[], None]] = []
@@ -69,6 +71,8 @@ class Running:
         self._stage, self._tracks, self._notice, self._timers = stage, tracks, notice, timers
         self._settings, self._words = settings, words
         self._session, self._knowledge, self._how, self._pointing = session, knowledge, how, pointing
+        self._pace: dict[tuple[object, ...], float] = {}
+        """Seconds per slice of the last run of a kind."""
         self._said: dict[OpenImage, str] = {}
         """How the last run of an image went."""
         self._told: dict[OpenImage, tuple[Run, str]] = {}
@@ -233,7 +237,10 @@ class Running:
                 case Started(plan, total, made, tiles):
                     run.tiles = tiles
                     run.begin(plan, total, made)
+                    run.expected = self._pace.get((*run.kind, self._settings.samples))
                     self._tell_tiles(run)
+                    if run.seconds_left is not None and total > 1:
+                        self._tell_progress(run)
                     _call(self.began, run)
                     _call(self.advanced)
                 case TileDone(done):
@@ -292,6 +299,9 @@ class Running:
     def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
         self._notice.withdraw(SCOUT)
         self.runs.remove(run)
+        if type(run) is Run and (seconds := run.seconds_per_slice) is not None:
+            self._pace[*run.kind, self._settings.samples] = seconds
+            _call(self.paced, seconds, str(run.how["model"]))
         self._told.pop(run.image, None)
         if summed:
             self._told[run.image] = run, before
