@@ -167,9 +167,8 @@ class BoltzFormerDock(Form):
 
     def show_results(self) -> None:
         """Brings the rows up to date."""
-        tracks, active = self.tracks(), self.stage.active()
-        chosen = self.desk.tracks.on(active)
-        self.results.show_tracks(tracks, self.desk.row_of, chosen)
+        chosen = self.desk.tracks.on(self.stage.active())
+        self.results.show_tracks(self.tracks(), self.desk.row_of, chosen)
         self.proposals.show()
         self.rings.show()
 
