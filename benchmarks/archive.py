@@ -50,7 +50,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         root = Path(folder)
         (root / "scans").mkdir()
         for number in range(volumes):
-            image = phantom(number % 20, shape, (BRIGHT,)).volume
+            image = phantom(number, shape, (BRIGHT,)).volume  # no two alike: a model keeps features of what it saw
             io.write_volume(image, root / "scans" / f"case{number:04}.nii.gz")
         before = os.getloadavg()[0]
         plain = watched(
