@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from boltzformer import Session
@@ -18,6 +19,8 @@ from napari_boltzformer.host import preferences
 
 TYPING_MS = 400
 """A number that is being typed in napari's preferences changes with each digit; an engine is not started for each."""
+MEETING_MS = 200
+"""napari looks through all plugins before it says its preferences: the dock is on screen by then."""
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Mac)"}
 
 
@@ -64,7 +67,16 @@ class EnginePanel(QWidget):
         self.free.clicked.connect(lambda _=False: self._free())
         self._typed = QTimer(self, singleShot=True, interval=TYPING_MS)
         self._typed.timeout.connect(self._take)
-        preferences.listen(self._preferred)
+        self._meeting = QTimer(self, singleShot=True, interval=MEETING_MS)
+        self._meeting.timeout.connect(self._meet)
+        self._meeting.start()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Nothing is changed here before the preferences were asked."""
+        if self._meeting.isActive():
+            self._meeting.stop()
+            self._meet()
+        super().showEvent(event)
 
     def show_health(self, health: Mapping[str, Any]) -> None:
         """Why this device."""
@@ -72,6 +84,12 @@ class EnginePanel(QWidget):
 
     def _preferred(self, _: object = None) -> None:
         self._typed.start()
+
+    def _meet(self) -> None:
+        """What was said in napari's preferences while no dock was there to hear it."""
+        preferences.listen(self._preferred)
+        if preferences.met(self._settings):
+            self._take()
 
     def _take(self) -> None:
         """What napari's preferences say, as if it had been chosen here."""

@@ -28,15 +28,22 @@ def store() -> Any | None:
 
 def remembered() -> Settings:
     """The desk's settings, with what was said in the preferences while no dock was there to hear it."""
-    settings, kept = Settings.load(), store()
-    if kept is None:
-        return settings
-    if kept.config_path is not None and Path(kept.config_path).is_file():
-        for name in NAMES:
-            setattr(settings, name, getattr(getattr(kept, PART), name))
-    else:  # the desk remembers from before napari did
-        tell(settings)
+    settings = Settings.load()
+    for name, value in met(settings).items():
+        setattr(settings, name, value)
     return settings
+
+
+def met(settings: Settings) -> dict[str, Any]:
+    """What was said in the preferences; nothing where the desk remembers from before napari did, which tells them.
+
+    Its first call takes napari a moment: it looks through all plugins.
+    """
+    kept = store()
+    if kept is not None and kept.config_path is not None and Path(kept.config_path).is_file():
+        return said()
+    tell(settings)
+    return {}
 
 
 def tell(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from boltzformer import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.models.engine import means_of
 from boltzformer.desk.models.window import Windows
+from boltzformer.desk.settings import Settings
 from napari_boltzformer.host import preferences
 from napari_boltzformer.host.mask import key_of
 
@@ -69,14 +70,17 @@ class Shared:
         before.close()
 
 
-def of(viewer: Any, session: Session | None = None) -> Shared:
-    """What this viewer's docks share. One that brings its own session shares it, unless they have another already."""
+def of(viewer: Any, session: Session | None = None, settings: Settings | None = None) -> Shared:
+    """What this viewer's docks share. One that brings its own session shares it, unless they have another already.
+
+    `settings` of one who asks napari's preferences itself, when it is on screen.
+    """
     viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get viewers in wrappers
     known = _SHARED.get(viewer)
     if known is not None and (session is None or session is known.session):
         return known
     if session is None:
-        kept = preferences.remembered()
+        kept = settings or preferences.remembered()
         session = Session.local(kept.model, **means_of(kept))
     shared = Shared(Windows(_contrast(weakref.ref(viewer))), session)
     if known is None or not known.used:

@@ -23,6 +23,7 @@ from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.runs.running import Running
+from boltzformer.desk.settings import Settings
 from boltzformer.protocol import ModelState
 from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.cells import Cells
@@ -40,7 +41,7 @@ from napari_boltzformer.dock.opening import Opening, ask_and_use
 from napari_boltzformer.dock.pictures import show_picture_buttons
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
-from napari_boltzformer.host import preferences, sessions
+from napari_boltzformer.host import sessions
 from napari_boltzformer.host.comings import Comings
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
@@ -60,8 +61,8 @@ class BoltzFormerDock(Form):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
-        self.viewer, self.settings = napari_viewer, preferences.remembered()
-        self.shared, self._user = sessions.of(napari_viewer, session), object()
+        self.viewer, self.settings = napari_viewer, Settings.load()
+        self.shared, self._user = sessions.of(napari_viewer, session, self.settings), object()
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
@@ -179,10 +180,6 @@ class BoltzFormerDock(Form):
     def _show_folder(self) -> None:
         self.show_folder(self.settings.folder, accepted_folder())
 
-    def _changed(self) -> None:
-        self._show_soon()
-        self.show_state()
-
     # --- what the viewer tells ----------------------------------------------------------------------------------
 
     def _on_scroll(self, event: Any = None) -> None:
@@ -295,7 +292,7 @@ class BoltzFormerDock(Form):
         self.engine_line.models.append(self._on_models)
         self.models.choosing.loaded.append(self.engine_line.ask)
         desk.running.paced.append(self.engine_line.paced)
-        desk.changed.append(self._changed)
+        desk.changed.extend((self._show_soon, self.show_state))
         desk.running.advanced.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)

@@ -7,10 +7,12 @@ from typing import Any
 import napari.settings
 import pytest
 from gui import DIST, bring_to_light, until
+from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox, QSpinBox
 
+from boltzformer import Session
 from boltzformer.desk.settings import Settings
 from napari_boltzformer.dock.engine import DEVICES
 from napari_boltzformer.host import preferences
@@ -51,6 +53,21 @@ def test_what_was_said_in_napari_without_a_dock_counts_also_when_it_is_the_defau
     begin_anew()
     found = preferences.remembered()
     assert (found.device, found.threads) == ("auto", 0)
+
+
+def test_a_dock_is_on_screen_before_it_asks_for_the_preferences_and_takes_what_they_say(
+    qtbot: Any, kept_at: Path, viewer: Any
+) -> None:
+    """napari looks through all plugins for them, which took longer than all else that opens the dock."""
+    Settings(device="cpu", threads=1).save()
+    preferences.remembered()
+    napari.settings.get_plugin_settings(DIST).engine.cache_gb = 0.5  # no dock hears it
+    begin_anew()
+    dock = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
+    viewer.window.add_dock_widget(dock)
+    assert not napari.settings._PLUGIN_SETTINGS
+    until(qtbot, lambda: dock.session.means.cache_bytes == 5e8)
+    assert (dock.means.cache.value(), Settings.load().cache_gb, Settings.load().device) == (0.5, 0.5, "cpu")
 
 
 def test_the_preferences_of_napari_change_the_engine_and_the_dock(
