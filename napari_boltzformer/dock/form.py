@@ -67,9 +67,9 @@ class Form(QWidget):
         self.acts, self.pages = QTabWidget(), {name: QWidget() for name in ACTS}
         self.lines = {name: QVBoxLayout(page) for name, page in self.pages.items()}
         """Of each act: what is added here comes below what it has."""
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._on_letters)
+        self._letters = QTimer(self)
+        self._letters.setSingleShot(True)
+        self._letters.timeout.connect(self._on_letters)
         self._lay_out()
         self.more.toggled.connect(self.open_more)
 
@@ -82,11 +82,11 @@ class Form(QWidget):
         """The size of letters is the viewer's own."""
         super().changeEvent(event)
         if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._soon.start()
+            self._letters.start()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         super().showEvent(event)
-        self._soon.start()
+        self._letters.start()
 
     def _on_letters(self) -> None:
         as_large([self.prompt], self.accept)

@@ -119,6 +119,7 @@ def test_no_letters_and_no_sentence_widen_the_window(
     try:
         look.font_size = 2 * before
         until(qtbot, lambda: dock.accept.fontMetrics().height() > 1.5 * high)
+        until(qtbot, lambda: dock.prompt.font().pointSizeF() == dock.accept.font().pointSizeF())
         for name in ACTS:
             dock.show_act(name)
             until(qtbot, dock.pages[name].isVisible)
