@@ -126,6 +126,8 @@ class Form(QWidget):
             button.setEnabled(on)
             button.setToolTip(usual if on else reason)
         self.example.setVisible(self.image.count() == 0)
+        if not runs and self.progress.value() < self.progress.maximum():
+            self.progress.reset()  # of a run that was cancelled nothing more is to come
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""

@@ -96,6 +96,7 @@ def test_of_two_images_each_has_its_own_progress_and_its_own_words(
     click(qtbot, dock.cancel)
     done(qtbot, dock)
     assert dock.message.text().startswith("'long': Cancelled; what was finished is kept. Looked in ")
+    until(qtbot, lambda: dock.progress.value() < 0)  # empty: nothing more is to come
     dock.image.setCurrentText("long")
     assert dock.message.text().startswith("Cancelled; what was finished is kept. Looked in ")
     dock.image.setCurrentText("short")
