@@ -89,19 +89,20 @@ def test_of_two_channels_a_person_says_which_and_napari_shows_the_first(
     assert np.array_equal(np.asarray(layer.data)[0], channels[0])
 
 
+@pytest.mark.parametrize(("name", "kind"), [("x_cp_masks.png", np.uint16), ("x_labels.tif", np.float32)])
 def test_labels_of_another_program_lie_on_the_picture_which_stays(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path, name: str, kind: type
 ) -> None:
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (60, 100)).astype(np.uint8)).save(tmp_path / "x.png")
-    numbers = np.kron(np.arange(60).reshape(6, 10), np.pad(np.ones((8, 8)), 1)).astype(np.uint16)
-    Image.fromarray(numbers).save(tmp_path / "x_cp_masks.png")
+    numbers = np.kron(np.arange(60).reshape(6, 10), np.pad(np.ones((8, 8)), 1)).astype(kind)
+    Image.fromarray(numbers).save(tmp_path / name)
     dock.opening.open(tmp_path / "x.png")
     until(qtbot, lambda: dock.image.currentText() == "x" and dock.desk.patients.current is not None)
-    dock.opening.open(tmp_path / "x_cp_masks.png")
+    dock.opening.open(tmp_path / name)
     until(qtbot, lambda: len(viewer.layers) == 2 or bool(dock.notice.offers))
     assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Labels"]
-    assert np.array_equal(np.asarray(viewer.layers["x_cp_masks"].data).reshape(numbers.shape), numbers)
+    assert np.array_equal(np.asarray(viewer.layers[name[:-4]].data).reshape(numbers.shape), numbers)
     assert dock.image.count() == 1
     assert dock.image.currentText() == "x"
     assert not dock.notice.offers  # nothing was put away

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask
+from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask, whole
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
@@ -177,7 +177,7 @@ def _lies_on(path: Path, images: Sequence[Path]) -> bool:
     except BoltzFormerError:
         return False  # opening says why
     if array.ndim != 3 or array.min() < 0 or array.max() >= FEW_VALUES:
-        return holds_labels(array)
+        return holds_labels(whole(array))
     return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
 
 

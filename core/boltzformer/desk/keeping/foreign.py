@@ -44,12 +44,20 @@ def labels_of(path: Path, images: Sequence[Volume]) -> tuple[NDArray[np.unsigned
     except BoltzFormerError:
         return None  # opening says why
     where = [one for one in (*its, *(others if told else ())) if one.grid.shape == found.grid.shape]
-    array = found.array
+    array = whole(found.array)
     if not where or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0:
         return None
     if not (told and its) and not holds_labels(array):
         return None
     return array.astype(np.uint8 if array.dtype.kind == "b" else f"u{array.dtype.itemsize}"), where[0]
+
+
+def whole(array: NDArray[Any]) -> NDArray[Any]:
+    """ImageJ keeps the numbers of objects as 32-bit floats: whole ones are numbers, others gray values."""
+    if array.dtype.kind != "f" or not (np.isfinite(array).all() and array.min() >= 0 and array.max() < 2**32):
+        return array
+    numbers = array.astype(np.uint32)
+    return numbers if np.array_equal(numbers, array) else array
 
 
 def holds_labels(array: NDArray[Any]) -> bool:
