@@ -52,6 +52,8 @@ class PromptBox(QPlainTextEdit):
         popup = self.completer.popup()
         popup.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._pressing_on = PressingOn(popup)
+        self._offering = QTimer(self, singleShot=True, interval=0)
+        self._offering.timeout.connect(self.offer)
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
 
     def setFont(self, font: QFont) -> None:  # noqa: N802 - Qt's name
@@ -87,6 +89,7 @@ class PromptBox(QPlainTextEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         if (whole := asks_to_run(event)) is not None:
+            self._offering.stop()  # or the list comes up over the answers
             self.completer.popup().hide()
             self.run.emit(whole)
             return
@@ -98,7 +101,7 @@ class PromptBox(QPlainTextEdit):
         super().keyPressEvent(event)
         asked = event.key() == Qt.Key.Key_Down and event.modifiers() & Qt.KeyboardModifier.AltModifier
         if self.toPlainText() != before or asked:
-            QTimer.singleShot(0, self.offer)
+            self._offering.start()
 
     def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802 - Qt's name
         """Tab goes on to the next widget, unless it takes what is chosen in the list."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from gui import DIST, click, done, ready, type_lines, until
 from phantom_model import PHANTOM_MODEL
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -45,6 +46,37 @@ def knowing(viewer: Any, carded: Path) -> Any:
     viewer.window.add_dock_widget(widget, name="Segment by text")
     yield widget
     widget.session.close()
+
+
+def test_who_runs_in_the_moment_of_the_last_letter_meets_no_list_over_the_answers(
+    qtbot: Any, viewer: Any, knowing: BoltzFormerDock, small_file: Path
+) -> None:
+    ready(qtbot, knowing)
+    viewer.open(str(small_file), plugin=DIST)
+    until(qtbot, knowing.this_slice.isEnabled)
+    knowing.prompt.setFocus()
+    shown: list[QEvent] = []
+    watch = Watch(shown)
+    knowing.prompt.completer.popup().installEventFilter(watch)
+    none, ctrl = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+    for key, held, letter in ((Qt.Key.Key_L, none, "l"), (Qt.Key.Key_U, none, "u"), (Qt.Key.Key_Return, ctrl, "")):
+        QApplication.sendEvent(knowing.prompt, QKeyEvent(QEvent.Type.KeyPress, key, held, letter))
+    done(qtbot, knowing)
+    assert knowing.prompt.texts() == ["lu"]
+    assert not shown
+
+
+class Watch(QObject):
+    """Notes when a widget comes up."""
+
+    def __init__(self, shown: list[QEvent]) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        if event is not None and event.type() == QEvent.Type.Show:
+            self._shown.append(event)
+        return False
 
 
 def test_completions_and_results_say_what_the_model_knows(
