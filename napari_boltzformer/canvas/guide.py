@@ -169,7 +169,7 @@ class Guide:
             name=BOX,
             face_color="transparent",
             edge_color=HERE,
-            edge_width=1,
+            edge_width=max(1.0, max(image.volume.grid.shape) / 200),  # a line that is seen where all of it is on screen
             metadata={FOR: image.key},
             **same_place(image.layer),
         )

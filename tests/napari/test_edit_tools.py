@@ -16,7 +16,7 @@ from boltzformer.desk.looks.following import on_screen
 from boltzformer.desk.masks.by_hand import interpolated
 from boltzformer.desk.masks.pointing import region_of
 from boltzformer.desk.masks.track import Track
-from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from boltzformer.types import SliceState
 from napari_boltzformer.canvas.guide import BOX
 from napari_boltzformer.canvas.objects import voxel_under
@@ -58,6 +58,16 @@ def asked(qtbot: Any, dock: BoltzFormerDock) -> Track:
     done(qtbot, dock)
     (track,) = dock.tracks()
     return track
+
+
+def test_the_line_of_a_box_is_seen_where_the_whole_of_a_large_slice_is_on_screen(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    opened(viewer, phantom(0, (3, 900, 900)).volume)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.box)
+    layer = viewer.layers[BOX]
+    assert layer.current_edge_width * camera_of(viewer).zoom * layer.scale[-1] >= 1  # pixels of the screen
 
 
 def test_look_closer_asks_about_the_box_alone_and_says_so(
