@@ -127,6 +127,17 @@ def test_processes_that_share_a_computer_share_its_cores(data: Path, base: Path)
     assert decide(replace(asked, threads=3), about, lessons, cpu, Together(world=2, here=2)).threads == 3
 
 
+def test_eight_processes_share_the_smaller_batches_of_the_end_too(data: Path, base: Path) -> None:
+    about, cpu = checkpoint.read(base), torch.device("cpu")
+    lessons = read_lessons(data, split=None, targets=(), neighbours=False, frozen=None)
+    asked = Options(data, model=str(base), device="cpu", threads=1, steps=1, mode="full")
+    alone, eight = (decide(asked, about, lessons, cpu, Together(world=n, here=n)).recipe for n in (1, 8))
+    assert (alone.batch, alone.final.batch) == (8, 4)
+    assert (eight.batch, eight.final.batch) == (8, 8)
+    with pytest.raises(BoltzFormerError, match=r"a --batch that is a multiple of 3\.$"):
+        decide(asked, about, lessons, cpu, Together(world=3, here=3))
+
+
 @pytest.mark.slow
 def test_it_can_be_stopped_before_the_first_step_and_begun_again(tmp_path: Path, data: Path, base: Path) -> None:
     """What the parent says of its own targets takes a while, and on a busy machine minutes."""

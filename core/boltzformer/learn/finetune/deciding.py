@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from boltzformer.learn.finetune.options import (
 )
 from boltzformer.learn.finetune.sampling import mini
 from boltzformer.learn.finetune.together import Together
+from boltzformer.learn.recipe import Recipe
 from boltzformer.version import VERSION
 from boltzformer.weights.checkpoint import Checkpoint
 
@@ -58,12 +60,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         return predict(base, recipe, mode, micro=micro, speed=speed, rank=options.rank, half=half, shared=shared)
 
     mode, micro = _mode(options, look, steps, free)
-    recipe = options.recipe(base.config, mode, steps)
-    if recipe.batch % team.world or (recipe.final.share and recipe.final.batch % team.world):
-        raise BoltzFormerError(
-            f"{team.world} processes can't share batches of {recipe.batch} and {recipe.final.batch} pictures evenly: "
-            f"give a --batch that is a multiple of {team.world}."
-        )
+    recipe = shared_evenly(options.recipe(base.config, mode, steps), team.world)
     learnt = {} if mode == "existence" else _learnt(base, lessons)
     return Frozen(
         model=str(base.path.resolve()) if options.model != "default" else "default",
@@ -92,6 +89,16 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
             "launch": team.launch,
         },
     )
+
+
+def shared_evenly(recipe: Recipe, world: int) -> Recipe:
+    """So that every process has as many pictures of each batch: the last, smaller ones grow where they must."""
+    if recipe.batch % world:
+        raise BoltzFormerError(
+            f"{world} processes can't share batches of {recipe.batch} pictures evenly: give a --batch that is a "
+            f"multiple of {world}."
+        )
+    return replace(recipe, final=replace(recipe.final, batch=world * math.ceil(recipe.final.batch / world)))
 
 
 def _mode(options: Options, look: Any, steps: int, free: int) -> tuple[Mode, int]:
