@@ -11,7 +11,7 @@ from boltzformer import io
 from boltzformer.desk.keeping.lesions import Lesion
 from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.settings import Settings
-from boltzformer.io.phantom import phantom
+from boltzformer.io.phantom import phantom, sample
 
 
 @pytest.fixture
@@ -52,6 +52,12 @@ def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, 
         file.unlink()
     elsewhere.rmdir()  # a stick that was pulled out
     assert places.to_open == str(with_image)
+
+
+def test_what_is_made_of_the_example_does_not_go_into_the_installed_package(bench: Bench) -> None:
+    bench.open_volume(sample().volume)
+    places = bench.desk.places
+    assert (places.to_open, places.to_write("mask.nii.gz")) == (str(Path.home()), str(Path.home() / "mask.nii.gz"))
 
 
 def test_a_table_is_called_after_its_image(bench: Bench, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from boltzformer.desk.ports import Stage
 from boltzformer.desk.settings import Settings
 from boltzformer.errors import BoltzFormerError
 
+PACKAGE = Path(__file__).absolute().parents[2]
+
 
 class Places:
     """Remembered from one day to the next."""
@@ -43,4 +45,6 @@ class Places:
             return ""
         place = Path(source) if source else Path()
         folder = place if place.is_dir() else place.parent
+        if source and folder.absolute().is_relative_to(PACKAGE):
+            return str(Path.home())  # the example's: nobody looks for masks in there
         return str(folder.absolute()) if source and folder.is_dir() else ""
