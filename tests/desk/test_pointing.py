@@ -8,6 +8,7 @@ from bench import Bench
 
 from boltzformer import Guidance
 from boltzformer.desk.masks.pointing import Pointed, Pointing, guidance_for, heeded, led_by, region_of
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
 HERE, AWAY, OTHER = (
@@ -63,6 +64,11 @@ def test_a_closer_look_heeds_points_but_its_box_is_where_it_looks(bench: Bench, 
     bench.idle()
     assert bench.speaker.sentence.startswith("Looked in 1 slice, only in the box, led by 1 point; found ")
 
+    bench.pointing = Pointing((AWAY,), BOX)  # outside of the box it leads nobody
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice, only in the box; found ")
+
 
 def test_sentences_follow_the_thresholds(bench: Bench, small: Phantom) -> None:
     bench.open_volume(small.volume)
@@ -90,9 +96,12 @@ def test_sentences_follow_the_thresholds(bench: Bench, small: Phantom) -> None:
 def test_words_count_what_leads(small: Phantom) -> None:
     volume = small.volume
     said = guidance_for(volume, [BRIGHT, DARK], Pointing((HERE, AWAY, OTHER), BOX))
-    assert led_by(said, volume.slice_axis, None) == "led by 3 points and a box"
-    assert led_by(guidance_for(volume, [BRIGHT], Pointing((HERE,), None)), volume.slice_axis, None) == "led by 1 point"
-    assert led_by((), 0, None) == ""
+    plan = SlicePlan.of(volume.grid, 64, volume.slice_axis)
+    index, every = plan.canonical_index(7), range(plan.count)
+    assert led_by(said, plan, every) == led_by(said, plan, {index}) == "led by 3 points and a box"
+    assert led_by(said, plan, set(every) - {index}) == ""
+    assert led_by(guidance_for(volume, [BRIGHT], Pointing((HERE,), None)), plan, every) == "led by 1 point"
+    assert led_by((), plan, every) == ""
     assert guidance_for(volume, ["x"], Pointing((HERE,), None)) == ()
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.image.guidance import Guidance
+from boltzformer.image.guidance import Guidance, hint
 from boltzformer.image.region import Region
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
 
@@ -52,16 +53,22 @@ def heeded(how: Mapping[str, Any], prompts: Collection[str]) -> dict[str, Any]:
     return {**how, "guidance": left or None} if "guidance" in how else dict(how)
 
 
-def led_by(guidance: Iterable[Guidance], axis: int, index: int | None) -> str:
-    """'led by 2 points and a box', of those that say something about a slice (stored number), or about any."""
+def led_by(guidance: Iterable[Guidance], plan: SlicePlan, looked: Collection[int]) -> str:
+    """'led by 2 points and a box', of those that said something in slices that were looked at (stored numbers): a
+    point outside of what was looked at has led nobody."""
     said = list(guidance)
 
-    def here(first: float, last: float) -> bool:
-        return index is None or floor(first + 0.5) <= index <= floor(last + 0.5)
+    def heard(one: Guidance, first: float, last: float) -> bool:
+        between = range(floor(first + 0.5), floor(last + 0.5) + 1)
+        index = next((index for index in between if index in looked), None)
+        return index is not None and bool(hint([one], plan, index, ""))
+
+    def along(place: Sequence[float]) -> float:
+        return place[2 - plan.axis]
 
     places = [place for one in said for place in (*one.here, *one.not_here)]
-    points = sum(here(place[2 - axis], place[2 - axis]) for place in places)
-    boxes = {one.box for one in said if one.box and here(one.box[0][2 - axis], one.box[1][2 - axis])}
+    points = sum(heard(Guidance((place,)), along(place), along(place)) for place in places)
+    boxes = {one.box for one in said if one.box and heard(Guidance(box=one.box), *map(along, one.box))}
     words = [counted(points, "point")] if points else []
     words += ["a box"] if len(boxes) == 1 else [f"{len(boxes)} boxes"] if boxes else []
     return f"led by {' and '.join(words)}" if words else ""

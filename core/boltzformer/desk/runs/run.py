@@ -8,6 +8,7 @@ from typing import Any
 
 from boltzformer.client import Job
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.pointing import led_by
 from boltzformer.desk.masks.told import NUMBERS, RUNNING
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import MOST_SHOWN, Tracks
@@ -43,8 +44,6 @@ class Run:
         self.scout: int | None = None
         """Every so many slices came first, then only where something may be."""
         """Of a picture that is asked tile by tile."""
-        self.led = ""
-        """By what, where anything was pointed at."""
         self.tracks: list[Track] = []
         self.looked: set[int] = set()
         self.kept_edits: set[int] = set()
@@ -167,7 +166,8 @@ class Run:
         every = self._every.of(self.image)
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
-        led = f", {self.led}" if self.led else ""
+        by = "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked)
+        led = f", {by}" if by else ""
         where = f"at this picture{self._in_tiles}" if self._is_picture else f"in {counted(self.done)}"
         if self.scout and self.done < self.total:
             where = f"in {self.done} of {counted(self.total)}, not at the others"

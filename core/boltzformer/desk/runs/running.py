@@ -9,7 +9,7 @@ from typing import Any
 
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import Pointing, guidance_for, led_by
+from boltzformer.desk.masks.pointing import Pointing, guidance_for
 from boltzformer.desk.masks.track import revert_last
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
@@ -116,7 +116,6 @@ class Running:
         for some, given, job in asked:
             run = self.new(image, some, job, given, warnings=warnings, whole=not only_this)
             run.scout = scout
-            run.led = led_by(given["guidance"] or (), image.plan.axis, here if only_this else None)
             self.follow(run)
         return self.runs[-1]
 
