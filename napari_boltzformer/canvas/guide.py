@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox
 
-from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import Pointed, Pointing, region_of
+from boltzformer.desk.masks.pointing import Pointed, Pointing, is_a_click, region_in_sight
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -25,7 +24,12 @@ from napari_boltzformer.host.stage import FILLS, FOR, NapariImage, NapariStage
 WAIT_MS = 250
 """A second click soon after the first one belongs to it."""
 POINTS, BOX = "here / not here", "look in this box"
-HERE, NOT_HERE = "#009E73", "#D55E00"
+HERE, NOT_HERE = "#00FF00", "#FF00FF"
+"""Of points; no mask has either."""
+POINT, LINE = 11, 2
+"""A cross and the line of a box are at least so many pixels of the screen wide: a thinner line vanishes between them."""
+AFTER = "boltzformer after"
+"""Where a box's metadata says how many points there were when it was drawn: which of them came last."""
 
 
 class Guide:
@@ -50,15 +54,18 @@ class Guide:
             return
         viewer = self._stage.viewer
         layer = self._layer(POINTS, image) or self._new_points(image, prompt)
+        layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add"
         self._desk.notice.say(f"Click where '{prompt}' is; Shift+click where it is not.")
 
     def remove_last(self) -> None:
-        """The point that was set last."""
-        layer = self._layer(POINTS, self._stage.chosen())
-        if layer is None or not len(layer.data):
-            self._desk.notice.say("There is no point to remove: set one with 'Here / not here' first.")
+        """What was said last of what can be seen: a point, or the box."""
+        image = self._stage.chosen()
+        points, box = (self._in_sight(name, image) for name in (POINTS, BOX))
+        layer = box if points is None or (box is not None and len(points.data) <= _after(box)) else points
+        if layer is None:
+            self._desk.notice.say("No point or box is in sight to remove: set a point, or draw a box first.")
             return
         layer.selected_data = {len(layer.data) - 1}
         layer.remove_selected()
@@ -71,6 +78,7 @@ class Guide:
             return
         viewer = self._stage.viewer
         layer = self._layer(BOX, image) or self._new_box(image)
+        layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self._desk.notice.say("Draw a box: only there is looked at in this slice. A new one takes its place.")
@@ -87,9 +95,9 @@ class Guide:
 
     def pointing(self, image: OpenImage) -> Pointing:
         """What is said about an image and can be seen: neither a hidden layer nor a hidden point says anything."""
-        points, box = self._layer(POINTS, image), self._layer(BOX, image)
+        points, box = (self._in_sight(name, image) for name in (POINTS, BOX))
         told = []
-        if points is not None and points.visible:
+        if points is not None:
             told = [
                 Pointed(tuple(place), bool(here), str(whose))
                 for place, here, whose, shown in zip(
@@ -97,15 +105,13 @@ class Guide:
                 )
                 if shown
             ]
-        return Pointing(tuple(told), self.drawn(image) if box is not None and box.visible else None)
+        return Pointing(tuple(told), None if box is None else _ends(box))
 
-    def drawn(self, image: OpenImage) -> NDArray[np.float64] | None:
-        """(2, ndim): the ends of the box on an image, as the viewer counts; None without one."""
-        box = self._layer(BOX, image)
-        if box is None or not len(box.data):
-            return None
-        corners = np.asarray(box.data[-1])
-        return np.stack([corners.min(axis=0), corners.max(axis=0)])
+    def zoomed(self, event: Any = None) -> None:
+        """What was said stays in sight at every zoom."""
+        for layer in self._stage.viewer.layers:
+            if FOR in layer.metadata and FILLS not in layer.metadata:
+                self._widen(layer)
 
     # --- another day --------------------------------------------------------------------------------------------
 
@@ -117,9 +123,14 @@ class Guide:
             here, whose = (points.features[name].tolist() for name in ("here", "prompt"))
             places = np.asarray(points.data).tolist()
             told["points"] = [list(one) for one in zip(places, map(bool, here), map(str, whose), strict=True)]
+            if not all(points.shown):
+                told["hidden points"] = np.flatnonzero(~np.asarray(points.shown)).tolist()
         if box is not None and len(box.data):
             told["boxes"] = [np.asarray(one).tolist() for one in box.data]
-        return told
+            told["after"] = _after(box)
+        layers = ("points", points), ("boxes", box)
+        hidden = [what for what, layer in layers if what in told and not self._stage.was_visible(layer)]
+        return {**told, "hidden": hidden} if hidden else told
 
     def tell(self, image: NapariImage, told: Mapping[str, Any]) -> None:
         """The same again, in the place of what is there; nothing is asked by that."""
@@ -136,9 +147,13 @@ class Guide:
                     layer.data = np.array(places, float)
                     layer.features = {"here": np.array(here, bool), "prompt": np.array(whose, str)}
                     layer.face_color = [HERE if one else NOT_HERE for one in here]
+                    layer.shown = ~np.isin(np.arange(len(places)), told.get("hidden points", ()))
+                    layer.visible = "points" not in told.get("hidden", ())
                 if told.get("boxes"):
-                    layer = self._new_box(image)
-                    layer.add([np.array(one, float) for one in told["boxes"]], shape_type="rectangle")
+                    box = self._new_box(image)
+                    box.add([np.array(one, float) for one in told["boxes"]], shape_type="rectangle")
+                    box.metadata[AFTER] = int(told.get("after", 0))
+                    box.visible = "boxes" not in told.get("hidden", ())
             finally:
                 self._telling = False
         if active is not None and active in viewer.layers:
@@ -160,8 +175,7 @@ class Guide:
         )
         layer.mouse_drag_callbacks.insert(0, self._before_click)
         layer.events.data.connect(self._on_data)
-        self._bind(layer)
-        return layer
+        return self._made(layer)
 
     def _new_box(self, image: NapariImage) -> Shapes:
         layer = self._stage.viewer.add_shapes(
@@ -173,9 +187,25 @@ class Guide:
             metadata={FOR: image.key},
             **same_place(image.layer),
         )
-        layer.events.data.connect(self._on_data)
+        layer.events.data.connect(self._on_box)
+        return self._made(layer)
+
+    def _made(self, layer: Any) -> Any:
+        layer.events.visible.connect(self._on_seen)
+        self._widen(layer)
         self._bind(layer)
         return layer
+
+    def _widen(self, layer: Any) -> None:
+        pixel = self._stage.pixel(layer)
+        if isinstance(layer, Points):
+            layer.current_size = max(5.0, POINT * pixel)
+            if len(layer.data):
+                layer.size = layer.current_size
+        elif isinstance(layer, Shapes):
+            layer.current_edge_width = max(1.0, LINE * pixel)
+            if len(layer.data):
+                layer.edge_width = layer.current_edge_width
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -194,6 +224,11 @@ class Guide:
         ]
         return mine[0] if mine else None
 
+    def _in_sight(self, name: str, image: OpenImage | None) -> Any:
+        """With something in it, and not hidden."""
+        layer = self._layer(name, image)
+        return layer if layer is not None and layer.visible and len(layer.data) else None
+
     def _before_click(self, layer: Points, event: Any) -> Iterator[None]:
         """Before napari adds the point: what it says."""
         here = "Shift" not in event.modifiers
@@ -207,20 +242,63 @@ class Guide:
             return
         if (image := self._stage.chosen()) is not None:
             self._desk.keeper.touch(image)  # what is pointed at is saved with the masks
-        if str(getattr(event, "action", "")).lower().rsplit(".", 1)[-1] in ("added", "removed", "changed"):
+        if _action(event) in ("added", "removed", "changed"):
             self._timer.start()
-        box = self._layer(BOX, self._stage.chosen())
-        if box is not None and len(box.data) > 1:
-            QTimer.singleShot(0, lambda: setattr(box, "data", box.data[-1:]))
+
+    def _on_box(self, event: Any) -> None:
+        """A new one takes the place of the one before; a mere click is none, and takes nobody's place."""
+        box = event.source
+        if self._telling or _action(event) in ("adding", "removing", "changing"):
+            return
+        slip = len(box.data) > 0 and is_a_click(_ends(box), 1 / self._stage.pixel(box))
+        if slip:
+            self._desk.notice.say("That was a click, not a box: press, drag and let go. Nothing was drawn.")
+        elif len(box.data):
+            points = self._layer(POINTS, self._stage.chosen())
+            box.metadata[AFTER] = 0 if points is None else len(points.data)
+        if slip or len(box.data) > 1:
+            kept = box.data[:-1] if slip else box.data[-1:]
+            QTimer.singleShot(0, lambda: self._put(box, kept))  # not under napari's hands, which have just drawn it
+        if not slip:
+            self._on_data(event)
+
+    def _put(self, box: Shapes, data: list[Any]) -> None:
+        """In the place of what is there; nothing is asked by that."""
+        self._telling = True
+        try:
+            box.selected_data = set()
+            box.data = data
+        finally:
+            self._telling = False
+
+    def _on_seen(self, event: Any) -> None:
+        """What is hidden stays hidden another day."""
+        image = self._stage.chosen()
+        if image is not None and not self._telling and not self._stage.moves:
+            self._desk.keeper.touch(image)
+
+
+def _action(event: Any) -> str:
+    return str(getattr(event, "action", "")).lower().rsplit(".", 1)[-1]
+
+
+def _after(box: Shapes) -> int:
+    return int(box.metadata.get(AFTER, 0))
+
+
+def _ends(box: Shapes) -> NDArray[np.float64]:
+    """(2, ndim), as the viewer counts."""
+    corners = np.asarray(box.data[-1])
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 
 class Closer(QCheckBox):
     """A tick, and what it makes of the box. What had been found outside of the box stays."""
 
-    def __init__(self, drawn: Callable[[OpenImage], NDArray[np.float64] | None], words: ViewerWords) -> None:
-        """`drawn`: the ends of an image's box."""
+    def __init__(self, pointing: Callable[[OpenImage], Pointing], words: ViewerWords) -> None:
+        """`pointing`: what can be seen of points and boxes on an image."""
         super().__init__("Look closer there")
-        self._drawn, self._words = drawn, words
+        self._pointing, self._words = pointing, words
         self.setToolTip(
             "This slice and All slices show the model nothing but the box, enlarged; masks outside of it stay"
         )
@@ -229,7 +307,4 @@ class Closer(QCheckBox):
         """What a run is to look at; None: all of it."""
         if not self.isChecked():
             return None
-        drawn = self._drawn(image)
-        if drawn is None:
-            raise BoltzFormerError(f"There is no box to look closer in: {self._words.draw_box}")
-        return region_of(image.volume, drawn)
+        return region_in_sight(image.volume, self._pointing(image), self._words)

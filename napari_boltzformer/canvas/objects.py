@@ -14,7 +14,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
-from napari_boltzformer.host.layers import camera_of, same_place
+from napari_boltzformer.host.layers import same_place
 from napari_boltzformer.host.stage import NapariImage, NapariStage, same
 
 KEYS = ("d", "Shift-d")
@@ -143,14 +143,15 @@ class Rings:
                 name=NAME,
                 metadata={RINGS: chosen.key},
                 symbol="disc",
-                size=SCREEN * self._pixel(image),
+                size=SCREEN * self._stage.pixel(image),
                 face_color="transparent",
                 border_color=colours,
-                border_width=THIN * self._pixel(image),
+                border_width=THIN * self._stage.pixel(image),
                 border_width_is_relative=False,
                 **same_place(image),
             )
             self._layer.editable = False
+            self._stage.lower(self._layer, chosen)
             viewer.layers.selection.active = active
 
     def selected(self, event: Any = None) -> None:
@@ -188,11 +189,7 @@ class Rings:
     def zoomed(self, event: Any = None) -> None:
         """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""
         if self._image is not None and self._layer is not None:
-            pixel = self._pixel(self._image)
+            pixel = self._stage.pixel(self._image)
             self._layer.current_size, self._layer.current_border_width = SCREEN * pixel, THIN * pixel
             if len(self._now):
                 self._layer.size, self._layer.border_width = SCREEN * pixel, THIN * pixel
-
-    def _pixel(self, image: Image) -> float:
-        """One of the canvas, in the image's own."""
-        return 1 / max(camera_of(self._stage.viewer).zoom * float(image.scale[-1]), 1e-6)

@@ -141,9 +141,26 @@ class NapariStage:
 
     def hide(self, image: OpenImage) -> None:
         """At once, until it is closed: nothing of it is drawn under another image."""
-        for layer in self.group(image):
-            self._seen.setdefault(key_of(layer), bool(layer.visible))
-            layer.visible = False
+        with self.moving():
+            for layer in self.group(image):
+                self._seen.setdefault(key_of(layer), bool(layer.visible))
+                layer.visible = False
+
+    def was_visible(self, layer: Layer) -> bool:
+        """Also where its image is hidden by now."""
+        return self._seen.get(key_of(layer), bool(layer.visible))
+
+    def lower(self, layer: Layer, image: OpenImage) -> None:
+        """Beneath the points and the box of its image, which stay in sight."""
+        layers = self.viewer.layers
+        guides = [one for one in layers if one.metadata.get(FOR) == image.key and FILLS not in one.metadata]
+        lowest = min((layers.index(one) for one in guides), default=len(layers))
+        if layers.index(layer) > lowest:
+            layers.move(layers.index(layer), lowest)
+
+    def pixel(self, layer: Layer) -> float:
+        """One of the screen, in a layer's own."""
+        return 1 / max(camera_of(self.viewer).zoom * float(layer.scale[-1]), 1e-6)
 
     def remove(self, surface: Any) -> None:
         if surface.layer in self.viewer.layers:
@@ -263,6 +280,7 @@ class NapariStage:
         data, options = empty_labels(layer, prompt.name)
         facts = {KEY: facts_of(image.volume)}
         made = self.viewer.add_labels(data, **options, opacity=OPACITY, colormap=one_colour(colour), metadata=facts)
+        self.lower(made, image)
         self.viewer.layers.selection.active = active
         mask = NapariMask(self.viewer, made, image.key, colour)
         if image.is_picture:  # what lies below is looked at, too

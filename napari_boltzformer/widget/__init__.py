@@ -78,7 +78,7 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.notice.respond = self.desk.notice.answer
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
-        self.closer, self.objects_tool = Closer(self.guide.drawn, NAPARI), ObjectsTool(self.desk, self.stage)
+        self.closer, self.objects_tool = Closer(self.guide.pointing, NAPARI), ObjectsTool(self.desk, self.stage)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
         self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
         on = self.desk, self.stage
@@ -317,7 +317,7 @@ class BoltzFormerDock(Form):
             (layers.renamed, (self.images.show,)),
             (dims.current_step, (self._on_scroll,)),
             *((event, (self._on_plane,)) for event in (dims.order, dims.ndisplay)),
-            (camera.zoom, (self.rings.zoomed, self.bottom.fitting.looked)),
+            (camera.zoom, (self.rings.zoomed, self.guide.zoomed, self.bottom.fitting.looked)),
             (camera.center, (self.bottom.fitting.looked,)),
             (
                 self.viewer.layers.selection.events.active,

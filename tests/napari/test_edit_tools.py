@@ -77,7 +77,7 @@ def test_look_closer_asks_about_the_box_alone_and_says_so(
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.closer)
     click(qtbot, dock.this_slice)
-    assert dock.message.text().startswith("There is no box to look closer in")
+    assert dock.message.text().startswith("There is no box in sight to look closer in")
     assert not dock.running.runs
     row, y, x = lesion(small)
     dock.jump(row)

@@ -30,7 +30,7 @@ def test_a_click_points_and_the_answer_follows(qtbot: Any, viewer: Any, dock: Bo
     opened(viewer, small)
     type_lines(qtbot, dock, BRIGHT)
     click(qtbot, dock.unpoint)
-    assert dock.message.text() == "There is no point to remove: set one with 'Here / not here' first."
+    assert dock.message.text() == "No point or box is in sight to remove: set a point, or draw a box first."
     click(qtbot, dock.point)
     points = viewer.layers[POINTS]
     assert str(points.mode) == "add"

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import counted
+from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, hint
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
+
+
+LEAST_SIDE, LEAST_ON_SCREEN = 2.0, 8.0
+"""A box is at least so many voxels wide and high, and so many pixels of the screen: a mere click moves by less."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,19 @@ def region_of(volume: Volume, drawn: NDArray[np.float64]) -> Region:
     if any(a > b for a, b in zip(first, last, strict=True)):
         raise BoltzFormerError("The box lies outside of the image: draw it on the image.")
     return Region.of_voxels(volume.grid, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
+
+
+def region_in_sight(volume: Volume, said: Pointing, words: ViewerWords) -> Region:
+    """The box that can be seen, to look closer in; a hidden one is none."""
+    if said.box is None:
+        raise BoltzFormerError(f"There is no box in sight to look closer in: {words.draw_box}")
+    return region_of(volume, said.box)
+
+
+def is_a_click(drawn: NDArray[np.float64], zoom: float) -> bool:
+    """Whether a rectangle (2, 2 or 3) is so small that nobody meant one. `zoom`: screen pixels a voxel is wide."""
+    sides = np.sort(drawn[1] - drawn[0])[-2:]  # across the slice it is flat
+    return bool(sides[0] < LEAST_SIDE or sides[0] * zoom < LEAST_ON_SCREEN)
 
 
 def in_box(track: Track) -> list[str]:
