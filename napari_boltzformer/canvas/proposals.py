@@ -1,4 +1,5 @@
-"""`Proposals`: the model's answer for a slice that is a person's, dashed. Enter takes it, Escape drops it."""
+"""`Proposals`: the model's answer for a slice that is a person's, dashed. Enter takes it, Escape drops it; as long as
+neither is done, it is offered on a line of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from napari.layers import Layer, Vectors
 from numpy.typing import NDArray
 
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import same_place
-from napari_boltzformer.host.stage import NapariStage
+from napari_boltzformer.host.stage import NapariImage, NapariStage
 
 NAME, TOPIC = "proposal", "an answer that is dashed"
 
@@ -28,16 +30,12 @@ class Proposals:
 
     def show(self) -> None:
         """For the slice on screen."""
-        image = self._stage.chosen()
-        row = 0 if image is None else self._stage.row(image)
-        tracks = [track for track in self._desk.tracks.shown() if row in track.proposals]
-        if image is None or not self._stage.shows(image):
-            tracks = []  # nobody takes what can't be seen
-        now = tuple((track.key, hash((row, track.proposals[row].tobytes()))) for track in tracks)
+        image, row, tracks = self._wanted()
+        now = _signs(row, tracks)
         if now == self._shown:
             return
-        self._shown = now
         self._clear()
+        self._shown = now
         if not tracks or image is None:
             return
         viewer = self._stage.viewer
@@ -53,7 +51,15 @@ class Proposals:
             layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
         names = quoted([track.name for track in tracks])
         sentence = f"The answer for {names} is only dashed here: Enter takes it, Escape drops it."
-        self._desk.notice.add(sentence, "Take", self.take, topic=TOPIC)
+        self._desk.notice.offer(TOPIC, sentence, ("Take", self.take), aside=self.drop)
+
+    def _wanted(self) -> tuple[NapariImage | None, int, list[Track]]:
+        """What is offered for the slice on screen; nobody takes what can't be seen."""
+        image = self._stage.chosen()
+        if image is None or not self._stage.shows(image):
+            return image, 0, []
+        row = self._stage.row(image)
+        return image, row, [track for track in self._desk.tracks.shown() if row in track.proposals]
 
     def take(self) -> None:
         """As one step of undo."""
@@ -64,20 +70,25 @@ class Proposals:
         self._answer(self._desk.drop)
 
     def _answer(self, do: Any) -> None:
-        image = self._stage.chosen()
-        if image is not None:
-            do(self._stage.row(image))
-            self.show()
+        _, row, tracks = self._wanted()
+        if tracks and _signs(row, tracks) == self._shown:  # and not what is about to be dashed
+            do(row)
+        self.show()
 
     def _clear(self) -> None:
-        viewer, layer, self._layer = self._stage.viewer, self._layer, None
-        self._desk.notice.take_back(TOPIC)
+        viewer, layer, self._layer, self._shown = self._stage.viewer, self._layer, None, ()
+        self._desk.notice.withdraw(TOPIC)
         for one in self._bound:  # of the image that it was about, whichever is chosen by now
             one.bind_key("Enter", None, overwrite=True)
             one.bind_key("Escape", None, overwrite=True)
         self._bound = []
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
+
+
+def _signs(row: int, tracks: list[Track]) -> tuple[tuple[str, int], ...]:
+    """Others where anything else is to be dashed."""
+    return tuple((track.key, hash((row, track.proposals[row].tobytes()))) for track in tracks)
 
 
 def dashes(mask: NDArray[np.bool_], row: int, ndim: int) -> NDArray[np.float64]:

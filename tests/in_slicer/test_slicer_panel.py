@@ -18,11 +18,11 @@ from pythonqt import Answers
 from scenes import ENGINE, MODULE, PHANTOM_MODEL, ROOT, shown_in, under_transform, volume_node
 from storage_orders import rotation
 
-from boltzformer import Volume
+from boltzformer import BoltzFormerError, Volume
 from boltzformer.desk.masks.pointing import guidance_for
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from BoltzFormerLib.geometry import ijk_to_ras, world_of
-from BoltzFormerLib.guide import POINTS
+from BoltzFormerLib.guide import BOX, POINTS
 from BoltzFormerLib.looks import token_grid
 from BoltzFormerLib.parameters import Parameters
 from BoltzFormerLib.segmentations import SURFACE
@@ -132,6 +132,14 @@ def test_clicks_in_the_world_are_voxels_of_the_image(lies: str) -> None:
         person.ui.closerBox.checked = True
         region = panel._how(image)["region"].box(image.volume.grid, image.volume.slice_axis)
         assert region[0] == (0, 16)  # through all slices
+        person.scene.GetNodesByClass(BOX).GetItemAsObject(0).GetDisplayNode().SetVisibility(False)
+        with pytest.raises(BoltzFormerError, match="no box in sight"):
+            panel._how(image)
+        panel.guide.take(image, panel.guide.told(image))
+        assert panel.guide.pointing(image).box is None  # hidden also when it comes back
+        assert len(panel.guide.pointing(image).points) == 1
+        person.clicks(person.ui.boxButton)
+        assert panel.guide.pointing(image).box is not None
 
 
 @pytest.mark.slicer("The chosen look on its token grid", "real MRML")

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import canvas, click, done, layer_of, press, rows_of, type_lines, until
+from gui import answered, canvas, click, done, layer_of, press, rows_of, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.canvas.guide import POINTS
-from napari_boltzformer.canvas.proposals import NAME, dashes
+from napari_boltzformer.canvas.proposals import NAME, TOPIC, dashes
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -78,9 +78,16 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     done(qtbot, dock)
     assert np.array_equal(rows_of(track)[row], edited)
     until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
+    for ask in (dock.next, dock.sure):  # no other sentence takes its place
+        click(qtbot, ask)
+        done(qtbot, dock)
+        assert dock.notice.offers[TOPIC].label.text() == (
+            "The answer for 'bright blob' is only dashed here: Enter takes it, Escape drops it."
+        )
     viewer.layers.selection.active = layer_of(track)
     canvas(viewer).setFocus()
     press(qtbot, viewer, Qt.Key.Key_Return)
+    assert TOPIC not in dock.notice.offers
     assert np.array_equal(rows_of(track)[row], answer)
     assert NAME not in [layer.name for layer in viewer.layers]
     layer_of(track).undo()
@@ -100,6 +107,38 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     assert NAME not in [layer.name for layer in viewer.layers]
     assert np.array_equal(rows_of(track)[row], edited)
     assert not track.proposals
+
+
+def test_nobody_takes_what_is_not_dashed_yet_and_setting_the_offer_aside_drops_it(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    layer = opened(viewer, small)
+    track = answered(dock, layer, BRIGHT, 3, 4)
+    for row in (3, 4):
+        layer_of(track).paint((row, 2, 2), 0)
+        track.put(row, track.kept.mask(row))
+    painted = rows_of(track).copy()
+    dock.jump(3)
+    until(qtbot, lambda: TOPIC in dock.notice.offers)
+    viewer.layers.selection.active = layer_of(track)
+    canvas(viewer).setFocus()
+    dock.jump(4)
+    press(qtbot, viewer, Qt.Key.Key_Return)  # at once: what was dashed is not on screen any more
+    assert np.array_equal(rows_of(track), painted)
+    assert set(track.proposals) == {3, 4}
+    until(qtbot, lambda: NAME in [layer.name for layer in viewer.layers])
+    click(qtbot, dock.notice.offers[TOPIC].aside)
+    assert set(track.proposals) == {3}
+    assert NAME not in [layer.name for layer in viewer.layers]
+    assert np.array_equal(rows_of(track), painted)
+    press(qtbot, viewer, Qt.Key.Key_Return)
+    assert np.array_equal(rows_of(track), painted)
+    dock.jump(3)
+    until(qtbot, lambda: TOPIC in dock.notice.offers)
+    click(qtbot, dock.notice.offers[TOPIC].answers["Take"])
+    assert rows_of(track)[3].all()
+    layer_of(track).undo()
+    assert np.array_equal(rows_of(track), painted)
 
 
 def test_dashes_lie_on_the_border_of_the_mask() -> None:

@@ -31,6 +31,8 @@ class Offer:
     sentence: str
     answers: tuple[tuple[str, Callable[[], None]], ...]
     """What is pressed, and what that does."""
+    aside: Callable[[], None]
+    """What setting it aside does."""
 
 
 def _nothing() -> None:
@@ -112,9 +114,15 @@ class Notice:
 
     # --- offers --------------------------------------------------------------------------------------------------
 
-    def offer(self, topic: str, sentence: str, *answers: tuple[str, Callable[[], None]]) -> None:
+    def offer(
+        self,
+        topic: str,
+        sentence: str,
+        *answers: tuple[str, Callable[[], None]],
+        aside: Callable[[], None] = _nothing,
+    ) -> None:
         """In the place of an offer under the same topic."""
-        self.offers = [*(one for one in self.offers if one.topic != topic), Offer(topic, sentence, answers)]
+        self.offers = [*(one for one in self.offers if one.topic != topic), Offer(topic, sentence, answers, aside)]
         self._speaker.offer(self.offers)
 
     def reword(self, topic: str, sentence: str) -> None:
@@ -132,7 +140,8 @@ class Notice:
 
     def answer(self, topic: str, label: str) -> None:
         """The user pressed one of its answers."""
-        do = next((do for one in self.offers if one.topic == topic for text, do in one.answers if text == label), None)
+        offers = [one for one in self.offers if one.topic == topic]
+        do = next((do for one in offers for text, do in (*one.answers, ("", one.aside)) if text == label), None)
         self.withdraw(topic)
         if do is not None:
             do()

@@ -47,6 +47,7 @@ class Guide:
             return
         self._says = HERE if here else NOT_HERE
         node = self._node(POINTS, image) or self._made(POINTS, image)
+        _show(node)
         self._place(node)
         where = tr("where it is") if here else tr("where it is not")
         self._desk.notice.say(tr("Click in a slice view: {where}. The slice is looked at again.").format(where=where))
@@ -64,6 +65,7 @@ class Guide:
             self._desk.notice.say(self._desk.words.open_first)
             return
         node = self._node(BOX, image) or self._made(BOX, image)
+        _show(node)
         try:
             plan = image.plan
         except BoltzFormerError as error:
@@ -115,13 +117,15 @@ class Guide:
         return tuple(float(shape[stored] - 1 - zyx[stored] if flip else zyx[stored]) for stored, flip in pairs)
 
     def told(self, image: OpenImage) -> dict[str, Any]:
-        """Points and box in the world, as they are kept with the work."""
+        """Points and box in the world, as they are kept with the work; what is hidden stays hidden."""
         node, box = self._node(POINTS, image), self._node(BOX, image)
         points = range(0 if node is None else node.GetNumberOfControlPoints())
         found = {
             "points": [
                 [*_world(node, number).tolist(), node.GetNthControlPointDescription(number)] for number in points
-            ]
+            ],
+            "hidden points": [number for number in points if not node.GetNthControlPointVisibility(number)],
+            "hidden": [kind for kind, one in ((POINTS, node), (BOX, box)) if one is not None and not _is_shown(one)],
         }
         if box is None:
             return found
@@ -140,18 +144,24 @@ class Guide:
             number = node.AddControlPointWorld(place)
             node.SetNthControlPointDescription(number, what)
             node.SetNthControlPointLabel(number, str(what).partition(": ")[0])
+            node.SetNthControlPointVisibility(number, number not in told.get("hidden points", ()))
         if told.get("box"):
             size, place = told["box"]
             node = self._made(BOX, image)
             node.SetSize(*size)
             node.SetAndObserveObjectToNodeMatrix(matrix_of(np.array(place)))
+        for kind in told.get("hidden", ()):
+            if (node := self._node(kind, image)) is not None:
+                _show(node, shown=False)
         self._rest.stop()
 
     def region(self, image: OpenImage) -> Region:
-        """The box, to look closer in, through all slices."""
-        ends = self._ends(image)
+        """The box that can be seen, to look closer in, through all slices."""
+        node = self._node(BOX, image)
+        ends = None if node is None or not _is_shown(node) else self._ends(image)
         if ends is None:
-            raise BoltzFormerError(tr("There is no box to look closer in: {do}").format(do=self._desk.words.draw_box))
+            do = self._desk.words.draw_box
+            raise BoltzFormerError(tr("There is no box in sight to look closer in: {do}").format(do=do))
         plan, top = image.plan, np.array(image.plan.grid.shape[::-1]) - 1
         first, last = (np.clip(np.rint(end), 0, top).astype(int) for end in ends)
         along = 2 - plan.axis
@@ -229,6 +239,11 @@ class Guide:
 def _is_shown(node: Any) -> bool:
     display = node.GetDisplayNode()
     return display is None or bool(display.GetVisibility())
+
+
+def _show(node: Any, *, shown: bool = True) -> None:
+    if (display := node.GetDisplayNode()) is not None:
+        display.SetVisibility(shown)
 
 
 def _world(node: Any, number: int) -> NDArray[np.float64]:
