@@ -57,6 +57,39 @@ def test_one_click_is_followed_as_far_as_the_object_goes_and_undone_at_once(benc
     assert bench.speaker.sentence == ""  # nothing of it is on screen any more
 
 
+def test_following_is_the_last_run_and_is_taken_back_before_the_click(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    before = track.surface.copy()
+    bench.desk.follow()
+    until_followed(bench)
+    found = [one for one in range(track.count) if track.row(one).any()]
+    mine = track.mask(found[-1])
+    mine[0, 0] = True
+    track.surface.paint(found[-1], mine)  # type: ignore[attr-defined]
+    bench.desk.revert()
+    assert bench.speaker.sentence == f"Took the last run back in {len(found) - 2} mask slices."
+    assert np.array_equal(track.mask(found[-1]), mine)  # what was painted since is a person's
+    assert [one for one in range(track.count) if track.row(one).any()] == [row, found[-1]]
+    assert np.array_equal(track.row(row), before[row])
+    assert [run["state"] for run in track.runs].count("followed") == 1
+    assert not any(track.belongs_to_a_person(one) for one in found[:-1])
+    bench.desk.revert()
+    assert bench.speaker.sentence == "Took the last run back in 1 mask slice."
+    assert not track.row(row).any()
+
+
+def test_following_that_was_undone_is_not_taken_back_once_more(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    bench.desk.follow()
+    until_followed(bench)
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.desk.revert()
+    assert bench.speaker.sentence == "Took the last run back in 1 mask slice."
+    assert not track.row(row).any()
+
+
 def test_it_stops_before_a_persons_own_slice(bench: Bench, made: Phantom) -> None:
     row = clicked(bench, made)
     (track,) = bench.desk.tracks.chosen()

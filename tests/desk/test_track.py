@@ -10,7 +10,8 @@ from surfaces import ROWS, SHAPE, SIDE, answer_in, contract, image, masks, plan_
 from boltzformer import Prompt, SliceResult
 from boltzformer.desk.masks.answers import Mark, Thresholds
 from boltzformer.desk.masks.told import NUMBERS
-from boltzformer.desk.masks.track import Track, revert_last
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import revert_last
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryMask, MemoryStage
 from boltzformer.desk.runs.run import Run

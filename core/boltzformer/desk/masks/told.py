@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
+
+from boltzformer.desk.masks.answers import Kept, Recalled
+from boltzformer.desk.masks.whose import Bits
 
 MOST_REVERTS = 8
 """So many runs can be taken back, one after the other: each holds the answers that it replaced."""
@@ -12,6 +16,20 @@ RUNNING = "running"
 """The state of a run that may not have ended."""
 NUMBERS = count(1)
 """Runs are numbered as they begin, over all masks."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What there was of a slice before a run."""
+
+    written: Bits | None
+    kept: Kept | None
+    recalled: Recalled | None
+    score: float | None
+    spread: int | None
+    how: Mapping[str, Any] | None
+    led: Bits | None = None
+    """What it has been since, where a mask was followed into it: a person's, that the model found."""
 
 
 class Told:
@@ -23,6 +41,8 @@ class Told:
         self.last = 0
         """That began."""
         self._begun: list[int] = []
+        self._parts: dict[int, Sequence[int]] = {}
+        """By the last of runs that are taken back as one, all of them."""
         self._records: dict[int, dict[str, Any]] = {}
 
     def begin(self, run: int | None) -> list[int]:
@@ -31,6 +51,15 @@ class Told:
         self._begun.append(self.last)
         ended = [one for one in self._begun if self._records.get(one, {}).get("state", RUNNING) != RUNNING]
         return ended[:-MOST_REVERTS]
+
+    def begin_together(self, asked: Sequence[tuple[Mapping[str, Any], int]]) -> list[int]:
+        """Runs that have ended, each with its number, to be taken back as one, the last → those that are too long
+        ago."""
+        for made, number in asked:
+            self.note(made, number)
+        last = asked[-1][1]
+        self._parts[last] = [number for _, number in asked]
+        return self.begin(last)
 
     def note(self, made: Mapping[str, Any], run: int | None) -> None:
         """How its answers came about, so far or to the end."""
@@ -43,15 +72,16 @@ class Told:
 
     def took_back(self, run: int, slices: Collection[int]) -> None:
         """A run of which nothing is left has not made this mask."""
-        record = self._records.get(run)
-        if record is None:
-            return
-        if set(slices) >= set(record.get("slices", ())):
-            self.runs[:] = [one for one in self.runs if one is not record]
-        elif slices:
-            record["taken back"] = sorted(slices)
+        for part in self._parts.get(run, (run,)):
+            record = self._records.get(part, {})
+            own = set(record.get("slices", ()))
+            if own <= set(slices):
+                self.runs[:] = [one for one in self.runs if one is not record]
+            elif own & set(slices):
+                record["taken back"] = sorted(own & set(slices))
 
     def forget(self, run: int) -> None:
         """It can't be taken back any more."""
-        self._records.pop(run, None)
+        for part in self._parts.pop(run, (run,)):
+            self._records.pop(part, None)
         self._begun = [one for one in self._begun if one != run]

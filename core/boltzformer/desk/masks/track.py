@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -11,24 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Answers, Kept, Recalled, Thresholds
-from boltzformer.desk.masks.told import Told
+from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
+from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, SliceResult, SliceState
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What there was of a slice before a run."""
-
-    written: Bits | None
-    kept: Kept | None
-    recalled: Recalled | None
-    score: float | None
-    spread: int | None
-    how: Mapping[str, Any] | None
 
 
 class Track:
@@ -61,8 +48,10 @@ class Track:
         self.whose = Whose()
         self.gate = 0.5
         """The least score for a mask, by the last run."""
+        self.too_small = 0
+        """Objects that are not shown for their size."""
         self._told = Told()
-        self._before: dict[int, dict[int, _Known]] = {}
+        self._before: dict[int, dict[int, Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
         self._source: Kept | None = None
         """Of a picture: the answer that was written last, which is another than the one that was offered last."""
@@ -251,6 +240,17 @@ class Track:
             self.changed()
         return list(others)
 
+    def follow(self, masks: Mapping[int, Mask], asked: Sequence[tuple[Mapping[str, Any], int]]) -> list[int]:
+        """What a mask led to, as a person's own: one step of undo, and one run to `revert`. `asked`: how each slice came
+        about, and the number of its run → rows that are others now."""
+        changed = self.change_all(masks)
+        if asked:
+            for past in self._told.begin_together(asked):
+                self._forget_run(past)
+            for row in changed:
+                self._remember(row, asked[-1][1], np.packbits(self.mask(row)))
+        return changed
+
     # --- taking back --------------------------------------------------------------------------------------------
 
     def revert(self) -> int:
@@ -264,7 +264,7 @@ class Track:
             before, later = known[run], order[order.index(run) + 1 :]
             if later:  # another run has answered since: going back from there leads past this one
                 known[later[0]] = before
-            elif self.belongs_to_a_person(row):
+            elif self.belongs_to_a_person(row) if before.led is None else not self._is_left(row, before):
                 continue
             else:
                 self._go_back(row, before)
@@ -277,13 +277,14 @@ class Track:
     @property
     def last_run(self) -> int:
         """The last to begin of those that wrote here and can be taken back; 0 where there is none."""
-        return max((run for known in self._before.values() for run in known), default=0)
+        runs = [(row, *one) for row, known in self._before.items() for one in known.items()]
+        return max((run for row, run, known in runs if self._is_left(row, known)), default=0)
 
     @property
     def can_revert(self) -> bool:
         return bool(self._before)
 
-    def _go_back(self, row: int, before: _Known) -> None:
+    def _go_back(self, row: int, before: Known) -> None:
         now: Sequence[tuple[dict[int, Any], Any]] = (
             *((self.scores, before.score), (self.spread, before.spread)),
             (self.how, before.how),
@@ -305,11 +306,16 @@ class Track:
         for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
             del self._before[row]
 
-    def _remember(self, row: int, run: int) -> None:
+    def _is_left(self, row: int, known: Known) -> bool:
+        """Whether it is as the run left it that followed a mask there, and nobody has said a word of it since."""
+        unseen = self.state(row) is SliceState.UNSEEN
+        return known.led is None or (unseen and np.array_equal(np.packbits(self.mask(row)), known.led))
+
+    def _remember(self, row: int, run: int, led: Bits | None = None) -> None:
         """For `revert`: as it was before this run answered."""
         if run not in self._before.setdefault(row, {}):
             held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
-            known = _Known(self.whose.answered(row), *held, score, self.spread.get(row), self.how.get(row))
+            known = Known(self.whose.answered(row), *held, score, self.spread.get(row), self.how.get(row), led)
             self._before[row][run] = known
 
     # --- another day --------------------------------------------------------------------------------------------
@@ -392,9 +398,3 @@ class Track:
         if lost:
             self.surface.write(lost)
         return set(lost)
-
-
-def revert_last(tracks: Sequence[Track]) -> int:
-    """Takes back the last run of several masks, in those that it asked for → how many of their slices."""
-    last = max((track.last_run for track in tracks), default=0)
-    return sum(track.revert() for track in tracks if last and track.last_run == last)

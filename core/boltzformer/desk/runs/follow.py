@@ -178,9 +178,7 @@ class Following:
         if track is None or not track.surface.alive:
             return
         found = {row: mask for way in ways for row, mask in way.found.items() if not track.belongs_to_a_person(row)}
-        changed = track.change_all({row: mask | track.mask(row) for row, mask in found.items()})
-        for made, number in self._notes:
-            track.note_run(made, number)
+        changed = track.follow({row: mask | track.mask(row) for row, mask in found.items()}, self._notes)
         track.surface.draw()
         if say:
             self._notice.say(self._told(track, changed, ways), topic=STEP)

@@ -10,8 +10,7 @@ from typing import Any
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointing, guidance_for
-from boltzformer.desk.masks.track import revert_last
-from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.tracks import Tracks, revert_last
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage, Timers
