@@ -8,6 +8,7 @@ from bench import Bench
 
 from boltzformer import Guidance
 from boltzformer.desk.masks.pointing import Pointed, Pointing, guidance_for, heeded, led_by, region_of
+from boltzformer.desk.words import counted
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 
@@ -86,7 +87,9 @@ def test_sentences_follow_the_thresholds(bench: Bench, small: Phantom) -> None:
     assert bench.speaker.sentence == before
     bench.desk.overview.reapplying.choose_objects(smallest_mm3=1e9, largest=None)
     bench.idle()
-    assert bench.speaker.sentence == "Looked in 16 slices; found 'bright blob' in 0."
+    hidden = f"(the size filter hides {counted(bench.desk.sizes.count, 'object')})"
+    assert bench.speaker.sentence == f"Looked in 16 slices; found 'bright blob' in 0 {hidden}."
+    assert bench.desk.sizes.count > 0
     bench.desk.notice.say("Something else.")
     bench.desk.overview.reapplying.reset()
     bench.idle()

@@ -140,8 +140,6 @@ class Sizes:
     def __init__(self, stage: Stage, tracks: Tracks, work: Work, timers: Timers) -> None:
         self.changed: list[Callable[[Track], None]] = []
         """Other objects of this mask are shown than before."""
-        self.hidden: dict[str, int] = {}
-        """Objects that are too small, by the mask's key."""
         self.parting: list[Callable[[bool], None]] = []
         """Objects that touch are being parted, which takes long; or no more."""
         self._stage, self._tracks, self._work, self._timers = stage, tracks, work, timers
@@ -154,7 +152,7 @@ class Sizes:
     @property
     def count(self) -> int:
         """So many objects of the chosen image are hidden."""
-        return sum(self.hidden.get(track.key, 0) for track in self._tracks.chosen())
+        return sum(track.too_small for track in self._tracks.chosen())
 
     @property
     def busy(self) -> bool:
@@ -188,7 +186,7 @@ class Sizes:
                     topic=f"sizes of {track.key}",
                 )
             else:
-                self.hidden.pop(track.key, None)
+                track.too_small = 0
 
     def _tell_slow(self) -> None:
         if self.busy:
@@ -212,7 +210,7 @@ class Sizes:
 
     def _apply(self, track: Track, judged: _Judged) -> None:
         self._judging.discard(track.key)
-        self.hidden[track.key] = judged.objects
+        track.too_small = judged.objects
         here = self._stage.row(track.image) if track.surface.alive else 0
         rows = deque(sorted(judged.before, key=lambda row: abs(row - here)))
         self._pending[track.key] = _Pending(track, judged, rows)

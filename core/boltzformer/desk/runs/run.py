@@ -47,6 +47,8 @@ class Run:
         self.tracks: list[Track] = []
         self.looked: set[int] = set()
         self.kept_edits: set[int] = set()
+        self.kept_accepted: set[int] = set()
+        """Slices that stayed as they were, since a person changed them, or only said something of them."""
         self.lost: set[str] = set()
         self.number, self.total = next(NUMBERS), 0
         self.because = ""
@@ -114,7 +116,7 @@ class Run:
                 self.lost.add(prompt.name)
                 continue
             if not track.answer(self._plan, result, number, self.how, self.number):
-                self.kept_edits.add(result.index)
+                (self.kept_edits if track.edited(row) else self.kept_accepted).add(result.index)
             self._note(track, RUNNING, self._made)  # who asked is known also after a crash
             if self._stage.sees(self.image, row):
                 self._dirty.add(track)
@@ -160,6 +162,8 @@ class Run:
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
         edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
+        accepted = self.kept_accepted - self.kept_edits
+        edits += f" {counted(len(accepted))} you accepted stayed as before." if accepted else ""
         names, layer = ", ".join(sorted(self.lost)), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
         boxed = ", only in the box" if self._plan is not None and self._plan.box is not None else ""
@@ -183,10 +187,15 @@ class Run:
         return f" in {self.tiles} tiles" if self.tiles else ""
 
     def _where_found(self) -> str:
-        if self._is_picture:
-            there = [f"'{name}'" if count else f"nothing of '{name}'" for name, count in self.found.items()]
-            return ", ".join(there)
-        return ", ".join(f"'{name}' in {count}" for name, count in self.found.items())
+        """Nothing that is only hidden for its size is said not to have been found."""
+        small = {one.prompt.name: one.too_small for one in self.tracks if one.surface.alive and one.too_small}
+        hidden = {name: f" (the size filter hides {counted(count, 'object')})" for name, count in small.items()}
+        there = []
+        for name, count in self.found.items():
+            shown = f"'{name}' in {count}" if not self._is_picture else f"'{name}'"
+            nothing = self._is_picture and not count and name not in hidden
+            there.append(f"nothing of {shown}" if nothing else f"{shown}{hidden.get(name, '')}")
+        return ", ".join(there)
 
     def _note(self, track: Track, state: str, made: Mapping[str, Any]) -> None:
         track.note_run({**made, "state": state, "slices": sorted(self.looked)}, self.number)
