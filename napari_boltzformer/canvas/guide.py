@@ -27,7 +27,7 @@ POINTS, BOX = "here / not here", "look in this box"
 HERE, NOT_HERE = "#00FF00", "#FF00FF"
 """Of points; no mask has either."""
 POINT, LINE = 11, 2
-"""A cross and the line of a box are at least so many pixels of the screen wide: a thinner line vanishes between them."""
+"""A cross and the line of a box are at least so many pixels of the screen wide: a thinner line falls between them."""
 AFTER = "boltzformer after"
 """Where a box's metadata says how many points there were when it was drawn: which of them came last."""
 

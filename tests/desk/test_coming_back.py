@@ -134,6 +134,20 @@ def test_every_mask_is_back_in_the_colour_that_it_had(small: Phantom, tmp_path: 
     assert {track.name: track.colour for track in later.desk.tracks.of(back)} == colours
 
 
+def test_a_mask_that_nobody_has_answered_is_not_told_as_the_models(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    answered(viewer, image, BRIGHT)  # e.g. killed before the first slice
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    again, image = opened_again(small.volume, tmp_path / "kept")
+    time = local(_last(small.volume, tmp_path / "kept").time)
+    assert offered(again, image).sentence == f"Restored from {time}: prompts without an answer yet."
+
+
 def test_work_of_another_model_says_so_and_offers_it(yesterday: tuple[Any, Path, dict[str, Any]]) -> None:
     volume, folder, _ = yesterday
     viewer, image = opened_again(volume, folder, model="default")

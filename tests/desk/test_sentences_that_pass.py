@@ -1,12 +1,15 @@
 """How a run went is told as long as its masks are there: what was taken back or is gone, no sentence speaks of."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from bench import Bench
+from bench import Bench, result, whole
 
+from boltzformer import Grid
 from boltzformer.desk.image import OpenImage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from boltzformer.types import SliceState
 
 LOOKED = "Looked in 1 slice; found 'bright blob' in "
 
@@ -54,3 +57,38 @@ def test_what_was_done_in_one_step_is_told_until_it_is_undone(bench: Bench, smal
     desk.notice.say("Something else.")
     track.surface.redo()  # type: ignore[attr-defined]
     assert bench.speaker.sentence == "Something else."
+
+
+def test_a_slice_that_was_only_accepted_is_not_told_as_painted(bench: Bench, small: Phantom) -> None:
+    bench.open_volume(small.volume)
+    bench.stage.go(bench.stage.images()[0], 7)
+    for text in (BRIGHT, DARK):
+        bench.desk.running.start([text], only_this=True)
+        bench.idle()
+    bright, dark = bench.desk.tracks.chosen()
+    bright.say(7, SliceState.REVIEWED)
+    bench.desk.running.start([BRIGHT, DARK], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.endswith(" 1 slice you accepted stayed as before.")
+    stroke = bright.mask(7)
+    stroke[0, 0] = True
+    bright.surface.paint(7, stroke)  # type: ignore[attr-defined]
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.endswith(" 1 slice you edited stayed as painted.")
+    assert dark.kept.looked
+
+
+def test_what_the_size_filter_hides_in_a_picture_was_found(bench: Bench) -> None:
+    image, mask = bench.open(Grid.pixels((1, 20, 20))), np.zeros((1, 20, 20), bool)
+    mask[0, 4:8, 4:8] = True
+    track = bench.answered(image, "cell", mask)
+    plan = whole(image)
+    job: Any = None
+    run = bench.desk.running.new(image, [track.prompt], job, {}, warnings={}, whole=True)
+    run.begin(plan, 1, {"thresholds": {"existence": 0.5}})
+    run.write(result(plan, 0, mask[0], 0.9))
+    assert run.summary() == "Looked at this picture; found 'cell'."
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=1e9, largest=None)
+    bench.idle()
+    assert run.summary() == "Looked at this picture; found 'cell' (the size filter hides 1 object)."

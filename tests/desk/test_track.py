@@ -11,8 +11,7 @@ from boltzformer import Prompt, SliceResult
 from boltzformer.desk.masks.answers import Mark, Thresholds
 from boltzformer.desk.masks.told import NUMBERS
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.masks.tracks import revert_last
-from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.tracks import Tracks, revert_last
 from boltzformer.desk.memory import MemoryMask, MemoryStage
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords

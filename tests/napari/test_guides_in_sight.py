@@ -32,9 +32,7 @@ def draw(dock: BoltzFormerDock, row: int, low: int = 10, high: int = 50) -> Any:
     return box
 
 
-def test_a_hidden_box_is_not_looked_closer_into(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
-) -> None:
+def test_a_hidden_box_is_not_looked_closer_into(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
     opened(viewer, small)
     type_lines(qtbot, dock, BRIGHT)
     box = draw(dock, dock.row())

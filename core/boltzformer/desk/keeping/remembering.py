@@ -52,7 +52,9 @@ class LastWork:
     def words(self) -> str:
         """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
         spoken = self.annotation.slices if self.accepted is None else self.accepted.annotation.slices
-        return told_of(self.time, *counts(self.annotation.provenance, {**self.annotation.slices, **spoken}))
+        made = self.annotation.provenance
+        numbers = counts(made, {**self.annotation.slices, **spoken})
+        return told_of(self.time, *numbers, answered=has_answers(made))
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ class State:
     """Reads it; not on the viewer's thread."""
     autosave: bool = False
     """Whether it is the last that was saved by itself."""
+    answered: bool = True
+    """Whether the model had looked at any slice."""
 
     @property
     def words(self) -> str:
@@ -211,7 +215,8 @@ class State:
         return self._words(seconds=False)
 
     def _words(self, *, seconds: bool) -> str:
-        return f"{told_of(self.time, self.painted, self.accepted, seconds=seconds)}; {', '.join(self.prompts)}"
+        told = told_of(self.time, self.painted, self.accepted, answered=self.answered, seconds=seconds)
+        return f"{told}; {', '.join(self.prompts)}"
 
     @staticmethod
     def told_apart(states: Sequence[State]) -> list[str]:
@@ -240,7 +245,8 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
 
 def _state(one: Revision, bring: Callable[[], LastWork | None]) -> State:
     painted, accepted = counts(one.provenance, one.slices)
-    return State(one.time, painted, accepted, tuple(prompt.name for prompt in one.prompts), bring)
+    prompts = tuple(prompt.name for prompt in one.prompts)
+    return State(one.time, painted, accepted, prompts, bring, answered=has_answers(one.provenance))
 
 
 def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceState]]) -> tuple[int, int]:
@@ -251,11 +257,18 @@ def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceSta
     return len(painted), len(spoken)
 
 
-def told_of(time: str, painted: int, accepted: int, *, seconds: bool = False) -> str:
+def has_answers(provenance: Mapping[str, Any]) -> bool:
+    """Whether the model had looked at any slice; older work does not tell."""
+    told = provenance.get(ANSWERED)
+    return not isinstance(told, dict) or any(one.get("scores") for one in told.values())
+
+
+def told_of(time: str, painted: int, accepted: int, *, answered: bool = True, seconds: bool = False) -> str:
     """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
     parts = [counted(painted, "painted slice")] if painted else []
     parts += [f"{accepted} accepted"] if accepted else []
-    return f"{local(time, seconds=seconds)}: {', '.join(parts) or 'masks as the model left them'}"
+    rest = "masks as the model left them" if answered else "prompts without an answer yet"
+    return f"{local(time, seconds=seconds)}: {', '.join(parts) or rest}"
 
 
 def _kept(dataset: Dataset, name: str) -> Case | None:

@@ -19,7 +19,6 @@ from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
 
-
 LEAST_SIDE, LEAST_ON_SCREEN = 2.0, 8.0
 """A box is at least so many voxels wide and high, and so many pixels of the screen: a mere click moves by less."""
 

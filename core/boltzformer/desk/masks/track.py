@@ -241,8 +241,8 @@ class Track:
         return list(others)
 
     def follow(self, masks: Mapping[int, Mask], asked: Sequence[tuple[Mapping[str, Any], int]]) -> list[int]:
-        """What a mask led to, as a person's own: one step of undo, and one run to `revert`. `asked`: how each slice came
-        about, and the number of its run → rows that are others now."""
+        """What a mask led to, as a person's own: one step of undo, and one run to `revert`. `asked`: how each slice
+        came about, and the number of its run → rows that are others now."""
         changed = self.change_all(masks)
         if asked:
             for past in self._told.begin_together(asked):
