@@ -183,7 +183,6 @@ class Guide:
             name=BOX,
             face_color="transparent",
             edge_color=HERE,
-            edge_width=max(1.0, max(image.volume.grid.shape) / 200),  # a line that is seen where all of it is on screen
             metadata={FOR: image.key},
             **same_place(image.layer),
         )
@@ -250,7 +249,7 @@ class Guide:
         box = event.source
         if self._telling or _action(event) in ("adding", "removing", "changing"):
             return
-        slip = len(box.data) > 0 and is_a_click(_ends(box), 1 / self._stage.pixel(box))
+        slip = _action(event) == "added" and len(box.data) > 0 and is_a_click(_ends(box), 1 / self._stage.pixel(box))
         if slip:
             self._desk.notice.say("That was a click, not a box: press, drag and let go. Nothing was drawn.")
         elif len(box.data):
