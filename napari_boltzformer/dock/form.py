@@ -125,9 +125,13 @@ class Form(QWidget):
         ):
             button.setEnabled(on)
             button.setToolTip(usual if on else reason)
-        self.example.setVisible(self.image.count() == 0)
+        if self.example.isHidden() == (self.image.count() == 0):  # later: this is asked while a layer goes, too
+            QTimer.singleShot(0, self._show_example)
         if not runs and self.progress.value() < self.progress.maximum():
             self.progress.reset()  # of a run that was cancelled nothing more is to come
+
+    def _show_example(self) -> None:
+        self.example.setVisible(self.image.count() == 0)
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""

@@ -42,6 +42,9 @@ class Fitting(QObject):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._settle)
+        self._still = QTimer(self)
+        self._still.setSingleShot(True)
+        self._still.timeout.connect(self._draw_again)
 
     def watch(self, window: QWidget | None) -> None:
         """From now on; `window` is the viewer's own."""
@@ -95,6 +98,19 @@ class Fitting(QObject):
             for heard in self.escaped:
                 heard()
         return False
+
+    def hold_still(self, event: Any = None) -> None:
+        """While a layer goes half of it is gone: whatever appears or gives way meanwhile, and changes the canvas's
+        size, the canvas is drawn at the next turn of the event loop, not at once."""
+        with suppress(RuntimeError):  # the whole window may be closing
+            if self._canvas is not None:
+                self._canvas.setUpdatesEnabled(False)
+                self._still.start()
+
+    def _draw_again(self) -> None:
+        with suppress(RuntimeError):
+            if self._canvas is not None:
+                self._canvas.setUpdatesEnabled(True)
 
     def _settle(self) -> None:
         """Once all have found their places."""

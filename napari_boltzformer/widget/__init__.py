@@ -313,6 +313,7 @@ class BoltzFormerDock(Form):
         layers, dims, camera = self.viewer.layers.events, self.viewer.dims.events, camera_of(self.viewer).events
         told = [
             (layers.inserted, (self.images.show, self.comings.inserted, self._show_soon)),
+            (layers.removing, (self.bottom.fitting.hold_still,)),
             (layers.removed, (self.images.show, self.comings.removed, self._show_soon)),
             (layers.renamed, (self.images.show,)),
             (dims.current_step, (self._on_scroll,)),
