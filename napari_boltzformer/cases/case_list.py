@@ -56,6 +56,8 @@ class CasePanel(QWidget):
             self._tell(one)
         if self.list.current in self._shown:
             self.table.selectRow(self._shown.index(self.list.current))
+        else:
+            self.table.clearSelection()
 
     def _tell(self, one: Listed) -> None:
         if one in self._shown:

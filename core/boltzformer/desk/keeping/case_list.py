@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
@@ -20,6 +21,8 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
 from boltzformer.types import Volume
 
+OPENED = "the case that is open"
+"""Topic of a sentence."""
 BUSY = "A run is under way: cancel it or wait for its end, then open another case."
 
 
@@ -47,10 +50,15 @@ class CaseList:
         self._stage, self._notice, self._work, self._settings = stage, notice, work, settings
         self._running, self._keeper, self._patients = running, keeper, patients
         self._image: OpenImage | None = None
+        self._before: Listed | None = None
+        """The case that was open before the current one."""
+        self._came: WeakKeyDictionary[OpenImage, Listed | None] = WeakKeyDictionary()
+        """Images that were on screen, with the case that each is, if any."""
         self._wants_next = False
         self._stale: set[Listed] = set()
         self._looking: Listed | None = None
         keeper.kept.append(self.look_again)
+        patients.arrived.append(self._arrived)
 
     # --- the list ------------------------------------------------------------------------------------------------
 
@@ -168,11 +176,33 @@ class CaseList:
             self._notice.say(BUSY)
             self._tell()
             return
-        self.current = one
-        self._image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")
+        image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")
+        self._before = self.current
+        self._is_open(one, image)
+
+    def _is_open(self, one: Listed, image: OpenImage) -> None:
+        self.current, self._image, self._came[image] = one, image, one
         self._tell()
-        self._notice.say(f"{one.name} is open.")
+        self._notice.say(f"{one.name} is open.", topic=OPENED)
         self.look_again()
+
+    def _arrived(self, image: OpenImage) -> None:
+        """One that had been put away is on screen again: the case of the list is that one, as it was before."""
+        again = image in self._came
+        one = self._came.setdefault(image, None)
+        left = self.current
+        if not again or one == left:
+            return
+        if left is not None:
+            self._stale.add(left)  # its work was kept when it went
+        if one is not None:
+            self._before = None
+            self._is_open(one, image)
+        elif self._image not in self._stage.images():
+            self.current, self._before = self._before, None
+            self._notice.take_back(OPENED)
+            self._tell()
+            self._look()
 
     def _tell(self) -> None:
         for heard in self.listed:

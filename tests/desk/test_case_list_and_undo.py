@@ -1,0 +1,88 @@
+"""The case list knows which case is on screen, also after Undo."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import Grid, Volume, io
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
+from boltzformer.io.phantom import BRIGHT, phantom
+
+pytestmark = pytest.mark.without_engine
+
+
+@pytest.fixture
+def listed(bench: Bench, tmp_path: Path) -> Bench:
+    """Three cases, the first of them open."""
+    place = tmp_path / "images"
+    place.mkdir()
+    for number, name in enumerate("abc", 1):
+        io.write_volume(phantom(number, (4, 48, 48)).volume, place / f"{name}.nii.gz")
+    bench.desk.cases.show_folder(place)
+    bench.idle()
+    return bench
+
+
+def other() -> Volume:
+    return Volume(np.zeros((4, 24, 24), np.uint8), Grid.pixels((4, 24, 24)), name="other")
+
+
+def following(bench: Bench) -> str:
+    bench.desk.cases.open_next()
+    bench.idle()
+    return current(bench)
+
+
+def undo(bench: Bench) -> None:
+    bench.desk.notice.answer(PUT_AWAY, "Undo")
+    bench.idle()
+
+
+def current(bench: Bench) -> str:
+    one = bench.desk.cases.current
+    return "" if one is None else one.name
+
+
+def words(bench: Bench, name: str) -> str:
+    return next(told.words for one, told in bench.desk.cases.standings.items() if one.name == name)
+
+
+def test_after_undo_the_list_is_at_the_case_on_screen_and_the_next_one_is_not_skipped(listed: Bench) -> None:
+    desk = listed.desk
+    assert following(listed) == "a"
+    first = desk.stage.chosen()
+    assert first is not None
+    assert following(listed) == "b"
+    undo(listed)
+    assert desk.stage.chosen() is first
+    assert current(listed) == "a"
+    assert listed.speaker.sentence == "a is open."
+    listed.answered(first, BRIGHT, np.ones((4, 48, 48), bool))
+    desk.keeper.accept()
+    listed.idle()
+    assert words(listed, "a") == "accepted 1 of 4 slices"  # and not still that it is in progress
+    assert words(listed, "b") == "new"
+    assert following(listed) == "b"
+
+
+def test_what_is_no_case_of_the_list_can_come_back_and_the_case_that_went_is_the_next_again(listed: Bench) -> None:
+    desk = listed.desk
+    image = desk.patients.open(other())
+    assert following(listed) == "a"
+    undo(listed)
+    assert desk.stage.chosen() is image
+    assert listed.speaker.sentence == ""
+    assert following(listed) == "a"
+
+
+def test_another_image_in_between_keeps_the_place_in_the_list(listed: Bench) -> None:
+    assert following(listed) == "a"
+    listed.desk.patients.open(other())
+    assert current(listed) == "a"
+    undo(listed)
+    assert current(listed) == "a"
+    assert following(listed) == "b"
+    listed.desk.patients.open(other())
+    assert following(listed) == "c"
