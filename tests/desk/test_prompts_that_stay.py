@@ -48,7 +48,9 @@ def test_a_modality_needs_an_image_that_has_it() -> None:
         (HOUNSFIELD, GRAY, [BLOB]),
         (GRAY, HOUNSFIELD, [KIDNEY, BLOB]),
         (CT, HOUNSFIELD, [KIDNEY, BLOB]),
-        (GRAY, replace(GRAY, name="another"), [BLOB]),
+        (GRAY, replace(GRAY, name="another"), [KIDNEY, LESION, BLOB]),  # as from one stained section to the next
+        (CT, replace(CT, name="another"), [KIDNEY, BLOB]),
+        (CT, replace(CT, modality="MR"), [LESION, BLOB]),
         (replace(GRAY, source="head.nii"), replace(GRAY, source="head.nii"), [KIDNEY, LESION, BLOB]),
     ],
 )

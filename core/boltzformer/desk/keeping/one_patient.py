@@ -14,7 +14,6 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import quoted
-from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.suggestions import modalities_in
 from boltzformer.types import Volume
 
@@ -65,14 +64,13 @@ class OnePatient:
     def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
         """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
 
-        A prompt that names a modality needs an image that is known to be of that one. A series that is opened again,
-        the first image of a day, and cases of one list of which none tells its modality keep what is typed.
+        Where nobody knows the modality of either image all of it is; else a prompt that names one needs an image that is
+        known to be of that one.
         """
         if any(modalities_in(text) for text in typed):
             before, stays = self._before, not image.kind
             if before is not None and before is not image:
-                listed = image.case is not None and before.case is not None
-                stays = image.kind == before.kind == "" and (listed or _source(image) == _source(before) != "")
+                stays = image.kind == before.kind == ""
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
 
@@ -136,11 +134,3 @@ class OnePatient:
 def of_its_kind(texts: Sequence[str], kind: str) -> list[str]:
     """Prompts that may be meant for an image: those that name no modality, or its own ('': nobody knows it)."""
     return [text for text in texts if not (said := modalities_in(text)) or kind in said]
-
-
-def _source(image: OpenImage) -> str:
-    """The place that it was read from; '' where nobody knows."""
-    try:
-        return image.volume.source
-    except BoltzFormerError:  # running says why
-        return ""
