@@ -125,7 +125,7 @@ class LesionTable(QWidget):
             return
         if column == 0:
             out = self.table.item(number, 0).checkState() == Qt.CheckState.Unchecked
-            (track.excluded.add if out else track.excluded.discard)(one.voxel)
+            self._desk.leave_out(track, one.voxel, out=out)
             self.total.setText(total(self.lesions, tracks))
         else:
             self._show(track, one.voxel)

@@ -244,6 +244,37 @@ def test_a_slider_begins_at_nothing_and_soon_hides_what_has_one_voxel(grid: Grid
     assert steps[-1] > 1e4 * scale.voxel_mm3
 
 
+def test_an_object_that_is_left_out_is_in_no_number(bench: Bench) -> None:
+    image = bench.open(picture(None))
+    found = np.zeros((1, 100, 200), bool)
+    found[0, 10:20, 10:30] = found[0, 50:52, 60:62] = True
+    track, desk = bench.answered(image, "cell", found), bench.desk
+    lesions: list[Any] = []
+    desk.measure(lesions.extend)
+    bench.idle()
+    small = next(one for one in lesions if one.finding.voxels == 4)
+    desk.leave_out(track, small.voxel, out=True)
+    bench.idle()
+    assert total(lesions, {track.key: track}) == "cell: 1 object, 200 px, 50 per megapixel, 1 left out of export"
+    assert desk.row_of(track) == "cell · 1 object, 200 px, 1 left out · score 0.90"
+    assert desk.overview.reapplying.totals == ["cell: 200 px"]
+    desk.leave_out(track, small.voxel, out=False)
+    bench.idle()
+    assert desk.row_of(track) == "cell · 2 objects, 204 px · score 0.90"
+    assert desk.overview.reapplying.totals == ["cell: 204 px"]
+
+
+def test_an_object_that_is_left_out_of_one_slice_is_in_no_number_either(bench: Bench) -> None:
+    image = bench.open(GRID)
+    track = bench.answered(image, "x", np.zeros((0, *SHAPE[1:]), bool))
+    rows = np.zeros(SHAPE[1:], bool)
+    rows[1:3, 1:3] = rows[6:8, 6:9] = True
+    bench.answer(track, {3: rows})
+    bench.desk.leave_out(track, (3, 1, 1), out=True)
+    bench.idle()
+    assert bench.desk.counting.objects[track.key] == Counts(1, 6, 1, 4)
+
+
 def test_a_picture_has_objects_with_areas_count_and_density(bench: Bench) -> None:
     image = bench.open(picture(0.0005))
     found = np.zeros((1, 100, 200), bool)

@@ -152,6 +152,12 @@ class Desk:
         mask = track.surface.copy() > 0
         self.work.do(partial(picked, mask, voxel, only), found)
 
+    def leave_out(self, track: Track, voxel: Sequence[int], *, out: bool) -> None:
+        """The object there, of exports and of every number; or it counts again."""
+        (track.excluded.add if out else track.excluded.discard)(tuple(voxel))
+        self.counting.due(track)
+        self.counting.now()
+
     def split_object(self, track: Track, voxel: Voxel) -> None:
         """The object of a picture there in two, through that pixel; one step of undo."""
         self._by_click(track, voxel, split, f"No cut through this place parts an object of '{track.name}'.")
@@ -294,7 +300,7 @@ class Desk:
         self.sizes.parting.append(self._tell_parting)
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.following.followed.append(lambda track: self._change())
-        self.counting.counted.append(self._change)
+        self.counting.counted.extend([self._change, self.overview.reapplying.tell])
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
         keeper.back.afresh.append(lambda image: self._restored(image, ()))

@@ -87,7 +87,7 @@ class LesionTable:
         """Out of exports, or back into them."""
         if (chosen := self._chosen()) is not None:
             one, track = chosen
-            (track.excluded.discard if one.voxel in track.excluded else track.excluded.add)(one.voxel)
+            self._desk.leave_out(track, one.voxel, out=one.voxel not in track.excluded)
             row = self._ui.lesionList.currentRow
             self.show_lesions(self.lesions)
             self._ui.lesionList.setCurrentRow(row)

@@ -159,6 +159,8 @@ class Answers:
         """Where objects are hidden for their size."""
         self._recalled: dict[int, Recalled] = {}
         """Also beneath answers of boxes, outside of which they still hold."""
+        self.left_out = 0
+        """Voxels of objects that a person left out, when they were counted last."""
         self.came_apart = False
         """Whether what is recalled had one label per object then."""
 
@@ -330,7 +332,7 @@ class Answers:
         if not looked:
             return "not looked yet" + (f", 0 of {counted(count)}" if count > 1 else "")
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
-        shown, partial = scale.amount(sum(voxels.values())), looked < count
+        shown, partial = scale.amount(max(sum(voxels.values()) - self.left_out, 0)), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
         if filled and partial:
             return f"{shown} so far, {looked} of {counted(count)}{boxed}"

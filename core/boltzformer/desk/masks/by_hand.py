@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,16 +91,23 @@ Voxel = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a mask: what is shown of it."""
+    """Of a mask: what is shown of it and not left out."""
 
     objects: int
     voxels: int
+    left_out: int = 0
+    """Objects that a person left out, and their voxels."""
+    voxels_left_out: int = 0
 
 
-def counts_of(rows: NDArray[np.uint8]) -> Counts:
-    """Connected objects; of one slice, within it."""
-    found = Strands.of(rows)
-    return Counts(found.count, int(found.sizes.sum()))
+def counts_of(rows: NDArray[np.uint8], left_out: Collection[Sequence[int]] = ()) -> Counts:
+    """Connected objects; of one slice, within it. `left_out`: a voxel of each that does not count."""
+    found, marks = Strands.of(rows), np.zeros(rows.shape, bool)
+    for voxel in left_out:
+        marks[tuple(voxel)] = True
+    out = found.under(marks)
+    gone = int(found.sizes[out].sum())
+    return Counts(found.count - len(out), int(found.sizes.sum()) - gone, len(out), gone)
 
 
 def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int, Mask], int]:

@@ -202,7 +202,8 @@ def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: boo
         parts += ["not looked yet"]
     elif counts is not None:
         amount = track.image.scale.amount(counts.voxels)
-        number = [counted(counts.objects, "object") + (f", {amount}" if counts.objects else "")]
+        out = f", {counts.left_out} left out" if counts.left_out else ""
+        number = [counted(counts.objects, "object") + (f", {amount}" if counts.objects else "") + out]
     parts[1 if track.count == 1 else len(parts) : 0] = number
     warning = "\n" + track.warning if track.warning and not warned else ""
     return " · ".join(parts) + warning

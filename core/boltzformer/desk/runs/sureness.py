@@ -144,8 +144,9 @@ class Counting:
         for track in due:
             only = next(iter(track.scores)) if len(track.scores) == 1 else None
             rows = track.surface.copy() if only is None else track.row(only)[None].copy()
-            done = partial(self._counted, track.key)
-            self._work.do(partial(counts_of, rows), done, topic=f"objects of {track.key}")
+            out = [(row if only is None else 0, *rest) for row, *rest in track.excluded if only in (None, row)]
+            done = partial(self._counted, track)
+            self._work.do(partial(counts_of, rows, out), done, topic=f"objects of {track.key}")
 
     def due(self, track: Track) -> None:
         """At the next `now`, without waiting."""
@@ -155,7 +156,8 @@ class Counting:
         """A run is writing: what was counted is not true any more; it is counted again when the run has ended."""
         self.objects.pop(track.key, None)
 
-    def _counted(self, key: str, objects: Counts) -> None:
-        self.objects[key] = objects
+    def _counted(self, track: Track, objects: Counts) -> None:
+        self.objects[track.key] = objects
+        track.kept.left_out = objects.voxels_left_out
         for heard in self.counted:
             heard()
