@@ -13,6 +13,7 @@ from boltzformer import Grid, io
 from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.keeping.stories import is_export, masks_in
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.settings import Settings
 from boltzformer.masks.cells import numbered, parted
 from boltzformer.masks.objects import pieces
 
@@ -36,6 +37,27 @@ def count(track: Track) -> int:
 def choose(bench: Bench, **how: Any) -> None:
     bench.desk.overview.reapplying.choose_objects(**how)
     bench.idle()
+
+
+def test_the_tick_stays_from_picture_to_picture(bench: Bench) -> None:
+    bench.answered(bench.open(GRID), "cell", touching())
+    choose(bench, apart=True)
+    other = bench.open(GRID)
+    bench.stage.choose(other)
+    bench.desk.chosen()
+    track = bench.answered(other, "cell", touching())
+    assert bench.desk.overview.reapplying.thresholds.apart
+    assert count(track) == 5
+    volume = bench.open(Grid.pixels((4, *SHAPE)))
+    bench.answered(volume, "cell", np.repeat(touching(), 4, 0))
+    assert not bench.desk.overview.reapplying.thresholds.apart
+    bench.desk.overview.reapplying.choose(existence=0.4)
+    assert Settings.load().apart
+    bench.stage.choose(other)
+    bench.desk.chosen()
+    choose(bench)
+    assert count(track) == 3
+    assert not Settings.load().apart
 
 
 def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_path: Path) -> None:

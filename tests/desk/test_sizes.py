@@ -2,6 +2,7 @@
 provenance; what is hidden comes back. What a person drew stays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boltzformer import Grid, LabelMap, Prompt, io
+from boltzformer.desk.keeping.bringing_back import as_measured
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.by_hand import Counts
@@ -241,7 +243,19 @@ def test_a_slider_begins_at_nothing_and_soon_hides_what_has_one_voxel(grid: Grid
     assert steps[0] == 0
     assert list(steps) == sorted(steps)
     assert steps[1] <= scale.voxel_mm3 < steps[6]
-    assert steps[-1] > 1e4 * scale.voxel_mm3
+    assert scale.voxels is not None
+    assert 0.5 * scale.voxels <= steps[-1] / scale.voxel_mm3 <= scale.voxels  # and none reaches beyond the image
+
+
+def test_what_was_chosen_without_a_scale_is_not_read_as_micrometres(bench: Bench) -> None:
+    """The same pixels, first as a PNG, then as a file that says how large they are."""
+    plain, known = bench.open(picture(None)), bench.open(picture(0.00025))
+    at = Thresholds(0.5, 0.5, smallest_mm3=250.0)
+    assert as_measured(plain, at) == at
+    least = as_measured(known, at).smallest_mm3
+    assert known.scale.small(least) == f"{250 * 0.25**2:.3g} µm²"
+    assert as_measured(known, replace(at, smallest_mm3=least)).smallest_mm3 == least
+    assert as_measured(known, replace(at, smallest_mm3=1e9)).smallest_mm3 == 0
 
 
 def test_an_object_that_is_left_out_is_in_no_number(bench: Bench) -> None:

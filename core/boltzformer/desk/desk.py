@@ -21,6 +21,7 @@ from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill
 from boltzformer.desk.masks.overview import Overview, sentence
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
+from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.choice import shown_name
@@ -68,6 +69,7 @@ class Desk:
         self._knowledge = Knowledge()
         self.tracks = Tracks(stage)
         self.overview = Overview(stage, self.tracks, timers)
+        self.overview.apart = lambda: settings.apart
         self.running = Running(
             *(stage, self.tracks, self.notice, timers, settings, words),
             session=session,
@@ -375,6 +377,13 @@ class Desk:
         image = self.stage.chosen()
         if image is not None:
             self.keeper.touch(image)
+        self._remember_apart(self.overview.reapplying)
+
+    def _remember_apart(self, chosen: Reapplying) -> None:
+        """From picture to picture; a volume has no say in it."""
+        if chosen.scale.flat and chosen.bar.lanes and chosen.thresholds.apart != self.settings.apart:
+            self.settings.apart = chosen.thresholds.apart
+            self.settings.save()
 
     def _offered(self, row: int) -> list[Track]:
         return [track for track in self.tracks.shown() if row in track.proposals]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from math import floor, log10
+from math import floor, inf, log10
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Scale:
     pixel_mm: tuple[float, float] | None = None
     """Rows and columns of a slice; None: nobody knows."""
     flat: bool = True
+    voxels: int | None = None
+    """Of the whole image; None: nobody knows."""
 
     @staticmethod
     def of(volume: Volume) -> Scale:
@@ -36,7 +38,8 @@ class Scale:
         down, across = grid.canonical_scale_translate(axis)[0][-2:]
         known = grid != Grid.pixels(grid.shape)
         voxel = abs(float(np.linalg.det(np.array(grid.axes))))
-        return Scale(voxel, (abs(float(down)), abs(float(across))) if known else None, grid.shape[axis] == 1)
+        sides = (abs(float(down)), abs(float(across))) if known else None
+        return Scale(voxel, sides, grid.shape[axis] == 1, int(np.prod(grid.shape)))
 
     @property
     def length_unit(self) -> str:
@@ -79,10 +82,19 @@ class Scale:
 
     @cached_property
     def steps_mm3(self) -> Sequence[float]:
-        """Round sizes for a slider, as the grid counts them: nothing first, then from below one voxel upwards."""
+        """Round sizes for a slider, as the grid counts them: nothing first, then from below one voxel upwards, none
+        larger than the whole image."""
+        most = inf if self.voxels is None else self.size(self.voxels)
         least = floor(log10(self._per_voxel))
         sizes = (m * 10.0**e for e, m in product(range(least, least + DECADES), MANTISSAS))
-        return 0.0, *(size / self._per_voxel * self.voxel_mm3 for size in sizes)
+        return 0.0, *(size / self._per_voxel * self.voxel_mm3 for size in sizes if size <= most)
+
+    def least(self, mm3: float) -> float:
+        """A least size that was chosen when this image had another scale, or none: larger than all of it, it was meant
+        in voxels; else there is no sense in it."""
+        if self.voxels is None or mm3 <= self.voxels * self.voxel_mm3:
+            return mm3
+        return mm3 * self.voxel_mm3 if mm3 <= self.voxels else 0.0
 
     @property
     def _area_mm2(self) -> float:

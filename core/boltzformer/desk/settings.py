@@ -29,6 +29,8 @@ class Settings:
     """Asked lately, the last first."""
     rings: bool = True
     samples: int = 1
+    apart: bool = False
+    """One label per object of a picture, as it was ticked last."""
     more_open: bool = False
     length: int = 10
     """Of a fine-tuning, as it was chosen last."""

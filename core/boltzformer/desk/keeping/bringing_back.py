@@ -140,7 +140,7 @@ class BringingBack:
     def _show_scene(self, image: OpenImage, found: LastWork, empty: bool) -> None:
         scene = found.scene
         if empty:
-            image.thresholds = scene.thresholds
+            image.thresholds = scene.thresholds and as_measured(image, scene.thresholds)
             if scene.row is not None and scene.row < image.count:
                 self._stage.go(image, scene.row)
         if scene.guides:
@@ -208,13 +208,19 @@ def put_back(track: Track, one: KeptMask) -> None:
     """What was kept of a mask, with how it was made."""
     track.restore(one.rows, one.states)
     if one.sizes:  # what was hidden then is gone, and the mask must not be told without saying so
-        track.image.thresholds = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
+        at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
+        track.image.thresholds = as_measured(track.image, at)
     track.recall(one.scores, one.edited, one.gate, one.written)
     track.kept.recall_hidden(one.hidden)
-    track.kept.thresholds = replace(track.kept.thresholds, **one.sizes)
+    track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
     track.kept.came_apart = track.kept.thresholds.apart
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
+
+
+def as_measured(image: OpenImage, at: Thresholds) -> Thresholds:
+    """Of an image that may have had no scale then, or another one."""
+    return replace(at, smallest_mm3=image.scale.least(at.smallest_mm3))
 
 
 def _leave_out(track: Track, one: KeptMask) -> None:

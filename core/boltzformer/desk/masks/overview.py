@@ -37,6 +37,8 @@ class Overview:
         """All slices of this mask have the thresholds that were chosen."""
         self.moved: list[Callable[[], None]] = []
         """Another slice, image or mask is on screen, or its mask is another one."""
+        self.apart: Callable[[], bool] = lambda: False
+        """Whether pictures that come get one label per object."""
         self._gate = GATE
         """The model's own, until masks say by which they were made."""
         self._stage, self._every = stage, tracks
@@ -70,6 +72,7 @@ class Overview:
             gate=tracks[-1].gate,
             scale=image.scale,
             chosen=image.thresholds,
+            apart=self.apart(),
         )
         self._show_states()
         self._show_failed()

@@ -59,12 +59,13 @@ class Reapplying:
         gate: float,
         scale: Scale,
         chosen: Thresholds | None = None,
+        apart: bool = False,
     ) -> None:
         """An image of `count` slices: what its lanes hold is shown at what was `chosen` for it, else at the model's
-        own `gate`."""
+        own `gate`, and if it is a picture with one label per object where that is usual (`apart`)."""
         self._timer.stop()
         self._left.clear()
-        self.scale, self._own = scale, Thresholds(existence=gate)
+        self.scale, self._own = scale, Thresholds(existence=gate, apart=apart and scale.flat)
         self._now = chosen or self._own
         self.bar.set_lanes(lanes, count)
         self.set_row(row)
