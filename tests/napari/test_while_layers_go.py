@@ -1,4 +1,4 @@
-"""While a layer goes, nothing of it is drawn: not even because a button appears and the canvas has another size then."""
+"""While a layer goes, nothing of it is drawn: not even because a button appears and the canvas changes its size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

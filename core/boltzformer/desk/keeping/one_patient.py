@@ -64,8 +64,8 @@ class OnePatient:
     def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
         """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
 
-        Where nobody knows the modality of either image all of it is; else a prompt that names one needs an image that is
-        known to be of that one.
+        Where nobody knows the modality of either image all of it is; else a prompt that names one needs an image that
+        is known to be of that one.
         """
         if any(modalities_in(text) for text in typed):
             before, stays = self._before, not image.kind
