@@ -34,6 +34,7 @@ MODES = {
     "decoder": "all but both encoders learns",
     "existence": "only whether the object is there learns; masks stay as they are",
 }
+BACK = "The model before gets the name back (before the first one, 'default' is in use); asks first"
 MINUTES = 10
 """Of a run, unless the user says otherwise."""
 
@@ -73,7 +74,7 @@ class FinetuneForm(QWidget):
         self.name, self.anyway = QLineEdit("mine"), QCheckBox("although it did not pass")
         self.promote, self.roll_back = QPushButton("Promote as"), QPushButton("Roll back")
         self.promote.setToolTip("The new model gets this name, and the model before keeps its place in the line")
-        self.roll_back.setToolTip("The model before gets the name back; before the first one, 'default' is in use")
+        self.roll_back.setToolTip(BACK)
         self.command, self.copy = QLineEdit(), QPushButton("Copy")
         self.command.setReadOnly(True)
         self.more = QPushButton("Details")

@@ -20,7 +20,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.tracks import COLOURS
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.outcome import Compared, Outcome, question_of
+from boltzformer.desk.teaching.outcome import NOT_NOW, Compared, Outcome, question_of
 from boltzformer.desk.teaching.runs import runs, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.desk.work import Work
@@ -30,7 +30,7 @@ from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import empty_labels, row_on_screen
 from napari_boltzformer.host.mask import key_of
 from napari_boltzformer.host.stage import image_on
-from napari_boltzformer.teaching.form import FinetuneForm
+from napari_boltzformer.teaching.form import BACK, FinetuneForm
 
 if TYPE_CHECKING:
     import napari
@@ -53,6 +53,10 @@ class FinetunePanel(FinetuneForm):
         self.outcome = Outcome(self.session, self.work, self.said)
         self.mine: Callable[[OpenImage, int, str], NDArray[np.bool_] | None] = lambda image, row, prompt: None
         """A person's own mask of a slice, where somebody knows of one."""
+        self.usual: Callable[[], str] = lambda: ""
+        """The prompt of the open image that is compared first."""
+        self._chose = False
+        """Whether a person chose what is compared on this image."""
         kept = Settings.load()
         self.length.setValue(kept.length)
         self.unit.setCurrentText(kept.unit)
@@ -82,8 +86,22 @@ class FinetunePanel(FinetuneForm):
         self.prompt.addItems([text for name, text in holding.prompts.items() if name in holding.targets])
         if before:
             self.prompt.setEditText(before)
+        self.show_usual()
         self.show_state()
         self._ask_need()
+
+    def another_image(self) -> None:
+        """What was chosen for the last one is not what this one is asked."""
+        self._chose = False
+        self.show_usual()
+
+    def show_usual(self) -> None:
+        """What is compared is looked for in the image that is open, unless a person says otherwise."""
+        if not self._chose and (text := self.usual()):
+            self.prompt.setEditText(text)
+
+    def _on_chose(self) -> None:
+        self._chose = True
 
     def _ask_need(self) -> None:
         """Only where somebody reads it."""
@@ -134,6 +152,8 @@ class FinetunePanel(FinetuneForm):
         picture = state.checks[-1].get("picture", "") if state.checks else ""
         self.show_seen(str(Path(state.output) / picture) if picture else "")
         self.verdict.setText(verdict(state, self.watching.holding))
+        if state.state != "running":
+            self.show_usual()
         self.show_state()
 
     def _show_lost(self) -> None:
@@ -181,6 +201,8 @@ class FinetunePanel(FinetuneForm):
         self.resume.setEnabled(watching.can_go_on)
         for button in (self.compare, self.promote):
             button.setEnabled(state is not None and bool(state.model) and not watching.running)
+        self.roll_back.setEnabled(not watching.running)
+        self.roll_back.setToolTip(NOT_NOW if watching.running else BACK)
         self.toggle.setEnabled(len(pair_of(self.viewer)) == 2)
         self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
@@ -236,6 +258,8 @@ class FinetunePanel(FinetuneForm):
         ):
             button.clicked.connect(lambda _=False, do=do: do())
         self.run.activated.connect(lambda _: self._on_run())
+        self.prompt.activated.connect(lambda _: self._on_chose())
+        self.prompt.lineEdit().textEdited.connect(lambda _: self._on_chose())
         for changed in (
             self.mode.currentIndexChanged,
             self.unit.currentIndexChanged,
@@ -263,6 +287,7 @@ class FinetunePanel(FinetuneForm):
         """A run that goes on is found again."""
         super().showEvent(event)
         QTimer.singleShot(0, self._first)
+        self.show_usual()
 
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: nothing is asked any more, the training goes on."""

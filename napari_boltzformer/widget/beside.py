@@ -12,7 +12,7 @@ from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.by_hand import Voxel, middle_of
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.teaching.outcome import mine_of
+from boltzformer.desk.teaching.outcome import mine_of, to_compare
 from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.bottom.place import Bottom, rename
 from napari_boltzformer.canvas.screen import CanvasLight
@@ -87,10 +87,18 @@ class Beside:
         if self.teach is None:
             self.teach = FinetunePanel(self._viewer, inside=True)
             self.teach.mine = lambda image, row, prompt: mine_of(self._desk.tracks.of(image), prompt, row)
+            self.teach.usual = self._to_compare
             lines.addWidget(self.teach, 1)
+
+    def _to_compare(self) -> str:
+        image = self._stage.chosen()
+        row = 0 if image is None else self._stage.row(image)
+        return to_compare(image, self._desk.tracks.chosen(), row)
 
     def another_image(self) -> None:
         """Nothing of the last patient is left to read."""
+        if self.teach is not None:
+            self.teach.another_image()
         if self.lesions is not None:
             self.lesions.forget()
         self.follower.moved()

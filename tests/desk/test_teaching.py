@@ -17,7 +17,7 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.teaching.outcome import Compared, Outcome, ask_both, mine_of, question_of
+from boltzformer.desk.teaching.outcome import WAY_BACK, Compared, Outcome, ask_both, mine_of, question_of, to_compare
 from boltzformer.desk.teaching.runs import Losses, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.io.phantom import BRIGHT, Phantom
@@ -157,8 +157,25 @@ def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
     session.model = "mine"
     outcome.give_back("mine")
     tools.idle()
-    assert tools.speaker.sentence == "Before 'mine' there is only 'default': that one is in use again."
+    (offer,) = (one for one in tools.speaker.offers if one.topic == WAY_BACK)
+    said = "Before 'mine' there is only 'default': that one would be in use again. 'mine' stays listed."
+    assert offer.sentence == said
+    tools.notice.answer(WAY_BACK, "Keep")
+    assert wanted == ["mine"]
+    outcome.give_back("mine")
+    tools.idle()
+    tools.notice.answer(WAY_BACK, "Roll back")
+    assert tools.speaker.sentence == "'default' is in use again, and not 'mine'."
     assert wanted == ["mine", "default"]
+
+    outcome.take_over(request.output, "mine", anyway=True)
+    tools.until(lambda: len(promoted) == 2)
+    outcome.give_back("mine")
+    tools.idle()
+    assert len(session.lineage("mine").models) == 2  # nothing was done before it was agreed to
+    tools.notice.answer(WAY_BACK, "Roll back")
+    tools.until(lambda: len(promoted) == 3)
+    assert len(session.lineage("mine").models) == 1
 
 
 # --- before and after -------------------------------------------------------------------------------------------------
@@ -218,6 +235,22 @@ def test_both_answers_are_held_against_my_own_mask_where_there_is_one(small: Pha
     )
     apart = np.roll(half, 30, axis=0).astype(np.uint8)
     assert "none of them the same" in Compared(question, half.astype(np.uint8), apart).sentence
+
+
+def test_what_is_compared_first_is_asked_of_the_open_image_and_has_a_mask_of_mine(small: Phantom) -> None:
+    stage = MemoryStage()
+    image = stage.open(small.volume)
+    tracks = Tracks(stage)
+    assert to_compare(None, (), 0) == to_compare(image, (), 0) == ""
+    image.typed = ["typed alone"]
+    assert to_compare(image, (), 0) == "typed alone"
+    asked, mine = tracks.new(image, Prompt("asked")), tracks.new(image, Prompt(BRIGHT))
+    assert to_compare(image, [asked, mine], 3) == "asked"
+    stroke = np.zeros(mine.shape[1:], bool)
+    stroke[10:20, 10:20] = True
+    mine.surface.paint(3, stroke)  # type: ignore[attr-defined]
+    assert to_compare(image, [asked, mine], 3) == BRIGHT
+    assert to_compare(image, [asked, mine], 5) == BRIGHT
 
 
 def test_what_cannot_be_judged_says_whose_slices_are_missing() -> None:

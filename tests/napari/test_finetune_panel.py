@@ -18,6 +18,7 @@ from serving import Served, serving
 from boltzformer import Session
 from boltzformer.dataset import Dataset
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.outcome import NOT_NOW, WAY_BACK
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
 from napari_boltzformer.teaching.panel import FinetunePanel, pair_of
@@ -95,6 +96,8 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     assert time.thread_time() - before < 0.1
     until(qtbot, lambda: len(panel.curve.shown.by_step) > 0)
     assert not panel.start.isEnabled()
+    assert not panel.roll_back.isEnabled()
+    assert panel.roll_back.toolTip() == NOT_NOW
     click(qtbot, panel.stop)
     until(qtbot, lambda: state(panel) == "stopped")
     assert panel.watching.state is not None
@@ -139,7 +142,9 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     until(qtbot, lambda: panel.height() > 600)
     viewer.screenshot(path=str(shots / f"finetune-{Path(model).stem}.png"), canvas_only=False, flash=False)
     click(qtbot, panel.roll_back)
-    until(qtbot, lambda: "that one is in use again" in panel.notice.label.text())
+    until(qtbot, lambda: WAY_BACK in panel.notice.offers)
+    assert dock.session.model == "mine"
+    click(qtbot, panel.notice.offers[WAY_BACK].answers["Roll back"])
     until(qtbot, lambda: dock.session.model == "default")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.teaching.outcome import Compared, Outcome, mine_of, question_of
+from boltzformer.desk.teaching.outcome import NOT_NOW, Compared, Outcome, mine_of, question_of, to_compare
 from boltzformer.desk.teaching.runs import Losses, runs, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.desk.work import Work
@@ -136,6 +136,8 @@ class Teaching:
         ui.teachStartButton.enabled = watching is not None and watching.can_teach and not running
         ui.teachStopButton.enabled = running
         ui.teachResumeButton.enabled = watching is not None and watching.can_go_on
+        ui.rollBackButton.enabled = not running
+        ui.rollBackButton.toolTip = tr(NOT_NOW) if running else tr("Asks first, and says which model that is")
         ui.compareButton.enabled = ui.promoteButton.enabled = state is not None and bool(state.model) and not running
         ui.anywayBox.visible = state is not None and bool(state.result) and not state.result.get("promoted")
 
@@ -153,6 +155,11 @@ class Teaching:
         for name, text in holding.prompts.items():
             if name in holding.targets:
                 self._ui.teachPromptSelector.addItem(text)
+        image = self._desk.stage.chosen()
+        row = 0 if image is None else self._desk.stage.row(image)
+        known = [text for name, text in holding.prompts.items() if name in holding.targets]
+        if (usual := to_compare(image, self._desk.tracks.chosen(), row)) in known:
+            self._ui.teachPromptSelector.currentIndex = known.index(usual)
         self.show_state()
 
     def _show_followed(self) -> None:

@@ -22,6 +22,9 @@ from boltzformer.protocol import Lineage
 from boltzformer.types import Prediction, Volume
 
 TOPIC = "a model that was promoted"
+WAY_BACK = "the way back to the model before"
+NOT_NOW = "Wait until the run has ended, or press Stop: then the way back is free"
+"""Why nobody goes back while a run learns."""
 FIRST = "default"
 """The model that everybody begins with."""
 
@@ -48,13 +51,35 @@ class Outcome:
         self._work.do(partial(self._session().promote, run, name, anyway=anyway), self._promoted)
 
     def give_back(self, name: str) -> None:
-        """The model before it gets the name again; before the first one, there is the one that everybody has."""
-        session = self._session()
+        """Says first which model would have the name again (before the first one there is the one that everybody has),
+        and does it once that is agreed to."""
+        self._notice.withdraw(WAY_BACK)
+        self._work.do(partial(self._session().lineage, name), partial(self._ask_back, name))
 
-        def back() -> Lineage | None:
-            return session.roll_back(name) if len(session.lineage(name).models) > 1 else None
+    def _ask_back(self, name: str, lineage: Lineage) -> None:
+        models = lineage.models
+        if len(models) > 1:
+            last, before = (f" ({one['note']})" if one.get("note") else "" for one in (models[-1], models[-2]))
+            asked = (
+                f"'{name}' would stand for the model before it again{before}. The one of now{last} loses the name; "
+                "its run stays, and can be promoted again."
+            )
+            do = partial(self._go_back, name)
+        elif self._session().model == name:
+            asked = f"Before '{name}' there is only '{FIRST}': that one would be in use again. '{name}' stays listed."
+            do = partial(self._to_first, name)
+        else:
+            self._notice.say(f"Before '{name}' there is only '{FIRST}'; '{self._session().model}' stays in use.")
+            return
+        self._notice.say("")
+        self._notice.offer(WAY_BACK, asked, ("Roll back", do), ("Keep", _keep))
 
-        self._work.do(back, partial(self._rolled_back, name))
+    def _go_back(self, name: str) -> None:
+        self._work.do(partial(self._session().roll_back, name), partial(self._rolled_back, name))
+
+    def _to_first(self, name: str) -> None:
+        self._notice.say(f"'{FIRST}' is in use again, and not '{name}'.")
+        self._use(FIRST)
 
     def _tell(self, answer: Compared | None) -> None:
         for heard in self.compared:
@@ -65,14 +90,7 @@ class Outcome:
         before = f" The model that had the name before is kept, {counted(kept, 'step')} back." if kept else ""
         self._offer(name, f"'{name}' stands for the model of this run now.{before}", "Use it now")
 
-    def _rolled_back(self, name: str, lineage: Lineage | None) -> None:
-        if lineage is None:
-            if self._session().model == name:
-                self._notice.say(f"Before '{name}' there is only '{FIRST}': that one is in use again.")
-                self._use(FIRST)
-            else:
-                self._notice.say(f"Before '{name}' there is only '{FIRST}'; '{self._session().model}' stays in use.")
-            return
+    def _rolled_back(self, name: str, lineage: Lineage) -> None:
         last = lineage.models[-1]
         self._offer(name, f"'{name}' stands for the model before again ({last['note']}).", "Use it now")
 
@@ -85,6 +103,10 @@ class Outcome:
     def _use(self, name: str) -> None:
         for heard in self.wanted:
             heard(name)
+
+
+def _keep() -> None:
+    """It stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +162,15 @@ def mine_of(tracks: Sequence[Track], prompt: str, row: int) -> NDArray[np.bool_]
     """A person's own mask of a slice: painted, or accepted as it was."""
     named = (one for one in tracks if prompt in (one.prompt.text, one.name) and row < one.count)
     return next((one.mask(row) for one in named if one.belongs_to_a_person(row)), None)
+
+
+def to_compare(image: OpenImage | None, tracks: Sequence[Track], row: int) -> str:
+    """The prompt of the open image of which a comparison tells most: one with a person's own mask on the slice, else
+    with one anywhere, else with any, else the first that is typed; '' where there is none."""
+    own = [one for one in tracks if row < one.count and one.belongs_to_a_person(row)]
+    touched = [one for one in tracks if any(one.belongs_to_a_person(at) for at in one.touched)]
+    prompts = [one.prompt.text for one in (*own, *touched, *tracks)]
+    return next(iter([*prompts, *(() if image is None else image.typed)]), "")
 
 
 def question_of(
