@@ -41,13 +41,23 @@ class QtDialogs:
 
     def ask(self, question: str, details: str, yes: str, then: Callable[[bool], None]) -> None:
         """Cancel is what Return presses."""
-        box = QMessageBox(QMessageBox.Icon.Question, f"{yes}?", question, parent=self._parent)
+        box = Question(self._parent, question, yes, then)
         box.setInformativeText(details)
-        agree = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
-        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.finished.connect(lambda _: then(box.clickedButton() is agree))
         box.open()
+
+
+class Question(QMessageBox):
+    """Beside the viewer, until it is answered."""
+
+    def __init__(self, parent: QWidget, question: str, yes: str, then: Callable[[bool], None]) -> None:
+        super().__init__(QMessageBox.Icon.Question, f"{yes}?", question, parent=parent)
+        self._agree, self._then = self.addButton(yes, QMessageBox.ButtonRole.AcceptRole), then
+        self.setDefaultButton(self.addButton(QMessageBox.StandardButton.Cancel))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.finished.connect(self._answer)
+
+    def _answer(self, _: int) -> None:
+        self._then(self.clickedButton() is self._agree)
 
 
 class Soon(QObject):

@@ -138,12 +138,18 @@ class NameBox(QComboBox):
         line = self.lineEdit()
         if line is not None:
             line.textChanged.connect(self._begin)
-            line.editingFinished.connect(lambda: line.hasFocus() or line.setCursorPosition(0))
+            # No closure around `line`: Python would tidy both away, which knows not that Qt goes on calling.
+            line.editingFinished.connect(self._rest)
 
     def _begin(self, text: str) -> None:
         line = self.lineEdit()
         self.setToolTip(text)
         if line is not None and not line.isModified():  # else somebody types
+            line.setCursorPosition(0)
+
+    def _rest(self) -> None:
+        line = self.lineEdit()
+        if line is not None and not line.hasFocus():
             line.setCursorPosition(0)
 
     def shown(self) -> str:
