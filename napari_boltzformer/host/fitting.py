@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QEvent, QObject, QPoint, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QMainWindow, QStyle, QStyleOptionSlider, QWidget
 
 from napari_boltzformer.host.layers import camera_of, fit, grid_of
 
@@ -71,14 +71,16 @@ class Fitting(QObject):
             self._whole = self._all_in_view()
 
     def slider(self, beside: QWidget) -> tuple[int, int] | None:
-        """How far the slices' slider begins from the left end of a widget and ends from its right end; None where
-        there is none."""
+        """How far from the left end of a widget the first slice begins, and from its right end the last one ends, where
+        each lies below the middle of the slider's handle; None where there is no slider."""
         window = beside.window()
         slider = self._visible_slider(window) if window else None
         if slider is None:
             return None
+        first, last = _ways(slider)
+        half = (last - first) / max(slider.maximum() - slider.minimum(), 1) / 2
         left = slider.mapTo(window, QPoint(0, 0)).x() - beside.mapTo(window, QPoint(0, 0)).x()
-        return left, beside.width() - left - slider.width()
+        return round(left + first - half), round(beside.width() - left - last - half)
 
     def _visible_slider(self, window: QWidget) -> Any:
         """The first of the window; looked for only where the last one is gone: there are hundreds of widgets."""
@@ -132,6 +134,18 @@ class Fitting(QObject):
         half = np.array(self._size[::-1]) / (2 * max(float(camera.zoom), 1e-9))
         middle = np.array(camera.center[-2:], float)
         return bool(np.all(middle - half <= low) and np.all(high <= middle + half))
+
+
+def _ways(slider: Any) -> tuple[float, float]:
+    """Where the middle of a scroll bar's handle is at its least and at its largest value."""
+    option, style, whole = QStyleOptionSlider(), slider.style(), QStyle.ComplexControl.CC_ScrollBar
+    slider.initStyleOption(option)
+    groove, handle = (
+        style.subControlRect(whole, option, part, slider)
+        for part in (QStyle.SubControl.SC_ScrollBarGroove, QStyle.SubControl.SC_ScrollBarSlider)
+    )
+    half = min(handle.width(), groove.width()) / 2
+    return groove.left() + half, groove.left() + groove.width() - half
 
 
 def _called(window: QWidget, name: str) -> list[QWidget]:
