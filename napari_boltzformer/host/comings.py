@@ -32,11 +32,13 @@ class Comings:
         """By key, masks that a person removed, in the order in which they went; the offer itself holds them."""
         # Once a layer has all that makes it a mask or a helper; not under napari's own hands.
         self._arrange = desk.timers.after(0, lambda: stage.side_by_side(desk.patients.beside))
+        for layer in stage.layers():  # opened before anybody heard of it
+            _lighten_ours(layer)
 
     def inserted(self, event: Any) -> None:
         self._stage.adopt(event.value)
-        if isinstance(event.value, Image) and image_on(event.value).ours:
-            lighten(event.value)
+        if isinstance(event.value, Image):
+            _lighten_ours(event.value)
         self._keep_apart(event.value)
 
     def removed(self, event: Any) -> None:
@@ -74,3 +76,9 @@ class Comings:
             if surface.layer not in self._stage.viewer.layers:
                 self._stage.viewer.layers.append(surface.layer)
         self._desk.chosen()
+
+
+def _lighten_ours(layer: Image) -> None:
+    """What other plugins opened keeps the contrast that they gave it."""
+    if image_on(layer).ours:
+        lighten(layer)

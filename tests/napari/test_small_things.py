@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from gui import answered, canvas, click, done, layer_of, press, type_lines, until
+from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QPoint, Qt
 
-from boltzformer import LabelMap, Prompt, Volume, io
+from boltzformer import LabelMap, Prompt, Session, Volume, io
 from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
@@ -34,6 +35,19 @@ def test_an_image_that_opens_dark_is_shown_by_percentiles_and_another_as_it_is(
     assert dark.contrast_limits_range[1] == 30_000  # the slider still reaches it
     usual = opened(viewer, small.volume)
     assert usual.contrast_limits[1] == small.volume.array.max()
+
+
+def test_a_dark_image_that_was_open_before_the_dock_is_shown_so_too(viewer: Any, small: Phantom) -> None:
+    """As with `napari FILE -w napari-boltzformer`."""
+    array = small.volume.array.astype(np.int16).copy()
+    array[0, 0, 0] = 30_000
+    dark = opened(viewer, Volume(array, small.volume.grid, name="dark"))
+    foreign = viewer.add_image(array, name="of another plugin")
+    dock = BoltzFormerDock(viewer, Session.local(PHANTOM_MODEL))
+    viewer.window.add_dock_widget(dock, name="Segment by text")
+    assert dark.contrast_limits[1] < 1000
+    assert foreign.contrast_limits[1] == 30_000
+    dock.session.close()
 
 
 def test_tissue_in_the_lower_half_of_the_contrast_is_dark_and_a_chosen_window_stays(
