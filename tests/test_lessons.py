@@ -185,6 +185,13 @@ def test_an_adapter_travels_whole_and_another_one_has_another_id() -> None:
     [
         (0.71, 0.86, True, "Learnt from 1 slice, 18 s: checked on one left out 0.71 → 0.86."),
         (0.71, 0.45, False, "Learnt from 1 slice, 18 s: checked on one left out 0.71 → 0.45, which is worse"),
+        (
+            0.79,
+            0.73,
+            True,
+            "Learnt from 1 slice, 18 s: checked on one left out 0.79 → 0.73, which is worse, though",
+        ),
+        (0.714, 0.706, True, "Learnt from 1 slice, 18 s: checked on one left out 0.71 → 0.71."),
         (None, None, True, "Learnt from 1 slice, 18 s: too few to check."),
     ],
 )

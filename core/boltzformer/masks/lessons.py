@@ -173,8 +173,14 @@ class Adapted:
         if self.adapter.before is None or self.adapter.after is None:
             return f"{told}: too few to check."
         many = "one" if self.adapter.left_out == 1 else str(self.adapter.left_out)
-        told = f"{told}: checked on {many} left out {self.adapter.before:.2f} → {self.adapter.after:.2f}"
-        return f"{told}." if self.better else f"{told}, which is worse: the model's own answers stay."
+        before, after = self.adapter.before, self.adapter.after
+        told = f"{told}: checked on {many} left out {before:.2f} → {after:.2f}"
+        if not self.better:
+            return f"{told}, which is worse: the model's own answers stay."
+        if round(after, 2) >= round(before, 2):  # as they are written
+            return f"{told}."
+        chance = "which is worse, though no more than may be chance"
+        return f"{told}, {chance}: look at the rest, then correct another slice, or forget it."
 
 
 def lessons_of(labels: LabelMap, label: int, indices: Iterable[int], plan: SlicePlan) -> tuple[Lesson, ...]:
