@@ -100,6 +100,15 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     assert viewer.stage.row(image) == telling
     assert "teaches most here" in viewer.speaker.sentence
 
+    # It goes with its image when another one is opened, and comes back with it.
+    back = viewer.stage.close(image)
+    desk.image_left(image)
+    back()
+    desk.chosen()
+    assert learning.learnt(track) is not None
+    assert not learning.offered
+    assert np.array_equal(learning.before(track, other), was)
+
     # A prompt that taught is asked with what it taught; another one is not.
     desk.running.start([UNKNOWN, BRIGHT], only_this=True)
     assert [("adapter" in run.how, len(run.prompts)) for run in desk.running.runs] == [(False, 1), (True, 1)]
@@ -116,6 +125,9 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     again.until(lambda: again.desk.learning.learnt(back) is not None)
     assert again.desk.learning.learnt(back).id == learning.learnt(track).id  # type: ignore[union-attr]
     assert not again.desk.learning.offered
+    again.desk.learning.forget()
+    again.idle()
+    assert np.array_equal((back.surface.copy() > 0)[others], alone[others])
     again.desk.leave()
 
     # Forgotten, the model's own answers are back.

@@ -291,6 +291,7 @@ class Desk:
         self.keeper.telling = self.learning.most_telling
         self.masks_changed.append(self.learning.heard)
         self.learning.changed.append(self._change)
+        self.overview.moved.append(self.learning.look)
         running.began.append(lambda run: self.overview.show_tracks())
         running.answered.append(self._answered)
         running.broke_off.append(lambda run, row, why: self.overview.slice_failed(run.image, row, why))

@@ -92,6 +92,8 @@ class CaseLearning:
         """By prompt: the model's name, and what the images before this one taught."""
         self._others: WeakSet[Track] = WeakSet()
         """Masks that changed since a moment ago."""
+        self._told_of = ""
+        """Key of the mask that was in hand when something was told last."""
         self._timers = timers
         self._timer = timers.every(POLL_MS, self._on_tick)
         self._rested = timers.after(REST_MS, self._on_rest)
@@ -155,6 +157,13 @@ class CaseLearning:
             return f"'{name}' starts from what {whose} taught. Correct or accept two slices to see if that holds here."
         want = "one more slice" if have else "two slices"
         return f"Correct or accept {want} of '{name}', and the rest learns from them."
+
+    def look(self) -> None:
+        """Another mask may be in hand: what is said is about that one."""
+        track = self._tracks.active()
+        if self._told_of != (told_of := "" if track is None else track.key):
+            self._told_of = told_of
+            self._tell()
 
     @property
     def busy(self) -> bool:
@@ -223,11 +232,11 @@ class CaseLearning:
         gone = partial(learnt.forget, self._folder(image), image.volume, image.case or "", track.prompt.text)
         self._work.do(gone, lambda _: None)
         self._carried.pop(track.prompt.text, None)
-        back = {row: bits for row, bits in known.before.items() if not track.belongs_to_a_person(row)}
+        back = [row for row in track.scores if not track.belongs_to_a_person(row)]
         known.before = {}
         why = f"Forgot what '{track.name}' had taught; the model's own answers are back."
         self._notice.say(why, topic=ENDED)
-        self._ask_anew(track, None, sorted(back), why)
+        self._ask_anew(track, None, back, why)
         self._tell()
 
     def recall(self, image: OpenImage) -> None:
@@ -245,19 +254,14 @@ class CaseLearning:
 
         self._work.do(partial(learnt.kept, self._folder(image), image.volume, image.case or ""), there)
 
-    def removed(self, track: Track) -> None:
-        """A mask is gone."""
-        if self._of is track:
-            self.stop()
-        self._known.pop(track, None)
-
     def left(self, image: OpenImage) -> None:
-        """An image is gone; what it taught may go on to the next one."""
+        """An image is gone; what it taught may go on to the next one. It comes back with all that was learnt of it."""
         for track in [one for one in self._known if one.image is image]:
             known = self._known[track]
             if known.learnt is not None:
                 self._carried[track.prompt.text] = (known.model, known.learnt.adapter.carried())
-            self.removed(track)
+            if self._of is track:
+                self.stop()
 
     # --- before and now -----------------------------------------------------------------------------------------
 
