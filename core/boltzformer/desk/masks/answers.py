@@ -334,6 +334,8 @@ class Answers:
         voxels = {**{row: self._voxels.get(row, 0) for row in self.looked}, **painted}
         shown, partial = scale.amount(max(sum(voxels.values()) - self.left_out, 0)), looked < count
         filled, boxed = sum(one > 0 for one in voxels.values()), _boxed(self.in_box_only, looked)
+        if filled and partial and set(voxels) - set(self.looked):  # a person filled slices that nobody asked about
+            return f"{shown} in {filled} of {counted(count)}, looked in {looked}{boxed}"
         if filled and partial:
             return f"{shown} so far, {looked} of {counted(count)}{boxed}"
         if filled and count == 1:

@@ -213,13 +213,21 @@ def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: boo
 
 
 def where(track: Track, on_screen: int) -> list[str]:
-    """Which slices were looked at; of a picture there is nothing to say."""
+    """Which slices were looked at, or in how many a person marked something of their own; of a picture there is nothing
+    to say."""
     looked, count = len(track.scores), track.count
     if count == 1:
         return []
+    if own := held_unasked(track):
+        return [counted(len(own) + sum(bool(track.row(row).any()) for row in track.scores))]
     if looked == count:
         return [f"all {count} slices"]
     if looked == 1:
         (row,) = track.scores
         return ["this slice" if row == on_screen else f"slice {row}"]
     return [f"{looked} of {count} slices"]
+
+
+def held_unasked(track: Track) -> set[int]:
+    """Rows that hold something though the model was not asked there."""
+    return {row for row in track.touched - track.scores.keys() if track.row(row).any()}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltzformer.client import Session
 from boltzformer.desk.masks.by_hand import Counts, counts_of
 from boltzformer.desk.masks.doubting import doubtful, within_reach
+from boltzformer.desk.masks.overview import held_unasked
 from boltzformer.desk.masks.pointing import heeded
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -142,7 +143,7 @@ class Counting:
         due = [track for track in self._tracks.chosen() if track.key in self._due]
         self._due.clear()
         for track in due:
-            only = next(iter(track.scores)) if len(track.scores) == 1 else None
+            only = next(iter(track.scores)) if len(track.scores) == 1 and not held_unasked(track) else None
             rows = track.surface.copy() if only is None else track.row(only)[None].copy()
             out = [(row if only is None else 0, *rest) for row, *rest in track.excluded if only in (None, row)]
             done = partial(self._counted, track)
