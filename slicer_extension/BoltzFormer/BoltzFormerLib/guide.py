@@ -179,9 +179,8 @@ class Guide:
     # ------------------------------------------------------------------------------------------------------------
 
     def _prompt(self) -> str:
-        """The selected mask's, else the first that is typed."""
-        track, typed = self._desk.tracks.active(), self._typed()
-        return track.prompt.text if track is not None else typed[0] if typed else ""
+        """What a click here asks about."""
+        return self._desk.tracks.in_question(self._typed())
 
     def _node(self, kind: str, image: OpenImage | None) -> Any:
         return self._stage.helper(kind, image)

@@ -48,14 +48,26 @@ class Tracks:
         return None if surface is None else self._known.get(surface.key)
 
     def active(self) -> Track | None:
-        """The mask that is selected, else the one that was before; if that is hidden, the last one that is shown."""
+        """The mask that is selected; else, of those that are shown and stand in the box of prompts, the one that was
+        before, or the last."""
         tracks, active = self.chosen(), self._stage.active()
         selected = next((one for one in tracks if active is not None and one.key == active.key), None)
         if selected is not None:
             self._in_hand = selected.key
             return selected
-        usual = [track for track in tracks if track.surface.shown] or tracks
+        usual, image = [track for track in tracks if track.surface.shown] or tracks, self._stage.chosen()
+        typed = [] if image is None else list(image.typed)
+        meant = sorted((one for one in usual if one.prompt.text in typed), key=lambda one: typed.index(one.prompt.text))
+        usual = meant or usual
         return next((one for one in usual if one.key == self._in_hand), usual[-1] if usual else None)
+
+    def in_question(self, typed: Sequence[str]) -> str:
+        """The prompt that a click asks about: that of the mask in hand, unless it has left the box; else the last one
+        that is typed there."""
+        track = self.active()
+        if track is not None and (not typed or track.prompt.text in typed):
+            return track.prompt.text
+        return typed[-1] if typed else ""
 
     def new(self, image: OpenImage, prompt: Prompt, colour: str = "") -> Track:
         """An empty mask of an image; in the colour that it had, unless that is not one of ours."""
