@@ -150,10 +150,11 @@ class SliceBar(QWidget):
         for number, lane in enumerate(self.model.lanes):
             self._draw_lane(painter, number, lane, rows)
         self._draw_signs(painter, rows)
-        now, bottom = self._column(self.model.row), self.height() - 1
-        painter.setPen(QPen(NOW, 1))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(QRectF(now.left(), 0, max(now.width(), 3), bottom))
+        if self.model.lanes:  # else there is nothing in which one could be
+            now, bottom = self._column(self.model.row), self.height() - 1
+            painter.setPen(QPen(NOW, 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(now.left(), 0, max(now.width(), 3), bottom))
         painter.end()
 
     def _draw_lane(self, painter: QPainter, number: int, lane: Lane, rows: range) -> None:

@@ -43,6 +43,59 @@ def test_points_are_for_the_mask_that_was_selected_before_them(bench: Bench) -> 
     assert active() is liver
 
 
+def test_a_click_asks_about_what_is_in_the_box_of_prompts(bench: Bench) -> None:
+    image = bench.open(GRID)
+    liver, kidney, spleen = (bench.desk.tracks.new(image, Prompt(name)) for name in ("liver", "kidney", "spleen"))
+    tracks = bench.desk.tracks
+    image.typed = ["liver"]
+    assert tracks.active() is liver  # and not the last row
+    assert tracks.in_question(image.typed) == "liver"
+    image.typed = ["spleen", "liver", "kidney"]
+    assert tracks.active() is kidney
+    bench.stage.activate(spleen.surface)
+    assert tracks.in_question(image.typed) == "spleen"
+    image.typed = ["stomach"]  # which has no mask yet
+    assert tracks.in_question(image.typed) == "stomach"
+    assert tracks.active() is spleen  # what was selected is what is painted in
+    image.typed = []
+    assert tracks.in_question(image.typed) == "spleen"
+
+
+def test_what_can_be_learnt_is_said_of_the_mask_that_is_selected(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((4, 40, 60)))
+    lesion, hippocampus = (bench.desk.tracks.new(image, Prompt(name)) for name in ("MS lesion", "hippocampus"))
+    told: list[str] = []
+    bench.desk.learning.changed.append(lambda: told.append(bench.desk.learning.standing))
+    for track in (lesion, hippocampus):
+        bench.stage.activate(track.surface)
+        bench.desk.overview.look()  # as a viewer says when something else is selected
+        assert f"'{track.name}'" in told[-1]
+    count = len(told)
+    bench.stage.go(image, 2)
+    bench.desk.overview.look()
+    assert len(told) == count  # another slice teaches nothing else
+
+
+def test_a_row_and_the_totals_tell_the_same_of_slices_that_a_person_filled(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((8, 40, 60)))
+    track = bench.desk.tracks.new(image, Prompt("left atrium"))
+    bench.answer(track, {2: APART})
+    bench.stage.go(image, 2)
+    assert "this slice · 2 objects, 200 voxels" in bench.desk.row_of(track)
+    track.change_all(dict.fromkeys((4, 5, 6), APART))
+    bench.until(lambda: track.key in bench.desk.counting.objects and "800" in bench.desk.row_of(track))
+    assert "4 slices · 4 objects, 800" in bench.desk.row_of(track)
+    bench.until(lambda: "800" in bench.desk.overview.reapplying.totals[0])
+    assert bench.desk.overview.reapplying.totals == ["left atrium: 800 voxels in 4 of 8 slices, looked in 1"]
+
+
+def test_a_missing_prompt_is_no_trouble_to_report(bench: Bench) -> None:
+    bench.open(GRID)
+    bench.desk.running.start([], only_this=True)
+    assert bench.speaker.sentence.startswith("There is no prompt")
+    assert not bench.speaker.failed
+
+
 def test_what_a_click_changed_is_in_hand(bench: Bench) -> None:
     image = bench.open(GRID)
     cell, other = bench.answered(image, "cell", APART[None]), bench.desk.tracks.new(image, Prompt("other"))

@@ -18,7 +18,7 @@ from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import neighbours
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.bottom.slice_bar import GROUND, SliceBar, SliceReview
+from napari_boltzformer.bottom.slice_bar import GROUND, NOW, SliceBar, SliceReview
 from napari_boltzformer.host.dialogs import QtTimers
 from napari_boltzformer.host.layers import empty_labels, image_layer
 
@@ -74,6 +74,7 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     found, nothing = np.full((20, 20), 127), np.full((20, 20), -128)
     answers.mask(answers.keep(*one_slice(0.83, found), 0))
     assert answers.total(300, ML, {}) == "1.2 mL so far, 1 of 300 slices"
+    assert answers.total(300, ML, {0: 400, 7: 400}) == "2.4 mL in 2 of 300 slices, looked in 1"  # filled by a person
     assert answers.total(1, ML, {}) == "1.2 mL"
     assert answers.total(1, Scale(), {}) == "400 px"
     assert answers.total(1, ML, {0: 800}) == "2.4 mL"  # what a person painted counts as it is
@@ -113,6 +114,16 @@ def bar(qtbot: Any) -> SliceBar:
     widget.model.set_lanes([lane("bright blob", ORANGE), lane("dark blob", BLUE)], 64)
     widget.show()
     return widget
+
+
+def test_a_bar_without_masks_frames_no_slice(bar: SliceBar) -> None:
+    def white() -> int:
+        picture = bar.grab().toImage()
+        return sum(picture.pixelColor(x, 1) == NOW for x in range(picture.width()))
+
+    assert white()
+    bar.model.set_lanes([], 1)
+    assert not white()
 
 
 def lane(name: str, colour: QColor) -> Lane:

@@ -92,7 +92,8 @@ class Running:
         try:
             prompts = named_apart(list(texts))
             if not prompts:
-                raise BoltzFormerError("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+                self._notice.say("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+                return None
             volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
             if only_this and not self.can_be_asked(image):
                 return None
