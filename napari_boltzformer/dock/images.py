@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
 from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import is_mask_on
 from napari_boltzformer.host.layers import hang
@@ -32,6 +33,7 @@ class Images:
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
         box.currentIndexChanged.connect(lambda _: self._on_picked())
+        desk.patients.wanted.append(self._pick)
 
     def example(self, type_prompt: Callable[[str], None], then: Callable[[], None]) -> None:
         """Opens the sample case at its finding, with its prompt typed; `then`, however that ended."""
@@ -73,12 +75,18 @@ class Images:
         if (layer := box.currentData()) is not None and not same(layer, last):
             self._entering.start()  # once the viewer itself has heard of it
 
+    def _pick(self, image: OpenImage) -> None:
+        """As if a person had chosen it in the box."""
+        found = [n for n in range(self._box.count()) if image_on(self._box.itemData(n)) is image]
+        self._box.setCurrentIndex(found[0] if found else self._box.currentIndex())
+
     def _on_picked(self) -> None:
         layer = self._box.currentData()
         if layer is not None:
             self._stage.bring(image_on(layer))
         self._chosen()
         if layer is not None:
+            self._desk.patients.look_at(image_on(layer))
             for heard in self.picked:
                 heard(layer)
 

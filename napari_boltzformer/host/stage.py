@@ -12,6 +12,7 @@ from napari.layers import Image
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
+from napari_boltzformer.host.compared import bring_together, put_back
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -105,9 +106,11 @@ class NapariStage:
         in_hand = self._hands[image.key] = active if active in group else self._layer(image)
         with self.moving():
             for layer in group:
+                lay_down(layer)
                 layer.visible = False  # nothing of it is drawn between two that go
             for layer in reversed(group):
                 self.viewer.layers.remove(layer)
+            put_back(group)
         self._give_names_back()
 
         def back() -> None:
@@ -165,6 +168,7 @@ class NapariStage:
     def remove(self, surface: Any) -> None:
         if surface.layer in self.viewer.layers:
             with self.moving():
+                lay_down(surface.layer)
                 self.viewer.layers.remove(surface.layer)
 
     @contextmanager
@@ -224,8 +228,12 @@ class NapariStage:
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
         grid, viewer = grid_of(self.viewer), self.viewer
         here = [image for image in images if self._layer(image) in viewer.layers]
-        if len(here) > 1 and self._lie_apart([self.group(image) for image in here]):
-            return
+        if len(here) < 2:
+            put_back(list(viewer.layers))
+        else:
+            bring_together([self._layer(image) for image in here], [self.group(image) for image in here])
+            if self._lie_apart([self.group(image) for image in here]):
+                return
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
         with self.moving():
             for layer in [one for one in viewer.layers if FILLS in one.metadata]:
@@ -371,6 +379,12 @@ class NapariStage:
     def _layer(self, image: OpenImage) -> Image:
         assert isinstance(image, NapariImage)
         return image.layer
+
+
+def lay_down(layer: Layer) -> None:
+    """Whatever tool works on it: its brush would stay on the canvas, and paint unseen once the layer is back."""
+    if str(layer.mode) != "pan_zoom":
+        layer.mode = "pan_zoom"
 
 
 def image_on(layer: Image) -> NapariImage:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import answer_file_dialog, click, done, layer_of, new_track, row_text, rows_of, type_lines, until
+from gui import answer_file_dialog, click, done, keep_both, layer_of, new_track, row_text, rows_of, type_lines, until
 from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 
@@ -229,6 +229,21 @@ def test_a_case_that_a_person_chose_is_not_replaced_by_the_next_one_they_asked_f
     until(qtbot, lambda: states(cases) == ["new", "new", "new"] and not dock.desk.work.busy)
     assert dock.image.currentText() == "c"
     assert cases.list.current == cases.list.cases[2]
+
+
+def test_a_click_brings_up_either_of_two_cases_that_are_compared(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, folder: Path
+) -> None:
+    cases, _ = opened_from_list(qtbot, dock, folder, "a")
+    press_row(qtbot, cases, 1)
+    until(qtbot, lambda: dock.image.currentText() == "b")
+    keep_both(qtbot, dock)
+    dock.image.setCurrentText("a")
+    for row, name in ((1, "b"), (0, "a")):
+        press_row(qtbot, cases, row)
+        until(qtbot, lambda name=name: dock.image.currentText() == name)
+        assert len(dock.stage.layers()) == 2  # none is read again
+        assert cases.list.current == cases.list.cases[row]
 
 
 def test_the_list_advances_however_often_something_is_saved(

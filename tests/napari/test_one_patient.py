@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from gui import DIST, answered, click, done, keep_both, layer_of, ready, rows_of, type_lines, until
+from gui import DIST, answered, click, done, keep_both, layer_of, new_track, ready, rows_of, type_lines, until
+from napari.components import ViewerModel
 from qtpy.QtWidgets import QPushButton
 
-from boltzformer import io
+from boltzformer import Grid, Prompt, io
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.track import Track
-from boltzformer.io.phantom import BRIGHT, Phantom, phantom
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, grid_of
-from napari_boltzformer.host.stage import LIGHT, image_on
+from napari_boltzformer.host.stage import LIGHT, NapariStage, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -114,6 +115,20 @@ def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     assert layer_of(track).visible
 
 
+def test_no_tool_is_left_in_a_mask_that_is_put_away() -> None:
+    """Back again, it would paint at the first click, while napari shows the hand that moves."""
+    viewer = ViewerModel()
+    stage = NapariStage(viewer, lambda: viewer.layers[0])
+    image = stage.open(phantom(1, (6, 32, 32)).volume)
+    mask = stage.add(image, Prompt(BRIGHT), "#E69F00")
+    viewer.layers.selection.active = mask.layer
+    mask.layer.mode = "paint"
+    back = stage.close(image)
+    back()
+    assert viewer.layers.selection.active is mask.layer
+    assert (mask.layer.mode, mask.layer.cursor) == ("pan_zoom", "standard")
+
+
 @pytest.mark.slow
 def test_two_that_are_kept_lie_side_by_side_with_their_own_masks(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
@@ -176,6 +191,45 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
     assert "Hidden" not in dock.message.text()
     dock.image.setCurrentText("flat")
     assert dock.row() == 3
+
+
+def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """Another patient, of another size, who lay elsewhere in the scanner."""
+    deep, _ = two_files(tmp_path)
+    lps = np.diag([0.25, 0.25, 1.0, 1.0])
+    lps[:3, 3] = 300, -200, 3
+    small = phantom(2, (6, 40, 48)).volume
+    io.write_volume(replace(small, grid=Grid.from_lps(small.array.shape, lps)), tmp_path / "other.nii.gz")
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    type_lines(qtbot, dock, BRIGHT)
+    dock.opening.open(tmp_path / "other.nii.gz")
+    until(qtbot, lambda: dock.image.currentText() == "other")
+    dock.prompt.setPlainText(DARK)
+    own = {layer.name: layer.extent.world for layer in dock.stage.layers()}
+    keep_both(qtbot, dock)
+    dock.desk.notice.say("other is open.")
+    until(qtbot, lambda: not dock.images.entering)
+    ends = [layer.extent.world[:, -2:] for layer in dock.stage.layers()]
+    assert np.allclose(ends[0].mean(axis=0), ends[1].mean(axis=0))
+    assert np.allclose((ends[0][1] - ends[0][0]).max(), (ends[1][1] - ends[1][0]).max(), rtol=0.05)
+
+    dock.image.setCurrentText("deep")
+    assert dock.prompt.texts() == [BRIGHT]
+    assert "other" not in dock.message.text()
+    track = new_track(dock, dock.chosen_image(), BRIGHT)
+    until(qtbot, lambda: np.allclose(layer_of(track).extent.world, dock.chosen_image().extent.world))
+    dock.image.setCurrentText("other")
+    assert dock.prompt.texts() == [DARK]
+
+    dock.opening.open(deep)
+    until(qtbot, lambda: len(dock.stage.layers()) == 1)
+    click(qtbot, pressed(dock, "Undo"))
+    dock.desk.patients.make_room(image_on(dock.stage.layers()[0]))
+    (left,) = dock.stage.layers()
+    assert np.allclose(left.extent.world, own[left.name])  # as it lies in the scanner
 
 
 def test_a_picture_and_a_volume_take_turns(qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path) -> None:

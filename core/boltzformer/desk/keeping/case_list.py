@@ -145,11 +145,14 @@ class CaseList:
         `onwards`: where it can't be read, the next one.
         """
         self._wants_next = False
+        there = next((image for image in self._stage.images() if self._came.get(image) == one), None)
+        if there is not None:  # on screen, perhaps beside another
+            self._patients.go_to(there)
+            self._is_open(one, there)
+            return
         if self._running.runs:
             self._notice.say(BUSY)
             self._tell()
-            return
-        if one == self.current and self._image in self._stage.images():
             return
         self._notice.say(f"Reading {one.name}…")
         self._work.do(partial(tried, one), partial(self._read, one, onwards), topic="opening a case")

@@ -12,7 +12,7 @@ from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage
-from boltzformer.desk.runs.running import Running
+from boltzformer.desk.runs.running import ENDED, FAR, Running
 from boltzformer.desk.words import quoted
 from boltzformer.knowledge.suggestions import modalities_in
 from boltzformer.types import Volume
@@ -33,7 +33,9 @@ class OnePatient:
         self.beside: list[OpenImage] = []
         """Kept on screen together, to compare them."""
         self.arrived: list[Callable[[OpenImage], None]] = []
-        """This one alone is on screen now."""
+        """This one alone is on screen now, or is looked at among those that are compared."""
+        self.wanted: list[Callable[[OpenImage], None]] = []
+        """Of those on screen, this one is to be chosen."""
         self._away: list[tuple[OpenImage, Callable[[], None]]] = []
         """By image, what brings each back."""
 
@@ -52,6 +54,20 @@ class OnePatient:
             self.make_room(image)
             self._arrive(image)
 
+    def look_at(self, image: OpenImage) -> None:
+        """Another one is chosen of those that are compared: nothing of the one before is left to read."""
+        if image in self.beside and image is not self.current:
+            self._take(image)
+            if self._notice.topic not in (FAR, ENDED):  # of which the runs tell
+                self._notice.say("")
+            self._tell(image)
+
+    def go_to(self, image: OpenImage) -> None:
+        """The user asks for one that is on screen."""
+        for heard in self.wanted:
+            heard(image)
+        self.look_at(image)
+
     def make_room(self, stays: OpenImage | None = None) -> None:
         """Saves whatever is open, but for one, and takes it away."""
         gone = [one for one in self._stage.images() if one is not stays and one.ours]
@@ -67,6 +83,8 @@ class OnePatient:
         Where nobody knows the modality of either image all of it is; else a prompt that names one needs an image that
         is known to be of that one.
         """
+        if image in self.beside and image.typed:
+            return list(image.typed)  # each of those that are compared has its own
         if any(modalities_in(text) for text in typed):
             before, stays = self._before, not image.kind
             if before is not None and before is not image:

@@ -1,0 +1,68 @@
+"""Images that are compared: napari looks at all places of its grid with one camera, so each group of layers is moved to
+where the others are, and one that is much smaller is enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+OWN = "boltzformer own place"
+"""Where a layer's metadata holds its affine as it was."""
+MUCH = 1.5
+"""Below this two images are shown at one scale: who compares sizes must not be misled by a slightly larger field."""
+
+
+def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -> None:
+    """Each image, with all that lies on it, in the middle of its place; a much smaller one fills it, too."""
+    plain = [_plain_extent(image) for image in images]
+    sizes = [high - low for low, high in plain]
+    largest = np.max(sizes, axis=0)
+    middle = np.mean(plain[int(np.argmax([size.prod() for size in sizes]))], axis=0)
+    for image, group, (low, high), size in zip(images, groups, plain, sizes, strict=True):
+        by = float(np.min(largest / np.maximum(size, 1e-9)))
+        by = 1.0 if by < MUCH else by
+        where = (low + high) / 2
+        across = float(np.mean(_own_world(image)[:, -3])) if image.ndim > 2 else 0.0
+        for layer in group:
+            before = _own(layer)
+            moved = np.eye(layer.ndim + 1)
+            moved[range(layer.ndim), range(layer.ndim)] = by
+            moved[-3:-1, -1] = middle - by * where
+            if layer.ndim > 2:
+                moved[-4, -1] = (1 - by) * across
+            _give(layer, moved @ before)
+
+
+def put_back(layers: Sequence[Layer]) -> None:
+    """Each where it lies."""
+    for layer in layers:
+        if OWN in layer.metadata:
+            _give(layer, layer.metadata.pop(OWN))
+
+
+def _own(layer: Layer) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = layer.metadata.setdefault(OWN, np.array(layer.affine.affine_matrix, float))
+    return found
+
+
+def _own_world(image: Image) -> NDArray[np.float64]:
+    """(2, ndim): the ends of an image where it lies by itself."""
+    shape = np.array(image.data.shape[: image.ndim], float)
+    scale, begin = np.asarray(image.scale, float), np.asarray(image.translate, float)
+    return np.stack([begin - scale / 2, begin + scale * (shape - 0.5)])
+
+
+def _plain_extent(image: Image) -> NDArray[np.float64]:
+    """The same, of its rows and columns."""
+    return np.sort(_own_world(image)[:, -2:], axis=0)
+
+
+def _give(layer: Layer, affine: NDArray[np.float64]) -> None:
+    if not np.allclose(layer.affine.affine_matrix, affine):
+        layer.affine = affine
