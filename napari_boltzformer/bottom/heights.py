@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
-from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QTabBar
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QTabBar, QWidget
 
 
 class Heights(QObject):
     """Qt makes a place as high as the highest of its tabs needs, also where that one lies behind another."""
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, snug: Iterable[QWidget] = ()) -> None:
+        """`snug`: those that have no use for more than they would like to have."""
         super().__init__(parent)
+        self._snug = {*snug}
         self._front: QDockWidget | None = None
         self._known: dict[QDockWidget, int] = {}
         """As high as each was last, in front."""
+        self._needs: dict[QDockWidget, tuple[int, int]] = {}
+        """How high each has to be, and would like to be, as it said last."""
+        self._fitted: QDockWidget | None = None
+        """Who was given its height last."""
         self._coming = False
         """Another tab is on its way: until it is there, nobody's height is their own."""
         self._soon = QTimer(self)
@@ -31,12 +38,26 @@ class Heights(QObject):
     def watch(self, outer: QDockWidget) -> None:
         """One more of the tabs."""
         outer.visibilityChanged.connect(partial(self._on_visible, outer))
+        widget = outer.widget()
+        if widget is not None:
+            widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """A line more in the one in front needs its room; who made it high by hand keeps it as high."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest and self._front is not None:
+            with suppress(RuntimeError):
+                if watched is self._front.widget():
+                    self._soon.start()
+        return False
 
     def forget(self, outer: QDockWidget) -> None:
         """It is gone."""
-        self._known.pop(outer, None)
+        for told in (self._known, self._needs):
+            told.pop(outer, None)
         if self._front is outer:
             self._front = None
+        if self._fitted is outer:
+            self._fitted = None
 
     def _on_visible(self, outer: QDockWidget, on: bool) -> None:
         with suppress(RuntimeError):  # the window closes
@@ -58,8 +79,25 @@ class Heights(QObject):
         with suppress(RuntimeError):
             main = None if front is None else front.parent()
             if front is not None and isinstance(main, QMainWindow) and not front.isFloating() and front.isVisible():
-                high = self._known.get(front, front.sizeHint().height())
-                main.resizeDocks([front], [high + _tabs_above(front, main)], Qt.Orientation.Vertical)
+                high = self._height_of(front)
+                if high != front.height():
+                    main.resizeDocks([front], [high + _tabs_above(front, main)], Qt.Orientation.Vertical)
+
+    def _height_of(self, front: QDockWidget) -> int:
+        """As high as it was, but as high as it needs to be; a snug one anew whenever there is more or less in it."""
+        widget = front.widget() or front
+        least, liked = _needs(widget, front.height() - widget.height() if widget.isVisible() else 0)
+        changed, self._needs[front] = self._needs.get(front) != (least, liked), (least, liked)
+        came, self._fitted = self._fitted is not front, front
+        if changed and widget in self._snug:
+            return liked
+        now = self._known.get(front, liked) if came else front.height()
+        return max(now, least) if came or changed else now
+
+
+def _needs(widget: QWidget, around: int) -> tuple[int, int]:
+    least = widget.minimumSizeHint().height()
+    return least + around, max(widget.sizeHint().height(), least) + around
 
 
 def _tabs_above(outer: QDockWidget, main: QMainWindow) -> int:

@@ -17,6 +17,7 @@ from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
 from napari_boltzformer.host.fitting import Fitting
+from napari_boltzformer.host.on_screen import OnScreen
 from napari_boltzformer.host.stage import NapariStage
 
 DIST, DOCK = "napari-boltzformer", "Segment by text"
@@ -29,6 +30,7 @@ class Bottom(QObject):
     def __init__(self, parent: QWidget, desk: Desk, stage: NapariStage) -> None:
         super().__init__(parent)
         self._desk, self._stage, self.fitting = desk, stage, Fitting(parent, stage.viewer)
+        self.on_screen = OnScreen(parent)
         self.fitting.moved.append(self._line_up)
         stage.fitted.append(self.fitting.follow)
         self.review = SliceReview(desk.overview.reapplying)
@@ -44,9 +46,14 @@ class Bottom(QObject):
             widget.hide()
         self._outers: list[QDockWidget] = []
         """Tabs of the one place below the canvas."""
-        self._heights = Heights(self)
+        self._heights = Heights(self, [self.review])
         desk.overview.shown.append(self._show_slices)
         desk.changed.append(self._fit_image)
+
+    def watch(self, window: QWidget) -> None:
+        """The dock has come to light in it."""
+        self.fitting.watch(window)
+        self.on_screen.watch(window)
 
     def _line_up(self) -> None:
         """Below napari's slider, which says the same of the slice on screen."""
@@ -104,6 +111,7 @@ class Bottom(QObject):
     def show(self, widget: QWidget, name: str) -> None:
         """Below the canvas, as a tab beside the others; brought to light if it is there already."""
         if not isinstance(widget.parent(), QDockWidget):
+            self.on_screen.keep()
             self._heights.another_comes()
             self._stage.viewer.window.add_dock_widget(widget, name=name, area="bottom")
             self._settle(widget.parent())  # what napari returns may be wrapped

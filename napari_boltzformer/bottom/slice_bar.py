@@ -301,6 +301,7 @@ class SliceReview(QWidget):
         layout.addWidget(self.bar)
         layout.addLayout(self.sliders)
         layout.addWidget(self.totals)
+        layout.addStretch(1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name

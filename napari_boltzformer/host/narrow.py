@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -13,11 +13,13 @@ from qtpy.QtWidgets import (
     QFrame,
     QLabel,
     QLayout,
+    QLineEdit,
     QMainWindow,
     QScrollArea,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
+    QStyleOptionFrame,
     QStylePainter,
     QWidget,
 )
@@ -121,6 +123,35 @@ class Sentence(QLabel):
         self.setVisible(bool(text))
 
 
+class Ends(QLineEdit):
+    """A line to type in; once nobody types, what is too long shows its beginning and its end."""
+
+    def shown(self) -> str:
+        """What is drawn."""
+        text = self.text()
+        if self.hasFocus():
+            return text
+        return self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, self._room().width())
+
+    def _room(self) -> QRect:
+        option, style = QStyleOptionFrame(), self.style()
+        self.initStyleOption(option)
+        part = QStyle.SubElement.SE_LineEditContents
+        return (self.rect() if style is None else style.subElementRect(part, option, self)).adjusted(2, 0, -2, 0)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        shown = self.shown()
+        if shown == self.text():
+            super().paintEvent(event)
+            return
+        painter, option = QStylePainter(self), QStyleOptionFrame()
+        self.initStyleOption(option)
+        painter.drawPrimitive(QStyle.PrimitiveElement.PE_PanelLineEdit, option)
+        painter.setPen(self.palette().text().color())
+        painter.drawText(self._room(), Qt.AlignmentFlag.AlignVCenter, shown)
+        painter.end()
+
+
 class NameBox(QComboBox):
     """Names of patients and models often differ in their last letters alone."""
 
@@ -133,8 +164,10 @@ class NameBox(QComboBox):
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
     def setEditable(self, editable: bool) -> None:  # noqa: N802 - Qt's name
-        """What is typed in shows its beginning, once nobody types, and all of it in the tool tip."""
+        """What is typed in shows both ends, once nobody types, and all of it in the tool tip."""
         super().setEditable(editable)
+        if editable:
+            self.setLineEdit(Ends())
         line = self.lineEdit()
         if line is not None:
             line.textChanged.connect(self._begin)
@@ -154,6 +187,9 @@ class NameBox(QComboBox):
 
     def shown(self) -> str:
         """The name as it is drawn."""
+        line = self.lineEdit()
+        if isinstance(line, Ends):
+            return line.shown()
         option = QStyleOptionComboBox()
         self.initStyleOption(option)
         return self._fitting(option)
@@ -246,6 +282,12 @@ class Along(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(60, self.sizeHint().height())
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """A part that came into the line may be higher than those that were there."""
+        if event is not None and watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
         super().resizeEvent(event)

@@ -382,7 +382,7 @@ class BoltzFormerDock(Form):
             self.beside.rest()
             QTimer.singleShot(0, self.bottom.leave)
         elif event.type() == QEvent.Type.Show:
-            self.bottom.fitting.watch(self.window())
+            self.bottom.watch(self.window())
         elif event.type() == QEvent.Type.ParentChange:
             self.shared.join(self._user, self.take_model)
             self.beside.wake()
