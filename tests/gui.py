@@ -24,6 +24,7 @@ from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.form import Form
+from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.layers import volume_of
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
@@ -34,10 +35,15 @@ LONG = 120_000
 
 
 def bring_to_light(widget: QWidget) -> None:
-    """Presses the tab or the gear that a person would press first."""
+    """Presses the tab or the gear that a person would press first, and the arrow behind which it is."""
     above = widget.parentWidget()
-    while above is not None and not isinstance(above, Form):
+    while above is not None and not isinstance(above, (Form, Behind)):
         above = above.parentWidget()
+    if isinstance(above, Behind):
+        bring_to_light(above)
+        if above.panel is widget.window() and not above.panel.isVisible():
+            QTest.mouseClick(above.arrow, Qt.MouseButton.LeftButton)
+        return
     if above is None:
         return
     settings = above.more_area.isAncestorOf(widget)

@@ -27,6 +27,7 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
+from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.layers import PLANES
 from napari_boltzformer.host.narrow import NameBox, OneLine, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
@@ -41,7 +42,7 @@ ACTS = {
 SAMPLES = 4
 """So many seeds tell where the model is unsure."""
 MOST = 7
-"""Lines of controls in an act: what belongs together shares a line."""
+"""Controls in an act; what is used now and then is behind the arrow of one of them."""
 
 
 class Form(QWidget):
@@ -125,6 +126,7 @@ class Form(QWidget):
         ):
             button.setEnabled(on)
             button.setToolTip(usual if on else reason)
+        self.show_under_way()
         if self.example.isHidden() == (self.image.count() == 0):  # later: this is asked while a layer goes, too
             QTimer.singleShot(0, self._show_example)
         if not runs and self.progress.value() < self.progress.maximum():
@@ -132,6 +134,11 @@ class Form(QWidget):
 
     def _show_example(self) -> None:
         self.example.setVisible(self.image.count() == 0)
+
+    def show_under_way(self) -> None:
+        """Teaching says itself how far it is, and needs the room."""
+        teaching = self.acts.currentIndex() == list(ACTS).index(TEACH)
+        self.under_way.setVisible(self.cancel.isEnabled() or not teaching)
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
@@ -165,8 +172,8 @@ class Form(QWidget):
 
     def lay_window(self, choice: QWidget, mine: QWidget, picture: QWidget) -> None:
         """The window that the model sees through, below the image; beside both, what it sees."""
-        for column, widget in enumerate((QLabel("Window"), choice, mine)):
-            self.seen.addWidget(widget, 1, column)
+        self.seen.addWidget(QLabel("Window"), 1, 0)
+        self.seen.addWidget(Behind([choice], [mine], "The viewer's contrast"), 1, 1, 1, 2)
         self.seen.addWidget(picture, 0, 3, 2, 1)
 
     # --- parts --------------------------------------------------------------------------------------------------
@@ -239,7 +246,12 @@ class Form(QWidget):
         self.place.addWidget(self.acts)
         self.place.addWidget(self.more_area)
         layout.addWidget(self.place, 1)
-        layout.addLayout(_line(self.progress, self.cancel, stretch=0))
+        self.under_way = QWidget()
+        line = _line(self.progress, self.cancel, stretch=0)
+        line.setContentsMargins(0, 0, 0, 0)
+        self.under_way.setLayout(line)
+        layout.addWidget(self.under_way)
+        self.acts.currentChanged.connect(lambda _: self.show_under_way())
         layout.addWidget(self.notice)
         layout.addLayout(_line(self.accept, self.export))
         self._lay_out_acts()
@@ -250,7 +262,8 @@ class Form(QWidget):
         self.seen = QGridLayout()
         self.seen.setSpacing(4)
         self.seen.setColumnStretch(1, 1)
-        for column, widget in enumerate((QLabel("Image"), self.image, self.open)):
+        opening = Behind([self.open], [self.use_layer], "Begin from a mask")
+        for column, widget in enumerate((QLabel("Image"), self.image, opening)):
             self.seen.addWidget(widget, 0, column)
         find.addLayout(self.seen)
         find.addWidget(self.prompt)
@@ -261,15 +274,15 @@ class Form(QWidget):
         find.addWidget(self.looks)
         self.boxed = _line(self.box)
         """Beside the box, what is done with it."""
-        correct.addLayout(_line(self.point, self.unpoint))
+        correct.addWidget(Behind([self.point], [self.unpoint], "Points that are there"))
         correct.addLayout(self.boxed)
-        for pair in (
-            (self.follow, self.between),
-            (self.objects, self.use_layer),
-            (self.revert, self.sure),
-            (self.next,),
+        for widget in (
+            Behind([self.between], [self.follow], "Another way through the slices"),
+            self.objects,
+            self.revert,
+            Behind([self.next], [self.sure], "Which slices are doubtful"),
         ):
-            correct.addLayout(_line(*pair))
+            correct.addWidget(widget)
         correct.addStretch()
         keep.addLayout(_line(self.accept_painted, self.accept_all))
         keep.addLayout(_line(self.kept_in, self.folder, stretch=0))

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer.desk.teaching.runs import Losses, spoken_time
 from boltzformer.desk.words import RESEARCH
+from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.narrow import NameBox, OneLine, Sentence, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
@@ -77,21 +78,33 @@ class FinetuneForm(QWidget):
         self.roll_back.setToolTip(BACK)
         self.command, self.copy = QLineEdit(), QPushButton("Copy")
         self.command.setReadOnly(True)
-        self.more = QPushButton("Details")
+        self.more, self.less = QPushButton("Details"), QPushButton("‹ Back")
         self.more.setCheckable(True)
         self.more.setToolTip("Folder, mode, seed, earlier runs, the same in a terminal")
         self._lay_out(inside)
+        self.stop.hide()
         self.more.toggled.connect(lambda on: self.place.setCurrentIndex(int(on)))
+        self.less.clicked.connect(lambda _=False: self.more.setChecked(False))
+        for told in (self.length.valueChanged, self.unit.currentIndexChanged, self.name.textChanged):
+            told.connect(lambda _: self._name_buttons())
+        self._name_buttons()
         self.show_curve()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         super().showEvent(event)
         as_large([self.name, self.command, self.prompt], self.start)
 
+    def _name_buttons(self) -> None:
+        """They say what was chosen behind them."""
+        self.start.setText(f"Fine-tune for {self.length.value()} {self.unit.currentText()}")
+        self.promote.setText(f"Promote as '{self.name.text()}'")
+
     def show_curve(self) -> None:
         """Only where there is something to draw."""
-        for widget in (self.curve, self.progress):
-            widget.setVisible(bool(self.curve.shown.by_step))
+        drawn = bool(self.curve.shown.by_step)
+        self.curve.setVisible(drawn)
+        self.progress.setVisible(drawn and not self.stop.isHidden())
+        self.holds.setVisible(not self.verdict.text())  # the verdict says what came of it
         self.curve.update()
 
     def show_need(self) -> None:
@@ -136,24 +149,28 @@ class FinetuneForm(QWidget):
         self.place.addWidget(essence)
         self.place.addWidget(Upright(self._details()))
         layout.addWidget(self.holds)
-        layout.addLayout(_line(self.length, self.unit, self.start, self.stop, stretch=0))
+        layout.addWidget(
+            Behind(
+                [self.start, self.stop], [(self.length, self.unit), self.more], "How long; folder, mode, earlier runs"
+            )
+        )
         layout.addWidget(self.progress)
         layout.addWidget(self.curve, 1)
         layout.addWidget(self.verdict)
         layout.addLayout(_line(self.prompt, self.compare, self.toggle, stretch=0))
         layout.addWidget(self.compared)
-        layout.addLayout(_line(self.promote, self.name, self.roll_back, stretch=1))
-        layout.addWidget(self.anyway)
+        behind = (self.name, self.anyway, self.roll_back)
+        layout.addWidget(Behind([self.promote], behind, "Its name, and the way back"))
         layout.addStretch()
         whole.addWidget(self.place, 1)
         whole.addWidget(self.notice)
-        whole.addWidget(self.more)
 
     def _details(self) -> QWidget:
         """What is chosen once, and what was done before."""
         body = QWidget()
         layout, form = QVBoxLayout(body), QFormLayout()
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.less)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Accepted", _line(self.folder, self.choose))
         form.addRow("Teaches", self.model)
@@ -184,7 +201,7 @@ def _line(*widgets: QWidget, stretch: int | None = 0) -> QHBoxLayout:
 
 LOSS, MEAN, DICE = QColor("#7f8c99"), QColor("#56B4E9"), QColor("#E69F00")
 MARGIN, TITLE = 6.0, 18.0
-LOWEST = 60
+LOWEST = 48
 """Pixels: where the window is low, the line is flat."""
 
 
@@ -199,7 +216,7 @@ class Curve(QWidget):
         self.setAccessibleName("Loss by step")
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        return QSize(260, 110)
+        return QSize(260, LOWEST)  # what is left over is its own, too
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
         painter = QPainter(self)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.looks.following import Light
 from boltzformer.desk.masks.track import Track
+from napari_boltzformer.host.behind import Behind
 
 
 class LearnPanel(QWidget):
@@ -32,11 +33,8 @@ class LearnPanel(QWidget):
         self.carry.setToolTip("What this image taught is where the next image with the same prompt begins")
         lines = QVBoxLayout(self)
         lines.setContentsMargins(0, 0, 0, 0)
-        for widgets in ((self.learn, self.as_i_go), (self.before, self.forget, self.carry)):
-            line = QHBoxLayout()
-            for number, widget in enumerate(widgets):
-                line.addWidget(widget, 1 if number == 0 else 0)
-            lines.addLayout(line)
+        behind = (self.as_i_go, self.carry, self.before, self.forget)
+        lines.addWidget(Behind([self.learn], behind, "How it learns, what was there before, the way back"))
         lines.addWidget(self.state)
         self.as_i_go.setChecked(desk.settings.learn_as_i_go)
         self.carry.setChecked(desk.settings.carry)

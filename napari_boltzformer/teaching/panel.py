@@ -198,12 +198,18 @@ class FinetunePanel(FinetuneForm):
         watching, state = self.watching, self.watching.state
         self.start.setEnabled(watching.can_teach and not watching.running)
         self.stop.setEnabled(watching.running)
+        self.stop.setVisible(watching.running)  # one takes the other's place
+        self.start.setVisible(not watching.running)
         self.resume.setEnabled(watching.can_go_on)
         for button in (self.compare, self.promote):
             button.setEnabled(state is not None and bool(state.model) and not watching.running)
         self.roll_back.setEnabled(not watching.running)
         self.roll_back.setToolTip(NOT_NOW if watching.running else BACK)
+        for widget in (self.prompt, self.compare):
+            widget.setVisible(self.compare.isEnabled())
         self.toggle.setEnabled(len(pair_of(self.viewer)) == 2)
+        self.toggle.setVisible(self.toggle.isEnabled())
+        self.show_curve()
         self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 

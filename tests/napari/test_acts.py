@@ -7,22 +7,40 @@ from typing import Any
 import pytest
 from gui import canvas, click, done, new_track, ready, type_lines, until
 from napari.settings import get_settings
-from qtpy.QtCore import QPoint, QRect, QRectF
-from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel, QScrollBar, QStyle, QStyleOptionSlider, QWidget
+from qtpy.QtCore import QPoint, QRect, QRectF, Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QDockWidget,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QScrollBar,
+    QStyle,
+    QStyleOptionSlider,
+    QWidget,
+)
 
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.bottom.place import SLICES
 from napari_boltzformer.bottom.slice_bar import SliceBar
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
+from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
+from napari_boltzformer.host.narrow import Upright
 from napari_boltzformer.teaching.form import FinetuneForm
 from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
 SHOTS = Path(__file__).parents[2] / "screenshots"
 SIZES = (1280, 720), (1366, 768), (1920, 1080)
+LOW = 745
+"""Lines of a window on a screen of 768, below its title."""
 
 
 @pytest.fixture(params=[1.0, 1.5], ids=["usual letters", "large letters"])
@@ -50,9 +68,25 @@ def in_sight(page: QWidget) -> list[QWidget]:
     return [one for one in every if one.isVisible() and one.width() > 1]
 
 
-def lines_of(page: QWidget) -> int:
-    """Heights at which there is something to press or to fill in."""
-    return len({place_of(one).center().y() // 12 for one in page.findChildren(QAbstractButton) if one.isVisible()})
+def controls(dock: BoltzFormerDock, name: str) -> list[QWidget]:
+    """What a person counts there: all that can be pressed, chosen or filled in. An arrow belongs to what lies before
+    it; 'This slice' and 'All slices' are one choice, and so are the three planes side by side."""
+    kinds = QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QPlainTextEdit, QAbstractSlider
+    page = dock.pages[name]
+    shown = [one for one in page.findChildren(QWidget) if isinstance(one, kinds) and one.isVisible()]
+    arrows = [one.arrow for one in page.findChildren(Behind)]
+    parts = [*arrows, dock.all_slices, *list(dock.planes.values())[1:]]
+
+    def is_part(one: QWidget) -> bool:
+        """Of another that is counted: a bar to scroll with, the field of a box."""
+        above = one.parentWidget()
+        while above is not None and above is not page:
+            if isinstance(above, (*kinds, QAbstractScrollArea)) and not isinstance(above, Upright):
+                return True
+            above = above.parentWidget()
+        return isinstance(one, QScrollBar) or one in parts
+
+    return [one for one in shown if not is_part(one)]
 
 
 def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
@@ -85,7 +119,7 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
             until(qtbot, lambda name=name: name != TEACH or dock.beside.teach.start.isVisible())
             viewer.screenshot(str(SHOTS / f"{name}-{size[0]}-{letters:g}.png"), canvas_only=False, flash=False)
             assert (window.width(), window.height()) == size
-            assert lines_of(page) <= MOST
+            assert len(controls(dock, name)) <= MOST
             around = dock.acts.currentWidget()
             until(qtbot, lambda around=around: not around.horizontalScrollBar().isVisible())
             for one in in_sight(page):
@@ -95,6 +129,70 @@ def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
         for outer in window.findChildren(QDockWidget):
             if not outer.visibleRegion().isEmpty() and not outer.isFloating():
                 assert window.rect().contains(place_of(outer)), f"{outer.windowTitle()} leaves the window at {size}"
+
+
+def test_everything_behind_an_arrow_can_be_reached_and_is_put_away_by_a_press(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    for name in ACTS:
+        dock.show_act(name)
+        until(qtbot, dock.pages[name].isVisible)
+        for behind in dock.pages[name].findChildren(Behind):
+            if behind.isVisible():
+                qtbot.mouseClick(behind.arrow, Qt.MouseButton.LeftButton)
+                until(qtbot, behind.panel.isVisible)
+                assert behind.panel.screen().availableGeometry().contains(behind.panel.geometry())
+                qtbot.keyClick(behind.panel, Qt.Key.Key_Escape)
+                until(qtbot, lambda behind=behind: not behind.panel.isVisible())
+    dock.show_act(CORRECT)
+    click(qtbot, dock.unpoint)
+    assert "no point to remove" in dock.message.text()
+    assert not dock.unpoint.isVisible()
+
+
+def test_find_with_three_prompts_and_their_doubts_and_teach_at_its_fullest_need_no_scrolling(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    opened(viewer, small)
+    ready(qtbot, dock)
+    window, notice = dock.window(), dock.desk.notice
+    window.resize(1366, LOW)
+    type_lines(qtbot, dock, BRIGHT, "blood vessel in light-sheet microscopy", "astrocyte in microscopy")
+    click(qtbot, dock.all_slices)
+    done(qtbot, dock)
+    notice.offer("a test", "Saved and put away: 'dsb2018b_06c779330d6d'.", ("Undo", print), ("Keep both", print))
+    notice.say(
+        "Looked in 1 slice, led by 1 point; found 'bright blob' in 1, 'blood vessel in light-sheet microscopy' in "
+        "0, 'astrocyte in microscopy' in 0. 1 slice you edited stayed as painted."
+    )
+    until(qtbot, lambda: dock.results.count() == 3 and dock.message.isVisible())
+    until(qtbot, lambda: dock.acts.currentWidget().verticalScrollBar().maximum() == 0)
+    notice.offer(
+        "another", "Restored from 30 Nov, 02:31: 1 painted slice.", ("Start afresh", print), ("Earlier…", print)
+    )
+    dock.show_act(TEACH)
+    teach = dock.beside.teach
+    assert teach is not None
+    until(qtbot, lambda: bool(teach.holds.text()))
+    for step in range(1, 11):
+        teach.curve.shown.add(step, 10, {"total": 1 / step})
+    notice.say("Looked at this picture, led by a box; found 'white blood cell'.")
+    for running in (True, False):
+        teach.holds.setText(
+            "6 accepted slices of 5 patients: 10 slices and 3 patients are needed to tell which is better."
+        )
+        teach.stop.setVisible(running)
+        teach.start.setVisible(not running)
+        if not running:
+            teach.verdict.setText("Not better for sure: objects of >10% of the image fell by 0.019 (-0.036 to -0.002).")
+            for part in (teach.prompt, teach.compare, teach.toggle):
+                part.show()
+            teach.said.offer("a test", "'mine' stands for the model of this run now.", ("Use it now", print))
+        teach.show_curve()
+        until(qtbot, teach.curve.isVisible)
+        until(qtbot, lambda: dock.acts.currentWidget().verticalScrollBar().maximum() == 0)
+        assert len(controls(dock, TEACH)) <= MOST
 
 
 def test_no_letters_and_no_sentence_widen_the_window(
@@ -238,7 +336,7 @@ def test_a_picture_that_arrived_while_the_canvas_had_another_size_is_fitted_whoe
     until(qtbot, whole)
 
 
-def test_a_long_prompt_to_compare_shows_its_beginning_and_the_rest_in_its_tool_tip(qtbot: Any) -> None:
+def test_a_long_prompt_to_compare_shows_both_its_ends_and_the_rest_in_its_tool_tip(qtbot: Any) -> None:
     form, long = FinetuneForm(), "cardiac ventricle of the left side, seen in an abdominal CT"
     qtbot.addWidget(form)
     form.resize(300, 400)
@@ -246,6 +344,10 @@ def test_a_long_prompt_to_compare_shows_its_beginning_and_the_rest_in_its_tool_t
     form.prompt.addItems([long, "another"])
     line = form.prompt.lineEdit()
     assert line.cursorPosition() == 0
+    shown = form.prompt.shown()
+    assert shown.startswith("card")
+    assert shown.endswith("CT")
+    assert "…" in shown
     assert form.prompt.toolTip() == long
     form.prompt.setEditText(long + " with contrast")
     assert line.cursorPosition() == 0
