@@ -27,7 +27,7 @@ from boltzformer.weights.checkpoint import Checkpoint
 
 ALLOWED = 0.01
 """The other targets' macro Dice may fall by so much: half of what the gate lets pass."""
-FIRST = 0.6
+FIRST = 0.8
 """So much of the way is kept where the others allow it: there the taught target has nearly all of its gain."""
 WALKS = 2
 SHARE, MOST = 8, 80
