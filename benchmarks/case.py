@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 import boltzformer
 from boltzformer import Adapted, Adapter, Engine, Lesson, Prediction, SlicePlan, Volume, io
 from boltzformer.masks.lessons import LEAST
-from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
+from boltzformer.masks.neighbours import Neighbours, fitted
+from boltzformer.masks.telling import in_doubt, most_telling
 
 Mask = NDArray[np.bool_]
 
@@ -164,8 +165,10 @@ def corrected(
                 wrong = {i: int((found[n] ^ case.truth[n]).sum()) for n, i in enumerate(case.plan.indices)}
                 order.append(max(clear - set(order), key=lambda index: wrong[index]))
                 continue
-            areas = {one.index: may_be(one.plane(0)) for one in now.slices if one.given is None and one.index in clear}
-            order.append(most_telling(areas, have, case.plan)[0])
+            doubts = {
+                one.index: in_doubt(one.plane(0)) for one in now.slices if one.given is None and one.index in clear
+            }
+            order.append(most_telling(doubts, found.__getitem__, have, case.plan)[0])
 
 
 def planes(case: Case) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from boltzformer import BoltzFormerError, Grid, LabelMap, Lesson, SlicePlan
 from boltzformer.learn.adapt import scattered
 from boltzformer.masks.lessons import Adapted, Adapter, Fit, checked, hash_of, lessons_of, packed, unpacked
-from boltzformer.masks.neighbours import Neighbours, fitted, may_be, most_telling
+from boltzformer.masks.neighbours import Neighbours, fitted
 from boltzformer.protocol import SentLesson, decode, encode
 
 GRID = Grid.from_lps((20, 40, 48), np.diag([0.5, 0.5, 2.0, 1.0]))
@@ -137,16 +137,6 @@ def test_what_stands_still_is_believed_more_than_what_jumps() -> None:
     assert calm.pace < wild.pace
     assert calm.strays < 0.05 < 0.3 < wild.strays
     assert fitted(still[:1], PLAN) == Fit()
-
-
-def test_the_next_lesson_is_asked_where_much_may_be_and_no_lesson_is_near() -> None:
-    sure, nothing = np.full((8, 8), 40, np.int8), np.full((8, 8), -128, np.int8)
-    areas = {index: may_be(sure if 2 <= index <= 16 else nothing) for index in range(20)}
-    ends = [Lesson(2, disc(20, 20, 12)), Lesson(16, disc(20, 20, 12))]
-    assert most_telling(areas, ends, PLAN)[0] in (8, 9, 10)
-    order = most_telling(areas, [*ends, Lesson(9, disc(20, 20, 12))], PLAN)
-    assert order[0] in (5, 6, 12, 13)
-    assert not {2, 9, 16} & set(order)
 
 
 def test_the_order_of_lessons_and_equal_ones_twice_change_nothing_said() -> None:

@@ -9,7 +9,7 @@ two lessons at a and b mm its variance is that of a Brownian bridge, pace² · a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -28,8 +28,6 @@ CLEAR = 2.0
 """Standard deviations from the outline beyond which a place is clearly inside or outside."""
 BESIDE = 0.25
 """How much a lesson counts in the fit that had to be foretold from one side: nobody asks so far out of most slices."""
-MAY_BE = -48
-"""Quantised logit (−3) from which something may be there."""
 USUAL = 0.05
 """Share of strays and holes of one imagined lesson more, so that one good guess is not taken for certainty."""
 
@@ -186,26 +184,3 @@ def _mean(weighed: Sequence[tuple[float, float]]) -> float:
 
 def _logit(chance: float) -> float:
     return math.log(chance / (1 - chance))
-
-
-def may_be(logits: NDArray[np.int8]) -> int:
-    """Of a slice's quantised logits, in so many places something may be there."""
-    return int(np.count_nonzero(logits > MAY_BE))
-
-
-def most_telling(areas: Mapping[int, int], lessons: Sequence[Lesson], plan: SlicePlan) -> list[int]:
-    """Slices where a lesson would teach most, best first: far from every lesson, and with much that may be there.
-
-    `areas`: `may_be` of the slices that were asked, by their number in the file. Between lessons that is the middle of
-    the widest gap, beyond them where the object may end. As far as the object is wide is far enough: what lies farther
-    away is no more in doubt.
-    """
-    known, near = np.array([one.index for one in lessons]), Neighbours(lessons, plan)
-    reach = max(1.0, 2 * near.radius / near.thickness)
-    score: dict[int, float] = {}
-    for index, area in areas.items():
-        if index in known:
-            continue
-        away = min(reach, float(np.abs(known - index).min())) if len(known) else 1.0
-        score[index] = away * math.sqrt(1 + area)
-    return sorted(score, key=lambda index: (-score[index], index))

@@ -28,8 +28,8 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning
-from boltzformer.masks.neighbours import may_be, most_telling
 from boltzformer.masks.pictures import border
+from boltzformer.masks.telling import in_doubt, most_telling
 from boltzformer.types import Cancelled, Failed, Lesson
 
 OFFERED_FROM = 2
@@ -283,12 +283,12 @@ class CaseLearning:
         return picture
 
     def most_telling(self, track: Track) -> int | None:
-        """The row where a correction would teach most, once something was learnt: `masks.neighbours.most_telling`."""
+        """The row where a correction would teach most, once something was learnt: `masks.telling.most_telling`."""
         if self.learnt(track) is None:
             return None
         plan, rows = track.image.plan, [row for row in track.kept.rows if not track.belongs_to_a_person(row)]
-        areas = {plan.canonical_index(row): may_be(track.kept.logits(row)) for row in rows}
-        order = most_telling(areas, self.lessons(track), plan)
+        doubts = {plan.canonical_index(row): in_doubt(track.kept.logits(row)) for row in rows}
+        order = most_telling(doubts, lambda one: track.mask(plan.canonical_index(one)), self.lessons(track), plan)
         return plan.canonical_index(order[0]) if order else None
 
     # ------------------------------------------------------------------------------------------------------------
