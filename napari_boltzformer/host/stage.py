@@ -133,8 +133,7 @@ class NapariStage:
 
     def _give_names_back(self) -> None:
         """To whom nobody's is in the way any more."""
-        layers = self.viewer.layers
-        for layer in layers:
+        for layer in (layers := self.viewer.layers):
             if key_of(layer) in self._names:
                 own = self._own_name(layer)
                 if own == layer.name or own not in {one.name for one in layers}:
@@ -286,8 +285,9 @@ class NapariStage:
     def add(self, image: OpenImage, prompt: Prompt, colour: str) -> NapariMask:
         layer, active = self._layer(image), self.viewer.layers.selection.active
         data, options = empty_labels(layer, prompt.name)
-        facts = {KEY: facts_of(image.volume)}
-        made = self.viewer.add_labels(data, **options, opacity=OPACITY, colormap=one_colour(colour), metadata=facts)
+        look = {"opacity": OPACITY, "colormap": one_colour(colour), "metadata": {KEY: facts_of(image.volume)}}
+        made = self.viewer.add_labels(data, **options, **look)
+        self._names[key_of(made)] = prompt.name  # the mask of an image that is about to leave may have it still
         self.lower(made, image)
         self.viewer.layers.selection.active = active
         mask = NapariMask(self.viewer, made, image.key, colour)

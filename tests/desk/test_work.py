@@ -21,6 +21,19 @@ def test_only_the_last_answer_to_a_question_is_told() -> None:
     assert not work.busy
 
 
+def test_what_is_asked_while_answers_are_told_makes_those_stale_that_have_come_already() -> None:
+    timers, told = MemoryTimers(), list[Any]()
+    work = Work(timers, "boltzformer-test", lambda *sentence: told.append(sentence))
+    work.do(lambda: "folder", lambda _: work.do(lambda: "new case", told.append, topic="case"))
+    work.do(lambda: "old case", told.append, topic="case")
+    for one in list(work._waiting):
+        one.future.result()
+    timers.tick()  # both are there
+    work.close(wait=True)
+    timers.tick()
+    assert told == ["new case"]
+
+
 def test_what_is_dropped_is_told_to_nobody() -> None:
     timers, told = MemoryTimers(), list[Any]()
     work = Work(timers, "boltzformer-test", lambda *sentence: told.append(sentence))

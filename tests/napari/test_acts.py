@@ -140,14 +140,14 @@ def test_everything_behind_an_arrow_can_be_reached_and_is_put_away_by_a_press(
         until(qtbot, dock.pages[name].isVisible)
         for behind in dock.pages[name].findChildren(Behind):
             if behind.isVisible():
-                qtbot.mouseClick(behind.arrow, Qt.MouseButton.LeftButton)
+                click(qtbot, behind.arrow)
                 until(qtbot, behind.panel.isVisible)
                 assert behind.panel.screen().availableGeometry().contains(behind.panel.geometry())
                 qtbot.keyClick(behind.panel, Qt.Key.Key_Escape)
                 until(qtbot, lambda behind=behind: not behind.panel.isVisible())
     dock.show_act(CORRECT)
     click(qtbot, dock.unpoint)
-    assert "no point to remove" in dock.message.text()
+    assert "No point or box is in sight to remove" in dock.message.text()
     assert not dock.unpoint.isVisible()
 
 

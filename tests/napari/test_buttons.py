@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QTabBar
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.canvas.guide import BOX
 from napari_boltzformer.canvas.objects import NAME
+from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -109,6 +110,7 @@ def test_no_button_goes_unclicked_by_all_tests(qtbot: Any, viewer: Any, dock: Bo
     }
     named[dock.closer] = "dock.closer"
     named |= dict.fromkeys(dock.planes.values(), "dock.planes[plane]")
+    named |= dict.fromkeys((behind.arrow for behind in dock.findChildren(Behind)), "behind.arrow")
     stories = "\n".join(path.read_text("utf-8") for path in (*TESTS.glob("napari/*.py"), TESTS / "test_widget.py"))
     pressed = re.findall(r"click\(qtbot, ([\w.]+(?:\[\w+\])?)\)|([\w.]+)\.click\(\)", stories)
     clicked = {name for pair in pressed for name in pair}

@@ -155,10 +155,12 @@ def test_two_masks_removed_by_mistake_come_back_together(qtbot: Any, viewer: Any
 def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
-    viewer.add_image(np.zeros((2, 3, 8, 8), np.uint8), name="SECRET")
+    viewer.add_image(np.zeros((3, 8, 8), np.uint8), name="SECRET")
     logging.getLogger("boltzformer.client").warning("a line of the log")
     dock.settings.folder, dock.settings.prompts = "/SECRET", ["SECRET"]
-    click(qtbot, dock.this_slice)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.closer)
+    click(qtbot, dock.this_slice)  # there is no box
     assert dock.notice.copy.isVisible()
     click(qtbot, dock.notice.copy)
     told = QApplication.clipboard().text()

@@ -65,12 +65,12 @@ class Work:
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
 
     def _look(self) -> None:
-        ready = [one for one in self._waiting if one.future.done()]
-        self._waiting = [one for one in self._waiting if one not in ready]
+        for one in [waiting for waiting in self._waiting if waiting.future.done()]:
+            if one in self._waiting:  # else what was told before it has made it stale
+                self._waiting.remove(one)
+                self._tell(one)
         if not self._waiting:
             self._timer.stop()
-        for one in ready:
-            self._tell(one)
 
     def _tell(self, one: _Waiting) -> None:
         """Whatever it does, the others are told, too."""
