@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import DIST, answer_file_dialog, answer_question, click, new_track, rows_of, until
 from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
@@ -100,6 +101,7 @@ def test_the_dock_says_that_others_straighten_a_tilted_nifti(
     assert "show the mask in the wrong place" in export(qtbot, dock, tmp_path / "tilted.nii.gz")
 
 
+@pytest.mark.slow
 def test_exported_masks_come_back_as_masks_of_their_image(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path, tmp_path: Path
 ) -> None:

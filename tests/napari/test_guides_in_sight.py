@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import answered, canvas, click, done, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
@@ -88,6 +89,7 @@ def test_a_mere_click_is_no_box_and_the_last_of_both_is_removed_first(
     assert dock.message.text() == "No point or box is in sight to remove: set a point, or draw a box first."
 
 
+@pytest.mark.slow
 def test_what_was_hidden_is_hidden_when_it_comes_back(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
 ) -> None:

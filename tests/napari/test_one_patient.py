@@ -193,6 +193,7 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
     assert dock.row() == 3
 
 
+@pytest.mark.slow
 def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
@@ -317,6 +318,7 @@ def turns(qtbot: Any, count: int = 20) -> None:
     until(qtbot, lambda: next(left, None) is None)
 
 
+@pytest.mark.slow
 def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goes(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
@@ -348,6 +350,7 @@ def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goe
     assert float(camera_of(viewer).zoom) == 50  # whoever zoomed in goes on there
 
 
+@pytest.mark.slow
 def test_masks_of_one_name_keep_it_when_their_images_take_turns(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
@@ -375,6 +378,7 @@ def test_masks_of_one_name_keep_it_when_their_images_take_turns(
     assert (first.name, second.name) == (BRIGHT, BRIGHT)
 
 
+@pytest.mark.slow
 def test_rings_that_come_back_with_their_image_are_not_doubled(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:

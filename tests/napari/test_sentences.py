@@ -115,6 +115,7 @@ def at_two(dock: BoltzFormerDock, do: Callable[[], Any]) -> Callable[[], None]:
     return lambda: dock.progress.valueChanged.disconnect(heard)
 
 
+@pytest.mark.slow
 def test_what_dies_or_is_deleted_during_a_run_ends_it_in_a_sentence(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
@@ -170,6 +171,7 @@ def another(make_napari_viewer_proxy: Callable[..., Any]) -> Iterator[Callable[[
         dock.session.close()
 
 
+@pytest.mark.slow
 def test_two_viewers_work_side_by_side_and_one_that_is_closed_during_a_run_leaves_its_work(
     qtbot: Any, another: Callable[[bool], tuple[Any, BoltzFormerDock]], small_file: Path
 ) -> None:
