@@ -196,7 +196,7 @@ class Form(QWidget):
 
     def _make_correct(self) -> None:
         self.point, self.unpoint = QPushButton("Here / not here"), QPushButton("Remove last")
-        self.unpoint.setToolTip("Takes the point away that was set last")
+        self.unpoint.setToolTip("Takes away what was set last and can be seen: a point, or the box")
         self.box, self.objects = QPushButton("Draw a box"), QPushButton("Delete objects (D)")
         self.follow = QPushButton("Follow through slices")
         self.follow.setToolTip("What is marked here leads the next slices, as far as the model stays sure")
@@ -274,7 +274,7 @@ class Form(QWidget):
         find.addWidget(self.looks)
         self.boxed = _line(self.box)
         """Beside the box, what is done with it."""
-        correct.addWidget(Behind([self.point], [self.unpoint], "Points that are there"))
+        correct.addWidget(Behind([self.point], [self.unpoint], "What was set or drawn"))
         correct.addLayout(self.boxed)
         for widget in (
             Behind([self.between], [self.follow], "Another way through the slices"),
