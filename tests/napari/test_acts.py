@@ -259,7 +259,7 @@ def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     assert not dock.bottom.review.bar.isVisible()
-    assert dock.bottom.sizes.isVisible()  # its sliders are there all the same
+    until(qtbot, lambda: dock.bottom.sizes.isVisible())  # its sliders are there all the same
     viewer.layers.clear()
     opened(viewer, small)
     click(qtbot, dock.all_slices)
