@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
@@ -33,9 +34,12 @@ class CasePanel(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.folder, self.next = QPushButton("Folder…"), QPushButton("Next case")
         self.next.setToolTip("The next one of which not every slice is accepted")
-        layout = QVBoxLayout(self)
-        for widget in (self.folder, self.where, self.table, self.next):
-            layout.addWidget(widget)
+        layout, buttons = QVBoxLayout(self), QHBoxLayout()
+        for button in (self.folder, self.next):
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        layout.addWidget(self.where)
+        layout.addWidget(self.table)
         self.folder.clicked.connect(self._on_folder)
         self.next.clicked.connect(self.list.open_next)
         self.table.cellClicked.connect(lambda row, _: self.list.open(self.list.cases[row]))
@@ -43,6 +47,7 @@ class CasePanel(QWidget):
         self.list.listed.append(self._show)
         self.list.told.append(self._tell)
         self._show()
+        self.list.resume()
 
     def _show(self) -> None:
         self.where.setText(self.list.where)

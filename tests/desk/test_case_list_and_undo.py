@@ -86,3 +86,14 @@ def test_another_image_in_between_keeps_the_place_in_the_list(listed: Bench) -> 
     assert following(listed) == "b"
     listed.desk.patients.open(other())
     assert following(listed) == "c"
+
+
+def test_the_folder_of_last_time_is_listed_again(listed: Bench, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    listed.desk.cases.show_folder(tmp_path / "empty")
+    listed.idle()
+    listed.leave()
+    later = Bench(folder=tmp_path / "kept")
+    assert not later.desk.cases.cases
+    assert following(later) == "a"  # 'Next case' is enough
+    later.leave()

@@ -25,6 +25,8 @@ class Settings:
     opened_in: str = ""
     exported_in: str = ""
     """Where a person opened and exported last."""
+    listed_in: str = ""
+    """The folder whose cases were listed last."""
     prompts: list[str] = field(default_factory=list[str])
     """Asked lately, the last first."""
     rings: bool = True

@@ -62,11 +62,22 @@ class CaseList:
 
     # --- the list ------------------------------------------------------------------------------------------------
 
+    def resume(self) -> bool:
+        """The folder of last time, where none is listed yet and it is still there."""
+        folder = Path(self._settings.listed_in)
+        if self.cases or not self._settings.listed_in or not folder.is_dir():
+            return False
+        self._list(folder, self._show)
+        return True
+
     def show_folder(self, folder: Path) -> None:
         """Returns at once; the list comes, then how far each case is."""
-        self.where = f"Looking in {folder}…"
+        self._list(folder, self._chosen)
+
+    def _list(self, folder: Path, then: Callable[[Path, list[Listed]], None]) -> None:
+        self.where, self._wants_next = f"Looking in {folder}…", False
         self._tell()
-        self._work.do(partial(cases_in, folder), partial(self._show, folder), topic="cases of a folder")
+        self._work.do(partial(cases_in, folder), partial(then, folder), topic="cases of a folder")
 
     def look_again(self) -> None:
         """Something was saved: the open case may stand otherwise."""
@@ -75,12 +86,17 @@ class CaseList:
             if self._looking is None:  # else it has its turn: a look that is begun again and again never ends
                 self._look()
 
-    def _show(self, folder: Path, cases: list[Listed]) -> None:
+    def _chosen(self, folder: Path, cases: list[Listed]) -> None:
         if is_dataset(folder):  # work on its cases is kept there
             self._settings.folder = str(folder)
-            self._settings.save()
+        if cases:
+            self._settings.listed_in = str(folder)
+        self._settings.save()
+        self._show(folder, cases)
+
+    def _show(self, folder: Path, cases: list[Listed]) -> None:
         self.cases, self.standings, self._stale = cases, {}, set(cases)
-        self._wants_next, self._looking = False, None
+        self._wants_next, self._looking = self._wants_next and bool(cases), None
         self.where = f"{folder}: {counted(len(cases), 'case')}"
         self._tell()
         self._look()
@@ -115,12 +131,13 @@ class CaseList:
 
     def open_next(self) -> None:
         """The next unfinished one, as soon as it is known which that is."""
-        if not self.cases:
+        if not self.cases and not self.resume():
             self._notice.say("There is no list of cases yet: choose a folder of images first.")
             return
         self._wants_next = True
         self._notice.say("Looking for the next case…")
-        self._try_next()
+        if self.cases:
+            self._try_next()
 
     def _try_next(self) -> None:
         broken = ", ".join(one.name for one in self.cases if one in self.standings and self.standings[one].error)
