@@ -4,6 +4,7 @@ say which side is which; writes go back through the stored grid."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,6 +234,12 @@ def grid_of(viewer: napari.viewer.Viewer) -> Any:
     """Moved as well."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.grid if canvas is None else canvas.grid
+
+
+def together(viewer: napari.viewer.Viewer) -> AbstractContextManager[Any]:
+    """For layers that go one after the other: napari tidies up (a third of a second and more) once, not after each."""
+    batched = getattr(viewer.layers, "batched_update", None)  # since napari 0.9
+    return nullcontext() if batched is None else batched()
 
 
 def fit(viewer: napari.viewer.Viewer) -> None:

@@ -24,6 +24,7 @@ from napari_boltzformer.host.layers import (
     lies_on_screen,
     row_on_screen,
     shows_slices,
+    together,
     volume_of,
 )
 from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour, unnumbered
@@ -104,7 +105,7 @@ class NapariStage:
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
         active = self.viewer.layers.selection.active
         in_hand = self._hands[image.key] = active if active in group else self._layer(image)
-        with self.moving():
+        with self.moving(), together(self.viewer):
             for layer in group:
                 lay_down(layer)
                 layer.visible = False  # nothing of it is drawn between two that go
@@ -211,8 +212,7 @@ class NapariStage:
         self._met.add(image.key)
         if layer.ndim == 3:
             row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
-            dims = self.viewer.dims
-            dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         self._fit()
