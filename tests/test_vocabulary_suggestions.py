@@ -6,6 +6,7 @@ from boltzformer.knowledge.suggestions import (
     MODALITIES,
     doubts,
     meant,
+    modality_in_name,
     modality_named,
     of_microscopy,
     search,
@@ -38,6 +39,21 @@ def test_every_template_is_whole_known_by_its_modality_and_there_once():
 )
 def test_search_finds_by_word_beginning_synonym_and_spelling(words, modality, first):
     assert search(words, modality)[0].prompt == first
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("mr_brain_flair_07.nii", "MR"),
+        ("CTA arms", "CT"),
+        ("head-T1w", "MR"),
+        ("pet-ct", ""),  # two things
+        ("spectrum", ""),  # a word that only holds 'ct'
+        ("IM0001", ""),
+    ],
+)
+def test_a_name_may_say_what_an_image_is(name, modality):
+    assert modality_in_name(name) == modality
 
 
 def test_search_keeps_to_a_modality_and_finds_nothing_for_nonsense():

@@ -12,7 +12,7 @@ from boltzformer.desk.scale import Scale
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import look_like_ct
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.knowledge.suggestions import modality_named
+from boltzformer.knowledge.suggestions import modality_in_name, modality_named
 from boltzformer.types import Volume
 
 SOME = 9
@@ -71,15 +71,25 @@ class OpenImage:
 
     @cached_property
     def kind(self) -> str:
-        """Its modality as we call it; where nobody says it, CT if its values look like it, else ''."""
+        """Its modality as we call it; where nobody says it, CT if its values look like it, else what its name says."""
         try:
             volume = self.volume
             if volume.modality:
                 return modality_named(volume.modality)
             some = np.linspace(0, volume.grid.shape[volume.slice_axis] - 1, SOME).round().astype(int)
-            return "CT" if look_like_ct(volume.array.take(some, volume.slice_axis)) else ""
+            like_ct = look_like_ct(volume.array.take(some, volume.slice_axis))
+            return "CT" if like_ct else modality_in_name(self.name)
         except BoltzFormerError:
             return ""
+
+    def resembles(self, other: OpenImage) -> bool:
+        """Whether they may come from one series of the same kind, for all that is known: both pictures or both volumes,
+        both in colour or not, of 8 bits or of more, both in millimetres or not."""
+        try:
+            mine, others = self._facts(), other._facts()
+        except BoltzFormerError:
+            return False
+        return _sort(*mine) == _sort(*others)
 
     @property
     def count(self) -> int:
@@ -113,3 +123,7 @@ class OpenImage:
 def plan_of(volume: Volume) -> SlicePlan:
     """How it is cut into slices, whatever size a model sees them at."""
     return SlicePlan.of(volume.grid, 1, volume.slice_axis)
+
+
+def _sort(volume: Volume, plan: SlicePlan, scale: Scale) -> tuple[object, ...]:
+    return plan.count == 1, volume.array.ndim, volume.array.dtype.itemsize == 1, scale.length_unit == "mm"

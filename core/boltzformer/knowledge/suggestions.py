@@ -27,6 +27,15 @@ MODALITIES = {
     "photograph": ("photograph", "photo"),
 }
 """Our name of a modality → words that say it in a prompt."""
+_IN_NAMES = {
+    "CT": {"ct", "cta", "hrct", "cect", "ncct"},
+    "MR": {"mr", "mri", "flair", "dwi", "t1", "t2", "t1w", "t2w", "t1c", "t1ce", "mprage"},
+    "US": {"ultrasound", "sonography"},
+    "PET": {"pet"},
+    "OCT": {"oct", "octa"},
+    "microscopy": {"histology", "wsi", "lsm", "confocal", "dapi"},
+}
+"""Our name of a modality → words of file names that say it."""
 _MICROSCOPIC = re.compile(
     r"\b(cells?|nucle(us|i)|glomerul\w+|mitochondri\w+|bacteri\w+|organoids?|microscop\w+|smears?)\b"
 )
@@ -88,6 +97,14 @@ def modality_named(name: str) -> str:
     if name.upper() in _DICOM:
         return _DICOM[name.upper()]
     return next((ours for ours, said in MODALITIES.items() if name.lower() in (ours.lower(), *said)), "")
+
+
+def modality_in_name(name: str) -> str:
+    """What a file's name says of its modality ('mr_brain_07', 'CTA-arms', 'head_T1w'), as we call it; '' where it says
+    nothing, or two things."""
+    words = {word for word in re.split(r"[^a-z0-9]+", name.lower()) if word}
+    said = {ours for ours, short in _IN_NAMES.items() if words & short}
+    return said.pop() if len(said) == 1 else ""
 
 
 def modalities_of(target: str) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class OnePatient:
         """Of those on screen, this one is to be chosen."""
         self._away: list[tuple[OpenImage, Callable[[], None]]] = []
         """By image, what brings each back."""
+        self._undoing = False
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         """Shows an image in the place of what is open."""
@@ -80,15 +81,15 @@ class OnePatient:
     def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
         """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
 
-        Where nobody knows the modality of either image all of it is; else a prompt that names one needs an image that
-        is known to be of that one.
+        Where nobody knows the modality of either image, and they may be of the same, all of it is; else a prompt that
+        names one needs an image that is known to be of that one.
         """
-        if image in self.beside and image.typed:
-            return list(image.typed)  # each of those that are compared has its own
+        if image.typed and (image in self.beside or self._undoing):
+            return list(image.typed)  # each of those that are compared has its own; what comes back is as it was
         if any(modalities_in(text) for text in typed):
             before, stays = self._before, not image.kind
             if before is not None and before is not image:
-                stays = image.kind == before.kind == ""
+                stays = image.kind == before.kind == "" and image.resembles(before)
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
 
@@ -131,7 +132,11 @@ class OnePatient:
         if image in self._stage.images():  # only now: a viewer without any image redraws all that it has
             self._put_away(image)
         self._stage.side_by_side(self.beside)
-        self._again()
+        self._undoing = True
+        try:
+            self._again()
+        finally:
+            self._undoing = False
 
     def _keep_both(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
         """Side by side."""
