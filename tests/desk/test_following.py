@@ -1,10 +1,13 @@
 """A mask is followed through the neighbouring slices: each leads the next as long as the model is sure, never into a
 person's own slices, and all of it is one step of undo."""
 
+from dataclasses import replace
+
 import numpy as np
 from bench import Bench
 
 from boltzformer import Grid
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
 from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
@@ -162,3 +165,21 @@ def test_a_neighbour_leads_by_the_inside_of_its_objects_and_a_box_around_them(sm
     assert said.box is not None
     (low_i, low_j, _), (high_i, high_j, _) = said.box
     assert (high_i - low_i, high_j - low_j) == (53 - 20 - 1 + 2 * 8.25, 43 - 10 - 1 + 2 * 8.25)
+
+
+def test_another_image_ends_the_following_and_keeps_what_was_found(bench: Bench, made: Phantom) -> None:
+    row = clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    bench.desk.follow()
+    bench.until(lambda: "2 slices so far" in bench.speaker.sentence)
+    bench.desk.patients.open(replace(made.volume, name="another"))
+    bench.idle()
+    bench.desk.notice.answer(PUT_AWAY, "Undo")
+    bench.idle()
+    assert bench.desk.tracks.chosen() == [track]
+    kept = [one for one in range(track.count) if track.row(one).any()]
+    assert row in kept
+    assert len(kept) >= 3
+    bench.desk.follow()  # the next one is not told that one is under way
+    until_followed(bench)
+    assert f"of slice {row}" in bench.speaker.sentence

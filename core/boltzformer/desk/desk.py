@@ -270,6 +270,7 @@ class Desk:
 
     def image_left(self, image: OpenImage) -> None:
         """An image is out of the viewer."""
+        self.following.leave(image)
         for run in self.running.of(image):
             run.job.cancel()
         self.notice.withdraw(about(image))
@@ -303,6 +304,7 @@ class Desk:
         self.sizes.parting.append(self._tell_parting)
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.following.followed.append(lambda track: self._change())
+        self.patients.leaving.append(self.following.leave)
         self.counting.counted.extend([self._change, self.overview.reapplying.tell])
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)

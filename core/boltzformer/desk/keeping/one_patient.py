@@ -34,6 +34,8 @@ class OnePatient:
         """Kept on screen together, to compare them."""
         self.arrived: list[Callable[[OpenImage], None]] = []
         """This one alone is on screen now, or is looked at among those that are compared."""
+        self.leaving: list[Callable[[OpenImage], None]] = []
+        """This one is about to be saved and put away."""
         self.wanted: list[Callable[[OpenImage], None]] = []
         """Of those on screen, this one is to be chosen."""
         self._away: list[tuple[OpenImage, Callable[[], None]]] = []
@@ -99,6 +101,8 @@ class OnePatient:
 
     def _put_away(self, image: OpenImage) -> Callable[[], None]:
         self._notice.withdraw(about(image))
+        for heard in self.leaving:
+            heard(image)
         for run in self._running.of(image):
             run.job.cancel()
         self._keeper.put_by(image)

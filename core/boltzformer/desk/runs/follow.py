@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from boltzformer.client import Session
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
 from boltzformer.desk.masks.track import Track
@@ -120,6 +121,13 @@ class Following:
         self._track, self._from, self._notes = track, row, []
         self._ways = [_Way(by, row, track.mask(row)) for by in (1, -1)]
         self._go_on()
+
+    def leave(self, image: OpenImage) -> None:
+        """Its image goes, or is gone: what was found so far is kept where its mask is still there."""
+        if self._track is not None and self._track.image is image:
+            if self._step is not None:
+                self._step.job.cancel()
+            self._finish(say=False)
 
     def _go_on(self) -> None:
         """The next step of the way that has come less far; where both are at their ends, that is all."""
