@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from boltzformer import Window
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.models.window import BY_NAME, MINE, Windows
+from boltzformer.desk.models.window import AUTO, BY_NAME, MINE, Windows
 from boltzformer.desk.work import Work
 from boltzformer.masks.pictures import Picture
 from napari_boltzformer.host.narrow import NameBox
@@ -38,7 +38,6 @@ class Seeing(QObject):
         self.choice.setToolTip("The window through which the model sees the image")
         self.mine.setToolTip("The model sees the image in the contrast that the viewer shows now")
         self.choice.addItems(BY_NAME)
-        self._show_choice()
         self._side = LINES * self.mine.sizeHint().height()
         self.picture.setFixedSize(self._side, self._side)
         self._soon = QTimer(self)
@@ -52,23 +51,31 @@ class Seeing(QObject):
         """Of the slice on screen, once scrolling rests; only while somebody can see it."""
         self._soon.start()
 
+    def show_choice(self) -> None:
+        """Of the image that is looked at now."""
+        image = self._image()
+        how = AUTO if image is None else self._windows.choice(image)
+        if how == MINE and self.choice.findText(MINE) < 0:
+            self.choice.addItem(MINE)
+        with QSignalBlocker(self.choice):
+            self.choice.setCurrentText(how)
+
     def _on_choice(self, how: str) -> None:
-        self._windows.choose(how)
+        image = self._image()
+        if image is not None:
+            self._windows.choose(how, image)
+        self.show_choice()
         self.show_picture()
 
     def _use_mine(self) -> None:
         image = self._image()
         if image is not None:
             self._windows.take_contrast(image)
-            self._show_choice()
+            self.show_choice()
             self.show_picture()
 
-    def _show_choice(self) -> None:
-        if self._windows.choice == MINE and self.choice.findText(MINE) < 0:
-            self.choice.addItem(MINE)
-        self.choice.setCurrentText(self._windows.choice)
-
     def _make_picture(self) -> None:
+        self.show_choice()
         image = self._image()
         if image is not None and self.picture.isVisible():
             self._windows.picture(image, self._row(), self._work, self._draw)

@@ -66,7 +66,8 @@ class NoticeView(QWidget):
         self._buttons.fold()
 
     def offer(self, offers: Sequence[Offered]) -> None:
-        """A line for each; those that are shown already stay as they are."""
+        """A line for each; those that are shown already stay as they are, and where they are: below them all is fixed,
+        so another one comes above."""
         now = {one.topic: one for one in offers}
         for topic, line in list(self.offers.items()):
             if now.get(topic) is not line.offer:
@@ -77,7 +78,7 @@ class NoticeView(QWidget):
         for topic, one in now.items():
             if topic not in self.offers:
                 self.offers[topic] = OfferLine(one, partial(self._respond, topic))
-                self._lines.addWidget(self.offers[topic])
+                self._lines.insertWidget(0, self.offers[topic])
 
     def _respond(self, topic: str, label: str) -> None:
         self.respond(topic, label)

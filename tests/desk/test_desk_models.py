@@ -170,7 +170,7 @@ def test_choosing_a_window_by_name_costs_the_viewer_nothing_and_the_model_sees_i
     voxels = np.random.default_rng(0).normal(size=(40, 512, 512)).astype(np.float32)
     large, windows = opened(Volume(voxels, Grid.pixels(voxels.shape))), Windows(lambda _: (0.0, 1.0))
     assert windows.of(large) is None  # auto is the engine's own rule
-    windows.choose("percentiles")
+    windows.choose("percentiles", large)
     before = time.thread_time()
     how = windows.of(large)
     assert time.thread_time() - before < 0.01
@@ -194,15 +194,24 @@ def test_the_viewers_contrast_is_taken_for_one_image_and_followed_on_others(smal
     other = OpenImage("image 1", lambda: small.volume, lambda: "other")
     limits["image 1"] = (5.0, 6.0)
     assert windows.of(other) == Window(5, 6, "the viewer's contrast")
-    windows.choose(AUTO)
+    windows.choose(AUTO, image)
     assert windows.of(image) is None
+
+
+def test_a_window_chosen_for_a_ct_is_nothing_for_an_mr(small: Phantom) -> None:
+    windows = Windows(lambda _: (0.0, 1.0))
+    ct, mr, another = (opened(replace(small.volume, modality=one)) for one in ("CT", "MR", "CT"))
+    windows.choose("lung", ct)
+    assert [windows.of(one) for one in (ct, mr, another)] == ["lung", None, "lung"]
+    windows.choose("percentiles", mr)
+    assert [windows.of(one) for one in (ct, mr)] == ["lung", "percentiles"]
 
 
 def test_the_picture_of_what_the_model_sees_is_made_beside_the_viewer(tools: Any, small: Phantom) -> None:
     windows, drawn = Windows(lambda _: (0.0, 1.0)), list[tuple[Picture, Window]]()
     image = opened(small.volume)
     for how in (AUTO, "stored"):
-        windows.choose(how)
+        windows.choose(how, image)
         windows.picture(image, 3, tools.work, lambda *told: drawn.append(told))
         tools.idle()
     assert [window.kind for _, window in drawn] == [small.volume.window().kind, "as stored"]

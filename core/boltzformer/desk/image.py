@@ -82,14 +82,16 @@ class OpenImage:
         except BoltzFormerError:
             return ""
 
-    def resembles(self, other: OpenImage) -> bool:
-        """Whether they may come from one series of the same kind, for all that is known: both pictures or both volumes,
-        both in colour or not, of 8 bits or of more, both in millimetres or not."""
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """Alike for images that may come from one series of the same kind, for all that is known: modality, picture or
+        volume, in colour or not, of 8 bits or of more, in millimetres or not. () where it can't be segmented."""
         try:
-            mine, others = self._facts(), other._facts()
+            volume, plan, scale = self._facts()
         except BoltzFormerError:
-            return False
-        return _sort(*mine) == _sort(*others)
+            return ()
+        millimetres = scale.length_unit == "mm"
+        return self.kind, plan.count == 1, volume.array.ndim, volume.array.dtype.itemsize == 1, millimetres
 
     @property
     def count(self) -> int:
@@ -123,7 +125,3 @@ class OpenImage:
 def plan_of(volume: Volume) -> SlicePlan:
     """How it is cut into slices, whatever size a model sees them at."""
     return SlicePlan.of(volume.grid, 1, volume.slice_axis)
-
-
-def _sort(volume: Volume, plan: SlicePlan, scale: Scale) -> tuple[object, ...]:
-    return plan.count == 1, volume.array.ndim, volume.array.dtype.itemsize == 1, scale.length_unit == "mm"

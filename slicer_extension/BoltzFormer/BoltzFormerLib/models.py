@@ -13,7 +13,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.models.choice import ModelChoice, shown_name
 from boltzformer.desk.models.engine import EngineLine, means_of
-from boltzformer.desk.models.window import BY_NAME, MINE, Windows
+from boltzformer.desk.models.window import AUTO, BY_NAME, MINE, Windows
 from boltzformer.protocol import ModelState
 from BoltzFormerLib import install
 from BoltzFormerLib.dialogs import SlicerDialogs
@@ -64,6 +64,7 @@ class Models:
 
     def show_picture(self) -> None:
         """Of the slice on screen, while somebody can see it."""
+        self.show_choice()
         image = self._desk.stage.chosen()
         if image is not None and not self._ui.modelButton.collapsed:
             self.windows.picture(image, self._desk.stage.row(image), self._desk.work, self._draw)
@@ -112,16 +113,23 @@ class Models:
             self.choosing.import_file(path)
 
     def _on_window(self, at: int) -> None:
-        self.windows.choose(BY_NAME[at] if at < len(BY_NAME) else MINE)
+        image = self._desk.stage.chosen()
+        if image is not None:
+            self.windows.choose(BY_NAME[at] if at < len(BY_NAME) else MINE, image)
         self.show_picture()
 
-    def _use_contrast(self) -> None:
+    def show_choice(self) -> None:
+        """Of the volume that is looked at now."""
         image, ui = self._desk.stage.chosen(), self._ui
+        how = AUTO if image is None else self.windows.choice(image)
+        if how == MINE and ui.windowSelector.findText(MINE) < 0:
+            ui.windowSelector.addItem(MINE)
+        ui.windowSelector.currentIndex = len(BY_NAME) if how == MINE else BY_NAME.index(how)
+
+    def _use_contrast(self) -> None:
+        image = self._desk.stage.chosen()
         if image is not None:
             self.windows.take_contrast(image)
-            if ui.windowSelector.findText(MINE) < 0:
-                ui.windowSelector.addItem(MINE)
-            ui.windowSelector.currentIndex = len(BY_NAME)
             self.show_picture()
 
     def _on_device(self, at: int) -> None:

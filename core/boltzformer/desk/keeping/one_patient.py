@@ -91,7 +91,7 @@ class OnePatient:
         if any(modalities_in(text) for text in typed):
             before, stays = self._before, not image.kind
             if before is not None and before is not image:
-                stays = image.kind == before.kind == "" and image.resembles(before)
+                stays = not image.kind and image.likeness == before.likeness
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
 

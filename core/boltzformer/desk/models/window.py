@@ -17,29 +17,36 @@ TOPIC = "what the model sees"
 
 
 class Windows:
-    """One choice for all images of a viewer. To follow it may mean to look at every voxel, so workers do that."""
+    """One choice for all images of a kind: what was chosen for a CT is nothing for an MR. To follow it may mean to look
+    at every voxel, so workers do that."""
 
     def __init__(self, contrast: Callable[[OpenImage], tuple[float, float]]) -> None:
         """`contrast`: stored values that the viewer shows black and white at the moment."""
-        self.choice = AUTO
+        self._choices: dict[tuple[object, ...], str] = {}
+        """By what images have in common."""
         self._contrast = contrast
         self._mine: dict[str, Window] = {}
         self._made: dict[tuple[str, str], Window] = {}
 
-    def choose(self, how: str) -> None:
+    def choice(self, image: OpenImage) -> str:
         """One of `BY_NAME`, or `MINE`."""
-        self.choice = how
+        return self._choices.get(image.likeness, AUTO)
+
+    def choose(self, how: str, image: OpenImage) -> None:
+        """For this image and those like it."""
+        self._choices[image.likeness] = how
 
     def take_contrast(self, image: OpenImage) -> None:
         """The viewer's contrast of this moment is this image's window from now on."""
         self._mine[image.key] = self._contrast_of(image)
-        self.choice = MINE
+        self.choose(MINE, image)
 
     def of(self, image: OpenImage) -> Window | str | None:
         """For a run, as `Session.segment` takes it. None leaves the choice to the engine's own rule: 'auto'."""
-        if self.choice == MINE:  # where it was chosen for another image: as this one is shown now
+        how = self.choice(image)
+        if how == MINE:  # where it was chosen for another image: as this one is shown now
             return self._mine.get(image.key) or self._contrast_of(image)
-        return None if self.choice == AUTO else self.choice
+        return None if how == AUTO else how
 
     def picture(self, image: OpenImage, row: int, work: Work, then: Callable[[Picture, Window], None]) -> None:
         """What the model sees of a slice, made beside the viewer; nothing where the image can't be segmented."""
@@ -48,7 +55,7 @@ class Windows:
             index = plan.canonical_index(row)
         except BoltzFormerError:
             return  # running says why
-        name, how = (image.key, self.choice), self.of(image)
+        name, how = (image.key, self.choice(image)), self.of(image)
         known = self._made.get(name)
 
         def made() -> tuple[Picture, Window]:
