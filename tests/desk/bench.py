@@ -35,6 +35,7 @@ class Bench:
             how=lambda _: {**usual, **self.how},
             pointing=lambda _: self.pointing,
         )
+        self.stage.left = self.desk.image_left
 
     def open(self, grid: Grid) -> OpenImage:
         """An image in which nothing is to be seen."""

@@ -8,6 +8,7 @@ from bench import Bench
 
 from boltzformer import Grid
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
+from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
 from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
@@ -183,3 +184,17 @@ def test_another_image_ends_the_following_and_keeps_what_was_found(bench: Bench,
     bench.desk.follow()  # the next one is not told that one is under way
     until_followed(bench)
     assert f"of slice {row}" in bench.speaker.sentence
+
+
+def test_points_and_slice_are_kept_of_an_image_that_goes_in_mid_run(bench: Bench, made: Phantom) -> None:
+    row, (image,) = clicked(bench, made), bench.stage.images()
+    bench.stage.guide(image, {"points": [[[row, 1.0, 2.0], True, BRIGHT]]})
+    bench.desk.running.start([BRIGHT], only_this=False)
+    bench.until(lambda: any(run.done for run in bench.desk.running.runs))
+    bench.desk.patients.open(replace(made.volume, name="another"))
+    bench.idle()
+    kept = bench.desk.keeper.folder(image)
+    state = next(one for one in states_of(kept, made.volume, "") if one.autosave)
+    scene = state.bring().scene
+    assert scene.row == row
+    assert scene.guides == {"points": [[[row, 1.0, 2.0], True, BRIGHT]]}

@@ -25,6 +25,7 @@ class Viewer:
             session=lambda: session,
             how=lambda _: how,
         )
+        self.stage.left = self.desk.image_left
 
     def open(self, volume: Volume) -> Any:
         image = self.stage.open(volume)

@@ -121,6 +121,8 @@ class MemoryStage:
         self._active: MaskSurface | None = None
         self.pointed: dict[OpenImage, Mapping[str, Any]] = {}
         """Points and boxes."""
+        self.left: Callable[[OpenImage], None] = lambda image: None
+        """Hears which one is out of the viewer."""
         self.beside: list[OpenImage] = []
         """Those that are shown each in a place of its own."""
 
@@ -141,10 +143,13 @@ class MemoryStage:
         surfaces = self._surfaces.pop(image)
         for surface in surfaces:
             surface.alive = False
+        pointed = self.pointed.pop(image, {})
         self._images.remove(image)
         self._chosen = self._images[-1] if self._images else None
+        self.left(image)
 
         def back() -> None:
+            self.pointed[image] = pointed
             for surface in surfaces:
                 surface.alive = True
             self._surfaces[image] = surfaces

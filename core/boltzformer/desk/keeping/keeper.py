@@ -72,6 +72,8 @@ class Keeper:
         """Work of images that left the viewer and could not be written: how it is tried again."""
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
+        self._parting: dict[OpenImage, Scene] = {}
+        """How one was worked on that is being put away: its points go before it does."""
         self._doubted: int | None = None
         self.telling: Callable[[Track], int | None] = lambda track: None
         """The row where a correction would teach most, while a mask is learnt from."""
@@ -274,16 +276,20 @@ class Keeper:
             written = [one for run in running for one in run.tracks]
             tracks = list(dict.fromkeys([*self._tracks.of(image), *left, *written]))
             self.save(image, tracks=tracks, at_once=True)
+        self._parting.pop(image, None)
 
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
         changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
         tracks = self._tracks.of(image)
+        self._parting = {image: self.scene(image)}
         if changed or (tracks and self.scene(image) != self._scenes.get(image)):
             self.save(image, tracks=tracks)
 
     def scene(self, image: OpenImage) -> Scene:
-        """What it is worked on with at this moment."""
+        """What it is worked on with at this moment, or was when it went."""
+        if image in self._parting and image not in self._stage.images():
+            return self._parting[image]
         row = self._stage.row(image) if self._stage.shows(image) else None
         colours = {track.prompt.text: track.colour for track in self._tracks.of(image)}
         return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image), colours)
