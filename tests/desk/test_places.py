@@ -44,6 +44,7 @@ def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, 
     told = Settings.load()
     assert (told.opened_in, told.exported_in) == (str(elsewhere), str(elsewhere))
     bench.desk.exporting.ask()
+    bench.idle()  # it is written once more
     assert bench.dialogs.suggested == str(elsewhere / "ct-mask.nii.gz")
     assert places.to_open == str(elsewhere)
 
