@@ -19,9 +19,10 @@ from boltzformer.cli.request import Request
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import choose
 from boltzformer.errors import ImageError
-from boltzformer.io.cases import STORY, Target
+from boltzformer.io.cases import Target
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.io.placing import alone
+from boltzformer.io.results import STORY
 from boltzformer.weights import checkpoint
 
 

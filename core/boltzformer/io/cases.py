@@ -12,6 +12,7 @@ from typing import Any
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.kinds import kind_of
+from boltzformer.io.results import STORY, is_of_one_case, results_in
 from boltzformer.json_text import loads, text_of
 from boltzformer.types import Prompt, Volume
 
@@ -27,7 +28,6 @@ FORMATS = {
 }
 FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
 """Ends of file names that masks are not written as; a folder of such a name is meant only if it exists."""
-STORY = ".provenance.json"
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,9 @@ def _below(folder: Path, output: Path, seen: set[Path]) -> Iterator[Path]:
     seen.add(where)
     try:
         inside = sorted(path for path in folder.iterdir() if not _hidden(path))
-        if any(folder.glob(f"*{STORY}")):
+        if is_of_one_case(folder):
             return
+        results = results_in(folder)
         dicom = is_dicom(folder)
     except OSError:
         yield folder
@@ -157,7 +158,8 @@ def _below(folder: Path, output: Path, seen: set[Path]) -> Iterator[Path]:
     if dicom:
         yield folder
     else:
-        yield from (path for path in inside if _is_file(path) and io.split_name(path)[1])
+        images = (path for path in inside if _is_file(path) and io.split_name(path)[1])
+        yield from (path for path in images if path.name not in results)
     for path in inside:
         if is_folder(path):
             yield from _below(path, output, seen)

@@ -17,7 +17,7 @@ from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.numbers import Numbers
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.snapshot import Snapshot, unique_names
-from boltzformer.desk.keeping.stories import MAPS, NUMBERS, story_path, with_files, written_before
+from boltzformer.desk.keeping.stories import story_path, with_files, written_before
 from boltzformer.desk.masks.answers import Kept
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -27,6 +27,7 @@ from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import slugs
+from boltzformer.io.results import MAPS, NUMBERS
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prompt, Volume
 
