@@ -25,8 +25,9 @@ FORMATS = {
     "dcm-labelmap": ".labelmap.dcm",
     "dcm-rtstruct": ".rtstruct.dcm",
     "png": ".png",
+    "tif": ".tif",
 }
-FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
+FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".zip")
 """Ends of file names that masks are not written as; a folder of such a name is meant only if it exists."""
 
 
@@ -97,7 +98,9 @@ def is_finished(place: Target, request: Mapping[str, Any]) -> bool:
         return False  # foreign files are found by `checked_place`
     made = story.get("request") or {}
     endings = {io.split_name(Path(name))[1] for name in story["files"]}
-    if made == json.loads(json.dumps(request)) and io.split_name(Path(place.masks[0]))[1] in endings:
+    # where nobody asked for a format, an earlier version may have chosen another
+    usual = place.own_folder and request.get("format") is None
+    if made == json.loads(json.dumps(request)) and (usual or io.split_name(Path(place.masks[0]))[1] in endings):
         return all((place.folder / name).is_file() for name in story["files"])
     differs = [
         f"{key} {made.get(key)!r} instead of {request[key]!r}" for key in request if made.get(key) != request[key]
@@ -197,11 +200,12 @@ def _longer(path: Path) -> list[str]:
 
 
 def _like(path: Path, image: Volume) -> str:
-    """Masks are written in the format of the image; pictures with several slices and unknown kinds as .nii.gz."""
+    """Masks are written in the format of the image; those of a JPEG as PNG, what no file of that kind holds as
+    .nii.gz."""
     extension = ".dcm" if path.is_dir() or is_dicom(path) else io.split_name(path)[1]
     if extension == ".dcm" and not io.can_be_dicom(image):
         return ".nii.gz"
-    if extension in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
+    if extension in (".png", ".jpg", ".jpeg"):
         return ".png" if image.grid.shape[0] == 1 else ".nii.gz"
     same = {".nhdr": ".nrrd", ".mhd": ".mha", ".seg.nrrd": ".nrrd", "": ".nii.gz"}
     return same.get(extension, extension)

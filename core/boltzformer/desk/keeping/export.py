@@ -31,7 +31,7 @@ from boltzformer.io.results import MAPS, NUMBERS
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prompt, Volume
 
-KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
+KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png *.tif *.tiff)"
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def extension_for(image: OpenImage | None) -> str:
     if volume.stacking_axis is not None:
         return ".dcm"
     extension = io.split_name(Path(volume.source))[1]
-    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png") else ".nii.gz"
+    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png", ".tif", ".tiff") else ".nii.gz"
 
 
 def _names(files: Collection[Path]) -> str:
