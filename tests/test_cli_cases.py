@@ -15,8 +15,9 @@ from phantom_model import PHANTOM_MODEL
 
 from boltzformer import io
 from boltzformer.cli.cli import run
-from boltzformer.io.cases import STORY, find_cases, slugs
+from boltzformer.io.cases import find_cases, slugs
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.io.results import STORY
 from boltzformer.masks.objects import pieces
 from boltzformer.types import Prompt, Volume
 
@@ -55,6 +56,31 @@ def test_results_inside_the_input_folder_are_no_input_the_next_time(folder: Path
     assert [case.name for case in find_cases([folder], folder / "elsewhere")] == ["one", "two"]
     assert call(folder, "-p", BRIGHT, "-o", folder / "masks") == 0
     assert sorted(path.name for path in (folder / "masks").iterdir()) == ["one", "two"]
+
+
+TOLD = {
+    "of a viewer": {
+        "masks": {},
+        "mask files": {"found.nii.gz": {"1": "a"}},
+        "probability maps": {"found.a.probability.nii.gz": {}},
+        "object numbers": {"found.a.objects.png": {}},
+        "earlier exports": [{"masks": {}, "mask files": {"found.nrrd": {"1": "a"}}}],
+    },
+    "of a run": {"files": ["found.nii.gz", "found.nrrd", "found.a.probability.nii.gz", "found.a.objects.png"]},
+    "of an early version": {"masks": {}},
+    "damaged": None,
+}
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_images_beside_an_export_stay_cases_and_the_export_is_none(folder: Path, kind: str) -> None:
+    told = TOLD[kind]
+    (folder / f"found{STORY}").write_text("{" if told is None else json.dumps(told), "utf-8")
+    names = ["found.nii.gz", "found.nrrd"]
+    names += [] if kind in ("of an early version", "damaged") else ["found.a.probability.nii.gz", "found.a.objects.png"]
+    for name in names:
+        (folder / name).write_bytes(b"a mask")
+    assert [case.name for case in find_cases([folder], folder / "out")] == ["one", "two"]
 
 
 def test_images_of_the_same_name_get_as_much_of_their_path_as_tells_them_apart(tmp_path: Path) -> None:

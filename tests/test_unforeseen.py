@@ -24,8 +24,8 @@ from boltzformer.cli.request import Request
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import choose
 from boltzformer.errors import CheckpointError
-from boltzformer.io.cases import STORY
 from boltzformer.io.phantom import BRIGHT
+from boltzformer.io.results import STORY
 from boltzformer.speaking import MOST, sentence_about, shown
 from boltzformer.weights import checkpoint
 

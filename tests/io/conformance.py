@@ -266,6 +266,11 @@ Read: NIfTI-1 and -2 (`.nii`, `.nii.gz`), NRRD (`.nrrd`, `.nhdr`, `.seg.nrrd`), 
 TIFF (also OME and ImageJ), and DICOM (classic, enhanced multi-frame, ultrasound, dose, SPECT; masks as DICOM-SEG).
 Everything else is refused with one sentence that says what the file is and what to do.
 
+Written, masks on the image's own voxels: NIfTI, NRRD, `.seg.nrrd`, MetaImage (`.mha`), DICOM-SEG and contours, PNG (one
+mask of a picture, white on black), and TIFF (`.tif`): a number per mask or object in 8, 16 or 32 bits, a page per
+slice, with the size of a voxel in ImageJ's words, as ImageJ opens it, and QuPath and Fiji through Bio-Formats. A TIFF
+can't say where in a patient it lies; what its numbers are called is told by the `.provenance.json` beside it.
+
 `make test-slow` downloads the test files that other packages ship, reads each and compares it with the package's own
 reader. “Read here alone” means that the package itself can't read the file where this table was made. tifffile, pynrrd
 and highdicom ship no image files in their source distributions.

@@ -39,7 +39,7 @@ def test_masks_that_do_not_overlap_share_one_label_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, labels.layers.max(axis=0))
 
 
-@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha", ".tif"])
 def test_masks_that_overlap_get_a_file_each_and_the_user_is_told(tmp_path: Path, extension: str) -> None:
     labels = two_masks(overlap=True)
     with pytest.warns(io.ImageWarning, match=r"the masks overlap, so each .*\.seg\.nrrd keeps them in one"):
@@ -165,7 +165,7 @@ def test_a_written_file_has_the_rights_that_any_new_file_gets(tmp_path: Path) ->
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-EVERY_FORMAT = [".nii", ".nii.gz", ".nrrd", ".mha", ".seg.nrrd", ".dcm"]
+EVERY_FORMAT = [".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".seg.nrrd", ".dcm"]
 
 
 @pytest.mark.parametrize("extension", EVERY_FORMAT)

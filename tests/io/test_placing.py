@@ -6,8 +6,11 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from phantom_model import PHANTOM_MODEL
+from PIL import Image
 
 from boltzformer import Engine, io, load
 from boltzformer.cli.casework import Casework, run_all
@@ -16,9 +19,10 @@ from boltzformer.cli.request import Request
 from boltzformer.cli.show import Show
 from boltzformer.engine.devices import choose
 from boltzformer.errors import ImageError
-from boltzformer.io.cases import STORY, Target
-from boltzformer.io.phantom import BRIGHT, DARK
+from boltzformer.io.cases import Target
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.io.placing import alone
+from boltzformer.io.results import STORY
 from boltzformer.weights import checkpoint
 
 
@@ -149,6 +153,23 @@ def test_the_image_is_not_overwritten_by_what_is_written_beside_a_mask(small_fil
     how = ["--probabilities", "--overwrite"]
     assert call(image, "-p", BRIGHT, "-o", tmp_path / "mask.nii.gz", *how) == 2
     assert tree(tmp_path) == {image.name: small_file.read_bytes()}
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "SCAN.NII", "cells.tif", "cells.tiff", "cells.png", "CELLS.TIF"])
+def test_the_image_is_never_replaced_by_its_mask(small: Phantom, tmp_path: Path, name: str) -> None:
+    image = tmp_path / name
+    plane = (small.volume.array[3] / 4).astype(np.uint8)
+    if image.suffix.lower() == ".nii":
+        image.write_bytes(io.write_volume(small.volume, tmp_path / "other.nii").read_bytes())
+        (tmp_path / "other.nii").unlink()
+    elif image.suffix == ".png":
+        Image.fromarray(plane).save(image)
+    else:
+        tifffile.imwrite(image, plane)
+    before = tree(tmp_path)
+    for more in ([], ["--overwrite"]):
+        assert run(["segment", str(image), "-p", BRIGHT, "-o", str(image), "--model", str(PHANTOM_MODEL), *more]) == 2
+        assert tree(tmp_path) == before
 
 
 def test_the_same_masks_in_another_format_are_not_taken_for_finished(small_file: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from boltzformer.image.guidance import Guidance
 from boltzformer.image.intensity import Window
 from boltzformer.image.region import Region
 from boltzformer.image.tiling import Tiling
+from boltzformer.io import object_numbers
 from boltzformer.io.cases import Case, Target, slugs
-from boltzformer.io.pictures import write_numbers
 from boltzformer.masks import cells, lesions, pictures
 from boltzformer.masks.postprocess import probabilities, spread
 from boltzformer.types import LabelMap, Prediction, Volume
@@ -82,11 +82,12 @@ class CaseFiles:
         if not self.request.objects:
             return {}
         view, told = prediction.plan.view, dict[str, Any]()
+        ending = object_numbers.ending(Path(self.place.masks[0]))
         for slug, (label, name) in zip(slugs(self.request.asked), labels.names.items(), strict=True):
-            path = self.part / f"{self._prefix}{slug}.objects.png"
+            path = self.part / f"{self._prefix}{slug}{ending}"
             found = cells.numbered(view.apply(labels.mask(label))[0])
             with path.open("wb") as file:
-                write_numbers(file, path, view.undo(found[None])[0])
+                object_numbers.write(file, path, view.undo(found[None]), labels.grid)
             told[path.name] = {"mask": name, "meaning": cells.MEANING}
         return {"object numbers": told}
 

@@ -22,7 +22,8 @@ from boltzformer.engine.engine import Engine, load
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.hashing import sha256_of
 from boltzformer.image.intensity import Window
-from boltzformer.io.cases import STORY, Case
+from boltzformer.io.cases import Case
+from boltzformer.io.results import STORY
 from boltzformer.json_text import loads, text_of
 from boltzformer.knowledge import suggestions
 from boltzformer.masks import pictures

@@ -12,6 +12,7 @@ from typing import Any
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, ImageError
 from boltzformer.io.kinds import kind_of
+from boltzformer.io.results import STORY, is_of_one_case, results_in
 from boltzformer.json_text import loads, text_of
 from boltzformer.types import Prompt, Volume
 
@@ -24,10 +25,10 @@ FORMATS = {
     "dcm-labelmap": ".labelmap.dcm",
     "dcm-rtstruct": ".rtstruct.dcm",
     "png": ".png",
+    "tif": ".tif",
 }
-FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".tif", ".tiff", ".zip")
+FOREIGN = (".bmp", ".csv", ".gif", ".jpeg", ".jpg", ".json", ".mhd", ".nhdr", ".npy", ".npz", ".zip")
 """Ends of file names that masks are not written as; a folder of such a name is meant only if it exists."""
-STORY = ".provenance.json"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def is_finished(place: Target, request: Mapping[str, Any]) -> bool:
         return False  # foreign files are found by `checked_place`
     made = story.get("request") or {}
     endings = {io.split_name(Path(name))[1] for name in story["files"]}
-    if made == json.loads(json.dumps(request)) and io.split_name(Path(place.masks[0]))[1] in endings:
+    # where nobody asked for a format, an earlier version may have chosen another
+    usual = place.own_folder and request.get("format") is None
+    if made == json.loads(json.dumps(request)) and (usual or io.split_name(Path(place.masks[0]))[1] in endings):
         return all((place.folder / name).is_file() for name in story["files"])
     differs = [
         f"{key} {made.get(key)!r} instead of {request[key]!r}" for key in request if made.get(key) != request[key]
@@ -148,8 +151,9 @@ def _below(folder: Path, output: Path, seen: set[Path]) -> Iterator[Path]:
     seen.add(where)
     try:
         inside = sorted(path for path in folder.iterdir() if not _hidden(path))
-        if any(folder.glob(f"*{STORY}")):
+        if is_of_one_case(folder):
             return
+        results = results_in(folder)
         dicom = is_dicom(folder)
     except OSError:
         yield folder
@@ -157,7 +161,8 @@ def _below(folder: Path, output: Path, seen: set[Path]) -> Iterator[Path]:
     if dicom:
         yield folder
     else:
-        yield from (path for path in inside if _is_file(path) and io.split_name(path)[1])
+        images = (path for path in inside if _is_file(path) and io.split_name(path)[1])
+        yield from (path for path in images if path.name not in results)
     for path in inside:
         if is_folder(path):
             yield from _below(path, output, seen)
@@ -195,11 +200,12 @@ def _longer(path: Path) -> list[str]:
 
 
 def _like(path: Path, image: Volume) -> str:
-    """Masks are written in the format of the image; pictures with several slices and unknown kinds as .nii.gz."""
+    """Masks are written in the format of the image; those of a JPEG as PNG, what no file of that kind holds as
+    .nii.gz."""
     extension = ".dcm" if path.is_dir() or is_dicom(path) else io.split_name(path)[1]
     if extension == ".dcm" and not io.can_be_dicom(image):
         return ".nii.gz"
-    if extension in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
+    if extension in (".png", ".jpg", ".jpeg"):
         return ".png" if image.grid.shape[0] == 1 else ".nii.gz"
     same = {".nhdr": ".nrrd", ".mhd": ".mha", ".seg.nrrd": ".nrrd", "": ".nii.gz"}
     return same.get(extension, extension)

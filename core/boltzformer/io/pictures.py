@@ -136,15 +136,3 @@ def upright(array: Array, orientation: int, *, rows: int) -> Array:
     array = array.swapaxes(rows, rows + 1) if swap else array
     steps = (slice(None, None, -1 if back else None), slice(None, None, -1 if mirror else None))
     return array[(*(slice(None),) * rows, *steps)]
-
-
-MOST_NUMBERS = 65535
-
-
-def write_numbers(file: BinaryIO, path: Path, numbers: NDArray[np.int32]) -> None:
-    """A number per pixel (y, x), as a gray picture of 16 bits."""
-    from PIL import Image
-
-    if numbers.max(initial=0) > MOST_NUMBERS:
-        raise ImageError(f"{path} can't hold {numbers.max()} objects: hide the smallest, or cut out a part.")
-    Image.fromarray(numbers.astype(np.uint16)).save(file, "PNG")

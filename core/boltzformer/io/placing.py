@@ -15,8 +15,9 @@ from boltzformer.image.hashing import sha256_of
 from boltzformer.io.cases import FORMATS, Case, Target, is_dicom, is_folder, resolved, slugs, story_of
 from boltzformer.types import Prompt
 
-_ENDS = "|".join(re.escape(end) for end in FORMATS.values())
-_EXTRAS = rf"(\.(probability|spread)({_ENDS})|\.looks-\d+\.png)"
+_ENDS = "|".join(re.escape(end) for end in (*FORMATS.values(), ".nii", ".tiff"))
+"""Of masks: a name as output has more of them than `--format`."""
+_EXTRAS = rf"(\.(probability|spread)({_ENDS})|\.objects\.(png|tiff?)|\.looks-\d+\.png)"
 _SLUG = r"[a-z0-9][a-z0-9-]*"
 _UNFINISHED = r"\.[0-9a-f]{16}\.part"  # of a single file, see `io.atomic`
 _BEGUN = ".unfinished"
@@ -30,7 +31,8 @@ def is_own(name: str, place: Target, prompts: Iterable[Prompt]) -> bool:
     apart = rf"(__({'|'.join(map(re.escape, told))})(_\d+)?)?"
     masks = rf"({slug})({_ENDS})" if place.own_folder else rf"{stem}{apart}({_ENDS})"
     extras = rf"({slug}){_EXTRAS}" if place.own_folder else rf"{stem}\.({slug}){_EXTRAS}"
-    return bool(re.fullmatch(rf"{masks}|{extras}|{stem}\.(lesions\.csv|lesions\.json|provenance\.json)", name))
+    tables = rf"{stem}\.(lesions\.csv|lesions\.json|provenance\.json)"
+    return name in place.masks or bool(re.fullmatch(rf"{masks}|{extras}|{tables}", name))
 
 
 def checked_place(

@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError, GeometryError, ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io import dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd
+from boltzformer.io import dicom_rt, dicom_seg, metaimage, nifti, nrrd, pictures, seg_nrrd, tiff_labels
 from boltzformer.io.checks import ImageWarning
 from boltzformer.io.dicom_headers import can_be_referred_to
 from boltzformer.io.kinds import EXTENSIONS, kind_of, split_name
 from boltzformer.types import LabelMap, Volume
 
-WRITABLE = ".nii.gz, .nii, .nrrd, .mha, .png (2-D), .seg.nrrd or .dcm (DICOM-SEG)"
+WRITABLE = ".nii.gz, .nii, .nrrd, .mha, .tif, .png (2-D), .seg.nrrd or .dcm (DICOM-SEG)"
 _DICOM = (".dcm", ".labelmap.dcm", ".rtstruct.dcm")
 """DICOM-SEG, the same as one number per voxel, and contours."""
 _PLAIN = (".nii", ".nii.gz", ".nrrd", ".mha")
+"""Also for images: they keep any number and its place."""
+_NUMBERS = (*_PLAIN, *tiff_labels.EXTENSIONS)
+"""A number per voxel, so several masks in one file."""
 
 
 def write(
@@ -95,6 +98,11 @@ def write(
             else:
                 _write_array(file, array, labels.grid, extension, like)
         _tell(files[len(masks) :], provenance)
+    if extension in tiff_labels.EXTENSIONS and not tiff_labels.keeps_place(labels.grid):
+        tell(
+            f"{path.name} keeps the voxels of the image and their size, but not where in the patient they lie: "
+            ".nii.gz and .seg.nrrd keep that too."
+        )
     if path not in masks and path.is_file() and may_replace(path, overwrite):
         try:
             path.unlink()
@@ -144,7 +152,7 @@ def check_targets(paths: Sequence[Path], grid: Grid, image: Volume | None = None
                 f"{path} can't refer to {image.source}, which does not say where in its patient it lies (as X-ray, "
                 "ultrasound and photographs): write .nii.gz or .seg.nrrd instead."
             )
-        if extension not in (*_PLAIN, ".png", ".seg.nrrd", *_DICOM):
+        if extension not in (*_NUMBERS, ".png", ".seg.nrrd", *_DICOM):
             raise ImageError(f"{path} can't be written (its extension is unknown): choose {WRITABLE}.")
         if extension == ".png" and grid.shape[0] != 1:
             raise GeometryError(f"{path} can't hold a volume of {grid.shape[0]} slices: choose .nii.gz or .seg.nrrd.")
@@ -178,13 +186,15 @@ def _write_array(file: BinaryIO, array: Array, grid: Grid, extension: str, like:
         nrrd.write(file, array, grid)
     elif extension == ".mha":
         metaimage.write(file, array, grid)
+    elif extension in tiff_labels.EXTENSIONS:
+        tiff_labels.write(file, array, grid)
     else:
         nifti.write(file, array, grid, packed=extension == ".nii.gz", like=like)
 
 
 def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> tuple[dict[Path, tuple[int, ...]], str]:
     """One label file where that says everything; else one mask per label → their labels, and why there are several."""
-    if extension not in (*_PLAIN, ".png"):
+    if extension not in (*_NUMBERS, ".png"):
         problem = f"masks can't be written as {EXTENSIONS[extension]}" if extension else "its extension is unknown"
         raise ImageError(f"{path} can't be written ({problem}): choose {WRITABLE}.")
     if extension == ".png" and labels.grid.shape[0] != 1:

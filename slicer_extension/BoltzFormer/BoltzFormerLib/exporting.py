@@ -11,13 +11,14 @@ from pathlib import Path
 from boltzformer import io
 from boltzformer.client.child import environment_of
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.keeping.export import KINDS
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.errors import BoltzFormerError
 from BoltzFormerLib.translating import tr
 
 PROGRAM = Path(__file__).with_name("dicom_program.py")
 LONGEST_S = 600
+KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
+"""What Slicer's Python can write, and DICOM-SEG; TIFF needs a package that it lacks."""
 
 
 class Exports:

@@ -17,7 +17,7 @@ from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.numbers import Numbers
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.snapshot import Snapshot, unique_names
-from boltzformer.desk.keeping.stories import MAPS, NUMBERS, story_path, with_files, written_before
+from boltzformer.desk.keeping.stories import story_path, with_files, written_before
 from boltzformer.desk.masks.answers import Kept
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -27,10 +27,11 @@ from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.io.cases import slugs
+from boltzformer.io.results import MAPS, NUMBERS
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prompt, Volume
 
-KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png)"
+KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png *.tif *.tiff)"
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def extension_for(image: OpenImage | None) -> str:
     if volume.stacking_axis is not None:
         return ".dcm"
     extension = io.split_name(Path(volume.source))[1]
-    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png") else ".nii.gz"
+    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png", ".tif", ".tiff") else ".nii.gz"
 
 
 def _names(files: Collection[Path]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from boltzformer import io
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.io import object_numbers
 from boltzformer.io.cases import slugs
-from boltzformer.io.pictures import write_numbers
 from boltzformer.io.writing import new_files
 from boltzformer.masks.cells import MEANING, numbered
 from boltzformer.types import Prompt
@@ -29,7 +29,7 @@ class Numbers:
         stem = io.split_name(path)[0]
         names: Sequence[str] = slugs([Prompt(name) for name in masks.names])
         wanted = (one.thresholds.apart and one.shape[0] == 1 for one in masks.masks)
-        files = [path.with_name(f"{stem}.{name}.objects.png") for name in names]
+        files = [path.with_name(f"{stem}.{name}{object_numbers.ending(path)}") for name in names]
         found = {file: one for file, one, asked in zip(files, masks.masks, wanted, strict=True) if asked}
         return Numbers(masks, found)
 
@@ -44,4 +44,4 @@ class Numbers:
         for file, one in self.files.items():
             found = numbered(one.kept[0] > 0)
             with new_files([file], overwrite=replaceable) as (target,):
-                write_numbers(target, file, view.undo(found[None])[0])
+                object_numbers.write(target, file, view.undo(found[None]), self.masks.volume.grid)

@@ -16,16 +16,9 @@ from boltzformer import io
 from boltzformer.desk.keeping.foreign import labels_of
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
-from boltzformer.io.cases import STORY, is_dicom, slugs
+from boltzformer.io.cases import is_dicom, slugs
+from boltzformer.io.results import EARLIER, FILES, MAPS, NUMBERS, STORY
 from boltzformer.types import LabelMap, Prompt, Volume
-
-FILES = "mask files"
-"""By file name: the name of each label in it."""
-MAPS = "probability maps"
-NUMBERS = "object numbers"
-"""Pictures with one label per object."""
-EARLIER = "earlier exports"
-"""Stories of files of the same stem that are still there, e.g. in another format."""
 
 
 def story_path(masks: Path) -> Path:
