@@ -114,6 +114,8 @@ class OnePatient:
         if away:
             self._stage.arrive(image)
             self._notice.say("")
+            self._notice.withdraw(PUT_AWAY)
+        if any(not one.is_same_as(image) for one, _ in away):
             self._notice.offer(
                 PUT_AWAY,
                 f"Saved and put away: {quoted([one.name for one, _ in away])}.",
@@ -129,13 +131,13 @@ class OnePatient:
 
     def _undo(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
         """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
-        are side by side again."""
-        self.beside = [one for one, _ in away] if len(away) > 1 else []
-        for _, back in away:
+        are side by side again. Of an image that was opened once more the newer one stays, with what was done since."""
+        others = [(one, back) for one, back in away if not one.is_same_as(image)]
+        for _, back in others:
             back()
-        if image in self._stage.images():  # only now: a viewer without any image redraws all that it has
-            self._put_away(image)
-        self._stage.side_by_side(self.beside)
+        if image in self._stage.images() and len(others) == len(away):
+            self._put_away(image)  # only now: a viewer without any image redraws all that it has
+        self._compare()
         self._undoing = True
         try:
             self._again()
@@ -144,11 +146,17 @@ class OnePatient:
 
     def _keep_both(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
         """Side by side."""
-        for _, back in away:
-            back()
-        self.beside = [one for one in self._stage.images() if one.ours]
-        self._stage.side_by_side(self.beside)
+        for one, back in away:
+            if not one.is_same_as(image):
+                back()
+        self._compare()
         self._again(image)
+
+    def _compare(self) -> None:
+        """All that is on screen; one alone is compared with nothing."""
+        shown = [one for one in self._stage.images() if one.ours]
+        self.beside = shown if len(shown) > 1 else []
+        self._stage.side_by_side(self.beside)
 
     def _again(self, image: OpenImage | None = None) -> None:
         shown = image or next(iter(reversed(self._stage.images())), None)
