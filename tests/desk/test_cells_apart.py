@@ -60,6 +60,18 @@ def test_the_tick_stays_from_picture_to_picture(bench: Bench) -> None:
     assert not Settings.load().apart
 
 
+def test_what_is_no_cell_is_not_parted_because_cells_were(bench: Bench) -> None:
+    bench.answered(bench.open(GRID), "cell", touching())
+    choose(bench, apart=True)
+    vessels = bench.open(GRID)
+    bench.stage.choose(vessels)
+    bench.desk.chosen()
+    bench.answered(vessels, "retinal vessel in fundus photograph", touching())
+    assert not bench.desk.overview.reapplying.thresholds.apart
+    choose(bench, smallest_mm3=1)
+    assert Settings.load().apart  # and cells go on as they were
+
+
 def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_path: Path) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     before = track.surface.copy()

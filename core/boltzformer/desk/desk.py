@@ -19,9 +19,9 @@ from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.overview import Overview, sentence
+from boltzformer.desk.masks.parting import Parting
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
-from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.choice import shown_name
@@ -69,7 +69,8 @@ class Desk:
         self._knowledge = Knowledge()
         self.tracks = Tracks(stage)
         self.overview = Overview(stage, self.tracks, timers)
-        self.overview.apart = lambda: settings.apart
+        self.parting = Parting(stage, self.tracks, settings)
+        self.overview.apart = self.parting.usual
         self.running = Running(
             *(stage, self.tracks, self.notice, timers, settings, words),
             session=session,
@@ -380,13 +381,7 @@ class Desk:
         image = self.stage.chosen()
         if image is not None:
             self.keeper.touch(image)
-        self._remember_apart(self.overview.reapplying)
-
-    def _remember_apart(self, chosen: Reapplying) -> None:
-        """From picture to picture; a volume has no say in it."""
-        if chosen.scale.flat and chosen.bar.lanes and chosen.thresholds.apart != self.settings.apart:
-            self.settings.apart = chosen.thresholds.apart
-            self.settings.save()
+        self.parting.remember(self.overview.reapplying)
 
     def _offered(self, row: int) -> list[Track]:
         return [track for track in self.tracks.shown() if row in track.proposals]

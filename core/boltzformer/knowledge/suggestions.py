@@ -142,9 +142,18 @@ def of_microscopy(prompts: Sequence[str], modality: str = "") -> bool:
     """
     if modality:
         return modality == "microscopy"
-    said = [{one.modality} if (one := meant(text)) is not None else modalities_in(text) for text in prompts]
-    others = set[str]().union(*said) - {"microscopy"}
-    return not others and ({"microscopy"} in said or any(_MICROSCOPIC.search(text.lower()) for text in prompts))
+    said = _spoken_of(prompts)
+    seen = {"microscopy"} in said or any(_MICROSCOPIC.search(text.lower()) for text in prompts)
+    return seen and may_be_cells(prompts)
+
+
+def may_be_cells(prompts: Sequence[str], modality: str = "") -> bool:
+    """Whether nothing says that they are anything else."""
+    return set[str]().union({modality} - {""}, *_spoken_of(prompts)) <= {"microscopy"}
+
+
+def _spoken_of(prompts: Sequence[str]) -> list[set[str]]:
+    return [{one.modality} if (one := meant(text)) is not None else modalities_in(text) for text in prompts]
 
 
 def _unfitting(prompts: Sequence[str], image: str) -> Iterator[str]:
