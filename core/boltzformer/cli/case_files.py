@@ -77,17 +77,16 @@ class CaseFiles:
             io.write(single, part / name, source=source, tell=tell)
         return list(place.masks)
 
-    def numbers(self, prediction: Prediction, labels: LabelMap) -> dict[str, Any]:
+    def numbers(self, labels: LabelMap) -> dict[str, Any]:
         """Beside each mask of a picture one in which every object has its own number → what is told of them."""
         if not self.request.objects:
             return {}
-        view, told = prediction.plan.view, dict[str, Any]()
+        told: dict[str, Any] = {}
         ending = object_numbers.ending(Path(self.place.masks[0]))
         for slug, (label, name) in zip(slugs(self.request.asked), labels.names.items(), strict=True):
             path = self.part / f"{self._prefix}{slug}{ending}"
-            found = cells.numbered(view.apply(labels.mask(label))[0])
             with path.open("wb") as file:
-                object_numbers.write(file, path, view.undo(found[None]), labels.grid)
+                object_numbers.write(file, path, cells.numbered(labels.mask(label), labels.grid), labels.grid)
             told[path.name] = {"mask": name, "meaning": cells.MEANING}
         return {"object numbers": told}
 

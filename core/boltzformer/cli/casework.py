@@ -103,7 +103,7 @@ class Casework:
             files.extras(opened.volume, answered, labels)
             story = {
                 **prediction.provenance,
-                **files.numbers(prediction, labels),
+                **files.numbers(labels),
                 "request": opened.facts,
                 "masks": {name: _hash(labels.mask(label)) for label, name in labels.names.items()},
                 "files": sorted(file.name for file in part.iterdir()),

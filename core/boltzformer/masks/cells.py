@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.masks.objects import box_of, pieces
+from boltzformer.image.geometry import Grid
+from boltzformer.masks.objects import box_of, in_order, pieces
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prediction
 
@@ -23,7 +24,9 @@ CLOSE = 6
 """Pixels: objects that grow by so many and touch then are neighbours."""
 REACH = 4
 """Pixels: what is farther from a click than this is not meant by it."""
-MEANING = "0 outside; each object its own number, as the table counts them: 1 is the largest"
+MEANING = (
+    "0 outside; each object its own number, as the table counts them: 1 is the largest; what is missing was left out"
+)
 """Of a picture of numbers."""
 
 
@@ -120,23 +123,14 @@ def joined(mask: Mask, row: int, column: int) -> Mask | None:
     return None
 
 
-def numbered(mask: Mask) -> NDArray[np.int32]:
-    """(rows, columns): each object's own number, the largest first, as tables count them."""
+def numbered(mask: Mask, grid: Grid | None = None) -> NDArray[np.int32]:
+    """Each object's own number, the largest first, as tables count them. (rows, columns), or a stored array (z, y, x)
+    with its grid: of objects as large as each other the place in the world decides."""
     found = pieces(mask)
-    sizes = np.bincount(found.ravel())[1:]
-    middles = _middles(found, len(sizes))
-    order = sorted(range(len(sizes)), key=lambda one: (-int(sizes[one]), middles[one]))
-    number = np.zeros(len(sizes) + 1, np.int32)
-    for place, one in enumerate(order, 1):
-        number[one + 1] = place
+    whole = found if found.ndim == 3 else found[None]
+    number = np.zeros(int(found.max(initial=0)) + 1, np.int32)
+    number[in_order(whole, grid or Grid.pixels(whole.shape))] = np.arange(1, len(number))
     return number[found]
-
-
-def _middles(found: NDArray[np.int32], count: int) -> list[tuple[float, float]]:
-    from scipy.ndimage import center_of_mass
-
-    middles = center_of_mass(found > 0, found, range(1, count + 1)) if count else []
-    return [(float(column), float(row)) for row, column in middles]
 
 
 def _chord(one: Mask, at: tuple[int, int], angle: float) -> NDArray[np.intp]:

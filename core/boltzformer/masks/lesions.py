@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.geometry import Array
-from boltzformer.masks.objects import Pieces, pieces, voxel_mm3
+from boltzformer.masks.objects import Pieces, centre_lps, pieces, voxel_mm3
 from boltzformer.masks.postprocess import sigmoid
 from boltzformer.types import LabelMap, Prediction
 
@@ -60,7 +60,7 @@ def measured(found: Pieces, label: int, name: str, prediction: Prediction) -> li
         (_measured(found, one, box, label, name, prediction, sums[one], best[one]), one)
         for one, box in enumerate(boxes, 1)
     ]
-    mine.sort(key=lambda row: (-row[0].voxels, row[0].centroid_lps_mm))
+    mine.sort(key=lambda row: (-row[0].voxels, row[0].centroid_lps_mm))  # as `objects.in_order` has it
     return [(Finding(**{**vars(row), "number": number}), one) for number, (row, one) in enumerate(mine, 1)]
 
 
@@ -124,7 +124,6 @@ def _measured(
     first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
     inside = np.moveaxis(mask, axis, 0)
     lengths = [longest_in_plane(plane, steps) if plane.any() else 0.0 for plane in inside]
-    x, y, z = grid.world(voxels.mean(axis=0)[::-1]).tolist()
     return Finding(
         label=label,
         name=name,
@@ -135,7 +134,7 @@ def _measured(
         longest_slice=first + int(np.argmax(lengths)),
         first_slice=first,
         last_slice=last,
-        centroid_lps_mm=(x, y, z),
+        centroid_lps_mm=centre_lps(voxels, grid),
         mean_probability=probability / len(voxels),
         existence=existence,
     )

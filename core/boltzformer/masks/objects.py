@@ -39,6 +39,24 @@ def voxel_mm3(grid: Grid) -> float:
     return abs(float(np.linalg.det(np.array(grid.axes))))
 
 
+def centre_lps(voxels: NDArray[np.int64], grid: Grid) -> tuple[float, float, float]:
+    """Middle of an object's voxels, (n, 3) as z, y, x, in LPS mm."""
+    x, y, z = grid.world(voxels.mean(axis=0)[::-1]).tolist()
+    return x, y, z
+
+
+def in_order(found: Pieces, grid: Grid) -> list[int]:
+    """The pieces of a stored array in the order in which tables count them: the largest first, of those as large as
+    each other the one whose middle lies first in LPS."""
+    from scipy.ndimage import find_objects
+
+    keys = []
+    for one, box in enumerate(find_objects(found), 1):
+        voxels = np.argwhere(found[box] == one) + [part.start for part in box]
+        keys.append((-len(voxels), centre_lps(voxels, grid), one))
+    return [one for *_, one in sorted(keys)]
+
+
 def kept(labels: LabelMap, *, smallest_mm3: float = 0, largest: int | None = None) -> LabelMap:
     """Without the objects below a volume, and with only so many of the largest per label."""
     layers = labels.layers.copy()

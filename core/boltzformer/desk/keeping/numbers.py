@@ -9,6 +9,7 @@ from typing import Any
 
 from boltzformer import io
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.desk.masks.left_out import left_out
 from boltzformer.io import object_numbers
 from boltzformer.io.cases import slugs
 from boltzformer.io.writing import new_files
@@ -42,6 +43,8 @@ class Numbers:
         """All of them, also over these files; not on the viewer's thread."""
         view = self.masks.plan.view
         for file, one in self.files.items():
-            found = numbered(one.kept[0] > 0)
+            shown, grid = one.sized, self.masks.volume.grid
+            found = numbered(view.undo(shown > 0), grid)  # as the table counts, which has those that are left out, too
+            found[view.undo(left_out(shown, one.excluded)[0])] = 0
             with new_files([file], overwrite=replaceable) as (target,):
-                object_numbers.write(target, file, view.undo(found[None]), self.masks.volume.grid)
+                object_numbers.write(target, file, found, grid)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.scene import NOWHERE, Scene
 from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.left_out import left_out, without
 from boltzformer.desk.masks.sizes import Whole, answer_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.image.slicing import SlicePlan
-from boltzformer.masks.objects import pieces
 from boltzformer.types import LabelMap, Prompt, SliceState, Volume
 
 
@@ -63,18 +63,19 @@ class Frozen:
         return [said.get(row, SliceState.UNSEEN) for row in range(self.shape[0])]
 
     @property
-    def kept(self) -> NDArray[np.uint8]:
-        """Without the objects that are too small or excluded: by the sizes that were chosen, whether the viewer has
-        come to show them or not."""
+    def sized(self) -> NDArray[np.uint8]:
+        """Without the objects that are too small: by the sizes that were chosen, whether the viewer has come to show
+        them or not."""
         rows = self.rows
         if self.thresholds.of_objects or self.whose.hidden:
             whole = Whole.of(rows, self.whose, self.fixed, self.thresholds, self.voxel_mm3, self.answered)
             rows = whole.remaining().astype(np.uint8)
-        if not self.excluded:
-            return rows
-        found = pieces(rows)
-        gone = {int(found[voxel]) for voxel in self.excluded} - {0}  # what was erased meanwhile needs no leaving out
-        return np.where(np.isin(found, list(gone)), 0, rows).astype(np.uint8)
+        return rows
+
+    @property
+    def kept(self) -> NDArray[np.uint8]:
+        """Without the objects that are too small or excluded."""
+        return without(self.sized, self.excluded)
 
     def answer(self) -> NDArray[np.uint8]:
         """(slices, rows, columns): what the model wrote, wherever that is known."""
@@ -101,7 +102,7 @@ class Frozen:
             "thresholds, as shown": self._shown_at(),
             "slices edited, as shown": list(self.edited),
             "slices accepted, as shown": [n for n, one in enumerate(self.states) if one is not SliceState.UNSEEN],
-            "objects excluded": len(self.excluded),
+            "objects excluded": left_out(self.rows, self.excluded)[1] if self.excluded else 0,
         }
 
 

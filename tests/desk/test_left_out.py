@@ -1,0 +1,73 @@
+"""Objects that are left out: the table, exports, what is accepted and what comes back another day agree about them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Bench
+from PIL import Image
+
+from boltzformer import Grid
+from boltzformer.desk.keeping.lesions import Lesion, csv_of
+from boltzformer.desk.masks.track import Track
+
+pytestmark = pytest.mark.without_engine
+
+SHAPE = 60, 90
+GRID = Grid.pixels((1, *SHAPE))
+
+
+def cells() -> np.ndarray:
+    """Five, of which the last two are as large as each other."""
+    found = np.zeros((1, *SHAPE), bool)
+    for number, (row, column) in enumerate(((5, 5), (5, 40), (5, 70), (40, 70), (40, 5))):
+        side = max(10 - number, 7)
+        found[0, row : row + side, column : column + side] = True
+    return found
+
+
+def answered(bench: Bench) -> Track:
+    track = bench.answered(bench.open(GRID), "cell", cells())
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.idle()
+    return track
+
+
+def measured(bench: Bench) -> list[Lesion]:
+    found: list[Lesion] = []
+    bench.desk.measure(found.extend)
+    bench.idle()
+    return found
+
+
+def leave_out(bench: Bench, track: Track, number: int) -> None:
+    one = next(one for one in measured(bench) if one.finding.number == number)
+    bench.desk.leave_out(track, one.voxel, out=True)
+    bench.idle()
+
+
+def areas(bench: Bench, track: Track) -> dict[int, int]:
+    """As the table's file has them, by number."""
+    lines = csv.DictReader(csv_of(measured(bench), {track.key: track}).splitlines())
+    return {int(line["number"]): int(line["area_px"]) for line in lines}
+
+
+def exported(bench: Bench, file: Path) -> dict[int, int]:
+    """As the picture of numbers has them."""
+    bench.desk.exporting.to(file)
+    with Image.open(file.with_name(f"{file.stem}.cell.objects.png")) as image:
+        numbers, counts = np.unique(np.asarray(image), return_counts=True)
+    return {int(one): int(count) for one, count in zip(numbers, counts, strict=True) if one}
+
+
+def test_an_object_has_the_same_number_in_the_table_and_in_the_picture_of_numbers(bench: Bench, tmp_path: Path) -> None:
+    track = answered(bench)
+    assert exported(bench, tmp_path / "all.png") == areas(bench, track) == {1: 100, 2: 81, 3: 64, 4: 49, 5: 49}
+    leave_out(bench, track, 1)
+    leave_out(bench, track, 4)
+    assert exported(bench, tmp_path / "some.png") == areas(bench, track) == {2: 81, 3: 64, 5: 49}
+    told = json.loads((tmp_path / "some.provenance.json").read_text("utf-8"))
+    assert "what is missing was left out" in told["object numbers"]["some.cell.objects.png"]["meaning"]
+    assert told["masks"]["cell"]["objects excluded"] == 2
