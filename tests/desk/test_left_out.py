@@ -10,8 +10,10 @@ from bench import Bench
 from PIL import Image
 
 from boltzformer import Grid
+from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.lesions import Lesion, csv_of
 from boltzformer.desk.masks.track import Track
+from boltzformer.types import SliceState
 
 pytestmark = pytest.mark.without_engine
 
@@ -71,3 +73,29 @@ def test_an_object_has_the_same_number_in_the_table_and_in_the_picture_of_number
     told = json.loads((tmp_path / "some.provenance.json").read_text("utf-8"))
     assert "what is missing was left out" in told["object numbers"]["some.cell.objects.png"]["meaning"]
     assert told["masks"]["cell"]["objects excluded"] == 2
+
+
+def accepted(folder: Path) -> int:
+    """So many pixels lie in the annotation folder, as other programs read it."""
+    dataset = Dataset(folder)
+    (name,) = dataset.entries()
+    return int(np.count_nonzero(dataset.case(name).labels.layers))
+
+
+def test_what_is_accepted_is_what_is_exported(bench: Bench, tmp_path: Path) -> None:
+    track, keeper, folder = answered(bench), bench.desk.keeper, tmp_path / "kept"
+    bench.desk.settings.folder = str(folder)
+    bench.desk.overview.reapplying.choose_objects(apart=True, smallest_mm3=60)
+    bench.idle()
+    leave_out(bench, track, 1)
+    keeper.accept()
+    bench.idle()
+    assert accepted(folder) == sum(exported(bench, tmp_path / "some.png").values()) == 81 + 64
+    assert track.state(0) is SliceState.REVIEWED
+
+    leave_out(bench, track, 2)  # of what was accepted already
+    keeper.autosave()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("'cell' is accepted as it counts now. Kept as revision 2 in ")
+    assert accepted(folder) == sum(exported(bench, tmp_path / "fewer.png").values()) == 64
+    assert track.surface.copy().sum() == 100 + 81 + 64  # all is on screen still

@@ -158,6 +158,7 @@ class Desk:
     def leave_out(self, track: Track, voxel: Sequence[int], *, out: bool) -> None:
         """The object there, of exports and of every number; or it counts again."""
         (track.excluded.add if out else track.excluded.discard)(tuple(voxel))
+        self.keeper.counts_otherwise(track)
         self.counting.due(track)
         self.counting.now()
 

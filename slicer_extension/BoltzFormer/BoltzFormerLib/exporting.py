@@ -70,7 +70,7 @@ def as_dicom(masks: Snapshot, source: str, path: Path, python: str) -> None:
     """Waits for the other Python."""
     with tempfile.TemporaryDirectory(prefix="boltzformer-") as folder:
         between = Path(folder) / "masks.seg.nrrd"
-        io.write(masks.labels(whole=False), between)
+        io.write(masks.kept(), between)
         command = [python, str(PROGRAM), source, str(between), str(path)]
         try:
             done = subprocess.run(

@@ -63,7 +63,7 @@ class Export:
     @cached_property
     def labels(self) -> LabelMap:
         """Without the objects that are excluded. Takes long: not on the viewer's thread."""
-        labels = self.masks.labels(whole=False)
+        labels = self.masks.kept()
         return io.resample(labels, io.straightened(labels.grid)) if self.straight else labels
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
 from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.remembering import annotation_of
+from boltzformer.desk.keeping.said import Said, among, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.doubting import after, doubtful
@@ -66,7 +66,7 @@ class Keeper:
         self._visible: dict[str, tuple[int, int]] = {}
         self._unsaved: set[OpenImage] = set()
         """Of these something changed since they were saved."""
-        self._unstored: dict[OpenImage, _Nothing] = {}
+        self._unstored: dict[OpenImage, Said] = {}
         """What a person said that is stored a moment later, so that it can be taken back."""
         self._owed: dict[OpenImage, Callable[[], None]] = {}
         """Work of images that left the viewer and could not be written: how it is tried again."""
@@ -103,7 +103,7 @@ class Keeper:
                     track.proposals.pop(row, None)
                     track.say(row, SliceState.REVIEWED)
                 rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
-                self.store(f"{where.capitalize()} accepted{self._in(tracks)}.{rest}")
+                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{rest}")
 
     def nothing(self) -> None:
         """There is nothing in the slice on screen, of all prompts that are shown."""
@@ -119,7 +119,7 @@ class Keeper:
                 track.say(row, SliceState.EMPTY)
             names = quoted([track.name for track in tracks])
             sentence = f"{named(row, image.count).capitalize()}: no {names} here."
-            self._unstored[image] = _Nothing(tracks, row, sentence)
+            self._unstored[image] = Said(tracks, row, sentence)
             self._notice.say(sentence, "Undo", partial(self._take_back, before, row), topic=NOTHING)
 
     def accept_all(self) -> None:
@@ -169,7 +169,7 @@ class Keeper:
             if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
-        self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
+        self.store(f"{counted(len({row for _, row in said}))} accepted{among(tracks, self._tracks.chosen())}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""
@@ -206,11 +206,13 @@ class Keeper:
         folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
 
         def add() -> Revision:
-            answer = masks.answers()
-            return Dataset.at(folder).add(annotation_of(masks), case=case, answer=answer, based_on=based_on.get(image))
+            told = annotation_of(masks, accepted=True)
+            return Dataset.at(folder).add(told, case=case, answer=masks.answers(), based_on=based_on.get(image))
 
         def kept(revision: Revision) -> None:
             based_on[image], image.store = revision.number, str(folder)
+            if image in self._stage.images() and any(one.excluded for one in masks.masks):
+                self.save(image, tracks=tracks)  # the autosave alone knows of them
             self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip())
             self._tell()
 
@@ -222,6 +224,12 @@ class Keeper:
             self._unsaved.add(image)
             if image not in self._begun:  # what was kept is another state now
                 self.back.showing.pop(image, None)
+
+    def counts_otherwise(self, track: Track) -> None:
+        """Other objects of it are left out: what was accepted of it follows a moment later."""
+        self.touch(track.image)
+        if (said := counts_otherwise(track)) is not None:
+            self._unstored.setdefault(track.image, said)
 
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: not every viewer tells of an undo."""
@@ -376,11 +384,6 @@ class Keeper:
             track.say(row, SliceState.UNSEEN)
             track.change(row, mask)
 
-    def _in(self, shown: Sequence[Track]) -> str:
-        """Which masks, where that is not all of them."""
-        every, names = self._tracks.chosen(), quoted([track.name for track in shown])
-        return f" in {names}, {len(shown)} of {len(every)} masks" if len(shown) < len(every) else ""
-
     def _store_rest(self) -> None:
         for image in list(self._unstored):
             self._store_nothing(image)
@@ -395,12 +398,3 @@ class Keeper:
     def _tell(self) -> None:
         for heard in self.kept:
             heard()
-
-
-@dataclass(frozen=True)
-class _Nothing:
-    """A person's word that there is nothing in a slice."""
-
-    tracks: Sequence[Track]
-    row: int
-    sentence: str

@@ -78,8 +78,9 @@ class KeptMask:
     """Where the model's outline was hidden by a threshold; older work does not tell."""
 
 
-def annotation_of(masks: Snapshot) -> Annotation:
-    """What the masks of an image say; put together beside the viewer.
+def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
+    """What the masks of an image say; put together beside the viewer. `accepted`: without the objects that a person
+    left out, which an autosave holds, for they may count again.
 
     Its case is named by a salted hash, never by what the image is called.
     """
@@ -92,7 +93,8 @@ def annotation_of(masks: Snapshot) -> Annotation:
     told = {one.name: answered(one, plan) for one in masks.masks}
     edits = {one.name: list(one.edited) for one in masks.masks}
     made = {**(runs[-1] if runs else {}), EDITED: edits, ANSWERED: told, SCENE: masks.scene.told()}
-    return Annotation(masks.volume, masks.labels(), prompts, states, made, plan.axis)
+    labels = masks.accepted() if accepted else masks.labels()
+    return Annotation(masks.volume, labels, prompts, states, made, plan.axis)
 
 
 def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:

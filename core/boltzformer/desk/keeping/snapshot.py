@@ -77,6 +77,11 @@ class Frozen:
         """Without the objects that are too small or excluded."""
         return without(self.sized, self.excluded)
 
+    @property
+    def accepted(self) -> NDArray[np.uint8]:
+        """As it is on screen, which is what a person accepts, without the objects that are excluded."""
+        return without(self.rows, self.excluded)
+
     def answer(self) -> NDArray[np.uint8]:
         """(slices, rows, columns): what the model wrote, wherever that is known."""
         return self._unpacked(self.whose.written)
@@ -128,9 +133,17 @@ class Snapshot:
     def plan(self) -> SlicePlan:
         return plan_of(self.volume)
 
-    def labels(self, *, whole: bool = True) -> LabelMap:
-        """On the stored grid of the image, one layer and one label each; `whole`: excluded objects, too."""
-        return self._map(mask.rows if whole else mask.kept for mask in self.masks)
+    def labels(self) -> LabelMap:
+        """On the stored grid of the image, one layer and one label each: all that is on screen."""
+        return self._map(mask.rows for mask in self.masks)
+
+    def accepted(self) -> LabelMap:
+        """Of these what a person vouches for, in the slices of which they said so."""
+        return self._map(mask.accepted for mask in self.masks)
+
+    def kept(self) -> LabelMap:
+        """What counts and is exported."""
+        return self._map(mask.kept for mask in self.masks)
 
     def answers(self) -> LabelMap:
         """What the model had said, on the stored grid."""

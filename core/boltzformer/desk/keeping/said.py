@@ -1,0 +1,31 @@
+"""What a person said of masks, as it is told; `Said` is stored a moment later, so that it can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import quoted
+from boltzformer.types import SliceState
+
+
+@dataclass(frozen=True)
+class Said:
+    """Of a slice, in these masks; it stands as long as one of them has a state there."""
+
+    tracks: Sequence[Track]
+    row: int
+    sentence: str
+
+
+def counts_otherwise(track: Track) -> Said | None:
+    """Other objects of a mask are left out than before: what was accepted of it, if anything, is to follow."""
+    row = next((row for row in track.whose.said if track.state(row) is not SliceState.UNSEEN), None)
+    return None if row is None else Said([track], row, f"'{track.name}' is accepted as it counts now.")
+
+
+def among(tracks: Sequence[Track], every: Sequence[Track]) -> str:
+    """Which masks, where they are not all."""
+    names = quoted([track.name for track in tracks])
+    return f" in {names}, {len(tracks)} of {len(every)} masks" if len(tracks) < len(every) else ""
