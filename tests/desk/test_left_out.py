@@ -13,6 +13,7 @@ from boltzformer import Grid
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.lesions import Lesion, csv_of
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.settings import Settings
 from boltzformer.types import SliceState
 
 pytestmark = pytest.mark.without_engine
@@ -99,3 +100,51 @@ def test_what_is_accepted_is_what_is_exported(bench: Bench, tmp_path: Path) -> N
     assert bench.speaker.sentence.startswith("'cell' is accepted as it counts now. Kept as revision 2 in ")
     assert accepted(folder) == sum(exported(bench, tmp_path / "fewer.png").values()) == 64
     assert track.surface.copy().sum() == 100 + 81 + 64  # all is on screen still
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_another_day_what_was_left_out_is_left_out_still(bench: Bench, tmp_path: Path, accept: bool) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    track = answered(bench)
+    if accept:
+        bench.desk.keeper.accept()
+    bench.desk.keeper.autosave()
+    bench.idle()
+    leave_out(bench, track, 1)  # the last that is done
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    image = again.open(GRID)
+    again.desk.keeper.look_for(image)
+    again.until(lambda: bool(again.speaker.offers))
+    again.idle()
+    (back,) = again.desk.tracks.chosen()
+    assert np.array_equal(back.surface.copy() > 0, cells())
+    assert again.desk.row_of(back) == "cell · 4 objects, 243 px, 1 left out · score 0.90"
+    assert sorted(areas(again, back)) == [2, 3, 4, 5]
+    assert back.state(0) is (SliceState.REVIEWED if accept else SliceState.UNSEEN)
+    again.desk.leave_out(back, next(iter(back.excluded)), out=False)
+    again.desk.keeper.autosave()
+    again.idle()
+    assert not accept or accepted(tmp_path / "kept") == cells().sum()
+    again.leave()
+
+
+def test_where_an_image_is_stored_turned_the_same_object_comes_back(bench: Bench, tmp_path: Path) -> None:
+    grid = Grid.from_lps((4, 30, 40), np.array([[0, 0, -2.0, 0], [1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1]]))
+    Settings(folder=str(tmp_path / "kept")).save()
+    image = bench.open(grid)
+    found = np.zeros((image.count, *image.plan.slice_shape), bool)
+    found[1, 2:5, 3:9] = found[2:4, 20:26, 1:4] = True
+    track = bench.answered(image, "x", found)
+    bench.desk.leave_out(track, (1, 3, 4), out=True)
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    other = again.open(grid)
+    again.desk.keeper.look_for(other)
+    again.until(lambda: bool(again.speaker.offers))
+    (back,) = again.desk.tracks.chosen()
+    assert back.excluded == {(1, 3, 4)}
+    again.leave()

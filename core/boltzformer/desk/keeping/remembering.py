@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.desk.masks.left_out import Voxel, seen, stored
 from boltzformer.desk.words import counted, local
 from boltzformer.errors import DatasetError
 from boltzformer.image.slicing import SlicePlan
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 ANSWERED = "answered"
 """Where the provenance says it."""
 EDITED = "slices edited"
+LEFT_OUT = "left out, as i, j, k"
+"""A voxel of each object that a person left out."""
 OWN = frozenset({EDITED, ANSWERED, SCENE})
 """What a provenance says beside how the last answer came about."""
 
@@ -76,6 +79,8 @@ class KeptMask:
     """Why it is a guess, as it was said then; older work does not tell."""
     hidden: frozenset[int] = frozenset()
     """Where the model's outline was hidden by a threshold; older work does not tell."""
+    left_out: set[Voxel] = field(default_factory=set[Voxel])
+    """A voxel of each object that a person left out; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -106,8 +111,9 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     sizes = {"sizes": objects} if at.of_objects else {}
     warned = {"warning": mask.warning} if mask.warning else {}
     hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
+    out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}
     told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
-    return {**told, **hidden, **warned, **sizes}
+    return {**told, **hidden, **warned, **sizes, **out}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -136,7 +142,9 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         states = states[::-1] if view.flips[0] else states
         runs = runs_from(annotation, prompt)
         hidden = frozenset(plan.canonical_index(int(index)) for index in told.get("hidden", ()))
-        found.append(KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden))
+        out = seen(told.get(LEFT_OUT, ()), plan)
+        kept = KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out)
+        found.append(kept)
     return found
 
 

@@ -7,7 +7,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.image.slicing import SlicePlan
 from boltzformer.masks.strands import Strands
+
+Voxel = tuple[int, ...]
+"""Slice, row and column, as the viewer counts them."""
 
 
 def left_out(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> tuple[NDArray[np.bool_], int]:
@@ -25,3 +29,27 @@ def left_out(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> tupl
 def without(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> NDArray[np.uint8]:
     """What counts."""
     return np.where(left_out(rows, voxels)[0], 0, rows).astype(np.uint8) if voxels else rows
+
+
+def stored(voxels: Collection[Voxel], plan: SlicePlan) -> list[list[int]]:
+    """i, j, k of the stored array, in which they are kept."""
+    view, shape, found = plan.view, plan.grid.shape, []
+    for voxel in voxels:
+        ijk = [0, 0, 0]
+        for place, axis, flip in zip(voxel, view.order, view.flips, strict=True):
+            ijk[2 - axis] = int(shape[axis] - 1 - place if flip else place)
+        found.append(ijk)
+    return sorted(found)
+
+
+def seen(places: Collection[Sequence[int]], plan: SlicePlan) -> set[Voxel]:
+    """The other way; what lies outside of the image is none of its voxels."""
+    view, shape = plan.view, plan.grid.shape
+    inside = [one for one in places if all(0 <= int(at) < n for at, n in zip(one, shape[::-1], strict=True))]
+    return {
+        tuple(
+            shape[axis] - 1 - int(one[2 - axis]) if flip else int(one[2 - axis])
+            for axis, flip in zip(view.order, view.flips, strict=True)
+        )
+        for one in inside
+    }
