@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from boltzformer import BoltzFormerError
-from boltzformer.desk.desk import Desk
+from boltzformer.desk.desk import MEASURING, Desk
 from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, standing, total
 from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
@@ -125,11 +125,18 @@ class LesionTable(QWidget):
             return
         if column == 0:
             out = self.table.item(number, 0).checkState() == Qt.CheckState.Unchecked
-            self._desk.leave_out(track, one.voxel, out=out)
+            self._desk.leave_out(track, one.voxel, *one.marks, out=out)
             self.total.setText(total(self.lesions, tracks))
         else:
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:
         desk = self._desk
-        ask_and_save(self.lesions, desk.stage, desk.tracks, desk.dialogs, desk.places, desk.notice)
+        ask_and_save(desk.stage, desk.tracks, desk.work, desk.dialogs, desk.places, desk.notice, self._show_written)
+
+    def _show_written(self, lesions: list[Lesion], stood: dict[str, int]) -> None:
+        """What a file holds stands here, too."""
+        self._desk.work.drop(MEASURING)  # else what began later would be told as this one
+        self._measured = stood
+        self.show_lesions(lesions)
+        self.old.setVisible(bool(lesions) and standing(self._desk.tracks.chosen()) != stood)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from boltzformer import Grid
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.lesions import Lesion, csv_of
+from boltzformer.desk.keeping.lesions import Lesion, csv_of, included
+from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
 from boltzformer.types import SliceState
@@ -148,3 +149,37 @@ def test_where_an_image_is_stored_turned_the_same_object_comes_back(bench: Bench
     (back,) = again.desk.tracks.chosen()
     assert back.excluded == {(1, 3, 4)}
     again.leave()
+
+
+def test_the_tables_file_holds_what_is_on_screen_however_old_the_table_is(bench: Bench, tmp_path: Path) -> None:
+    track, desk = answered(bench), bench.desk
+    bench.dialogs.chosen_file = tmp_path / "cells.csv"
+    shown: list[Lesion] = []
+
+    def save() -> list[str]:
+        ask = desk.stage, desk.tracks, desk.work, desk.dialogs, desk.places, desk.notice
+        ask_and_save(*ask, lambda lesions, stood: shown.__setitem__(slice(None), lesions))
+        bench.idle()
+        assert bench.speaker.sentence == f"Wrote {tmp_path / 'cells.csv'}"
+        return (tmp_path / "cells.csv").read_text("utf-8").splitlines()[1:]
+
+    assert len(save()) == len(shown) == 5
+    desk.overview.reapplying.choose_objects(apart=True, smallest_mm3=60)
+    assert len(save()) == len(shown) == 3  # at once: the viewer has not come to hide them yet
+    desk.leave_out(track, shown[0].voxel, out=True)
+    assert [line.split(",")[1] for line in save()] == ["2", "3"]
+    assert len(shown) == 3
+
+
+def test_an_object_that_grew_since_it_was_left_out_is_left_out_in_the_table_too(bench: Bench) -> None:
+    track = answered(bench)
+    leave_out(bench, track, 3)
+    more = np.zeros(SHAPE, bool)
+    more[3:7, 74:76] = True  # above it, so that another voxel is its first
+    track.surface.paint(0, more)  # type: ignore[attr-defined]
+    bench.idle()
+    assert sorted(areas(bench, track)) == [1, 2, 4, 5]
+    one = next(one for one in measured(bench) if not included(one, {track.key: track}))
+    bench.desk.leave_out(track, one.voxel, *one.marks, out=False)
+    assert len(areas(bench, track)) == 5
+    assert not track.excluded

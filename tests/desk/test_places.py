@@ -65,17 +65,21 @@ def test_a_table_is_called_after_its_image(bench: Bench, tmp_path: Path) -> None
     io.write_volume(phantom(1, (4, 32, 32)).volume, tmp_path / "scan.nii.gz")
     image, desk = bench.open_volume(io.read(tmp_path / "scan.nii.gz")), bench.desk
     bench.answered(image, "x", np.ones((4, 32, 32), bool))
-    lesions: list[Lesion] = []
-    desk.measure(lesions.extend)
-    bench.idle()
-    parts = desk.stage, desk.tracks, desk.dialogs, desk.places, desk.notice
-    ask_and_save(lesions, *parts)
+    shown: list[Lesion] = []
+
+    def save() -> None:
+        parts = desk.stage, desk.tracks, desk.work, desk.dialogs, desk.places, desk.notice
+        ask_and_save(*parts, lambda lesions, stood: shown.extend(lesions))
+        bench.idle()
+
+    save()
     assert bench.dialogs.suggested == str(tmp_path / "scan-objects.csv")
     assert bench.speaker.sentence == ""  # nobody chose a file
     bench.dialogs.chosen_file = tmp_path / "mine.csv"
-    ask_and_save(lesions, *parts)
+    save()
     assert bench.speaker.sentence == f"Wrote {tmp_path / 'mine.csv'}"
     assert len((tmp_path / "mine.csv").read_text("utf-8").splitlines()) == 2
     bench.dialogs.chosen_file = tmp_path / "nowhere" / "mine.csv"
-    ask_and_save(lesions, *parts)
+    save()
     assert "could not be written" in bench.speaker.sentence
+    assert len(shown) == 2

@@ -54,11 +54,15 @@ def test_the_buttons_that_are_pressed_now_and_then(
     until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
     count = len(dock.beside.lesions.lesions)
     layer_of(track).paint((0, 40, 40), 1)
-    click(qtbot, dock.beside.lesions.again)
-    until(qtbot, lambda: len(dock.beside.lesions.lesions) == count + 1)
     answer_file_dialog(tmp_path / "lesions.csv")
-    click(qtbot, dock.beside.lesions.csv)
+    click(qtbot, dock.beside.lesions.csv)  # which measures first
+    until(qtbot, lambda: (tmp_path / "lesions.csv").exists())
     assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == count + 2
+    until(qtbot, lambda: len(dock.beside.lesions.lesions) == count + 1)
+    layer_of(track).paint((0, 40, 40), 0)
+    click(qtbot, dock.beside.lesions.again)
+    until(qtbot, lambda: len(dock.beside.lesions.lesions) == count)
+    layer_of(track).undo()
 
     click(qtbot, dock.follow)
     assert "could not be followed" in dock.message.text() or dock.cancel.isEnabled()

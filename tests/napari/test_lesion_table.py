@@ -71,7 +71,7 @@ def test_objects_are_listed_found_again_and_left_out(
     assert header.length() <= table.viewport().width()
     answer_file_dialog(tmp_path / "nowhere" / "lesions.csv")
     click(qtbot, dock.beside.lesions.csv)
-    assert "could not be written" in dock.message.text()
+    until(qtbot, lambda: "could not be written" in dock.message.text())
     assert not dock.beside.lesions.old.isVisible()
     layer_of(track).paint((2, 3, 3), 1)
     assert dock.beside.lesions.old.text() == "The masks have changed since: Measure again."

@@ -155,9 +155,9 @@ class Desk:
         mask = track.surface.copy() > 0
         self.work.do(partial(picked, mask, voxel, only), found)
 
-    def leave_out(self, track: Track, voxel: Sequence[int], *, out: bool) -> None:
-        """The object there, of exports and of every number; or it counts again."""
-        (track.excluded.add if out else track.excluded.discard)(tuple(voxel))
+    def leave_out(self, track: Track, *voxels: Sequence[int], out: bool) -> None:
+        """The object there, of exports and of every number; or it counts again. `voxels`: of one object."""
+        (track.excluded.update if out else track.excluded.difference_update)(map(tuple, voxels))
         self.keeper.counts_otherwise(track)
         self.counting.due(track)
         self.counting.now()

@@ -87,7 +87,8 @@ class LesionTable:
         """Out of exports, or back into them."""
         if (chosen := self._chosen()) is not None:
             one, track = chosen
-            self._desk.leave_out(track, one.voxel, out=one.voxel not in track.excluded)
+            out = included(one, {track.key: track})
+            self._desk.leave_out(track, one.voxel, *one.marks, out=out)
             row = self._ui.lesionList.currentRow
             self.show_lesions(self.lesions)
             self._ui.lesionList.setCurrentRow(row)

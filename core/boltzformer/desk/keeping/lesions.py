@@ -57,6 +57,8 @@ class Lesion:
     """i, j, k of the stored array."""
     earlier: bool = False
     """Its score is of an earlier day."""
+    marks: frozenset[tuple[int, ...]] = frozenset()
+    """Voxels by which it was left out when it was measured."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -93,10 +95,12 @@ class Measured:
     prompt: Prompt
     answers: Answers
     """As they were then."""
+    excluded: frozenset[tuple[int, ...]] = frozenset()
 
     @staticmethod
     def of(track: Track, name: str) -> Measured:
-        return Measured(track.key, name, whole_of(track), track.prompt, track.kept.as_now())
+        known = track.prompt, track.kept.as_now(), frozenset(track.excluded)
+        return Measured(track.key, name, whole_of(track), *known)
 
 
 def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, SlicePlan, list[Measured]]:
@@ -123,7 +127,8 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
             earlier = not any(slice_ in mask.answers.rows for slice_ in slices)
             i, j, k = volume.grid.voxel(row.centroid_lps_mm).tolist()
             voxel, known = (middle, down.start + y, across.start + x), _known(row, mask, slices)
-            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier))
+            marks = frozenset(place for place in mask.excluded if objects[place] == one)
+            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier, marks))
     return found
 
 
@@ -135,7 +140,7 @@ def standing(tracks: Collection[Track]) -> dict[str, int]:
 
 def included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
     """Whether it counts; `tracks`: by key."""
-    return one.mask in tracks and one.voxel not in tracks[one.mask].excluded
+    return one.mask in tracks and tracks[one.mask].excluded.isdisjoint({one.voxel, *one.marks})
 
 
 def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
