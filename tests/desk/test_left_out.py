@@ -183,3 +183,18 @@ def test_an_object_that_grew_since_it_was_left_out_is_left_out_in_the_table_too(
     bench.desk.leave_out(track, one.voxel, *one.marks, out=False)
     assert len(areas(bench, track)) == 5
     assert not track.excluded
+
+
+def test_both_halves_of_an_object_that_was_left_out_stay_left_out(bench: Bench) -> None:
+    track = answered(bench)
+    leave_out(bench, track, 1)
+    bench.desk.split_object(track, (0, 9, 9))
+    bench.idle()
+    assert bench.speaker.sentence.startswith("One object is two now: 4 objects of 'cell', 2 left out.")
+    assert bench.desk.row_of(track) == "cell · 4 objects, 243 px, 2 left out · score 0.90"
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert bench.desk.row_of(track) == "cell · 4 objects, 243 px, 1 left out · score 0.90"
+    one = next(one for one in measured(bench) if not included(one, {track.key: track}))
+    bench.desk.leave_out(track, one.voxel, *one.marks, out=False)
+    assert len(areas(bench, track)) == 5

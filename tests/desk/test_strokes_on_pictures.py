@@ -232,3 +232,45 @@ def test_no_slider_ever_takes_a_stroke_back(tmp_path_factory: Any, acts: list[tu
             assert not track.mask(0)[last == 0].any()
     finally:
         bench.leave()
+
+
+def test_no_slider_hides_what_was_accepted_though_it_was_cut_since_nor_another_day(
+    bench: Bench, tmp_path: Path
+) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    track = answered(bench)
+    choose(bench, largest=2)
+    bench.desk.keeper.accept()
+    bench.desk.split_object(track, (0, 30, 25))
+    bench.idle()
+    cut = track.mask(0).copy()
+    assert pieces(cut).max() == 3
+    assert cut[12, 60]  # the speck, which is the third now
+    assert bench.desk.sizes.count == 0
+    choose(bench, largest=1)
+    assert np.array_equal(track.mask(0), cut)
+    assert bench.desk.overview.reapplying.totals[1:] == ["cell: it is your own work, so no slider changes it"]
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.keeper.look_for(again.open(GRID))
+    again.until(lambda: bool(again.speaker.offers))
+    again.idle()
+    choose(again, smallest_mm3=50)
+    (back,) = again.desk.tracks.chosen()
+    assert np.array_equal(back.mask(0), cut)
+    again.leave()
+
+
+def test_a_cut_takes_no_other_objects_place_among_the_largest(bench: Bench) -> None:
+    track = answered(bench)
+    choose(bench, largest=2)
+    bench.desk.split_object(track, (0, 30, 25))
+    bench.idle()
+    assert pieces(track.mask(0)).max() == 3
+    choose(bench, largest=1)
+    assert pieces(track.mask(0)).max() == 2  # both halves, which are a person's
+    choose(bench, smallest_mm3=300)  # a half has fewer
+    assert pieces(track.mask(0)).max() == 2
+    assert bench.desk.sizes.count == 1

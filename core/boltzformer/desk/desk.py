@@ -18,6 +18,7 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
+from boltzformer.desk.masks.left_out import parts_of
 from boltzformer.desk.masks.overview import Overview, sentence
 from boltzformer.desk.masks.parting import Parting
 from boltzformer.desk.masks.pointing import Pointing
@@ -179,6 +180,7 @@ class Desk:
         def made(mask: Mask | None) -> None:
             if track.surface.alive and np.array_equal(track.mask(0), before):
                 if mask is not None:
+                    track.excluded |= parts_of(before, mask, track.excluded)
                     track.change(0, mask)
                     self._take_in_hand(track)
                 said = none if mask is None else changed_by_click(track, before, mask, self.words)

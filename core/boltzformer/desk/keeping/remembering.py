@@ -81,6 +81,8 @@ class KeptMask:
     """Where the model's outline was hidden by a threshold; older work does not tell."""
     left_out: set[Voxel] = field(default_factory=set[Voxel])
     """A voxel of each object that a person left out; older work does not tell."""
+    whole: set[int] = field(default_factory=set[int])
+    """Rows that are a person's as a whole though nothing is said of them; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -113,7 +115,8 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
     out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}
     told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
-    return {**told, **hidden, **warned, **sizes, **out}
+    theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
+    return {**told, **hidden, **warned, **sizes, **out, **({"whole": theirs} if theirs else {})}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -143,8 +146,9 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         runs = runs_from(annotation, prompt)
         hidden = frozenset(plan.canonical_index(int(index)) for index in told.get("hidden", ()))
         out = seen(told.get(LEFT_OUT, ()), plan)
-        kept = KeptMask(prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out)
-        found.append(kept)
+        whole = {plan.canonical_index(int(index)) for index in told.get("whole", ())}
+        kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole
+        found.append(KeptMask(*kept))
     return found
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.objects import pieces
 from boltzformer.masks.strands import Strands
 
 Voxel = tuple[int, ...]
 """Slice, row and column, as the viewer counts them."""
 
 
-def left_out(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> tuple[NDArray[np.bool_], int]:
+def left_out(rows: NDArray[Any], voxels: Collection[Sequence[int]]) -> tuple[NDArray[np.bool_], int]:
     """(slices, rows, columns): the objects that hold one of these voxels, and how many they are; what was erased
     meanwhile needs no leaving out."""
     if not voxels:
@@ -29,6 +31,16 @@ def left_out(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> tupl
 def without(rows: NDArray[np.uint8], voxels: Collection[Sequence[int]]) -> NDArray[np.uint8]:
     """What counts."""
     return np.where(left_out(rows, voxels)[0], 0, rows).astype(np.uint8) if voxels else rows
+
+
+def parts_of(before: NDArray[np.bool_], after: NDArray[np.bool_], voxels: Collection[Voxel]) -> set[Voxel]:
+    """A voxel of each part of a picture's objects that were left out before they were cut: all of them are left out."""
+    if not voxels:
+        return set()
+    found = pieces(left_out(before[None], voxels)[0][0] & after)
+    _, first = np.unique(found, return_index=True)
+    places = [divmod(int(one), found.shape[1]) for one in first if found.flat[one]]
+    return {(0, y, x) for y, x in places}
 
 
 def stored(voxels: Collection[Voxel], plan: SlicePlan) -> list[list[int]]:

@@ -71,18 +71,31 @@ class Whole:
         if not self.at.of_objects or not self.rows.any():
             return np.zeros_like(self.rows), 0
         apart = self._apart()
-        rows = self.with_strokes(apart)
-        found = Strands.of(rows)
+        found = Strands.of(apart)  # the model's alone: no stroke changes which of its objects are the largest
         stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
         for row in self.fixed:
             stay[found.in_slice(row)] = True
-        if self.drawn is not None:
-            stay[found.under(unpacked(self.drawn.added, rows.shape[1:])[None] > 0)] = True
         small = ~stay
-        gone = found.mask(small)
+        if self.drawn is not None:
+            stay[found.under(self._in_hand(apart))] = True
+            left = np.zeros_like(stay)
+            left[found.under(self.with_strokes(apart))] = True
+            small = ~stay & left
+        gone = found.mask(~stay)
         if apart is not self.rows:
             gone |= self.rows & ~apart
         return gone, int(np.count_nonzero(small))
+
+    def _in_hand(self, apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(1, rows, columns): of a picture, the objects that a person drew on or cut."""
+        from scipy.ndimage import binary_dilation
+
+        assert self.drawn is not None
+        added, erased = (unpacked(bits, apart.shape[1:]) > 0 for bits in (self.drawn.added, self.drawn.erased))
+        shown = Strands.of(self.with_strokes(apart))
+        theirs = np.zeros(shown.count + 1, bool)
+        theirs[shown.under((added | binary_dilation(erased, np.ones((3, 3))))[None])] = True
+        return shown.mask(theirs)
 
     def _apart(self) -> NDArray[np.bool_]:
         """An answer of an earlier day was parted then, if it was to be, and its logits are gone."""

@@ -114,6 +114,7 @@ class Track:
         """A person has looked."""
         self.touched.add(row)
         self.whose.said[row] = (state, np.packbits(self.mask(row)))
+        (self.whose.whole.discard if state is SliceState.UNSEEN else self.whose.whole.add)(row)
         self.changed()
 
     @property
@@ -129,11 +130,10 @@ class Track:
         return self.edited(row) or self.state(row) is not SliceState.UNSEEN
 
     def is_fixed(self, row: int) -> bool:
-        """A person's, which no threshold changes; in a picture they act beneath strokes, until it is accepted."""
-        if not self.belongs_to_a_person(row):
-            return False
-        beneath = self.whose.drawn is not None and self.state(row) is SliceState.UNSEEN
-        return not beneath or row in self.proposals or self.kept.of(row) is not self._source
+        """A person's, which no threshold changes; in a picture they act beneath strokes, until all of it is theirs."""
+        theirs = self.belongs_to_a_person(row)
+        alone = self.whose.drawn is None or row in self.whose.whole or row in self.proposals
+        return theirs and (alone or self.kept.of(row) is not self._source)
 
     @property
     def fixed(self) -> frozenset[int]:

@@ -42,10 +42,14 @@ class Whose:
     drawn: Drawn | None = None
     """In a picture, whose only slice would be a person's as a whole after the first stroke: the strokes alone."""
 
+    whole: set[int] = field(default_factory=set[int])
+    """A person's as a whole, not the strokes alone: accepted once, whatever was done since, or made elsewhere."""
+
     def wrote(self, row: int, mask: NDArray[np.bool_]) -> None:
         """The model, all of its answer."""
         self.written[row] = np.packbits(mask)
         self.hidden.pop(row, None)
+        self.whole.discard(row)
 
     def answered(self, row: int) -> Bits | None:
         """All of the model's answer, as it was written last, with what is hidden of it."""
@@ -91,7 +95,9 @@ class Whose:
 
     def copy(self) -> Whose:
         """For another thread: the packed slices are never changed, only replaced."""
-        return Whose(dict(self.written), dict(self.said), dict(self.hidden), set(self.hand), self.drawn)
+        return Whose(
+            dict(self.written), dict(self.said), dict(self.hidden), set(self.hand), self.drawn, set(self.whole)
+        )
 
 
 class Sums:
