@@ -221,7 +221,10 @@ def layers_offered(stage: NapariStage, image: Image) -> dict[str, tuple[Layer, i
 
 def use(desk: Desk, image: NapariImage, layer: Layer, label: int | None, text: str) -> None:
     """The layer's mask as the prompt's, in place of what that had; it is hidden, not changed."""
-    if desk.begin_from(image, mask_of(layer, label, image.layer), layer.name, text):
+    mask = mask_of(layer, label, image.layer)
+    data = np.asarray(layer.data)
+    lost = np.count_nonzero(data if label is None else data == label) - np.count_nonzero(mask)
+    if desk.begin_from(image, mask, layer.name, text, int(lost)):
         layer.visible = False
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from boltzformer import io
 from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.keeping.stories import masks_in
+from boltzformer.desk.settings import Settings
+from boltzformer.masks.cells import apart
 from boltzformer.types import Volume
 
 pytestmark = pytest.mark.without_engine
@@ -68,3 +70,39 @@ def test_they_are_no_case_of_their_own(bench: Bench, picture: Volume, tmp_path: 
         Image.fromarray(numbers()).save(tmp_path / name)
     listed: Any = cases_in(tmp_path)
     assert [one.name for one in listed] == ["x"]
+
+
+def test_no_slider_hides_any_of_them_in_the_place_of_a_models_mask_nor_another_day(
+    bench: Bench, picture: Volume, tmp_path: Path
+) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    labels = numbers()
+    labels[:6, 6:12] = 101  # touches the first
+    image, mask = bench.open_volume(picture), apart(labels)[None]
+    track = bench.answered(image, "cell", numbers()[None] > 50)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=34, largest=16)
+    bench.idle()
+    bench.desk.leave_out(track, (0, 40, 0), out=True)
+    assert bench.desk.begin_from(image, mask, "theirs", "cell", lost=6)
+    assert " 6 of its 3,636 pixels are lines between labels that touch now." in bench.speaker.sentence
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=37)
+    bench.idle()
+    assert np.array_equal(track.surface.copy() > 0, mask)
+    assert bench.desk.row_of(track).startswith("cell · 101 objects, 3,630 px · ")
+    assert bench.desk.sizes.count == 0
+    bench.desk.exporting.to(tmp_path / "theirs.png")
+    assert np.array_equal(io.read(tmp_path / "theirs.png").array > 0, mask)
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.keeper.look_for(again.open_volume(picture))
+    again.until(lambda: bool(again.speaker.offers))
+    again.desk.overview.reapplying.choose_objects(largest=3)
+    again.idle()
+    (back,) = again.desk.tracks.chosen()
+    assert np.array_equal(back.surface.copy() > 0, mask)
+    again.leave()
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert not track.surface.copy().any()  # it is the model's again, and the sliders act on it

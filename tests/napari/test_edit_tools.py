@@ -236,6 +236,7 @@ def test_flat_labels_of_another_tool_lie_on_a_picture_that_has_one_slice(
         (track,) = dock.tracks()
         parted = np.where(np.arange(array.shape[2]) == 10, False, theirs > 0)  # between the two that touch
         assert np.array_equal(rows_of(track)[0] > 0, parted)
+        assert "4 of its 44 pixels are lines between labels that touch now." in dock.message.text()
 
 
 # --- D + click ----------------------------------------------------------------------------------------------------

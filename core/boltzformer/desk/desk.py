@@ -17,6 +17,7 @@ from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
+from boltzformer.desk.masks.beginning import begin, told
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.left_out import parts_of
 from boltzformer.desk.masks.overview import Overview, sentence
@@ -36,7 +37,7 @@ from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.case import CaseLearning
 from boltzformer.desk.trouble import Log, ask_and_report
-from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.cells import joined, split
@@ -195,30 +196,18 @@ class Desk:
             self.stage.activate(track.surface)
         self._change()
 
-    def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str) -> bool:
+    def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str, lost: int = 0) -> bool:
         """A mask that somebody made already, (slices, rows, columns), as a person's own work, in place of what the
-        prompt had; False where it is empty. `name`: where it comes from."""
-        layer, held = self.words.layer, [row for row, mask in enumerate(rows) if mask.any()]
-        if not held:
-            self.notice.say(f"The {layer} '{name}' is empty, so there is nothing to begin from.")
+        prompt had; False where it is empty. `name`: where it comes from; `lost`: pixels that keep labels apart."""
+        if not rows.any():
+            self.notice.say(f"The {self.words.layer} '{name}' is empty, so there is nothing to begin from.")
             return False
-        prompt, back = as_prompt(text), ""
-        track = next((one for one in self.tracks.of(image) if one.prompt.text == text), None)
-        if track is None:
-            track = self.tracks.new(image, prompt)
-            track.restore(rows, ())
-        else:
-            track.change_all(dict(enumerate(rows)))
-            back = f" {self.words.undo}"
-        track.began_from = name
-        track.surface.draw()
+        known = next((one for one in self.tracks.of(image) if one.prompt.text == text), None)
+        track, new = known or self.tracks.new(image, as_prompt(text)), known is None
+        begin(track, rows, name, new=new)
         self._is_another(track)
         self.overview.show_tracks()
-        self.notice.say(
-            f"'{name}' is the mask of '{text}' now, as your own work in {counted(len(held))}, which no run "
-            f"overwrites; the {layer} itself is hidden.{back}",
-            topic=STEP,
-        )
+        self.notice.say(told(name, text, rows, lost, self.words, new=new), topic=STEP)
         self._change()
         return True
 

@@ -1,0 +1,35 @@
+"""Begin from a mask that somebody made already: it is a person's own work, in place of what the prompt had."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import ViewerWords, counted
+
+
+def begin(track: Track, rows: NDArray[np.bool_], name: str, *, new: bool) -> None:
+    """(slices, rows, columns); one step of undo, where the mask is not `new`. No slider hides any of it, and nothing
+    that was left out before is left out of it."""
+    if new:
+        track.restore(rows, ())
+    else:
+        track.change_all(dict(enumerate(rows)))
+    track.excluded.clear()
+    if track.count == 1:  # else sliders would move what the model marked, too, and this lies on it
+        track.whose.whole.add(0)
+    track.began_from = name
+    track.surface.draw()
+
+
+def told(name: str, text: str, rows: NDArray[np.bool_], lost: int, words: ViewerWords, *, new: bool) -> str:
+    """What was done. `lost`: so many pixels became lines between labels that touch, for a mask knows its objects apart
+    by nothing else."""
+    there = int(np.count_nonzero(rows))
+    lines = f" {lost:,} of its {lost + there:,} pixels are lines between labels that touch now." if lost else ""
+    held = int(np.count_nonzero(rows.any(axis=(1, 2))))
+    return (
+        f"'{name}' is the mask of '{text}' now, as your own work in {counted(held)}, which no run overwrites and no "
+        f"slider changes; the {words.layer} itself is hidden.{lines}{'' if new else f' {words.undo}'}"
+    )
