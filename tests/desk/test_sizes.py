@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from boltzformer import Grid, LabelMap, Prompt, io
 from boltzformer.desk.keeping.bringing_back import as_measured
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
+from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.overview import sentence
@@ -74,7 +75,8 @@ def test_one_filter_on_screen_in_counts_table_export_and_provenance(
         assert np.array_equal(early.layers[0] > 0, left)
         told = json.loads((folder / "mask.provenance.json").read_text("utf-8"))["masks"]["x"]["thresholds, as shown"]
         sizes = {"smallest_mm3": least, "largest": largest, "apart": False} if least or largest else {}
-        assert told == {"existence": 0.5, "outline": 0.5, **sizes}
+        said = {"smallest": image.scale.small(least)} if least else {}
+        assert told == {"existence": 0.5, "outline": 0.5, **sizes, **said}
         choose(bench)
         assert np.array_equal(track.surface.copy(), before)
     finally:
@@ -256,6 +258,16 @@ def test_what_was_chosen_without_a_scale_is_not_read_as_micrometres(bench: Bench
     assert known.scale.small(least) == f"{250 * 0.25**2:.3g} µm²"
     assert as_measured(known, replace(at, smallest_mm3=least)).smallest_mm3 == least
     assert as_measured(known, replace(at, smallest_mm3=1e9)).smallest_mm3 == 0
+
+
+def test_a_least_area_is_told_as_it_was_chosen(bench: Bench) -> None:
+    image = bench.open(picture(0.00065))
+    track = bench.answered(image, "cell", np.ones((1, 100, 200), bool))
+    least = next(one for one in image.scale.steps_mm3 if image.scale.small(one) == "30 µm²")
+    choose(bench, least)
+    told = frozen(track).how_made()["thresholds, as shown"]
+    assert told["smallest_mm3"] == least
+    assert told["smallest"] == "30 µm²"
 
 
 def test_an_object_that_is_left_out_is_in_no_number(bench: Bench) -> None:

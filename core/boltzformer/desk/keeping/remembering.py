@@ -110,7 +110,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     edits = [plan.canonical_index(row) for row in mask.edited]
     at = mask.thresholds
     objects = {"smallest_mm3": at.smallest_mm3, "largest": at.largest, "apart": at.apart}
-    sizes = {"sizes": objects} if at.of_objects else {}
+    sizes = {"sizes": objects, **mask.smallest} if at.of_objects else {}
     warned = {"warning": mask.warning} if mask.warning else {}
     hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
     out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}

@@ -18,6 +18,7 @@ from boltzformer.desk.masks.left_out import left_out, without
 from boltzformer.desk.masks.sizes import Whole, answer_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
+from boltzformer.desk.scale import Scale
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import LabelMap, Prompt, SliceState, Volume
 
@@ -42,7 +43,7 @@ class Frozen:
     """Rows where the model's outline is hidden by a threshold."""
     runs: Sequence[Mapping[str, Any]]
     thresholds: Thresholds
-    voxel_mm3: float
+    scale: Scale
     answered: Kept | None
     """Of a picture, by which its objects are parted."""
     excluded: frozenset[tuple[int, ...]]
@@ -68,7 +69,7 @@ class Frozen:
         them or not."""
         rows = self.rows
         if self.thresholds.of_objects or self.whose.hidden:
-            whole = Whole.of(rows, self.whose, self.fixed, self.thresholds, self.voxel_mm3, self.answered)
+            whole = Whole.of(rows, self.whose, self.fixed, self.thresholds, self.scale.voxel_mm3, self.answered)
             rows = whole.remaining().astype(np.uint8)
         return rows
 
@@ -93,9 +94,16 @@ class Frozen:
         return whole
 
     def _shown_at(self) -> dict[str, Any]:
-        """Of sizes nothing where none were asked for."""
+        """Of sizes nothing where none were asked for; the least as the grid counts it, and as it was chosen."""
         at = self.thresholds
-        return asdict(at) if at.of_objects else {"existence": at.existence, "outline": at.outline}
+        told = asdict(at) if at.of_objects else {"existence": at.existence, "outline": at.outline}
+        return {**told, **self.smallest}
+
+    @property
+    def smallest(self) -> dict[str, str]:
+        """'30 µm²', where that was chosen."""
+        least = self.thresholds.smallest_mm3
+        return {"smallest": self.scale.small(least)} if least else {}
 
     def how_made(self) -> dict[str, Any]:
         """The runs that wrote into it, and the slices that differ from what they wrote."""
@@ -170,7 +178,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.kept.hidden,
         deepcopy(track.runs),  # one that is under way goes on
         track.kept.thresholds,
-        track.image.scale.voxel_mm3,
+        track.image.scale,
         answer_of(track),
         frozenset(track.excluded),
         track.warning,
