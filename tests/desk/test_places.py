@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from bench import Bench
+from PIL import Image
 
-from boltzformer import io
+from boltzformer import Grid, Volume, io
+from boltzformer.desk.keeping.export import extension_for
 from boltzformer.desk.keeping.lesions import Lesion
 from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.settings import Settings
@@ -83,3 +86,16 @@ def test_a_table_is_called_after_its_image(bench: Bench, tmp_path: Path) -> None
     save()
     assert "could not be written" in bench.speaker.sentence
     assert len(shown) == 2
+
+
+def test_masks_of_a_picture_are_suggested_as_a_picture(bench: Bench, tmp_path: Path) -> None:
+    gray = np.zeros((20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "field.tif", gray, photometric="minisblack")
+    Image.fromarray(gray).save(tmp_path / "photo.jpg")
+    io.write_volume(Volume(gray[None], Grid.from_lps((1, 20, 30), np.eye(4)), name="x"), tmp_path / "slice.nii.gz")
+    for file, wanted in (("field.tif", "field-mask.tif"), ("photo.jpg", "photo-mask.png")):
+        bench.answered(bench.open_volume(io.read(tmp_path / file)), "x", gray[None] == 0)
+        bench.desk.exporting.ask()
+        assert bench.dialogs.suggested == str(tmp_path / wanted)
+    assert extension_for(bench.open_volume(io.read(tmp_path / "slice.nii.gz"))) == ".nii.gz"
+    assert extension_for(bench.open(Grid.pixels((1, 20, 30)))) == ".png"

@@ -33,6 +33,9 @@ from boltzformer.types import LabelMap, Prompt, Volume
 
 KINDS = "Masks (*.nii.gz *.nii *.seg.nrrd *.nrrd *.mha *.dcm *.png *.tif *.tiff)"
 
+OF_PICTURES = ".png"
+"""What masks are written as of a picture that came in a format without masks, unless another one is named."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -180,7 +183,7 @@ class Exporting:
 
 
 def extension_for(image: OpenImage | None) -> str:
-    """The one that the image came with, where masks can be written so."""
+    """The one that the image came with, where masks can be written so; a picture of another kind gets a PNG."""
     if image is None:
         return ".nii.gz"
     try:
@@ -190,7 +193,10 @@ def extension_for(image: OpenImage | None) -> str:
     if volume.stacking_axis is not None:
         return ".dcm"
     extension = io.split_name(Path(volume.source))[1]
-    return extension if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png", ".tif", ".tiff") else ".nii.gz"
+    if extension in (".nii", ".nii.gz", ".nrrd", ".mha", ".png", ".tif", ".tiff"):
+        return extension
+    picture = image.is_picture and (extension in (".jpg", ".jpeg") or not volume.source)
+    return OF_PICTURES if picture else ".nii.gz"
 
 
 def _names(files: Collection[Path]) -> str:
