@@ -281,7 +281,7 @@ def test_an_object_that_is_left_out_is_in_no_number(bench: Bench) -> None:
     small = next(one for one in lesions if one.finding.voxels == 4)
     desk.leave_out(track, small.voxel, out=True)
     bench.idle()
-    assert total(lesions, {track.key: track}) == "cell: 1 object, 200 px, 50 per megapixel, 1 left out of export"
+    assert total(lesions, {track.key: track}) == "cell: 1 object, 200 px, 50 per megapixel, 1 left out"
     assert desk.row_of(track) == "cell · 1 object, 200 px, 1 left out · score 0.90"
     assert desk.overview.reapplying.totals == ["cell: 200 px"]
     desk.leave_out(track, small.voxel, out=False)
@@ -321,7 +321,7 @@ def test_a_picture_has_objects_with_areas_count_and_density(bench: Bench) -> Non
     assert second.startswith("cell,1,200,50.0,")
     assert ",19.5,14.5," in second
     track.excluded.add(lesions[0].voxel)
-    assert total(lesions, tracks) == "cell: 1 object, 1 µm², 200 per mm², 1 left out of export"
+    assert total(lesions, tracks) == "cell: 1 object, 1 µm², 200 per mm², 1 left out"
 
 
 def test_a_volume_is_measured_in_millilitres_whatever_else_is_open(bench: Bench) -> None:

@@ -55,7 +55,7 @@ def test_objects_are_listed_found_again_and_left_out(
     assert each == [f"{BRIGHT}: 1 object", f"{DARK}: 1 object"]  # nobody adds up two organs
     total = dock.beside.lesions.total
     until(qtbot, lambda: total.height() >= 2 * total.fontMetrics().lineSpacing())  # and both are read
-    assert "1 left out of export" in dock.beside.lesions.total.text()
+    assert "1 left out" in dock.beside.lesions.total.text()
     part = dock.desk.exporting.to(tmp_path / "part.seg.nrrd")[0]
     before, after = (io.read_labels(path) for path in (whole, part))
     gone = before.layers.astype(bool) & ~after.layers.astype(bool)

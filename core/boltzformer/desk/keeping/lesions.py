@@ -152,11 +152,11 @@ def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
 
 
 def total(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
-    """'3 objects, 1.2 mL, 1 left out of export'; of several masks a line each, for nobody adds up liver and spleen;
+    """'3 objects, 1.2 mL, 1 left out'; of several masks a line each, for nobody adds up liver and spleen;
     of a picture with how densely they lie."""
     inside = [one for one in lesions if included(one, tracks)]
     out = len(lesions) - len(inside)
-    left = f", {out} left out of export" if out else ""
+    left = f", {out} left out" if out else ""
     if not inside:
         return f"{counted(0, 'object')}{left}"
     scale = inside[0].scale

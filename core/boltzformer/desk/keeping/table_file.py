@@ -24,8 +24,7 @@ def ask_and_save(
     notice: Notice,
     show: Callable[[list[Lesion], dict[str, int]], None],
 ) -> None:
-    """Where to? Objects that are left out of exports are left out of it. `show` gets what was written, left-out objects
-    included, and how the masks stood."""
+    """Where to? Objects that are left out are not in it. `show` gets all that was measured, and how the masks stood."""
     image, chosen = stage.chosen(), tracks.chosen()
     if image is None or not chosen:
         notice.say("There is no mask of this image yet: run a prompt first.")

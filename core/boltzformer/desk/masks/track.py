@@ -42,7 +42,7 @@ class Track:
         self.proposals: dict[int, Bits] = {}
         """Answers for slices that are a person's: offered, never written."""
         self.excluded: set[tuple[int, ...]] = set()
-        """A voxel of each object that is left out of exports."""
+        """A voxel of each object that a person left out (`left_out`)."""
         self.changed: Callable[[], None] = lambda: None
         """Called when a person painted, or said something of a slice."""
         self.whose = Whose()
