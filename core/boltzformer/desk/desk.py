@@ -266,6 +266,7 @@ class Desk:
         self.running.switched()
         self.running.masks_left()
         self.keeper.back.tell_apart()
+        self.cases.look()
         self._change()
 
     def image_left(self, image: OpenImage) -> None:

@@ -57,8 +57,15 @@ class CaseList:
         self._wants_next = False
         self._stale: set[Listed] = set()
         self._looking: Listed | None = None
+        self._on_screen: Listed | None = None
         keeper.kept.append(self.look_again)
         patients.arrived.append(self._arrived)
+
+    @property
+    def on_screen(self) -> Listed | None:
+        """The case that is looked at; None where that is an image of another place, or there is none."""
+        image = self._stage.chosen()
+        return None if image is None else self._came.get(image)
 
     # --- the list ------------------------------------------------------------------------------------------------
 
@@ -78,6 +85,11 @@ class CaseList:
         self.where, self._wants_next = f"Looking in {folder}…", False
         self._tell()
         self._work.do(partial(cases_in, folder), partial(then, folder), topic="cases of a folder")
+
+    def look(self) -> None:
+        """Another image may be chosen, or none."""
+        if self._on_screen != self.on_screen:
+            self._tell()
 
     def look_again(self) -> None:
         """Something was saved: the open case may stand otherwise."""
@@ -225,5 +237,6 @@ class CaseList:
             self._look()
 
     def _tell(self) -> None:
+        self._on_screen = self.on_screen
         for heard in self.listed:
             heard()
