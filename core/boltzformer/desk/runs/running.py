@@ -187,6 +187,11 @@ class Running:
     def of(self, image: OpenImage | None) -> list[Run]:
         return [run for run in self.runs if run.image is image]
 
+    @property
+    def soon_over(self) -> bool:
+        """Whether all that is asked just now is about single slices."""
+        return bool(self.runs) and not any(run.whole and not run.image.is_picture for run in self.runs)
+
     def focus(self, image: OpenImage, row: int) -> None:
         """The user looks there now."""
         for run in self.of(image):
@@ -195,9 +200,13 @@ class Running:
 
     def cancel(self, image: OpenImage | None = None) -> None:
         """Every run, or those of an image."""
+        self.stop(image)
+        self._notice.say("Stopping after the slice in hand…", topic=FAR)
+
+    def stop(self, image: OpenImage | None = None) -> None:
+        """The same, when something else is said of it."""
         for run in self.runs if image is None else self.of(image):
             run.job.cancel()
-        self._notice.say("Stopping after the slice in hand…", topic=FAR)
 
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
