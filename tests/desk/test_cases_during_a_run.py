@@ -82,6 +82,18 @@ def test_nobody_has_to_wait(listed: Bench, label: str, there: str) -> None:
     assert not offered(listed)
 
 
+def test_how_far_a_run_was_is_not_told_of_the_next_image(listed: Bench) -> None:
+    desk = listed.desk
+    far: list[object] = []
+    desk.running.advanced.append(lambda: far.append(desk.under_way.progress))
+    listed.ask(BRIGHT, every=True)
+    assert far[-1] == (0, 4)
+    desk.cases.open(desk.cases.cases[1])
+    listed.idle()
+    desk.chosen()
+    assert far[-1] is None
+
+
 def test_a_run_through_all_slices_ends_with_it(listed: Bench) -> None:
     desk = listed.desk
     listed.ask(BRIGHT, every=True)

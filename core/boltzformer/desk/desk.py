@@ -35,6 +35,7 @@ from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.case import CaseLearning
 from boltzformer.desk.trouble import Log, ask_and_report
+from boltzformer.desk.under_way import UnderWay
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
@@ -91,6 +92,7 @@ class Desk:
             work=self.keeper.work,
             folder=self.keeper.folder,
         )
+        self.under_way = UnderWay(self.running, self.learning)
         self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
         shared = self.running, self.keeper, self.patients
         self.cases = CaseList(stage, self.notice, self.work, settings, *shared)

@@ -62,7 +62,7 @@ class Running:
         self.paced: list[Callable[[float, str], None]] = []
         """So many seconds a slice took, in a run of the model with this name."""
         self.advanced: list[Callable[[], None]] = []
-        """A slice further, or so many are known to come."""
+        """A slice further, or so many are known to come; or what is of interest is another one's progress, or none."""
         self.moved: list[Callable[[], None]] = []
         """Runs, their progress or their results are others."""
         self.adapter_for: Callable[[OpenImage, str, str], Adapter | None] = lambda *_: None
@@ -382,6 +382,7 @@ class Running:
         self._chosen = image
         if image is before:
             return
+        _call(self.advanced)
         if self._notice.topic in (FAR, ENDED):
             if runs := self._of_interest():
                 self._tell(runs[-1], runs[-1].progress(), FAR)
