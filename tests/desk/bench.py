@@ -13,7 +13,6 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
-from boltzformer.desk.runs.run import Run
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.slicing import SlicePlan
@@ -89,8 +88,8 @@ class Bench:
         desk.counting.now()
         self.idle()
 
-    def ask(self, name: str, *, every: bool) -> tuple[Run, Asked]:
-        """A run on the chosen image whose masks are there, and of which no slice is answered yet."""
+    def ask(self, name: str, *, every: bool) -> Asked:
+        """The job of a run on the chosen image: its masks are there, and no slice is answered yet."""
         image, job = self.desk.stage.chosen(), Asked()
         assert image is not None
         usual: Any = job
@@ -99,7 +98,7 @@ class Bench:
         plan = image.plan
         job.events = [Started(plan, image.count if every else 1, {"thresholds": {"existence": 0.5}})]
         self.timers.tick()
-        return run, job
+        return job
 
     def until(self, what: Callable[[], bool]) -> None:
         """The viewer's clock ticks."""

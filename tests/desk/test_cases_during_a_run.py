@@ -48,7 +48,7 @@ def read(bench: Bench) -> None:
 def test_an_answer_that_comes_in_a_moment_is_waited_for_and_kept(listed: Bench) -> None:
     desk = listed.desk
     first: Any = desk.stage.chosen()
-    _, job = listed.ask(BRIGHT, every=False)
+    job = listed.ask(BRIGHT, every=False)
     desk.cases.open_next()
     read(listed)
     assert offered(listed) == ["b opens as soon as the answer is there."]
@@ -70,7 +70,7 @@ def test_an_answer_that_comes_in_a_moment_is_waited_for_and_kept(listed: Bench) 
 @pytest.mark.parametrize(("label", "there"), [("Open it now", "b"), ("Stay here", "a")])
 def test_nobody_has_to_wait(listed: Bench, label: str, there: str) -> None:
     desk = listed.desk
-    _, job = listed.ask(BRIGHT, every=False)
+    job = listed.ask(BRIGHT, every=False)
     desk.cases.open(desk.cases.cases[1])
     read(listed)
     desk.notice.answer(WAITING, label)

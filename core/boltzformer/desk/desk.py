@@ -212,9 +212,10 @@ class Desk:
         track.surface.draw()
         self._is_another(track)
         self.overview.show_tracks()
+        where = "" if image.is_picture else f" in {counted(len(held))}"
         self.notice.say(
-            f"'{name}' is the mask of '{text}' now, as your own work in {counted(len(held))}, which no run "
-            f"overwrites; the {layer} itself is hidden.{back}",
+            f"'{name}' is the mask of '{text}' now, as your own work{where}, which no run overwrites; the {layer} "
+            f"itself is hidden.{back}",
             topic=STEP,
         )
         self._change()

@@ -24,7 +24,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.words import ViewerWords, counted, named, quoted, ranges
+from boltzformer.desk.words import ViewerWords, in_masks, named, quoted, ranges, these
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
@@ -169,7 +169,7 @@ class Keeper:
             if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
-        self.store(f"{counted(len({row for _, row in said}))} accepted{self._in(tracks)}.{rest}")
+        self.store(f"{these({row for _, row in said}, image.count)} accepted{self._in(tracks)}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""
@@ -377,9 +377,8 @@ class Keeper:
             track.change(row, mask)
 
     def _in(self, shown: Sequence[Track]) -> str:
-        """Which masks, where that is not all of them."""
-        every, names = self._tracks.chosen(), quoted([track.name for track in shown])
-        return f" in {names}, {len(shown)} of {len(every)} masks" if len(shown) < len(every) else ""
+        """Which masks, where there are several."""
+        return in_masks([track.name for track in shown], len(self._tracks.chosen()))
 
     def _store_rest(self) -> None:
         for image in list(self._unstored):

@@ -210,13 +210,14 @@ class Running:
 
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
-        tracks = self._tracks.chosen()
+        tracks, image = self._tracks.chosen(), self._stage.chosen()
         back = revert_last(tracks)
         for track in tracks:
             track.surface.draw()
-        if (image := self._stage.chosen()) is not None:
+        where = "" if image is None or image.is_picture else f" in {counted(back, 'mask slice')}"
+        if image is not None:
             self._forget(image)
-        self._notice.say(f"Took the last run back in {counted(back, 'mask slice')}.")
+        self._notice.say(f"Took the last run back{where}.")
         self._moved()
 
     @property
