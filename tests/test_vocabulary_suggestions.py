@@ -2,6 +2,9 @@
 
 import pytest
 
+from boltzformer.desk.models.knowledge import MOST, Knowledge
+from boltzformer.knowledge import suggestions
+from boltzformer.knowledge.card import Card, Target
 from boltzformer.knowledge.suggestions import (
     MODALITIES,
     doubts,
@@ -119,3 +122,15 @@ def test_prompts_in_any_script_are_told_apart() -> None:
 )
 def test_what_is_looked_for_in_microscopy(prompts: list[str], modality: str, whether: bool) -> None:
     assert of_microscopy(prompts, modality) is whether
+
+
+def test_a_letter_is_looked_up_and_not_compared_with_all_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first letter of a prompt holds the viewer for a second."""
+    every = {one.target: one for one in templates()}
+    targets = tuple(Target(name, (one.modality,), (one.prompt,), 9, 9, 9, True) for name, one in every.items())
+    knowledge, made = Knowledge(Card((), targets, ""), asked=True), list[str]()
+    assert len(knowledge.completions("m", "", ())) == MOST  # of many more
+    words = suggestions._normal
+    monkeypatch.setattr(suggestions, "_normal", lambda text: made.append(text) or words(text))
+    knowledge.completions("m", "", ())
+    assert len(made) < 10 * len(targets)

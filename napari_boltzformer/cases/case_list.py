@@ -59,8 +59,8 @@ class CasePanel(QWidget):
                 self.table.setItem(row, 1, QTableWidgetItem())
         for one in self._shown:
             self._tell(one)
-        if self.list.current in self._shown:
-            self.table.selectRow(self._shown.index(self.list.current))
+        if self.list.on_screen in self._shown:
+            self.table.selectRow(self._shown.index(self.list.on_screen))
         else:
             self.table.clearSelection()
 

@@ -111,17 +111,17 @@ class Form(QWidget):
         self.engine.setText(text)
         self.engine.setToolTip(details)
 
-    def show_runs(self, running: Running) -> None:
-        """Which buttons can do something now, and why the others can't."""
+    def show_runs(self, running: Running, *, busy: bool) -> None:
+        """Which buttons can do something now, and why the others can't. `busy`: something can be stopped."""
         runs = running.runs
         whole = next((run.image.name for run in runs if run.whole), "")
-        busy = "Wait until the run has ended, or press Cancel"
+        wait = "Wait until the run has ended, or press Cancel"
         looked = f"'{whole}' is looked at just now: wait, or press Cancel"
-        none = busy if runs else "There is no run to take back on this image"
+        none = wait if runs else "There is no run to take back on this image"
         for button, on, usual, reason in (
             (self.all_slices, not whole, "Ctrl+Shift+Enter: from here outwards", looked),
-            (self.cancel, bool(runs), "Stops every run; what is finished is kept", "Nothing is under way"),
-            (self.export, not runs, "", busy),
+            (self.cancel, busy, "Stops every run and all learning; what is finished is kept", "Nothing is under way"),
+            (self.export, not runs, "", wait),
             (self.revert, running.can_revert, "", none),
         ):
             button.setEnabled(on)
@@ -129,7 +129,7 @@ class Form(QWidget):
         self.show_under_way()
         if self.example.isHidden() == (self.image.count() == 0):  # later: this is asked while a layer goes, too
             QTimer.singleShot(0, self._show_example)
-        if not runs and self.progress.value() < self.progress.maximum():
+        if not busy and self.progress.value() < self.progress.maximum():
             self.progress.reset()  # of a run that was cancelled nothing more is to come
 
     def _show_example(self) -> None:
@@ -165,8 +165,10 @@ class Form(QWidget):
             button.setVisible(on)
 
     def show_far(self, far: tuple[int, int] | None) -> None:
-        """So many slices are done, of so many; None: nothing is under way."""
-        if far is not None:
+        """So many steps are made, of so many; None: nothing is under way, and of what was nothing is left to read."""
+        if far is None:
+            self.progress.reset()
+        else:
             self.progress.setRange(0, far[1])
             self.progress.setValue(far[0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
@@ -24,6 +24,10 @@ class Results(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(ROWS * self.fontMetrics().lineSpacing())
         self.tracks: list[Track] = []
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """It takes the room that is left; asking for more, it would make a page scroll on which there is a sentence."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """A letter is the viewer's: the list would go to a row that begins with it, and no key would reach the mask."""

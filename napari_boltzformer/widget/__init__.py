@@ -160,11 +160,11 @@ class BoltzFormerDock(Form):
 
     def show_state(self) -> None:
         """Which buttons can do something now."""
-        self.show_runs(self.running)
+        self.show_runs(self.running, busy=self.desk.under_way.busy)
 
     def show_progress(self) -> None:
-        """How far the runs of the chosen image are."""
-        self.show_far(self.running.progress)
+        """How far the runs of the chosen image are, or learning."""
+        self.show_far(self.desk.under_way.progress)
 
     def show_results(self) -> None:
         """Brings the rows up to date."""
@@ -261,7 +261,7 @@ class BoltzFormerDock(Form):
             (self.example, self._example),
             (self.this_slice, lambda: self._run(only_this=True)),
             (self.all_slices, lambda: self._run(only_this=False)),
-            (self.cancel, desk.running.cancel),
+            (self.cancel, desk.under_way.stop),
             (self.looks, self.bottom.open_looks),
             (self.export, desk.exporting.ask),
             (self.notice.report, desk.report),
@@ -293,7 +293,8 @@ class BoltzFormerDock(Form):
         self.models.choosing.loaded.append(self.engine_line.ask)
         desk.running.paced.append(self.engine_line.paced)
         desk.changed.extend((self._show_soon, self.show_state))
-        desk.running.advanced.append(self.show_progress)
+        for further in (desk.running.advanced, desk.learning.advanced):
+            further.append(self.show_progress)
         desk.tracks.made.append(self._on_made)
         desk.keeper.back.restored.append(self._restored)
         for heard in (desk.keeper.place.moved, desk.cases.listed):
@@ -376,8 +377,7 @@ class BoltzFormerDock(Form):
         if event.type() == QEvent.Type.Hide:
             self.keeper.leave()
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            if self.running.runs:
-                self.running.cancel()
+            self.desk.under_way.stop()
             self.shared.leave(self._user)
             self.beside.rest()
             QTimer.singleShot(0, self.bottom.leave)

@@ -16,6 +16,25 @@ from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, M
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.slicing import SlicePlan
+from boltzformer.types import Cancelled, Started
+
+
+class Asked:
+    """A question that nobody answers but the test."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def poll(self) -> list[Any]:
+        """Since the last time."""
+        came, self.events = self.events, []
+        return came
+
+    def cancel(self) -> None:
+        self.events = [Cancelled()]
+
+    def focus(self, index: int) -> None:
+        """Whatever is looked at."""
 
 
 class Bench:
@@ -68,6 +87,18 @@ class Bench:
         desk.sizes.now()
         desk.counting.now()
         self.idle()
+
+    def ask(self, name: str, *, every: bool) -> Asked:
+        """The job of a run on the chosen image: its masks are there, and no slice is answered yet."""
+        image, job = self.desk.stage.chosen(), Asked()
+        assert image is not None
+        usual: Any = job
+        run = self.desk.running.new(image, [Prompt(name)], usual, {"model": "m"}, warnings={}, whole=every)
+        self.desk.running.follow(run)
+        plan = image.plan
+        job.events = [Started(plan, image.count if every else 1, {"thresholds": {"existence": 0.5}})]
+        self.timers.tick()
+        return job
 
     def until(self, what: Callable[[], bool]) -> None:
         """The viewer's clock ticks."""

@@ -81,11 +81,22 @@ def test_another_image_in_between_keeps_the_place_in_the_list(listed: Bench) -> 
     assert following(listed) == "a"
     listed.desk.patients.open(other())
     assert current(listed) == "a"
+    assert listed.desk.cases.on_screen is None  # and no row of the list is marked
     undo(listed)
+    assert listed.desk.cases.on_screen == listed.desk.cases.current
     assert current(listed) == "a"
     assert following(listed) == "b"
     listed.desk.patients.open(other())
     assert following(listed) == "c"
+
+
+def test_the_list_is_told_when_what_is_on_screen_is_none_of_its_cases(listed: Bench) -> None:
+    assert following(listed) == "a"
+    told: list[object] = []
+    listed.desk.cases.listed.append(lambda: told.append(listed.desk.cases.on_screen))
+    listed.desk.patients.open(other())
+    listed.desk.chosen()
+    assert told[-1:] == [None]
 
 
 def test_the_folder_of_last_time_is_listed_again(listed: Bench, tmp_path: Path) -> None:

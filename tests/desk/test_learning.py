@@ -150,9 +150,17 @@ def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session,
     truth = truth_of(image, made)
     corrected(track, truth, spread(truth, 2))
     before = track.surface.copy()
+    far: list[tuple[int, int] | None] = []
+    desk.learning.advanced.append(lambda: far.append(desk.under_way.progress))
     desk.learning.start()
-    viewer.until(lambda: desk.learning.progress is not None and desk.learning.progress[0] > 1)
-    desk.learning.stop()
+    assert far == [None]  # and not how far the run before it was
+    viewer.until(lambda: desk.under_way.progress is not None and desk.under_way.progress[0] > 1)
+    assert desk.under_way.busy
+    desk.under_way.stop()
+    assert not desk.under_way.busy
+    assert far[-1] is None
+    assert [steps for steps in far if steps is not None]
+    assert viewer.speaker.sentence == "Stopped learning; nothing was changed."
     assert not desk.learning.busy
     assert np.array_equal(track.surface.copy(), before)
     assert desk.learning.learnt(track) is None

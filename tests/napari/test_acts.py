@@ -171,6 +171,10 @@ def test_find_with_three_prompts_and_their_doubts_and_teach_at_its_fullest_need_
     notice.offer(
         "another", "Restored from 30 Nov, 02:31: 1 painted slice.", ("Start afresh", print), ("Earlier…", print)
     )
+    dock.doubt.setText("This model never saw 'astrocyte in microscopy'. Treat the result as a guess.")
+    dock.doubt.show()
+    until(qtbot, lambda: dock.notice.offers["another"].isVisible() and dock.doubt.isVisible())
+    until(qtbot, lambda: dock.acts.currentWidget().verticalScrollBar().maximum() == 0)
     dock.show_act(TEACH)
     teach = dock.beside.teach
     assert teach is not None

@@ -90,6 +90,8 @@ def test_as_i_go_a_correction_is_learnt_from_at_once(
     for row in np.flatnonzero(truth.sum((1, 2)) >= 8)[:2]:
         track.change(int(row), truth[row])
     until(qtbot, lambda: dock.desk.learning.busy)
-    click(qtbot, dock.learn.learn)  # stops it
+    until(qtbot, dock.cancel.isEnabled)
+    assert dock.learn.learn.text() == "Stop learning"
+    click(qtbot, dock.cancel)  # as that would
     assert not dock.desk.learning.busy
     assert dock.desk.learning.learnt(track) is None

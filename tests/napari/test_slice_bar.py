@@ -80,7 +80,7 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert answers.total(1, ML, {0: 800}) == "2.4 mL"  # what a person painted counts as it is
     answers.thresholds = Thresholds(0.9, 0.5)
     answers.mask(0)
-    assert answers.total(1, ML, {}) == "looked in 1 slice, best score 0.83, below 0.90"
+    assert answers.total(1, ML, {}) == "looked at this picture, best score 0.83, below 0.90"
     assert answers.total(2, ML, {}) == "looked in 1 of 2 slices so far, best score 0.83 (slice 0), below 0.90"
     answers.thresholds = Thresholds(0.831, 0.5)
     answers.keep(*one_slice(0.8304, found), 0)
@@ -88,7 +88,7 @@ def test_totals_say_how_far_it_is_and_never_that_nothing_is_there() -> None:
     assert "best score 0.8304, below 0.8310" in answers.total(1, ML, {})  # not rounded until it fits
     answers.thresholds = Thresholds(0.5, 0.5)
     answers.mask(answers.keep(*one_slice(0.83, nothing), 0))
-    unsure = "looked in 1 slice, best score 0.83, but it cannot tell where: lead it by a point or a box"
+    unsure = "looked at this picture, best score 0.83, but it cannot tell where: lead it by a point or a box"
     assert answers.total(1, ML, {}) == unsure
     answers.thresholds = Thresholds(0.5, 0.95)
     answers.mask(answers.keep(*one_slice(0.83, np.full((20, 20), 16)), 0))  # a probability of 0.73

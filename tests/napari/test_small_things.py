@@ -15,6 +15,7 @@ from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.bottom.looks_sheet import LEAST_TILE
 from napari_boltzformer.canvas.objects import NAME
+from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.host.stage import LIGHT
 from napari_boltzformer.widget import BoltzFormerDock
@@ -175,3 +176,12 @@ def test_a_seg_nrrd_carries_the_whole_prompt(tmp_path: Path, small: Phantom) -> 
     assert "TextPrompt:MS lesion in brain MRI|" in header
     assert "Name:=MS lesion\n" in header
     assert Prompt("MS lesion in brain MRI", "MS lesion").name == "MS lesion"
+
+
+def test_the_bar_is_empty_where_nothing_is_counted(qtbot: Any) -> None:
+    form = Form()
+    qtbot.addWidget(form)
+    form.show_far((4, 4))
+    assert form.progress.text() == "100%"
+    form.show_far(None)  # another image
+    assert form.progress.text() == ""

@@ -26,7 +26,9 @@ def holding(source: Path) -> Holding:
         cases = [case for case in Dataset(source).cases() if case.split != "test"]
         lessons = [one for case in cases for one in case.lessons if one.present or one.absent]
         prompts = {label: case.texts(label)[0] for case in reversed(cases) for label in case.states}
-        return _counted([(one.group, one.present, one.absent) for one in lessons], prompts, "slice", "patient")
+        flat = bool(cases) and all(case.grid.shape[case.axis] == 1 for case in cases)
+        words = ("picture", "subject") if flat else ("slice", "patient")
+        return _counted([(one.group, one.present, one.absent) for one in lessons], prompts, *words)
     if not source.is_file():
         raise BoltzFormerError(f"There is nothing at {source}: give the folder of a dataset, or a manifest (.jsonl).")
     rows = [row for row in read_manifest(source) if not row.centred]

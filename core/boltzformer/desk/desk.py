@@ -37,6 +37,7 @@ from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.case import CaseLearning
 from boltzformer.desk.trouble import Log, ask_and_report
+from boltzformer.desk.under_way import UnderWay
 from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
@@ -94,6 +95,7 @@ class Desk:
             work=self.keeper.work,
             folder=self.keeper.folder,
         )
+        self.under_way = UnderWay(self.running, self.learning)
         self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
         shared = self.running, self.keeper, self.patients
         self.cases = CaseList(stage, self.notice, self.work, settings, *shared)
@@ -259,6 +261,7 @@ class Desk:
         self.running.switched()
         self.running.masks_left()
         self.keeper.back.tell_apart()
+        self.cases.look()
         self._change()
 
     def image_left(self, image: OpenImage) -> None:

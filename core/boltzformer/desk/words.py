@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+FEW = 2
+"""So many masks are named one by one."""
 RESEARCH = "Research only, not for clinical use"
 
 
@@ -17,6 +19,21 @@ def counted(number: int, thing: str = "slice") -> str:
 def named(row: int, count: int) -> str:
     """A slice of so many, in the middle of a sentence."""
     return "this picture" if count == 1 else f"slice {row}"
+
+
+def these(rows: Collection[int], count: int) -> str:
+    """So many slices of an image of `count`, at the beginning of a sentence."""
+    return "This picture" if count == 1 else counted(len(rows))
+
+
+def in_masks(names: Sequence[str], every: int) -> str:
+    """' in 'a', 'b'', ' in 'a', 1 of 3 masks', ' in all 4 masks'; '' where there is but one."""
+    if every < 2:
+        return ""
+    some = f"{len(names)} of {every} masks" if len(names) < every else ""
+    if len(names) > FEW:
+        return f" in {some or f'all {every} masks'}"
+    return f" in {quoted(names)}{', ' if some else ''}{some}"
 
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from boltzformer.errors import CheckpointError
@@ -253,8 +254,9 @@ def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
     )
 
 
+@lru_cache(4096)
 def _words(text: str) -> tuple[str, ...]:
-    """Lower case, without plurals, so that 'MS lesions' is 'MS lesion'."""
+    """Lower case, without plurals, so that 'MS lesions' is 'MS lesion'. A viewer asks at every letter that is typed."""
     words = [SPELLINGS.get(word, word) for word in re.findall(r"\w+", text.lower())]
     return tuple(
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words

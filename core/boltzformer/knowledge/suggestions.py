@@ -6,6 +6,7 @@ Free text is always allowed: a doubt is a sentence for the user, never a refusal
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -120,12 +121,17 @@ def doubts(prompts: Sequence[str], modality: str, fits: Callable[[str], bool]) -
 
 def meant(prompt: str) -> Template | None:
     """The template that this text is the prompt, the target or a synonym of."""
-    said = _normal(prompt)
-    fitting = [
-        one for one in templates() if said in {_normal(text) for text in (one.prompt, one.target, *one.synonyms)}
-    ]
-    targets = {one.target for one in fitting}
-    return fitting[0] if len(targets) == 1 else None
+    return _called().get(_normal(prompt))
+
+
+@cache
+def _called() -> dict[str, Template]:
+    """By all that each is called; what may mean two targets means none."""
+    fitting = defaultdict[str, list[Template]](list)
+    for one in templates():
+        for said in {_normal(text) for text in (one.prompt, one.target, *one.synonyms)}:
+            fitting[said].append(one)
+    return {said: some[0] for said, some in fitting.items() if len({one.target for one in some}) == 1}
 
 
 def modalities_in(prompt: str) -> set[str]:

@@ -21,9 +21,10 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
 from boltzformer.types import Volume
 
-OPENED = "the case that is open"
-"""Topic of a sentence."""
-BUSY = "A run is under way: cancel it or wait for its end, then open another case."
+OPENED, OPENING = "the case that is open", "opening a case"
+"""Topics of a sentence, and of what is done beside the viewer."""
+WAITING = "a case that opens when a run has ended"
+"""Topic of an offer."""
 
 
 class CaseList:
@@ -57,8 +58,18 @@ class CaseList:
         self._wants_next = False
         self._stale: set[Listed] = set()
         self._looking: Listed | None = None
+        self._waits: Callable[[], None] | None = None
+        """Opens what was read, once the answer that was asked for last is there."""
+        self._on_screen: Listed | None = None
         keeper.kept.append(self.look_again)
         patients.arrived.append(self._arrived)
+        running.moved.append(self._go_on)
+
+    @property
+    def on_screen(self) -> Listed | None:
+        """The case that is looked at; None where that is an image of another place, or there is none."""
+        image = self._stage.chosen()
+        return None if image is None else self._came.get(image)
 
     # --- the list ------------------------------------------------------------------------------------------------
 
@@ -78,6 +89,11 @@ class CaseList:
         self.where, self._wants_next = f"Looking in {folder}…", False
         self._tell()
         self._work.do(partial(cases_in, folder), partial(then, folder), topic="cases of a folder")
+
+    def look(self) -> None:
+        """Another image may be chosen, or none."""
+        if self._on_screen != self.on_screen:
+            self._tell()
 
     def look_again(self) -> None:
         """Something was saved: the open case may stand otherwise."""
@@ -136,6 +152,8 @@ class CaseList:
             return
         self._wants_next = True
         self._notice.say("Looking for the next case…")
+        if self._running.runs:
+            self._offer_to_stay("The next case opens as soon as it is known which that is.")
         if self.cases:
             self._try_next()
 
@@ -146,6 +164,7 @@ class CaseList:
                 return  # it is being looked at
             if not self.standings[one].finished:
                 self._wants_next = False
+                self._call_off()
                 if one == self.current:
                     rest = f" Can't be read: {broken}." if broken else ""
                     self._notice.say(f"This is the only case that is left.{rest}")
@@ -153,28 +172,58 @@ class CaseList:
                     self.open(one, onwards=True)
                 return
         self._wants_next = False
+        self._call_off()
         rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
         self._notice.say(f"Every slice of every case{rest}")
 
     def open(self, one: Listed, *, onwards: bool = False) -> None:
         """Reads it, saves the case that is open, and only then puts one in the place of the other.
 
-        `onwards`: where it can't be read, the next one.
+        A run through many slices ends with it, as when the viewer opens a file; a question about one slice, whose
+        answer comes in a moment, is waited for. `onwards`: where it can't be read, the next one.
         """
         self._wants_next = False
+        self._call_off()
         there = next((image for image in self._stage.images() if self._came.get(image) == one), None)
         if there is not None:  # on screen, perhaps beside another
             self._patients.go_to(there)
             self._is_open(one, there)
             return
-        if self._running.runs:
-            self._notice.say(BUSY)
-            self._tell()
-            return
         self._notice.say(f"Reading {one.name}…")
-        self._work.do(partial(tried, one), partial(self._read, one, onwards), topic="opening a case")
+        if self._running.soon_over:
+            now = "Open it now", self._running.stop
+            self._offer_to_stay(f"{one.name} opens as soon as the answer is there.", now)
+        elif self._running.runs:
+            self._offer_to_stay(f"{one.name} opens as soon as it is read.")
+        self._work.do(partial(tried, one), partial(self._read, one, onwards), topic=OPENING)
 
-    def _read(self, one: Listed, onwards: bool, volume: Volume | Exception) -> None:
+    def _offer_to_stay(self, sentence: str, *answers: tuple[str, Callable[[], None]]) -> None:
+        """In a line of its own: the run says how far it is with every slice."""
+        self._notice.offer(WAITING, sentence, *answers, ("Stay here", self._stay), aside=self._stay)
+
+    def _stay(self) -> None:
+        """What was to be opened is not."""
+        self._call_off()
+        self._wants_next = False
+        self._tell()
+
+    def _call_off(self) -> None:
+        self._waits = None
+        self._work.drop(OPENING)
+        self._notice.withdraw(WAITING)
+
+    def _go_on(self) -> None:
+        if self._waits is not None and not self._running.runs:
+            self._waits()
+
+    def _read(self, one: Listed, onwards: bool, volume: Volume | Exception, *, stopped: bool = False) -> None:
+        if self._running.runs and not isinstance(volume, Exception):
+            if not self._running.soon_over:
+                self._running.stop()
+                stopped = True
+            self._waits = partial(self._read, one, onwards, volume, stopped=stopped)
+            return
+        self._call_off()
         if isinstance(volume, Exception):
             told = Standing(error=str(volume) or type(volume).__name__)
             self._stale.discard(one)
@@ -187,23 +236,19 @@ class CaseList:
             return
         before = self._image if self._image in self._stage.images() else None
         if before is None:
-            self._swap(one, volume)
+            self._swap(one, volume, stopped)
         else:
-            self._keeper.save(before, partial(self._swap, one, volume))
+            self._keeper.save(before, partial(self._swap, one, volume, stopped))
 
-    def _swap(self, one: Listed, volume: Volume) -> None:
-        if self._running.runs:  # begun while it was read
-            self._notice.say(BUSY)
-            self._tell()
-            return
+    def _swap(self, one: Listed, volume: Volume, stopped: bool) -> None:
         image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")
         self._before = self.current
-        self._is_open(one, image)
+        self._is_open(one, image, " The run was stopped; what it had finished is kept." if stopped else "")
 
-    def _is_open(self, one: Listed, image: OpenImage) -> None:
+    def _is_open(self, one: Listed, image: OpenImage, rest: str = "") -> None:
         self.current, self._image, self._came[image] = one, image, one
         self._tell()
-        self._notice.say(f"{one.name} is open.", topic=OPENED)
+        self._notice.say(f"{one.name} is open.{rest}", topic=OPENED)
         self.look_again()
 
     def _arrived(self, image: OpenImage) -> None:
@@ -225,5 +270,6 @@ class CaseList:
             self._look()
 
     def _tell(self) -> None:
+        self._on_screen = self.on_screen
         for heard in self.listed:
             heard()

@@ -24,7 +24,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.words import ViewerWords, counted, named, quoted, ranges
+from boltzformer.desk.words import ViewerWords, named, quoted, ranges, these
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
@@ -51,9 +51,8 @@ class Keeper:
     ) -> None:
         """`model`: the name of the one in use."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
-        self._settings, self._words, self._running = settings, words, running
+        self._settings, self._words, self._running, self._model = settings, words, running, model
         self.place = KeptIn(settings, dialogs, notice, words)
-        self._model = model
         self._begun: set[OpenImage] = set()
         """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
         self._scenes: dict[OpenImage, Scene] = {}
@@ -73,7 +72,7 @@ class Keeper:
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._parting: dict[OpenImage, Scene] = {}
-        """How one was worked on that is being put away: its points go before it does."""
+        """How one is worked on that is being put away: its points go first."""
         self._doubted: int | None = None
         self.telling: Callable[[Track], int | None] = lambda track: None
         """The row where a correction would teach most, while a mask is learnt from."""
@@ -169,7 +168,8 @@ class Keeper:
             if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
-        self.store(f"{counted(len({row for _, row in said}))} accepted{among(tracks, self._tracks.chosen())}.{rest}")
+        what = these({row for _, row in said}, image.count)
+        self.store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}")
 
     def next_doubtful(self) -> None:
         """Jumps to the first slice that wants looking at; again: to the next."""

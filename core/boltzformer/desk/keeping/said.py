@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import quoted
+from boltzformer.desk.words import in_masks
 from boltzformer.types import SliceState
 
 
@@ -26,6 +26,5 @@ def counts_otherwise(track: Track) -> Said | None:
 
 
 def among(tracks: Sequence[Track], every: Sequence[Track]) -> str:
-    """Which masks, where they are not all."""
-    names = quoted([track.name for track in tracks])
-    return f" in {names}, {len(tracks)} of {len(every)} masks" if len(tracks) < len(every) else ""
+    """Which masks, where there are several."""
+    return in_masks([track.name for track in tracks], len(every))

@@ -343,7 +343,8 @@ class Answers:
         if filled:
             return f"{shown} in {filled} of {counted(count)}{boxed}"
         score, row = self.best()
-        where = f"looked in {looked} of {counted(count)} so far" if partial else f"looked in {counted(count)}"
+        where = "looked at this picture" if count == 1 else f"looked in {counted(count)}"
+        where = f"looked in {looked} of {counted(count)} so far" if partial else where
         where += boxed
         there = "" if count == 1 else f" (slice {row})"
         least = self.thresholds.existence

@@ -28,8 +28,8 @@ def told(name: str, text: str, rows: NDArray[np.bool_], lost: int, words: Viewer
     by nothing else."""
     there = int(np.count_nonzero(rows))
     lines = f" {lost:,} of its {lost + there:,} pixels are lines between labels that touch now." if lost else ""
-    held = int(np.count_nonzero(rows.any(axis=(1, 2))))
+    where = "" if len(rows) == 1 else f" in {counted(int(np.count_nonzero(rows.any(axis=(1, 2)))))}"
     return (
-        f"'{name}' is the mask of '{text}' now, as your own work in {counted(held)}, which no run overwrites and no "
+        f"'{name}' is the mask of '{text}' now, as your own work{where}, which no run overwrites and no "
         f"slider changes; the {words.layer} itself is hidden.{lines}{'' if new else f' {words.undo}'}"
     )

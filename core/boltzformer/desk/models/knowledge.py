@@ -96,7 +96,7 @@ class Knowledge:
         """What the user may mean, a line for each target and what the model knows first; before a word is typed, what
         was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known."""
         if not typed.strip():
-            found = [Completion(text, self.words(text), self._knows(text)) for text in dict.fromkeys(history)]
+            found = dict.fromkeys(history, "")
         else:
             prompts = dict[str, str]()
             for one in search(typed, modality):
@@ -104,11 +104,12 @@ class Knowledge:
             for text in self._usual(typed.lower().split()):
                 template = meant(text)
                 prompts.setdefault(text if template is None else template.target, text)
-            found = [
-                Completion(text, self.words(text), self._knows(text), target, modalities_of(target))
-                for target, text in prompts.items()
-            ]
-        return sorted(found, key=lambda one: not one.known)[:MOST]
+            found = {text: target for target, text in prompts.items()}
+        known = {text: self._knows(text) for text in found}
+        first = sorted(found, key=lambda text: not known[text])[:MOST]  # a letter may mean half of the vocabulary
+        return [
+            Completion(text, self.words(text), known[text], found[text], modalities_of(found[text])) for text in first
+        ]
 
     def _usual(self, words: Sequence[str]) -> list[str]:
         """Of the targets that the model was taught, as they were called, those with all of these words."""

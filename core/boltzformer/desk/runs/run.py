@@ -161,9 +161,10 @@ class Run:
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
-        edits = f" {counted(len(self.kept_edits))} you edited stayed as painted." if self.kept_edits else ""
         accepted = self.kept_accepted - self.kept_edits
-        edits += f" {counted(len(accepted))} you accepted stayed as before." if accepted else ""
+        painted, said = ("What" if self._is_picture else counted(len(one)) for one in (self.kept_edits, accepted))
+        edits = f" {painted} you edited stayed as painted." if self.kept_edits else ""
+        edits += f" {said} you accepted stayed as before." if accepted else ""
         names, layer = ", ".join(sorted(self.lost)), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
         boxed = ", only in the box" if self._plan is not None and self._plan.box is not None else ""

@@ -62,7 +62,7 @@ class Running:
         self.paced: list[Callable[[float, str], None]] = []
         """So many seconds a slice took, in a run of the model with this name."""
         self.advanced: list[Callable[[], None]] = []
-        """A slice further, or so many are known to come."""
+        """A slice further, or so many are known to come; or what is of interest is another one's progress, or none."""
         self.moved: list[Callable[[], None]] = []
         """Runs, their progress or their results are others."""
         self.adapter_for: Callable[[OpenImage, str, str], Adapter | None] = lambda *_: None
@@ -187,6 +187,11 @@ class Running:
     def of(self, image: OpenImage | None) -> list[Run]:
         return [run for run in self.runs if run.image is image]
 
+    @property
+    def soon_over(self) -> bool:
+        """Whether all that is asked just now is about single slices."""
+        return bool(self.runs) and not any(run.whole and not run.image.is_picture for run in self.runs)
+
     def focus(self, image: OpenImage, row: int) -> None:
         """The user looks there now."""
         for run in self.of(image):
@@ -195,19 +200,24 @@ class Running:
 
     def cancel(self, image: OpenImage | None = None) -> None:
         """Every run, or those of an image."""
+        self.stop(image)
+        self._notice.say("Stopping after the slice in hand…", topic=FAR)
+
+    def stop(self, image: OpenImage | None = None) -> None:
+        """The same, when something else is said of it."""
         for run in self.runs if image is None else self.of(image):
             run.job.cancel()
-        self._notice.say("Stopping after the slice in hand…", topic=FAR)
 
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
-        tracks = self._tracks.chosen()
+        tracks, image = self._tracks.chosen(), self._stage.chosen()
         back = revert_last(tracks)
         for track in tracks:
             track.surface.draw()
-        if (image := self._stage.chosen()) is not None:
+        where = "" if image is None or image.is_picture else f" in {counted(back, 'mask slice')}"
+        if image is not None:
             self._forget(image)
-        self._notice.say(f"Took the last run back in {counted(back, 'mask slice')}.")
+        self._notice.say(f"Took the last run back{where}.")
         self._moved()
 
     @property
@@ -373,6 +383,7 @@ class Running:
         self._chosen = image
         if image is before:
             return
+        _call(self.advanced)
         if self._notice.topic in (FAR, ENDED):
             if runs := self._of_interest():
                 self._tell(runs[-1], runs[-1].progress(), FAR)

@@ -78,6 +78,8 @@ class CaseLearning:
         """`folder`: where the work on an image is kept, and with it what was learnt."""
         self.changed: list[Callable[[], None]] = []
         """What is learnt, or can be, is something else."""
+        self.advanced: list[Callable[[], None]] = []
+        """A step further, or it has ended."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._running, self._session = settings, running, session
         self._work, self._folder = work, folder
@@ -171,8 +173,8 @@ class CaseLearning:
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """Steps made, of how many; the second is 0 until it is known how many the time allows."""
-        return None if self._step is None else (self._step.step, self._step.of)
+        """Steps made, of how many; None until it is known how many the time allows."""
+        return None if self._step is None or not self._step.of else (self._step.step, self._step.of)
 
     # --- learning -----------------------------------------------------------------------------------------------
 
@@ -212,6 +214,7 @@ class CaseLearning:
         self._taught = len(lessons)
         self._notice.say(f"Learning from {counted(self._taught)} of '{track.name}'…", topic=FAR)
         self._timer.start()
+        self._advance()  # what the bar tells is of an earlier run
         self._tell()
 
     def stop(self) -> None:
@@ -334,6 +337,7 @@ class CaseLearning:
                     if event.step:
                         left = f", about {event.seconds_left:.0f} s left" if event.of else ""
                         self._notice.say(f"Learning from '{track.name}'{left}.", topic=FAR)
+                    self._advance()
                 case Adapted():
                     self._take(track, event)
                 case Cancelled():
@@ -384,7 +388,12 @@ class CaseLearning:
         self._job = self._of = self._step = None
         self._timer.stop()
         self._notice.say(sentence, topic=ENDED)
+        self._advance()
         self._tell()
+
+    def _advance(self) -> None:
+        for heard in self.advanced:
+            heard()
 
     def _tell(self) -> None:
         for heard in self.changed:

@@ -1,0 +1,64 @@
+"""A picture has no slices, and its masks have names: what is said of it when it is run, accepted and taught from."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bench import Bench, result, whole
+
+from boltzformer import Grid
+from boltzformer.dataset.holding import holding
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.words import in_masks
+from boltzformer.types import Prediction
+
+pytestmark = pytest.mark.without_engine
+HELD = np.pad(np.ones((1, 4, 4), bool), ((0, 0), (4, 12), (4, 12)))
+
+
+@pytest.fixture
+def nuclei(bench: Bench) -> Track:
+    return bench.answered(bench.open(Grid.pixels((1, 20, 20))), "cell nucleus", HELD)
+
+
+def test_what_is_accepted_of_several_masks_is_named() -> None:
+    assert in_masks(["spleen"], 1) == ""
+    assert in_masks(["spleen", "kidney"], 2) == " in 'spleen', 'kidney'"
+    assert in_masks(["spleen"], 2) == " in 'spleen', 1 of 2 masks"
+    assert in_masks(list("abc"), 3) == " in all 3 masks"
+    assert in_masks(list("abc"), 4) == " in 3 of 4 masks"
+
+
+def test_accepting_a_picture_names_its_masks_and_no_slice(bench: Bench, nuclei: Track) -> None:
+    bench.answered(nuclei.image, "blood vessel", HELD)
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("This picture accepted in 'cell nucleus', 'blood vessel'. Kept as ")
+    stroke = nuclei.mask(0)
+    stroke[0, 0] = True
+    nuclei.surface.paint(0, stroke)  # type: ignore[attr-defined]
+    bench.desk.keeper.accept_painted()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("This picture accepted in 'cell nucleus', 1 of 2 masks. Kept as ")
+
+
+def test_what_was_accepted_are_pictures_to_learn_from(bench: Bench, nuclei: Track) -> None:
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert holding(bench.desk.keeper.folder()).sentence == (
+        "1 accepted picture of 1 subject: 10 pictures and 3 subjects are needed to tell whether a new model is better."
+    )
+
+
+def test_a_run_and_its_way_back_tell_of_the_picture(bench: Bench, nuclei: Track) -> None:
+    stroke = nuclei.mask(0)
+    stroke[0, 0] = True
+    nuclei.surface.paint(0, stroke)  # type: ignore[attr-defined]
+    job = bench.ask("cell nucleus", every=False)
+    answer: Any = result(whole(nuclei.image), 0, HELD[0], 0.9)
+    job.events = [answer, Prediction((), (answer,), nuclei.image.plan)]
+    bench.idle()
+    assert bench.speaker.sentence == "Looked at this picture; found 'cell nucleus'. What you edited stayed as painted."
+    bench.desk.revert()
+    assert bench.speaker.sentence == "Took the last run back."
+    assert bench.desk.overview.reapplying.totals[0].startswith("cell nucleus: ")
