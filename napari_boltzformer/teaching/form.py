@@ -8,7 +8,6 @@ from typing import Any
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QShowEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -74,7 +73,7 @@ class FinetuneForm(QWidget):
         self.prompt.setEditable(True)
         self.compare.setToolTip("Runs the slice on screen with the old and the new model, with the same seed")
         self.compared = Sentence()
-        self.name, self.anyway = QLineEdit("mine"), QCheckBox("although it did not pass")
+        self.name = QLineEdit("mine")
         self.promote, self.roll_back = QPushButton("Promote as"), QPushButton("Roll back")
         self.promote.setToolTip("The new model gets this name, and the model before keeps its place in the line")
         self.roll_back.setToolTip(BACK)
@@ -159,8 +158,7 @@ class FinetuneForm(QWidget):
         layout.addWidget(self.verdict)
         layout.addLayout(_line(self.prompt, self.compare, self.toggle, stretch=0))
         layout.addWidget(self.compared)
-        behind = (self.name, self.anyway, self.roll_back)
-        layout.addWidget(Behind([self.promote], behind, "Its name, and the way back"))
+        layout.addWidget(Behind([self.promote], [self.name, self.roll_back], "Its name, and the way back"))
         layout.addStretch()
         whole.addWidget(self.place, 1)
         whole.addWidget(self.notice)

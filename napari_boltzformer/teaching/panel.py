@@ -138,6 +138,7 @@ class FinetunePanel(FinetuneForm):
         self.show_curve()
         self.show_seen("")
         self.verdict.setText("")
+        self.outcome.another_run()
         self.show_state()
 
     def _show_step(self, step: Progress) -> None:
@@ -188,8 +189,8 @@ class FinetunePanel(FinetuneForm):
         self.show_state()
 
     def _take_over(self) -> None:
-        name = self.name.text().strip()
-        self.outcome.take_over(self.run.currentData(), name, anyway=self.anyway.isChecked())
+        if (state := self.watching.state) is not None:
+            self.outcome.take_over(state, self.name.text().strip(), self.watching.holding)
 
     # --- showing ------------------------------------------------------------------------------------------------
 
@@ -210,7 +211,6 @@ class FinetunePanel(FinetuneForm):
         self.toggle.setEnabled(len(pair_of(self.viewer)) == 2)
         self.toggle.setVisible(self.toggle.isEnabled())
         self.show_curve()
-        self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 
     def _on_choice(self) -> None:
