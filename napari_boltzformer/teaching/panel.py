@@ -81,6 +81,7 @@ class FinetunePanel(FinetuneForm):
 
     def _show_holding(self, holding: Holding) -> None:
         self.holds.setText(holding.sentence)
+        self.verdict.setText("" if self.watching.state is None else verdict(self.watching.state, holding))
         before = self.prompt.currentText()
         self.prompt.clear()
         self.prompt.addItems([text for name, text in holding.prompts.items() if name in holding.targets])

@@ -207,7 +207,7 @@ def test_a_model_that_did_not_pass_is_promoted_by_an_answer_and_not_by_a_flag(to
     outcome, run = Outcome(lambda: engine, tools.work, tools.notice), "/home/somebody/runs/run-001"
     because = ["there is no validation mask of what was taught, so nobody can tell whether it is better"]
     state = ErrandState(run, "finished", result={"promoted": False, "because": because}, model="a model")
-    outcome.take_over(state, "mine", Holding(3, 1, 0, "", False, {BRIGHT: 3}))
+    outcome.take_over(state, "mine", Holding(3, 1, 0, "", False, {BRIGHT: 3}, lacks="slices of 2 more patients"))
     tools.idle()
     (offer,) = tools.speaker.offers
     assert offer.sentence == (
@@ -303,9 +303,9 @@ def test_what_is_compared_first_is_asked_of_the_open_image_and_has_a_mask_of_min
 def test_what_cannot_be_judged_says_whose_slices_are_missing() -> None:
     because = ("there is no validation mask of what was taught, so nobody can tell whether it is better",)
     state = ErrandState("run", "finished", result={"promoted": False, "because": because})
-    one = Holding(3, 1, 0, "", False, {BRIGHT: 3})
+    one = Holding(3, 1, 0, "", False, {BRIGHT: 3}, lacks="slices of 2 more patients")
     assert verdict(state, one) == "Cannot be judged: accept slices of 2 more patients."
-    assert verdict(state, replace(one, groups=2)) == "Cannot be judged: accept slices of 1 more patient."
+    assert verdict(state, replace(one, lacks="")).endswith("Now one does: fine-tune again.")
     assert verdict(replace(state, result={"promoted": True})).startswith("Passed")
 
 

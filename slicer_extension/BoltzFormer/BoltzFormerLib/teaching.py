@@ -151,6 +151,8 @@ class Teaching:
 
     def _show_holding(self, holding: Holding) -> None:
         self._ui.holdsLabel.text = holding.sentence
+        state = None if self.watching is None else self.watching.state
+        self._ui.verdictLabel.text = "" if state is None else verdict(state, holding)
         self._ui.teachPromptSelector.clear()
         for name, text in holding.prompts.items():
             if name in holding.targets:
