@@ -94,6 +94,7 @@ class FinetunePanel(FinetuneForm):
     def another_image(self) -> None:
         """What was chosen for the last one is not what this one is asked."""
         self._chose = False
+        self.outcome.another_image()
         self.show_usual()
 
     def show_usual(self) -> None:

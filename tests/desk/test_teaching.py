@@ -255,6 +255,25 @@ def test_a_comparison_that_can_not_be_had_is_told_so_that_it_can_be_asked_again(
     assert "nobody" in tools.speaker.sentence
 
 
+def test_what_was_compared_in_one_patient_is_not_read_beside_another_one(
+    tools: Any, session: Session, small: Phantom
+) -> None:
+    outcome, told = Outcome(lambda: session, tools.work, tools.notice), list[Compared | None]()
+    outcome.compared.append(told.append)
+    outcome.another_image()
+    assert told == []
+    outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), session.model, session.model)
+    outcome.another_image()  # while both are asked
+    assert told == [None]
+    tools.idle()
+    assert told == [None]
+    outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), session.model, session.model)
+    tools.until(lambda: len(told) == 2)
+    assert told[1] is not None
+    outcome.another_image()
+    assert told[2:] == [None]
+
+
 def test_what_is_missing_for_a_comparison_is_said(small: Phantom) -> None:
     with pytest.raises(BoltzFormerError, match="There is no image to compare on"):
         question_of(None, 0, BRIGHT, 0, None)

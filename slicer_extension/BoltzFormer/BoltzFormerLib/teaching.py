@@ -49,6 +49,7 @@ class Teaching:
         self.outcome.wanted.append(use)
         self.outcome.promoted.append(lambda _: renamed())
         self.outcome.compared.append(self._show_both)
+        desk.patients.arrived.append(lambda _: self.outcome.another_image())
         self.watching: Watching | None = None
         for mode in MODES:
             ui.teachModeSelector.addItem(mode)

@@ -41,13 +41,21 @@ class Outcome:
         """Both have answered; None where they could not."""
         self.promoted: list[Callable[[str], None]] = []
         """This name is another model from now on."""
+        self._question: Question | None = None
+        """Whose answers are shown, once they are there."""
         self.wanted: list[Callable[[str], None]] = []
         """The user wants the model of this name."""
 
     def ask_both(self, question: Question, before: str, after: str) -> None:
         """One slice, by the old and the new model."""
+        self._question = question
         asked = partial(ask_both, self._session(), question, before, after)
-        self._work.do(asked, self._tell, partial(self._tell, None))
+        self._work.do(asked, partial(self._tell, question), partial(self._tell, question, None))
+
+    def another_image(self) -> None:
+        """What was said of the last patient is not read beside this one; answers that are under way are let go."""
+        self._tell(self._question, None)
+        self._question = None
 
     def take_over(self, state: ErrandState, name: str, holding: Holding | None = None) -> None:
         """The model of a run takes a name, and what had the name is kept; one that did not pass does so once that is
@@ -99,7 +107,9 @@ class Outcome:
         self._notice.say(f"'{FIRST}' is in use again, and not '{name}'.")
         self._use(FIRST)
 
-    def _tell(self, answer: Compared | None) -> None:
+    def _tell(self, question: Question | None, answer: Compared | None) -> None:
+        if question is None or question is not self._question:
+            return
         for heard in self.compared:
             heard(answer)
 
