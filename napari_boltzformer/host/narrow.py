@@ -1,12 +1,12 @@
-"""What fits into little width: a sentence on one line, a box of names that shows their beginning and their end, and a
-page that scrolls rather than widen the window."""
+"""What fits into little width: a sentence on one line, a picture, a box of names that shows their beginning and their
+end, and a page that scrolls rather than widen the window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
-from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent, QShowEvent
+from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -116,11 +116,51 @@ class Sentence(QLabel):
     def __init__(self) -> None:
         super().__init__()
         self.setWordWrap(True)
+        self.setMinimumWidth(1)  # a long name is one word
         self.hide()
 
     def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
         super().setText(text)
         self.setVisible(bool(text))
+
+
+class Picture(QWidget):
+    """As large as its place allows and it has pixels for; it asks for no width, and takes no room while there is none.
+
+    A label would ask for all of its picture's pixels, and the dock would grow by what stands beside it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._picture = QPixmap()
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.hide()
+
+    def show_picture(self, picture: QPixmap) -> None:
+        self._picture = picture
+        self.setVisible(not picture.isNull())
+        self.updateGeometry()
+        self.update()
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802 - Qt's name
+        full = self._picture.size()
+        return full.scaled(min(width, full.width()), full.height(), Qt.AspectRatioMode.KeepAspectRatio).height()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(1, self.heightForWidth(self.width()))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        return QSize(1, 1)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        wide = min(self.width(), self._picture.width())
+        if wide > 0:
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            painter.drawPixmap(QRect(0, 0, wide, self.heightForWidth(wide)), self._picture)
+            painter.end()
 
 
 class Ends(QLineEdit):

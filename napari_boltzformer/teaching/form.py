@@ -8,7 +8,6 @@ from typing import Any
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QShowEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -25,7 +24,7 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.teaching.runs import Losses, spoken_time
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.host.behind import Behind
-from napari_boltzformer.host.narrow import NameBox, OneLine, Sentence, Upright, as_large
+from napari_boltzformer.host.narrow import NameBox, OneLine, Picture, Sentence, Upright, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 
 MODES = {
@@ -36,6 +35,8 @@ MODES = {
     "existence": "only whether the object is there learns; masks stay as they are",
 }
 BACK = "The model before gets the name back (before the first one, 'default' is in use); asks first"
+NAMED = 16
+"""Letters of a new model's name that its button shows."""
 MINUTES = 10
 """Of a run, unless the user says otherwise."""
 
@@ -65,14 +66,14 @@ class FinetuneForm(QWidget):
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
         self.run, self.progress, self.curve, self.notice = NameBox(), Progress(), Curve(), NoticeView()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")
-        self.seen = QLabel()
+        self.seen = Picture()
         self.seen.setToolTip("One picture that was held back: the true outline, before, now")
         self.verdict = Sentence()
         self.prompt, self.compare, self.toggle = NameBox(), QPushButton("Compare"), QPushButton("Before / after")
         self.prompt.setEditable(True)
         self.compare.setToolTip("Runs the slice on screen with the old and the new model, with the same seed")
         self.compared = Sentence()
-        self.name, self.anyway = QLineEdit("mine"), QCheckBox("although it did not pass")
+        self.name = QLineEdit("mine")
         self.promote, self.roll_back = QPushButton("Promote as"), QPushButton("Roll back")
         self.promote.setToolTip("The new model gets this name, and the model before keeps its place in the line")
         self.roll_back.setToolTip(BACK)
@@ -97,7 +98,7 @@ class FinetuneForm(QWidget):
     def _name_buttons(self) -> None:
         """They say what was chosen behind them."""
         self.start.setText(f"Fine-tune for {self.length.value()} {self.unit.currentText()}")
-        self.promote.setText(f"Promote as '{self.name.text()}'")
+        self.promote.setText(f"Promote as '{_short(self.name.text())}'")
 
     def show_curve(self) -> None:
         """Only where there is something to draw."""
@@ -123,10 +124,8 @@ class FinetuneForm(QWidget):
         self.need.setText(f"Runs on {facts['device'].upper()}; {free}.{alone}{new}")
 
     def show_seen(self, path: str) -> None:
-        """The last validation's picture, as wide as the form."""
-        shown = QPixmap(path) if path else QPixmap()
-        wide = min(shown.width(), self.curve.width())
-        self.seen.setPixmap(shown.scaledToWidth(wide, Qt.TransformationMode.SmoothTransformation) if wide else shown)
+        """The last validation's picture."""
+        self.seen.show_picture(QPixmap(path) if path else QPixmap())
 
     def _takes(self, told: Mapping[str, Any]) -> str:
         """'12 min, 1.2 GB': loading and comparing take the same in every mode, and are not in it."""
@@ -159,8 +158,7 @@ class FinetuneForm(QWidget):
         layout.addWidget(self.verdict)
         layout.addLayout(_line(self.prompt, self.compare, self.toggle, stretch=0))
         layout.addWidget(self.compared)
-        behind = (self.name, self.anyway, self.roll_back)
-        layout.addWidget(Behind([self.promote], behind, "Its name, and the way back"))
+        layout.addWidget(Behind([self.promote], [self.name, self.roll_back], "Its name, and the way back"))
         layout.addStretch()
         whole.addWidget(self.place, 1)
         whole.addWidget(self.notice)
@@ -189,7 +187,13 @@ class FinetuneForm(QWidget):
 def _label(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
+    label.setMinimumWidth(1)  # a long name is one word
     return label
+
+
+def _short(name: str) -> str:
+    """On a button: it is as wide as its words."""
+    return name if len(name) <= NAMED else f"{name[: NAMED // 2]}…{name[-NAMED // 2 + 1 :]}"
 
 
 def _line(*widgets: QWidget, stretch: int | None = 0) -> QHBoxLayout:

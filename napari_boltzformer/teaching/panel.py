@@ -81,6 +81,7 @@ class FinetunePanel(FinetuneForm):
 
     def _show_holding(self, holding: Holding) -> None:
         self.holds.setText(holding.sentence)
+        self.verdict.setText("" if self.watching.state is None else verdict(self.watching.state, holding))
         before = self.prompt.currentText()
         self.prompt.clear()
         self.prompt.addItems([text for name, text in holding.prompts.items() if name in holding.targets])
@@ -93,6 +94,7 @@ class FinetunePanel(FinetuneForm):
     def another_image(self) -> None:
         """What was chosen for the last one is not what this one is asked."""
         self._chose = False
+        self.outcome.another_image()
         self.show_usual()
 
     def show_usual(self) -> None:
@@ -138,6 +140,7 @@ class FinetunePanel(FinetuneForm):
         self.show_curve()
         self.show_seen("")
         self.verdict.setText("")
+        self.outcome.another_run()
         self.show_state()
 
     def _show_step(self, step: Progress) -> None:
@@ -188,8 +191,8 @@ class FinetunePanel(FinetuneForm):
         self.show_state()
 
     def _take_over(self) -> None:
-        name = self.name.text().strip()
-        self.outcome.take_over(self.run.currentData(), name, anyway=self.anyway.isChecked())
+        if (state := self.watching.state) is not None:
+            self.outcome.take_over(state, self.name.text().strip(), self.watching.holding)
 
     # --- showing ------------------------------------------------------------------------------------------------
 
@@ -210,7 +213,6 @@ class FinetunePanel(FinetuneForm):
         self.toggle.setEnabled(len(pair_of(self.viewer)) == 2)
         self.toggle.setVisible(self.toggle.isEnabled())
         self.show_curve()
-        self.anyway.setVisible(state is not None and bool(state.result) and not state.result.get("promoted"))
         self._show_command()
 
     def _on_choice(self) -> None:

@@ -17,11 +17,21 @@ from boltzformer.dataset import Dataset
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.teaching.outcome import WAY_BACK, Compared, Outcome, ask_both, mine_of, question_of, to_compare
+from boltzformer.desk.teaching.outcome import (
+    ANYWAY,
+    NOT_PASSED,
+    WAY_BACK,
+    Compared,
+    Outcome,
+    ask_both,
+    mine_of,
+    question_of,
+    to_compare,
+)
 from boltzformer.desk.teaching.runs import Losses, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.io.phantom import BRIGHT, Phantom
-from boltzformer.protocol import ErrandState, Holding, Means
+from boltzformer.protocol import ErrandState, Holding, Lineage, Means
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +155,9 @@ def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
     tools.until(lambda: heard.states[-1:] == ["finished"])
     assert heard.steps == [1, 2]
     assert tools.speaker.sentence == "Finished after 2 steps."
-    outcome.take_over(request.output, "mine", anyway=True)
+    assert watching.state is not None
+    outcome.take_over(watching.state, "mine", watching.holding)
+    tools.notice.answer(NOT_PASSED, ANYWAY)
     wanted: list[str] = []
     outcome.wanted.append(wanted.append)
     tools.until(lambda: promoted == ["mine"])
@@ -168,7 +180,8 @@ def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
     assert tools.speaker.sentence == "'default' is in use again, and not 'mine'."
     assert wanted == ["mine", "default"]
 
-    outcome.take_over(request.output, "mine", anyway=True)
+    outcome.take_over(watching.state, "mine", watching.holding)
+    tools.notice.answer(NOT_PASSED, ANYWAY)
     tools.until(lambda: len(promoted) == 2)
     outcome.give_back("mine")
     tools.idle()
@@ -176,6 +189,40 @@ def test_a_run_is_watched_to_its_end_and_its_model_promoted_and_given_back(
     tools.notice.answer(WAY_BACK, "Roll back")
     tools.until(lambda: len(promoted) == 3)
     assert len(session.lineage("mine").models) == 1
+
+
+class Promoting:
+    """An engine that gives names."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bool]] = []
+
+    def promote(self, run: str, name: str, *, anyway: bool) -> Lineage:
+        self.asked.append((run, name, anyway))
+        return Lineage(name, [{"note": ""}])
+
+
+def test_a_model_that_did_not_pass_is_promoted_by_an_answer_and_not_by_a_flag(tools: Any) -> None:
+    engine: Any = Promoting()
+    outcome, run = Outcome(lambda: engine, tools.work, tools.notice), "/home/somebody/runs/run-001"
+    because = ["there is no validation mask of what was taught, so nobody can tell whether it is better"]
+    state = ErrandState(run, "finished", result={"promoted": False, "because": because}, model="a model")
+    outcome.take_over(state, "mine", Holding(3, 1, 0, "", False, {BRIGHT: 3}, lacks="slices of 2 more patients"))
+    tools.idle()
+    (offer,) = tools.speaker.offers
+    assert offer.sentence == (
+        "Cannot be judged: accept slices of 2 more patients. If you have looked at what it finds, it can be 'mine' all "
+        "the same."
+    )
+    assert (tools.speaker.sentence, engine.asked) == ("", [])
+    outcome.another_run()
+    assert not tools.speaker.offers
+    outcome.take_over(state, "mine")
+    tools.notice.answer(NOT_PASSED, ANYWAY)
+    tools.idle()
+    outcome.take_over(replace(state, result={"promoted": True}), "better")
+    tools.idle()
+    assert engine.asked == [(run, "mine", True), (run, "better", False)]
 
 
 # --- before and after -------------------------------------------------------------------------------------------------
@@ -206,6 +253,25 @@ def test_a_comparison_that_can_not_be_had_is_told_so_that_it_can_be_asked_again(
     outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), "nobody", "nobody")
     tools.until(lambda: told == [None])
     assert "nobody" in tools.speaker.sentence
+
+
+def test_what_was_compared_in_one_patient_is_not_read_beside_another_one(
+    tools: Any, session: Session, small: Phantom
+) -> None:
+    outcome, told = Outcome(lambda: session, tools.work, tools.notice), list[Compared | None]()
+    outcome.compared.append(told.append)
+    outcome.another_image()
+    assert told == []
+    outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), session.model, session.model)
+    outcome.another_image()  # while both are asked
+    assert told == [None]
+    tools.idle()
+    assert told == [None]
+    outcome.ask_both(question_of(opened(small), 3, BRIGHT, 0, None), session.model, session.model)
+    tools.until(lambda: len(told) == 2)
+    assert told[1] is not None
+    outcome.another_image()
+    assert told[2:] == [None]
 
 
 def test_what_is_missing_for_a_comparison_is_said(small: Phantom) -> None:
@@ -256,9 +322,9 @@ def test_what_is_compared_first_is_asked_of_the_open_image_and_has_a_mask_of_min
 def test_what_cannot_be_judged_says_whose_slices_are_missing() -> None:
     because = ("there is no validation mask of what was taught, so nobody can tell whether it is better",)
     state = ErrandState("run", "finished", result={"promoted": False, "because": because})
-    one = Holding(3, 1, 0, "", False, {BRIGHT: 3})
+    one = Holding(3, 1, 0, "", False, {BRIGHT: 3}, lacks="slices of 2 more patients")
     assert verdict(state, one) == "Cannot be judged: accept slices of 2 more patients."
-    assert verdict(state, replace(one, groups=2)) == "Cannot be judged: accept slices of 1 more patient."
+    assert verdict(state, replace(one, lacks="")).endswith("Now one does: fine-tune again.")
     assert verdict(replace(state, result={"promoted": True})).startswith("Passed")
 
 

@@ -94,8 +94,12 @@ def test_the_model_is_taught_and_used_from_now_on(tmp_path: Path) -> None:
         assert ui.lossLabel.text.startswith("Loss ")
         assert ui.promoteButton.enabled
         ui.promoteName.text = "taught"
-        ui.anywayBox.checked = True
         person.clicks(ui.promoteButton)
+        asked = (
+            "Cannot be judged: accept slices of 2 more patients. If you have looked at what it finds, it can be "
+            "'taught' all the same."
+        )
+        person.clicks(person.offered(asked, ui.teachOffersBox)["Promote anyway"])
         promoted = "'taught' stands for the model of this run now."
         person.until(lambda: person.offered(promoted, ui.teachOffersBox))
         person.clicks(person.offered(promoted, ui.teachOffersBox)["Use it now"])

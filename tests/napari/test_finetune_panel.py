@@ -18,7 +18,7 @@ from serving import Served, serving
 from boltzformer import Session
 from boltzformer.dataset import Dataset
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.outcome import NOT_NOW, WAY_BACK
+from boltzformer.desk.teaching.outcome import NOT_NOW, NOT_PASSED, TOPIC, WAY_BACK
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
 from napari_boltzformer.teaching.panel import FinetunePanel, pair_of
@@ -109,10 +109,11 @@ def test_three_corrected_slices_become_a_model_that_is_promoted_and_compared(
     assert panel.verdict.text() == "Cannot be judged: accept slices of 2 more patients."
 
     click(qtbot, panel.promote)
-    until(qtbot, lambda: "is not promoted" in panel.notice.label.text())
-    panel.anyway.setChecked(True)
-    click(qtbot, panel.promote)
-    until(qtbot, lambda: bool(panel.notice.offers) and dock.models.choice.findData("mine") >= 0)  # at once in the list
+    until(qtbot, lambda: NOT_PASSED in panel.notice.offers)
+    click(qtbot, panel.notice.offers[NOT_PASSED].answers["Promote anyway"])
+    until(
+        qtbot, lambda: TOPIC in panel.notice.offers and dock.models.choice.findData("mine") >= 0
+    )  # at once in the list
     (offer,) = panel.notice.offers.values()
     click(qtbot, offer.answers["Use it now"])
     until(qtbot, lambda: dock.session.model == "mine")

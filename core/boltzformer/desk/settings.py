@@ -49,9 +49,19 @@ class Settings:
     python: str = ""
     """One that has the engine, named by a person; '': the viewer's own, or that of the environment made for it."""
 
+    def __post_init__(self) -> None:
+        self._known: dict[str, Any] = {}
+        """As they were read or written last; nothing where they were made anew."""
+
     @staticmethod
     def load() -> Settings:
         """A file that can't be read is as good as none."""
+        found = Settings._read()
+        found._known = asdict(found)
+        return found
+
+    @staticmethod
+    def _read() -> Settings:
         try:
             told: dict[str, Any] = json.loads((home() / FILE).read_text("utf-8"))
             known = {one.name: type(getattr(Settings(), one.name)) for one in fields(Settings)}
@@ -63,10 +73,15 @@ class Settings:
             return Settings()
 
     def save(self) -> None:
-        """Whole or not at all; a full disk costs nobody their work."""
+        """The file whole or not at all; a full disk costs nobody their work. What was not changed here since it was
+        read is left as it stands in the file: another part or another window may have."""
+        mine = asdict(self)
+        told = mine if not self._known else asdict(Settings._read())
+        told |= {name: value for name, value in mine.items() if value != self._known.get(name)}
         try:
             home().mkdir(parents=True, exist_ok=True)
-            write_text(home() / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False))
+            write_text(home() / FILE, json.dumps(told, indent=1, ensure_ascii=False))
+            self._known = mine
         except OSError as error:
             logger.warning("the settings could not be saved: %s", error)
 

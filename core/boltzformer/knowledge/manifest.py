@@ -11,6 +11,8 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.json_text import loads, text_of
 
 Part = Literal["train", "validation"]
+SPLIT = "split.json"
+"""Beside a manifest: which of its groups are held back."""
 LICENSED = "licence_allows"
 """What `commercial_use` says where weights that are passed on may be made from it."""
 CENTRED = "nodule-centred"

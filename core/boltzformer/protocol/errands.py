@@ -152,6 +152,8 @@ class Holding:
     """Target → slices with a mask of it."""
     prompts: dict[str, str] = field(default_factory=dict[str, str])
     """Target → its usual phrase."""
+    lacks: str = ""
+    """What has to be accepted before anybody can be held back who tells which model is better; '' where nothing."""
 
 
 @dataclass(frozen=True)

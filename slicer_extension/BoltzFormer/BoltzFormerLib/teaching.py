@@ -49,6 +49,7 @@ class Teaching:
         self.outcome.wanted.append(use)
         self.outcome.promoted.append(lambda _: renamed())
         self.outcome.compared.append(self._show_both)
+        desk.patients.arrived.append(lambda _: self.outcome.another_image())
         self.watching: Watching | None = None
         for mode in MODES:
             ui.teachModeSelector.addItem(mode)
@@ -118,7 +119,8 @@ class Teaching:
         self.outcome.ask_both(question, state.before, state.model)
 
     def _take_over(self) -> None:
-        self.outcome.take_over(self._run(), self._ui.promoteName.text.strip(), anyway=self._ui.anywayBox.checked)
+        if self.watching is not None and (state := self.watching.state) is not None:
+            self.outcome.take_over(state, self._ui.promoteName.text.strip(), self.watching.holding)
 
     def _on_folder(self) -> None:
         path = self._desk.dialogs.folder(tr("Where accepted slices are kept"))
@@ -139,7 +141,6 @@ class Teaching:
         ui.rollBackButton.enabled = not running
         ui.rollBackButton.toolTip = tr(NOT_NOW) if running else tr("Asks first, and says which model that is")
         ui.compareButton.enabled = ui.promoteButton.enabled = state is not None and bool(state.model) and not running
-        ui.anywayBox.visible = state is not None and bool(state.result) and not state.result.get("promoted")
 
     def _show_looked(self) -> None:
         assert self.watching is not None
@@ -151,6 +152,8 @@ class Teaching:
 
     def _show_holding(self, holding: Holding) -> None:
         self._ui.holdsLabel.text = holding.sentence
+        state = None if self.watching is None else self.watching.state
+        self._ui.verdictLabel.text = "" if state is None else verdict(state, holding)
         self._ui.teachPromptSelector.clear()
         for name, text in holding.prompts.items():
             if name in holding.targets:
@@ -165,6 +168,7 @@ class Teaching:
     def _show_followed(self) -> None:
         self._losses.clear()
         self._ui.verdictLabel.text = ""
+        self.outcome.another_run()
         self.show_state()
 
     def _show_step(self, step: Progress) -> None:
@@ -176,7 +180,7 @@ class Teaching:
         self._ui.teachProgress.value = state.step
         self._losses.measured({int(one["at_step"]): float(one["dice"]) for one in state.checks})
         self._ui.lossLabel.text = self._losses.title()
-        self._ui.verdictLabel.text = verdict(state)
+        self._ui.verdictLabel.text = verdict(state, None if self.watching is None else self.watching.holding)
         self.show_state()
 
     def _show_both(self, answer: Compared | None) -> None:

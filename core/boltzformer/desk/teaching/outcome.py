@@ -14,14 +14,17 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.models.knowledge import as_prompt
 from boltzformer.desk.notice import Notice
+from boltzformer.desk.teaching.runs import verdict
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
-from boltzformer.protocol import Lineage
+from boltzformer.protocol import ErrandState, Holding, Lineage
 from boltzformer.types import Prediction, Volume
 
 TOPIC = "a model that was promoted"
+NOT_PASSED, ANYWAY = "a model that did not pass", "Promote anyway"
+"""Topic of what is asked before such a model takes a name, and the answer that gives it one."""
 WAY_BACK = "the way back to the model before"
 NOT_NOW = "Wait until the run has ended, or press Stop: then the way back is free"
 """Why nobody goes back while a run learns."""
@@ -38,16 +41,39 @@ class Outcome:
         """Both have answered; None where they could not."""
         self.promoted: list[Callable[[str], None]] = []
         """This name is another model from now on."""
+        self._question: Question | None = None
+        """Whose answers are shown, once they are there."""
         self.wanted: list[Callable[[str], None]] = []
         """The user wants the model of this name."""
 
     def ask_both(self, question: Question, before: str, after: str) -> None:
         """One slice, by the old and the new model."""
+        self._question = question
         asked = partial(ask_both, self._session(), question, before, after)
-        self._work.do(asked, self._tell, partial(self._tell, None))
+        self._work.do(asked, partial(self._tell, question), partial(self._tell, question, None))
 
-    def take_over(self, run: str, name: str, *, anyway: bool) -> None:
-        """The new model takes a name and is used from now on; what had the name is kept."""
+    def another_image(self) -> None:
+        """What was said of the last patient is not read beside this one; answers that are under way are let go."""
+        self._tell(self._question, None)
+        self._question = None
+
+    def take_over(self, state: ErrandState, name: str, holding: Holding | None = None) -> None:
+        """The model of a run takes a name, and what had the name is kept; one that did not pass does so once that is
+        agreed to. `holding`: what there is to learn from now."""
+        self.another_run()
+        if state.result.get("promoted"):
+            self._promote(state.output, name, anyway=False)
+            return
+        why = verdict(state, holding) or "It was not compared with the model that it began from."
+        asked = f"{why} If you have looked at what it finds, it can be '{name}' all the same."
+        self._notice.say("")
+        self._notice.offer(NOT_PASSED, asked, (ANYWAY, partial(self._promote, state.output, name, anyway=True)))
+
+    def another_run(self) -> None:
+        """What was asked about the last one is past."""
+        self._notice.withdraw(NOT_PASSED)
+
+    def _promote(self, run: str, name: str, *, anyway: bool) -> None:
         self._work.do(partial(self._session().promote, run, name, anyway=anyway), self._promoted)
 
     def give_back(self, name: str) -> None:
@@ -81,7 +107,9 @@ class Outcome:
         self._notice.say(f"'{FIRST}' is in use again, and not '{name}'.")
         self._use(FIRST)
 
-    def _tell(self, answer: Compared | None) -> None:
+    def _tell(self, question: Question | None, answer: Compared | None) -> None:
+        if question is None or question is not self._question:
+            return
         for heard in self.compared:
             heard(answer)
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from boltzformer.dataset.holding import ENOUGH_GROUPS
 from boltzformer.desk.words import counted
 from boltzformer.home import home
 from boltzformer.protocol import ErrandState, Holding
@@ -120,17 +119,11 @@ def verdict(state: ErrandState, holding: Holding | None = None) -> str:
         return "Passed: better on held-back slices, and no worse elsewhere."
     because = list(told.get("because", ()))
     if any(UNJUDGED in reason for reason in because):
-        return f"Cannot be judged: accept slices of {_more(holding)}."
+        lacks = "slices of more patients with the object" if holding is None else holding.lacks
+        again = "It could not be judged: nobody who was held back showed the object. Now one does: fine-tune again."
+        return f"Cannot be judged: accept {lacks}." if lacks else again
     return f"Not better for sure: {'; '.join(because)}."
 
 
 UNJUDGED = "no validation mask"
 """What the gate says where nothing was held back."""
-
-
-def _more(holding: Holding | None) -> str:
-    """What is missing to hold something back."""
-    patients = ENOUGH_GROUPS if holding is None else ENOUGH_GROUPS - holding.groups
-    if patients > 0:
-        return counted(patients, "more patient")
-    return "one more patient, with the object"

@@ -14,14 +14,16 @@ from torch import Tensor
 
 from boltzformer import io
 from boltzformer.dataset import Case, Dataset
-from boltzformer.dataset.holding import ENOUGH_GROUPS
+from boltzformer.dataset.held_back import ENOUGH_GROUPS, held_back
 from boltzformer.errors import BoltzFormerError, DatasetError
 from boltzformer.image.geometry import Array
-from boltzformer.knowledge.manifest import Row, read_manifest, read_split
+from boltzformer.knowledge.manifest import SPLIT, Row, read_manifest, read_split
 from boltzformer.learn.corpus import Picture, mask_of
 
-HELD_BACK = 5
-"""One patient in so many validates where nobody drew a split."""
+UNTOLD = (
+    "Nothing that is taught is shown by a patient who was held back: the new model can't be compared with its parent "
+    "on it, so it is never promoted by itself."
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Lessons:
         """What the data is too small for, in sentences."""
         groups = {picture.group for picture in (*self.train, *self.validation)}
         if self.validation:
-            return ()
+            masks = (mask for one in self.validation for name, mask in one.masks.items() if name in self.targets)
+            return () if any(bool(mask.any()) for mask in masks) else (UNTOLD,)
         few = f"{len(groups)} patient{'s' if len(groups) > 1 else ''}"
         return (
             f"Nothing could be held back from {few}: the new model can't be compared with its parent on what it was "
@@ -77,9 +80,9 @@ def read_lessons(
         pairs, drawn, data = _of_dataset(Dataset(source), neighbours)
     else:
         rows = read_manifest(source)
-        pairs, drawn = _of_rows(rows), None
+        pairs, drawn = _of_rows(rows), frozenset[str]()
         data = _fingerprint(rows)
-        beside = source.with_name("split.json") if split is None else split
+        beside = source.with_name(SPLIT) if split is None else split
         if split is not None or beside.is_file():
             drawn = frozenset(row.group for row in rows) & read_split(beside)
     if targets:
@@ -87,10 +90,13 @@ def read_lessons(
     if not pairs:
         raise BoltzFormerError(f"{source} holds no reviewed slice: accept at least one before you fine-tune.")
     everything = tuple(row for _, rows in pairs for row in rows)
-    groups = sorted({picture.group for picture, _ in pairs})
-    held = frozenset(frozen) if frozen is not None else (_draw(groups) if drawn is None else drawn)
-    if frozen is None and drawn is not None and split is None and (not held or held >= set(groups)):
-        held = _draw(groups)  # a split that lies beside the manifest by chance and does not part its rows
+    groups = {picture.group for picture, _ in pairs}
+    if frozen is not None:
+        held = frozenset(frozen)
+    elif split is not None:
+        held = drawn
+    else:
+        held = held_back(groups, drawn)
     train = tuple((picture, rows) for picture, rows in pairs if picture.group not in held)
     if not any(bool(mask.any()) for picture, _ in train for mask in picture.masks.values()):
         raise BoltzFormerError(
@@ -102,7 +108,7 @@ def read_lessons(
         tuple(picture for picture, _ in pairs if picture.group in held),
         tuple(row for _, rows in train for row in rows),
         everything,
-        tuple(sorted(held & set(groups))),
+        tuple(sorted(held & groups)),
         data,
     )
 
@@ -226,14 +232,6 @@ def _only(pairs: list[Pair], targets: Sequence[str], source: Path) -> list[Pair]
         for picture, rows in pairs
         if set(picture.masks) & set(targets)
     ]
-
-
-def _draw(groups: Sequence[str]) -> frozenset[str]:
-    """One group in five, by their names' hashes: the same ones whenever it is asked."""
-    if len(groups) < ENOUGH_GROUPS:
-        return frozenset()
-    ordered = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).hexdigest())
-    return frozenset(ordered[: max(1, len(groups) // HELD_BACK)])
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:
