@@ -20,8 +20,8 @@ from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.beginning import begin, told
 from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
 from boltzformer.desk.masks.left_out import parts_of
+from boltzformer.desk.masks.one_label import OneLabel
 from boltzformer.desk.masks.overview import Overview, sentence
-from boltzformer.desk.masks.parting import Parting
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
@@ -72,8 +72,8 @@ class Desk:
         self._knowledge = Knowledge()
         self.tracks = Tracks(stage)
         self.overview = Overview(stage, self.tracks, timers)
-        self.parting = Parting(stage, self.tracks, settings)
-        self.overview.apart = self.parting.usual
+        self.one_label = OneLabel(stage, self.tracks, settings)
+        self.overview.apart = self.one_label.usual
         self.running = Running(
             *(stage, self.tracks, self.notice, timers, settings, words),
             session=session,
@@ -376,7 +376,7 @@ class Desk:
         image = self.stage.chosen()
         if image is not None:
             self.keeper.touch(image)
-        self.parting.remember(self.overview.reapplying)
+        self.one_label.remember(self.overview.reapplying)
 
     def _offered(self, row: int) -> list[Track]:
         return [track for track in self.tracks.shown() if row in track.proposals]

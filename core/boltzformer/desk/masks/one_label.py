@@ -1,4 +1,4 @@
-"""`Parting`: whether objects that touch are parted in the next picture of cells, as they were in the last one."""
+"""`OneLabel`: whether objects that touch are parted in the next picture of cells, as they were in the last one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from boltzformer.desk.settings import Settings
 from boltzformer.knowledge.suggestions import may_be_cells
 
 
-class Parting:
+class OneLabel:
     """The vessels of an eye have no say in it, nor are they parted because cells were."""
 
     def __init__(self, stage: Stage, tracks: Tracks, settings: Settings) -> None:
