@@ -69,6 +69,13 @@ def test_beside_slices_that_nobody_asked_there_is_no_leap() -> None:
     assert most_telling(some, shown.__getitem__, [Lesson(5, BODY[5])], PLAN)[0] in (10, 11)
 
 
+def test_of_many_scattered_objects_a_slice_far_from_the_lesson_comes_before_a_fuller_one_beside_it() -> None:
+    pair = disc(10, 10, 4) | disc(30, 35, 4)
+    shown = {index: np.roll(pair, 2 * index, axis=1) for index in range(20)}
+    doubts = dict.fromkeys(range(20), 30) | {15: 60}
+    assert most_telling(doubts, shown.__getitem__, [Lesson(16, shown[16])], PLAN)[0] < 8
+
+
 @given(st.sets(st.integers(0, 19), max_size=6), st.integers(0, 2**32 - 1))
 @settings(max_examples=30)
 def test_every_slice_that_is_no_lesson_is_named_once_in_any_order_of_lessons(lessons: set[int], seed: int) -> None:

@@ -66,6 +66,12 @@ class Neighbours:
         """Of the object, in mm: of the thickest place of a usual lesson."""
         return float(np.median([shape.radius for shape in self.shapes if shape.there] or [1.0]))
 
+    @property
+    def scattered(self) -> bool:
+        """Whether most lessons show several objects."""
+        lone = [shape.lone for shape in self.shapes if shape.there]
+        return 2 * sum(lone) < len(lone)
+
     def logits(self, index: int, without: Collection[int] = ()) -> Field | None:
         """(rows, columns) of the canonical slice; None where no lesson says anything."""
         found = self._field(index, without)

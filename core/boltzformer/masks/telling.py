@@ -2,7 +2,8 @@
 
 Each alone misleads. A broad, soft outline that goes on alike is mostly right; a sure one that leaps may be where the
 object really ends; and far from all lessons there is often nothing at all. Where the model wavers and its neighbours
-say otherwise, it is wrong.
+say otherwise, it is wrong. Of many scattered objects each slice shows others, and those beside a lesson teach little
+that is new: there the distance counts in full.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def most_telling(
     """
     given = {one.index: one.mask for one in lessons}
     known, near = np.array(list(given)), Neighbours(lessons, plan)
-    reach = max(1.0, 2 * near.radius / near.thickness)
+    reach, power = (math.inf, 1.0) if near.scattered else (max(1.0, 2 * near.radius / near.thickness), 0.5)
     leaps = _leaps(sorted(doubts.keys() | given), lambda index: given[index] if index in given else mask(index))
     score: dict[int, float] = {}
     for index, doubt in doubts.items():
         if index not in given:
             away = min(reach, float(np.abs(known - index).min())) if len(known) else 1.0
-            score[index] = math.sqrt(away) * (1 + doubt) * (1 + leaps[index])
+            score[index] = away**power * (1 + doubt) * (1 + leaps[index])
     return sorted(score, key=lambda index: (-score[index], index))
 
 
