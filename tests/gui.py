@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, QRectF, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLineEdit,
     QMessageBox,
+    QScrollBar,
+    QStyle,
+    QStyleOptionSlider,
     QWidget,
 )
 
@@ -182,3 +185,14 @@ def answered(dock: BoltzFormerDock, image: Image, name: str, *rows: int, logit: 
         logits, existence = np.full((1, size, size), logit, np.int8), np.array([score], np.float32)
         track.answer(plan, SliceResult(plan.canonical_index(row), logits, existence), 0, {"seed": 7})
     return track
+
+
+def middle_of_handle(bar: QWidget) -> float:
+    """Of napari's slider, as far from the left end of the bar."""
+    found = [one for one in bar.window().findChildren(QScrollBar) if one.parent().inherits("QtDimSliderWidget")]
+    slider = next(one for one in found if one.isVisible())
+    option = QStyleOptionSlider()
+    slider.initStyleOption(option)
+    parts = QStyle.ComplexControl.CC_ScrollBar, option, QStyle.SubControl.SC_ScrollBarSlider, slider
+    middle = QRectF(slider.style().subControlRect(*parts)).center()
+    return bar.mapFromGlobal(slider.mapToGlobal(middle)).x()

@@ -17,6 +17,7 @@ from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
 from napari_boltzformer.host.fitting import Fitting
+from napari_boltzformer.host.layers import edges_on_slider, shows_slices
 from napari_boltzformer.host.on_screen import OnScreen
 from napari_boltzformer.host.stage import NapariStage
 
@@ -48,7 +49,8 @@ class Bottom(QObject):
         """Tabs of the one place below the canvas."""
         self._heights = Heights(self, [self.review])
         desk.overview.shown.append(self._show_slices)
-        desk.changed.append(self._fit_image)
+        for heard in (self._fit_image, self.fitting.look_again):
+            desk.changed.append(heard)
 
     def watch(self, window: QWidget) -> None:
         """The dock has come to light in it."""
@@ -57,7 +59,12 @@ class Bottom(QObject):
 
     def _line_up(self) -> None:
         """Below napari's slider, which says the same of the slice on screen."""
-        if self.review.isVisible() and (ends := self.fitting.slider(self.review.bar)) is not None:
+        if not self.review.isVisible():
+            return
+        image, viewer = self._stage.chosen(), self._stage.viewer
+        among = image is not None and image.layer.ndim == 3 and shows_slices(viewer)
+        edges = edges_on_slider(viewer, image.layer) if image is not None and among else None
+        if (ends := self.fitting.slider(self.review.bar, edges)) is not None:
             self.review.bar.line_up(*ends)
 
     def look_soon(self, event: Any = None) -> None:

@@ -3,13 +3,15 @@ where the others are, and one that is much smaller is enlarged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import napari
     from napari.layers import Image, Layer
 
 OWN = "boltzformer own place"
@@ -37,6 +39,19 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
             if layer.ndim > 2:
                 moved[-4, -1] = (1 - by) * across
             _give(layer, moved @ before)
+
+
+@contextmanager
+def stay_in(viewer: napari.viewer.Viewer, image: Image | None) -> Iterator[None]:
+    """At the voxel of an image that is looked at, whatever moves meanwhile: napari's slider holds on to the number of
+    its step, which is another place as soon as there are more or fewer of them."""
+    dims = viewer.dims
+    before, at = dims.point, None if image is None else image.world_to_data(dims.point)
+    yield
+    if image is not None and image in viewer.layers and len(before) == dims.ndim:
+        now = (*before[: -image.ndim], *(float(one) for one in image.data_to_world(at)))
+        if not np.allclose(now, dims.point):
+            dims.set_point(range(dims.ndim), now)
 
 
 def put_back(layers: Sequence[Layer]) -> None:

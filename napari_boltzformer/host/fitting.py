@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CANVAS, SLIDER = "CanvasBackendDesktop", "QtDimSliderWidget"
 """What napari calls its widgets: it has no public name for them."""
+LEAST = 100
+"""Pixels: a bar of all slices that would be shorter, beside an image that is much longer, takes the whole width."""
 
 
 class Fitting(QObject):
@@ -65,22 +67,30 @@ class Fitting(QObject):
         self._whole = True
         self._soon.start()
 
+    def look_again(self, event: Any = None) -> None:
+        """The slider may be another one, or go through other slices."""
+        self._soon.start()
+
     def looked(self, event: Any = None) -> None:
         """Zoomed or panned, by whomever."""
         if self._size == self._now():
             self._whole = self._all_in_view()
 
-    def slider(self, beside: QWidget) -> tuple[int, int] | None:
+    def slider(self, beside: QWidget, edges: tuple[float, float] | None = None) -> tuple[int, int] | None:
         """How far from the left end of a widget the first slice begins, and from its right end the last one ends, where
-        each lies below the middle of the slider's handle; None where there is no slider."""
+        each lies below the middle of the slider's handle; None where there is no slider.
+
+        `edges`: of all slices, in steps of the slider, where those of other images are among these, too.
+        """
         window = beside.window()
         slider = self._visible_slider(window) if window else None
         if slider is None:
             return None
         first, last = _ways(slider)
-        half = (last - first) / max(slider.maximum() - slider.minimum(), 1) / 2
-        left = slider.mapTo(window, QPoint(0, 0)).x() - beside.mapTo(window, QPoint(0, 0)).x()
-        return round(left + first - half), round(beside.width() - left - last - half)
+        per, whole = (last - first) / max(slider.maximum() - slider.minimum(), 1), (-0.5, slider.maximum() + 0.5)
+        low, high = whole if edges is None or per * (edges[1] - edges[0]) < LEAST else edges
+        left = slider.mapTo(window, QPoint(0, 0)).x() - beside.mapTo(window, QPoint(0, 0)).x() + first
+        return round(left + per * low), round(beside.width() - left - per * high)
 
     def _visible_slider(self, window: QWidget) -> Any:
         """The first of the window; looked for only where the last one is gone: there are hundreds of widgets."""

@@ -114,6 +114,15 @@ def shows_slices(viewer: napari.viewer.Viewer) -> bool:
     return dims.ndisplay == 2 and set(dims.displayed) == {dims.ndim - 2, dims.ndim - 1}
 
 
+def edges_on_slider(viewer: napari.viewer.Viewer, layer: Image) -> tuple[float, float]:
+    """Where the first slice begins and the last one ends, in steps of the viewer's slider: it goes through all images
+    that are open, each with slices of its own."""
+    steps = viewer.dims.range[viewer.dims.ndim - 3]
+    ends = (layer.data_to_world((row, 0, 0))[0] for row in (-0.5, layer.data.shape[0] - 0.5))
+    first, last = ((float(end) - steps.start) / steps.step for end in ends)
+    return first, last
+
+
 def own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
     """A layer that is not ours: its own transform, when that is diagonal."""
     matrix = np.asarray(layer.affine.affine_matrix)[:-1, :-1]

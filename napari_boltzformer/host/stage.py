@@ -12,7 +12,7 @@ from napari.layers import Image
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
-from napari_boltzformer.host.compared import bring_together, put_back
+from napari_boltzformer.host.compared import bring_together, put_back, stay_in
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -225,8 +225,11 @@ class NapariStage:
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
         """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up. Where that
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
+        with self.moving(), stay_in(self.viewer, self._choose()):
+            self._arrange([image for image in images if self._layer(image) in self.viewer.layers])
+
+    def _arrange(self, here: Sequence[OpenImage]) -> None:
         grid, viewer = grid_of(self.viewer), self.viewer
-        here = [image for image in images if self._layer(image) in viewer.layers]
         if len(here) < 2:
             put_back(list(viewer.layers))
         else:
@@ -234,24 +237,21 @@ class NapariStage:
             if self._lie_apart([self.group(image) for image in here]):
                 return
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
-        with self.moving():
-            for layer in [one for one in viewer.layers if FILLS in one.metadata]:
-                viewer.layers.remove(layer)
-            groups = [self.group(image) for image in here]
-            most = max(map(len, groups), default=0)
-            if len(groups) < 2:
-                if self._compares:
-                    grid.enabled = self._compares = False
-                return
-            for image, group in zip(here, groups, strict=True):
-                for _ in range(most - len(group)):
-                    told = {FILLS: True, FOR: image.key}
-                    group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
-            for place, layer in enumerate(one for group in groups for one in group):
-                viewer.layers.move(viewer.layers.index(layer), place)
-            before, places = tuple(grid.shape) if self._compares else (), (1, len(groups))
-            grid.stride, grid.shape, grid.enabled = most, places, True
-            self._compares = True
+        for layer in [one for one in viewer.layers if FILLS in one.metadata]:
+            viewer.layers.remove(layer)
+        groups = [self.group(image) for image in here]
+        most = max(map(len, groups), default=0)
+        if len(groups) < 2:
+            grid.enabled, self._compares = grid.enabled and not self._compares, False
+            return
+        for image, group in zip(here, groups, strict=True):
+            for _ in range(most - len(group)):
+                told = {FILLS: True, FOR: image.key}
+                group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
+        for place, layer in enumerate(one for group in groups for one in group):
+            viewer.layers.move(viewer.layers.index(layer), place)
+        before, places = tuple(grid.shape) if self._compares else (), (1, len(groups))
+        grid.stride, grid.shape, grid.enabled, self._compares = most, places, True, True
         hide_rows(FILLS)
         viewer.layers.selection = selected & set(viewer.layers)
         if active in viewer.layers:

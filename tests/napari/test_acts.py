@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gui import canvas, click, done, new_track, ready, type_lines, until
+from gui import canvas, click, done, middle_of_handle, new_track, ready, type_lines, until
 from napari.settings import get_settings
-from qtpy.QtCore import QPoint, QRect, QRectF, Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -19,15 +19,12 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QScrollBar,
-    QStyle,
-    QStyleOptionSlider,
     QWidget,
 )
 
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.bottom.place import SLICES
-from napari_boltzformer.bottom.slice_bar import SliceBar
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.fitting import Fitting
@@ -282,17 +279,6 @@ def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
         dock.jump(row)
         until(qtbot, lambda row=row: bar.model.row == row)
         assert abs(middle_of_handle(bar) - bar.place(0, row).x()) <= 2
-
-
-def middle_of_handle(bar: SliceBar) -> float:
-    """Of napari's slider, as far from the left end of the bar."""
-    found = [one for one in bar.window().findChildren(QScrollBar) if one.parent().inherits("QtDimSliderWidget")]
-    slider = next(one for one in found if one.isVisible())
-    option = QStyleOptionSlider()
-    slider.initStyleOption(option)
-    parts = QStyle.ComplexControl.CC_ScrollBar, option, QStyle.SubControl.SC_ScrollBarSlider, slider
-    middle = QRectF(slider.style().subControlRect(*parts)).center()
-    return bar.mapFromGlobal(slider.mapToGlobal(middle)).x()
 
 
 def test_the_picture_is_fitted_when_a_dock_comes_unless_somebody_zoomed_in(

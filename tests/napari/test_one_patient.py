@@ -7,7 +7,20 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from gui import DIST, answered, click, done, keep_both, layer_of, new_track, ready, rows_of, type_lines, until
+from gui import (
+    DIST,
+    answered,
+    click,
+    done,
+    keep_both,
+    layer_of,
+    middle_of_handle,
+    new_track,
+    ready,
+    rows_of,
+    type_lines,
+    until,
+)
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QPushButton
 
@@ -444,3 +457,36 @@ def test_points_of_two_that_are_compared_are_set_in_sight(
     click(qtbot, dock.point)
     active = viewer.layers.selection.active
     assert (active.name, active.visible) == (POINTS, True)
+
+
+@pytest.mark.slow
+def test_of_two_that_are_compared_each_stays_at_its_slice_with_the_bar_below_the_handle(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    """One goes through more of the slider than the other, and is enlarged beside it."""
+    dock.window().resize(1366, 768)
+    small, large = phantom(1, (24, 20, 20)).volume, phantom(2, (30, 64, 64)).volume
+    thick = Grid.from_lps(large.array.shape, np.diag([1.0, 1.0, 5.0, 1.0]))
+    images = [replace(large, grid=thick, name="large"), replace(small, grid=Grid.pixels((24, 20, 20)), name="small")]
+    for volume, row in zip(images, (22, 4), strict=True):
+        dock.desk.patients.open(volume)
+        dock.jump(row)
+        answered(dock, dock.chosen_image(), BRIGHT, row)
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    dock.desk.overview.show_tracks()
+    bar = dock.bottom.review.bar
+
+    def below(row: int) -> bool:
+        """Within the slice: the slider has steps of its own."""
+        return abs(middle_of_handle(bar) - bar.place(0, row).x()) <= (bar.place(0, 1) - bar.place(0, 0)).x() / 2
+
+    for name, row in (("large", 22), ("small", 4)):
+        dock.image.setCurrentText(name)
+        until(qtbot, lambda row=row: dock.row() == row and bar.model.row == row)
+        until(qtbot, lambda row=row: below(row))
+        for _ in range(2):  # masks of it: all are arranged anew
+            new_track(dock, dock.chosen_image(), DARK)
+            until(qtbot, lambda: not dock.comings._arrange.isActive())
+        assert dock.row() == row
+        until(qtbot, lambda row=row: below(row))
