@@ -46,6 +46,8 @@ class Cells:
         for stray in [one for one in layers if CELLS in one.metadata and one is not self._layer]:
             with self._stage.moving():
                 layers.remove(stray)  # it came back with its image
+        for one in self._desk.tracks.chosen():  # also of those that are hidden now; twice is once
+            one.surface.layer.events.visible.connect(self.show)  # type: ignore[attr-defined]
         if track is None or track is not self._of:
             self._clear()
         if track is None:
@@ -53,8 +55,8 @@ class Cells:
         if self._of is None:
             self._of = track
             events = track.surface.layer.events  # type: ignore[attr-defined]
-            for one in (events.visible, events.contour, events.opacity):
-                one.connect(self.show)
+            for look in (events.contour, events.opacity):
+                look.connect(self.show)
         bits = np.packbits(track.mask(0))
         if self._layer in self._stage.viewer.layers and np.array_equal(bits, self._drawn):
             self._look_alike()
@@ -105,8 +107,8 @@ class Cells:
         self._desk.work.drop(CELLS)
         if of is not None:
             events = of.surface.layer.events  # type: ignore[attr-defined]
-            for one in (events.visible, events.contour, events.opacity):
-                one.disconnect(self.show)
+            for look in (events.contour, events.opacity):
+                look.disconnect(self.show)
         if layer is not None and layer in self._stage.viewer.layers:
             with self._stage.moving():
                 self._stage.viewer.layers.remove(layer)

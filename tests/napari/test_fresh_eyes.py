@@ -166,6 +166,10 @@ def test_an_undo_is_seen_at_once_in_the_count_and_in_the_colours_of_objects(
     assert not track.edited(0)
     press(qtbot, viewer, Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
     until(qtbot, lambda: says(1))
+    layer_of(track).visible = False  # as 'hide masks' does
+    until(qtbot, lambda: coloured() is None)
+    layer_of(track).visible = True
+    until(qtbot, lambda: says(1))
 
 
 def test_an_undo_takes_the_pencils_off_the_slices_that_nobody_looks_at(
