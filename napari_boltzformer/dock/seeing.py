@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer
@@ -35,9 +36,11 @@ class Seeing(QObject):
         super().__init__(parent)
         self._windows, self._work, self._image, self._row = windows, work, image, row
         self.choice, self.mine, self.picture = NameBox(), QPushButton("As shown"), QLabel()
-        self.choice.setToolTip("The window through which the model sees the image")
+        self.choice.setToolTip("The window through which the model sees the image; whoever chooses one sees it so, too")
         self.mine.setToolTip("The model sees the image in the contrast that the viewer shows now")
         self.choice.addItems(BY_NAME)
+        self._to_show = False
+        """What was chosen just now is to be seen on the canvas as well."""
         self._side = LINES * self.mine.sizeHint().height()
         self.picture.setFixedSize(self._side, self._side)
         self._soon = QTimer(self)
@@ -64,6 +67,7 @@ class Seeing(QObject):
         image = self._image()
         if image is not None:
             self._windows.choose(how, image)
+            self._to_show = True
         self.show_choice()
         self.show_picture()
 
@@ -78,12 +82,21 @@ class Seeing(QObject):
         self.show_choice()
         image = self._image()
         if image is not None and self.picture.isVisible():
-            self._windows.picture(image, self._row(), self._work, self._draw)
+            self._windows.picture(image, self._row(), self._work, partial(self._draw, self._to_show))
 
-    def _draw(self, picture: Picture, window: Window) -> None:
+    def _draw(self, to_show: bool, picture: Picture, window: Window) -> None:
+        if to_show:
+            self._to_show = False
+            self._show(window)
         rows, columns, _ = picture.shape
         image = QImage(np.ascontiguousarray(picture).tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
         self.picture.setPixmap(
             QPixmap.fromImage(image).scaled(self._side, self._side, Qt.AspectRatioMode.KeepAspectRatio)
         )
         self.picture.setToolTip(f"What the model sees, {window.kind}: {window.low:g} to {window.high:g}")
+
+    def _show(self, window: Window) -> None:
+        """As a preset does in any viewer. The other way round nothing follows: contrast is changed all the time."""
+        layer = getattr(self._image(), "layer", None)
+        if layer is not None and not layer.rgb:
+            layer.contrast_limits = (window.low, window.high)

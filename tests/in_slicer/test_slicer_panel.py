@@ -20,6 +20,7 @@ from storage_orders import rotation
 
 from boltzformer import BoltzFormerError, Volume
 from boltzformer.desk.masks.pointing import guidance_for
+from boltzformer.desk.models.window import BY_NAME
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from BoltzFormerLib.geometry import ijk_to_ras, world_of
 from BoltzFormerLib.guide import BOX, POINTS
@@ -462,6 +463,9 @@ def test_the_model_is_shown_the_window_that_was_chosen(tmp_path: Path) -> None:
         assert track.runs[-1]["window"]["low"] == 10
         assert track.runs[-1]["window"]["high"] == 700
         person.until(lambda: person.panel.models.picture.shown is not None)
+        ui.windowSelector.currentIndex = BY_NAME.index("stored")
+        person.panel.models._on_window(BY_NAME.index("stored"))
+        person.until(lambda: node.GetDisplayNode().GetWindowLevelMin() == 0.0)  # whoever chooses one sees it so, too
         Answers.file = str(tmp_path / "mine.safetensors")
         person.clicks(ui.modelFileButton)
         person.until(lambda: person.said.startswith("The model is loaded"))

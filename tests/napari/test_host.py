@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from phantom_model import PHANTOM_MODEL
 from storage_orders import ORDERS, grid_of, rotation, stored
 
-from boltzformer import Grid, LabelMap, Prompt, Session, Volume, io
+from boltzformer import Grid, LabelMap, Prompt, Session, Volume, Window, io
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.desk.masks.track import Track
@@ -151,6 +151,9 @@ def test_the_window_is_the_models_own_and_recorded(
     click(qtbot, dock.this_slice)
     done(qtbot, dock)
     assert track.runs[1]["window"] == {"low": 10.0, "high": 60.0, "kind": "the viewer's contrast", "zero": False}
+    dock.seeing.choice.setCurrentText("lung")  # whoever chooses a window wants to see it
+    wanted = Window.choose("lung", small.volume.array, small.volume.modality)
+    until(qtbot, lambda: tuple(image.contrast_limits) == (wanted.low, wanted.high))
 
 
 def test_the_layer_action_returns_layer_data(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class Models:
         self._ui, self._desk, self.windows, self._again = ui, desk, windows, again
         self._names: list[str] = []
         self.picture = PictureFile(ui.windowPicture)
+        self._to_show = False
+        """The window that was chosen just now is to be seen in the views as well."""
         parts = desk.session, desk.work, desk.notice
         settings = desk.settings
         self.choosing = ModelChoice(*parts, settings)
@@ -67,7 +70,8 @@ class Models:
         self.show_choice()
         image = self._desk.stage.chosen()
         if image is not None and not self._ui.modelButton.collapsed:
-            self.windows.picture(image, self._desk.stage.row(image), self._desk.work, self._draw)
+            then = partial(self._draw, self._to_show)
+            self.windows.picture(image, self._desk.stage.row(image), self._desk.work, then)
 
     def leave(self) -> None:
         self.engine.leave()
@@ -77,7 +81,11 @@ class Models:
     def _say(self, text: str, details: str) -> None:
         self._ui.engineLabel.text, self._ui.engineLabel.toolTip = text, details
 
-    def _draw(self, picture: Any, window: Any) -> None:
+    def _draw(self, to_show: bool, picture: Any, window: Any) -> None:
+        image = self._desk.stage.chosen()
+        if to_show and image is not None:
+            self._to_show = False
+            show_window(image, window.low, window.high)
         small = Image.fromarray(np.ascontiguousarray(picture))
         small.thumbnail((SIDE, SIDE))
         self.picture.show(np.asarray(small))
@@ -116,6 +124,7 @@ class Models:
         image = self._desk.stage.chosen()
         if image is not None:
             self.windows.choose(BY_NAME[at] if at < len(BY_NAME) else MINE, image)
+            self._to_show = True
         self.show_picture()
 
     def show_choice(self) -> None:
@@ -169,3 +178,11 @@ def contrast_of(image: OpenImage) -> tuple[float, float]:
     if display is None:
         return 0.0, 1.0
     return float(display.GetWindowLevelMin()), float(display.GetWindowLevelMax())
+
+
+def show_window(image: OpenImage, low: float, high: float) -> None:
+    """As a preset of Slicer's own does; a volume in colour has none."""
+    display = image.node.GetDisplayNode()  # type: ignore[attr-defined]
+    if display is not None and display.IsA("vtkMRMLScalarVolumeDisplayNode"):
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(low, high)
