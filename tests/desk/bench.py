@@ -13,6 +13,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.memory import MemoryDialogs, MemorySpeaker, MemoryStage, MemoryTimers
+from boltzformer.desk.runs.run import Run
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.slicing import SlicePlan
@@ -88,12 +89,12 @@ class Bench:
         desk.counting.now()
         self.idle()
 
-    def ask(self, name: str, *, every: bool) -> Asked:
+    def ask(self, name: str, *, every: bool, kind: type[Run] = Run) -> Asked:
         """The job of a run on the chosen image: its masks are there, and no slice is answered yet."""
         image, job = self.desk.stage.chosen(), Asked()
         assert image is not None
         usual: Any = job
-        run = self.desk.running.new(image, [Prompt(name)], usual, {"model": "m"}, warnings={}, whole=every)
+        run = self.desk.running.new(image, [Prompt(name)], usual, {"model": "m"}, warnings={}, whole=every, kind=kind)
         self.desk.running.follow(run)
         plan = image.plan
         job.events = [Started(plan, image.count if every else 1, {"thresholds": {"existence": 0.5}})]

@@ -10,6 +10,7 @@ from bench import Bench, result, whole
 from boltzformer import io
 from boltzformer.desk.keeping.case_list import WAITING
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
+from boltzformer.desk.runs.follow import Step
 from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.types import Prediction
 
@@ -80,6 +81,26 @@ def test_nobody_has_to_wait(listed: Bench, label: str, there: str) -> None:
     listed.idle()
     assert on_screen(listed) == there
     assert not offered(listed)
+
+
+def test_a_mask_that_is_followed_is_not_waited_for_and_its_steps_are_no_runs_to_tell_of(listed: Bench) -> None:
+    desk = listed.desk
+    first: Any = desk.stage.chosen()
+    listed.ask(BRIGHT, every=False, kind=Step)  # one of many
+    desk.cases.open(desk.cases.cases[1])
+    assert offered(listed) == ["b opens as soon as it is read."]
+    listed.idle()
+    assert on_screen(listed) == "b"
+    desk.notice.answer(PUT_AWAY, "Keep both")
+    second: Any = desk.stage.chosen()
+    for image in (second, first):
+        desk.stage.choose(image)  # type: ignore[attr-defined]
+        listed.ask(BRIGHT, every=False, kind=Step).events += [Prediction((), (), image.plan)]
+        listed.idle()
+        assert listed.speaker.sentence == ""
+    desk.stage.choose(second)  # type: ignore[attr-defined]
+    desk.chosen()
+    assert listed.speaker.sentence == ""
 
 
 def test_how_far_a_run_was_is_not_told_of_the_next_image(listed: Bench) -> None:

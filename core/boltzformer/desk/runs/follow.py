@@ -59,7 +59,13 @@ class Step(Run):
         self.state, self.made = state, made or self.made
 
     def summary(self) -> str:
-        return "Following…"
+        """Whoever follows says what came of all steps."""
+        return ""
+
+    @property
+    def soon_over(self) -> bool:
+        """Other steps come behind it."""
+        return False
 
     def mask(self, at: Thresholds) -> Mask:
         """Of the whole slice, as it is shown at these thresholds."""

@@ -68,6 +68,11 @@ class Run:
         return self.how.get("model"), self.image.modality, size, len(self.prompts)
 
     @property
+    def soon_over(self) -> bool:
+        """Whether it is about one slice only."""
+        return not self.whole or self.image.is_picture
+
+    @property
     def done(self) -> int:
         return len(self.looked)
 

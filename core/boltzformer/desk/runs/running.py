@@ -190,7 +190,7 @@ class Running:
     @property
     def soon_over(self) -> bool:
         """Whether all that is asked just now is about single slices."""
-        return bool(self.runs) and not any(run.whole and not run.image.is_picture for run in self.runs)
+        return bool(self.runs) and all(run.soon_over for run in self.runs)
 
     def focus(self, image: OpenImage, row: int) -> None:
         """The user looks there now."""
