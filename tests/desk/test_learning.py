@@ -11,7 +11,9 @@ from viewer_of_memory import Viewer
 
 from boltzformer import Session
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.teaching.far import Far
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
+from boltzformer.masks.lessons import Learning
 from boltzformer.types import SliceState
 
 UNKNOWN = "left atrium in cardiac MRI"
@@ -140,6 +142,21 @@ def test_three_corrected_slices_teach_the_rest_and_it_can_be_taken_back(
     desk.leave()
 
 
+def test_how_far_learning_is_is_told_from_its_first_second_and_never_goes_back() -> None:
+    far, told = Far(16.0), list[int]()
+    steps = [(0, 0, 16), (0, 0, 12), (1, 0, 10), (4, 0, 8), (4, 10, 8), (7, 10, 4), (10, 10, 0)]
+    for step, of, left in steps:
+        far.hear(Learning(step, of, seconds_left=left))
+        told.append(far.hundredths)
+    assert told == [0, 12, 19, 25, 25, 62, 100]
+    far.hear(Learning(10, 12))
+    assert far.hundredths == 100
+    slow = Far(16.0)
+    for left in (16, 1, 0):  # the steps to come take their time all the same
+        slow.hear(Learning(3, 0, seconds_left=left))
+    assert slow.hundredths == 50
+
+
 def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session, made: Phantom, tmp_path: Path) -> None:
     viewer = Viewer(session, tmp_path / "kept")
     desk, image = viewer.desk, viewer.open(made.volume)
@@ -159,7 +176,9 @@ def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session,
     desk.under_way.stop()
     assert not desk.under_way.busy
     assert far[-1] is None
-    assert [steps for steps in far if steps is not None]
+    shares = [steps[0] / steps[1] for steps in far if steps is not None]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
     assert viewer.speaker.sentence == "Stopped learning; nothing was changed."
     assert not desk.learning.busy
     assert np.array_equal(track.surface.copy(), before)

@@ -196,7 +196,7 @@ class _Case:
             learns = known if ahead or student.step >= checked_at else known - out
             kept = student.model if self.mode == "decoder" else None
             told = student.learn(self.views.batch(self.draws, student.step, learns, kept))
-            of = planned if steps is not None or student.step >= TIMED else 0
+            of = planned if steps is not None or student.step > TIMED else 0
             yield Learning(student.step, of, told["total"], self._left(seconds))
         yield self._made(student, parent, before, after)
 

@@ -24,6 +24,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.far import Far
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
@@ -89,7 +90,7 @@ class CaseLearning:
         self._how: Mapping[str, Any] = {}
         self._taught = 0
         """Slices that it learns from just now."""
-        self._step: Learning | None = None
+        self._far: Far | None = None
         self._carried: dict[str, tuple[str, Adapter]] = {}
         """By prompt: the model's name, and what the images before this one taught."""
         self._others: WeakSet[Track] = WeakSet()
@@ -173,8 +174,8 @@ class CaseLearning:
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """Steps made, of how many; None until it is known how many the time allows."""
-        return None if self._step is None or not self._step.of else (self._step.step, self._step.of)
+        """Hundredths that are done, of 100; None before it has begun."""
+        return None if self._far is None else (self._far.hundredths, 100)
 
     # --- learning -----------------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class CaseLearning:
         except BoltzFormerError as error:
             self._notice.fail(str(error))
             return
-        self._of, self._how, self._step, known.taught = track, how, None, dict(known.order)
+        self._of, self._how, self._far, known.taught = track, how, None, dict(known.order)
         self._taught = len(lessons)
         self._notice.say(f"Learning from {counted(self._taught)} of '{track.name}'…", topic=FAR)
         self._timer.start()
@@ -333,7 +334,8 @@ class CaseLearning:
         for event in job.poll():
             match event:
                 case Learning():
-                    self._step = event
+                    self._far = self._far or Far(event.seconds_left)
+                    self._far.hear(event)
                     if event.step:
                         left = f", about {event.seconds_left:.0f} s left" if event.of else ""
                         self._notice.say(f"Learning from '{track.name}'{left}.", topic=FAR)
@@ -345,8 +347,6 @@ class CaseLearning:
                 case Failed(error):
                     self._end("")
                     self._notice.fail(error)
-                case _:
-                    pass
         self._tell()
 
     def _take(self, track: Track, made: Adapted) -> None:
@@ -385,7 +385,7 @@ class CaseLearning:
         self._running.follow(run)
 
     def _end(self, sentence: str) -> None:
-        self._job = self._of = self._step = None
+        self._job = self._of = self._far = None
         self._timer.stop()
         self._notice.say(sentence, topic=ENDED)
         self._advance()
