@@ -324,7 +324,7 @@ class BoltzFormerDock(Form):
             (camera.center, (self.bottom.fitting.looked,)),
             (
                 self.viewer.layers.selection.events.active,
-                (self.bottom.look_soon, self.objects_tool.selected, self.rings.selected),
+                (self.bottom.look_soon, self.objects_tool.selected, self.rings.selected, self.proposals.selected),
             ),
         ]
         heard = [(event, listener) for event, listeners in told for listener in listeners]
