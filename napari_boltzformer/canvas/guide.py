@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QCheckBox
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointed, Pointing, box_in_image, in_image, is_a_click, region_in_sight
+from boltzformer.desk.notice import CLICK
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -244,7 +245,7 @@ class Guide:
         points, image = event.source, self._whose(event.source)
         added = not self._telling and _action(event) == "added" and len(points.data) > 0
         if added and image is not None and not in_image(image.volume, points.data[-1]):
-            self._desk.notice.say("That is beside the image: no point was placed.")
+            self._desk.notice.say("That is beside the image: no point was placed.", topic=CLICK)
             QTimer.singleShot(0, lambda: self._put(points, points.data[:-1]))  # not under napari's hands
         else:
             self._on_data(event)
@@ -266,9 +267,11 @@ class Guide:
         click = added and is_a_click(_ends(box), 1 / self._stage.pixel(box))
         slip = click or (added and image is not None and not box_in_image(image.volume, _ends(box)))
         if click:
-            self._desk.notice.say("That was a click, not a box: press, drag and let go. Nothing was drawn.")
+            self._desk.notice.say(
+                "That was a click, not a box: press, drag and let go. Nothing was drawn.", topic=CLICK
+            )
         elif slip:
-            self._desk.notice.say("That is beside the image: no box was drawn.")
+            self._desk.notice.say("That is beside the image: no box was drawn.", topic=CLICK)
         elif len(box.data):
             points = self._layer(POINTS, self._stage.chosen())
             box.metadata[AFTER] = 0 if points is None else len(points.data)

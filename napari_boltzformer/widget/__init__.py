@@ -237,6 +237,7 @@ class BoltzFormerDock(Form):
 
     def _on_act(self) -> None:
         """What only one act needs is made when it is first seen."""
+        self.desk.past_click()
         self.seeing.show_picture()
         if self.pages[TEACH].isVisible():
             self.beside.open_teaching(self.lines[TEACH])

@@ -12,6 +12,8 @@ from boltzformer.desk.ports import Speaker
 
 STEP = "what one undo takes back"
 """Topic of what was done to a mask as one step."""
+CLICK = "what a click met"
+"""Topic of what is said of a click that changed nothing; it goes with whatever is done next."""
 PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
 
 
