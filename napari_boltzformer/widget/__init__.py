@@ -161,6 +161,7 @@ class BoltzFormerDock(Form):
     def show_state(self) -> None:
         """Which buttons can do something now."""
         self.show_runs(self.running, busy=self.desk.under_way.busy)
+        show_picture_buttons(self, self.stage.chosen(), apart=self.desk.overview.reapplying.thresholds.apart)
 
     def show_progress(self) -> None:
         """How far the runs of the chosen image are, or learning."""
@@ -343,7 +344,6 @@ class BoltzFormerDock(Form):
             self.keys.bind(layer)
         self.table.setText(table_name(self.stage.chosen()))
         self.bottom.fill.show_masks()
-        show_picture_buttons(self, self.stage.chosen())
         self.show_planes(layer is not None and layer.ndim == 3 and has_sides(layer))
         self.seeing.show_picture()
 
