@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointed, Pointing, box_in_image, in_image, is_a_click, region_in_sight
-from boltzformer.desk.notice import CLICK
+from boltzformer.desk.notice import CLICK, NO_PROMPT
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -51,7 +51,7 @@ class Guide:
         """Ready for clicks: here; with Shift, not here."""
         image, prompt = self._stage.chosen(), self._prompt()
         if image is None or not prompt:
-            self._desk.notice.say("Open an image and type a prompt first, then point.")
+            self._desk.notice.say("Open an image and type a prompt first, then point.", topic=NO_PROMPT)
             return
         viewer = self._stage.viewer
         layer = self._layer(POINTS, image) or self._new_points(image, prompt)
@@ -75,7 +75,7 @@ class Guide:
         """Ready to draw one: nothing outside is looked at in this slice."""
         image = self._stage.chosen()
         if image is None or not self._prompt():
-            self._desk.notice.say("Open an image and type a prompt first, then draw a box.")
+            self._desk.notice.say("Open an image and type a prompt first, then draw a box.", topic=NO_PROMPT)
             return
         viewer = self._stage.viewer
         layer = self._layer(BOX, image) or self._new_box(image)

@@ -212,10 +212,9 @@ class BoltzFormerDock(Form):
             self.desk.tracks.show_few(track)
 
     def _on_typed(self) -> None:
-        if (image := self.stage.chosen()) is not None:
-            image.typed = self.prompt.texts()
-            if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
-                self._show_soon()
+        self.desk.typed(self.prompt.texts())
+        if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
+            self._show_soon()
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:

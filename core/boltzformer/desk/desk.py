@@ -28,7 +28,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
-from boltzformer.desk.notice import CLICK, STEP, Notice
+from boltzformer.desk.notice import CLICK, NO_PROMPT, STEP, Notice
 from boltzformer.desk.ports import Dialogs, Mask, Rows, Speaker, Stage, Timers
 from boltzformer.desk.runs.follow import Following
 from boltzformer.desk.runs.run import Run
@@ -236,6 +236,13 @@ class Desk:
             self.running.focus(image, self.stage.row(image))
         self.keeper.on_screen()
         self.overview.look()
+
+    def typed(self, texts: Sequence[str]) -> None:
+        """These prompts stand in the box now."""
+        if (image := self.stage.chosen()) is not None:
+            image.typed = list(texts)
+        if texts:
+            self.notice.take_back(NO_PROMPT)
 
     def past_click(self) -> None:
         """A user does something else now: what a click met, or did not, is no news any more."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointed, Pointing, in_image
+from boltzformer.desk.notice import NO_PROMPT
 from boltzformer.desk.ports import Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.errors import BoltzFormerError
@@ -45,7 +46,7 @@ class Guide:
         """The next click in a slice view is one; without a mouse mode (no window) the list is there all the same."""
         image = self._stage.chosen()
         if image is None or not self._prompt():
-            self._desk.notice.say(tr("Choose a volume and type a prompt first, then point."))
+            self._desk.notice.say(tr("Choose a volume and type a prompt first, then point."), topic=NO_PROMPT)
             return
         self._says = HERE if here else NOT_HERE
         node = self._node(POINTS, image) or self._made(POINTS, image)
