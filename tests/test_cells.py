@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzformer.masks.cells import apart, joined, numbered, parted, split, told_apart
+from boltzformer.masks.cells import apart, joined, joined_two, numbered, parted, split, told_apart
 from boltzformer.masks.objects import pieces
 
 SHAPE = 80, 120
@@ -97,6 +97,18 @@ def test_a_click_joins_the_two_beside_it_and_no_third() -> None:
     assert again[30, 40]
     assert joined(cut, 30, 30) is None  # in the middle of one
     assert joined(cut, 5, 5) is None
+
+
+def test_two_that_lie_apart_are_joined_by_a_narrow_bridge_unless_a_third_is_in_the_way() -> None:
+    two = discs((30, 30, 10), (30, 62, 10))
+    made = joined_two(two, (30, 30), (30, 62))
+    assert made is not None
+    assert count(made) == 1
+    assert 11 <= (made & ~two).sum() <= 60
+    assert joined_two(two, (30, 30), (35, 30)) is None  # one already
+    assert joined_two(two, (0, 0), (30, 62)) is None
+    assert joined_two(two | discs((30, 46, 3)), (30, 30), (30, 62)) is None
+    assert joined_two(discs((30, 30, 10), (30, 69, 10)), (30, 30), (30, 69)) is None  # too far
 
 
 @settings(max_examples=25, deadline=None)

@@ -22,6 +22,7 @@ from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, 
 from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
+from napari_boltzformer.host.listening import Rows
 from napari_boltzformer.host.narrow import Lines
 
 AMBER = "#E69F00"
@@ -42,7 +43,7 @@ class LesionTable(QWidget):
         self.lesions: list[Lesion] = []
         self._measured: dict[str, int] = {}
         """How the masks stood then."""
-        self.table, self.total = QTableWidget(0, 0), Lines()  # each keeps its height
+        self.table, self.total = Rows(0, 0), Lines()  # each keeps its height
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QCheckBox
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import Pointed, Pointing, is_a_click, region_in_sight
+from boltzformer.desk.masks.pointing import Pointed, Pointing, box_in_image, in_image, is_a_click, region_in_sight
+from boltzformer.desk.notice import CLICK, NO_PROMPT
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -50,7 +51,7 @@ class Guide:
         """Ready for clicks: here; with Shift, not here."""
         image, prompt = self._stage.chosen(), self._prompt()
         if image is None or not prompt:
-            self._desk.notice.say("Open an image and type a prompt first, then point.")
+            self._desk.notice.say("Open an image and type a prompt first, then point.", topic=NO_PROMPT)
             return
         viewer = self._stage.viewer
         layer = self._layer(POINTS, image) or self._new_points(image, prompt)
@@ -74,7 +75,7 @@ class Guide:
         """Ready to draw one: nothing outside is looked at in this slice."""
         image = self._stage.chosen()
         if image is None or not self._prompt():
-            self._desk.notice.say("Open an image and type a prompt first, then draw a box.")
+            self._desk.notice.say("Open an image and type a prompt first, then draw a box.", topic=NO_PROMPT)
             return
         viewer = self._stage.viewer
         layer = self._layer(BOX, image) or self._new_box(image)
@@ -174,7 +175,7 @@ class Guide:
             **same_place(image.layer),
         )
         layer.mouse_drag_callbacks.insert(0, self._before_click)
-        layer.events.data.connect(self._on_data)
+        layer.events.data.connect(self._on_points)
         return self._made(layer)
 
     def _new_box(self, image: NapariImage) -> Shapes:
@@ -222,6 +223,10 @@ class Guide:
         ]
         return mine[0] if mine else None
 
+    def _whose(self, layer: Layer) -> NapariImage | None:
+        """The image that points or a box are about, whichever is chosen."""
+        return next((one for one in self._stage.images() if one.key == layer.metadata[FOR]), None)
+
     def _in_sight(self, name: str, image: OpenImage | None) -> Any:
         """With something in it, and not hidden."""
         layer = self._layer(name, image)
@@ -234,6 +239,16 @@ class Guide:
         layer.feature_defaults = {"here": here, "prompt": self._prompt()}
         layer.current_face_color = HERE if here else NOT_HERE
         yield
+
+    def _on_points(self, event: Any) -> None:
+        """A click beside the image is no point; one that gets there otherwise leads nobody."""
+        points, image = event.source, self._whose(event.source)
+        added = not self._telling and _action(event) == "added" and len(points.data) > 0
+        if added and image is not None and not in_image(image.volume, points.data[-1]):
+            self._desk.notice.say("That is beside the image: no point was placed.", topic=CLICK)
+            QTimer.singleShot(0, lambda: self._put(points, points.data[:-1]))  # not under napari's hands
+        else:
+            self._on_data(event)
 
     def _on_data(self, event: Any) -> None:
         if self._telling:
@@ -248,9 +263,15 @@ class Guide:
         box = event.source
         if self._telling or _action(event) in ("adding", "removing", "changing"):
             return
-        slip = _action(event) == "added" and len(box.data) > 0 and is_a_click(_ends(box), 1 / self._stage.pixel(box))
-        if slip:
-            self._desk.notice.say("That was a click, not a box: press, drag and let go. Nothing was drawn.")
+        added, image = _action(event) == "added" and len(box.data) > 0, self._whose(box)
+        click = added and is_a_click(_ends(box), 1 / self._stage.pixel(box))
+        slip = click or (added and image is not None and not box_in_image(image.volume, _ends(box)))
+        if click:
+            self._desk.notice.say(
+                "That was a click, not a box: press, drag and let go. Nothing was drawn.", topic=CLICK
+            )
+        elif slip:
+            self._desk.notice.say("That is beside the image: no box was drawn.", topic=CLICK)
         elif len(box.data):
             points = self._layer(POINTS, self._stage.chosen())
             box.metadata[AFTER] = 0 if points is None else len(points.data)
@@ -260,12 +281,12 @@ class Guide:
         if not slip:
             self._on_data(event)
 
-    def _put(self, box: Shapes, data: list[Any]) -> None:
+    def _put(self, layer: Points | Shapes, data: Any) -> None:
         """In the place of what is there; nothing is asked by that."""
         self._telling = True
         try:
-            box.selected_data = set()
-            box.data = data
+            layer.selected_data = set()
+            layer.data = data
         finally:
             self._telling = False
 

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.notice import CLICK
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.host.layers import same_place
 from napari_boltzformer.host.stage import NapariImage, NapariStage, same
@@ -56,7 +57,9 @@ class ObjectsTool(HeldClick):
         voxel = None if track is None else voxel_under(track, event)
         if track is None or voxel is None or not track.row(voxel[0])[voxel[1:]]:
             name = "any mask" if track is None else f"'{track.name}'"
-            self._desk.notice.say(f"There is no object of {name} under the mouse: hold D and click on one.")
+            self._desk.notice.say(
+                f"There is no object of {name} under the mouse: hold D and click on one.", topic=CLICK
+            )
             return
         self._desk.delete_object(track, voxel, only="Shift" in event.modifiers)
 

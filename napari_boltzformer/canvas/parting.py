@@ -10,6 +10,7 @@ from napari.layers import Layer
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.notice import CLICK
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.canvas.objects import voxel_under
 
@@ -30,6 +31,8 @@ class PartingTool(HeldClick):
         track = self._desk.tracks.active()
         voxel = None if track is None or not track.surface.shown else voxel_under(track, event)
         if track is None or voxel is None:
-            self._desk.notice.say("There is no mask under the mouse whose objects could be split or joined.")
+            self._desk.notice.say(
+                "There is no mask under the mouse whose objects could be split or joined.", topic=CLICK
+            )
         else:
             self._do(track, voxel)

@@ -13,7 +13,8 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import same_place
-from napari_boltzformer.host.stage import NapariImage, NapariStage
+from napari_boltzformer.host.mask import mask_on
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, same
 
 NAME, TOPIC = "proposal", "an answer that is dashed"
 
@@ -45,13 +46,25 @@ class Proposals:
             lines, name=NAME, edge_width=0.3, edge_color="white", vector_style="line", **same_place(image.layer)
         )
         viewer.layers.selection.active = active
-        self._bound = [self._layer, image.layer, *(track.surface.layer for track in tracks)]
-        for layer in self._bound:
-            layer.bind_key("Enter", lambda _: self.take(), overwrite=True)
-            layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
+        for layer in self._stage.group(image):
+            self._bind(layer, image)
         names = quoted([track.name for track in tracks])
         sentence = f"The answer for {names} is only dashed here: Enter takes it, Escape drops it."
         self._desk.notice.offer(TOPIC, sentence, ("Take", self.take), aside=self.drop)
+
+    def selected(self, event: Any = None) -> None:
+        """Whoever has the tools now listens as well: points may have come since the answer was dashed."""
+        active, image = self._stage.viewer.layers.selection.active, self._stage.chosen()
+        if active is not None and image is not None and self._shown:
+            self._bind(active, image)
+
+    def _bind(self, layer: Layer, image: NapariImage) -> None:
+        """Ours alone: to a layer of the user's own, the two keys may mean something else."""
+        ours = same(layer, self._layer) or same(layer, image.layer) or mask_on(layer) is not None
+        if (ours or layer.metadata.get(FOR) == image.key) and layer not in self._bound:
+            self._bound.append(layer)
+            layer.bind_key("Enter", lambda _: self.take(), overwrite=True)
+            layer.bind_key("Escape", lambda _: self.drop(), overwrite=True)
 
     def _wanted(self) -> tuple[NapariImage | None, int, list[Track]]:
         """What is offered for the slice on screen; nobody takes what can't be seen."""

@@ -210,6 +210,8 @@ class Form(QWidget):
         self.next, self.sure = QPushButton("Next doubtful (N)"), QPushButton("How sure?")
         self.sure.setToolTip("Asks 4 seeds without changing a mask")
         self.revert = QPushButton("Revert this run")
+        self.by_click = _label("With S held a click splits an object; J joins two, D deletes one.")
+        self.by_click.hide()
 
     def _make_keep(self) -> None:
         self.accept_all = QPushButton("Accept all seen")
@@ -278,8 +280,10 @@ class Form(QWidget):
         """Beside the box, what is done with it."""
         correct.addWidget(Behind([self.point], [self.unpoint], "What was set or drawn"))
         correct.addLayout(self.boxed)
+        self.through = Behind([self.between], [self.follow], "Another way through the slices")
         for widget in (
-            Behind([self.between], [self.follow], "Another way through the slices"),
+            self.through,
+            self.by_click,
             self.objects,
             self.revert,
             Behind([self.next], [self.sure], "Which slices are doubtful"),

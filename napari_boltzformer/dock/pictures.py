@@ -7,8 +7,9 @@ from boltzformer.desk.image import OpenImage
 from napari_boltzformer.dock.form import Form
 
 
-def show_picture_buttons(form: Form, image: OpenImage | None) -> None:
-    """One button to run for a picture; for a volume the two that there were."""
+def show_picture_buttons(form: Form, image: OpenImage | None, *, apart: bool) -> None:
+    """One button to run for a picture, and where its objects are told `apart` what a click does with them; for a volume
+    what there was."""
     try:
         picture = image is not None and image.is_picture
     except BoltzFormerError:  # running says why
@@ -17,3 +18,5 @@ def show_picture_buttons(form: Form, image: OpenImage | None) -> None:
     form.all_slices.setVisible(not picture)
     for slices in (form.between, form.follow, form.accept_all):
         slices.setEnabled(not picture)
+    form.through.setVisible(not picture)
+    form.by_click.setVisible(picture and apart)

@@ -12,7 +12,7 @@ from napari.layers import Image
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
-from napari_boltzformer.host.layers import lighten
+from napari_boltzformer.host.layers import bare_brush, lighten
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import FILLS, NapariStage, image_on
 
@@ -32,6 +32,7 @@ class Comings:
         """By key, masks that a person removed, in the order in which they went; the offer itself holds them."""
         # Once a layer has all that makes it a mask or a helper; not under napari's own hands.
         self._arrange = desk.timers.after(0, lambda: stage.side_by_side(desk.patients.beside))
+        bare_brush(stage.viewer)
         for layer in stage.layers():  # opened before anybody heard of it
             _lighten_ours(layer)
 

@@ -257,6 +257,14 @@ def fit(viewer: napari.viewer.Viewer) -> None:
         (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
 
 
+def bare_brush(viewer: napari.viewer.Viewer) -> None:
+    """napari 0.9 lays a small black square under the circle of its brush, from the second time that one is taken up,
+    and leaves it lying when the brush is put down."""
+    canvas = getattr(viewer, "canvas", None)
+    if canvas is not None and "_brush_circle" in canvas.overlays:
+        canvas.overlays["_brush_circle"].box = False
+
+
 def _text(viewer: napari.viewer.Viewer) -> Any:
     """The viewer's words on the canvas, moved as well."""
     canvas = getattr(viewer, "canvas", None)

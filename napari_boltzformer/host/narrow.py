@@ -24,6 +24,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_boltzformer.host.listening import Choice
+
 INDENT = 4
 """Pixels: as far as napari's own labels."""
 LETTERS = 6
@@ -192,7 +194,7 @@ class Ends(QLineEdit):
         painter.end()
 
 
-class NameBox(QComboBox):
+class NameBox(Choice):
     """Names of patients and models often differ in their last letters alone."""
 
     def __init__(self) -> None:

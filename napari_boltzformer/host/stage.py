@@ -12,6 +12,7 @@ from napari.layers import Image
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
+from napari_boltzformer.host.centring import look_at
 from napari_boltzformer.host.compared import bring_together, put_back, stay_in
 from napari_boltzformer.host.layers import (
     KEY,
@@ -307,11 +308,10 @@ class NapariStage:
             self.viewer.layers.selection.active = surface.layer
 
     def show_voxel(self, track: Track, voxel: tuple[int, int, int]) -> None:
-        """Brings a voxel (slice, row, column) of a mask into the middle of the screen."""
+        """Brings a voxel (slice, row, column) of a mask on the screen."""
         surface: Any = track.surface
         self.go(track.image, voxel[0])
-        centre = surface.layer.data_to_world(voxel[-surface.layer.ndim :])
-        camera_of(self.viewer).center = tuple(centre[-3:]) if len(centre) > 2 else tuple(centre)
+        look_at(self.viewer, surface.layer, tuple(surface.layer.data_to_world(voxel[-surface.layer.ndim :])))
         self.activate(surface)
 
     # --- what is on screen --------------------------------------------------------------------------------------

@@ -161,6 +161,7 @@ class BoltzFormerDock(Form):
     def show_state(self) -> None:
         """Which buttons can do something now."""
         self.show_runs(self.running, busy=self.desk.under_way.busy)
+        show_picture_buttons(self, self.stage.chosen(), apart=self.desk.overview.reapplying.thresholds.apart)
 
     def show_progress(self) -> None:
         """How far the runs of the chosen image are, or learning."""
@@ -211,10 +212,9 @@ class BoltzFormerDock(Form):
             self.desk.tracks.show_few(track)
 
     def _on_typed(self) -> None:
-        if (image := self.stage.chosen()) is not None:
-            image.typed = self.prompt.texts()
-            if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
-                self._show_soon()
+        self.desk.typed(self.prompt.texts())
+        if any(track.warning for track in self.tracks()):  # which stands beside the prompt, or in its mask's row
+            self._show_soon()
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:
@@ -237,6 +237,7 @@ class BoltzFormerDock(Form):
 
     def _on_act(self) -> None:
         """What only one act needs is made when it is first seen."""
+        self.desk.past_click()
         self.seeing.show_picture()
         if self.pages[TEACH].isVisible():
             self.beside.open_teaching(self.lines[TEACH])
@@ -324,7 +325,7 @@ class BoltzFormerDock(Form):
             (camera.center, (self.bottom.fitting.looked,)),
             (
                 self.viewer.layers.selection.events.active,
-                (self.bottom.look_soon, self.objects_tool.selected, self.rings.selected),
+                (self.bottom.look_soon, self.objects_tool.selected, self.rings.selected, self.proposals.selected),
             ),
         ]
         heard = [(event, listener) for event, listeners in told for listener in listeners]
@@ -342,7 +343,6 @@ class BoltzFormerDock(Form):
             self.keys.bind(layer)
         self.table.setText(table_name(self.stage.chosen()))
         self.bottom.fill.show_masks()
-        show_picture_buttons(self, self.stage.chosen())
         self.show_planes(layer is not None and layer.ndim == 3 and has_sides(layer))
         self.seeing.show_picture()
 

@@ -64,7 +64,8 @@ class Beside:
         self.lesions.measure()
 
     def _show_object(self, track: Track, voxel: Voxel) -> None:
-        """In the middle of the screen, and ringed: there may be others beside it."""
+        """On the screen, and ringed: there may be others beside it."""
+        self._desk.past_click()
         voxel = middle_of(track, voxel)
         self._stage.show_voxel(track, voxel)
         self._mark(track, voxel)

@@ -1,6 +1,7 @@
 """One label per object on the desk: touching objects of a picture are parted as a threshold is moved, and put together
 again; clicks split and join, each a step of undo; counts, sizes, table and export follow."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,45 @@ def test_clicks_split_and_join_and_each_is_a_step_of_undo(bench: Bench) -> None:
     assert bench.speaker.sentence == "No cut through this place parts an object of 'cell'."
     bench.desk.join_objects(track, (0, 0, 0))
     bench.idle()
-    assert bench.speaker.sentence == "There are no two objects of 'cell' beside this place."
+    assert bench.speaker.sentence.startswith("There are no two objects of 'cell' beside this place: click on the seam")
     assert np.array_equal(track.surface.copy(), before)
+
+
+def test_two_objects_are_joined_by_a_click_on_one_and_then_on_the_other(bench: Bench) -> None:
+    mask = np.zeros((1, *SHAPE), bool)
+    mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = mask[0, 10:20, 70:80] = True  # 10 and 30 pixels between them
+    track = bench.answered(bench.open(GRID), "cell", mask)
+    for place, said, left in (
+        ((0, 15, 15), "Now click on the other one", 3),
+        ((0, 15, 15), "Those are one already, or more than 16 pixels apart", 3),
+        ((0, 15, 35), "Two objects are one now", 2),
+        ((0, 15, 75), "Now click on the other one", 2),
+        ((0, 15, 35), "Those are one already, or more than 16 pixels apart", 2),
+    ):
+        bench.desk.join_objects(track, place)
+        bench.idle()
+        assert bench.speaker.sentence.startswith(said)
+        assert count(track) == left
+
+
+def test_what_is_said_of_a_click_goes_with_the_next_act(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    corner = np.zeros(SHAPE, bool)
+    corner[-1, -1] = True
+    acts: list[Callable[[], object]] = [
+        lambda: choose(bench, apart=True),
+        lambda: track.surface.paint(0, track.mask(0) | corner),  # type: ignore[attr-defined]
+        lambda: bench.open(GRID),
+    ]
+    for act in acts:
+        bench.desk.split_object(track, (0, 0, 0))
+        bench.idle()
+        assert bench.speaker.sentence == "No cut through this place parts an object of 'cell'."
+        act()
+        bench.idle()
+        assert bench.speaker.sentence == ""
+        bench.stage.choose(track.image)
+        bench.desk.chosen()
 
 
 def test_what_a_person_deleted_is_not_brought_back_by_a_threshold(bench: Bench) -> None:

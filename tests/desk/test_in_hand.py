@@ -94,6 +94,13 @@ def test_a_missing_prompt_is_no_trouble_to_report(bench: Bench) -> None:
     bench.desk.running.start([], only_this=True)
     assert bench.speaker.sentence.startswith("There is no prompt")
     assert not bench.speaker.failed
+    bench.desk.typed([])
+    assert bench.speaker.sentence.startswith("There is no prompt")
+    bench.desk.typed(["cell"])  # typing takes it back
+    assert bench.speaker.sentence == ""
+    bench.desk.notice.say("Something else.")
+    bench.desk.typed(["cells"])
+    assert bench.speaker.sentence == "Something else."
 
 
 def test_what_a_click_changed_is_in_hand(bench: Bench) -> None:

@@ -56,6 +56,23 @@ def test_what_is_pointed_at_in_another_slice_leads_nobody_here(bench: Bench, sma
     assert bench.speaker.sentence.startswith("Looked in 1 slice; found ")
 
 
+def test_what_lies_beside_the_image_leads_nobody_and_is_not_asked(bench: Bench, small: Phantom) -> None:
+    """The engine refuses places that are none; one stray point would stop every run until somebody finds it."""
+    image = bench.open_volume(small.volume)  # of 16 slices, 72 rows, 80 columns
+    bench.stage.go(image, 7)
+    beside = [(7, 72.6, 20), (7, 20, -0.6), (15.6, 20, 20), (-0.6, 20, 20)]
+    box = np.array([[7.0, 80.0, 10.0], [7.0, 99.0, 60.0]])
+    bench.pointing = Pointing((*(Pointed(place, True, BRIGHT) for place in beside), HERE), box)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Looked in 1 slice, led by 1 point; found ")
+    assert told(bench.desk.tracks.chosen()[0].runs[-1]) == [(BRIGHT, 1, 0, False)]
+
+    edge = [Pointed(place, True, BRIGHT) for place in ((15.5, 71.5, 79.5), (-0.5, -0.5, -0.5))]
+    (said,) = guidance_for(small.volume, [BRIGHT], Pointing(tuple(edge), box - (0, 10, 0)))
+    assert (len(said.here), said.box is not None) == (2, True)
+
+
 def test_a_closer_look_heeds_points_but_its_box_is_where_it_looks(bench: Bench, small: Phantom) -> None:
     image = bench.open_volume(small.volume)
     bench.stage.go(image, 7)

@@ -143,6 +143,30 @@ def test_clicks_in_the_world_are_voxels_of_the_image(lies: str) -> None:
         assert panel.guide.pointing(image).box is not None
 
 
+@pytest.mark.slicer("Points 'here' and 'not here', a box", "imitation")
+def test_what_lies_beside_the_image_leads_nobody() -> None:
+    with somebody() as person:
+        panel = person.panel
+        image = person.opens(PHANTOM.volume)
+        person.types(BRIGHT)
+        panel.stage.turn(image)
+        panel.stage.go(image, FOUND)
+        person.clicks(person.ui.hereButton)
+        points = person.scene.GetNodesByClass(POINTS).GetItemAsObject(0)
+        points.AddControlPointWorld(*world_of(image.node, (-30, 12, FOUND)))
+        assert person.said == "That is beside the image: no point was placed."
+        person.until(lambda: points.GetNumberOfControlPoints() == 0)
+        inside, beside = (world_of(image.node, place).tolist() for place in ((10, 12, FOUND), (-30, 12, FOUND)))
+        panel.guide.take(image, {"points": [[*inside, f"here: {BRIGHT}"], [*beside, f"here: {BRIGHT}"]]})
+        person.clicks(person.ui.boxButton)
+        box = person.scene.GetNodesByClass(BOX).GetItemAsObject(0)
+        box.SetCenterWorld(*world_of(image.node, (-90, 12, FOUND)))
+        (said,) = guidance_for(image.volume, [BRIGHT], panel.guide.pointing(image))
+        assert (len(said.here), said.box) == (1, None)
+        with pytest.raises(BoltzFormerError, match="lies outside of the image"):
+            panel.guide.region(image)  # who wants to look into it hears why not
+
+
 @pytest.mark.slicer("The chosen look on its token grid", "real MRML")
 def test_a_look_lies_where_the_model_looked(scene: object) -> None:
     image = volume_node(PHANTOM.volume.array, PHANTOM.volume.grid.ras)

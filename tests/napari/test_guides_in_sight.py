@@ -10,6 +10,7 @@ from gui import answered, canvas, click, done, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer import io
+from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.tracks import COLOURS
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.canvas.guide import BOX, HERE, LINE, NOT_HERE, POINT, POINTS
@@ -87,6 +88,24 @@ def test_a_mere_click_is_no_box_and_the_last_of_both_is_removed_first(
     assert dock.guide.pointing(image).box is None
     click(qtbot, dock.unpoint)
     assert dock.message.text() == "No point or box is in sight to remove: set a point, or draw a box first."
+
+
+@pytest.mark.slow
+def test_a_click_or_a_box_beside_the_image_places_nothing_and_says_so(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    image = opened(viewer, small)
+    type_lines(qtbot, dock, BRIGHT)
+    click(qtbot, dock.point)
+    points, margin = viewer.layers[POINTS], QPoint(4, canvas(viewer).height() // 2)
+    qtbot.mouseMove(canvas(viewer), margin)
+    qtbot.mouseClick(canvas(viewer), Qt.MouseButton.LeftButton, pos=margin)
+    assert dock.message.text() == "That is beside the image: no point was placed."
+    until(qtbot, lambda: not len(points.data))
+    box = draw(dock, dock.row(), -50, -10)
+    assert dock.message.text() == "That is beside the image: no box was drawn."
+    until(qtbot, lambda: not len(box.data))
+    assert dock.guide.pointing(image) == Pointing()
 
 
 @pytest.mark.slow

@@ -109,6 +109,27 @@ def test_on_an_edited_slice_the_answer_is_dashed_until_it_is_taken(
     assert not track.proposals
 
 
+def test_enter_and_escape_answer_what_is_dashed_while_points_or_a_box_have_the_tools(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    layer = opened(viewer, small)
+    track = answered(dock, layer, BRIGHT, 3)
+    layer_of(track).paint((3, 2, 2), 0)
+    painted = rows_of(track)[3].copy()
+    dock.jump(3)
+    type_lines(qtbot, dock, BRIGHT)
+    for key, tool in ((Qt.Key.Key_Escape, dock.guide.point), (Qt.Key.Key_Return, dock.guide.box)):
+        track.put(3, track.kept.mask(3))
+        dock.show_results()
+        until(qtbot, lambda: TOPIC in dock.notice.offers)
+        tool()  # its layer comes after the answer was dashed
+        canvas(viewer).setFocus()
+        press(qtbot, viewer, key)
+        assert TOPIC not in dock.notice.offers
+        assert np.array_equal(rows_of(track)[3], painted) == (key == Qt.Key.Key_Escape)
+    assert rows_of(track)[3].all()
+
+
 def test_nobody_takes_what_is_not_dashed_yet_and_setting_the_offer_aside_drops_it(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:

@@ -19,6 +19,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
+from napari_boltzformer.host.centring import look_at
 from napari_boltzformer.host.layers import camera_of, empty_labels, facts_of, image_layer, sides
 from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import image_on
@@ -88,6 +89,29 @@ def test_planes_hang_upright_and_the_letters_say_which_side_is_which(
             assert viewer.canvas.overlays.text.visible
         viewer.dims.order = (0, 1, 2)
         viewer.layers.remove(image)
+
+
+def test_a_place_that_a_table_leads_to_moves_no_picture_that_is_wholly_in_view() -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = 200, 400
+    layer = viewer.add_image(np.zeros((3, 100, 100)), scale=(5, 1, 1))
+    camera = camera_of(viewer)
+    camera.zoom, camera.center = 1.5, (0, 49.5, 49.5)
+    look_at(viewer, layer, (5, 10, 90))
+    assert np.allclose(camera.center, (0, 49.5, 49.5))  # all of it is on the screen
+    camera.center = 0, -80, 49.5
+    look_at(viewer, layer, (5, 10, 90))
+    assert np.allclose(camera.center, (0, 49.5, 49.5))  # half of it was out of sight
+
+    camera.zoom = 3  # of 200 pixels: 33 rows to each side; all columns
+    look_at(viewer, layer, (5, 10, 90))
+    assert np.allclose(camera.center, (0, -0.5 + 100 / 3, 49.5))  # no further than its edge
+    camera.zoom = 10
+    look_at(viewer, layer, (5, 50, 60))
+    assert np.allclose(camera.center, (0, 50, 60))
+    camera.center = 0, 50, 60
+    look_at(viewer, layer, (5, 99, 60))
+    assert np.allclose(camera.center, (0, 99.5 - 10, 60))
 
 
 def test_a_picture_shows_no_sides_that_nobody_knows(viewer: Any, dock: BoltzFormerDock, tmp_path: Path) -> None:

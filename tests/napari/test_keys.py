@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
-from gui import canvas, click, click_row, done, press, type_lines
+from gui import answered, canvas, click, click_row, done, press, type_lines
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
@@ -86,3 +86,18 @@ def test_above_four_prompts_only_the_chosen_one_is_shown(
     assert all(track.surface.layer.opacity == 0.35 for track in tracks)
     click_row(qtbot, dock, 1)
     assert [track.surface.layer.visible for track in tracks] == [False, True, False, False, False]
+
+
+@pytest.mark.slow
+def test_a_letter_is_the_masks_also_where_a_box_a_list_or_a_table_was_used_last(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    answered(dock, viewer.add_image(data, **options), BRIGHT, 3)
+    dock.show_results()
+    dock.beside.open_table()
+    for used in (dock.image, dock.seeing.choice, dock.results, dock.beside.lesions.table):
+        qtbot.keyPress(used, Qt.Key.Key_S)
+        assert dock.split.armed is not None, used
+        qtbot.keyRelease(used, Qt.Key.Key_S)
+        assert dock.split.armed is None

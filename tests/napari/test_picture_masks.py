@@ -11,6 +11,7 @@ from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.masks.track import Track
 from boltzformer.masks.objects import pieces
 from napari_boltzformer.canvas.cells import CELLS
+from napari_boltzformer.dock.form import CORRECT
 from napari_boltzformer.dock.opening import layers_offered
 from napari_boltzformer.host.layers import volume_of
 from napari_boltzformer.host.stage import image_on
@@ -98,8 +99,12 @@ def test_one_label_per_object_by_a_tick_and_two_keys(qtbot: Any, viewer: Any, do
     click(qtbot, dock.bottom.sizes.apart)
     until(qtbot, lambda: count(track) == 3)
     until(qtbot, lambda: "3 objects" in row_text(dock))
+    dock.show_act(CORRECT)
+    until(qtbot, dock.by_click.isVisible)
+    assert len(dock.by_click.text()) <= 70
+    assert not dock.between.isVisible()
     click(qtbot, dock.bottom.sizes.apart)
-    until(qtbot, lambda: count(track) == 2)
+    until(qtbot, lambda: count(track) == 2 and not dock.by_click.isVisible())
 
     viewer.layers.selection.active = layer_of(track)
     place = at(viewer, layer_of(track), (30, 41))

@@ -185,3 +185,19 @@ def test_the_bar_is_empty_where_nothing_is_counted(qtbot: Any) -> None:
     assert form.progress.text() == "100%"
     form.show_far(None)  # another image
     assert form.progress.text() == ""
+
+
+def test_nothing_stays_on_the_canvas_where_a_brush_was_put_down(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    """napari 0.9 lays a black square under its brush from the second time on, and forgets it there."""
+    viewer.add_image(np.full((40, 40), 200, np.uint8), contrast_limits=(0, 255))
+    labels, middle = viewer.add_labels(np.zeros((40, 40), np.uint8)), canvas(viewer).rect().center()
+    qtbot.mouseMove(canvas(viewer), middle)
+    before = viewer.screenshot(flash=False)
+    for _ in range(2):
+        labels.mode = "paint"
+        qtbot.mouseMove(canvas(viewer), middle + QPoint(3, 3))
+        labels.mode = "pan_zoom"
+        viewer.layers.move(0, 2)  # whatever makes napari go through what lies on its canvas
+        viewer.layers.move(1, 0)
+    assert [layer.name for layer in viewer.layers][-1] == labels.name
+    assert np.array_equal(viewer.screenshot(flash=False), before)

@@ -18,17 +18,17 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.masks.beginning import begin, told
-from boltzformer.desk.masks.by_hand import Voxel, changed_by_click, delete, fill, picked
-from boltzformer.desk.masks.left_out import parts_of
+from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.one_label import OneLabel
 from boltzformer.desk.masks.overview import Overview, sentence
+from boltzformer.desk.masks.parting import Parting
 from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
-from boltzformer.desk.notice import STEP, Notice
+from boltzformer.desk.notice import CLICK, NO_PROMPT, STEP, Notice
 from boltzformer.desk.ports import Dialogs, Mask, Rows, Speaker, Stage, Timers
 from boltzformer.desk.runs.follow import Following
 from boltzformer.desk.runs.run import Run
@@ -41,7 +41,6 @@ from boltzformer.desk.under_way import UnderWay
 from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
-from boltzformer.masks.cells import joined, split
 
 MEASURING, PARTING = "lesions", "objects that touch"
 
@@ -84,6 +83,7 @@ class Desk:
         self.sizes = Sizes(stage, self.tracks, self.work, timers)
         self.following = Following(self.running, stage, self.tracks, self.notice, words, session)
         self.counting = Counting(self.tracks, self.work, timers)
+        self.parting = Parting(self.work, self.notice, words, self._take_in_hand)
         kept = stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running
         self.keeper = Keeper(*kept, lambda: shown_name(session().model))
         self.places = Places(stage, settings)
@@ -168,29 +168,11 @@ class Desk:
 
     def split_object(self, track: Track, voxel: Voxel) -> None:
         """The object of a picture there in two, through that pixel; one step of undo."""
-        self._by_click(track, voxel, split, f"No cut through this place parts an object of '{track.name}'.")
+        self.parting.split(track, voxel)
 
     def join_objects(self, track: Track, voxel: Voxel) -> None:
-        """The two objects of a picture beside it become one; one step of undo."""
-        self._by_click(track, voxel, joined, f"There are no two objects of '{track.name}' beside this place.")
-
-    def _by_click(self, track: Track, voxel: Voxel, change: Callable[[Mask, int, int], Mask | None], none: str) -> None:
-        if track.count > 1:
-            self.notice.say("Objects are split and joined in pictures only: paint or erase in this slice.")
-            return
-        before = track.mask(0).copy()
-
-        def made(mask: Mask | None) -> None:
-            if track.surface.alive and np.array_equal(track.mask(0), before):
-                if mask is not None:
-                    track.excluded |= parts_of(before, mask, track.excluded)
-                    track.change(0, mask)
-                    self._take_in_hand(track)
-                said = none if mask is None else changed_by_click(track, before, mask, self.words)
-                self.notice.say(said, topic=STEP)
-                self._change()
-
-        self.work.do(partial(change, before, *voxel[1:]), made)
+        """The two objects of a picture beside it become one, or the one there and another; one step of undo."""
+        self.parting.join(track, voxel)
 
     def _take_in_hand(self, track: Track) -> None:
         """A person changed it: what undo takes back is that of the selected mask."""
@@ -255,6 +237,17 @@ class Desk:
         self.keeper.on_screen()
         self.overview.look()
 
+    def typed(self, texts: Sequence[str]) -> None:
+        """These prompts stand in the box now."""
+        if (image := self.stage.chosen()) is not None:
+            image.typed = list(texts)
+        if texts:
+            self.notice.take_back(NO_PROMPT)
+
+    def past_click(self) -> None:
+        """A user does something else now: what a click met, or did not, is no news any more."""
+        self.notice.take_back(CLICK)
+
     def chosen(self) -> None:
         """Another image than before is chosen, or the same one among other masks."""
         self.overview.look_again()
@@ -307,6 +300,8 @@ class Desk:
         keeper.back.afresh.append(lambda image: self._restored(image, ()))
         keeper.back.afresh.append(lambda image: self.running.masks_left())
         self.overview.reapplying.chosen.append(self._kept_thresholds)
+        self.overview.reapplying.chosen.append(lambda _: self.past_click())
+        self.overview.moved.append(self.past_click)
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)

@@ -12,6 +12,10 @@ from boltzformer.desk.ports import Speaker
 
 STEP = "what one undo takes back"
 """Topic of what was done to a mask as one step."""
+CLICK = "what a click met"
+"""Topic of what is said of a click that changed nothing; it goes with whatever is done next."""
+NO_PROMPT = "a prompt that is missing"
+"""Topic of what is said of it, until one is typed."""
 PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
 
 

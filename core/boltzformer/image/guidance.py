@@ -129,6 +129,16 @@ def hint(guidance: Sequence[Guidance], plan: SlicePlan, index: int, prompt: str)
     return Hint(tuple(points), tuple(boxes), lifts, plan.size if bends and said else 0)
 
 
+def lies_in(place: Voxel, shape: Sequence[int]) -> bool:
+    """Whether a place i, j, k lies in one of so many voxels along x, y, z."""
+    return all(-0.5 <= at <= n - 0.5 for at, n in zip(place, shape, strict=True))
+
+
+def reaches_in(box: tuple[Voxel, Voxel], seen: Sequence[tuple[int, int]]) -> bool:
+    """Whether a box has something in it of the voxels `seen` along x, y, z: the first, and the one after the last."""
+    return all(low < end - 0.5 and high > start - 0.5 for low, high, (start, end) in zip(*box, seen, strict=True))
+
+
 def check(guidance: Sequence[Guidance], plan: SlicePlan, prompts: Sequence[str]) -> None:
     """Refuses what points nowhere: places outside the image, boxes outside the region, prompts nobody asked for."""
     shape = plan.grid.shape[::-1]
@@ -140,13 +150,11 @@ def check(guidance: Sequence[Guidance], plan: SlicePlan, prompts: Sequence[str])
                 f"Guidance is given for the prompt '{one.prompt}', which is not asked: ask for it too."
             )
         for place in (*one.here, *one.not_here):
-            if not all(-0.5 <= at <= n - 0.5 for at, n in zip(place, shape, strict=True)):
+            if not lies_in(place, shape):
                 raise BoltzFormerError(
                     f"The point {_shown(place)} lies outside the image ({size} voxels): give a 0-based voxel i,j,k."
                 )
-        if one.box is not None and not all(
-            low < end - 0.5 and high > start - 0.5 for low, high, (start, end) in zip(*one.box, seen, strict=True)
-        ):
+        if one.box is not None and not reaches_in(one.box, seen):
             where = f"image ({size} voxels)" if plan.box is None else "region that is looked at"
             raise BoltzFormerError(
                 f"The box from {_shown(one.box[0])} to {_shown(one.box[1])} lies outside the {where}: give one in it."

@@ -24,6 +24,8 @@ CLOSE = 6
 """Pixels: objects that grow by so many and touch then are neighbours."""
 REACH = 4
 """Pixels: what is farther from a click than this is not meant by it."""
+FAR = 16
+"""Pixels: two objects that are clicked one after the other are joined where no more than this lies between them."""
 MEANING = (
     "0 outside; each object its own number, as the table counts them: 1 is the largest; what is missing was left out"
 )
@@ -100,22 +102,50 @@ def split(mask: Mask, row: int, column: int) -> Mask | None:
 
 def joined(mask: Mask, row: int, column: int) -> Mask | None:
     """The two objects nearest to this pixel as one, the gap between them filled; None where there are no two."""
-    from scipy.ndimage import binary_dilation
-
     found = pieces(mask)
     near = np.argwhere(found > 0)
     away = np.hypot(*(near - (row, column)).T)
-    order = [int(found[tuple(place)]) for place in near[np.argsort(away, kind="stable")] if True]
-    reached = [one for one, far in zip(order, np.sort(away), strict=True) if far <= REACH]
+    order = np.argsort(away, kind="stable")
+    reached = [int(found[tuple(near[one])]) for one in order[away[order] <= REACH]]
     two = list(dict.fromkeys(reached))[:2]
-    if len(two) < 2:
+    return _bridged(found, two[0], two[1], REACH) if len(two) == 2 else None
+
+
+def joined_two(mask: Mask, first: tuple[int, int], second: tuple[int, int]) -> Mask | None:
+    """The objects at these two pixels as one; None where they are one already, or lie too far apart."""
+    found = pieces(mask)
+    one, other = int(found[first]), int(found[second])
+    if not one or not other or one == other:
         return None
-    block, first, second = np.ones((3, 3), bool), found == two[0], found == two[1]
-    for width in range(1, REACH + 1):
+    near = _bridged(found, one, other, REACH)
+    return _spanned(found, one, other) if near is None else near
+
+
+def _spanned(found: NDArray[np.int32], one: int, other: int) -> Mask | None:
+    """With a bridge where two objects lie closest to each other, unless that is far, or leads over a third."""
+    from scipy.ndimage import distance_transform_edt
+
+    way = distance_transform_edt(found != one) + distance_transform_edt(found != other)
+    free = (found == 0) & (way <= way[found == 0].min(initial=np.inf) + 1)
+    if not free.any() or way[free].min() > FAR + 1:
+        return None
+    made: Mask = (found > 0) | free
+    joint = pieces(made)
+    whole = np.unique(found[joint == joint[tuple(np.argwhere(found == one)[0])]])
+    return made if set(whole.tolist()) == {0, one, other} else None
+
+
+def _bridged(found: NDArray[np.int32], one: int, other: int, reach: int) -> Mask | None:
+    """With the gap between two of the objects filled, where that is at most twice as wide as `reach`."""
+    from scipy.ndimage import binary_dilation
+
+    mask: Mask = found > 0
+    block, first, second = np.ones((3, 3), bool), found == one, found == other
+    for width in range(1, reach + 1):
         gap = binary_dilation(first, block, width) & binary_dilation(second, block, width) & ~mask
         made = mask | gap
         # a third object that the gap touches stays apart
-        others = binary_dilation((found > 0) & ~first & ~second, block)
+        others = binary_dilation(mask & ~first & ~second, block)
         made &= ~(gap & others)
         joint = pieces(made)
         if joint[tuple(np.argwhere(first)[0])] == joint[tuple(np.argwhere(second)[0])]:

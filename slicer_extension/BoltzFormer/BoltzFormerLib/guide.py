@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import Pointed, Pointing
+from boltzformer.desk.masks.pointing import Pointed, Pointing, in_image
+from boltzformer.desk.notice import NO_PROMPT
 from boltzformer.desk.ports import Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.errors import BoltzFormerError
@@ -33,17 +34,19 @@ class Guide:
 
     def __init__(self, desk: Desk, stage: SlicerStage, timers: Timers, typed: Callable[[], list[str]]) -> None:
         self._desk, self._stage, self._typed = desk, stage, typed
-        self._rest = timers.after(REST_MS, self.ask)
+        self._rest, self._tidy = timers.after(REST_MS, self.ask), timers.after(0, self._take_strays)
         self._says = HERE
         self._observed: list[tuple[Any, int]] = []
         self._run: Run | None = None
+        self._strays: set[str] = set()
+        """Points that were placed beside the image, by Slicer's names for them; they go in a moment."""
         stage.guider = self.told, self.take
 
     def point(self, *, here: bool) -> None:
         """The next click in a slice view is one; without a mouse mode (no window) the list is there all the same."""
         image = self._stage.chosen()
         if image is None or not self._prompt():
-            self._desk.notice.say(tr("Choose a volume and type a prompt first, then point."))
+            self._desk.notice.say(tr("Choose a volume and type a prompt first, then point."), topic=NO_PROMPT)
             return
         self._says = HERE if here else NOT_HERE
         node = self._node(POINTS, image) or self._made(POINTS, image)
@@ -97,7 +100,10 @@ class Guide:
         """What is said about an image and can be seen: neither a hidden list nor a hidden point says anything."""
         node, box = self._node(POINTS, image), self._node(BOX, image)
         points = [] if node is None or not _is_shown(node) else self._points(image, node)
-        ends = None if box is None or not _is_shown(box) else self._ends(image)
+        try:
+            ends = None if box is None or not _is_shown(box) else self._ends(image)
+        except BoltzFormerError:  # one beside the image leads nobody
+            ends = None
         corners = None if ends is None else np.array([self._seen(image, end) for end in ends])
         return Pointing(tuple(points), corners)
 
@@ -106,7 +112,7 @@ class Guide:
         for number in range(node.GetNumberOfControlPoints()):
             what, _, whose = node.GetNthControlPointDescription(number).partition(": ")
             if what in (HERE, NOT_HERE) and node.GetNthControlPointVisibility(number):
-                place = self._seen(image, np.array(self._voxel(image, _world(node, number))))
+                place = self._seen(image, voxel_at(image.node, _world(node, number)))  # type: ignore[attr-defined]
                 found.append(Pointed(place, what == HERE, whose))
         return found
 
@@ -172,6 +178,7 @@ class Guide:
     def forget(self) -> None:
         """The scene is closed."""
         self._rest.stop()
+        self._strays.clear()
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed.clear()
@@ -205,18 +212,33 @@ class Guide:
             interaction.SetCurrentInteractionMode(interaction.Place)
 
     def _on_markup(self, node: Any, _: Any) -> None:
+        if self._strays:
+            return  # that one goes
         if node.IsA(POINTS):
+            image = self._stage.chosen()
             for number in range(node.GetNumberOfControlPoints()):
                 defined = node.GetNthControlPointPositionStatus(number) == node.PositionDefined
                 if defined and not node.GetNthControlPointDescription(number):
+                    if image is not None and self._is_beside(image, _world(node, number)):
+                        self._strays.add(node.GetNthControlPointID(number))
+                        self._desk.notice.say(tr("That is beside the image: no point was placed."))
+                        self._tidy.start()
+                        return
                     node.SetNthControlPointDescription(number, f"{self._says}: {self._prompt()}")
                     node.SetNthControlPointLabel(number, self._says)
             self._rest.start()
 
-    def _voxel(self, image: OpenImage, place: NDArray[np.float64]) -> tuple[float, float, float]:
-        """Inside of the image: a click beside it means its edge."""
+    def _is_beside(self, image: OpenImage, place: NDArray[np.float64]) -> bool:
         ijk = voxel_at(image.node, place)  # type: ignore[attr-defined]
-        return _triple(np.clip(ijk, 0, np.array(image.plan.grid.shape[::-1]) - 1))
+        return not in_image(image.volume, self._seen(image, ijk))
+
+    def _take_strays(self) -> None:
+        """Nothing is asked by that."""
+        node = self._node(POINTS, self._stage.chosen())
+        for stray in self._strays if node is not None else ():
+            if (number := node.GetNthControlPointIndexByID(stray)) >= 0:
+                node.RemoveNthControlPoint(number)
+        self._strays.clear()
 
     def _ends(self, image: OpenImage) -> NDArray[np.float64] | None:
         """(2, 3): i, j, k of the box's corners, as far as they lie in the image."""
@@ -249,8 +271,3 @@ def _world(node: Any, number: int) -> NDArray[np.float64]:
     place = [0.0, 0.0, 0.0]
     node.GetNthControlPointPositionWorld(number, place)
     return np.array(place)
-
-
-def _triple(place: NDArray[np.float64]) -> tuple[float, float, float]:
-    i, j, k = place.tolist()
-    return i, j, k

@@ -259,10 +259,9 @@ class Panel:
 
     def _on_typed(self) -> None:
         """It is kept with the work on the volume."""
-        if (image := self.stage.chosen()) is not None:
-            image.typed = self.prompts.texts()
-            if any(track.warning for track in self.desk.tracks.chosen()):
-                self._soon.start()  # what stands beside the prompts is not said again in a row
+        self.desk.typed(self.prompts.texts())
+        if any(track.warning for track in self.desk.tracks.chosen()):
+            self._soon.start()  # what stands beside the prompts is not said again in a row
 
     def _choose(self, volume: Any, segmentation: Any) -> None:
         """By the stage: told once, with both in place."""

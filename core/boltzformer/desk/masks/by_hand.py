@@ -128,15 +128,6 @@ def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords,
     return f"Deleted {count} of '{track.name}'{where}. {words.undo}"
 
 
-def changed_by_click(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:
-    """What a cut or a bridge did to a picture's objects."""
-    count, was = (int(pieces(mask).max(initial=0)) for mask in (after, before))
-    what = "One object is two" if count > was else "Two objects are one"
-    now = counts_of(after[None].astype(np.uint8), track.excluded)
-    out = f", {now.left_out} left out" if now.left_out else ""
-    return f"{what} now: {counted(now.objects, 'object')} of '{track.name}'{out}. {words.undo}"
-
-
 def middle_of(track: Track, voxel: Voxel) -> Voxel:
     """Of the object that a voxel belongs to, the voxel of that slice that lies nearest to its middle."""
     row, *place = voxel

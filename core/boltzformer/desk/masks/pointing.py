@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.errors import BoltzFormerError
-from boltzformer.image.guidance import Guidance, hint
+from boltzformer.image.guidance import Guidance, Voxel, hint, lies_in, reaches_in
 from boltzformer.image.region import Region
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Volume
@@ -78,17 +78,34 @@ def led_by(guidance: Iterable[Guidance], plan: SlicePlan, looked: Collection[int
 
 
 def guidance_of(volume: Volume, prompt: str, points: Iterable[Pointed], box: NDArray[np.float64] | None) -> Guidance:
-    """What is said about one prompt. `box`: its ends (2, 2 or 3), as the viewer counts."""
-
-    def voxel(place: Sequence[float]) -> tuple[float, float, float]:
-        return stored_voxel(volume, (0.0, *place)[-3:])
-
-    said: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
+    """What is said about one prompt; beside the image nothing is said. `box`: its ends (2, 2 or 3), as the viewer
+    counts."""
+    said: dict[bool, list[Voxel]] = {True: [], False: []}
     for one in points:
-        if one.prompt == prompt:
-            said[one.here].append(voxel(one.place))
-    corners = None if box is None else (voxel(box[0].tolist()), voxel(box[1].tolist()))
+        if one.prompt == prompt and in_image(volume, one.place):
+            said[one.here].append(_voxel(volume, one.place))
+    corners = None if box is None or not box_in_image(volume, box) else _corners(volume, box)
     return Guidance(tuple(said[True]), tuple(said[False]), corners, prompt)
+
+
+def in_image(volume: Volume, place: Sequence[float]) -> bool:
+    """Whether a place (slice, row, column) or (row, column) in the viewer lies in a voxel."""
+    return lies_in(_voxel(volume, place), volume.grid.shape[::-1])
+
+
+def box_in_image(volume: Volume, box: NDArray[np.float64]) -> bool:
+    """Whether anything of a box (its ends, as the viewer counts) lies in the image."""
+    seen = [(0, n) for n in volume.grid.shape[::-1]]
+    return reaches_in(_corners(volume, box), seen)
+
+
+def _voxel(volume: Volume, place: Sequence[float]) -> Voxel:
+    return stored_voxel(volume, (0.0, *place)[-3:])
+
+
+def _corners(volume: Volume, box: NDArray[np.float64]) -> tuple[Voxel, Voxel]:
+    first, last = np.array([_voxel(volume, end.tolist()) for end in box])
+    return tuple(np.minimum(first, last).tolist()), tuple(np.maximum(first, last).tolist())
 
 
 def stored_voxel(volume: Volume, canonical: Sequence[float]) -> tuple[float, float, float]:

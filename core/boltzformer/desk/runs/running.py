@@ -12,7 +12,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointing, guidance_for
 from boltzformer.desk.masks.tracks import Tracks, revert_last
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
-from boltzformer.desk.notice import Notice
+from boltzformer.desk.notice import NO_PROMPT, Notice
 from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.settings import Settings
@@ -90,9 +90,9 @@ class Running:
             self._notice.say(self._words.open_first)
             return None
         try:
-            prompts = named_apart(list(texts))
-            if not prompts:
-                self._notice.say("There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'.")
+            if not (prompts := named_apart(list(texts))):
+                none = "There is no prompt: type what to look for, e.g. 'MS lesion in brain MRI'."
+                self._notice.say(none, topic=NO_PROMPT)
                 return None
             volume, here = image.volume, image.plan.canonical_index(self._stage.row(image))
             if only_this and not self.can_be_asked(image):

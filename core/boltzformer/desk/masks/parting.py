@@ -1,0 +1,90 @@
+"""`Parting`: objects of a picture by a click: one is cut in two, two become one. No model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from boltzformer.desk.masks.by_hand import Voxel, counts_of
+from boltzformer.desk.masks.left_out import parts_of
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.notice import CLICK, STEP, Notice
+from boltzformer.desk.ports import Mask
+from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.work import Work
+from boltzformer.masks.cells import FAR, joined, joined_two, split
+from boltzformer.masks.objects import pieces
+
+Change = Callable[[Mask], Mask | None]
+
+
+class Parting:
+    """Each is one step of undo. Two that are joined are those beside a seam, or one that is clicked and then the
+    other, as long as the other one is still being asked for."""
+
+    def __init__(self, work: Work, notice: Notice, words: ViewerWords, changed: Callable[[Track], None]) -> None:
+        """`changed`: by a person, who goes on with this mask."""
+        self._work, self._notice, self._words, self._changed = work, notice, words, changed
+        self._first: tuple[Track, Voxel, str] | None = None
+        """The object that another one is to be joined with, and what was said then."""
+
+    def split(self, track: Track, voxel: Voxel) -> None:
+        """The object there in two, through that pixel."""
+        none = f"No cut through this place parts an object of '{track.name}'."
+        self._do(track, partial(split, row=voxel[1], column=voxel[2]), lambda: self._say(none))
+
+    def join(self, track: Track, voxel: Voxel) -> None:
+        """The two beside it, or the one there with the one that was clicked before."""
+        (_, *place), first = voxel, self._first
+        asked = first is not None and first[0] is track and self._notice.says(CLICK) and first[2] in self._notice.text
+        if first is not None and asked and track.count == 1 and track.row(0)[tuple(place)]:
+            change = partial(joined_two, first=first[1][1:], second=voxel[1:])
+        else:
+            change, asked = partial(joined, row=voxel[1], column=voxel[2]), False
+        self._first = None
+        self._do(track, change, lambda: self._ask_for_other(track, voxel, asked))
+
+    def _ask_for_other(self, track: Track, voxel: Voxel, asked: bool) -> None:
+        if not track.mask(0)[voxel[1:]]:
+            self._say(
+                f"There are no two objects of '{track.name}' beside this place: click on the seam between them, or on "
+                "one and then on the other."
+            )
+            return
+        said = "Now click on the other one in the same way: then both are one."
+        if asked:
+            said = f"Those are one already, or more than {FAR} pixels apart: paint between them, or click on another."
+        self._first = track, voxel, said
+        self._say(said)
+
+    def _do(self, track: Track, change: Change, none: Callable[[], None]) -> None:
+        if track.count > 1:
+            self._notice.say("Objects are split and joined in pictures only: paint or erase in this slice.")
+            return
+        before = track.mask(0).copy()
+
+        def made(mask: Mask | None) -> None:
+            if not track.surface.alive or not np.array_equal(track.mask(0), before):
+                return
+            if mask is None:
+                none()
+                return
+            track.excluded |= parts_of(before, mask, track.excluded)
+            track.change(0, mask)
+            self._changed(track)
+            self._notice.say(_told(track, before, mask, self._words), topic=STEP)
+
+        self._work.do(partial(change, before), made)
+
+    def _say(self, sentence: str) -> None:
+        self._notice.say(sentence, topic=CLICK)
+
+
+def _told(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:
+    count, was = (int(pieces(mask).max(initial=0)) for mask in (after, before))
+    what = "One object is two" if count > was else "Two objects are one"
+    now = counts_of(after[None].astype(np.uint8), track.excluded)
+    out = f", {now.left_out} left out" if now.left_out else ""
+    return f"{what} now: {counted(now.objects, 'object')} of '{track.name}'{out}. {words.undo}"
