@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
@@ -64,7 +66,7 @@ class LooksSheet(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(9 * LEAST_TILE[0] + 8 * GAP, TAPER + LEAST_TILE[1] + FOOT + LEGEND)
+        self._ask_for_room(LEAST_TILE[1])
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(1200, TAPER + 128 + FOOT + LEGEND)
@@ -72,7 +74,14 @@ class LooksSheet(QWidget):
     def show_looks(self, looks: Looks | None) -> None:
         """None: nothing to show."""
         self.looks, self._tiles, self.waiting = looks, [], False
+        if looks is not None:  # a picture that is wider than high has no use for more
+            rows, columns = looks.plan.crop_shape
+            self._ask_for_room(min(LEAST_TILE[1], math.ceil(LEAST_TILE[0] * rows / columns)))
         self.update()
+
+    def _ask_for_room(self, tile: int) -> None:
+        """As high as a tile is at the least."""
+        self.setMinimumSize(9 * LEAST_TILE[0] + 8 * GAP, TAPER + tile + FOOT + LEGEND)
 
     def restyle(self) -> None:
         """After `chances`, `marked` or `waiting` was set."""

@@ -14,11 +14,9 @@ from qtpy.QtWidgets import (
     QBoxLayout,
     QButtonGroup,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +24,7 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.looks.looks import Looks, caption, headline
 from boltzformer.types import LookTrace
 from napari_boltzformer.bottom.looks_sheet import DARK, LIGHT, LooksSheet
-from napari_boltzformer.host.narrow import Along
+from napari_boltzformer.host.narrow import Along, Sideways
 
 STEP_MS = 700
 """So long Play stays on a look."""
@@ -34,6 +32,8 @@ ROOMY = 920
 """Pixels: in less width, texts take one line more."""
 TIGHT = 520
 """Pixels: in less width, there is no room for the caption; the tool tip has it."""
+LINES, AROUND = 4, 24
+"""Of a caption, at the most; and the pixels beside it: margins of the page and of the panel."""
 SHARP, PAGE = 2, QSize(1300, 325)
 """Pictures of the looks are written so sharp, and so large in pixels of a screen."""
 
@@ -78,6 +78,7 @@ class LooksView(QWidget):
         self.title.setText(f"“{looks.prompt}”, {looks.place}, seed {looks.seed}{rolled}{whose}")
         self.headline.setText(headline(looks))
         self.sheet.show_looks(looks)
+        self._keep_bar_in_sight()
         self._caption()
         self._offer_queries(looks.trace.queries)
         self._enable(True)
@@ -159,6 +160,7 @@ class LooksView(QWidget):
     def save_to(self, path: Path) -> None:
         """What is shown, as PNG: looks, headline, legend and caption."""
         shown = self.page.size()
+        self._fit_caption(PAGE.width())
         self.page.resize(PAGE)  # however small the window is, the picture can be read
         picture = QPixmap(PAGE * SHARP)
         picture.setDevicePixelRatio(SHARP)
@@ -167,6 +169,7 @@ class LooksView(QWidget):
         self.page.render(painter)
         painter.end()
         self.page.resize(shown)
+        self._fit_caption(self.width())
         if not picture.save(str(path), "PNG"):
             self.headline.setText(f"The picture could not be written to {path}: choose another folder.")
 
@@ -233,12 +236,23 @@ class LooksView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """A squeezed dock must not draw one text over another."""
         line, narrow = self.caption.fontMetrics().lineSpacing(), self.width() < ROOMY
-        self.caption.setVisible(self.width() >= TIGHT)
-        self.caption.setMinimumHeight((3 if narrow else 2) * line + 4)
+        self._fit_caption(self.width())
         self.headline.setMinimumHeight((2 if narrow else 1) * line + 4)
         across, down = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
         self._top.setDirection(down if narrow else across)  # the title must not push the headline into many lines
         super().resizeEvent(event)
+
+    def _fit_caption(self, wide: int) -> None:
+        """It has all the lines that it needs, or none: one too few would lie over the bar of the looks."""
+        words, line = self.caption, self.caption.fontMetrics().lineSpacing()
+        high = words.heightForWidth(wide - AROUND)
+        words.setVisible(wide >= TIGHT and high <= LINES * line + 4)
+        words.setMinimumHeight(max(high, 0))
+
+    def _keep_bar_in_sight(self) -> None:
+        """Below the looks, where they need it."""
+        bar = self._sheet_room.horizontalScrollBar()
+        self._sheet_room.setMinimumHeight(self.sheet.minimumHeight() + (0 if bar is None else bar.sizeHint().height()))
 
     # --- in sight or not -----------------------------------------------------------------------------------------
 
@@ -290,6 +304,7 @@ class LooksView(QWidget):
         text = "" if looks is None else caption(looks, chances=self.sheet.chances)
         self.sheet.setToolTip(text.replace("*", ""))
         self.caption.setText(re.sub(r"\*(.+?)\*", r"<i>\1</i>", escape(text)))
+        self._fit_caption(self.width())
 
     def _connect(self) -> None:
         self.sheet.hovered.connect(self._on_hover)
@@ -318,13 +333,9 @@ class LooksView(QWidget):
         self._top.addWidget(self.headline, 1)
         self._top.addWidget(self.title)
         inside.addLayout(self._top)
-        self._sheet_room = QScrollArea()
-        self._sheet_room.setFrameShape(QFrame.Shape.NoFrame)
-        self._sheet_room.setWidgetResizable(True)
-        self._sheet_room.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._sheet_room = Sideways()
         self._sheet_room.setWidget(self.sheet)
-        bar = self._sheet_room.horizontalScrollBar()
-        self._sheet_room.setMinimumHeight(self.sheet.minimumHeight() + (0 if bar is None else bar.sizeHint().height()))
+        self._keep_bar_in_sight()
         inside.addWidget(self._sheet_room, 1)
         inside.addWidget(self.caption)
 
@@ -344,11 +355,8 @@ class LooksView(QWidget):
         self.seen.setChecked(True)
         self.save.setToolTip("What is shown, as a picture with its headline and caption")
         self.again.setToolTip("Draw anew with the next seed: other looks, often the same answer")
-        self._chip_room = QScrollArea()
-        self._chip_room.setFrameShape(QFrame.Shape.NoFrame)
+        self._chip_room = Sideways()
         self._chip_room.setFixedHeight(40)
-        self._chip_room.setWidgetResizable(True)
-        self._chip_room.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._chip_room.hide()
         row = QHBoxLayout()
         for widget in (self.back, self.play, self.forth, self.seen, self.chance, self.again):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
-from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QShowEvent
+from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QShowEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -301,7 +301,25 @@ class Upright(QScrollArea):
         return QSize(min(wide, WIDEST), 60)
 
 
-class Along(QScrollArea):
+class Sideways(QScrollArea):
+    """Scrolls sideways alone, and that with any mouse wheel: most have no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
+        bar = self.horizontalScrollBar()
+        if event is None or bar is None or bar.maximum() == 0 or event.angleDelta().x():
+            super().wheelEvent(event)
+        else:
+            bar.setValue(bar.value() - event.angleDelta().y())
+            event.accept()
+
+
+class Along(Sideways):
     """A line of controls that scrolls sideways where it is too long."""
 
     def __init__(self, line: QLayout) -> None:
@@ -309,9 +327,6 @@ class Along(QScrollArea):
         body = QWidget()
         body.setLayout(line)
         self.setWidget(body)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name

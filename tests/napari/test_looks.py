@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from qtpy.QtCore import QPoint, Qt, QTimer, qInstallMessageHandler
+from qtpy.QtCore import QPoint, QPointF, QRect, Qt, QTimer, qInstallMessageHandler
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
@@ -161,6 +162,34 @@ def test_a_narrow_panel_gives_the_headline_no_more_than_two_lines(qtbot: Any, vi
     assert view.headline.heightForWidth(view.headline.width()) <= 2 * line + 4
 
 
+def test_in_a_narrow_panel_all_looks_are_reached_by_a_bar_that_is_seen_and_by_the_wheel(
+    qtbot: Any, view: LooksView, real: Looks
+) -> None:
+    room, bar = view._sheet_room, view._sheet_room.horizontalScrollBar()
+
+    def apart() -> bool:
+        under = QRect(bar.mapTo(view.page, QPoint(0, 0)), bar.size())
+        inside = view.page.rect().contains(under) and view.page.rect().contains(view.caption.geometry())
+        return bar.isVisible() and inside and not under.intersects(view.caption.geometry())
+
+    for wide in (900, 700, 638):
+        view.resize(wide, 300)  # it is as low as it can be
+        qtbot.waitUntil(lambda wide=wide: view.width() == wide and apart())
+        assert view.caption.isVisible()
+    middle, none = QPointF(room.viewport().rect().center()), QPoint(0, 0)
+    at = bar.value()
+    for _ in range(20):
+        turned = QWheelEvent(
+            middle, QPointF(room.mapToGlobal(middle.toPoint())), none, QPoint(0, -120), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(room.viewport(), turned)
+        assert turned.isAccepted()
+    assert bar.value() == bar.maximum() > at
+    last = view.sheet.tile_at(8)
+    assert room.viewport().rect().contains(QRect(view.sheet.mapTo(room.viewport(), last.topLeft()), last.size()))
+
+
 def press(view: LooksView, number: int) -> None:
     QTest.mouseClick(view.sheet, Qt.MouseButton.LeftButton, pos=view.sheet.tile_at(number).center())
 
@@ -250,7 +279,7 @@ def test_the_picture_is_written_with_headline_and_caption(view: LooksView, tmp_p
     written = np.asarray(Image.open(tmp_path / "looks.png").convert("RGB"))
     assert written.shape == (SHARP * PAGE.height(), SHARP * PAGE.width(), 3)  # however small the window is
     label = view.caption.geometry()
-    words = written[2 * label.top() : 2 * label.bottom(), 2 * label.left() : 2 * label.right()]
+    words = written[-2 * (label.height() + 4) : -8, 2 * label.left() : 2 * label.right()]
     assert (words.max(axis=2) > 200).sum() > 1000  # the caption is in it
     view.save_to(tmp_path / "nowhere" / "looks.png")
     assert view.headline.text().startswith("The picture could not be written to")
