@@ -290,6 +290,27 @@ def test_an_object_that_is_left_out_is_in_no_number(bench: Bench) -> None:
     assert desk.overview.reapplying.totals == ["cell: 204 px"]
 
 
+def test_what_is_left_out_is_told_of_the_prompt_whose_object_it_is(bench: Bench) -> None:
+    image = bench.open(GRID)
+    two = np.zeros(SHAPE, bool)
+    two[3, 1:3, 1:3] = two[3, 6:8, 6:9] = True
+    spleen, kidney = (bench.answered(image, name, two) for name in ("spleen", "kidney"))
+    tracks = {one.key: one for one in (spleen, kidney)}
+    lesions: list[Any] = []
+    bench.desk.measure(lesions.extend)
+    bench.idle()
+    of = [one for one in lesions if one.mask == spleen.key]
+    spleen.excluded.add(of[0].voxel)
+    first, second = total(lesions, tracks).splitlines()
+    assert first.startswith("spleen: 1 object, ")
+    assert first.endswith(", 1 left out")
+    assert second.startswith("kidney: 2 objects, ")
+    assert "left out" not in second
+    spleen.excluded.add(of[1].voxel)
+    assert total(lesions, tracks).splitlines() == ["spleen: 0 objects, 2 left out", second]
+    assert total([], tracks) == "0 objects"
+
+
 def test_an_object_that_is_left_out_of_one_slice_is_in_no_number_either(bench: Bench) -> None:
     image = bench.open(GRID)
     track = bench.answered(image, "x", np.zeros((0, *SHAPE[1:]), bool))

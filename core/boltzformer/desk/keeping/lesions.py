@@ -154,21 +154,27 @@ def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
 def total(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
     """'3 objects, 1.2 mL, 1 left out'; of several masks a line each, for nobody adds up liver and spleen;
     of a picture with how densely they lie."""
-    inside = [one for one in lesions if included(one, tracks)]
-    out = len(lesions) - len(inside)
-    left = f", {out} left out" if out else ""
-    if not inside:
-        return f"{counted(0, 'object')}{left}"
-    scale = inside[0].scale
-    if not scale.flat and len({one.mask for one in lesions}) == 1:
-        return f"{counted(len(inside), 'object')}, {_amount(inside)}{left}"
+    several = len({one.mask for one in lesions}) > 1
     lines = []
     for key, track in tracks.items():
-        of = [one for one in inside if one.mask == key]
+        of = [one for one in lesions if one.mask == key]
         if of:
-            density = f", {scale.density(len(of), track.shape[1] * track.shape[2])}" if scale.flat else ""
-            lines.append(f"{of[0].finding.name}: {counted(len(of), 'object')}, {_amount(of)}{density}")
-    return "\n".join(lines) + left
+            scale = of[0].scale
+            name = f"{of[0].finding.name}: " if several or scale.flat else ""
+            lines.append(name + _total(of, [one for one in of if included(one, tracks)], track))
+    return "\n".join(lines) or counted(0, "object")
+
+
+def _total(lesions: Sequence[Lesion], inside: Sequence[Lesion], track: Track) -> str:
+    """Of one mask."""
+    told, scale = [counted(len(inside), "object")], lesions[0].scale
+    if inside:
+        told.append(_amount(inside))
+        if scale.flat:
+            told.append(scale.density(len(inside), track.shape[1] * track.shape[2]))
+    if out := len(lesions) - len(inside):
+        told.append(f"{out} left out")
+    return ", ".join(told)
 
 
 def _amount(lesions: Sequence[Lesion]) -> str:
