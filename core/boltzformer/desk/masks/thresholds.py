@@ -11,7 +11,6 @@ from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.ports import Mask, Timers
 from boltzformer.desk.scale import Scale
-from boltzformer.desk.words import counted
 
 PORTION_S = 0.010
 """So long the viewer may wait for slices that are not on screen."""
@@ -158,10 +157,12 @@ class Reapplying:
         earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
         if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
             lines.append(
-                f"{counted(len(earlier))} of an earlier day stay as they were: run them again to move their thresholds"
+                "1 restored slice stays as it was: run it again to move its thresholds"
+                if len(earlier) == 1
+                else f"{len(earlier):,} restored slices stay as they were: run them again to move their thresholds"
             )
         if at.apart and any(set(one.looked) - set(one.rows) and not one.came_apart for one in answers):
-            lines.append("Objects of an earlier day stay as they were: run it again to part those that touch")
+            lines.append("Restored objects stay as they were: run it again to part those that touch")
         return lines
 
     def tell(self) -> None:
