@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from boltzformer.desk.teaching.runs import Losses, spoken_time
+from boltzformer.desk.teaching.runs import ASKED_FIRST, Losses, spoken_time
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.narrow import NameBox, OneLine, Picture, Sentence, Upright, as_large
@@ -63,6 +63,7 @@ class FinetuneForm(QWidget):
         self.facts: Mapping[str, Any] = {}
         """What was predicted (`FinetunePlan.facts`)."""
         self.start, self.stop, self.resume = QPushButton("Fine-tune"), QPushButton("Stop"), QPushButton("Resume")
+        self.start.setToolTip(ASKED_FIRST)
         self.stop.setToolTip("Ends after the step in hand; the best so far is kept")
         self.run, self.progress, self.curve, self.notice = NameBox(), Progress(), Curve(), NoticeView()
         self.run.setToolTip("A run goes on when napari is closed, and is found again here")

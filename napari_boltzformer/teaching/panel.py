@@ -128,7 +128,7 @@ class FinetunePanel(FinetuneForm):
         kept.length, kept.unit = self.length.value(), self.unit.currentText()
         kept.save()
         self.watching.begin(request)
-        self.said.say("Starting… Closing napari does not end it.")
+        self.said.say("Starting… First the model is asked what it can do already. Closing napari does not end it.")
         self._list_runs(request.output)
 
     def _on_run(self) -> None:

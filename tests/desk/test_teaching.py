@@ -28,7 +28,7 @@ from boltzformer.desk.teaching.outcome import (
     question_of,
     to_compare,
 )
-from boltzformer.desk.teaching.runs import Losses, verdict
+from boltzformer.desk.teaching.runs import Losses, sentence, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.protocol import ErrandState, Holding, Lineage, Means
@@ -326,6 +326,18 @@ def test_what_cannot_be_judged_says_whose_slices_are_missing() -> None:
     assert verdict(state, one) == "Cannot be judged: accept slices of 2 more patients."
     assert verdict(state, replace(one, lacks="")).endswith("Now one does: fine-tune again.")
     assert verdict(replace(state, result={"promoted": True})).startswith("Passed")
+
+
+def test_where_asking_takes_longer_than_the_minutes_chosen_it_is_said_at_once() -> None:
+    plan = {"planned_steps": None, "predicted_seconds": 180.0}
+    state = ErrandState("run", "running", plan=plan, asked=12, pictures=112, eta=500.0)
+    assert sentence(state) == (
+        "Asking the model what it can do already: 12 of 112 pictures, about 8 min left. With judging at the end that "
+        "is more than the 3 min chosen: few steps are made"
+    )
+    long, steps = (replace(state, plan=other) for other in (plan | {"predicted_seconds": 3600.0}, {"planned_steps": 5}))
+    for one in (long, steps, replace(state, eta=None), replace(state, plan={})):
+        assert "chosen" not in sentence(one)
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.teaching.outcome import NOT_NOW, Compared, Outcome, mine_of, question_of, to_compare
-from boltzformer.desk.teaching.runs import Losses, runs, verdict
+from boltzformer.desk.teaching.runs import ASKED_FIRST, Losses, runs, verdict
 from boltzformer.desk.teaching.watching import Watching
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
@@ -55,6 +55,7 @@ class Teaching:
             ui.teachModeSelector.addItem(mode)
         for unit in UNITS:
             ui.teachUnitSelector.addItem(unit)
+        ui.teachStartButton.toolTip = tr(ASKED_FIRST)
         self._connect()
         self.show_state()
 
@@ -97,7 +98,9 @@ class Teaching:
         if self.watching is not None:
             request = self.request()
             self.watching.begin(request)
-            self.said.say(tr("Starting… Closing Slicer does not end it."))
+            self.said.say(
+                tr("Starting… First the model is asked what it can do already. Closing Slicer does not end it.")
+            )
             self._list_runs(request.output)
 
     def _ask_both(self) -> None:

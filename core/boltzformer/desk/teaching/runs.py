@@ -87,7 +87,7 @@ def sentence(state: ErrandState) -> str:
             return f"Finished after {state.step} steps."
         return " ".join([f"{told}{step}.", *state.notes[-1:]])
     if state.pictures and not state.judging:
-        return f"Asking the model what it can do already: {_asked(state)}"
+        return f"Asking the model what it can do already: {_asked(state)}{_too_long(state)}"
     if not state.step:
         return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
     if state.pictures:
@@ -97,6 +97,22 @@ def sentence(state: ErrandState) -> str:
     return f"Step {state.step} of {state.steps}: {some}{left}" + (
         ". Now it is compared with its parent…" if state.step == state.steps else ""
     )
+
+
+ASKED_FIRST = (
+    "Before the first step the model is asked what it can do already, and at the end what was learnt: where that takes "
+    "longer than the minutes chosen, few steps are made, and it ends later"
+)
+
+
+def _too_long(state: ErrandState) -> str:
+    """As soon as it is known that asking takes longer than the minutes that were chosen; judging what was learnt takes
+    as long again at the least."""
+    minutes = state.plan.get("planned_steps", 0) is None  # else steps were
+    chosen, still = float(state.plan.get("predicted_seconds") or 0), state.pictures - state.asked
+    if not (minutes and state.eta and still) or 2 * state.eta * state.pictures / still <= chosen:
+        return ""
+    return f". With judging at the end that is more than the {spoken_time(chosen)} chosen: few steps are made"
 
 
 def _asked(state: ErrandState) -> str:
