@@ -17,7 +17,7 @@ from napari_boltzformer.bottom.looks_view import LooksView
 from napari_boltzformer.bottom.size_filter import SizeFilter
 from napari_boltzformer.bottom.slice_bar import SliceReview
 from napari_boltzformer.host.fitting import Fitting
-from napari_boltzformer.host.layers import edges_on_slider, shows_slices
+from napari_boltzformer.host.layers import edges_on_slider, other_plane, shows_slices
 from napari_boltzformer.host.on_screen import OnScreen
 from napari_boltzformer.host.stage import NapariStage
 
@@ -58,10 +58,13 @@ class Bottom(QObject):
         self.on_screen.watch(window)
 
     def _line_up(self) -> None:
-        """Below napari's slider, which says the same of the slice on screen."""
-        if not self.review.isVisible():
-            return
+        """Below napari's slider, which says the same of the slice on screen; below that of another plane the bar says
+        whose slices it shows."""
         image, viewer = self._stage.chosen(), self._stage.viewer
+        plane = "" if image is None else other_plane(viewer, image.layer)
+        self.review.bar.stand_alone(f"{plane} slices: click one to go there" if plane else "")
+        if plane or not self.review.isVisible():
+            return
         among = image is not None and image.layer.ndim == 3 and shows_slices(viewer)
         edges = edges_on_slider(viewer, image.layer) if image is not None and among else None
         if (ends := self.fitting.slider(self.review.bar, edges)) is not None:

@@ -26,6 +26,8 @@ LEAST_SLIDER = 60
 LEAST, MOST = 0.01, 0.99
 """Where the gate can be dragged to."""
 GROUND, UNKNOWN, LINE, NOW = QColor(30, 32, 38), QColor(92, 96, 106), QColor(150, 154, 164), QColor(255, 255, 255)
+DIMMED = 0.35
+"""Of slices that are not on screen."""
 BAD, GOOD, HAND = QColor(255, 90, 80), QColor(120, 220, 130), QColor(255, 225, 120)
 
 
@@ -43,6 +45,8 @@ class SliceBar(QWidget):
         self._pressed: QPointF | None = None
         self._dragging = ""
         self._left, self._right = LEFT, 0
+        self.alone = ""
+        """What is said instead of which slice is on screen, where that is none of these."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(120)
         bar.heard.append(self._draw_again)
@@ -62,6 +66,12 @@ class SliceBar(QWidget):
         """With the slider above: the first slice begins so far from the left, the last ends so far from the right."""
         if (left, right) != (self._left, self._right) and left + right < self.width():
             self._left, self._right = max(left, 0), max(right, 0)
+            self.update()
+
+    def stand_alone(self, words: str) -> None:
+        """Another plane is on screen, or '' again these slices: the slider above is not theirs."""
+        if words != self.alone:
+            self.alone = words
             self.update()
 
     def state(self, lane: int, row: int) -> State:
@@ -110,7 +120,7 @@ class SliceBar(QWidget):
         return super().event(event)
 
     def _jump(self, x: float) -> None:
-        if (row := self._row_at(x)) != self.model.row:
+        if (row := self._row_at(x)) != self.model.row or self.alone:
             self.model.set_row(row)
             self.jumped.emit(row)
 
@@ -145,12 +155,18 @@ class SliceBar(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         painter = QPainter(self)
         painter.fillRect(event.rect(), GROUND)
+        painter.setOpacity(DIMMED if self.alone else 1.0)
         first, last = self._row_at(event.rect().left()), self._row_at(event.rect().right())
         rows = range(first, last + 1)
         for number, lane in enumerate(self.model.lanes):
             self._draw_lane(painter, number, lane, rows)
         self._draw_signs(painter, rows)
-        if self.model.lanes:  # else there is nothing in which one could be
+        if self.alone:
+            painter.setOpacity(1.0)
+            painter.setPen(NOW)
+            painter.setFont(self._small)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.alone)
+        elif self.model.lanes:  # else there is nothing in which one could be
             now, bottom = self._column(self.model.row), self.height() - 1
             painter.setPen(QPen(NOW, 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -99,11 +99,15 @@ class Fitting(QObject):
                 return self._slider
         first: Any = next((one for one in _called(window, SLIDER) if one.isVisible()), None)
         self._slider = getattr(first, "slider", None)
+        if self._slider is not None:
+            self._slider.installEventFilter(self)  # it is given its place after it came to light
         return self._slider
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show):
             self._soon.start()
+        if watched is not self._canvas:
+            return False
         if event is not None and event.type() in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
             self.pressed = event.type() == QEvent.Type.MouseButtonPress
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:

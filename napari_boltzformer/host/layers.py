@@ -188,6 +188,14 @@ def turn_to(viewer: napari.viewer.Viewer, image: Image, plane: str) -> None:
     viewer.dims.order = (axis, *(one for one in range(viewer.dims.ndim) if one != axis))
 
 
+def other_plane(viewer: napari.viewer.Viewer, image: Image) -> str:
+    """Of which plane its slices are, where the viewer shows another one, flat; '' where it shows them."""
+    if image.ndim != 3 or viewer.dims.ndisplay != 2 or shows_slices(viewer):
+        return ""
+    across = set(sides(image, 0)) if has_sides(image) else set()
+    return next((name for name, letters in PLANES.items() if set(letters) == across), "other")
+
+
 LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 """Towards smaller and larger LPS coordinates: right, left; anterior, posterior; foot, head."""
 

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.settings import Settings
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.bottom.place import SLICES
+from napari_boltzformer.bottom.slice_bar import NOW
 from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.fitting import Fitting
@@ -251,7 +252,7 @@ def test_looks_table_and_slices_are_tabs_of_one_place(
 
 
 def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
 ) -> None:
     flat = phantom(3, (1, 64, 64)).volume
     data, options, _ = image_layer(flat)
@@ -262,7 +263,7 @@ def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
     assert not dock.bottom.review.bar.isVisible()
     until(qtbot, lambda: dock.bottom.sizes.isVisible())  # its sliders are there all the same
     viewer.layers.clear()
-    opened(viewer, small)
+    opened(viewer, phantom(3, (12, 40, 120)))  # of a slice's number and of a column's, one is longer
     click(qtbot, dock.all_slices)
     done(qtbot, dock)
     bar, find = dock.bottom.review.bar, Fitting(dock, viewer)
@@ -279,6 +280,13 @@ def test_the_bar_of_slices_lies_below_the_slider_and_is_absent_for_a_picture(
         dock.jump(row)
         until(qtbot, lambda row=row: bar.model.row == row)
         assert abs(middle_of_handle(bar) - bar.place(0, row).x()) <= 2
+    click(qtbot, dock.planes["sagittal"])
+    until(qtbot, lambda: bar.alone == "axial slices: click one to go there")
+    marked = bar.grab().toImage()
+    assert not any(marked.pixelColor(round(bar.place(0, row).x()), 1) == NOW for row in range(bar.model.count))
+    qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.place(0, row).toPoint())  # the row that it was at
+    until(qtbot, lambda: bar.alone == "" and lined_up())
+    assert abs(middle_of_handle(bar) - bar.place(0, row).x()) <= 2
 
 
 def test_the_picture_is_fitted_when_a_dock_comes_unless_somebody_zoomed_in(
