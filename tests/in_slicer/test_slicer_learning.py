@@ -21,7 +21,7 @@ PHANTOM = phantom(11, (24, 64, 64), (DARK, DARK, BRIGHT))
 def learnt(person: Person) -> tuple[Any, Any, list[int], Any]:
     """(image, track, rows that taught, the model's own mask)."""
     desk, ui = person.panel.desk, person.ui
-    desk.settings.learning_seconds = 8.0
+    desk.settings.learning_seconds = 16.0
     image = person.opens(PHANTOM.volume)
     person.types(UNKNOWN)
     person.clicks(ui.allSlicesButton)
@@ -37,6 +37,7 @@ def learnt(person: Person) -> tuple[Any, Any, list[int], Any]:
         track.change(row, truth[row])
     person.until(lambda: desk.learning.offered)
     person.clicks(ui.learnCaseButton)
+    person.until(lambda: ui.cancelButton.enabled and 0 < ui.progressBar.value < ui.progressBar.maximum)
     person.until(lambda: desk.learning.learnt(track) is not None)
     person.idle()
     assert person.said.startswith("Learnt from 3 slices")

@@ -217,11 +217,11 @@ class Panel:
     def show_state(self) -> None:
         ui, running = self.ui, self.desk.running
         ui.allSlicesButton.enabled = not any(run.whole for run in running.runs)
-        ui.cancelButton.enabled = bool(running.runs)
+        ui.cancelButton.enabled = self.desk.under_way.busy
         ui.exportButton.enabled = not running.runs
         ui.revertButton.enabled = running.can_revert
         ui.exampleButton.visible = not self.stage.nodes()
-        if (far := running.progress) is not None:
+        if (far := self.desk.under_way.progress) is not None:
             ui.progressBar.maximum, ui.progressBar.value = max(far[1], 1), far[0]
 
     # --- the scene tells ----------------------------------------------------------------------------------------
@@ -245,6 +245,7 @@ class Panel:
         image = self.stage.chosen()
         if image is not self._shown:
             self._shown = image
+            ui.progressBar.reset()  # of another volume's run
             self.lesions.forget()
             self._on_typed()
         if image is not None and image not in self._looked_for:
@@ -346,7 +347,7 @@ class Panel:
             (ui.exampleButton, self._example),
             (ui.thisSliceButton, lambda: self._run(only_this=True)),
             (ui.allSlicesButton, lambda: self._run(only_this=False)),
-            (ui.cancelButton, desk.running.cancel),
+            (ui.cancelButton, desk.under_way.stop),
             (ui.reportButton, desk.report),
             (ui.hereButton, lambda: self.guide.point(here=True)),
             (ui.notHereButton, lambda: self.guide.point(here=False)),
@@ -369,7 +370,8 @@ class Panel:
         ui.promptEdit.connect("textChanged()", self._on_typed)
         ui.tableButton.connect("contentsCollapsed(bool)", lambda closed: closed or self.lesions.measure())
         desk.changed.append(self._changed)
-        desk.running.advanced.append(self.show_state)
+        for further in (desk.running.advanced, desk.learning.advanced):
+            further.append(self.show_state)
         desk.running.ended.append(lambda _: self._ended.start())
         keeper.back.restored.append(lambda _, prompts: prompts and self.prompts.fill(list(prompts)))
         keeper.back.restored.append(lambda image, _: once(desk, self.stage, image))
