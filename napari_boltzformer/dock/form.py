@@ -129,8 +129,8 @@ class Form(QWidget):
         self.show_under_way()
         if self.example.isHidden() == (self.image.count() == 0):  # later: this is asked while a layer goes, too
             QTimer.singleShot(0, self._show_example)
-        if not busy and self.progress.value() < self.progress.maximum():
-            self.progress.reset()  # of a run that was cancelled nothing more is to come
+        if not busy and (self.progress.value() < self.progress.maximum() or not self.progress.maximum()):
+            self.show_far(None)  # of a run that was cancelled nothing more is to come
 
     def _show_example(self) -> None:
         self.example.setVisible(self.image.count() == 0)
@@ -167,6 +167,7 @@ class Form(QWidget):
     def show_far(self, far: tuple[int, int] | None) -> None:
         """So many steps are made, of so many; None: nothing is under way, and of what was nothing is left to read."""
         if far is None:
+            self.progress.setRange(0, max(self.progress.maximum(), 1))  # else it goes to and fro for ever
             self.progress.reset()
         else:
             self.progress.setRange(0, far[1])

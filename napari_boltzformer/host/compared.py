@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OWN = "boltzformer own place"
 """Where a layer's metadata holds its affine as it was."""
+STOOD = "boltzformer stood"
+"""Where an image's metadata holds its plane, and the place in each axis, while it is put away."""
 MUCH = 1.5
 """Below this two images are shown at one scale: who compares sizes must not be misled by a slightly larger field."""
 
@@ -52,6 +54,19 @@ def stay_in(viewer: napari.viewer.Viewer, image: Image | None) -> Iterator[None]
         now = (*before[: -image.ndim], *(float(one) for one in image.data_to_world(at)))
         if not np.allclose(now, dims.point):
             dims.set_point(range(dims.ndim), now)
+
+
+def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:
+    """It is about to be put away: the next one may be looked at in another plane, and end elsewhere."""
+    image.metadata[STOOD] = viewer.dims.order, viewer.dims.point
+
+
+def find_place(viewer: napari.viewer.Viewer, image: Layer) -> None:
+    """It is back, and shown as it was left."""
+    order, point = image.metadata.pop(STOOD, ((), ()))
+    if point and len(point) == viewer.dims.ndim:
+        viewer.dims.order = order
+        viewer.dims.set_point(range(len(point)), point)
 
 
 def put_back(layers: Sequence[Layer]) -> None:

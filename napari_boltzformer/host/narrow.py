@@ -95,12 +95,15 @@ class Lines(OneLine):
 
     @property
     def _high(self) -> int:
-        return max(len(self.text().splitlines()), 1) * self.fontMetrics().lineSpacing()
+        metrics = self.fontMetrics()
+        return max(len(self.text().splitlines()), 1) * metrics.lineSpacing() + metrics.underlinePos()
 
     def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
         super().setText(text)
         self.setToolTip(text or "")
         self.updateGeometry()
+        if (around := self.parentWidget()) is not None:
+            around.update()  # beside a canvas of OpenGL the ends of longer words would stay there
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
         painter = QPainter(self)

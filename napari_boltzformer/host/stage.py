@@ -13,7 +13,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
 from napari_boltzformer.host.centring import look_at
-from napari_boltzformer.host.compared import bring_together, put_back, stay_in
+from napari_boltzformer.host.compared import bring_together, find_place, note_place, put_back, stay_in
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -45,6 +45,9 @@ FOR = "boltzformer guide"
 """Where the metadata of points, boxes and other helpers says which image they are for."""
 
 
+Guider = tuple[Callable[[Any], Mapping[str, Any]], Callable[[Any, Mapping[str, Any]], None]]
+
+
 class NapariImage(OpenImage):
     """Of a layer; it lives as long as that does."""
 
@@ -63,10 +66,7 @@ class NapariStage:
 
     def __init__(self, viewer: napari.viewer.Viewer, choose: Callable[[], Image | None]) -> None:
         self.viewer, self._choose = viewer, choose
-        self.guider: tuple[Callable[[Any], Mapping[str, Any]], Callable[[Any, Mapping[str, Any]], None]] = (
-            lambda _: {},
-            lambda _, __: None,
-        )
+        self.guider: Guider = lambda _: {}, lambda _, __: None
         """Who knows of points and boxes: tells them, and makes them."""
         self._rows: dict[str, int] = {}
         """Where each image was looked at last."""
@@ -91,16 +91,16 @@ class NapariStage:
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
         data, options, _ = image_layer(volume)
-        layer = Image(data, **options)
-        image = image_on(layer)
+        image = image_on(Image(data, **options))
         image.case, image.store = case, store
-        self.viewer.layers.append(layer)
+        self.viewer.layers.append(image.layer)
         return image
 
     def close(self, image: OpenImage) -> Callable[[], None]:
         group = self.group(image)
         if self.shows(image):
             self._rows[image.key] = self.row(image)
+        note_place(self.viewer, self._layer(image))
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
         names = [self._own_name(layer) for layer in group]
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
@@ -193,8 +193,7 @@ class NapariStage:
 
     def _owner(self, layer: Layer) -> str:
         """Key of the image that a layer goes with."""
-        mask = mask_on(layer)
-        if mask is not None:
+        if (mask := mask_on(layer)) is not None:
             return mask.image
         if isinstance(layer, Image):
             return str(layer.metadata.get(FOR, "")) if LIGHT in layer.metadata else key_of(layer)
@@ -211,6 +210,7 @@ class NapariStage:
         if layer not in self.viewer.layers:
             return
         self._met.add(image.key)
+        find_place(self.viewer, layer)
         if layer.ndim == 3:
             row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
             self.viewer.dims.set_point(self.viewer.dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))

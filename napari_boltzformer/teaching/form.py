@@ -98,7 +98,8 @@ class FinetuneForm(QWidget):
 
     def _name_buttons(self) -> None:
         """They say what was chosen behind them."""
-        self.start.setText(f"Fine-tune for {self.length.value()} {self.unit.currentText()}")
+        count, unit = self.length.value(), self.unit.currentText()
+        self.start.setText(f"Fine-tune for {count} {unit.removesuffix('s') if count == 1 else unit}")
         self.promote.setText(f"Promote as '{_short(self.name.text())}'")
 
     def show_curve(self) -> None:

@@ -80,6 +80,8 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     click(qtbot, dock.table)
     until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
     dock.jump(9)
+    viewer.dims.set_point((1, 2), (7.0, 11.0))  # the slices that the other planes show
+    stood = viewer.dims.point
     camera_of(viewer).zoom = 50.0
 
     dock.opening.open(flat)
@@ -108,6 +110,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     assert dock.image.currentText() == "deep"
     assert viewer.layers.selection.active.name == track.name  # what was in hand, and not what came last
     until(qtbot, lambda: dock.row() == 9)  # where one was
+    assert np.allclose(viewer.dims.point[1:], stood[1:])
     assert PUT_AWAY not in dock.notice.offers
 
 

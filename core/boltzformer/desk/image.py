@@ -85,13 +85,14 @@ class OpenImage:
     @property
     def likeness(self) -> tuple[object, ...]:
         """Alike for images that may come from one series of the same kind, for all that is known: modality, picture or
-        volume, in colour or not, of 8 bits or of more, in millimetres or not. () where it can't be segmented."""
+        volume, in colour or not, a volume of 8 bits or of more, in millimetres or not. () where nobody can tell."""
         try:
             volume, plan, scale = self._facts()
         except BoltzFormerError:
             return ()
-        millimetres = scale.length_unit == "mm"
-        return self.kind, plan.count == 1, volume.array.ndim, volume.array.dtype.itemsize == 1, millimetres
+        picture, millimetres = plan.count == 1, scale.length_unit == "mm"
+        bytes_alone = not picture and volume.array.dtype.itemsize == 1  # cameras have 8, 12 or 16 bits for the same
+        return self.kind, picture, volume.array.ndim, bytes_alone, millimetres
 
     def is_same_as(self, other: OpenImage) -> bool:
         """Whether one file was opened twice: voxel for voxel it is the same image."""
