@@ -8,6 +8,7 @@ import pytest
 from bench import Bench
 
 from boltzformer import Grid, Prompt
+from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.lesions import standing
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.answers import Answers
@@ -202,3 +203,30 @@ def test_a_warning_stands_once_beside_the_prompt_or_in_the_row_of_its_mask(bench
     assert cell.warning not in desk.row_of(cell)
     desk.knowledge = Knowledge(asked=True)  # another model, of which nothing is said beside the prompt
     assert desk.row_of(cell).endswith(cell.warning)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(bench: Bench, tmp_path: Path, accepted: bool) -> None:
+    desk, image = bench.desk, bench.open(GRID)
+    desk.settings.folder = str(tmp_path / "kept")
+    track = bench.answered(image, "cell", APART[None])
+
+    def kept() -> tuple[int, list[SliceState]]:
+        (case,) = Dataset(tmp_path / "kept").cases()
+        return int((case.labels.layers > 0).sum()), [one for states in case.states.values() for one in states]
+
+    if accepted:
+        desk.keeper.accept()
+    desk.keeper.nothing()
+    desk.keeper.autosave()  # a moment later
+    bench.idle()
+    assert kept() == (0, [SliceState.EMPTY])
+    track.surface.undo()
+    assert track.state(0) is (SliceState.REVIEWED if accepted else SliceState.UNSEEN)
+    desk.keeper.autosave()
+    bench.idle()
+    if accepted:
+        assert "is as it was before. Kept as revision 3" in bench.speaker.sentence
+        assert kept()[1] == [SliceState.REVIEWED]
+    else:  # a revision in which nobody says anything is none
+        assert "but what is kept says that nothing is there until you accept" in bench.speaker.sentence

@@ -278,7 +278,7 @@ class Desk:
         running, keeper = self.running, self.keeper
         self.tracks.made.append(self._adopt)
         running.adapter_for = self.learning.adapter_for
-        self.keeper.telling = self.learning.most_telling
+        self.keeper.doubts.telling = self.learning.most_telling
         self.masks_changed.append(self.learning.heard)
         self.learning.changed.append(self._change)
         self.overview.moved.append(self.learning.look)
@@ -305,11 +305,12 @@ class Desk:
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)
-        track.surface.listen(self._on_step)
+        track.surface.listen(partial(self._on_step, track))
 
-    def _on_step(self, rows: Rows, undone: bool) -> None:
+    def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
         """What was said of a step holds no longer once it is taken back."""
         if undone:
+            self.keeper.undone(track)
             self.notice.take_back(STEP)
 
     def _by_hand(self, track: Track) -> None:

@@ -12,11 +12,11 @@ from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
 from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
+from boltzformer.desk.keeping.next_doubtful import NextDoubtful
 from boltzformer.desk.keeping.remembering import annotation_of
 from boltzformer.desk.keeping.said import Said, among, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
-from boltzformer.desk.masks.doubting import after, doubtful
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import checksum
@@ -67,15 +67,16 @@ class Keeper:
         """Of these something changed since they were saved."""
         self._unstored: dict[OpenImage, Said] = {}
         """What a person said that is stored a moment later, so that it can be taken back."""
+        self._empty: dict[OpenImage, Said] = {}
+        """Where a person's word that nothing is there was stored last."""
         self._owed: dict[OpenImage, Callable[[], None]] = {}
         """Work of images that left the viewer and could not be written: how it is tried again."""
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._parting: dict[OpenImage, Scene] = {}
-        """How one is worked on that is being put away: its points go first."""
-        self._doubted: int | None = None
-        self.telling: Callable[[Track], int | None] = lambda track: None
-        """The row where a correction would teach most, while a mask is learnt from."""
+        """How one is worked on that is being put away."""
+        self.doubts = NextDoubtful(stage, tracks, notice, words)
+        self.next_doubtful = self.doubts.go
         self._left = timers.after(0, self._leaving.clear)
         timers.every(AUTOSAVE_MS, self.autosave).start()
 
@@ -137,8 +138,7 @@ class Keeper:
         """Every slice of the masks that are shown which a person changed and has seen since."""
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
-            self._notice.say("There is no mask to accept: run a prompt first, or paint.")
-            return
+            return self._notice.say("There is no mask to accept: run a prompt first, or paint.")
         self.on_screen()
         every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
         mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
@@ -171,21 +171,6 @@ class Keeper:
         what = these({row for _, row in said}, image.count)
         self.store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}")
 
-    def next_doubtful(self) -> None:
-        """Jumps to the first slice that wants looking at; again: to the next."""
-        image, shown = self._stage.chosen(), self._tracks.shown()
-        active = self._tracks.active()
-        row = self.telling(active) if active is not None and active in shown else None
-        doubts = doubtful(shown, None if active is None or row is None else (active, row))
-        if image is None or not doubts:
-            more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
-            self._notice.say(f"No slice is left to doubt{more}.")
-            return
-        one = after(doubts, self._stage.row(image), self._doubted)
-        self._doubted = one.row
-        self._stage.go(image, one.row)
-        self._notice.say(f"{named(one.row, image.count).capitalize()}: {one.why}.")
-
     # --- keeping ------------------------------------------------------------------------------------------------
 
     def store(self, sentence: str, image: OpenImage | None = None, tracks: Sequence[Track] | None = None) -> None:
@@ -193,13 +178,13 @@ class Keeper:
 
         `tracks`: its masks, where they may have left the viewer.
         """
-        image = self._stage.chosen() if image is None else image
-        if image is None:
+        if (image := image or self._stage.chosen()) is None:
             return
         self._unstored.pop(image, None)
         if self.back.holds(image, partial(self.store, sentence, image, tracks)):
             return
-        spoken = [one for one in (self._tracks.of(image) if tracks is None else tracks) if one.is_spoken_of]
+        tracks = self._tracks.of(image) if tracks is None else tracks
+        spoken = [one for one in tracks if one.is_spoken_of]
         if not spoken:
             return
         masks = Snapshot.of(image, spoken, self.scene(image))
@@ -217,6 +202,18 @@ class Keeper:
             self._tell()
 
         self.work.do(add, kept)
+
+    def undone(self, track: Track) -> None:
+        """An undo, perhaps of a word that nothing is there: what was said before that is stored again."""
+        image, said = track.image, self._empty.get(track.image)
+        if said is None or track not in said.tracks or track.state(said.row) is SliceState.EMPTY:
+            return
+        del self._empty[image]
+        as_before = f"{named(said.row, image.count).capitalize()} is as it was before"
+        if any(one.is_spoken_of for one in self._tracks.of(image)):
+            self._unstored[image] = Said(said.tracks, said.row, f"{as_before}.", again=True)
+        else:  # a revision in which nobody says anything is none
+            self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
 
     def touch(self, image: OpenImage) -> None:
         """Something changed in an image's masks: they are saved soon."""
@@ -390,8 +387,11 @@ class Keeper:
 
     def _store_nothing(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> None:
         said = self._unstored.pop(image)
-        if any(track.state(said.row) is not SliceState.UNSEEN for track in said.tracks):
+        states = [track.state(said.row) for track in said.tracks]
+        if said.again or any(state is not SliceState.UNSEEN for state in states):
             self.store(said.sentence, image, tracks)
+            if SliceState.EMPTY in states:
+                self._empty[image] = said
         else:  # an undo took it back
             self._notice.take_back(NOTHING)
 

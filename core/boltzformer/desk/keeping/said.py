@@ -17,6 +17,8 @@ class Said:
     tracks: Sequence[Track]
     row: int
     sentence: str
+    again: bool = False
+    """What is kept of it was taken back: that is stored, too."""
 
 
 def counts_otherwise(track: Track) -> Said | None:

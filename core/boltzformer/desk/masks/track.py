@@ -113,8 +113,7 @@ class Track:
     def say(self, row: int, state: SliceState) -> None:
         """A person has looked."""
         self.touched.add(row)
-        self.whose.said[row] = (state, np.packbits(self.mask(row)))
-        (self.whose.whole.discard if state is SliceState.UNSEEN else self.whose.whole.add)(row)
+        self.whose.say(row, state, self.mask(row))
         self.changed()
 
     @property

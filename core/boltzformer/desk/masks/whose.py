@@ -35,6 +35,8 @@ class Whose:
     """What the model wrote, wherever that is known."""
     said: dict[int, tuple[SliceState, Bits]] = field(default_factory=dict[int, tuple[SliceState, Bits]])
     """What a person said, and of which voxels."""
+    before: dict[int, tuple[SliceState, Bits]] = field(default_factory=dict[int, tuple[SliceState, Bits]])
+    """What they had said before that, of other voxels: it holds again where an undo brings those back."""
     hidden: dict[int, Bits] = field(default_factory=dict[int, Bits])
     """What the model's answer has besides, of objects that are too small to be shown."""
     hand: set[int] = field(default_factory=set[int])
@@ -88,15 +90,25 @@ class Whose:
 
     def state(self, row: int, voxels: NDArray[np.uint8]) -> SliceState:
         """What a person said of it; changing it afterwards takes the word back."""
-        state, then = self.said.get(row, (SliceState.UNSEEN, None))
-        if then is not None and not np.array_equal(then, np.packbits(voxels > 0)):
-            return SliceState.UNSEEN
-        return state
+        now = np.packbits(voxels > 0)
+        for state, then in (told[row] for told in (self.said, self.before) if row in told):
+            if np.array_equal(then, now):
+                return state
+        return SliceState.UNSEEN
+
+    def say(self, row: int, state: SliceState, voxels: NDArray[np.bool_]) -> None:
+        """A person has looked."""
+        now = np.packbits(voxels)
+        if row in self.said and not np.array_equal(self.said[row][1], now):
+            self.before[row] = self.said[row]
+        self.said[row] = (state, now)
+        (self.whole.discard if state is SliceState.UNSEEN else self.whole.add)(row)
 
     def copy(self) -> Whose:
         """For another thread: the packed slices are never changed, only replaced."""
         return Whose(
-            dict(self.written), dict(self.said), dict(self.hidden), set(self.hand), self.drawn, set(self.whole)
+            *(dict(self.written), dict(self.said), dict(self.before), dict(self.hidden)),
+            *(set(self.hand), self.drawn, set(self.whole)),
         )
 
 

@@ -1,0 +1,37 @@
+"""`NextDoubtful`: leads from one slice that wants looking at to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boltzformer.desk.masks.doubting import after, doubtful
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Stage
+from boltzformer.desk.words import ViewerWords, named
+
+
+class NextDoubtful:
+    """Among the masks that are shown; it says why."""
+
+    def __init__(self, stage: Stage, tracks: Tracks, notice: Notice, words: ViewerWords) -> None:
+        self._stage, self._tracks, self._notice, self._words = stage, tracks, notice, words
+        self._last: int | None = None
+        self.telling: Callable[[Track], int | None] = lambda track: None
+        """The row where a correction would teach most, while a mask is learnt from."""
+
+    def go(self) -> None:
+        """Jumps to the first slice that wants looking at; again: to the next."""
+        image, shown = self._stage.chosen(), self._tracks.shown()
+        active = self._tracks.active()
+        row = self.telling(active) if active is not None and active in shown else None
+        doubts = doubtful(shown, None if active is None or row is None else (active, row))
+        if image is None or not doubts:
+            more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
+            self._notice.say(f"No slice is left to doubt{more}.")
+            return
+        one = after(doubts, self._stage.row(image), self._last)
+        self._last = one.row
+        self._stage.go(image, one.row)
+        self._notice.say(f"{named(one.row, image.count).capitalize()}: {one.why}.")
