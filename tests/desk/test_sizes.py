@@ -258,6 +258,7 @@ def test_what_was_chosen_without_a_scale_is_not_read_as_micrometres(bench: Bench
     assert known.scale.small(least) == f"{250 * 0.25**2:.3g} µm²"
     assert as_measured(known, replace(at, smallest_mm3=least)).smallest_mm3 == least
     assert as_measured(known, replace(at, smallest_mm3=1e9)).smallest_mm3 == 0
+    assert as_measured(plain, replace(at, smallest_mm3=least)).smallest_mm3 == 0  # and no 2e-05 px the other way round
 
 
 def test_a_least_area_is_told_as_it_was_chosen(bench: Bench) -> None:

@@ -91,7 +91,9 @@ class Scale:
 
     def least(self, mm3: float) -> float:
         """A least size that was chosen when this image had another scale, or none: larger than all of it, it was meant
-        in voxels; else there is no sense in it."""
+        in voxels; else, or less than half of a voxel, there is no sense in it."""
+        if mm3 < self.voxel_mm3 / 2:
+            return 0.0
         if self.voxels is None or mm3 <= self.voxels * self.voxel_mm3:
             return mm3
         return mm3 * self.voxel_mm3 if mm3 <= self.voxels else 0.0
