@@ -17,6 +17,7 @@ KIDNEY, LESION, BLOB = "right kidney in CT", "MS lesion in brain MRI", "bright b
 GRAY = Volume(np.full(GRID.shape, 300, np.int16), GRID, name="head")
 """As NIfTI has it: no modality, and values that may be anything."""
 HOUNSFIELD = replace(GRAY, array=np.where(np.indices(GRID.shape)[2] < 8, -1000, 40).astype(np.int16), name="belly")
+SMEAR = Volume(np.zeros((1, 20, 24), np.uint16), Grid.pixels((1, 20, 24)), name="smear")
 CT = replace(GRAY, modality="CT", name="ct")
 
 
@@ -55,7 +56,8 @@ def test_a_modality_needs_an_image_that_has_it() -> None:
         (replace(GRAY, name="ct_belly_08"), GRAY, [BLOB]),  # its name says it
         (GRAY, replace(GRAY, name="brain-FLAIR"), [LESION, BLOB]),
         (replace(GRAY, array=GRAY.array.astype(np.uint8)), GRAY, [BLOB]),  # nobody knows either, but they differ
-        (Volume(np.zeros((1, 20, 24), np.uint8), Grid.pixels((1, 20, 24)), name="smear"), GRAY, [BLOB]),
+        (SMEAR, GRAY, [BLOB]),
+        (SMEAR, replace(SMEAR, array=np.zeros((1, 20, 24, 3), np.uint8), name="section"), [KIDNEY, LESION, BLOB]),
     ],
 )
 def test_what_another_image_leaves_in_the_box(bench: Bench, before: Volume, after: Volume, stays: list[str]) -> None:

@@ -85,14 +85,15 @@ class OpenImage:
     @property
     def likeness(self) -> tuple[object, ...]:
         """Alike for images that may come from one series of the same kind, for all that is known: modality, picture or
-        volume, in colour or not, a volume of 8 bits or of more, in millimetres or not. () where nobody can tell."""
+        volume, in millimetres or not, a volume of 8 bits or of more. () where nobody can tell."""
         try:
             volume, plan, scale = self._facts()
         except BoltzFormerError:
             return ()
         picture, millimetres = plan.count == 1, scale.length_unit == "mm"
-        bytes_alone = not picture and volume.array.dtype.itemsize == 1  # cameras have 8, 12 or 16 bits for the same
-        return self.kind, picture, volume.array.ndim, bytes_alone, millimetres
+        # cameras take the same in colour or gray, with 8, 12 or 16 bits
+        values = None if picture else (volume.array.ndim, volume.array.dtype.itemsize == 1)
+        return self.kind, picture, millimetres, values
 
     def is_same_as(self, other: OpenImage) -> bool:
         """Whether one file was opened twice: voxel for voxel it is the same image."""
