@@ -75,7 +75,7 @@ def test_the_example_opens_at_its_finding_and_ctrl_enter_runs_it(
     case = sample()
     assert dock.prompt.texts() == [case.prompt]
     assert dock.current_slice() == case.index
-    assert not dock.example.isVisible()
+    until(qtbot, lambda: not dock.example.isVisible())
     assert viewer.dims.order == (0, 1, 2)
     qtbot.keyClick(dock.prompt, Qt.Key.Key_Return, CTRL)
     done(qtbot, dock)
