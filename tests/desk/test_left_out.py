@@ -198,3 +198,14 @@ def test_both_halves_of_an_object_that_was_left_out_stay_left_out(bench: Bench) 
     one = next(one for one in measured(bench) if not included(one, {track.key: track}))
     bench.desk.leave_out(track, one.voxel, *one.marks, out=False)
     assert len(areas(bench, track)) == 5
+
+
+def test_an_undo_of_a_mask_from_elsewhere_leaves_out_again_what_was(bench: Bench) -> None:
+    track = answered(bench)
+    leave_out(bench, track, 1)
+    before = set(track.excluded)
+    bench.desk.begin_from(track.image, np.roll(cells(), 3, axis=1), "theirs", "cell")
+    bench.idle()
+    assert not track.excluded
+    track.surface.undo()
+    assert track.excluded == before

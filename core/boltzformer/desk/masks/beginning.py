@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.ports import Rows
 from boltzformer.desk.words import ViewerWords, counted
 
 
@@ -15,12 +16,25 @@ def begin(track: Track, rows: NDArray[np.bool_], name: str, *, new: bool) -> Non
     if new:
         track.restore(rows, ())
     else:
+        _remember_left_out(track)
         track.change_all(dict(enumerate(rows)))
     track.excluded.clear()
     if track.count == 1:  # else sliders would move what the model marked, too, and this lies on it
         track.whose.whole.add(0)
     track.began_from = name
     track.surface.draw()
+
+
+def _remember_left_out(track: Track) -> None:
+    """It is left out again where an undo brings the mask back that it belongs to."""
+    if track.excluded:
+        out, before = frozenset(track.excluded), np.packbits(track.surface.copy() > 0)
+
+        def heard(rows: Rows, undone: bool) -> None:
+            if undone and np.array_equal(np.packbits(track.surface.copy() > 0), before):
+                track.excluded |= out
+
+        track.surface.listen(heard)
 
 
 def told(name: str, text: str, rows: NDArray[np.bool_], lost: int, words: ViewerWords, *, new: bool) -> str:
