@@ -254,6 +254,7 @@ class Exported(nn.Module):
         return out.masks, out.existence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["bernoulli", "multinomial"])
 def test_the_readable_computation_compiles_as_one_graph_and_exports(draw: str) -> None:
     config = replace(SMALL, layers=3, draw=draw)  # type: ignore[arg-type]

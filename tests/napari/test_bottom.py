@@ -1,5 +1,6 @@
 """What lies below the canvas belongs to the dock: the slice bar of its masks, and the looks at the slice on screen."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def test_thresholds_re_apply_without_the_engine_and_leave_what_is_a_persons(
 def test_the_sliders_of_one_image_leave_the_masks_of_another_alone(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
-    images, review = [opened(viewer, small), opened(viewer, small)], dock.bottom.review
+    other = replace(small, volume=replace(small.volume, name="other"))
+    images, review = [opened(viewer, small), opened(viewer, other)], dock.bottom.review
     keep_both(qtbot, dock)
     tracks = [answered(dock, image, BRIGHT, 2, 3, logit=16) for image in images]  # a probability of 0.73
     assert all(rows_of(track)[2].any() and rows_of(track)[3].any() for track in tracks)

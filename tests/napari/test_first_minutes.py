@@ -135,6 +135,7 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     assert np.array_equal(rows_of(back), before)
 
 
+@pytest.mark.slow
 def test_two_masks_removed_by_mistake_come_back_together(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     picture = viewer.add_image(np.zeros((40, 60), np.uint8), name="picture")
     one, two = (answered(dock, picture, name, 0) for name in ("cell", "vessel"))

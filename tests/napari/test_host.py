@@ -180,6 +180,7 @@ def test_the_window_is_the_models_own_and_recorded(
     until(qtbot, lambda: tuple(image.contrast_limits) == (wanted.low, wanted.high))
 
 
+@pytest.mark.slow
 def test_the_layer_action_returns_layer_data(
     qtbot: Any, viewer: Any, small: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import answer_file_dialog, answered, click, done, layer_of, new_track, rows_of, type_lines, until
 from qtpy.QtCore import Qt
 
@@ -30,6 +31,7 @@ def cell(qtbot: Any, table: Any, row: int, column: int) -> None:
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
 
 
+@pytest.mark.slow
 def test_objects_are_listed_found_again_and_left_out(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     assert PUT_AWAY not in dock.notice.offers
 
 
+@pytest.mark.slow
 def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
@@ -305,6 +306,7 @@ def test_prompts_of_another_modality_wait_in_the_history(
     assert "MS lesion in brain MRI" in dock.settings.prompts
 
 
+@pytest.mark.slow
 def test_a_file_that_tells_no_modality_takes_no_prompt_over_that_names_one(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
@@ -444,6 +446,7 @@ def test_a_look_lies_over_the_image_that_came_after_it(
         assert names(viewer).index(light.name) > names(viewer).index(name)
 
 
+@pytest.mark.slow
 def test_points_of_two_that_are_compared_are_set_in_sight(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ label per object, and clicks that split and join."""
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import canvas, click, layer_of, row_text, rows_of, until
 from qtpy.QtCore import Qt
 
@@ -165,6 +166,7 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     assert not track.edited(0)
 
 
+@pytest.mark.slow
 def test_neighbours_have_other_colours_where_each_object_is_labelled(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_dock_is_on_screen_before_it_asks_for_the_preferences_and_takes_what_t
     assert (dock.means.cache.value(), Settings.load().cache_gb, Settings.load().device) == (0.5, 0.5, "cpu")
 
 
+@pytest.mark.slow
 def test_the_preferences_of_napari_change_the_engine_and_the_dock(
     qtbot: Any, kept_at: Path, dock: BoltzFormerDock
 ) -> None:

@@ -48,6 +48,7 @@ def knowing(viewer: Any, carded: Path) -> Any:
     widget.session.close()
 
 
+@pytest.mark.slow
 def test_who_runs_in_the_moment_of_the_last_letter_meets_no_list_over_the_answers(
     qtbot: Any, viewer: Any, knowing: BoltzFormerDock, small_file: Path
 ) -> None:
