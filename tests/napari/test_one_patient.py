@@ -245,7 +245,7 @@ def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
     dock.opening.open(deep)
     until(qtbot, lambda: len(dock.stage.layers()) == 1)
     click(qtbot, pressed(dock, "Undo"))
-    dock.desk.patients.make_room(image_on(dock.stage.layers()[0]))
+    dock.desk.patients.make_room(next(image for image in dock.stage.images() if image.name == "other"))
     (left,) = dock.stage.layers()
     assert np.allclose(left.extent.world, own[left.name])  # as it lies in the scanner
 

@@ -119,7 +119,7 @@ class Keeper:
                 track.say(row, SliceState.EMPTY)
             names = quoted([track.name for track in tracks])
             sentence = f"{named(row, image.count).capitalize()}: no {names} here."
-            self._unstored[image] = Said(tracks, row, sentence)
+            self._unstored[image] = Said(tracks, row, sentence, empty=True)
             self._notice.say(sentence, "Undo", partial(self._take_back, before, row), topic=NOTHING)
 
     def accept_all(self) -> None:
@@ -387,10 +387,9 @@ class Keeper:
 
     def _store_nothing(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> None:
         said = self._unstored.pop(image)
-        states = [track.state(said.row) for track in said.tracks]
-        if said.again or any(state is not SliceState.UNSEEN for state in states):
+        if said.stands():
             self.store(said.sentence, image, tracks)
-            if SliceState.EMPTY in states:
+            if said.empty:
                 self._empty[image] = said
         else:  # an undo took it back
             self._notice.take_back(NOTHING)

@@ -17,8 +17,15 @@ class Said:
     tracks: Sequence[Track]
     row: int
     sentence: str
+    empty: bool = False
+    """That nothing is there."""
     again: bool = False
     """What is kept of it was taken back: that is stored, too."""
+
+    def stands(self) -> bool:
+        """Whether it is still so, and no undo took it back."""
+        states = {track.state(self.row) for track in self.tracks}
+        return SliceState.EMPTY in states if self.empty else self.again or states != {SliceState.UNSEEN}
 
 
 def counts_otherwise(track: Track) -> Said | None:
