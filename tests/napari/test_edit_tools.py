@@ -270,8 +270,10 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
         dock.desk.notice.say("")
         qtbot.keyPress(view, Qt.Key.Key_D)
         assert str(layer.mode) == "pan_zoom"
-        where = place_on_canvas(viewer, image, voxel)  # now: a dock that came may have moved the picture
-        qtbot.mouseMove(view, where)
+        where = None
+        while where != (now := place_on_canvas(viewer, image, voxel)):  # a move of the mouse lets a dock settle
+            where = now
+            qtbot.mouseMove(view, where)
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, modifier, pos=where)
         until(qtbot, lambda: bool(dock.message.text()))
         qtbot.keyRelease(view, Qt.Key.Key_D)
