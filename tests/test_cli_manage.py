@@ -86,6 +86,10 @@ def test_info_tells_what_a_slice_costs_here_and_where_things_are_kept(
 def test_prompts_are_searched_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["prompts", "lung", "nodule", "--modality", "CT"]) == 0
     assert capsys.readouterr().out.startswith("lung nodule in chest CT ")
+    assert run(["prompts", "lesion", "--json"]) == 0
+    known = {one["prompt"]: one["model"] for one in json.loads(capsys.readouterr().out)}
+    assert known["multiple sclerosis lesion in brain MRI FLAIR"].startswith("taught, Dice 0.")
+    assert "never taught" in known.values()
     assert run(["prompts", "kidney", "--modality", "telepathy"]) == 2
     assert "no modality 'telepathy'" in capsys.readouterr().err
 

@@ -320,18 +320,20 @@ def info(
 def prompts(
     words: Annotated[list[str] | None, typer.Argument(help="What to look for, e.g. liver; all if left out.")] = None,
     modality: Annotated[str, typer.Option(help="Only for CT, MR, US, X-ray, …")] = "",
+    model: Model = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Search phrasings that segmentation data use. Free text is always allowed."""
+    """Search phrasings that segmentation data use, and see which the model was taught. Free text is always allowed."""
     if modality and not suggestions.modality_named(modality):
         known = ", ".join(suggestions.MODALITIES)
         raise BoltzFormerError(f"There is no modality '{modality}': choose one of {known}.")
-    found = suggestions.search(" ".join(words or ()), modality)
+    mark = manage.marks(model)
+    found = [(one, mark(one.prompt)) for one in suggestions.search(" ".join(words or ()), modality)]
     if as_json:
-        say(json.dumps([asdict(one) for one in found]))
+        say(json.dumps([asdict(one) | {"model": known} for one, known in found]))
         return
-    for one in found:
-        say(f"{one.prompt:56} {one.modality}, {one.anatomy}")
+    for one, known in found:
+        say(f"{one.prompt:56} {f'{one.modality}, {one.anatomy}':28} {known}".rstrip())
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +56,12 @@ def card(about: Checkpoint) -> dict[str, Any]:
         "model sha256": about.sha256,
     }
     return {key: value for key, value in facts.items() if value not in ({}, "")}
+
+
+def marks(model: str) -> Callable[[str], str]:
+    """How well a model knows a prompt, in a few words; '' from one that has no card."""
+    told = Card.of(checkpoint.read(registry.resolve(model)).history.notes)
+    return (lambda prompt: told.knows(prompt).mark()) if told else lambda _: ""
 
 
 def kept() -> dict[str, Any]:

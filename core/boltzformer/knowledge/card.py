@@ -82,6 +82,14 @@ class Known:
             return f"This model saw {self.target} in only {few}: check its mask with care."
         return ""
 
+    def mark(self) -> str:
+        """The same beside a prompt in a list, in a few words."""
+        if not self.target:
+            return "never taught"
+        if self.warning():
+            return f"taught in {' and '.join(self.modalities)}" if self.taught else "barely taught"
+        return "taught" if self.dice is None else f"taught, Dice {self.dice:.2f}"
+
 
 @dataclass(frozen=True)
 class Card:
