@@ -273,10 +273,11 @@ class Form(QWidget):
         find.addLayout(self.seen)
         find.addWidget(self.prompt)
         find.addLayout(_line(self.this_slice, self.all_slices))
-        find.addWidget(self.doubt)  # it comes and goes: above the buttons it would move them away under a click
-        find.addWidget(self.results, 1)
         find.addLayout(_line(*self.planes.values()))
         find.addWidget(self.looks)
+        # What comes and goes, and what gives way to the sentences below, is last: no button moves away under a click.
+        find.addWidget(self.doubt)
+        find.addWidget(self.results, 1)
         self.boxed = _line(self.box)
         """Beside the box, what is done with it."""
         correct.addWidget(Behind([self.point], [self.unpoint], "What was set or drawn"))
