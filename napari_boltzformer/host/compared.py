@@ -1,5 +1,5 @@
 """Images that are compared: napari looks at all places of its grid with one camera, so each group of layers is moved to
-where the others are, and one that is much smaller is enlarged."""
+where the others are, one that is much smaller is enlarged, and a picture beside a volume is there at all its slices."""
 
 from __future__ import annotations
 
@@ -28,18 +28,22 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
     sizes = [high - low for low, high in plain]
     largest = np.max(sizes, axis=0)
     middle = np.mean(plain[int(np.argmax([size.prod() for size in sizes]))], axis=0)
+    along = [_along(image) for image in images if not _flat(image)] or [_along(image) for image in images]
+    whole = np.array([min(begin for begin, _ in along), max(end for _, end in along)])
     for image, group, (low, high), size in zip(images, groups, plain, sizes, strict=True):
         by = float(np.min(largest / np.maximum(size, 1e-9)))
         by = 1.0 if by < MUCH else by
         where = (low + high) / 2
-        across = float(np.mean(_own_world(image)[:, -3])) if image.ndim > 2 else 0.0
+        begin, end = _along(image)
+        deeper = (whole[1] - whole[0]) / (end - begin) if _flat(image) else by
+        beneath = (whole.mean() if _flat(image) else (begin + end) / 2) - deeper * (begin + end) / 2
         for layer in group:
             before = _own(layer)
             moved = np.eye(layer.ndim + 1)
             moved[range(layer.ndim), range(layer.ndim)] = by
             moved[-3:-1, -1] = middle - by * where
             if layer.ndim > 2:
-                moved[-4, -1] = (1 - by) * across
+                moved[-4, -4], moved[-4, -1] = deeper, beneath
             _give(layer, moved @ before)
 
 
@@ -91,6 +95,16 @@ def _own_world(image: Image) -> NDArray[np.float64]:
 def _plain_extent(image: Image) -> NDArray[np.float64]:
     """The same, of its rows and columns."""
     return np.sort(_own_world(image)[:, -2:], axis=0)
+
+
+def _flat(image: Image) -> bool:
+    return bool(image.ndim < 3 or image.data.shape[0] == 1)
+
+
+def _along(image: Image) -> tuple[float, float]:
+    """The same, of its slices; of a picture without any, nothing much."""
+    begin, end = np.sort(_own_world(image)[:, -3]) if image.ndim > 2 else (0.0, 1.0)
+    return float(begin), float(end)
 
 
 def _give(layer: Layer, affine: NDArray[np.float64]) -> None:

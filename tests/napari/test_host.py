@@ -20,7 +20,8 @@ from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
 from napari_boltzformer.host.centring import look_at
-from napari_boltzformer.host.layers import camera_of, empty_labels, facts_of, image_layer, sides
+from napari_boltzformer.host.compared import bring_together, put_back
+from napari_boltzformer.host.layers import camera_of, empty_labels, facts_of, image_layer, lies_on_screen, sides
 from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
@@ -213,3 +214,14 @@ def test_another_model_is_loaded_and_remembered(qtbot: Any, viewer: Any, dock: B
     qtbot.addWidget(again)
     assert again.session.model == "default"
     again.session.close()
+
+
+def test_a_picture_beside_a_volume_is_there_at_all_its_slices_and_goes_back() -> None:
+    deep = Image(np.zeros((20, 30, 40)), scale=(5, 1, 1), translate=(-40, 0, 0))
+    picture = Image(np.zeros((1, 30, 40)))
+    own = picture.extent.world
+    bring_together([deep, picture], [[deep], [picture]])
+    assert all(lies_on_screen(one, (at, 5.0, 5.0)) for one in (deep, picture) for at in range(-42, 57))
+    assert not any(lies_on_screen(one, (at, 5.0, 5.0)) for one in (deep, picture) for at in (-45.0, 60.0))
+    put_back([deep, picture])
+    assert np.allclose(picture.extent.world, own)
