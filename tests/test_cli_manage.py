@@ -90,6 +90,7 @@ def test_prompts_are_searched_from_the_command_line(capsys: pytest.CaptureFixtur
     known = {one["prompt"]: one["model"] for one in json.loads(capsys.readouterr().out)}
     assert known["multiple sclerosis lesion in brain MRI FLAIR"].startswith("taught, Dice 0.")
     assert "never taught" in known.values()
+    assert known["ischemic stroke lesion in brain MRI FLAIR"].startswith("taught, Dice 0.")  # only this model's words
     assert run(["prompts", "kidney", "--modality", "telepathy"]) == 2
     assert "no modality 'telepathy'" in capsys.readouterr().err
 

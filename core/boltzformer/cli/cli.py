@@ -327,13 +327,12 @@ def prompts(
     if modality and not suggestions.modality_named(modality):
         known = ", ".join(suggestions.MODALITIES)
         raise BoltzFormerError(f"There is no modality '{modality}': choose one of {known}.")
-    mark = manage.marks(model)
-    found = [(one, mark(one.prompt)) for one in suggestions.search(" ".join(words or ()), modality)]
+    found = manage.asked_for(model, " ".join(words or ()), modality)
     if as_json:
         say(json.dumps([asdict(one) | {"model": known} for one, known in found]))
         return
     for one, known in found:
-        say(f"{one.prompt:56} {f'{one.modality}, {one.anatomy}':28} {known}".rstrip())
+        say(f"{one.prompt:56} {', '.join(filter(None, (one.modality, one.anatomy))):28} {known}".rstrip())
 
 
 @app.command()

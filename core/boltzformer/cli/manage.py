@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.home import FOLDERS, folder, size_of
-from boltzformer.knowledge import card_text
+from boltzformer.knowledge import card_text, suggestions
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.speaking import say
 from boltzformer.weights import checkpoint, hub, registry
@@ -58,10 +58,15 @@ def card(about: Checkpoint) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value not in ({}, "")}
 
 
-def marks(model: str) -> Callable[[str], str]:
-    """How well a model knows a prompt, in a few words; '' from one that has no card."""
+def asked_for(model: str, words: str, modality: str) -> list[tuple[suggestions.Template, str]]:
+    """Phrasings of public data, and those that only this model was taught; beside each how well it knows it, in a few
+    words, '' from a model that has no card."""
     told = Card.of(checkpoint.read(registry.resolve(model)).history.notes)
-    return (lambda prompt: told.knows(prompt).mark()) if told else lambda _: ""
+    public = {one.prompt for one in suggestions.templates()}
+    own = [] if told is None else [one for one in told.candidates() if public.isdisjoint(one.prompts)]
+    more = [suggestions.Template(one.modality, "", one.target, one.prompts[0], one.prompts[1:]) for one in own]
+    found = suggestions.search(words, modality, more)
+    return [(one, told.knows(one.prompt).mark() if told else "") for one in found]
 
 
 def kept() -> dict[str, Any]:

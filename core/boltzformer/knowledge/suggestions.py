@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -86,10 +86,12 @@ def templates() -> tuple[Template, ...]:
     )
 
 
-def search(words: str, modality: str = "") -> list[Template]:
-    """Templates that hold every word (or its beginning), best first; `modality` as DICOM or we call it, '' for all."""
+def search(words: str, modality: str = "", more: Iterable[Template] = ()) -> list[Template]:
+    """Templates, and `more` of them, that hold every word (or its beginning), best first; `modality` as DICOM or we
+    call it, '' for all."""
     wanted, only = _words(words), modality_named(modality) if modality else ""
-    scored = [(_score(one, wanted), one) for one in templates() if not only or one.modality == only]
+    known = [*templates(), *more]
+    scored = [(_score(one, wanted), one) for one in known if not only or one.modality == only]
     return [one for score, one in sorted(scored, key=lambda pair: -pair[0]) if score > 0 or not wanted]
 
 
