@@ -37,6 +37,9 @@ class Volume:
     stacking_axis: int | None = None
     """Array axis along which the slices were acquired, where the file says so (DICOM). Not part of the grid: two
     images may lie on the same voxels however they were acquired."""
+    placed: bool = False
+    """The file says itself that a voxel is 1 mm and where it lies, should the grid be that of `Grid.pixels`: there
+    nobody knows, unless this is said."""
 
     def __post_init__(self) -> None:
         if self.stacking_axis not in (None, 0, 1, 2):
@@ -53,6 +56,11 @@ class Volume:
     def slice_axis(self) -> int:
         """Array axis along which to look at the image: the stacking axis where known, else judged from the grid."""
         return self.grid.acquisition_axis if self.stacking_axis is None else self.stacking_axis
+
+    @property
+    def has_place(self) -> bool:
+        """Whether its millimetres are those of the world, and not only steps from pixel to pixel."""
+        return self.placed or self.grid != Grid.pixels(self.grid.shape)
 
     def window(self) -> Window:
         """What the model is shown of it unless the user says otherwise."""

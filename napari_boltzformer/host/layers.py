@@ -64,7 +64,7 @@ def images_here(viewer: Any, first: Image | None = None) -> list[Volume]:
 
 def facts_of(volume: Volume) -> dict[str, Any]:
     """What a layer of this image, or of a mask on it, must not lose."""
-    return {name: getattr(volume, name) for name in ("grid", "modality", "name", "source", "stacking_axis")}
+    return {name: getattr(volume, name) for name in ("grid", "modality", "name", "source", "stacking_axis", "placed")}
 
 
 def volume_of(layer: Image) -> Volume:
@@ -81,7 +81,7 @@ def volume_of(layer: Image) -> Volume:
         axis = facts["stacking_axis"]
         return Volume(facts["grid"].canonical(axis).undo(data), **facts)
     array = data[None] if data.ndim - bool(layer.rgb) == 2 else data
-    return Volume(array, own_grid(layer, array.shape[:3]), name=layer.name)
+    return Volume(array, own_grid(layer, array.shape[:3]), name=layer.name, placed=_has_units(layer))
 
 
 def empty_labels(layer: Image, name: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -143,11 +143,15 @@ def own_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
     return Grid.from_lps(shape, lps)
 
 
+def _has_units(layer: Layer) -> bool:
+    return any(str((1 * unit).units) not in ("pixel", "dimensionless", "") for unit in layer.units)
+
+
 def _mm_per_unit(layer: Layer) -> np.ndarray:
     """Millimetres per unit of each axis; what has no units is taken as it is."""
-    units = [1 * unit for unit in layer.units]
-    if all(str(one.units) in ("pixel", "dimensionless", "") for one in units):
+    if not _has_units(layer):
         return np.ones(layer.ndim)
+    units = [1 * unit for unit in layer.units]
     for one in units:
         if not one.is_compatible_with("millimeter"):
             raise GeometryError(
@@ -213,9 +217,11 @@ def has_sides(image: Image) -> bool:
     """Whether anybody knows which side is which: a picture (PNG, JPEG, TIFF) says nothing of it, though one of a
     microscope says how many µm a pixel measures."""
     facts = image.metadata.get(KEY)
-    if facts is None or facts["grid"] == Grid.pixels(facts["grid"].shape):
+    if facts is None:
         return False
     grid = facts["grid"]
+    if grid == Grid.pixels(grid.shape) and not facts.get("placed"):
+        return False
     microscope = min(grid.spacing_mm) < MICROSCOPIC_MM  # its picture, kept as NIfTI, still says nothing but a size
     if microscope and grid == Grid.from_lps(grid.shape, np.diag([*grid.spacing_mm, 1.0])):
         return False

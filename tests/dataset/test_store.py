@@ -36,6 +36,18 @@ def test_an_accepted_correction_comes_back_as_it_was_given(store: Dataset) -> No
     assert revision.provenance["window"] == STORY["window"]
 
 
+@pytest.mark.parametrize("placed", [False, True])
+def test_a_copy_of_1_mm_at_the_origin_knows_no_more_than_the_image_did(store: Dataset, placed: bool) -> None:
+    store.add(annotate(Volume(image().array, Grid.pixels(SHAPE), "CT", placed=placed)))
+    [case] = store.cases()
+    assert case.volume.has_place == placed
+    story = case.folder / "case.json"
+    told = json.loads(story.read_text("utf-8"))
+    del told["placed"]  # as it was written before
+    story.write_text(json.dumps(told), "utf-8")
+    assert not store.case(case.id).volume.has_place
+
+
 @pytest.mark.parametrize(
     "array",
     [

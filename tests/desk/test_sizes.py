@@ -12,7 +12,7 @@ from bench import Bench, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzformer import Grid, LabelMap, Prompt, io
+from boltzformer import Grid, LabelMap, Prompt, Volume, io
 from boltzformer.desk.keeping.bringing_back import as_measured
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
 from boltzformer.desk.keeping.snapshot import frozen
@@ -236,6 +236,13 @@ def test_sizes_are_said_in_the_images_own_units(
     assert scale.small(50 * scale.voxel_mm3) == small
     if scale.flat:
         assert scale.density(10, 20_000) == density
+
+
+def test_a_file_that_says_where_it_lies_has_a_scale_though_it_be_1_mm_at_the_origin(bench: Bench) -> None:
+    grid = Grid.pixels(SHAPE)
+    scale = bench.open_volume(Volume(np.zeros(SHAPE, np.uint8), grid, name="one", placed=True)).scale
+    assert scale.amount(1234) == "1.2 mL"
+    assert scale.small(50) == "50 mm³"
 
 
 @pytest.mark.parametrize("grid", [picture(None), picture(0.0005), picture(0.2), GRID])

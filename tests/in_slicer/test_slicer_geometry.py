@@ -1,5 +1,6 @@
 """Where a mask lies: every storage order, plain, oblique and under a parent transform, by Slicer's own reckoning."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scenes import shown_in, slice_view, under_transform, volume_node
 from storage_orders import ORDERS, grid_of, rotation, stored
 
 from boltzformer import GeometryError, Prompt
+from boltzformer.desk.scale import Scale
 from BoltzFormerLib.geometry import volume_of, voxel_at, world_of
 from BoltzFormerLib.history import NoHistory
 from BoltzFormerLib.stage import SlicerStage
@@ -56,6 +58,16 @@ def test_masks_of_all_48_storage_orders_lie_where_their_voxels_are(scene: Any, l
         there = world_of(node, (i, j, k))
         assert np.allclose(voxel_at(node, there), (i, j, k), atol=1e-4)
         scene.Clear(1)
+
+
+def test_a_volume_without_a_turn_of_1_mm_is_measured_in_mm_and_a_picture_is_not(scene: Any, tmp_path: Path) -> None:
+    node = volume_node(np.zeros(SHAPE, np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    assert Scale.of(volume_of(node)).size_unit == "mm³"
+    picture = tmp_path / "cells.png"
+    picture.touch()
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(str(picture))
+    assert Scale.of(volume_of(node)).size_unit == "voxels"
 
 
 def test_a_slice_view_says_which_slice_is_on_screen_and_goes_to_another(scene: Any) -> None:

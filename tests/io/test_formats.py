@@ -3,6 +3,7 @@
 import gzip
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,37 @@ def test_a_sheared_nifti_is_not_straightened(tmp_path: Path) -> None:
     (tmp_path / "tilted.nii").write_bytes(nifti_bytes(sheared()))
     with warnings.catch_warnings(action="error"):
         demand_same_place(io.read(tmp_path / "tilted.nii").grid, sheared())
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_a_header_that_places_an_image_is_believed_at_1_mm_and_no_turn_too(tmp_path: Path, extension: str) -> None:
+    grid, path = Grid.pixels((4, 6, 7)), tmp_path / f"image{extension}"
+    sitk.WriteImage(itk_image(phantom(grid.shape), grid), str(path))
+    with warnings.catch_warnings(action="error"):
+        back = io.read(path)
+    assert back.grid == grid
+    assert back.placed
+    assert back.has_place
+    flat = tmp_path / f"flat{extension}"  # a picture that was saved anew says the same of itself
+    sitk.WriteImage(itk_image(phantom((1, 6, 7)), Grid.pixels((1, 6, 7))), str(flat))
+    assert not io.read(flat).has_place
+
+
+def test_what_nobody_has_measured_gets_no_place_by_being_saved(tmp_path: Path) -> None:
+    shape = (4, 6, 7)
+    raw = nifti_bytes(Grid.pixels(shape))
+    struct.pack_into("<2h", raw, 252, 0, 0)
+    (tmp_path / "bare.nii").write_bytes(raw)
+    with pytest.warns(io.ImageWarning, match="does not say how it lies"):
+        bare = io.read(tmp_path / "bare.nii")
+    tifffile.imwrite(tmp_path / "stack.tif", phantom(shape, np.uint16), photometric="minisblack")
+    for number, volume in enumerate((bare, io.read(tmp_path / "stack.tif"))):
+        assert volume.grid == Grid.pixels(shape)
+        assert not volume.has_place
+        kept = replace(volume, source="")  # as into a dataset
+        assert not io.read(io.write_volume(kept, tmp_path / f"{number}.nii.gz")).has_place
+    placed = Volume(phantom(shape), Grid.pixels(shape), placed=True)
+    assert io.read(io.write_volume(placed, tmp_path / "placed.nii.gz")).placed
 
 
 def test_gray_pictures_and_colour_pictures_in_8_and_16_bit(tmp_path: Path) -> None:

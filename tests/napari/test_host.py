@@ -21,7 +21,16 @@ from napari_boltzformer.files.actions import segment, segmented
 from napari_boltzformer.files.writers import write_labels
 from napari_boltzformer.host.centring import look_at
 from napari_boltzformer.host.compared import bring_together, put_back
-from napari_boltzformer.host.layers import camera_of, empty_labels, facts_of, image_layer, lies_on_screen, sides
+from napari_boltzformer.host.layers import (
+    camera_of,
+    empty_labels,
+    facts_of,
+    has_sides,
+    image_layer,
+    lies_on_screen,
+    sides,
+    volume_of,
+)
 from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
@@ -126,6 +135,15 @@ def test_a_picture_shows_no_sides_that_nobody_knows(viewer: Any, dock: BoltzForm
     io.write_volume(Volume(labels[0], flat), tmp_path / "flat.nii.gz")
     viewer.open(str(tmp_path / "flat.nii.gz"), plugin=DIST)
     assert viewer.canvas.overlays.text.visible
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_the_sides_of_an_image_of_1_mm_at_the_origin_are_known_where_its_file_says_them(placed: bool) -> None:
+    grid = Grid.pixels((4, 24, 32))
+    data, options, _ = image_layer(Volume(np.zeros(grid.shape, np.uint8), grid, source="scan.nii.gz", placed=placed))
+    layer = Image(data, **options)
+    assert has_sides(layer) == placed
+    assert volume_of(layer).placed == placed
 
 
 @pytest.mark.parametrize("shape", [(24, 32), (5, 24, 32)])

@@ -104,7 +104,7 @@ class CaseFiles:
                 maps = {"probability": probabilities(prediction, number), "spread": spread(prediction, number)}
                 for name, values in maps.items():
                     if values is not None:
-                        shown = Volume(values, volume.grid, source=volume.source)
+                        shown = Volume(values, volume.grid, source=volume.source, placed=volume.placed)
                         io.write_volume(shown, part / f"{self._prefix}{slug}.{name}{extension}")
             if request.sampling_maps and answered.engine is not None:
                 self._looks(number, slug, volume, answered, answered.engine, labels)

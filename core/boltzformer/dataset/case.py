@@ -57,6 +57,8 @@ class Case:
     axis: int
     """Array axis along which the slices are counted."""
     stacking_axis: int | None
+    placed: bool
+    """Whether the image's file said that a voxel is 1 mm; what was kept before this was noted doesn't say so."""
     modality: str
     image_sha256: str
     image_file: str
@@ -82,7 +84,9 @@ class Case:
             if self.image_file:
                 raise DatasetError(f"{path} is not the image that was annotated: restore it from a backup.")
             raise DatasetError(f"The image that {self.id} refers to holds other voxels now: put the old file back.")
-        return replace(volume, grid=self.grid, modality=self.modality, name=self.id, stacking_axis=self.stacking_axis)
+        placed = self.placed if self.image_file else volume.placed  # a copy's own header tells a place of everything
+        about = replace(volume, modality=self.modality, name=self.id)
+        return replace(about, grid=self.grid, stacking_axis=self.stacking_axis, placed=placed)
 
     @cached_property
     def states(self) -> Mapping[str, States]:
@@ -225,6 +229,7 @@ def read_case(root: Path, case: str) -> Case:
             "grid": Grid(tuple(place["shape_zyx"]), place["axes_lps_mm"], place["origin_lps_mm"]),
             "axis": told["axis"],
             "stacking_axis": told["stacking_axis"],
+            "placed": told.get("placed", False) is True,
             "modality": told["modality"],
             "image_sha256": told["image"]["sha256"],
             "image_file": told["image"]["file"],

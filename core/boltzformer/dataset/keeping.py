@@ -127,6 +127,7 @@ def _write_case(
         "grid": {"shape_zyx": grid.shape, "axes_lps_mm": grid.axes, "origin_lps_mm": grid.origin},
         "axis": annotation.slice_axis,
         "stacking_axis": volume.stacking_axis,
+        "placed": volume.placed,
         "origin": discreet(origin),
         "arrived": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -10,7 +10,6 @@ from math import floor, inf, log10
 
 import numpy as np
 
-from boltzformer.image.geometry import Grid
 from boltzformer.types import Volume
 
 MICROSCOPIC_MM = 0.02
@@ -33,12 +32,11 @@ class Scale:
 
     @staticmethod
     def of(volume: Volume) -> Scale:
-        """A grid that says nothing but 'one voxel is one' has no scale."""
+        """What says nothing but 'one voxel is one' has no scale."""
         grid, axis = volume.grid, volume.slice_axis
         down, across = grid.canonical_scale_translate(axis)[0][-2:]
-        known = grid != Grid.pixels(grid.shape)
         voxel = abs(float(np.linalg.det(np.array(grid.axes))))
-        sides = (abs(float(down)), abs(float(across))) if known else None
+        sides = (abs(float(down)), abs(float(across))) if volume.has_place else None
         return Scale(voxel, sides, grid.shape[axis] == 1, int(np.prod(grid.shape)))
 
     @property

@@ -45,6 +45,12 @@ def grid_of(path: Path, shape: Sequence[int], lps: ArrayLike) -> Grid:
         raise impossible(path) from error
 
 
+def is_placed(told: bool, grid: Grid) -> bool:
+    """Whether a header that tells of a place can be believed where that is 1 mm a voxel from the origin: a picture
+    that was saved anew says the same, and nobody had measured it."""
+    return told and grid.shape[0] > 1
+
+
 def impossible(path: Path) -> GeometryError:
     """The error for a header whose voxels span no volume."""
     return GeometryError(

@@ -59,6 +59,7 @@ def read(path: Path, *, series: int | str | None = None, frame: int | None = Non
         name=chosen.description or (path.name if path.is_dir() else path.parent.name),
         source=str(first.path),
         stacking_axis=0,
+        placed=first.position is not None and first.orientation is not None,
     )
 
 

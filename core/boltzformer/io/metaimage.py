@@ -10,7 +10,7 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io.checks import companion, grid_of, is_colour, pick_frame, said_twice, truncated
+from boltzformer.io.checks import companion, grid_of, is_colour, is_placed, pick_frame, said_twice, truncated
 from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
@@ -32,6 +32,7 @@ _NAMES = {np.dtype(code): name for name, code in _TYPES.items() if name not in (
 _MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_US": "US"}
 _MM = {"mm": 1.0, "um": 1e-3, "cm": 10.0, "m": 1000.0, "?": 1.0, "": 1.0}
 _HEADER_LIMIT = 65536
+_TURN, _STEP = ("TransformMatrix", "Rotation", "Orientation"), ("ElementSpacing", "ElementSize")
 
 
 def looks_like_metaimage(start: bytes) -> bool:
@@ -89,7 +90,8 @@ def read(path: Path, frame: int | None = None) -> Volume:
     if channels > 1:
         array = np.ascontiguousarray(array[..., chosen]) if many else array[..., :3]
     modality = _MODALITIES.get(fields.get("Modality", ""), "")
-    return Volume(array, grid_of(path, (z, y, x), lps), modality)
+    grid = grid_of(path, (z, y, x), lps)
+    return Volume(array, grid, modality, placed=is_placed(any(name in fields for name in (*_TURN, *_STEP)), grid))
 
 
 def write(file: BinaryIO, array: Array, grid: Grid) -> None:
@@ -143,9 +145,9 @@ def _lps(fields: dict[str, str], dimensions: int) -> Any:
         return next(([float(v) for v in fields[name].split()] for name in names if name in fields), default)
 
     n = dimensions
-    turn = np.array(numbers("TransformMatrix", "Rotation", "Orientation", default=list(np.eye(n).ravel())))
+    turn = np.array(numbers(*_TURN, default=list(np.eye(n).ravel())))
     origin = numbers("Offset", "Position", "Origin", default=[0.0] * n)
-    spacing = numbers("ElementSpacing", "ElementSize", default=[1.0] * n)
+    spacing = numbers(*_STEP, default=[1.0] * n)
     lps = np.eye(4)
     used = min(n, 3)
     lps[:used, :used] = (turn.reshape(n, n).T * spacing)[:used, :used]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError, ImageError
 from boltzformer.image.geometry import LPS_FROM_RAS, Array, Grid
-from boltzformer.io.checks import ImageWarning, grid_of, pick_frame, truncated
+from boltzformer.io.checks import ImageWarning, grid_of, is_placed, pick_frame, truncated
 from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
 
@@ -42,6 +42,7 @@ class _Header:
     slope: float
     intercept: float
     grid: Grid
+    placed: bool
 
 
 def read(path: Path, frame: int | None = None) -> Volume:
@@ -66,8 +67,8 @@ def read(path: Path, frame: int | None = None) -> Volume:
     if header.planar:
         array = np.moveaxis(array, 0, -1)
     if header.channels > 1:
-        return Volume(np.ascontiguousarray(array[..., :3]), header.grid)
-    return Volume(_scaled(array, header), header.grid)
+        return Volume(np.ascontiguousarray(array[..., :3]), header.grid, placed=header.placed)
+    return Volume(_scaled(array, header), header.grid, placed=header.placed)
 
 
 def grid_in(path: Path) -> Grid:
@@ -95,6 +96,7 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
     least = (352, 544)[raw.version - 1]
     if offset != 0 and not least <= offset < 1 << 40:  # some leave it zero
         raise truncated(path)
+    grid = place_of(raw, shape, warn=warn)
     return _Header(
         shape=shape,
         frames=1 if planar else max(sizes[3:5]),
@@ -104,7 +106,8 @@ def _header(raw: RawHeader, *, warn: bool = True) -> _Header:
         offset=int(offset) or least,
         slope=slope,
         intercept=intercept,
-        grid=place_of(raw, shape, warn=warn),
+        grid=grid,
+        placed=is_placed(max(raw["codes"]) > 0 and not raw.unplaced, grid),
     )
 
 
@@ -131,8 +134,11 @@ def _scaled(array: Array, header: _Header) -> Array:
     return scaled
 
 
-def write(file: BinaryIO, array: Array, grid: Grid, *, packed: bool, like: Path | None = None) -> None:
-    """Version 1. With `like`, a NIfTI file on the same grid, its own words on orientation are kept byte for byte."""
+def write(
+    file: BinaryIO, array: Array, grid: Grid, *, packed: bool, like: Path | None = None, placed: bool = True
+) -> None:
+    """Version 1. With `like`, a NIfTI file on the same grid, its own words on orientation are kept byte for byte; what
+    is not `placed` says so in its description."""
     if max(grid.shape) > 32767:
         raise ImageError(f"A NIfTI file holds at most 32767 voxels a side, not {max(grid.shape)}: write .nrrd instead.")
     colour = array.ndim == 4
@@ -141,6 +147,8 @@ def write(file: BinaryIO, array: Array, grid: Grid, *, packed: bool, like: Path 
         raise ImageError(f"NIfTI can't hold {'colours' if colour else 'values'} of type {kind}: write .nrrd instead.")
     place = {name: RawHeader.of(like)[name] for name in PLACE} if like else place_fields(grid)
     header = head((3, *grid.shape[::-1], 1, 1, 1, 1), 128 if colour else _CODES[kind], 24 if colour else None, place)
+    if not placed:
+        header = header[:_ABOUT] + _UNPLACED + header[_ABOUT + len(_UNPLACED) :]
     little = array.dtype.newbyteorder("<")
     target = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) if packed else file
     target.write(header)
@@ -172,6 +180,9 @@ def head(dim: Sequence[int], code: int, bits: int | None, place: Mapping[str, tu
 PLACE = ("pixdim", "units", "codes", "quaternion", "shift", "rows")
 """The fields that say where the image lies."""
 
+_ABOUT, _UNPLACED = 148, b"no scale: a voxel is a voxel"
+"""Where version 1 has 80 bytes of description, and what we write there of an image that nobody measured: the format has
+no way to leave a place open that all programs read alike."""
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 # Where the fields lie, as (offset, struct format), in version 1 and 2.
@@ -242,6 +253,11 @@ class RawHeader:
     def order(self) -> str:
         """'<' or '>', little or big endian."""
         return "<" if struct.unpack("<i", self.start[:4])[0] in (348, 540) else ">"
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether it was written here, of an image without a scale."""
+        return self.version == 1 and self.start[_ABOUT:].startswith(_UNPLACED)
 
     def __getitem__(self, name: str) -> tuple[float, ...]:
         """The numbers of a field."""

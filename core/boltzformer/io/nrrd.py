@@ -13,7 +13,7 @@ import numpy as np
 
 from boltzformer.errors import ImageError
 from boltzformer.image.geometry import Array, Grid
-from boltzformer.io.checks import companion, is_colour, pick_frame, truncated
+from boltzformer.io.checks import companion, is_colour, is_placed, pick_frame, truncated
 from boltzformer.io.nrrd_header import Header, damaged, header_of, place_of
 from boltzformer.io.stream import Inflated, demand_memory, demand_room, read_into
 from boltzformer.types import Volume
@@ -35,20 +35,23 @@ _LINES_MOST, _LINE_MOST = 10_000, 1 << 20
 
 def read(path: Path, frame: int | None = None) -> Volume:
     """A .nrrd file, or a .nhdr header with its data file."""
-    array, grid, words, colour = _loaded(path)
+    header, array, grid = _loaded(path)
+    words = header.words
     if any(key.startswith("Segment0_") for key in words) and array.shape[-1] > 1:
         raise ImageError(f"{path} holds overlapping masks and no image: open it as masks (boltzformer.io.read_labels).")
-    colour = colour and is_colour(array.shape[-1], array.dtype)
+    colour = header.colour and is_colour(array.shape[-1], array.dtype)
     chosen = pick_frame(path, 1 if colour else array.shape[-1], frame)
-    return Volume(np.ascontiguousarray(array[..., :3] if colour else array[..., chosen]), grid)
+    array = np.ascontiguousarray(array[..., :3] if colour else array[..., chosen])
+    return Volume(array, grid, placed=is_placed("space" in header.fields, grid))
 
 
 def load(path: Path) -> tuple[Array, Grid, dict[str, str]]:
     """Everything in the file: (z, y, x, samples or times), the grid, and the key/value pairs."""
-    return _loaded(path)[:3]
+    header, array, grid = _loaded(path)
+    return array, grid, header.words
 
 
-def _loaded(path: Path) -> tuple[Array, Grid, dict[str, str], bool]:
+def _loaded(path: Path) -> tuple[Header, Array, Grid]:
     header = header_of(path)
     data, begin, packed = _data(header)
     size = int(np.prod(header.sizes, dtype=object)) * header.dtype.itemsize
@@ -76,7 +79,7 @@ def _loaded(path: Path) -> tuple[Array, Grid, dict[str, str], bool]:
     array = array.transpose(order)
     spatial = array.shape[: len(header.space)]
     array = array.reshape(*(1,) * (3 - len(spatial)), *spatial, -1)
-    return array, grid, header.words, header.colour
+    return header, array, grid
 
 
 def _data(header: Header) -> tuple[Path, int, bool]:

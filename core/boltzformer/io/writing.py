@@ -176,11 +176,13 @@ def write_volume(volume: Volume, path: str | Path, *, overwrite: bool = False) -
         raise ImageError(f"{path} can't hold an image with its place: choose one of {', '.join(_PLAIN)}.")
     like = _nifti_like(Path(volume.source) if volume.source else None, volume.grid)
     with new_files([path], overwrite=overwrite) as files:
-        _write_array(files[0], volume.array, volume.grid, extension, like)
+        _write_array(files[0], volume.array, volume.grid, extension, like, placed=volume.has_place)
     return path
 
 
-def _write_array(file: BinaryIO, array: Array, grid: Grid, extension: str, like: Path | None) -> None:
+def _write_array(
+    file: BinaryIO, array: Array, grid: Grid, extension: str, like: Path | None, *, placed: bool = True
+) -> None:
     array = array.view(np.uint8) if array.dtype == np.bool_ else array
     if extension == ".nrrd":
         nrrd.write(file, array, grid)
@@ -189,7 +191,7 @@ def _write_array(file: BinaryIO, array: Array, grid: Grid, extension: str, like:
     elif extension in tiff_labels.EXTENSIONS:
         tiff_labels.write(file, array, grid)
     else:
-        nifti.write(file, array, grid, packed=extension == ".nii.gz", like=like)
+        nifti.write(file, array, grid, packed=extension == ".nii.gz", like=like, placed=placed)
 
 
 def _per_file(labels: LabelMap, path: Path, stem: str, extension: str) -> tuple[dict[Path, tuple[int, ...]], str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer.errors import GeometryError
 from boltzformer.image.geometry import LPS_FROM_RAS, Grid
+from boltzformer.io.kinds import says_sides
 from boltzformer.types import Volume
 from BoltzFormerLib.translating import tr
 
@@ -51,7 +52,9 @@ def volume_of(node: Any) -> Volume:
             ).format(name=name)
         )
     axis = 0 if node.GetAttribute(STACKED) else None
-    return Volume(array, grid, modality_of(node), name, source_of(node), stacking_axis=axis)
+    source = source_of(node)
+    placed = says_sides(Path(source))  # every volume of Slicer has a matrix; a picture's is nobody's measure
+    return Volume(array, grid, modality_of(node), name, source, stacking_axis=axis, placed=placed)
 
 
 def grid_of(node: Any) -> Grid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
 from boltzformer.image.geometry import Array
 from boltzformer.knowledge.manifest import Row, read_manifest, read_split
-from boltzformer.types import Annotation, Volume
+from boltzformer.types import Annotation
 
 _KEPT = ("dataset", "source", "source_repo", "licence", "commercial_use", "anatomy", "crop")
 """What of a line is kept as the case's origin: nothing that could be a patient's number."""
@@ -47,7 +48,7 @@ def read_rows(manifest: Path) -> Iterator[Incoming]:
 
 def _annotation(image: Path, rows: list[Row]) -> Annotation:
     read = io.read(image)
-    volume = Volume(read.array, read.grid, rows[0].modality or read.modality, "", read.source, read.stacking_axis)
+    volume = replace(read, modality=rows[0].modality or read.modality, name="")
     masks: dict[str, Mask] = {}
     texts: dict[str, list[str]] = {}
     for row in rows:

@@ -19,7 +19,7 @@ from boltzformer.dataset.identity import Split
 from boltzformer.dataset.layouts.incoming import Incoming, complete, patient_in
 from boltzformer.dataset.store import Dataset
 from boltzformer.errors import DatasetError
-from boltzformer.types import Annotation, LabelMap, SliceState, Volume
+from boltzformer.types import Annotation, LabelMap, SliceState
 
 _IGNORE, _BACKGROUND = "ignore", "background"
 _MOST = 255
@@ -68,7 +68,7 @@ def _labels(folder: Path, about: Mapping[str, Any]) -> dict[str, list[int]]:
 
 def _annotation(image: Path, path: Path, labels: Mapping[str, list[int]], modality: str) -> Annotation:
     read = io.read(image)
-    volume = Volume(read.array, read.grid, modality, "", read.source, read.stacking_axis)
+    volume = replace(read, modality=modality, name="")
     io.read_labels(path, grid=volume.grid)  # its checks; but to it, a file of 0 and 255 is one mask of value 1
     flat = io.read(path).array.astype(np.uint8)
     known = {value for values in labels.values() for value in values}

@@ -78,7 +78,7 @@ def _annotation(image: Path, masks: Mapping[Path, str], names: Mapping[int, str]
 
 
 def _of(volume: Volume, modality: str) -> Volume:
-    return Volume(volume.array, volume.grid, modality or volume.modality, "", volume.source, volume.stacking_axis)
+    return replace(volume, modality=modality or volume.modality, name="")
 
 
 def _told(image: Path) -> dict[int, list[str]]:
