@@ -10,8 +10,9 @@ import tifffile
 from bench import Bench
 from PIL import Image
 
-from boltzformer import io
+from boltzformer import Grid, io
 from boltzformer.desk.keeping.cases import cases_in
+from boltzformer.desk.keeping.lesions import lesions_of, to_measure
 from boltzformer.desk.keeping.stories import masks_in
 from boltzformer.desk.settings import Settings
 from boltzformer.masks.cells import apart
@@ -89,7 +90,7 @@ def test_no_slider_hides_any_of_them_in_the_place_of_a_models_mask_nor_another_d
     bench.desk.overview.reapplying.choose_objects(smallest_mm3=37)
     bench.idle()
     assert np.array_equal(track.surface.copy() > 0, mask)
-    assert bench.desk.row_of(track).startswith("cell · 101 objects, 3,630 px · ")
+    assert bench.desk.row_of(track) == "cell · 101 objects, 3,630 px"  # and no score of the model's
     assert bench.desk.sizes.count == 0
     bench.desk.exporting.to(tmp_path / "theirs.png")
     assert np.array_equal(io.read(tmp_path / "theirs.png").array > 0, mask)
@@ -106,3 +107,43 @@ def test_no_slider_hides_any_of_them_in_the_place_of_a_models_mask_nor_another_d
     track.surface.undo()  # type: ignore[attr-defined]
     bench.idle()
     assert not track.surface.copy().any()  # it is the model's again, and the sliders act on it
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_they_carry_no_score_of_a_mask_that_they_are_not(bench: Bench, tmp_path: Path, depth: int) -> None:
+    grid = Grid.pixels((depth, 40, 40))
+    values = np.random.default_rng(3).integers(0, 255, grid.shape).astype(np.uint8)
+    volume, models, theirs = Volume(values, grid), np.zeros(grid.shape, bool), np.zeros(grid.shape, bool)
+    models[:, 5:10, 5:10], theirs[:, 20:30, 20:30] = True, True
+    Settings(folder=str(tmp_path / "kept")).save()
+    bench.desk.settings.folder = str(tmp_path / "kept")
+
+    def scores(of: Bench) -> list[str]:
+        image, tracks = of.desk.stage.chosen(), of.desk.tracks.chosen()
+        assert image is not None
+        return [one.texts[-1] for one in lesions_of(*to_measure(image, tracks))]
+
+    image = bench.open_volume(volume)
+    bench.desk.begin_from(image, theirs, "theirs", "cell")
+    assert scores(bench) == [""]
+    (track,) = bench.desk.tracks.chosen()
+    bench.answer(track, dict(enumerate(models)), 1.0)  # which is only offered
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.keeper.look_for(again.open_volume(volume))
+    again.until(lambda: bool(again.speaker.offers))
+    for one in (bench, again):
+        (track,) = one.desk.tracks.chosen()
+        assert scores(one) == [""]
+        assert "1.00" not in one.desk.row_of(track) + one.desk.overview.bar.words(0)
+    again.leave()
+
+    track = bench.answered(image, "nucleus", models, 1.0)
+    assert scores(bench) == ["", "1.00"]
+    bench.desk.begin_from(image, theirs, "theirs", "nucleus")  # in the place of the model's
+    assert scores(bench) == ["", ""]
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert scores(bench) == ["", "1.00"]
+    assert "score 1.00" in bench.desk.row_of(track)

@@ -215,6 +215,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
     track.kept.came_apart = track.kept.thresholds.apart
     track.whose.whole |= one.whole
+    track.whose.elsewhere |= one.elsewhere
     track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel]}
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
@@ -232,6 +233,7 @@ def _leave_out(track: Track, one: KeptMask) -> None:
         if track.belongs_to_a_person(row) or (row in track.scores and not theirs):
             one.rows[row], one.states[row] = track.mask(row), SliceState.UNSEEN
             one.whole.discard(row)
+            one.elsewhere.discard(row)
             one.left_out.difference_update([voxel for voxel in one.left_out if voxel[0] == row])
         if row in track.scores:
             one.scores.pop(row, None)

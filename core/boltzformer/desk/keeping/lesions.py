@@ -14,6 +14,7 @@ import numpy as np
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.sizes import Whole, whole_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
@@ -57,6 +58,8 @@ class Lesion:
     """i, j, k of the stored array."""
     earlier: bool = False
     """Its score is of an earlier day."""
+    elsewhere: bool = False
+    """It is of a mask that was made elsewhere."""
     marks: frozenset[tuple[int, ...]] = frozenset()
     """Voxels by which it was left out when it was measured."""
 
@@ -77,10 +80,10 @@ class Lesion:
 
     @property
     def _score(self) -> str:
-        """The highest of its slices; "painted" where the model never looked."""
+        """The highest of its slices; "painted" where the model never looked, nothing where it saw another mask."""
         score = self.finding.existence
         if math.isnan(score):
-            return "painted"
+            return "" if self.elsewhere else "painted"
         return f"{score:.2f} (earlier)" if self.earlier else f"{score:.2f}"
 
 
@@ -96,11 +99,14 @@ class Measured:
     answers: Answers
     """As they were then."""
     excluded: frozenset[tuple[int, ...]] = frozenset()
+    elsewhere: frozenset[int] = frozenset()
+    """Rows that were made elsewhere, whose scores are of another mask."""
 
     @staticmethod
     def of(track: Track, name: str) -> Measured:
         known = track.prompt, track.kept.as_now(), frozenset(track.excluded)
-        return Measured(track.key, name, whole_of(track), *known)
+        elsewhere = frozenset(row for row in track.whose.elsewhere if is_from_elsewhere(track, row))
+        return Measured(track.key, name, whole_of(track), *known, elsewhere)
 
 
 def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, SlicePlan, list[Measured]]:
@@ -128,7 +134,8 @@ def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> li
             i, j, k = volume.grid.voxel(row.centroid_lps_mm).tolist()
             voxel, known = (middle, down.start + y, across.start + x), _known(row, mask, slices)
             marks = frozenset(place for place in mask.excluded if objects[place] == one)
-            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier, marks))
+            elsewhere = not mask.elsewhere.isdisjoint(slices)
+            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier, elsewhere, marks))
     return found
 
 
@@ -200,7 +207,8 @@ def _areas(lesions: Sequence[Lesion]) -> str:
 
 def _known(row: Finding, mask: Measured, slices: Sequence[int]) -> Finding:
     """With an earlier day's score; what no model has said of the object is not a number."""
-    scores = [mask.answers.score(one) for one in slices if one in mask.answers.looked]
-    whole = all(one in mask.answers.rows for one in slices)
+    own = [one for one in slices if one not in mask.elsewhere]
+    scores = [mask.answers.score(one) for one in own if one in mask.answers.looked]
+    whole = len(own) == len(slices) and all(one in mask.answers.rows for one in own)
     mean = row.mean_probability if whole else math.nan
     return replace(row, existence=max(scores, default=math.nan), mean_probability=mean)

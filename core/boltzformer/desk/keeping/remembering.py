@@ -83,6 +83,8 @@ class KeptMask:
     """A voxel of each object that a person left out; older work does not tell."""
     whole: set[int] = field(default_factory=set[int])
     """Rows that are a person's as a whole though nothing is said of them; older work does not tell."""
+    elsewhere: set[int] = field(default_factory=set[int])
+    """Rows that were made elsewhere; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -116,7 +118,9 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}
     told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
-    return {**told, **hidden, **warned, **sizes, **out, **({"whole": theirs} if theirs else {})}
+    others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
+    own = {**({"whole": theirs} if theirs else {}), **({"elsewhere": others} if others else {})}
+    return {**told, **hidden, **warned, **sizes, **out, **own}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -146,8 +150,10 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         runs = runs_from(annotation, prompt)
         hidden = frozenset(plan.canonical_index(int(index)) for index in told.get("hidden", ()))
         out = seen(told.get(LEFT_OUT, ()), plan)
-        whole = {plan.canonical_index(int(index)) for index in told.get("whole", ())}
-        kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole
+        whole, others = (
+            {plan.canonical_index(int(index)) for index in told.get(which, ())} for which in ("whole", "elsewhere")
+        )
+        kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
         found.append(KeptMask(*kept))
     return found
 

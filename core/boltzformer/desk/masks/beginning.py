@@ -13,16 +13,23 @@ from boltzformer.desk.words import ViewerWords, counted
 def begin(track: Track, rows: NDArray[np.bool_], name: str, *, new: bool) -> None:
     """(slices, rows, columns); one step of undo, where the mask is not `new`. No slider hides any of it, and nothing
     that was left out before is left out of it."""
+    others = set(np.flatnonzero(rows.any(axis=(1, 2))).tolist())
     if new:
         track.restore(rows, ())
     else:
         _remember_left_out(track)
-        track.change_all(dict(enumerate(rows)))
+        others |= set(track.change_all(dict(enumerate(rows))))
+    track.whose.elsewhere |= others
     track.excluded.clear()
     if track.count == 1:  # else sliders would move what the model marked, too, and this lies on it
         track.whose.whole.add(0)
     track.began_from = name
     track.surface.draw()
+
+
+def is_from_elsewhere(track: Track, row: int) -> bool:
+    """Whether what a slice shows was made elsewhere, so that no score of the model is one of it; until an undo."""
+    return row in track.whose.elsewhere and track.edited(row)
 
 
 def _remember_left_out(track: Track) -> None:

@@ -9,6 +9,7 @@ from enum import Enum, auto
 import numpy as np
 
 from boltzformer.desk.masks.answers import Answers, Mark
+from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import named
 from boltzformer.types import SliceState
@@ -46,6 +47,8 @@ class Lane:
     """Voxels of the rows that are a person's: changed, or accepted as they were."""
     edited: set[int] = field(default_factory=set[int])
     """Those that a person changed."""
+    elsewhere: frozenset[int] = frozenset()
+    """Those whose mask was made elsewhere."""
     accepted: frozenset[int] = frozenset()
     """Those of which a person has said something."""
     yours: str = ""
@@ -62,6 +65,7 @@ class Lane:
         theirs = [row for row in track.touched if track.belongs_to_a_person(row)]
         self.painted = {row: int(np.count_nonzero(track.row(row))) for row in theirs}
         self.edited = {row for row in theirs if track.edited(row)}
+        self.elsewhere = frozenset(row for row in self.edited if is_from_elsewhere(track, row))
         said = (row for row in track.whose.said if track.state(row) is not SliceState.UNSEEN)
         self.accepted = frozenset(said)
         self.yours = _yours(track) if theirs and track.count == 1 else ""
@@ -84,7 +88,7 @@ class Lane:
     def words(self, row: int) -> str:
         """What is shown of a slice."""
         mark, held, edited = self.mark(row), self.painted.get(row), row in self.edited
-        score = "" if mark is None else f", score {mark.score:.2f}"
+        score = "" if mark is None or row in self.elsewhere else f", score {mark.score:.2f}"
         if held == 0 and (edited or mark is None):
             return f"{self.name}: nothing, by you"
         if held and edited and mark is not None and not mark.voxels:

@@ -10,6 +10,7 @@ import numpy as np
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.by_hand import Counts
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.masks.pointing import in_box
@@ -198,9 +199,7 @@ def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: boo
     is `warned` of that already; of a picture, how many objects there are comes first."""
     parts, number = [track.name], []
     if track.scores:
-        here, alone = track.scores.get(on_screen), len(track.scores) == 1
-        score = "no score here" if here is None else f"score {here:.2f}" + ("" if alone else " here")
-        parts += [score, *where(track, on_screen), *in_box(track)]
+        parts += [*_score(track, on_screen), *where(track, on_screen), *in_box(track)]
     if not track.kept.looked and not track.touched:
         parts += ["not looked yet"]
     elif counts is not None:
@@ -210,6 +209,14 @@ def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: boo
     parts[1 if track.count == 1 else len(parts) : 0] = number
     warning = "\n" + track.warning if track.warning and not warned else ""
     return " · ".join(parts) + warning
+
+
+def _score(track: Track, on_screen: int) -> list[str]:
+    """The model's, if it is one of the mask that is shown."""
+    here = None if is_from_elsewhere(track, on_screen) else track.scores.get(on_screen)
+    if here is None:
+        return ["no score here"] if track.count > 1 else []
+    return [f"score {here:.2f}" + ("" if len(track.scores) == 1 else " here")]
 
 
 def where(track: Track, on_screen: int) -> list[str]:

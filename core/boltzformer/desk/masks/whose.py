@@ -46,12 +46,15 @@ class Whose:
 
     whole: set[int] = field(default_factory=set[int])
     """A person's as a whole, not the strokes alone: accepted once, whatever was done since, or made elsewhere."""
+    elsewhere: set[int] = field(default_factory=set[int])
+    """Made elsewhere: what a model says of the slice, it doesn't say of this mask."""
 
     def wrote(self, row: int, mask: NDArray[np.bool_]) -> None:
         """The model, all of its answer."""
         self.written[row] = np.packbits(mask)
         self.hidden.pop(row, None)
         self.whole.discard(row)
+        self.elsewhere.discard(row)
 
     def answered(self, row: int) -> Bits | None:
         """All of the model's answer, as it was written last, with what is hidden of it."""
@@ -108,7 +111,7 @@ class Whose:
         """For another thread: the packed slices are never changed, only replaced."""
         return Whose(
             *(dict(self.written), dict(self.said), dict(self.before), dict(self.hidden)),
-            *(set(self.hand), self.drawn, set(self.whole)),
+            *(set(self.hand), self.drawn, set(self.whole), set(self.elsewhere)),
         )
 
 
