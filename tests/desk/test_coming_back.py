@@ -315,7 +315,7 @@ def test_what_touches_in_a_picture_of_an_earlier_day_is_not_parted_without_a_wor
     assert (said in reapplying.totals) is not then
     reapplying.choose(outline=0.9)
     again.idle()
-    assert "1 restored slice stays as it was: run it again to move its thresholds" in reapplying.totals
+    assert "The restored mask stays as it was: run it again to move its thresholds" in reapplying.totals
 
 
 def test_an_offer_says_of_which_image_it_is_where_two_are_open(

@@ -1,5 +1,6 @@
 """A picture has no slices, and its masks have names: what is said of it when it is run, accepted and taught from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from bench import Bench, result, whole
 
 from boltzformer import Grid
 from boltzformer.dataset.holding import holding
+from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import in_masks
 from boltzformer.types import Prediction
 
@@ -48,6 +51,32 @@ def test_what_was_accepted_are_pictures_to_learn_from(bench: Bench, nuclei: Trac
     assert holding(bench.desk.keeper.folder()).sentence == (
         "1 accepted picture of 1 subject: 10 pictures and 3 subjects are needed to tell whether a new model is better."
     )
+
+
+def test_what_comes_back_to_a_picture_is_told_without_slices(bench: Bench, nuclei: Track, tmp_path: Path) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    keeper, lines, volume = bench.desk.keeper, list[str](), nuclei.image.volume
+
+    def told() -> str:
+        again = Bench(folder=tmp_path / "kept")
+        again.desk.keeper.look_for(again.open_volume(volume))
+        again.until(lambda: bool(again.speaker.offers))
+        again.leave()
+        return again.speaker.offers[0].sentence.partition(": ")[2]
+
+    for wish in (lambda: None, keeper.accept):
+        stroke = nuclei.mask(0)
+        stroke[0, len(lines)] = True
+        nuclei.surface.paint(0, stroke)  # type: ignore[attr-defined]
+        wish()
+        bench.idle()
+        keeper.autosave()
+        bench.idle()
+        lines.append(told())
+    assert lines == ["painted.", "painted, accepted."]
+    (state, *_) = states_of(keeper.folder(), volume)
+    assert ": painted, accepted; cell nucleus" in state.words
 
 
 def test_a_run_and_its_way_back_tell_of_the_picture(bench: Bench, nuclei: Track) -> None:

@@ -53,11 +53,12 @@ class LastWork:
 
     @property
     def words(self) -> str:
-        """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
+        """'28 Nov, 17:40: 10 painted slices, 3 accepted'; of a picture 'painted, accepted'."""
         spoken = self.annotation.slices if self.accepted is None else self.accepted.annotation.slices
         made = self.annotation.provenance
         numbers = counts(made, {**self.annotation.slices, **spoken})
-        return told_of(self.time, *numbers, answered=has_answers(made))
+        picture = _is_picture(self.annotation.volume)
+        return told_of(self.time, *numbers, picture=picture, answered=has_answers(made))
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,8 @@ class State:
     """Whether it is the last that was saved by itself."""
     answered: bool = True
     """Whether the model had looked at any slice."""
+    picture: bool = False
+    """It has no slices to speak of."""
 
     @property
     def words(self) -> str:
@@ -235,7 +238,8 @@ class State:
         return self._words(seconds=False)
 
     def _words(self, *, seconds: bool) -> str:
-        told = told_of(self.time, self.painted, self.accepted, answered=self.answered, seconds=seconds)
+        how = {"picture": self.picture, "answered": self.answered, "seconds": seconds}
+        told = told_of(self.time, self.painted, self.accepted, **how)
         return f"{told}; {', '.join(self.prompts)}"
 
     @staticmethod
@@ -260,6 +264,7 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
         found += [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
+    found = [replace(one, picture=_is_picture(volume)) for one in found]
     return sorted(found, key=lambda one: one.time, reverse=True)
 
 
@@ -283,10 +288,16 @@ def has_answers(provenance: Mapping[str, Any]) -> bool:
     return not isinstance(told, dict) or any(one.get("scores") for one in told.values())
 
 
-def told_of(time: str, painted: int, accepted: int, *, answered: bool = True, seconds: bool = False) -> str:
-    """'28 Nov, 17:40: 10 painted slices, 3 accepted'."""
-    parts = [counted(painted, "painted slice")] if painted else []
-    parts += [f"{accepted} accepted"] if accepted else []
+def _is_picture(volume: Volume) -> bool:
+    return volume.grid.shape[volume.slice_axis] == 1
+
+
+def told_of(
+    time: str, painted: int, accepted: int, *, picture: bool = False, answered: bool = True, seconds: bool = False
+) -> str:
+    """'28 Nov, 17:40: 10 painted slices, 3 accepted'; of a picture 'painted, accepted'."""
+    parts = ["painted" if picture else counted(painted, "painted slice")] if painted else []
+    parts += ["accepted" if picture else f"{accepted} accepted"] if accepted else []
     rest = "masks as the model left them" if answered else "prompts without an answer yet"
     return f"{local(time, seconds=seconds)}: {', '.join(parts) or rest}"
 

@@ -156,8 +156,9 @@ class Reapplying:
         answers = [one.answers for one in lanes]
         earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
         if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
+            one = "The restored mask" if count == 1 else "1 restored slice"
             lines.append(
-                "1 restored slice stays as it was: run it again to move its thresholds"
+                f"{one} stays as it was: run it again to move its thresholds"
                 if len(earlier) == 1
                 else f"{len(earlier):,} restored slices stay as they were: run them again to move their thresholds"
             )
