@@ -336,6 +336,7 @@ def test_a_picture_has_objects_with_areas_count_and_density(bench: Bench) -> Non
     found[0, 10:20, 10:30] = found[0, 50:52, 60:62] = True
     track = bench.answered(image, "cell", found)
     assert table_name(image) == "Object table"
+    assert table_name(bench.open(Grid.from_lps(SHAPE, np.diag([0.0003, 0.0003, 0.001, 1])))) == "Object table"
     assert table_name(bench.open(GRID)) == "Lesion table"
     bench.stage.choose(image)
     lesions: list[Any] = []

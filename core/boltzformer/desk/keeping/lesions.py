@@ -27,9 +27,10 @@ from boltzformer.types import Prompt, Volume
 
 
 def table_name(image: OpenImage | None) -> str:
-    """What lies in a picture is rarely a lesion."""
+    """What lies in a picture is rarely a lesion, and what is measured in µm never."""
     try:
-        return "Object table" if image is not None and image.is_picture else "Lesion table"
+        objects = image is not None and (image.is_picture or image.scale.length_unit == "µm")
+        return "Object table" if objects else "Lesion table"
     except BoltzFormerError:  # running says why
         return "Lesion table"
 
