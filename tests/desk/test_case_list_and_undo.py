@@ -108,3 +108,29 @@ def test_the_folder_of_last_time_is_listed_again(listed: Bench, tmp_path: Path) 
     assert not later.desk.cases.cases
     assert following(later) == "a"  # 'Next case' is enough
     later.leave()
+
+
+def test_a_mask_that_comes_back_says_at_once_how_large_it_is(bench: Bench) -> None:
+    desk = bench.desk
+    image = desk.patients.open(phantom(1, (4, 48, 48)).volume)
+    track = bench.answered(image, BRIGHT, np.tri(48, dtype=bool)[None].repeat(4, 0))
+    assert desk.row_of(track).endswith(" mL")
+    track.surface.paint(1, np.ones((48, 48), bool))  # type: ignore[attr-defined]
+    assert not desk.row_of(track).endswith(" mL")
+    desk.patients.open(other())  # before its objects are counted again
+    desk.chosen()
+    bench.idle()
+    undo(bench)
+    desk.chosen()
+    bench.idle()
+    assert desk.row_of(track).endswith(" mL")
+    desk.keeper.autosave()
+    bench.idle()
+    desk.patients.open(other())
+    desk.chosen()
+    image = desk.patients.open(image.volume)
+    desk.chosen()
+    desk.keeper.look_for(image)
+    bench.until(lambda: bool(desk.tracks.chosen()))
+    assert desk.work.busy  # it is counted already, and not once it has rested
+    bench.until(lambda: desk.row_of(desk.tracks.chosen()[0]).endswith(" mL"))

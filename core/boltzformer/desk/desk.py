@@ -255,6 +255,7 @@ class Desk:
         self.running.masks_left()
         self.keeper.back.tell_apart()
         self.cases.look()
+        self.counting.now()
         self._change()
 
     def image_left(self, image: OpenImage) -> None:
@@ -366,6 +367,7 @@ class Desk:
             self.counting.later(track)
             for heard in self.masks_changed:
                 heard(track)
+        self.counting.now()
         self._change()
 
     def _kept_thresholds(self, _: object) -> None:

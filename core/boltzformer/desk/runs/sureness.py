@@ -139,9 +139,9 @@ class Counting:
         self._rest.start()
 
     def now(self) -> None:
-        """All that changed since."""
+        """All that changed since; of another image, once that is chosen again."""
         due = [track for track in self._tracks.chosen() if track.key in self._due]
-        self._due.clear()
+        self._due.difference_update([track.key for track in due])
         for track in due:
             only = next(iter(track.scores)) if len(track.scores) == 1 and not held_unasked(track) else None
             rows = track.surface.copy() if only is None else track.row(only)[None].copy()
