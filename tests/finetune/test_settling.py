@@ -138,6 +138,20 @@ def test_eight_processes_share_the_smaller_batches_of_the_end_too(data: Path, ba
         decide(asked, about, lessons, cpu, Together(world=3, here=3))
 
 
+@pytest.mark.parametrize(
+    ("left", "rest"), [("", ""), ("state-00000005", ", and what an earlier run kept is still there")]
+)
+def test_a_stop_before_the_first_step_speaks_of_an_earlier_run_where_there_was_one(
+    tmp_path: Path, data: Path, base: Path, left: str, rest: str
+) -> None:
+    folder = tmp_path / "run"
+    (folder / left).mkdir(parents=True)
+    asked = Options(data, model=str(base), threads=1, device="cpu", steps=1, batch=2, mode="existence", replay=False)
+    with pytest.raises(BoltzFormerError) as stopped:
+        list(finetune(asked, folder, stop=lambda: True))
+    assert str(stopped.value) == f"Stopped before a step was made: nothing was learnt{rest}."
+
+
 @pytest.mark.slow
 def test_it_can_be_stopped_before_the_first_step_and_begun_again(tmp_path: Path, data: Path, base: Path) -> None:
     """What the parent says of its own targets takes a while, and on a busy machine minutes."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from boltzformer.atomic import keep_private, private_folder, write_text
 from boltzformer.errors import BoltzFormerError
 from boltzformer.learn.finetune.options import Frozen
-from boltzformer.learn.training_run import Plan, RunFolder
+from boltzformer.learn.training_run import Plan, RunFolder, states
 
 CONFIG, MODEL, DONE = "config.json", "model.safetensors", "done.json"
 
@@ -34,6 +34,11 @@ class Folder:
     def begun(self) -> bool:
         """Whether it holds a run, finished or not."""
         return any((self.path / name).exists() for name in (CONFIG, MODEL, DONE))
+
+    @property
+    def kept(self) -> bool:
+        """Whether a run left something to go on from."""
+        return bool(states(self.path))
 
     @property
     def done(self) -> bool:

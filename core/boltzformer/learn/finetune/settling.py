@@ -134,9 +134,16 @@ class Start:
     """The same for a run that begins and for one that goes on. `ask` comes first: it learns what the parent says."""
 
     def __init__(
-        self, base: Checkpoint, lessons: Lessons, frozen: Frozen, stop: Callable[[], bool] = lambda: False
+        self,
+        base: Checkpoint,
+        lessons: Lessons,
+        frozen: Frozen,
+        stop: Callable[[], bool] = lambda: False,
+        *,
+        kept: bool = False,
     ) -> None:
-        self.base, self.lessons, self._frozen, self._stop = base, lessons, frozen, stop
+        """`kept`: an earlier run left something to go on from."""
+        self.base, self.lessons, self._frozen, self._stop, self._kept = base, lessons, frozen, stop, kept
         self.place = devices.choose(frozen.device)
         self.validation = lessons.validation[:JUDGED]
         self.shown = report.chosen(lessons)
@@ -146,9 +153,8 @@ class Start:
         """The parent, about everything: told picture by picture, and stopped between two."""
         for told in self._ask(self._frozen):
             if self._stop():
-                raise BoltzFormerError(
-                    "Stopped before a step was made: nothing was learnt, and what an earlier run kept is still there."
-                )
+                rest = ", and what an earlier run kept is still there" if self._kept else ""
+                raise BoltzFormerError(f"Stopped before a step was made: nothing was learnt{rest}.")
             yield told
 
     def _ask(self, frozen: Frozen) -> Iterator[Asking]:

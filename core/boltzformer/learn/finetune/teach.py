@@ -127,7 +127,7 @@ def _events(
         folder.take()
     try:
         yield Note("The model itself is asked first, about what it knows: so it will be seen what it forgot.")
-        start = Start(base, lessons, draft, stop)
+        start = Start(base, lessons, draft, stop, kept=folder.kept)
         yield from start.ask()
         run = _Run(folder, start, draft, team)
         yield from run.go(frozen is not None, options.minutes, time.monotonic() if began is None else began, stop)
