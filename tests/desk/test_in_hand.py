@@ -10,6 +10,7 @@ from bench import Bench
 from boltzformer import Grid, Prompt
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.lesions import standing
+from boltzformer.desk.keeping.nothing_here import NOTHING
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
@@ -205,8 +206,11 @@ def test_a_warning_stands_once_beside_the_prompt_or_in_the_row_of_its_mask(bench
     assert desk.row_of(cell).endswith(cell.warning)
 
 
+@pytest.mark.parametrize("pressed", [True, False], ids=["its button", "the viewer's undo"])
 @pytest.mark.parametrize("accepted", [True, False])
-def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(bench: Bench, tmp_path: Path, accepted: bool) -> None:
+def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(
+    bench: Bench, tmp_path: Path, accepted: bool, pressed: bool
+) -> None:
     desk, image = bench.desk, bench.open(GRID)
     desk.settings.folder = str(tmp_path / "kept")
     track = bench.answered(image, "cell", APART[None])
@@ -221,7 +225,14 @@ def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(bench: Bench, tm
     desk.keeper.autosave()  # a moment later
     bench.idle()
     assert kept() == (0, [SliceState.EMPTY])
-    track.surface.undo()
+    assert "no 'cell' here. Kept as revision " in bench.speaker.sentence
+    assert [one.topic for one in bench.speaker.offers] == [NOTHING]  # also after it was stored
+    if pressed:
+        desk.notice.answer(NOTHING, "Undo")
+    else:
+        track.surface.undo()  # type: ignore[attr-defined]
+    assert np.array_equal(track.mask(0), APART)
+    assert not bench.speaker.offers
     assert track.state(0) is (SliceState.REVIEWED if accepted else SliceState.UNSEEN)
     desk.keeper.autosave()
     bench.idle()
@@ -230,3 +241,30 @@ def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(bench: Bench, tm
         assert kept()[1] == [SliceState.REVIEWED]
     else:  # a revision in which nobody says anything is none
         assert "but what is kept says that nothing is there until you accept" in bench.speaker.sentence
+
+
+def test_the_way_back_from_nothing_here_stands_until_something_else_is_done_to_that_mask(bench: Bench) -> None:
+    desk, image = bench.desk, bench.open_volume(phantom(4, (4, 40, 60)).volume)
+    cell, other = (bench.answered(image, name, np.stack([APART] * 4)) for name in ("cell", "other"))
+    other.surface.shown = False
+
+    def nothing(row: int) -> None:
+        bench.stage.go(image, row)
+        desk.keeper.nothing()
+        assert [one.sentence for one in bench.speaker.offers] == [f"Slice {row}: no 'cell' here."]
+
+    nothing(1)
+    nothing(2)
+    other.surface.paint(2, ~APART)  # type: ignore[attr-defined]
+    desk.notice.answer(NOTHING, "Undo")
+    assert [cell.state(row) for row in (1, 2)] == [SliceState.EMPTY, SliceState.UNSEEN]
+    desk.keeper.autosave()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Slice 1: no 'cell' here. Kept as revision 1")  # what stands of the two
+    nothing(2)
+    cell.surface.paint(3, ~APART)  # type: ignore[attr-defined]
+    assert not bench.speaker.offers
+    nothing(3)
+    desk.patients.open(phantom(5, (4, 40, 60)).volume)
+    desk.chosen()
+    assert NOTHING not in [one.topic for one in bench.speaker.offers]

@@ -29,6 +29,7 @@ from qtpy.QtCore import Qt
 from boltzformer import Session, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
+from boltzformer.desk.keeping.nothing_here import NOTHING
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -71,8 +72,7 @@ def test_accepted_slices_are_kept_in_the_folder_that_was_chosen(
     press(qtbot, viewer, Qt.Key.Key_0)
     assert not rows_of(track)[empty].any()
     assert track.state(empty) is SliceState.EMPTY
-    assert dock.notice.action.text() == "Undo"
-    click(qtbot, dock.notice.action)
+    click(qtbot, dock.notice.offers[NOTHING].answers["Undo"])
     assert np.array_equal(rows_of(track)[empty], before)
     assert track.state(empty) is SliceState.UNSEEN
     press(qtbot, viewer, Qt.Key.Key_0)

@@ -8,6 +8,7 @@ import pytest
 from gui import click, done, keep_both, layer_of, rows_of, type_lines, until
 
 from boltzformer.dataset import Dataset
+from boltzformer.desk.keeping.nothing_here import NOTHING
 from boltzformer.desk.masks.lanes import State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.host.layers import image_layer
@@ -49,12 +50,12 @@ def test_of_six_masks_one_that_found_something_is_shown_accepted_and_told_by_its
     dock.keeper.nothing()
     until(qtbot, lambda: words() == f"{shown.name}: nothing, by you")
     assert bar.state(lane, row) is State.NOTHING
-    assert dock.notice.action.text() == "Undo"
+    assert list(dock.notice.offers[NOTHING].answers) == ["Undo"]
     layer_of(shown).undo()
     dock.keeper.autosave()
     until(qtbot, lambda: not dock.keeper.work.busy)
     assert dock.message.text() == ""  # the word is taken back, and nothing new is kept
-    assert not dock.notice.action.isVisible()
+    assert NOTHING not in dock.notice.offers
     (case,) = Dataset(tmp_path / "kept").cases()
     assert len(case.revisions) == 1
 

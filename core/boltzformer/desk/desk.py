@@ -253,6 +253,7 @@ class Desk:
         self.overview.look_again()
         self.running.switched()
         self.running.masks_left()
+        self.keeper.empty.look()
         self.keeper.back.tell_apart()
         self.cases.look()
         self.counting.now()
@@ -311,11 +312,12 @@ class Desk:
     def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
         """What was said of a step holds no longer once it is taken back."""
         if undone:
-            self.keeper.undone(track)
+            self.keeper.empty.undone(track)
             self.notice.take_back(STEP)
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""
+        self.keeper.empty.edited(track)
         self.keeper.on_screen()
         self.overview.painted(track)
         self._is_another(track)

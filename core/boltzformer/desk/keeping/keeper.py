@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.bringing_back import BringingBack
 from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.next_doubtful import NextDoubtful
+from boltzformer.desk.keeping.nothing_here import KEPT, NothingHere
 from boltzformer.desk.keeping.remembering import annotation_of
 from boltzformer.desk.keeping.said import Said, among, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene
@@ -21,17 +20,15 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import checksum
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Dialogs, Mask, Stage, Timers
+from boltzformer.desk.ports import Dialogs, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.words import ViewerWords, named, quoted, ranges, these
+from boltzformer.desk.words import ViewerWords, named, ranges, these
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
 
 AUTOSAVE_MS = 5000
-NOTHING = "nothing in a slice"
-"""Topic of the sentence that can be undone."""
 
 
 class Keeper:
@@ -67,8 +64,8 @@ class Keeper:
         """Of these something changed since they were saved."""
         self._unstored: dict[OpenImage, Said] = {}
         """What a person said that is stored a moment later, so that it can be taken back."""
-        self._empty: dict[OpenImage, Said] = {}
-        """Where a person's word that nothing is there was stored last."""
+        self.empty = NothingHere(stage, tracks, notice, running, self.place.settle, self._unstored)
+        self.nothing = self.empty.say
         self._owed: dict[OpenImage, Callable[[], None]] = {}
         """Work of images that left the viewer and could not be written: how it is tried again."""
         self._leaving: list[Track] = []
@@ -104,23 +101,6 @@ class Keeper:
                     track.say(row, SliceState.REVIEWED)
                 rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
                 self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{rest}")
-
-    def nothing(self) -> None:
-        """There is nothing in the slice on screen, of all prompts that are shown."""
-        image, tracks = self._stage.chosen(), self._tracks.shown()
-        if image is None or not tracks:
-            self._notice.say("There is no mask on screen: run a prompt first.")
-        elif self._running.can_be_asked(image):
-            self.place.settle()
-            row = self._stage.row(image)
-            before = [(track, track.mask(row)) for track in tracks]
-            for track in tracks:
-                track.change(row, np.zeros(track.shape[1:], bool))
-                track.say(row, SliceState.EMPTY)
-            names = quoted([track.name for track in tracks])
-            sentence = f"{named(row, image.count).capitalize()}: no {names} here."
-            self._unstored[image] = Said(tracks, row, sentence, empty=True)
-            self._notice.say(sentence, "Undo", partial(self._take_back, before, row), topic=NOTHING)
 
     def accept_all(self) -> None:
         """Every slice that was on screen; the others are named."""
@@ -180,7 +160,8 @@ class Keeper:
         """
         if (image := image or self._stage.chosen()) is None:
             return
-        self._unstored.pop(image, None)
+        if (said := self._unstored.pop(image, None)) is not None:
+            self.empty.stored(image, said)
         if self.back.holds(image, partial(self.store, sentence, image, tracks)):
             return
         tracks = self._tracks.of(image) if tracks is None else tracks
@@ -198,22 +179,11 @@ class Keeper:
             based_on[image], image.store = revision.number, str(folder)
             if image in self._stage.images() and any(one.excluded for one in masks.masks):
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
-            self._notice.say(f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip())
+            told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
+            self._notice.say(told.strip(), topic=KEPT)
             self._tell()
 
         self.work.do(add, kept)
-
-    def undone(self, track: Track) -> None:
-        """An undo, perhaps of a word that nothing is there: what was said before that is stored again."""
-        image, said = track.image, self._empty.get(track.image)
-        if said is None or track not in said.tracks or track.state(said.row) is SliceState.EMPTY:
-            return
-        del self._empty[image]
-        as_before = f"{named(said.row, image.count).capitalize()} is as it was before"
-        if any(one.is_spoken_of for one in self._tracks.of(image)):
-            self._unstored[image] = Said(said.tracks, said.row, f"{as_before}.", again=True)
-        else:  # a revision in which nobody says anything is none
-            self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
 
     def touch(self, image: OpenImage) -> None:
         """Something changed in an image's masks: they are saved soon."""
@@ -375,24 +345,19 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _take_back(self, before: list[tuple[Track, Mask]], row: int) -> None:
-        for track, mask in before:
-            self._unstored.pop(track.image, None)
-            track.say(row, SliceState.UNSEEN)
-            track.change(row, mask)
-
     def _store_rest(self) -> None:
         for image in list(self._unstored):
             self._store_nothing(image)
 
     def _store_nothing(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> None:
-        said = self._unstored.pop(image)
-        if said.stands():
+        said: Said | None = self._unstored[image]
+        while said is not None and not said.stands():  # an undo took it back, not what was said before it
+            said = said.earlier
+        if said is None:
+            del self._unstored[image]
+        else:
+            self._unstored[image] = said
             self.store(said.sentence, image, tracks)
-            if said.empty:
-                self._empty[image] = said
-        else:  # an undo took it back
-            self._notice.take_back(NOTHING)
 
     def _tell(self) -> None:
         for heard in self.kept:

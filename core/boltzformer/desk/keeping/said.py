@@ -21,6 +21,8 @@ class Said:
     """That nothing is there."""
     again: bool = False
     """What is kept of it was taken back: that is stored, too."""
+    earlier: Said | None = None
+    """What was said before that, of another slice, and is not stored either."""
 
     def stands(self) -> bool:
         """Whether it is still so, and no undo took it back."""

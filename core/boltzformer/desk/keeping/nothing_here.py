@@ -1,0 +1,103 @@
+"""`NothingHere`: a person says that nothing is in a slice: stored a moment later, and offered to be taken back until
+something else is done to that mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.said import Said
+from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.notice import Notice
+from boltzformer.desk.ports import Mask, Stage
+from boltzformer.desk.runs.running import Running
+from boltzformer.desk.words import named, quoted
+from boltzformer.types import SliceState
+
+NOTHING, KEPT = "nothing in a slice", "what was kept"
+"""Topics: of the offer to take such a word back, and of the sentence that tells of a revision."""
+
+
+class NothingHere:
+    """The word itself, and the way back from it: on screen, and on the disk where it has been stored meanwhile."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        tracks: Tracks,
+        notice: Notice,
+        running: Running,
+        settle: Callable[[], None],
+        unstored: dict[OpenImage, Said],
+    ) -> None:
+        """`settle`: where it will be kept. `unstored`: what a person said that is stored a moment later."""
+        self._stage, self._tracks, self._notice = stage, tracks, notice
+        self._running, self._settle, self._unstored = running, settle, unstored
+        self._stored: dict[OpenImage, Said] = {}
+        """What was stored last of each."""
+        self._offered: Said | None = None
+
+    def say(self) -> None:
+        """Of the slice on screen, of all prompts that are shown."""
+        image, tracks = self._stage.chosen(), self._tracks.shown()
+        if image is None or not tracks:
+            self._notice.say("There is no mask on screen: run a prompt first.")
+        elif self._running.can_be_asked(image):
+            self._settle()
+            row = self._stage.row(image)
+            before = [(track, track.mask(row)) for track in tracks]
+            for track in tracks:
+                track.change(row, np.zeros(track.shape[1:], bool))
+                track.say(row, SliceState.EMPTY)
+            names = quoted([track.name for track in tracks])
+            sentence = f"{named(row, image.count).capitalize()}: no {names} here."
+            said = Said(tracks, row, sentence, empty=True, earlier=self._unstored.get(image))
+            self._unstored[image] = self._offered = said
+            self._notice.say("")
+            self._notice.offer(NOTHING, sentence, ("Undo", partial(self._take_back, image, said, before)))
+
+    def stored(self, image: OpenImage, said: Said) -> None:
+        """It gets onto the disk now: what takes it back from here on has to take it back there, too."""
+        if said.empty and said.stands():
+            self._stored[image] = said
+
+    def edited(self, track: Track) -> None:
+        """Something else was done to this mask: what was said before that is no news any more."""
+        if self._offered is not None and track in self._offered.tracks:
+            self._withdraw()
+
+    def look(self) -> None:
+        """Another image, or other masks of it: what is not there can't be changed back."""
+        if self._offered is not None:
+            tracks, image = self._offered.tracks, self._stage.chosen()
+            if any(one.image is not image or not one.surface.alive for one in tracks):
+                self._withdraw()
+
+    def undone(self, track: Track) -> None:
+        """An undo, perhaps of such a word: what was said before that is stored again."""
+        image, said = track.image, self._stored.get(track.image)
+        if said is None or track not in said.tracks or track.state(said.row) is SliceState.EMPTY:
+            return
+        del self._stored[image]
+        self._notice.take_back(KEPT)
+        as_before = f"{named(said.row, image.count).capitalize()} is as it was before"
+        if any(one.is_spoken_of for one in self._tracks.of(image)):
+            self._unstored[image] = Said(said.tracks, said.row, f"{as_before}.", again=True)
+        else:  # a revision in which nobody says anything is none
+            self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
+
+    def _take_back(self, image: OpenImage, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
+        for track, mask in before:
+            if track.surface.alive and track.state(said.row) is SliceState.EMPTY:
+                track.say(said.row, SliceState.UNSEEN)
+                track.change(said.row, mask)
+        for track, _ in before:
+            self.undone(track)
+
+    def _withdraw(self) -> None:
+        self._offered = None
+        self._notice.withdraw(NOTHING)
