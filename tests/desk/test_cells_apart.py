@@ -94,6 +94,30 @@ def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_pa
     assert track.surface.steps == 0  # type: ignore[attr-defined]
 
 
+def test_an_answer_that_is_taken_is_parted_in_the_same_step_of_undo(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    choose(bench, apart=True, smallest_mm3=30)
+    corner = np.zeros(SHAPE, bool)
+    corner[-1, :9] = True
+    track.surface.paint(0, corner)  # type: ignore[attr-defined]
+    bench.answer(track, {0: np.roll(touching()[0], 3, 1)})
+    before, steps = track.mask(0).copy(), track.surface.steps  # type: ignore[attr-defined]
+    bench.desk.take(0)
+    bench.idle()
+    bench.idle()
+    assert not track.proposals
+    assert count(track) == 4
+    assert not track.edited_rows()
+    assert track.surface.steps == steps + 1  # type: ignore[attr-defined]
+    assert bench.desk.sizes.count == 1
+    track.surface.undo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert np.array_equal(track.mask(0), before)
+    track.surface.redo()  # type: ignore[attr-defined]
+    choose(bench)
+    assert np.array_equal(track.mask(0), np.roll(touching()[0], 3, 1))
+
+
 def test_parting_says_so_while_it_takes_long(bench: Bench) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     bench.desk.notice.say("Looked at this picture.")

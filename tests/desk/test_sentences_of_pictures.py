@@ -88,6 +88,12 @@ def test_a_run_and_its_way_back_tell_of_the_picture(bench: Bench, nuclei: Track)
     job.events = [answer, Prediction((), (answer,), nuclei.image.plan)]
     bench.idle()
     assert bench.speaker.sentence == "Looked at this picture; found 'cell nucleus'. What you edited stayed as painted."
+    bench.desk.take(0)  # then it did not stay
+    assert bench.speaker.sentence == "Looked at this picture; found 'cell nucleus'."
+    nuclei.surface.undo()  # type: ignore[attr-defined]
+    assert bench.speaker.sentence.endswith(" What you edited stayed as painted.")
+    nuclei.surface.undo()  # type: ignore[attr-defined]  # the stroke itself
+    assert bench.speaker.sentence == "Looked at this picture; found 'cell nucleus'."
     bench.desk.revert()
     assert bench.speaker.sentence == "Took the last run back."
     assert bench.desk.overview.reapplying.totals[0].startswith("cell nucleus: ")

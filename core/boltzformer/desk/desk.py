@@ -198,7 +198,10 @@ class Desk:
     def take(self, row: int) -> None:
         """The answers that are offered for a slice on screen, in all masks that are shown; a step of undo each."""
         for track in self._offered(row):
-            track.take(row)
+            self.sizes.take(track, row, self._took)
+
+    def _took(self) -> None:
+        self.running.retell()  # what stayed as it was is another one now
         self._change()
 
     def drop(self, row: int) -> None:
@@ -314,6 +317,7 @@ class Desk:
         if undone:
             self.keeper.empty.undone(track)
             self.notice.take_back(STEP)
+            self.running.retell()
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""

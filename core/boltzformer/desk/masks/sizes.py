@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -114,10 +114,14 @@ class Whole:
         return unpacked(self.drawn.over(np.packbits(rows[0])), rows.shape[1:])[None] > 0
 
 
-def whole_of(track: Track) -> Callable[[], Whole]:
-    """Copies a mask now; what takes longer is done where it is called."""
-    fixed = track.fixed
-    args = track.surface.copy(), track.whose.copy(), fixed, track.kept.thresholds
+def whole_of(track: Track, taken: int | None = None) -> Callable[[], Whole]:
+    """Copies a mask now; what takes longer is done where it is called. `taken`: as it will be once the answer that is
+    offered for this row is taken."""
+    fixed, rows, whose = track.fixed, track.surface.copy(), track.whose.copy()
+    if taken is not None:
+        fixed, rows[taken], whose.drawn = fixed - {taken}, track.proposed(taken), None
+        whose.wrote(taken, rows[taken] > 0)
+    args = rows, whose, fixed, track.kept.thresholds
     return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
 
 
@@ -200,6 +204,41 @@ class Sizes:
                 )
             else:
                 track.too_small = 0
+
+    def take(self, track: Track, row: int, then: Callable[[], None]) -> None:
+        """The answer that is offered for a slice, as it is shown: hiding or parting its objects later would be another
+        step of undo. `then`: it is taken."""
+        kept = track.kept.of(row)
+        if not concerns(track) or (kept is not None and kept.plan.box is not None):  # around a box it stays a person's
+            track.take(row)
+            then()
+            return
+        name = f"taking of {track.key}"
+        self._judging.add(name)
+        if track.kept.thresholds.apart and answer_of(track) is not None:
+            self._slow.start()
+        hidden = {one: bits for one, bits in track.whose.hidden.items() if one != row}
+        self._work.do(
+            partial(_judged, whole_of(track, row), hidden),
+            partial(self._taken, track, row, track.proposals[row], then),
+            partial(self._failed, name),
+            topic=name,
+        )
+
+    def _taken(self, track: Track, row: int, offered: Bits, then: Callable[[], None], judged: _Judged) -> None:
+        self._judging.discard(f"taking of {track.key}")
+        self._tell_done()
+        if not track.surface.alive or row not in track.proposals:
+            return
+        if track.proposals[row] is not offered:  # a threshold was moved meanwhile
+            self.take(track, row, then)
+            return
+        hides = judged.hides.get(row)
+        track.take(row, hides)
+        track.kept.remains(row, int(np.count_nonzero(track.row(row))), cut=hides is not None)
+        others = {one: bits for one, bits in judged.before.items() if one != row}
+        self._apply(track, replace(judged, before=others))
+        then()
 
     def _tell_slow(self) -> None:
         if self.busy:

@@ -201,15 +201,16 @@ class Track:
 
     # --- on a person's behalf -----------------------------------------------------------------------------------
 
-    def take(self, row: int) -> None:
-        """The answer that was offered, as one step of undo."""
-        offered = self.proposed(row)
-        del self.proposals[row]
-        self.change(row, offered)
-        kept = self.kept.of(row)
-        if kept is None or kept.plan.box is None:  # else it is still a person's around the box
-            self._wrote(row, offered)
+    def take(self, row: int, hides: Bits | None = None) -> None:
+        """The answer that was offered, as one step of undo. `hides`: what of it is not shown (`sizes`)."""
+        offered = self.proposals.pop(row)
+        shown = unpacked(offered if hides is None else offered & ~hides, self.shape[1:]) > 0
+        self.change(row, shown)
+        if (kept := self.kept.of(row)) is None or kept.plan.box is None:  # else it is still a person's around the box
+            self._wrote(row, shown)
             self.whose.drawn = None
+            if hides is not None:
+                self.whose.hidden[row] = hides
 
     def drop(self, row: int) -> None:
         """As if the answer that is offered had never been asked for."""

@@ -166,9 +166,9 @@ class Run:
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
-        accepted = self.kept_accepted - self.kept_edits
-        painted, said = ("What" if self._is_picture else counted(len(one)) for one in (self.kept_edits, accepted))
-        edits = f" {painted} you edited stayed as painted." if self.kept_edits else ""
+        edited, accepted = self._theirs(self.kept_edits), self._theirs(self.kept_accepted - self.kept_edits)
+        painted, said = ("What" if self._is_picture else counted(len(one)) for one in (edited, accepted))
+        edits = f" {painted} you edited stayed as painted." if edited else ""
         edits += f" {said} you accepted stayed as before." if accepted else ""
         names, layer = ", ".join(sorted(self.lost)), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
@@ -183,6 +183,11 @@ class Run:
             where = f"in {self.done} of {counted(self.total)}, not at the others"
         looked = f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
+
+    def _theirs(self, stayed: set[int]) -> set[int]:
+        """Those that are a person's still: what they undid, or took the answer for, did not stay."""
+        alive = [track for track in self.tracks if track.surface.alive and track.prompt.name not in self.lost]
+        return {one for one in stayed if any(track.belongs_to_a_person(self.row_of(one)) for track in alive)}
 
     @property
     def _is_picture(self) -> bool:
