@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from boltzformer.client import Job, Session
@@ -15,6 +14,7 @@ from boltzformer.desk.models.knowledge import Knowledge, named_apart
 from boltzformer.desk.notice import NO_PROMPT, Notice
 from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.runs.run import Run
+from boltzformer.desk.runs.scouting import EVERY, Scouting
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import POLL_MS
@@ -25,10 +25,6 @@ from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Q
 
 FAR, ENDED = "how far a run is", "how a run went"
 """Topics of sentences."""
-SCOUT, EVERY = "a quicker way", 4
-"""Topic of the offer to ask every so many slices first."""
-LONG_S, ENOUGH_TO_TELL = 90.0, 3
-"""Seconds that all slices take from which it is offered, and slices after which that is known."""
 How = Callable[[OpenImage], dict[str, Any]]
 """What a question says beside its prompts and where the user points, as it would be asked now: seed, window, model…"""
 
@@ -50,7 +46,7 @@ class Running:
         how: How,
         pointing: Callable[[OpenImage], Pointing] = lambda _: Pointing(),
     ) -> None:
-        self.long_s = LONG_S
+        self.scouting = Scouting(notice, self._scout)
         self.runs: list[Run] = []
         self.began: list[Callable[[Run], None]] = []
         """Its masks are there."""
@@ -82,10 +78,12 @@ class Running:
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def start(self, texts: Sequence[str], *, only_this: bool, scout: int | None = None) -> Run | None:
-        """Segments the slice on screen, or all of the chosen image from there outwards, led by what is pointed at;
-        None where it can't. `scout`: every so many slices first, then only where something may be."""
-        image = self._stage.chosen()
+    def start(
+        self, texts: Sequence[str], *, only_this: bool, scout: int | None = None, of: OpenImage | None = None
+    ) -> Run | None:
+        """Segments the slice on screen, or all of an image (the chosen one) from there outwards, led by what is pointed
+        at; None where it can't. `scout`: every so many slices first, then only where something may be."""
+        image = of or self._stage.chosen()
         if image is None:
             self._notice.say(self._words.open_first)
             return None
@@ -261,7 +259,7 @@ class Running:
                     _call(self.answered, run, run.row_of(event.index))
                     _call(self.advanced)
                     self._tell_progress(run)
-                    self._offer_scout(run)
+                    self.scouting.look(run, alone=len(self.of(run.image)) == 1)
                 case Adjusted(what, why):
                     self._notice.say(f"{what}. {why}")
                 case Prediction():
@@ -284,29 +282,18 @@ class Running:
 
     def _give_up(self, run: Run) -> None:
         run.job.cancel()
+        self.scouting.ended(run)
         self.runs.remove(run)
         self._notice.take_back(FAR)
         self._moved()
 
-    def _offer_scout(self, run: Run) -> None:
-        """Where all slices take long, there is a quicker way; it is offered once, as soon as the time is known."""
-        plain = run.whole and not run.scout and "adapter" not in run.how and len(self.of(run.image)) == 1
-        if plain and run.done == ENOUGH_TO_TELL and (run.seconds_left or 0) >= self.long_s:
-            minutes = round((run.seconds_left or 0) / 60)
-            self._notice.offer(
-                SCOUT,
-                f"All slices take about {counted(minutes, 'minute')}. Quicker: every {EVERY}th slice first, then only "
-                "where something may be.",
-                (f"Every {EVERY}th first", partial(self._scout, run)),
-            )
-
     def _scout(self, run: Run) -> None:
         if run in self.runs:
             run.job.cancel()
-            self.start([prompt.text for prompt in run.prompts], only_this=False, scout=EVERY)
+            self.start([prompt.text for prompt in run.prompts], only_this=False, scout=EVERY, of=run.image)
 
     def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
-        self._notice.withdraw(SCOUT)
+        self.scouting.ended(run)
         self.runs.remove(run)
         if type(run) is Run and (seconds := run.seconds_per_slice) is not None:
             self._pace[*run.kind, self._settings.samples] = seconds
