@@ -89,13 +89,15 @@ class Bench:
         desk.counting.now()
         self.idle()
 
-    def ask(self, name: str, *, every: bool, kind: type[Run] = Run) -> Asked:
-        """The job of a run on the chosen image: its masks are there, and no slice is answered yet."""
+    def ask(self, name: str, *, every: bool, kind: type[Run] = Run, begun: bool = True) -> Asked:
+        """The job of a run on the chosen image: its masks are there if it has `begun`, and no slice is answered yet."""
         image, job = self.desk.stage.chosen(), Asked()
         assert image is not None
         usual: Any = job
         run = self.desk.running.new(image, [Prompt(name)], usual, {"model": "m"}, warnings={}, whole=every, kind=kind)
         self.desk.running.follow(run)
+        if not begun:
+            return job
         plan = image.plan
         job.events = [Started(plan, image.count if every else 1, {"thresholds": {"existence": 0.5}})]
         self.timers.tick()

@@ -124,3 +124,15 @@ def test_a_run_through_all_slices_ends_with_it(listed: Bench) -> None:
     assert on_screen(listed) == "b"
     assert listed.speaker.sentence == "b is open. The run was stopped; what it had finished is kept."
     assert not offered(listed)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_question_that_ends_with_its_image_says_so(listed: Bench, begun: bool) -> None:
+    desk = listed.desk
+    first: Any = desk.stage.chosen()
+    job = listed.ask(BRIGHT, every=False, begun=begun)
+    desk.patients.open(io.read(desk.cases.cases[1].path))  # not from the list, which waits for the answer
+    job.events = [result(whole(first), 2, np.ones((48, 48), bool), 0.9), Prediction((), (), first.plan)]  # too late
+    listed.idle()
+    assert listed.speaker.sentence == "'a' left before there was an answer: its question was cancelled."
+    assert [one.topic for one in listed.speaker.offers] == [PUT_AWAY]

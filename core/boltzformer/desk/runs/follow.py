@@ -37,6 +37,8 @@ MOST_LEADS = 16
 class Step(Run):
     """One slice, asked where its neighbour's mask lies; it writes nothing itself."""
 
+    spoken_of = False
+
     def __init__(self, *asked: Any, **needs: Any) -> None:
         super().__init__(*asked, **needs)
         self.result: SliceResult | None = None

@@ -24,6 +24,9 @@ ENOUGH = 3
 class Run:
     """Which masks it writes to, and how far it is."""
 
+    spoken_of = True
+    """Whether it is told how it went; else whoever asked says that."""
+
     def __init__(
         self,
         image: OpenImage,

@@ -25,6 +25,7 @@ from boltzformer.types import Adjusted, Cancelled, Failed, Prediction, Prompt, Q
 
 FAR, ENDED = "how far a run is", "how a run went"
 """Topics of sentences."""
+CANCELLED = "Cancelled; what was finished is kept. "
 How = Callable[[OpenImage], dict[str, Any]]
 """What a question says beside its prompts and where the user points, as it would be asked now: seed, window, model…"""
 
@@ -234,8 +235,8 @@ class Running:
 
     def _follow(self, run: Run) -> None:
         events = run.job.poll()
-        if not run.tracks and run.image not in self._stage.images():
-            self._give_up(run)  # its image left before there was a mask to write to
+        if run.image not in self._stage.images():
+            self._give_up(run)  # there is no mask any more that it could write to
             return
         for event in events:
             match event:
@@ -268,8 +269,7 @@ class Running:
                 case Cancelled():
                     run.end("cancelled")
                     none = f"Cancelled before {'all tiles were looked at' if run.tiles else 'the first slice'}."
-                    kept = "Cancelled; what was finished is kept. "
-                    self._finish(run, kept if run.done else none, summed=bool(run.done))
+                    self._finish(run, CANCELLED if run.done else none, summed=bool(run.done))
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -282,9 +282,18 @@ class Running:
 
     def _give_up(self, run: Run) -> None:
         run.job.cancel()
-        self.scouting.ended(run)
-        self.runs.remove(run)
-        self._notice.take_back(FAR)
+        run.end("cancelled")
+        if run.tracks and run.done:
+            self._finish(run, CANCELLED, summed=True)
+        else:
+            self.scouting.ended(run)
+            self.runs.remove(run)
+            self._notice.take_back(FAR)
+            if run.spoken_of:
+                left = f"'{run.image.name}' left before there was an answer: its question was cancelled."
+                self._notice.add(left, topic=ENDED)
+            if run.tracks:
+                _call(self.ended, run)
         self._moved()
 
     def _scout(self, run: Run) -> None:
