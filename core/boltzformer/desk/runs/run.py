@@ -54,6 +54,10 @@ class Run:
         """Slices that stayed as they were, since a person changed them, or only said something of them."""
         self.lost: set[str] = set()
         self.number, self.total = next(NUMBERS), 0
+        self.together: Sequence[Run] = (self,)
+        """Those that were asked at once, in their order: one has learnt, another has not. The engine makes one after
+        the other."""
+        self.over = False
         self.because = ""
         """A sentence on why it was asked, which stands before what it says."""
         self._stage, self._every, self._words, self._warnings = stage, tracks, words, warnings
@@ -83,6 +87,12 @@ class Run:
     def steps(self) -> tuple[int, int]:
         """So many are done, of so many: slices, or tiles of a picture."""
         return (self.tiles_done, self.tiles) if self.tiles else (self.done, self.total)
+
+    @property
+    def far(self) -> tuple[int, int]:
+        """The same of all that were asked together: a slice is done when every one of them has it."""
+        total = max(one.steps[1] for one in self.together)
+        return sum(total if one.over else one.steps[0] for one in self.together) // len(self.together), total
 
     @property
     def found(self) -> dict[str, int]:
@@ -147,7 +157,7 @@ class Run:
 
     def progress(self) -> str:
         """'12 of 64 slices, about 3 s left', once three slices tell, or a run before it."""
-        (done, total), what = self.steps, "tiles" if self.tiles else "slices"
+        (done, total), what = self.far, "tiles" if self.tiles else "slices"
         far = f"{done} of at most {total} {what}" if self.scout else f"{done} of {total} {what}"
         left = self.seconds_left
         if left is not None and not self.scout:
@@ -156,35 +166,55 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Once three steps tell; before, where it is known from a run like it."""
+        """Once three steps tell; before, where it is known from a run like it. Who has not begun takes as long."""
         done, total = self.steps
+        left = total - done + total * sum(not one.total and not one.over for one in self.together)
         if done < ENOUGH:
-            return None if self.expected is None or self.tiles else self.expected * (total - done)
-        return (time.monotonic() - self._began) / done * (total - done)
+            return None if self.expected is None or self.tiles else self.expected * left
+        return (time.monotonic() - self._began) / done * left
 
     @property
     def seconds_per_slice(self) -> float | None:
         """Of so many slices that it tells something."""
         return None if self.tiles or self.done < ENOUGH else (self._last - self._began) / self.done
 
+    @property
+    def told(self) -> str:
+        """What came of all that were asked together; those that looked at the same are told in one sentence."""
+        first: dict[object, Run] = {}
+        for one in self.together:
+            if one.done:
+                first.setdefault(one._looks, one)
+        return " ".join(one.summary() for one in first.values()) or self.summary()
+
+    @property
+    def _looks(self) -> tuple[object, ...]:
+        return frozenset(self.looked), self._led
+
+    @property
+    def _led(self) -> str:
+        return "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked)
+
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""
-        edited, accepted = self._theirs(self.kept_edits), self._theirs(self.kept_accepted - self.kept_edits)
+        alike = [one for one in self.together if one is self or one._looks == self._looks]
+        edited = {index for one in alike for index in one._theirs(one.kept_edits)}
+        accepted = {index for one in alike for index in one._theirs(one.kept_accepted)} - edited
         painted, said = ("What" if self._is_picture else counted(len(one)) for one in (edited, accepted))
         edits = f" {painted} you edited stayed as painted." if edited else ""
         edits += f" {said} you accepted stayed as before." if accepted else ""
-        names, layer = ", ".join(sorted(self.lost)), self._words.layer
+        names, layer = ", ".join(sorted({name for one in alike for name in one.lost})), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
         boxed = ", only in the box" if self._plan is not None and self._plan.box is not None else ""
         every = self._every.of(self.image)
         shown = f" Showing {sum(one.surface.shown for one in every)} of {len(every)} masks: {self._words.another_row}"
         few = shown if len(every) > MOST_SHOWN else ""
-        by = "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked)
-        led = f", {by}" if by else ""
+        led = f", {self._led}" if self._led else ""
         where = f"at this picture{self._in_tiles}" if self._is_picture else f"in {counted(self.done)}"
         if self.scout and self.done < self.total:
             where = f"in {self.done} of {counted(self.total)}, not at the others"
-        looked = f"Looked {where}{boxed}{led}; found {self._where_found()}.{edits}{lost}{few}"
+        found = ", ".join(one._where_found() for one in alike)
+        looked = f"Looked {where}{boxed}{led}; found {found}.{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
 
     def _theirs(self, stayed: set[int]) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from boltzformer.client import Job, Session
@@ -99,22 +100,16 @@ class Running:
             how = self.led(image, [one.text for one in prompts])
             slices, samples = [here] if only_this else None, self._settings.samples
             ahead: dict[str, Any] = {} if scout is None else {"scout": scout}
-            asked = [
-                (
-                    some,
-                    given,
-                    self._session().segment(volume, some, start=here, slices=slices, samples=samples, **given, **ahead),
-                )
-                for some, given in self._apart(image, prompts, how)
-            ]
+            ask = partial(self._session().segment, volume, start=here, slices=slices, samples=samples)
+            asked = [(some, ask(some, **given, **ahead), given) for some, given in self._apart(image, prompts, how)]
         except BoltzFormerError as error:
             self._notice.fail(str(error))
             return None
         warnings = {text: self._knowledge().warning(text) for text in texts}
         self._settings.asked(list(texts))
-        for some, given, job in asked:
-            run = self.new(image, some, job, given, warnings=warnings, whole=not only_this)
-            run.scout = scout
+        runs = [self.new(image, *one, warnings=warnings, whole=not only_this) for one in asked]
+        for run in runs:
+            run.scout, run.together = scout, runs
             self.follow(run)
         return self.runs[-1]
 
@@ -240,7 +235,7 @@ class Running:
             return
         for event in events:
             match event:
-                case Queued(position):
+                case Queued(position) if run is run.together[0]:
                     self._tell(run, f"Waiting, place {position + 1} in the queue.", FAR)
                 case Started(plan, total, made, tiles):
                     run.tiles = tiles
@@ -269,7 +264,8 @@ class Running:
                 case Cancelled():
                     run.end("cancelled")
                     none = f"Cancelled before {'all tiles were looked at' if run.tiles else 'the first slice'}."
-                    self._finish(run, CANCELLED if run.done else none, summed=bool(run.done))
+                    some = any(one.done for one in run.together)
+                    self._finish(run, CANCELLED if some else none, summed=some)
                 case Failed(error, index):
                     run.end("failed")
                     if index is not None:
@@ -283,11 +279,10 @@ class Running:
     def _give_up(self, run: Run) -> None:
         run.job.cancel()
         run.end("cancelled")
-        if run.tracks and run.done:
+        if any(one.tracks and one.done for one in run.together):
             self._finish(run, CANCELLED, summed=True)
         else:
-            self.scouting.ended(run)
-            self.runs.remove(run)
+            self._leave(run)
             self._notice.take_back(FAR)
             if run.spoken_of:
                 left = f"'{run.image.name}' left before there was an answer: its question was cancelled."
@@ -302,17 +297,22 @@ class Running:
             self.start([prompt.text for prompt in run.prompts], only_this=False, scout=EVERY, of=run.image)
 
     def _finish(self, run: Run, before: str, *, summed: bool = False) -> None:
-        self.scouting.ended(run)
-        self.runs.remove(run)
+        self._leave(run)
         if type(run) is Run and (seconds := run.seconds_per_slice) is not None:
             self._pace[*run.kind, self._settings.samples] = seconds
             _call(self.paced, seconds, str(run.how["model"]))
         self._told.pop(run.image, None)
         if summed:
             self._told[run.image] = run, before
-        self._said[run.image] = sentence = before + run.summary() if summed else before
-        self._tell(run, sentence, ENDED)
+        self._said[run.image] = sentence = before + run.told if summed else before
+        if all(one.over for one in run.together):
+            self._tell(run, sentence, ENDED)
         _call(self.ended, run)
+
+    def _leave(self, run: Run) -> None:
+        run.over = True
+        self.scouting.ended(run)
+        self.runs.remove(run)
 
     def retell(self, _: object = None) -> None:
         """Thresholds are others: so is what was found, wherever that is still being said."""
@@ -320,7 +320,7 @@ class Running:
         if image is None or image not in self._told:
             return
         run, before = self._told[image]
-        sentence = before + run.summary()
+        sentence = before + run.told
         if sentence != self._said[image]:
             self._said[image] = sentence
             self._notice.replace(ENDED, self._of(run, sentence))
@@ -329,7 +329,7 @@ class Running:
         """Masks of the chosen image are gone: how a run went of which none is there any more is told no longer."""
         image = self._stage.chosen()
         if image is not None and image in self._told:
-            tracks = self._told[image][0].tracks
+            tracks = [track for run in self._told[image][0].together for track in run.tracks]
             if tracks and not any(track.surface.alive for track in tracks):
                 self._forget(image)
                 self._notice.take_back(ENDED)
@@ -344,8 +344,8 @@ class Running:
     @property
     def progress(self) -> tuple[int, int] | None:
         """How many slices are done, of how many: of the chosen image's runs; where it has none, of all."""
-        runs = self._of_interest()
-        return (sum(run.steps[0] for run in runs), sum(run.steps[1] for run in runs)) if runs else None
+        runs = {run.together[0]: run.far for run in self._of_interest()}
+        return (sum(done for done, _ in runs.values()), sum(total for _, total in runs.values())) if runs else None
 
     def _of_interest(self) -> list[Run]:
         return self.of(self._stage.chosen()) or self.runs
