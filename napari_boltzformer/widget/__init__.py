@@ -301,7 +301,8 @@ class BoltzFormerDock(Form):
         for heard in (desk.keeper.place.moved, desk.cases.listed):
             heard.append(self._show_folder)
         desk.keeper.back.wanted.append(self.models.want)
-        desk.patients.arrived.append(self._on_arrived)
+        windows = partial(self.shared.windows.arrived, work=desk.work, notice=desk.notice)
+        desk.patients.arrived.extend((self._on_arrived, windows))
         self.images.chosen.append(self._on_chosen)
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
         self.prompt.run.connect(self._on_run)

@@ -207,6 +207,39 @@ def test_a_window_chosen_for_a_ct_is_nothing_for_an_mr(small: Phantom) -> None:
     assert [windows.of(one) for one in (ct, mr)] == ["lung", "percentiles"]
 
 
+def test_a_window_that_goes_on_to_another_image_is_told_once_where_it_makes_a_difference(
+    tools: Any, small: Phantom
+) -> None:
+    windows = Windows(lambda _: (0.0, 1.0))
+    stage, values = MemoryStage(), np.linspace(-1000, 2000, 64).reshape(4, 4, 4).astype(np.int16)
+    first, second, third, soft = (
+        stage.open(Volume(one.astype(np.int16), Grid.pixels(values.shape), "CT"))
+        for one in (values, values, values, values.clip(0, 300))
+    )
+
+    def told(image: OpenImage) -> str:
+        tools.notice.say("It is open.")
+        windows.arrived(image, tools.work, tools.notice)
+        tools.idle()
+        return str(tools.speaker.sentence)
+
+    assert told(first) == "It is open."
+    windows.choose("lung", first)
+    assert told(first) == "It is open."  # whoever chose it knows
+    assert told(second) == "It is open. Window as you chose it: lung (-910 to 590)."
+    assert told(second) == "It is open."
+    windows.choose("brain", second)
+    assert told(first) == "It is open. Window as you chose it: brain (0 to 80)."
+    windows.choose("soft tissue", third)
+    assert tools.speaker.sentence == "It is open."  # it is another one now
+    assert told(soft) == "It is open."  # as it would have been by itself
+    windows.choose(AUTO, third)
+    assert told(second) == "It is open."
+    broken = OpenImage("broken", refusing(small.volume), lambda: "")
+    windows.choose("lung", broken)
+    assert told(OpenImage("another", refusing(small.volume), lambda: "")) == "It is open."
+
+
 def test_the_picture_of_what_the_model_sees_is_made_beside_the_viewer(tools: Any, small: Phantom) -> None:
     windows, drawn = Windows(lambda _: (0.0, 1.0)), list[tuple[Picture, Window]]()
     image = opened(small.volume)

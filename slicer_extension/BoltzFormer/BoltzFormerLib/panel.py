@@ -255,6 +255,8 @@ class Panel:
             except BoltzFormerError as error:  # it says what to do about the volume
                 self.desk.notice.say(str(error))
         self.desk.chosen()
+        if image is not None:
+            self.windows.arrived(image, self.desk.work, self.desk.notice)
         self.models.show_picture()
         self._soon.start()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.notice import Notice
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import PRESETS, Window
@@ -13,7 +16,7 @@ from boltzformer.types import Volume
 
 AUTO, MINE = "auto", "my contrast"
 BY_NAME = (AUTO, *PRESETS, "percentiles", "stored")
-TOPIC = "what the model sees"
+TOPIC, CARRIED = "what the model sees", "a window that was chosen for another image"
 
 
 class Windows:
@@ -26,6 +29,10 @@ class Windows:
         """By what images have in common."""
         self._contrast = contrast
         self._mine: dict[str, Window] = {}
+        self._heard: dict[str, str] = {}
+        """By the key of an image, the choice that its person knows of: they made it there, or were told."""
+        self._unsay: Callable[[], None] = lambda: None
+        """Takes back what was told."""
         self._made: dict[tuple[str, str], Window] = {}
 
     def choice(self, image: OpenImage) -> str:
@@ -34,7 +41,8 @@ class Windows:
 
     def choose(self, how: str, image: OpenImage) -> None:
         """For this image and those like it."""
-        self._choices[image.likeness] = how
+        self._choices[image.likeness] = self._heard[image.key] = how
+        self._unsay()
 
     def take_contrast(self, image: OpenImage) -> None:
         """The viewer's contrast of this moment is this image's window from now on."""
@@ -47,6 +55,23 @@ class Windows:
         if how == MINE:  # where it was chosen for another image: as this one is shown now
             return self._mine.get(image.key) or self._contrast_of(image)
         return None if how == AUTO else how
+
+    def arrived(self, image: OpenImage, work: Work, notice: Notice) -> None:
+        """Says once that it is seen through a window which was chosen for another image, where that makes a
+        difference."""
+        work.drop(CARRIED)
+        self._unsay = partial(notice.take_back, CARRIED)
+        how, heard = self.choice(image), self._heard.get(image.key, AUTO)
+        self._heard[image.key] = how
+        if how in (AUTO, heard):
+            return
+
+        def told(window: str) -> None:
+            if window:
+                notice.add(f"Window as you chose it: {how} ({window}).", topic=CARRIED)
+
+        with suppress(BoltzFormerError):  # running says why
+            work.do(partial(_otherwise, image.volume, self.of(image)), told, topic=CARRIED)
 
     def picture(self, image: OpenImage, row: int, work: Work, then: Callable[[Picture, Window], None]) -> None:
         """What the model sees of a slice, made beside the viewer; nothing where the image can't be segmented."""
@@ -73,6 +98,16 @@ class Windows:
     def _contrast_of(self, image: OpenImage) -> Window:
         low, high = self._contrast(image)
         return Window(float(low), float(high), "the viewer's contrast")
+
+
+def _otherwise(volume: Volume, how: Window | str | None) -> str:
+    """Its values, where they are others than those that the image would have got by itself."""
+    try:
+        chosen, own = window_of(volume, how), window_of(volume, None)
+    except BoltzFormerError:  # running says why
+        return ""
+    same = (chosen.low, chosen.high, chosen.zero_is_background) == (own.low, own.high, own.zero_is_background)
+    return "" if same else f"{chosen.low:g} to {chosen.high:g}"
 
 
 def window_of(volume: Volume, how: Window | str | None) -> Window:
