@@ -112,7 +112,9 @@ def test_an_answer_that_is_taken_is_parted_in_the_same_step_of_undo(bench: Bench
     assert bench.desk.sizes.count == 1
     track.surface.undo()  # type: ignore[attr-defined]
     bench.idle()
-    assert np.array_equal(track.mask(0), before)
+    assert np.array_equal(track.mask(0), before)  # nothing is hidden or shown since
+    assert np.array_equal(track.proposed(0), np.roll(touching()[0], 3, 1))  # and it is offered again
+    assert track.edited_rows() == [0]
     track.surface.redo()  # type: ignore[attr-defined]
     choose(bench)
     assert np.array_equal(track.mask(0), np.roll(touching()[0], 3, 1))

@@ -171,7 +171,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         name or track.name,
         track.prompt,
         track.shape,
-        *track.packed(),
+        *_packed(track),
         track.fixed,
         track.whose.copy(),
         dict(track.scores),
@@ -190,3 +190,10 @@ def unique_names(tracks: Sequence[Track]) -> list[str]:
     """Two masks may carry one name in the viewer, but not in a file."""
     names = [track.name for track in tracks]
     return [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names, 1)]
+
+
+def _packed(track: Track) -> tuple[dict[int, Bits], list[int]]:
+    """Rows as they are, blank ones aside, and which of them a person changed. Only these are read and packed: copies of
+    large masks would hold the viewer for a second."""
+    edited = track.edited_rows()
+    return {**track.whose.written, **{row: np.packbits(track.mask(row)) for row in edited}}, edited

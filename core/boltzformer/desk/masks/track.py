@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
+from boltzformer.desk.masks.answers import Answers, Thresholds
+from boltzformer.desk.masks.taken import Taken
 from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
@@ -53,8 +54,7 @@ class Track:
         self._told = Told()
         self._before: dict[int, dict[int, Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
-        self._source: Kept | None = None
-        """Of a picture: the answer that was written last, which is another than the one that was offered last."""
+        self._taken = Taken(self.whose, self.proposals, self.kept)
         self.sums = Sums(self.shape)
         surface.listen(self._heard)
 
@@ -132,18 +132,12 @@ class Track:
         """A person's, which no threshold changes; in a picture they act beneath strokes, until all of it is theirs."""
         theirs = self.belongs_to_a_person(row)
         alone = self.whose.drawn is None or row in self.whose.whole or row in self.proposals
-        return theirs and (alone or self.kept.of(row) is not self._source)
+        return theirs and (alone or self.kept.of(row) is not self._taken.source)
 
     @property
     def fixed(self) -> frozenset[int]:
         """Rows that no threshold changes, and no choice of sizes."""
         return frozenset(row for row in self.touched if self.is_fixed(row))
-
-    def packed(self) -> tuple[dict[int, Bits], list[int]]:
-        """Rows as they are, blank ones aside, and which of them a person changed. Only these are read and packed:
-        copies of large masks would hold the viewer for a second."""
-        edited = self.edited_rows()
-        return {**self.whose.written, **{row: np.packbits(self.mask(row)) for row in edited}}, edited
 
     # --- the model's answers ------------------------------------------------------------------------------------
 
@@ -203,7 +197,7 @@ class Track:
 
     def take(self, row: int, hides: Bits | None = None) -> None:
         """The answer that was offered, as one step of undo. `hides`: what of it is not shown (`sizes`)."""
-        offered = self.proposals.pop(row)
+        before, offered = self._taken.standing(row, self.mask(row)), self.proposals.pop(row)
         shown = unpacked(offered if hides is None else offered & ~hides, self.shape[1:]) > 0
         self.change(row, shown)
         if (kept := self.kept.of(row)) is None or kept.plan.box is None:  # else it is still a person's around the box
@@ -211,12 +205,13 @@ class Track:
             self.whose.drawn = None
             if hides is not None:
                 self.whose.hidden[row] = hides
+        self._taken.note(row, before, shown)
 
     def drop(self, row: int) -> None:
         """As if the answer that is offered had never been asked for."""
         del self.proposals[row]
-        if self.count == 1 and self._source is not None:
-            self.kept.bring_back(row, self._source, None)
+        if self.count == 1 and self._taken.source is not None:
+            self.kept.bring_back(row, self._taken.source, None)
             self.scores[row] = self.kept.score(row)
             self.show_again(row, self.kept.mask(row))
 
@@ -374,13 +369,15 @@ class Track:
     def _wrote(self, row: int, mask: Mask) -> None:
         self.whose.wrote(row, mask)
         if self.count == 1:
-            self._source = self.kept.of(row)
+            self._taken.source = self.kept.of(row)
 
     def _heard(self, rows: Rows, undone: bool) -> None:
         """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
         changed = self.sums.others(self.row) if rows is None else set(rows)
         if undone:
             changed -= self._put_back(changed - self.touched)
+            for row in changed:
+                self._taken.look_again(row, self.mask(row))
         elif self.count == 1:
             self.whose.settle(self.row(0), stroke=True)
         self.sums.note(changed, self.row, told=True)
