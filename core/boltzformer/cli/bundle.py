@@ -160,5 +160,5 @@ def _words(about: dict[str, object]) -> str:
         "Research only, not for clinical use.\n\n"
         f"Install:  python3 {INSTALLER} ENVIRONMENT\n"
         f"Check:    sha256sum -c {SUMS}   (the installer does it, too)\n"
-        'Use:      ENVIRONMENT/bin/boltzformer segment scan.nii.gz -p "liver in abdominal CT" -o masks\n'
+        'Use:      ENVIRONMENT/bin/boltzformer segment scan.nii.gz -p "spleen in abdominal CT" -o masks\n'
     )
