@@ -47,6 +47,29 @@ def test_every_run_heeds_what_can_be_seen_and_says_so(bench: Bench, small: Phant
     assert track.runs[-1]["guidance"] == []
 
 
+def test_the_answer_of_a_box_leaves_alone_what_a_person_has_around_it(bench: Bench, small: Phantom) -> None:
+    image = bench.open_volume(small.volume)
+    bench.stage.go(image, 7)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    (track,) = bench.desk.tracks.chosen()
+    mine = track.mask(7)
+    mine[20:30, 20:30], mine[60:70, 60:80] = True, True
+    track.change(7, mine)
+    bench.pointing = Pointing((), BOX)
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    offered = track.proposed(7)
+    inside = np.zeros_like(mine)
+    inside[10:51, 10:61] = True
+    assert not np.array_equal(offered[inside], mine[inside])
+    assert np.array_equal(offered[~inside], mine[~inside])
+    bench.desk.take(7)
+    bench.idle()
+    assert np.array_equal(track.mask(7), offered)
+    assert track.edited(7)  # around the box it is a person's still
+
+
 def test_what_is_pointed_at_in_another_slice_leads_nobody_here(bench: Bench, small: Phantom) -> None:
     image = bench.open_volume(small.volume)
     bench.stage.go(image, 3)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.slicing import SlicePlan
@@ -127,6 +128,22 @@ def hint(guidance: Sequence[Guidance], plan: SlicePlan, index: int, prompt: str)
                 boxes.append(HintBox(top, left, bottom, right))
     said = bool(points or boxes)
     return Hint(tuple(points), tuple(boxes), lifts, plan.size if bends and said else 0)
+
+
+def looked_at(guidance: Sequence[Guidance], plan: SlicePlan, index: int, prompt: str) -> NDArray[np.bool_] | None:
+    """Of a slice in the canonical view, what a plan or boxes let be looked at; None: all of it."""
+    boxes = [] if plan.box is None else [plan.crop]
+    for one in guidance if plan.box is None else ():
+        if one.box is not None and one.prompt in ("", prompt) and hint([Guidance(box=one.box)], plan, index, ""):
+            ends = zip(*one.box, plan.grid.shape[::-1], strict=True)
+            i, j, k = ((max(_nearest(low), 0), min(_nearest(high), n - 1) + 1) for low, high, n in ends)
+            boxes.append(replace(plan, box=(k, j, i)).crop)
+    if not boxes:
+        return None
+    seen = np.zeros(plan.slice_shape, bool)
+    for box in boxes:
+        seen[box] = True
+    return seen
 
 
 def lies_in(place: Voxel, shape: Sequence[int]) -> bool:

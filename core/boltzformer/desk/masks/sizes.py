@@ -208,8 +208,7 @@ class Sizes:
     def take(self, track: Track, row: int, then: Callable[[], None]) -> None:
         """The answer that is offered for a slice, as it is shown: hiding or parting its objects later would be another
         step of undo. `then`: it is taken."""
-        kept = track.kept.of(row)
-        if not concerns(track) or (kept is not None and kept.plan.box is not None):  # around a box it stays a person's
+        if not concerns(track) or track.looked_at(row) is not None:  # around a box it stays a person's
             track.take(row)
             then()
             return

@@ -15,6 +15,7 @@ from boltzformer.desk.masks.taken import Taken
 from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
+from boltzformer.image.guidance import looked_at
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import Prompt, SliceResult, SliceState
 
@@ -200,7 +201,7 @@ class Track:
         before, offered = self._taken.standing(row, self.mask(row)), self.proposals.pop(row)
         shown = unpacked(offered if hides is None else offered & ~hides, self.shape[1:]) > 0
         self.change(row, shown)
-        if (kept := self.kept.of(row)) is None or kept.plan.box is None:  # else it is still a person's around the box
+        if self.looked_at(row) is None:  # else it is still a person's around the box
             self._wrote(row, shown)
             self.whose.drawn = None
             if hides is not None:
@@ -348,14 +349,15 @@ class Track:
 
     # ------------------------------------------------------------------------------------------------------------
 
+    def looked_at(self, row: int) -> Mask | None:
+        """What of a slice the last answer is about, where only boxes were looked at; else None."""
+        kept, said = self.kept.of(row), self.how.get(row, {}).get("guidance") or ()
+        return None if kept is None else looked_at(said, kept.plan, kept.result.index, self.prompt.text)
+
     def _offered(self, row: int, mask: Mask) -> Mask:
-        """Where only a box was looked at, what is a person's stays theirs outside of it."""
-        kept = self.kept.of(row)
-        if kept is None or kept.plan.box is None:
-            return mask
-        offered = self.mask(row)
-        offered[kept.plan.crop] = mask[kept.plan.crop]
-        return offered
+        """What is a person's stays theirs where nobody looked."""
+        seen = self.looked_at(row)
+        return mask if seen is None else np.where(seen, mask, self.mask(row))
 
     def _write(self, row: int, mask: Mask) -> None:
         """The model's; in a picture beneath what a person drew."""
