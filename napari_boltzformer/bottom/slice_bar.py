@@ -303,6 +303,9 @@ class SliceReview(QWidget):
             slider.blockSignals(False)
         self.gate_words.setText(f"score from {at.existence:.2f}")
         self.outline_words.setText(f"outline from {at.outline:.2f}")
+        bar = self.reapplying.bar
+        strokes = len(bar.lanes) if bar.count == 1 else 0  # a line each as soon as a picture is painted on
+        self.totals.reserve(max(len(bar.lanes) + strokes, 1))
         self.totals.setText("\n".join(self.reapplying.totals))
 
     def _lay_out(self) -> None:

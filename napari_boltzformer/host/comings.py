@@ -7,20 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import bare_brush, lighten
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import FILLS, NapariStage, image_on
+from napari_boltzformer.host.stage import FILLS, LIGHT, NapariStage, image_on
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
 REMOVED = "a mask that was removed"
 """Topic of the offer, which is of all masks that were removed and are not back."""
+STAYS = "a layer that stays where it lies"
+"""Topic of the sentence."""
 
 
 class Comings:
@@ -35,11 +37,14 @@ class Comings:
         bare_brush(stage.viewer)
         for layer in stage.layers():  # opened before anybody heard of it
             _lighten_ours(layer)
+            layer.events.mode.connect(self._stay)
 
     def inserted(self, event: Any) -> None:
         self._stage.adopt(event.value)
         if isinstance(event.value, Image):
             _lighten_ours(event.value)
+        if isinstance(event.value, Image | Labels):
+            event.value.events.mode.connect(self._stay)
         self._keep_apart(event.value)
 
     def removed(self, event: Any) -> None:
@@ -60,6 +65,15 @@ class Comings:
         if self._desk.patients.beside and FILLS not in layer.metadata:
             self._arrange.start()
 
+    def _stay(self, event: Any) -> None:
+        """napari's transform tool, one key away from its brush, would move a picture from under its masks, and what is
+        clicked on it from what the model sees there."""
+        layer = event.source
+        if str(layer.mode) == "transform" and (mask_on(layer) is not None or _has_masks(layer, self._stage)):
+            layer.mode = "pan_zoom"
+            brush = "" if mask_on(layer) is not None else " To paint, select a mask in the layer list first."
+            self._desk.notice.say(f"'{layer.name}' stays where it lies: moved, it would not fit.{brush}", topic=STAYS)
+
     def _offer(self, track: Track) -> None:
         """Beside those that are offered already: whoever removes two by mistake wants both."""
         if not any(one.topic == REMOVED for one in self._desk.notice.offers):
@@ -77,6 +91,14 @@ class Comings:
             if surface.layer not in self._stage.viewer.layers:
                 self._stage.viewer.layers.append(surface.layer)
         self._desk.chosen()
+
+
+def _has_masks(layer: Layer, stage: NapariStage) -> bool:
+    """Whether it is an image whose place is known from its file, or that masks lie on already."""
+    if not isinstance(layer, Image) or LIGHT in layer.metadata:
+        return False
+    image = image_on(layer)
+    return image.ours or bool(stage.surfaces(image))
 
 
 def _lighten_ours(layer: Image) -> None:

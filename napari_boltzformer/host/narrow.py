@@ -87,6 +87,14 @@ class Words(QLabel):
 class Lines(OneLine):
     """Several, each like that."""
 
+    _least = 1
+
+    def reserve(self, lines: int) -> None:
+        """Room for so many: what lies beside them stays where it is when another one comes."""
+        if lines != self._least:
+            self._least = lines
+            self.updateGeometry()
+
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(super().sizeHint().width(), self._high)
 
@@ -96,7 +104,7 @@ class Lines(OneLine):
     @property
     def _high(self) -> int:
         metrics = self.fontMetrics()
-        return max(len(self.text().splitlines()), 1) * metrics.lineSpacing() + metrics.underlinePos()
+        return max(len(self.text().splitlines()), self._least) * metrics.lineSpacing() + metrics.underlinePos()
 
     def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
         super().setText(text)

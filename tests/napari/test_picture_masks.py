@@ -151,7 +151,9 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     layer = layer_of(track)
     stroke = np.zeros(SHAPE, bool)
     stroke[60:64, 60:64] = True
+    high = dock.bottom.review.totals.sizeHint().height()
     layer.data_setitem(np.nonzero(stroke), 1)
+    assert dock.bottom.review.totals.sizeHint().height() == high  # the picture stays where it is under the brush
     dock.bottom.sizes.smallest.setValue(8)
     until(qtbot, lambda: not rows_of(track)[0][speck].any())
     assert np.array_equal(rows_of(track)[0] > 0, large | stroke)
@@ -165,6 +167,18 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     dock.bottom.sizes.smallest.setValue(0)
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))
     assert not track.edited(0)
+
+
+def test_a_picture_is_not_moved_from_under_its_masks(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    picture.mode = "transform"
+    assert picture.mode == "transform"  # nothing lies on it yet: whoever places it may
+    picture.mode = "pan_zoom"
+    track = found(dock, picture, discs((40, 40, 15)))
+    for layer in (picture, layer_of(track)):
+        layer.mode = "transform"
+        assert layer.mode == "pan_zoom"
+        assert dock.message.text().startswith(f"'{layer.name}' stays where it lies: moved, it would not fit.")
 
 
 @pytest.mark.slow
