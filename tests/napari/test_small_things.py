@@ -146,6 +146,7 @@ def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_wo
     assert [one.text for one in knowing.completions("", "CT", ("anything",))] == ["○ anything: asking the model…"]
     assert knowing.unfinished("kidn")
     assert knowing.unfinished("MS les")
+    assert knowing.unfinished("leukocy")  # another word for the white blood cell
     assert not knowing.unfinished("kidney")
     assert not knowing.unfinished("kidn ")
     assert not knowing.unfinished("gyrfalcon")

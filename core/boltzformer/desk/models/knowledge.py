@@ -89,7 +89,9 @@ class Knowledge:
         words = line.lower().split()
         if not words or line[-1:].isspace():
             return False
-        known = {word for one in self.completions(line, "", ()) for word in one.prompt.lower().split()}
+        said = [one.prompt for one in self.completions(line, "", ())]
+        said += [text for one in search(line) for text in one.synonyms]  # 'leukocy' finds the white blood cell
+        known = {word for text in said for word in text.lower().split()}
         return words[-1] not in known and any(word.startswith(words[-1]) for word in known)
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
