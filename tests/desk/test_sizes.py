@@ -207,6 +207,12 @@ def test_another_day_the_sizes_are_known_still(bench: Bench, tmp_path: Path) -> 
     assert np.count_nonzero(track.surface.copy()) == 20
     assert track.kept.thresholds.smallest_mm3 == 5 * VOXEL
     assert again.desk.overview.reapplying.thresholds.smallest_mm3 == 5 * VOXEL
+    assert again.desk.sizes.count == 1  # said beside the sliders, as before
+    again.desk.keeper.touch(other)
+    again.desk.keeper.autosave()
+    again.idle()
+    choose(again)  # and all of it comes back, as on the same day
+    assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
     again.leave()
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
 from boltzformer.desk.masks.answers import Thresholds
@@ -207,7 +209,9 @@ class BringingBack:
 def put_back(track: Track, one: KeptMask) -> None:
     """What was kept of a mask, with how it was made."""
     track.restore(one.rows, one.states)
-    if one.sizes:  # what was hidden then is gone, and the mask must not be told without saying so
+    if (
+        one.sizes
+    ):  # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
         at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
         track.image.thresholds = as_measured(track.image, at)
     track.recall(one.scores, one.edited, one.gate, one.written)
@@ -216,6 +220,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     track.kept.came_apart = track.kept.thresholds.apart
     track.whose.whole |= one.whole
     track.whose.elsewhere |= one.elsewhere
+    track.whose.hidden |= {row: np.packbits(mask) for row, mask in one.unseen.items() if mask.any()}
     track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel]}
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
@@ -234,6 +239,7 @@ def _leave_out(track: Track, one: KeptMask) -> None:
             one.rows[row], one.states[row] = track.mask(row), SliceState.UNSEEN
             one.whole.discard(row)
             one.elsewhere.discard(row)
+            one.unseen.pop(row, None)
             one.left_out.difference_update([voxel for voxel in one.left_out if voxel[0] == row])
         if row in track.scores:
             one.scores.pop(row, None)

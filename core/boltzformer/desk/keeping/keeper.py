@@ -305,7 +305,8 @@ class Keeper:
                 dataset = Dataset.at(folder)
                 if first:
                     dataset.set_aside(case or dataset.case_of(masks.volume))
-                dataset.save_draft(annotation_of(masks), case=case, answer=masks.answers())
+                answer = masks.answers(hidden=True)  # a larger least size of yesterday can be taken back
+                dataset.save_draft(annotation_of(masks), case=case, answer=answer)
             except BoltzFormerError as error:
                 return str(error)
             return ""

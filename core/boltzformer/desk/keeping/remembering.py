@@ -86,6 +86,8 @@ class KeptMask:
     """Rows that are a person's as a whole though nothing is said of them; older work does not tell."""
     elsewhere: set[int] = field(default_factory=set[int])
     """Rows that were made elsewhere; older work does not tell."""
+    unseen: dict[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
+    """What the model's answer has besides, of objects that were hidden for their size; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -120,7 +122,12 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
-    own = {**({"whole": theirs} if theirs else {}), **({"elsewhere": others} if others else {})}
+    less = [plan.canonical_index(row) for row in mask.filtered]
+    own = {
+        **({"filtered": less} if less else {}),
+        **({"whole": theirs} if theirs else {}),
+        **({"elsewhere": others} if others else {}),
+    }
     return {**told, **hidden, **warned, **sizes, **out, **own}
 
 
@@ -154,8 +161,10 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         whole, others = (
             {plan.canonical_index(int(index)) for index in told.get(which, ())} for which in ("whole", "elsewhere")
         )
+        less = [plan.canonical_index(int(index)) for index in told.get("filtered", ()) if int(index) in known]
+        unseen = dict(zip(less, view.apply(said)[less] & ~rows[less], strict=True)) if less else {}
         kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
-        found.append(KeptMask(*kept))
+        found.append(KeptMask(*kept, unseen))
     return found
 
 

@@ -83,9 +83,15 @@ class Frozen:
         """As it is on screen, which is what a person accepts, without the objects that are excluded."""
         return without(self.rows, self.excluded)
 
-    def answer(self) -> NDArray[np.uint8]:
-        """(slices, rows, columns): what the model wrote, wherever that is known."""
-        return self._unpacked(self.whose.written)
+    @property
+    def filtered(self) -> list[int]:
+        """Rows where the model's answer has more than is shown: objects that are hidden for their size."""
+        return sorted((self.whose.hidden.keys() & self.whose.written.keys()) - set(self.edited) - self.fixed)
+
+    def answer(self, *, hidden: bool = False) -> NDArray[np.uint8]:
+        """(slices, rows, columns): what the model wrote, wherever that is known. `hidden`: with what is not shown."""
+        more = {row: self.whose.written[row] | self.whose.hidden[row] for row in self.filtered} if hidden else {}
+        return self._unpacked({**self.whose.written, **more})
 
     def _unpacked(self, rows: Mapping[int, Bits]) -> NDArray[np.uint8]:
         whole = np.zeros(self.shape, np.uint8)
@@ -153,9 +159,9 @@ class Snapshot:
         """What counts and is exported."""
         return self._map(mask.kept for mask in self.masks)
 
-    def answers(self) -> LabelMap:
+    def answers(self, *, hidden: bool = False) -> LabelMap:
         """What the model had said, on the stored grid."""
-        return self._map(mask.answer() for mask in self.masks)
+        return self._map(mask.answer(hidden=hidden) for mask in self.masks)
 
     def _map(self, masks: Iterable[NDArray[np.uint8]]) -> LabelMap:
         view = self.volume.grid.canonical(self.volume.slice_axis)
