@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.dock.prompts import AMBER
 
-ROWS = 4
+ROWS = 2
+"""Lines at the least, beside offers and long sentences; it scrolls by itself. Usually it has all the room there is."""
 
 
 class Results(QListWidget):
