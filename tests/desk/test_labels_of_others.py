@@ -66,6 +66,29 @@ def test_pictures_stay_pictures(picture: Volume, tmp_path: Path) -> None:
     assert masks_in(tmp_path / "x_masks.png", [picture]) is None  # reading it as a picture says why
 
 
+def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another_scan_is_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    grid = Grid.from_lps((6, 20, 30), np.diag([0.8, 0.8, 3.0, 1.0]))
+    organs = np.zeros(grid.shape, np.uint8)
+    organs[1:4, 3:9, 4:12], organs[2:5, 12:17, 20:28] = 1, 2
+    scans = {name: rng.integers(-900, 900, grid.shape).astype(np.int16) for name in ("ct.nii.gz", "late.nii.gz")}
+    elsewhere = Grid.from_lps(grid.shape, np.diag([0.9, 0.8, 3.0, 1.0]))
+    files = {**scans, "total.nii.gz": organs, "liver.nrrd": (organs == 1).astype(np.float32), "ct-seg.mha": organs}
+    for name, array in files.items():
+        io.write_volume(Volume(array, grid), tmp_path / name)
+    io.write_volume(Volume(organs, elsewhere), tmp_path / "moved.nii.gz")
+    ct = io.read(tmp_path / "ct.nii.gz")
+    for name, masks in (("total.nii.gz", ["label 1", "label 2"]), ("liver.nrrd", ["liver"])):
+        found = masks_in(tmp_path / name, [ct]) or []
+        assert [one.name for one in found] == masks
+        assert all(one.image is ct for one in found)
+        assert np.array_equal(found[0].array > 0, organs == 1)
+    assert len(masks_in(tmp_path / "ct-seg.mha", [ct]) or ()) == 2
+    for name in ("ct.nii.gz", "late.nii.gz", "moved.nii.gz"):
+        assert masks_in(tmp_path / name, [ct]) is None, name
+    assert masks_in(tmp_path / "total.nii.gz", []) is None
+
+
 def test_they_are_no_case_of_their_own(bench: Bench, picture: Volume, tmp_path: Path) -> None:
     for name in ("x_cp_masks.png", "x_stardist.png"):
         Image.fromarray(numbers()).save(tmp_path / name)

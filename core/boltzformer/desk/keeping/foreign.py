@@ -1,5 +1,5 @@
-"""Labels that another program (cellpose, StarDist, QuPath) left of a picture: nothing in the file says that it is no
-picture itself, so its name and its values must."""
+"""Labels that another program left of a picture (cellpose, StarDist, QuPath) or a volume (TotalSegmentator, ITK-SNAP):
+nothing in the file says that it is no image itself, so its name, its place and its values must."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError
+from boltzformer.image.geometry import Grid
+from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
 MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
 """How masks are called, in one of the last two words of their name."""
 FEW = 24
 """So few values are classes, of which each may have many objects; of more, each is an object."""
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+SAMPLE = 1_000_000
+"""So many voxels tell how many values there are: a CT has thousands of them anywhere."""
 PIECES = 2
 """So many pieces an object may have on average: overlapped cells are cut in two, gray values lie everywhere."""
 
@@ -50,6 +55,30 @@ def labels_of(path: Path, images: Sequence[Volume]) -> tuple[NDArray[np.unsigned
     if not (told and its) and not holds_labels(array):
         return None
     return array.astype(np.uint8 if array.dtype.kind == "b" else f"u{array.dtype.itemsize}"), where[0]
+
+
+def lies_as_labels(path: Path, images: Sequence[Volume]) -> bool:
+    """Whether a volume is a mask of one that is open: it lies on the same voxels, and holds 0 and few whole numbers."""
+    others = [one for one in images if not one.source or Path(one.source).resolve() != path.resolve()]
+    if not others or not path.is_file() or io.split_name(path)[1] not in VOLUMES:
+        return False
+    try:
+        if io.split_name(path)[1].startswith(".nii") and not _same(grid_in(path), others):
+            return False  # the header is enough
+        found = io.read(path)
+    except BoltzFormerError:
+        return False  # opening says why
+    array = whole(found.array)
+    if not _same(found.grid, others) or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
+        return False
+    some = np.unique(array.reshape(-1)[:: max(1, array.size // SAMPLE)])
+    if named_a_mask(path):
+        return len(some) <= FEW + 1 or holds_labels(array)
+    return len(some) <= FEW + 1 and bool(array.any())
+
+
+def _same(grid: Grid, images: Sequence[Volume]) -> bool:
+    return any(grid.same_as(one.grid) for one in images)
 
 
 def whole(array: NDArray[Any]) -> NDArray[Any]:

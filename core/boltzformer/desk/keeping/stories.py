@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.desk.keeping.foreign import labels_of
+from boltzformer.desk.keeping.foreign import labels_of, lies_as_labels
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
 from boltzformer.io.cases import is_dicom, slugs
@@ -158,7 +158,10 @@ def masks_in(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | None:
         if (name := numbered(path)) is not None:
             return [_numbers_in(path, name, images)]
         others = None if path.is_dir() else labels_of(path, images)
-        return None if others is None else [MaskInFile(io.split_name(path)[0], others[0], others[1].grid, others[1])]
+        if others is not None:
+            return [MaskInFile(io.split_name(path)[0], others[0], others[1].grid, others[1])]
+        if not lies_as_labels(path, images):
+            return None
     try:
         labels, image = _placed(path, images)
     except BoltzFormerError:
