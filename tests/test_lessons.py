@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from boltzformer import BoltzFormerError, Grid, LabelMap, Lesson, SlicePlan
 from boltzformer.learn.adapt import scattered
-from boltzformer.masks.lessons import Adapted, Adapter, Fit, checked, hash_of, lessons_of, packed, unpacked
+from boltzformer.masks.lessons import (
+    Adapted,
+    Adapter,
+    Fit,
+    checked,
+    hash_of,
+    lessons_of,
+    packed,
+    unpacked,
+    without_specks,
+)
 from boltzformer.masks.neighbours import Neighbours, fitted
 from boltzformer.protocol import SentLesson, decode, encode
 
@@ -28,6 +38,12 @@ EMPTY = np.zeros((40, 48), bool)
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def test_a_speck_at_the_end_of_an_organ_keeps_nobody_from_learning() -> None:
+    shown, speck, empty = Lesson(3, disc(20, 20, 5)), Lesson(4, disc(20, 20, 0.5)), Lesson(5, EMPTY)
+    assert without_specks([shown, speck, empty]) == (shown, empty)
+    assert without_specks([speck, empty]) == (speck, empty)  # which is refused with a word
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,13 @@ def lessons_of(labels: LabelMap, label: int, indices: Iterable[int], plan: Slice
     return tuple(Lesson(index, seen[plan.canonical_index(index)].copy()) for index in listed)
 
 
+def without_specks(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
+    """Where others show the object: at the ends of an organ a slice may hold a pixel of it, which is right, and
+    teaches nothing."""
+    shown = [one for one in lessons if not 0 < np.count_nonzero(one.mask) < LEAST]
+    return tuple(shown if any(one.mask.any() for one in shown) else lessons)
+
+
 def checked(lessons: Sequence[Lesson], plan: SlicePlan) -> tuple[Lesson, ...]:
     """Refuses what can't teach, before time is spent on it."""
     if not lessons:

@@ -28,7 +28,7 @@ from boltzformer.desk.teaching.far import Far
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
-from boltzformer.masks.lessons import Adapted, Adapter, Learning
+from boltzformer.masks.lessons import Adapted, Adapter, Learning, without_specks
 from boltzformer.masks.pictures import border
 from boltzformer.masks.telling import in_doubt, most_telling
 from boltzformer.types import Cancelled, Failed, Lesson
@@ -107,10 +107,9 @@ class CaseLearning:
         """The slices that are a person's, the newest last; one that holds nothing says that nothing is there."""
         image, known = track.image, self._note(track)
         view = image.plan
-        return tuple(
-            Lesson(view.canonical_index(row), track.mask(row).copy(), PAINTED if track.edited(row) else TICKED)
-            for row in known.order
-        )
+        weights = {row: PAINTED if track.edited(row) else TICKED for row in known.order}
+        every = [Lesson(view.canonical_index(row), track.mask(row).copy(), one) for row, one in weights.items()]
+        return without_specks(every)
 
     def learnt(self, track: Track | None) -> Adapter | None:
         """What the rest of its slices are asked with now."""
