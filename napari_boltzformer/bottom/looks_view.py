@@ -131,14 +131,19 @@ class LooksView(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """`,` and `.` wherever the focus is in here; Esc lets the look on the canvas go."""
-        if event.key() == Qt.Key.Key_Escape and self._pinned is not None:
-            self.let_go()
+        if event.key() == Qt.Key.Key_Escape and self.escape():
             return
         by = {",": -1, ".": 1}.get(event.text())
         if by is None:
             super().keyPressEvent(event)
         else:
             self.step(by)
+
+    def escape(self) -> bool:
+        """Whether there was a look on the canvas to let go."""
+        held = self.current is not None
+        self.let_go()
+        return held
 
     def let_go(self) -> None:
         """No look is pinned or played any more."""

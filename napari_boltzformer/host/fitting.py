@@ -31,8 +31,8 @@ class Fitting(QObject):
         self._viewer = viewer
         self.moved: list[Callable[[], None]] = []
         """The canvas has another size, or lies elsewhere."""
-        self.escaped: list[Callable[[], None]] = []
-        """Esc was pressed on the canvas; whoever else hears it does so, too."""
+        self.escaped: list[Callable[[], bool]] = []
+        """Esc was pressed on the canvas: whether somebody had a use for it; else it means what it means to napari."""
         self.pressed = False
         """Whether the mouse button that went down last did so on the canvas, and is not up again."""
         self._canvas: QWidget | None = None
@@ -111,8 +111,7 @@ class Fitting(QObject):
         if event is not None and event.type() in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
             self.pressed = event.type() == QEvent.Type.MouseButtonPress
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
-            for heard in self.escaped:
-                heard()
+            return any(heard() for heard in self.escaped)  # what else it means it means the next time
         return False
 
     def hold_still(self, event: Any = None) -> None:

@@ -54,7 +54,7 @@ class Beside:
         looks.asked.connect(self.follower.ask)
         looks.previewed.connect(self.follower.preview)
         looks.hidden.connect(light.clear)
-        bottom.fitting.escaped.append(looks.let_go)
+        bottom.fitting.escaped.append(looks.escape)
 
     def open_table(self) -> None:
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""

@@ -178,6 +178,7 @@ def test_starting_afresh_keeps_the_state_that_was_there_and_a_list_brings_it_bac
     assert len(viewer.dialogs.lines) == 2  # yesterday's, what was accepted: today's is on screen
     found = next(n for n, line in enumerate(viewer.dialogs.lines) if "2 painted slices" in line)
     assert DARK in viewer.dialogs.lines[found]
+    assert "accepted, nothing else; " in viewer.dialogs.lines[1 - found]
     assert "UTC" not in viewer.dialogs.lines[found]
     viewer.dialogs.chosen_line = found
     viewer.desk.notice.answer(about(image), "Earlier…")  # it is still offered: nothing was chosen the first time

@@ -21,6 +21,14 @@ SMEAR = Volume(np.zeros((1, 20, 24), np.uint16), Grid.pixels((1, 20, 24)), name=
 CT = replace(GRAY, modality="CT", name="ct")
 
 
+def test_what_is_measured_in_micrometres_is_microscopy_unless_its_name_says_another(bench: Bench) -> None:
+    fine = Grid.from_lps(GRID.shape, np.diag([0.0005, 0.0005, 0.002, 1.0]))
+    stack = bench.desk.patients.open(replace(GRAY, grid=fine, name="stack"))
+    assert stack.kind == "microscopy"
+    assert of_its_kind(["cell nuclei in microscopy", LESION], stack.kind) == ["cell nuclei in microscopy"]
+    assert bench.desk.patients.open(replace(GRAY, grid=fine, name="oct_left")).kind == "OCT"
+
+
 class Box:
     """Where prompts stand; an image that comes sorts them."""
 

@@ -15,6 +15,7 @@ from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.bottom.looks_sheet import LEAST_TILE
 from napari_boltzformer.canvas.objects import NAME
+from napari_boltzformer.canvas.proposals import TOPIC as DASHED
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.host.stage import LIGHT
@@ -114,6 +115,17 @@ def test_a_look_on_the_canvas_goes_with_its_tab_and_with_escape(
     press(qtbot, viewer, Qt.Key.Key_Escape)
     assert not lit()
     assert looks.current is None
+    (track,) = dock.tracks()
+    layer_of(track).paint((dock.row(), 2, 2), 1)
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    until(qtbot, lambda: DASHED in dock.notice.offers and looks.looks is not None)
+    looks.step(1)
+    canvas(viewer).setFocus()
+    press(qtbot, viewer, Qt.Key.Key_Escape)  # the look alone
+    assert (lit(), DASHED in dock.notice.offers) == (False, True)
+    press(qtbot, viewer, Qt.Key.Key_Escape)
+    assert DASHED not in dock.notice.offers
     looks.step(1)
     assert lit()
     click(qtbot, dock.table)  # another tab of the same place

@@ -71,14 +71,16 @@ class OpenImage:
 
     @cached_property
     def kind(self) -> str:
-        """Its modality as we call it; where nobody says it, CT if its values look like it, else what its name says."""
+        """Its modality as we call it; where nobody says it, CT if its values look like it, else what its name says, or
+        how small its pixels are."""
         try:
-            volume = self.volume
+            volume, _, scale = self._facts()
             if volume.modality:
                 return modality_named(volume.modality)
             some = np.linspace(0, volume.grid.shape[volume.slice_axis] - 1, SOME).round().astype(int)
             like_ct = look_like_ct(volume.array.take(some, volume.slice_axis))
-            return "CT" if like_ct else modality_in_name(self.name)
+            small = "microscopy" if scale.length_unit == "µm" else ""
+            return "CT" if like_ct else modality_in_name(self.name) or small
         except BoltzFormerError:
             return ""
 

@@ -167,6 +167,7 @@ class BringingBack:
         self._clear(image)
         image.thresholds = None
         self._stage.guide(image, {})
+        self._notice.say("")  # what was said is of what is gone
         self._offer(image, "Started afresh.")
 
     def _ask_earlier(self, image: OpenImage, again: Callable[[], None]) -> None:

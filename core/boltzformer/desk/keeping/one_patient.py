@@ -119,7 +119,7 @@ class OnePatient:
             self._notice.offer(
                 PUT_AWAY,
                 f"Saved and put away: {quoted([one.name for one, _ in away])}.",
-                ("Undo", partial(self._undo, image, away)),
+                ("Undo", partial(self._undo, image, away, self._before)),
                 ("Keep both", partial(self._keep_both, image, away)),
             )
         self._tell(image)
@@ -129,9 +129,12 @@ class OnePatient:
             heard(image)
         self._before = None  # its voxels need not be held any longer
 
-    def _undo(self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> None:
+    def _undo(
+        self, image: OpenImage, away: Sequence[tuple[OpenImage, Callable[[], None]]], before: OpenImage | None
+    ) -> None:
         """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
-        are side by side again. Of an image that was opened once more the newer one stays, with what was done since."""
+        are side by side again, and the one in hand is in hand. Of an image that was opened once more the newer one
+        stays, with what was done since."""
         others = [(one, back) for one, back in away if not one.is_same_as(image)]
         for _, back in others:
             back()
@@ -140,7 +143,7 @@ class OnePatient:
         self._compare()
         self._undoing = True
         try:
-            self._again()
+            self._again(before if before in self._stage.images() else None)
         finally:
             self._undoing = False
 

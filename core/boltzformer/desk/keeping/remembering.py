@@ -240,6 +240,8 @@ class State:
     """Whether the model had looked at any slice."""
     picture: bool = False
     """It has no slices to speak of."""
+    alone: bool = False
+    """It holds what was accepted and no other slice."""
 
     @property
     def words(self) -> str:
@@ -249,7 +251,7 @@ class State:
     def _words(self, *, seconds: bool) -> str:
         how = {"picture": self.picture, "answered": self.answered, "seconds": seconds}
         told = told_of(self.time, self.painted, self.accepted, **how)
-        return f"{told}; {', '.join(self.prompts)}"
+        return f"{told}{', nothing else' if self.alone else ''}; {', '.join(self.prompts)}"
 
     @staticmethod
     def told_apart(states: Sequence[State]) -> list[str]:
@@ -272,7 +274,8 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
     found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
-        found += [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
+        revisions = [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
+        found += [replace(one, painted=0, alone=not _is_picture(volume)) for one in revisions]
     found = [replace(one, picture=_is_picture(volume)) for one in found]
     return sorted(found, key=lambda one: one.time, reverse=True)
 

@@ -200,7 +200,7 @@ def on_screen(stage: Stage, tracks: Tracks) -> OnScreen | str:
     if row not in track.kept.rows:
         name, earlier = named(row, track.count), row in track.kept.looked
         if earlier:
-            return f"How it looked at {name} on an earlier day is not kept: run it again, and its looks are shown."
+            return f"How it looked at {name} before it was put away is not kept: run it again, and its looks are shown."
         return f"The model has not looked at {name} yet: run it first."
     how = heeded(track.how[row], [track.prompt.text])
     index, seed, mask = image.plan.canonical_index(row), how.pop("seed"), track.kept.at_present(row)
