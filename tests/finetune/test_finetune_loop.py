@@ -185,6 +185,11 @@ def test_the_gate_lets_only_the_better_pass() -> None:
     assert not fell.promoted
     assert any("other targets fell" in reason for reason in fell.reasons)
     assert any(reason.startswith("old fell") for reason in fell.reasons)
+    for before, after, few in ((0.95, 0.27, "2 held-back masks"), (0.0, 0.0, "1 held-back mask")):
+        values = int(few[0])
+        worse = compared(cases("new", [before] * values), cases("new", [after] * values))
+        no = judge(worse, compared(others, others), ["new"], None)  # too few masks to be judged as a group of their own
+        assert no.reasons == (f"what was taught is no better: {before:.3f} before, {after:.3f} now, on {few}",)
     blind = judge(compared((), ()), compared(others, others), ["new"], None)
     assert not blind.promoted
     assert "no validation" in blind.reasons[0]

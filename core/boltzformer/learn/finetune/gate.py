@@ -53,6 +53,11 @@ def judge(validation: Compared, rest: Compared, taught: Sequence[str], known: fr
     own = [pair for pair in validation.differences() if pair[0].target in taught]
     if not own:
         reasons.append("there is no validation mask of what was taught, so nobody can tell whether it is better")
+    was = macro([case for case in validation.parent if case.target in taught], validation.parent_gate)
+    became = macro([case for case in validation.candidate if case.target in taught], validation.candidate_gate)
+    if own and was is not None and became is not None and became <= was:
+        held = f"{len(own)} held-back {'mask' if len(own) == 1 else 'masks'}"
+        reasons.append(f"what was taught is no better: {was:.3f} before, {became:.3f} now, on {held}")
 
     def other(case: Case) -> bool:
         return case.target not in taught and (known is None or case.target in known)
@@ -73,11 +78,7 @@ def judge(validation: Compared, rest: Compared, taught: Sequence[str], known: fr
         if high < 0:
             reasons.append(f"{name} fell by {-_mean(pairs):.3f} (95 % interval {low:.3f} to {high:.3f})")
     numbers = {
-        "taught": {
-            "n": len(own),
-            "parent": macro([c for c in validation.parent if c.target in taught], validation.parent_gate),
-            "candidate": macro([c for c in validation.candidate if c.target in taught], validation.candidate_gate),
-        },
+        "taught": {"n": len(own), "parent": was, "candidate": became},
         "others": {"parent": before, "candidate": after},
         "strata": strata,
     }
