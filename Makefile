@@ -51,7 +51,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict --quiet --config-file mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file mkdocs.yml
 
 release-check: $(VENV)/.release
 	$(BIN)/python tools/release_check.py $(RELEASE)

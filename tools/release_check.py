@@ -168,6 +168,7 @@ def main() -> int:
     failed = sum(not _said(check) for check in (versions, built, contents, description))
     failed += not _said(lambda: public_names(options.since), "public names")
     chosen = ["" if name == "base" else name for name in options.extras.split(",")]
+    print("Each extra is installed in a venv of its own now: minutes, with nothing printed meanwhile.", flush=True)
     for extra in chosen[:-1]:
         failed += not _said(lambda extra=extra: installed(extra), f"installed [{extra}]")
     with tempfile.TemporaryDirectory() as folder:  # the last one is looked at more closely
@@ -175,6 +176,7 @@ def main() -> int:
         failed += not _said(lambda: installed(chosen[-1], place), f"installed [{chosen[-1]}]")
         failed += not _said(lambda: licences(place), "licences")
         failed += not _said(lambda: bill_of_materials(place), "bill of materials")
+    print(f"{failed} {'check' if failed == 1 else 'checks'} failed." if failed else "All checks passed.")
     return failed
 
 
