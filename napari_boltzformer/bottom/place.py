@@ -34,6 +34,7 @@ class Bottom(QObject):
         self.on_screen = OnScreen(parent)
         self.fitting.moved.append(self._line_up)
         stage.fitted.append(self.fitting.follow)
+        stage.going.append(self.fitting.hold_still)
         self.review = SliceReview(desk.overview.reapplying)
         self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
         self.fill = FillSlider(desk.tracks)

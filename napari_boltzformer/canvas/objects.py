@@ -15,8 +15,8 @@ from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.notice import CLICK
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
-from napari_boltzformer.host.layers import same_place
-from napari_boltzformer.host.stage import NapariImage, NapariStage, same
+from napari_boltzformer.host.layers import same, same_place
+from napari_boltzformer.host.stage import NapariImage, NapariStage
 
 KEYS = ("d", "Shift-d")
 """Shift may be pressed before or after."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
-from napari_boltzformer.host.layers import same_place
+from napari_boltzformer.host.layers import same, same_place
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, same
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
 
 NAME, TOPIC = "proposal", "an answer that is dashed"
 

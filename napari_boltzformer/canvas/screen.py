@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
-from napari_boltzformer.host.layers import grid_of
+from napari_boltzformer.host.layers import grid_of, same
 from napari_boltzformer.host.mask import key_of
-from napari_boltzformer.host.stage import LIGHT, same
+from napari_boltzformer.host.stage import LIGHT
 
 if TYPE_CHECKING:
     import napari

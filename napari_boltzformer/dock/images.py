@@ -15,8 +15,8 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import is_mask_on
-from napari_boltzformer.host.layers import hang
-from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on, same
+from napari_boltzformer.host.layers import hang, same
+from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
 
 
 class Images:

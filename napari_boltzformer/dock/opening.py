@@ -34,9 +34,9 @@ from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.errors import SeveralFrames
 from boltzformer.masks.cells import apart
 from napari_boltzformer.host.dialogs import QtDialogs
-from napari_boltzformer.host.layers import KEY, frame_of, images_here, mask_layer
+from napari_boltzformer.host.layers import KEY, frame_of, images_here, mask_layer, same
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, same
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
 
 KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
 THUMBNAIL = 64

@@ -116,9 +116,13 @@ class Fitting(QObject):
 
     def hold_still(self, event: Any = None) -> None:
         """While a layer goes half of it is gone: whatever appears or gives way meanwhile, and changes the canvas's
-        size, the canvas is drawn at the next turn of the event loop, not at once."""
+        size, the canvas is drawn at the next turn of the event loop, not at once. What the layer has in OpenGL is
+        deleted right away, in whichever context is current: unless that is the canvas's own, a later drawing of what
+        stays may crash (seen with Mesa's software renderer, without this plugin, too)."""
         with suppress(RuntimeError):  # the whole window may be closing
             if self._canvas is not None:
+                if hasattr(self._canvas, "makeCurrent"):
+                    self._canvas.makeCurrent()
                 self._canvas.setUpdatesEnabled(False)
                 self._still.start()
 

@@ -22,6 +22,7 @@ from napari_boltzformer.host.layers import (
     fit,
     grid_of,
     image_layer,
+    lay_down,
     lies_on_screen,
     row_on_screen,
     shows_slices,
@@ -78,6 +79,10 @@ class NapariStage:
         """By a layer's key, whether it was visible before its image was hidden."""
         self._compares = False
         """Whether it was for us that the grid was switched on."""
+        self._compared: dict[str, int] = {}
+        """Rows of images whose comparison has just ended: napari's slider tells of one of them at the most."""
+        self.going: list[Callable[[], None]] = []
+        """Layers have gone, and napari is about to tidy up."""
         self.fitted: list[Callable[[], None]] = []
         """All of an image was brought into the view, whatever was looked at before."""
         self.moves = 0
@@ -113,6 +118,9 @@ class NapariStage:
             for layer in reversed(group):
                 self.viewer.layers.remove(layer)
             put_back(group)
+            for heard in self.going:
+                heard()
+        self._compared.pop(image.key, None)
         self._give_names_back()
 
         def back() -> None:
@@ -206,14 +214,11 @@ class NapariStage:
         self.guider[1](image, told)
 
     def arrive(self, image: OpenImage) -> None:
-        layer = self._layer(image)
-        if layer not in self.viewer.layers:
+        if (layer := self._layer(image)) not in self.viewer.layers:
             return
         self._met.add(image.key)
         find_place(self.viewer, layer)
-        if layer.ndim == 3:
-            row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
-            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+        self.enter(image, again=True)
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         self._fit()
@@ -226,6 +231,8 @@ class NapariStage:
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
         """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up. Where that
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
+        if self._compares and len(images) < 2:
+            self._compared = dict(self._rows)
         with self.moving(), stay_in(self.viewer, self._choose()):
             self._arrange([image for image in images if self._layer(image) in self.viewer.layers])
 
@@ -317,11 +324,13 @@ class NapariStage:
     # --- what is on screen --------------------------------------------------------------------------------------
 
     def row(self, image: OpenImage) -> int:
-        return row_on_screen(self._layer(image), self.viewer.dims.point)
+        known = self._compared.get(image.key)
+        return row_on_screen(self._layer(image), self.viewer.dims.point) if known is None else known
 
     def shows(self, image: OpenImage) -> bool:
         layer = self._layer(image)
-        return layer.ndim == 2 or (shows_slices(self.viewer) and lies_on_screen(layer, self.viewer.dims.point))
+        known = layer.ndim == 2 or image.key in self._compared
+        return known or (shows_slices(self.viewer) and lies_on_screen(layer, self.viewer.dims.point))
 
     def sees(self, image: OpenImage, row: int) -> bool:
         return self.viewer.dims.ndisplay == 2 and (row == self.row(image) or not shows_slices(self.viewer))
@@ -359,6 +368,8 @@ class NapariStage:
 
     def scrolled(self) -> None:
         """Another slice is on screen."""
+        if not self.moves:
+            self._compared.clear()
         image = self.chosen()
         if image is not None and not self.moves and image.key in self._met and self.shows(image):
             self._rows[image.key] = self.row(image)
@@ -381,20 +392,9 @@ class NapariStage:
         return image.layer
 
 
-def lay_down(layer: Layer) -> None:
-    """Whatever tool works on it: its brush would stay on the canvas, and paint unseen once the layer is back."""
-    if str(layer.mode) != "pan_zoom":
-        layer.mode = "pan_zoom"
-
-
 def image_on(layer: Image) -> NapariImage:
     """What the desk knows of a layer, made when it is first asked for."""
     known = layer.metadata.get(IMAGE)
     if not isinstance(known, NapariImage) or known.key != key_of(layer):
         known = layer.metadata[IMAGE] = NapariImage(layer)
     return known
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two are one layer: plugins get layers in wrappers that differ each time."""
-    return one is not None and other is not None and one.unique_id == other.unique_id

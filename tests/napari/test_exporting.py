@@ -16,8 +16,7 @@ from boltzformer import Grid, Volume, io
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.dock.opening import layers_offered, lies_on
-from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.stage import same
+from napari_boltzformer.host.layers import image_layer, same
 from napari_boltzformer.widget import BoltzFormerDock
 
 

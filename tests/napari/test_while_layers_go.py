@@ -1,12 +1,17 @@
 """While a layer goes, nothing of it is drawn: not even because a button appears and the canvas changes its size."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gui import DIST, answered, canvas, until
+from PIL import Image
 
 from boltzformer import io
 from boltzformer.io.phantom import BRIGHT, phantom
@@ -60,3 +65,46 @@ def test_nothing_is_drawn_while_images_go_and_the_example_comes_back_a_moment_la
         assert not drawn
     until(qtbot, dock.example.isVisible)
     assert canvas(viewer).updatesEnabled()
+
+
+STORY = """
+import sys, time
+import napari, numpy as np
+from qtpy.QtWidgets import QApplication
+from boltzformer.io.phantom import phantom
+viewer = napari.Viewer()
+_, dock = viewer.window.add_plugin_dock_widget({name!r})
+
+def wait(until, seconds=60):
+    end = time.monotonic() + seconds
+    while not until() and time.monotonic() < end:
+        QApplication.processEvents()
+
+drawn = []
+viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda event: drawn.append(event))
+
+def frames(more):
+    count = len(drawn)
+    viewer.camera.zoom *= 1.01
+    wait(lambda: len(drawn) >= count + more or not drawn, 5)
+
+for path in sys.argv[1:]:
+    viewer.open(path, plugin={name!r})
+    wait(lambda: len(viewer.layers) == 1 and dock.image.currentText() in path)
+    frames(2)
+viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
+for _ in range(4):
+    frames(1)
+print("fine", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_put_away_leaves_nothing_behind_that_crashes_a_later_drawing(tmp_path: Path) -> None:
+    """In a process of its own: what failed took the whole viewer with it."""
+    files = [tmp_path / "first.png", tmp_path / "second.png"]
+    for seed, file in enumerate(files):
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (383, 512), np.uint8)).save(file)
+    command = [sys.executable, "-c", STORY.format(name=DIST), *map(str, files)]
+    told = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=240, check=False)
+    assert (told.returncode, told.stdout.splitlines()[-1:]) == (0, ["fine"]), told.stderr[-2000:]
