@@ -211,6 +211,28 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
 
 
 @pytest.mark.slow
+def test_two_that_were_compared_come_back_at_their_own_slices(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    for file, row in ((deep, 9), (flat, 1)):
+        dock.opening.open(file)
+        until(qtbot, lambda name=file.name: dock.image.currentText() == name.split(".")[0])
+        answered(dock, dock.chosen_image(), BRIGHT, row)
+        dock.jump(row)
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    io.write_volume(phantom(3, (30, 20, 20)).volume, tmp_path / "third.nii.gz")
+    dock.opening.open(tmp_path / "third.nii.gz")
+    until(qtbot, lambda: dock.image.currentText() == "third")
+    for file, row in ((deep, 9), (flat, 1)):
+        until(qtbot, lambda: not dock.keeper.work.busy)
+        dock.opening.open(file)
+        until(qtbot, lambda name=file.name: dock.image.currentText() == name.split(".")[0] and bool(dock.tracks()))
+        until(qtbot, lambda at=row: dock.row() == at)
+
+
+@pytest.mark.slow
 def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
