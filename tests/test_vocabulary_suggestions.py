@@ -134,3 +134,13 @@ def test_a_letter_is_looked_up_and_not_compared_with_all_that_is_known(monkeypat
     monkeypatch.setattr(suggestions, "_normal", lambda text: made.append(text) or words(text))
     knowledge.completions("m", "", ())
     assert len(made) < 10 * len(targets)
+
+
+def test_a_target_has_one_line_however_the_model_was_taught_to_hear_it() -> None:
+    kidney = Target("kidney", ("MR",), ("kidney in abdomen MRI",), 9, 9, 9, True)  # no phrasing of the public ones
+    stroke = Target("ischemic stroke lesion", ("MR",), ("ischemic stroke lesion in brain MRI FLAIR",), 9, 9, 9, True)
+    knowledge = Knowledge(Card((), (kidney, stroke), ""), asked=True)
+    found = knowledge.completions("kidney in abd", "CT", ())
+    assert [one.prompt for one in found if one.target == "kidney"] == ["kidney in abdominal CT"]
+    (one,) = [one for one in knowledge.completions("stroke", "MR", ()) if one.known]
+    assert (one.prompt, "MRI" in one.modalities) == (stroke.prompts[0], True)

@@ -110,9 +110,9 @@ def modality_in_name(name: str) -> str:
     return said.pop() if len(said) == 1 else ""
 
 
-def modalities_of(target: str) -> tuple[str, ...]:
-    """In which a target is looked for, as people call them, in the order of our list."""
-    known = {one.modality for one in templates() if one.target == target}
+def modalities_of(target: str, prompt: str = "") -> tuple[str, ...]:
+    """In which a target is looked for, and a prompt says that it is, as people call them, in the order of our list."""
+    known = {one.modality for one in templates() if one.target == target} | modalities_in(prompt)
     return tuple(SAID.get(one, one) for one in MODALITIES if one in known)
 
 

@@ -103,21 +103,22 @@ class Knowledge:
             prompts = dict[str, str]()
             for one in search(typed, modality):
                 prompts.setdefault(one.target, one.prompt)
-            for text in self._usual(typed.lower().split()):
+            for target, text in self._usual(typed.lower().split()):
                 template = meant(text)
-                prompts.setdefault(text if template is None else template.target, text)
+                prompts.setdefault(target if template is None else template.target, text)
             found = {text: target for target, text in prompts.items()}
         known = {text: self._knows(text) for text in found}
         first = sorted(found, key=lambda text: not known[text])[:MOST]  # a letter may mean half of the vocabulary
         return [
-            Completion(text, self.words(text), known[text], found[text], modalities_of(found[text])) for text in first
+            Completion(text, self.words(text), known[text], found[text], modalities_of(found[text], text))
+            for text in first
         ]
 
-    def _usual(self, words: Sequence[str]) -> list[str]:
-        """Of the targets that the model was taught, as they were called, those with all of these words."""
+    def _usual(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Of the targets that the model was taught, and as they were called, those with all of these words."""
         targets = () if self.card is None else self.card.targets
-        usual = [one.prompts[0] for one in targets if one.prompts]
-        return [text for text in usual if all(word in text.lower() for word in words)]
+        usual = [(one.name, one.prompts[0]) for one in targets if one.prompts]
+        return [(name, text) for name, text in usual if all(word in text.lower() for word in words)]
 
     def _knows(self, prompt: str) -> bool:
         return self.card is not None and bool(self.card.knows(prompt).target)
