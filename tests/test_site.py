@@ -72,6 +72,12 @@ def test_it_is_small_and_loads_nothing_from_elsewhere(site: Path) -> None:
         assert re.findall(r"url\(\s*['\"]?(?:https?:)?//", file.read_text("utf-8")) == [], file.name
 
 
+def test_its_search_works_in_a_folder(site: Path) -> None:
+    """Where a browser gives no worker and reads no JSON beside a page."""
+    assert (site / "search" / "search_index.js").read_text("utf-8").startswith("var __index = ")
+    assert "assets/iframe-worker.js" in Page(site / "index.html").loaded
+
+
 def test_every_page_is_two_clicks_away_and_every_link_leads_somewhere(site: Path) -> None:
     near, seen = {site / "index.html"}, {site / "index.html"}
     for _ in range(2):
