@@ -120,7 +120,6 @@ class NapariStage:
             put_back(group)
             for heard in self.going:
                 heard()
-        self._compared.pop(image.key, None)
         self._give_names_back()
 
         def back() -> None:
@@ -217,6 +216,7 @@ class NapariStage:
         if (layer := self._layer(image)) not in self.viewer.layers:
             return
         self._met.add(image.key)
+        self._compared.clear()
         find_place(self.viewer, layer)
         self.enter(image, again=True)
         if self.viewer.layers.selection.active is None:

@@ -262,6 +262,13 @@ def test_the_way_back_from_nothing_here_stands_until_something_else_is_done_to_t
     bench.idle()
     assert bench.speaker.sentence.startswith("Slice 1: no 'cell' here. Kept as revision 1")  # what stands of the two
     nothing(2)
+    desk.keeper.autosave()
+    bench.idle()
+    desk.notice.answer(NOTHING, "Undo")
+    desk.keeper.autosave()
+    bench.idle()  # of slice 1 something is said still, of slice 2 no revision can take it back
+    assert "Slice 2 is as it was before, but what is kept says that nothing is there" in bench.speaker.sentence
+    nothing(2)
     cell.surface.paint(3, ~APART)  # type: ignore[attr-defined]
     assert not bench.speaker.offers
     nothing(3)

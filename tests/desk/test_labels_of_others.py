@@ -87,6 +87,11 @@ def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another
     for name in ("ct.nii.gz", "late.nii.gz", "moved.nii.gz"):
         assert masks_in(tmp_path / name, [ct]) is None, name
     assert masks_in(tmp_path / "total.nii.gz", []) is None
+    counts, patch = rng.poisson(2, grid.shape).astype(np.uint16), np.zeros(grid.shape, np.uint8)  # few photons
+    patch[2, 3:9, 4:12] = np.arange(1, 49).reshape(6, 8)
+    for number, array in enumerate((counts, patch)):
+        io.write_volume(Volume(array, grid), tmp_path / f"scan{number}.nii.gz")
+        assert masks_in(tmp_path / f"scan{number}.nii.gz", [ct]) is None
 
 
 def test_they_are_no_case_of_their_own(bench: Bench, picture: Volume, tmp_path: Path) -> None:

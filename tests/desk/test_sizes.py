@@ -191,6 +191,27 @@ def test_sentences_say_what_is_hidden_and_why_nothing_is_left(bench: Bench) -> N
     assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
 
 
+def test_two_answers_that_are_taken_at_once_both_count_and_a_stroke_meanwhile_stays(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", speck_and_ball())
+    choose(bench, 5 * VOXEL)
+    mine, answer = np.zeros(SHAPE[1:], bool), speck_and_ball()[2]
+    mine[-1, -1] = True
+    for row in (1, 2, 3):
+        track.surface.paint(row, mine)  # type: ignore[attr-defined]
+    bench.answer(track, dict.fromkeys((1, 2, 3), answer))
+    assert set(track.proposals) == {1, 2, 3}
+    for row in (1, 2, 3):
+        bench.desk.stage.go(track.image, row)  # type: ignore[attr-defined]
+        bench.desk.take(row)
+    mine[-1, :3] = True
+    track.surface.paint(3, mine)  # type: ignore[attr-defined]
+    bench.idle()
+    assert set(track.proposals) == {3}  # which is newer than the answer
+    assert np.array_equal(track.mask(1), answer)
+    assert np.array_equal(track.mask(2), answer)
+    assert track.mask(3)[-1, :3].all()
+
+
 def test_another_day_the_sizes_are_known_still(bench: Bench, tmp_path: Path) -> None:
     Settings(folder=str(tmp_path / "kept")).save()
     image = bench.open(GRID)

@@ -77,7 +77,8 @@ _, dock = viewer.window.add_plugin_dock_widget({name!r})
 
 def wait(until, seconds=60):
     end = time.monotonic() + seconds
-    while not until() and time.monotonic() < end:
+    while not until():
+        assert time.monotonic() < end
         QApplication.processEvents()
 
 drawn = []
@@ -86,7 +87,7 @@ viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda event: 
 def frames(more):
     count = len(drawn)
     viewer.camera.zoom *= 1.01
-    wait(lambda: len(drawn) >= count + more or not drawn, 5)
+    wait(lambda: len(drawn) >= count + more)
 
 for path in sys.argv[1:]:
     viewer.open(path, plugin={name!r})

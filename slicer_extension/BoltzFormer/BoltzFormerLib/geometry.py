@@ -53,7 +53,8 @@ def volume_of(node: Any) -> Volume:
         )
     axis = 0 if node.GetAttribute(STACKED) else None
     source = source_of(node)
-    placed = says_sides(Path(source))  # every volume of Slicer has a matrix; a picture's is nobody's measure
+    # every volume of Slicer has a matrix; a picture's is nobody's measure
+    placed = says_sides(Path(source)) and grid.shape[0 if axis is None else axis] > 1
     return Volume(array, grid, modality_of(node), name, source, stacking_axis=axis, placed=placed)
 
 

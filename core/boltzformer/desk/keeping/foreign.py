@@ -24,6 +24,8 @@ FEW = 24
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 SAMPLE = 1_000_000
 """So many voxels tell how many values there are: a CT has thousands of them anywhere."""
+ALIKE = 0.5
+"""So many of what is marked have a neighbour of the same value: counts of few photons are as few values, but noise."""
 PIECES = 2
 """So many pieces an object may have on average: overlapped cells are cut in two, gray values lie everywhere."""
 
@@ -71,10 +73,11 @@ def lies_as_labels(path: Path, images: Sequence[Volume]) -> bool:
     array = whole(found.array)
     if not _same(found.grid, others) or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
         return False
-    some = np.unique(array.reshape(-1)[:: max(1, array.size // SAMPLE)])
+    few = all(len(np.unique(some)) <= FEW + 1 for some in (array.reshape(-1)[:: max(1, array.size // SAMPLE)], array))
     if named_a_mask(path):
-        return len(some) <= FEW + 1 or holds_labels(array)
-    return len(some) <= FEW + 1 and bool(array.any())
+        return few or holds_labels(array)
+    there = array[..., 1:] > 0
+    return few and bool(there.any()) and float((array[..., 1:] == array[..., :-1])[there].mean()) >= ALIKE
 
 
 def _same(grid: Grid, images: Sequence[Volume]) -> bool:

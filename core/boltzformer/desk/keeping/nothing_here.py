@@ -85,9 +85,9 @@ class NothingHere:
         del self._stored[image]
         self._notice.take_back(KEPT)
         as_before = f"{named(said.row, image.count).capitalize()} is as it was before"
-        if any(one.is_spoken_of for one in self._tracks.of(image)):
+        if any(one.state(said.row) is not SliceState.UNSEEN for one in said.tracks):
             self._unstored[image] = Said(said.tracks, said.row, f"{as_before}.", again=True)
-        else:  # a revision in which nobody says anything is none
+        else:  # no revision says that nobody says anything of a slice
             self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
 
     def _take_back(self, image: OpenImage, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:

@@ -212,24 +212,27 @@ class Sizes:
             track.take(row)
             then()
             return
-        name = f"taking of {track.key}"
+        name, before = f"taking of {row} of {track.key}", np.packbits(track.mask(row))
         self._judging.add(name)
         if track.kept.thresholds.apart and answer_of(track) is not None:
             self._slow.start()
         hidden = {one: bits for one, bits in track.whose.hidden.items() if one != row}
         self._work.do(
             partial(_judged, whole_of(track, row), hidden),
-            partial(self._taken, track, row, track.proposals[row], then),
+            partial(self._taken, track, row, (before, track.proposals[row]), then),
             partial(self._failed, name),
             topic=name,
         )
 
-    def _taken(self, track: Track, row: int, offered: Bits, then: Callable[[], None], judged: _Judged) -> None:
-        self._judging.discard(f"taking of {track.key}")
+    def _taken(
+        self, track: Track, row: int, known: tuple[Bits, Bits], then: Callable[[], None], judged: _Judged
+    ) -> None:
+        self._judging.discard(f"taking of {row} of {track.key}")
         self._tell_done()
-        if not track.surface.alive or row not in track.proposals:
-            return
-        if track.proposals[row] is not offered:  # a threshold was moved meanwhile
+        painted = not np.array_equal(known[0], np.packbits(track.mask(row))) or self._timers.under_stroke()
+        if not track.surface.alive or row not in track.proposals or painted:
+            return  # what was painted meanwhile is newer than the answer, which stays offered
+        if track.proposals[row] is not known[1]:  # a threshold was moved meanwhile
             self.take(track, row, then)
             return
         hides = judged.hides.get(row)

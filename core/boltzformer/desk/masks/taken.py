@@ -22,6 +22,7 @@ class Standing:
     offered: Bits | None
     drawn: Drawn | None
     whole: bool
+    elsewhere: bool
     source: Kept | None
     kept: Kept | None
 
@@ -39,7 +40,8 @@ class Taken:
         """As it is now."""
         whose = self._whose
         bits = np.packbits(mask), whose.written.get(row), whose.hidden.get(row), self._offered.get(row)
-        return Standing(*bits, whose.drawn, row in whose.whole, self.source, self._kept.of(row))
+        whose_row = row in whose.whole, row in whose.elsewhere
+        return Standing(*bits, whose.drawn, *whose_row, self.source, self._kept.of(row))
 
     def note(self, row: int, before: Standing, mask: Mask) -> None:
         """It is taken: the mask is this one now."""
@@ -55,6 +57,7 @@ class Taken:
             whose = self._whose
             self.source, whose.drawn = then.source, then.drawn
             (whose.whole.add if then.whole else whose.whole.discard)(row)
+            (whose.elsewhere.add if then.elsewhere else whose.elsewhere.discard)(row)
             held = (whose.written, then.written), (whose.hidden, then.hidden), (self._offered, then.offered)
             for known, bits in held:
                 known.pop(row, None)

@@ -31,6 +31,8 @@ class Windows:
         self._mine: dict[str, Window] = {}
         self._heard: dict[str, str] = {}
         """By the key of an image, the choice that its person knows of: they made it there, or were told."""
+        self._about = ""
+        """Key of the image that arrived last."""
         self._unsay: Callable[[], None] = lambda: None
         """Takes back what was told."""
         self._made: dict[tuple[str, str], Window] = {}
@@ -59,10 +61,12 @@ class Windows:
     def arrived(self, image: OpenImage, work: Work, notice: Notice) -> None:
         """Says once that it is seen through a window which was chosen for another image, where that makes a
         difference."""
+        how, heard = self.choice(image), self._heard.get(image.key, AUTO)
+        if heard == how and image.key == self._about:
+            return  # it was told, or is about to be
         work.drop(CARRIED)
         self._unsay = partial(notice.take_back, CARRIED)
-        how, heard = self.choice(image), self._heard.get(image.key, AUTO)
-        self._heard[image.key] = how
+        self._heard[image.key], self._about = how, image.key
         if how in (AUTO, heard):
             return
 
