@@ -67,6 +67,21 @@ def test_a_full_device_gets_less_at_once_and_nothing_is_lost(small: Phantom, alo
     assert same_up_to_rounding(events, alone)
 
 
+def test_where_onednn_gives_up_the_answer_comes_without_it(small: Phantom, alone: Prediction) -> None:
+    """As it did for good after memory had been short once."""
+    engine = boltzformer.load(PHANTOM_MODEL, device="cpu")
+
+    def never(*_: object) -> None:
+        if torch.backends.mkldnn.enabled:
+            raise RuntimeError("could not create a primitive")
+
+    engine.model.backbone.register_forward_pre_hook(never)
+    events = list(engine.segment(small.volume, PROMPTS, slices=ORDER, seed=3, samples=2))
+    assert torch.backends.mkldnn.enabled
+    assert not [event for event in events if isinstance(event, Adjusted)]
+    assert same_up_to_rounding(events, alone)
+
+
 class RoughDevice(Effort):
     """Like a GPU in bfloat16: when it is full, the CPU takes over."""
 

@@ -231,6 +231,12 @@ class Effort:
         )
 
 
+def gave_up(error: BaseException) -> bool:
+    """Whether oneDNN could not begin: where memory was short it may not, and never again in this process. PyTorch's own
+    operations can, and say themselves whether there is too little."""
+    return "could not create a primitive" in str(error) and bool(torch.backends.mkldnn.enabled)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device was full; every library says so in its own way."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):

@@ -23,6 +23,7 @@ from boltzformer.engine.devices import (
     answer_side,
     choose,
     core_to_spare,
+    gave_up,
     is_out_of_memory,
     need,
     use_cores,
@@ -341,6 +342,9 @@ class Engine:
                 hints = hints_of(run.question, run.plan, index)
                 return answer(self.model, image, texts, run.question, index, middle, run.effort.together, hints, how)
         except (MemoryError, RuntimeError) as error:
+            if gave_up(error):
+                with torch.backends.mkldnn.flags(enabled=False):
+                    return self._attempt(run, index, voxels)
             if not is_out_of_memory(error):
                 raise
             full = (str(error).splitlines() or [type(error).__name__])[0]
