@@ -58,7 +58,7 @@ class NothingHere:
             said = Said(tracks, row, sentence, empty=True, earlier=self._unstored.get(image))
             self._unstored[image] = self._offered = said
             self._notice.say("")
-            self._notice.offer(NOTHING, sentence, ("Undo", partial(self._take_back, image, said, before)))
+            self._notice.offer(NOTHING, sentence, ("Undo", partial(self._take_back, said, before)))
 
     def stored(self, image: OpenImage, said: Said) -> None:
         """It gets onto the disk now: what takes it back from here on has to take it back there, too."""
@@ -90,7 +90,7 @@ class NothingHere:
         else:  # no revision says that nobody says anything of a slice
             self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
 
-    def _take_back(self, image: OpenImage, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
+    def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
         for track, mask in before:
             if track.surface.alive and track.state(said.row) is SliceState.EMPTY:
                 track.say(said.row, SliceState.UNSEEN)
