@@ -72,6 +72,7 @@ import sys, time
 import napari, numpy as np
 from qtpy.QtWidgets import QApplication
 from boltzformer.io.phantom import phantom
+from napari_boltzformer.host.layers import camera_of
 viewer = napari.Viewer()
 _, dock = viewer.window.add_plugin_dock_widget({name!r})
 
@@ -85,9 +86,10 @@ drawn = []
 viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda event: drawn.append(event))
 
 def frames(more):
-    count = len(drawn)
-    viewer.camera.zoom *= 1.01
-    wait(lambda: len(drawn) >= count + more)
+    for _ in range(more):  # each asked for by itself: on a busy machine two would be drawn as one
+        count = len(drawn)
+        camera_of(viewer).zoom *= 1.01
+        wait(lambda: len(drawn) > count)
 
 for path in sys.argv[1:]:
     viewer.open(path, plugin={name!r})
