@@ -36,6 +36,10 @@ class NapariMask:
         self._heard: list[Callable[[Rows, bool], None]] = []
         self._stroked: set[int] = set()
         """Rows of which napari's history holds a step."""
+        self._written: dict[int, list[Any]] = {}
+        """The model's steps of that history, by row, behind which there are no others."""
+        self._made: list[Any] | None = None
+        """The step that we made last."""
         self._ours = False
         """Whether it is we who paint."""
         layer.metadata[MASK] = self
@@ -75,31 +79,49 @@ class NapariMask:
     def copy(self) -> NDArray[np.uint8]:
         return self._voxels.copy()
 
-    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False, again: bool = False) -> None:
         # Strokes that were undone can be redone, over voxels as they were then: only a step of the same history
         # keeps that right.
-        steps = set[int]() if beneath else self._stroked
-        self.edit({row: mask for row, mask in masks.items() if row in steps})
+        steps = {} if beneath else {row: mask for row, mask in masks.items() if row in self._stroked}
+        if again and len(steps) == 1 and steps.keys() <= self._written.keys():
+            (row,) = steps
+            self._written[row] += self._atoms(steps)
+            steps = {}
+        elif steps:
+            written = {row: step for row, step in self._written.items() if row not in steps}
+            step = self._step_of(steps)
+            if step is not None and len(steps) == 1:
+                written |= dict.fromkeys(steps, step)
+            self._written = written
         for row, mask in masks.items():
             if row not in steps:
                 self._voxels[row] = mask
 
     def edit(self, masks: Mapping[int, Mask]) -> None:
-        found: list[tuple[NDArray[np.intp], ...]] = []
-        values: list[NDArray[np.uint8]] = []
-        for row, mask in masks.items():
-            where = np.nonzero(self._voxels[row] != mask)
-            if len(where[0]):
-                found.append((np.full(len(where[0]), row), *where))
-                values.append(mask[where].astype(np.uint8))
-        if found:
-            self._stroked.update(int(one[0][0]) for one in found)
-            places = tuple(np.concatenate(axis) for axis in zip(*found, strict=True))
-            self._ours = True
-            try:
-                self.layer.data_setitem(places[-self.layer.ndim :], np.concatenate(values).tolist())
-            finally:
-                self._ours = False
+        self._step_of(masks)
+        self._written = {}
+
+    def _step_of(self, masks: Mapping[int, Mask]) -> list[Any] | None:
+        """That of napari's history, which can be made longer; None where nothing is another."""
+        self._made, self._ours = None, True
+        try:
+            for places, _, values in self._atoms(masks):
+                self._stroked.update(masks)
+                self.layer.data_setitem(places, values.tolist())
+        finally:
+            self._ours = False
+        return self._made
+
+    def _atoms(self, masks: Mapping[int, Mask]) -> list[tuple[Any, ...]]:
+        """Which voxels are others, what they are and what they become: all in one, as napari's history has it."""
+        found = [(row, *np.nonzero(self._voxels[row] != mask), mask) for row, mask in masks.items()]
+        found = [one for one in found if len(one[1])]
+        if not found:
+            return []
+        rows = [(np.full(len(y), row), y, x) for row, y, x, _ in found]
+        places = tuple(np.concatenate(axis) for axis in zip(*rows, strict=True))
+        values = np.concatenate([mask[y, x] for _, y, x, mask in found]).astype(np.uint8)
+        return [(places[-self.layer.ndim :], self._voxels[places], values)]
 
     def draw(self) -> None:
         if self.layer in self._viewer.layers:  # drawing what is gone could crash the viewer
@@ -120,6 +142,7 @@ class NapariMask:
 
     def _on_paint(self, event: Any) -> None:
         if self._ours:
+            self._made = event.value
             return
         rows: set[int] = set()
         for atom in event.value:
@@ -128,12 +151,14 @@ class NapariMask:
             count = self._shape[0]
             rows.update(range(*first.indices(count)) if isinstance(first, slice) else np.unique(first).tolist())
         self._stroked |= rows
+        self._written = {}
         for heard in self._heard:
             heard(rows, False)
 
     def _step(self, take: Callable[[], None]) -> None:
         """Through napari's history, which doesn't say which slices it changed."""
         take()
+        self._written = {}
         for heard in self._heard:
             heard(None, True)
 

@@ -66,14 +66,21 @@ class Strokes(RuleBasedStateMachine):
         self.track = Track(self.surface, image(), Prompt("x"))
         self.undone: list[tuple[int, Any, Any]] = []
         self.steps: list[tuple[int, Any, Any]] = []
+        self.written: dict[int, int] = {}
+        """By row, which of the steps is the model's, with none of a person's behind it."""
 
-    def step(self, row: int, before: Any) -> None:
+    def step(self, row: int, before: Any, *, models: bool = False) -> None:
         """If the viewer noted a step, so do we."""
         noted = self.rig.noted()
         assert noted <= 1
         if noted:
             self.steps.append((row, before, self.surface.row(row).copy()))
             self.undone.clear()
+        if models:
+            self.written.pop(row, None)
+            self.written |= {row: len(self.steps) - 1} if noted else {}
+        elif noted:
+            self.written.clear()
 
     @rule(row=rows, y=places, x=places, label=st.integers(0, 3), size=st.integers(1, 4))
     def stroke(self, row: int, y: int, x: int, label: int, size: int) -> None:
@@ -95,7 +102,23 @@ class Strokes(RuleBasedStateMachine):
         else:
             assert np.array_equal(after[row], mask)
             assert not self.track.edited(row)
-        self.step(row, before[row])
+        self.step(row, before[row], models=True)
+
+    @rule(row=rows, mask=masks)
+    def an_answer_is_shown_otherwise(self, row: int, mask: Any) -> None:
+        before, number = self.surface.row(row).copy(), self.written.get(row)
+        _, was, _ = (row, None, None) if number is None else self.steps[number]
+        if was is not None and np.array_equal(was, mask):
+            return  # a step that changes nothing: viewers may forget it
+        if not self.track.show_again(row, mask):
+            assert np.array_equal(before, self.surface.row(row))
+            return
+        count = len(self.steps)
+        self.step(row, before, models=True)
+        if number is not None and len(self.steps) == count:
+            self.steps[number] = row, was, self.surface.row(row).copy()
+            self.written[row] = number
+        assert number != count - 1 or len(self.steps) == count
 
     @rule(row=rows)
     def a_person_accepts(self, row: int) -> None:
@@ -119,6 +142,7 @@ class Strokes(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         row, before, after = self.steps.pop()
+        self.written.clear()
         rest = self.surface.copy()
         self.rig.undo()
         rest[row] = before
@@ -129,6 +153,7 @@ class Strokes(RuleBasedStateMachine):
     @rule()
     def redo(self) -> None:
         row, before, after = self.undone.pop()
+        self.written.clear()
         rest = self.surface.copy()
         self.rig.redo()
         rest[row] = after

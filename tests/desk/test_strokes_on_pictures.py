@@ -184,6 +184,24 @@ def test_taking_what_is_offered_leaves_no_stroke_behind(bench: Bench) -> None:
     assert not track.mask(0).any()
 
 
+def test_a_run_where_strokes_were_is_one_step_with_its_objects_apart(bench: Bench) -> None:
+    two = disc(30, 20, 9) | disc(30, 36, 9)
+    track = bench.answered(bench.open(GRID), "cell", two[None])
+    choose(bench, apart=True)
+    paint(track, PAINTED)
+    undo(track)
+    before, steps = track.mask(0).copy(), track.surface.steps  # type: ignore[attr-defined]
+    bench.answer(track, {0: two | SPECK})
+    assert pieces(track.mask(0)).max() == 3
+    assert track.surface.steps == steps + 1  # type: ignore[attr-defined]
+    undo(track)
+    bench.idle()
+    assert np.array_equal(track.mask(0), before)
+    track.surface.redo()  # type: ignore[attr-defined]
+    bench.idle()
+    assert pieces(track.mask(0)).max() == 3
+
+
 def test_another_day_sizes_act_beneath_strokes_still(bench: Bench, tmp_path: Path) -> None:
     Settings(folder=str(tmp_path / "kept")).save()
     track = answered(bench)

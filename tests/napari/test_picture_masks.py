@@ -30,12 +30,16 @@ def found(dock: BoltzFormerDock, image: Any, mask: Any) -> Track:
     """As a model would have found it."""
     volume = volume_of(image)
     plan = SlicePlan.of(volume.grid, max(SHAPE), volume.slice_axis)
-    track = dock.desk.tracks.new(image_on(image), Prompt("cell"))
+    return answer(dock, dock.desk.tracks.new(image_on(image), Prompt("cell")), plan, mask)
+
+
+def answer(dock: BoltzFormerDock, track: Track, plan: SlicePlan, mask: Any) -> Track:
     track.begin_run(plan, 0.5)
     logits = (plan.to_answer(np.where(mask, 4.0, -4.0), max(SHAPE), -4.0) * 16).astype(np.int8)
     track.answer(plan, SliceResult(0, logits[None], np.array([0.9], np.float32)), 0, {"seed": 0})
     dock.desk.overview.show_tracks()
     dock.desk.counting.due(track)
+    dock.desk.sizes.now()
     dock.desk.counting.now()
     return track
 
@@ -167,6 +171,24 @@ def test_sliders_act_on_a_picture_beneath_strokes_and_undo_takes_the_stroke_alon
     dock.bottom.sizes.smallest.setValue(0)
     until(qtbot, lambda: np.array_equal(rows_of(track)[0] > 0, large | speck))
     assert not track.edited(0)
+
+
+def test_one_undo_takes_a_run_back_where_a_stroke_was_and_redo_brings_its_objects_apart(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    track = found(dock, viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), discs((40, 40, 15)))
+    layer, before, plan = layer_of(track), rows_of(track).copy(), track.plan
+    assert plan is not None
+    dock.desk.overview.reapplying.choose_objects(apart=True)
+    layer.paint((5, 5), 1)
+    layer.undo()
+    assert np.array_equal(rows_of(track), before)
+    answer(dock, track, plan, discs((40, 40, 15), (40, 66, 15)))
+    until(qtbot, lambda: count(track) == 2 and not dock.desk.sizes.busy)
+    layer.undo()
+    assert np.array_equal(rows_of(track), before)
+    layer.redo()
+    assert count(track) == 2
 
 
 def test_a_picture_is_not_moved_from_under_its_masks(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:

@@ -1,7 +1,5 @@
 """Whose is a slice? napari's Labels layer keeps the contract of a mask surface."""
 
-from typing import Any
-
 import numpy as np
 from napari.components import ViewerModel
 from surfaces import SHAPE, contract
@@ -14,11 +12,7 @@ class NapariRig:
         viewer = ViewerModel()
         self.layer = viewer.add_labels(np.zeros(SHAPE, np.uint8))
         self.surface = NapariMask(viewer, self.layer, "image", "#000000")
-        self._noted = 0
-        self.layer.events.paint.connect(self._on_paint)
-
-    def _on_paint(self, event: Any) -> None:
-        self._noted += 1
+        self._known = 0
 
     def stroke(self, row: int, y: int, x: int, label: int, size: int) -> None:
         self.layer.brush_size = size
@@ -26,13 +20,15 @@ class NapariRig:
 
     def undo(self) -> None:
         self.layer.undo()
+        self.noted()
 
     def redo(self) -> None:
         self.layer.redo()
+        self.noted()
 
     def noted(self) -> int:
-        noted, self._noted = self._noted, 0
-        return noted
+        before, self._known = self._known, len(self.layer._undo_history)
+        return self._known - before
 
 
 TestNapariMask = contract(NapariRig)

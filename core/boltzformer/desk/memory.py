@@ -36,6 +36,8 @@ class MemoryMask:
         self._voxels = np.zeros(shape, np.uint8)
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._written: dict[int, _Step] = {}
+        """The model's steps, by row, behind which there are no others."""
         self._heard: list[Callable[[Rows, bool], None]] = []
 
     # --- for the desk -------------------------------------------------------------------------------------------
@@ -46,13 +48,29 @@ class MemoryMask:
     def copy(self) -> NDArray[np.uint8]:
         return self._voxels.copy()
 
-    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False, again: bool = False) -> None:
         """Where there is a history, as a step of it: an undo or redo over other voxels would mix two masks."""
         steps = () if beneath else (*self._done, *self._undone)
         stroked = {int(row) for step in steps for row in np.unique(step.places[0])}
-        self.edit({row: mask for row, mask in masks.items() if row in stroked})
+        others = {row: mask for row, mask in masks.items() if row in stroked}
+        if again and len(others) == 1 and others.keys() <= self._written.keys():
+            self._write_again(*others.popitem())
+        before, written = self.steps, {row: one for row, one in self._written.items() if row not in others}
+        self.edit(others)
+        if len(others) == 1 and self.steps > before:
+            written[next(iter(others))] = self._done[-1]
+        self._written = written
         for row, mask in masks.items():
             self._voxels[row] = mask
+
+    def _write_again(self, row: int, mask: Mask) -> None:
+        """As if it had been written like this at once."""
+        step = self._written[row]
+        before = self._voxels[row].copy()
+        before[step.places[1:]] = step.before
+        y, x = np.nonzero(before != mask)
+        other = _Step((np.full(len(y), row), y, x), before[y, x], mask[y, x].astype(np.uint8))
+        self._done[next(n for n, one in enumerate(self._done) if one is step)] = self._written[row] = other
 
     def edit(self, masks: Mapping[int, Mask]) -> None:
         places = [
@@ -87,13 +105,13 @@ class MemoryMask:
             self.tell({row}, undone=False)
 
     def undo(self) -> None:
-        step = self._done.pop()
+        step, self._written = self._done.pop(), {}
         self._voxels[step.places] = step.before
         self._undone.append(step)
         self.tell(set(step.places[0].tolist()), undone=True)
 
     def redo(self) -> None:
-        step = self._undone.pop()
+        step, self._written = self._undone.pop(), {}
         self._voxels[step.places] = step.after
         self._done.append(step)
         self.tell(set(step.places[0].tolist()), undone=True)
@@ -102,6 +120,7 @@ class MemoryMask:
         self._voxels[step.places] = step.after
         self._done.append(step)
         self._undone.clear()
+        self._written = {}
 
     def tell(self, rows: Rows, *, undone: bool) -> None:
         """Whoever listens hears of a change."""

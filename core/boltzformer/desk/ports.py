@@ -62,11 +62,13 @@ class MaskSurface(Protocol):
         """(slices, rows, columns) for work beside the viewer."""
         ...
 
-    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False, again: bool = False) -> None:
         """The model's: no step of undo of its own, but whoever undoes or redoes strokes afterwards gets what was.
 
         `beneath`: of a picture, with a person's strokes on top, which are known voxel by voxel: where the viewer can,
         no step at all, or moving a slider would bury the strokes in the history.
+        `again`: an answer shown otherwise. Where writing it was the last step, that step becomes this one: an undo
+        never leads to what was there only until its objects were parted.
         """
         ...
 

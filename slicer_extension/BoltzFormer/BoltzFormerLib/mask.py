@@ -61,6 +61,8 @@ class SegmentMask:
         """Rows that states of the history may hold otherwise, since a person was there."""
         self._restored = False
         """Whether nothing but our own writing has happened since an undo or redo."""
+        self._written: int | None = None
+        """The row of the last step, where that is the model's."""
         self._states: dict[int, dict[int, NDArray[np.uint8]]] = {}
         """Of the history, by their voxels: what the model has written since, packed, by row."""
         self._ours = False
@@ -133,12 +135,14 @@ class SegmentMask:
             return np.zeros(self._shape, np.uint8)
         return np.ascontiguousarray(np.equal(self._view.apply(whole), self._value())).view(np.uint8)
 
-    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False) -> None:
+    def write(self, masks: Mapping[int, Mask], *, beneath: bool = False, again: bool = False) -> None:
         """Where a person has been, as a step: a state of the history over other voxels would mix two masks. Also
         beneath strokes, for a state here is of all voxels."""
         steps = {row: one for row, one in masks.items() if row in self._stroked}
         if any(not np.array_equal(self.row(row), mask) for row, mask in steps.items()):
-            self._save()
+            if not (again and steps.keys() == {self._written}):
+                self._save()
+                self._written = next(iter(steps)) if len(steps) == 1 else None
             self._put(steps)
             self.draw()
         rest = {row: mask for row, mask in masks.items() if row not in self._stroked}
@@ -154,6 +158,7 @@ class SegmentMask:
         if others:
             self._stroked |= others.keys()
             self._save()
+            self._written = None
             if rules(settings_of(self.node)):
                 self._edit_as_editor(others)
             else:
@@ -338,7 +343,7 @@ class SegmentMask:
         if not undone and image.GetMTime() == self._when:
             self.other()
             return
-        self._known, self._when = image, image.GetMTime()
+        self._known, self._when, self._written = image, image.GetMTime(), None
         before = self._sums
         self._remember()
         if undone:

@@ -191,7 +191,7 @@ class Track:
             if row in self.proposals:
                 self.proposals[row] = np.packbits(self._offered(row, mask))
             return False
-        self._write(row, mask)
+        self._write(row, mask, again=True)
         return True
 
     # --- on a person's behalf -----------------------------------------------------------------------------------
@@ -359,11 +359,11 @@ class Track:
         seen = self.looked_at(row)
         return mask if seen is None else np.where(seen, mask, self.mask(row))
 
-    def _write(self, row: int, mask: Mask) -> None:
+    def _write(self, row: int, mask: Mask, *, again: bool = False) -> None:
         """The model's; in a picture beneath what a person drew."""
         drawn = self.whose.drawn
         shown = mask if drawn is None else unpacked(drawn.over(np.packbits(mask)), mask.shape) > 0
-        self.surface.write({row: shown}, beneath=drawn is not None)
+        self.surface.write({row: shown}, beneath=drawn is not None, again=again)
         self.seen.discard(row)
         self._wrote(row, mask)
         self.sums.note((row,), self.row)
