@@ -4,7 +4,7 @@ already."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -63,24 +63,20 @@ class Opening:
         self._desk.notice.say(f"Reading {path.name}…", topic=READING)
         chosen = self._stage.chosen()
         near = images_here(self._stage.viewer, None if chosen is None else chosen.layer)
-        self._desk.work.do(partial(masks_in, path, near), partial(self._found, path))
+        self._desk.work.do(partial(_read, path, near), partial(self._found, path))
 
-    def _found(self, path: Path, masks: list[MaskInFile] | None) -> None:
-        if masks is not None:
-            for one in masks:
+    def _found(self, path: Path, found: list[MaskInFile] | Volume | int | None) -> None:
+        """Of several time points or channels a person says which."""
+        if isinstance(found, list):
+            for one in found:
                 data, options, _ = mask_layer(one)
                 self._stage.viewer.add_labels(data, **options)
             self._desk.notice.say("")
             return
-        dicom = path.is_dir() or io.split_name(path)[1] in (".dcm", ".ima", "")
-        if dicom:
+        if found is None:
             folder = path if path.is_dir() else path.parent
             self._desk.work.do(lambda: offers(series_below(folder)), partial(self._choose, folder))
-        else:
-            self._desk.work.do(partial(_read_or_frames, path), partial(self._came, path))
-
-    def _came(self, path: Path, found: Volume | int) -> None:
-        """Of several time points or channels a person says which."""
+            return
         if isinstance(found, Volume):
             self._show(found)
             return
@@ -94,13 +90,13 @@ class Opening:
         if not found:
             self._desk.notice.fail(f"{folder.name} holds no image: choose a folder of DICOM slices, or an image file.")
         elif len(found) == 1:
-            self._read(folder, found[0].series.uid)
+            self._read_series(folder, found[0].series.uid)
         else:
             self._desk.notice.take_back(READING)
-            self.dialog = SeriesDialog(self._parent, found, partial(self._read, folder))
+            self.dialog = SeriesDialog(self._parent, found, partial(self._read_series, folder))
             self.dialog.open()
 
-    def _read(self, folder: Path, uid: str) -> None:
+    def _read_series(self, folder: Path, uid: str) -> None:
         self._desk.work.do(partial(io.read, folder, series=uid), self._show)
 
     def _show(self, volume: Volume) -> None:
@@ -108,10 +104,16 @@ class Opening:
         self._desk.patients.open(volume)
 
 
-def _read_or_frames(path: Path) -> Volume | int:
-    """The image, or how many there are of which one is to be chosen."""
+def _read(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | Volume | int | None:
+    """Masks, the image, or how many there are of which one is to be chosen; None for DICOM, whose folder tells."""
+    read = cache(io.read)
+    masks = masks_in(path, images, read)
+    if masks is not None:
+        return masks
+    if path.is_dir() or io.split_name(path)[1] in (".dcm", ".ima", ""):
+        return None
     try:
-        return io.read(path)
+        return read(path)
     except SeveralFrames as several:
         return several.frames
 

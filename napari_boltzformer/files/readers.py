@@ -4,6 +4,7 @@ the largest, told in a word. A folder of images becomes the dock's case list; wi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from napari.utils.notifications import show_info
 
 from boltzformer import Volume, io
 from boltzformer.desk.keeping.cases import cases_in, largest, series_below
+from boltzformer.desk.keeping.foreign import Read
 from boltzformer.desk.keeping.stories import masks_in
 from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.io.phantom import phantom, sample
@@ -59,15 +61,21 @@ def _list(path: str | list[str]) -> list[Any]:
 
 def _read(path: str | list[str]) -> list[Any]:
     layers: list[Any] = []
-    for one in [path] if isinstance(path, str) else path:
-        masks = masks_in(Path(one), images_here(napari.current_viewer()))
-        layers += [image_layer(_volume(Path(one)))] if masks is None else [mask_layer(mask) for mask in masks]
+    images = images_here(napari.current_viewer())
+    for one in map(Path, [path] if isinstance(path, str) else path):
+        read = cache(io.read)
+        masks = masks_in(one, images, read)
+        if masks is not None:
+            layers += map(mask_layer, masks)
+            continue
+        images.append(_volume(one, read))
+        layers.append(image_layer(images[-1]))
     return layers
 
 
-def _volume(path: Path) -> Volume:
+def _volume(path: Path, read: Read) -> Volume:
     if not path.is_dir():
-        return _first_frame(path)
+        return _first_frame(path, read)
     found = series_below(path)
     if len(found) < 2:
         return io.read(path)
@@ -76,10 +84,10 @@ def _volume(path: Path) -> Volume:
     return io.read(path, series=largest(found).uid)
 
 
-def _first_frame(path: Path) -> Volume:
+def _first_frame(path: Path, read: Read) -> Volume:
     """The image; of several time points or channels the first."""
     try:
-        return io.read(path)
+        return read(path)
     except SeveralFrames as several:
         show_info(
             f"{path.name} holds {several.frames} time points or channels, this is the first: choose with Open… in "

@@ -15,6 +15,7 @@ from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.keeping.lesions import lesions_of, to_measure
 from boltzformer.desk.keeping.stories import masks_in
 from boltzformer.desk.settings import Settings
+from boltzformer.errors import GeometryError
 from boltzformer.masks.cells import apart
 from boltzformer.types import Volume
 
@@ -55,15 +56,23 @@ def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Pat
 def test_pictures_stay_pictures(picture: Volume, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "x_2.png")  # the next of a row
-    Image.fromarray(numbers()[:70]).save(tmp_path / "x_small_masks.png")  # of another picture
     Image.fromarray(np.dstack([numbers().astype(np.uint8)] * 3)).save(tmp_path / "x_masks_overlay.png")
     Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "gray_seg.png")
     Image.fromarray(numbers()).save(tmp_path / "other.png")  # neither its name nor its size say whose it is
-    for name in ("x.png", "x_2.png", "x_small_masks.png", "x_masks_overlay.png", "gray_seg.png", "other.png"):
+    for name in ("x.png", "x_2.png", "x_masks_overlay.png", "gray_seg.png", "other.png"):
         assert masks_in(tmp_path / name, [picture]) is None, name
-    assert masks_in(tmp_path / "x_small_masks.png", []) is None
     (tmp_path / "x_masks.png").write_bytes(b"no picture")
     assert masks_in(tmp_path / "x_masks.png", [picture]) is None  # reading it as a picture says why
+
+
+def test_labels_of_another_picture_are_refused_and_open_alone(picture: Volume, tmp_path: Path) -> None:
+    for name in ("x_small_masks.png", "y_mask.tif"):
+        Image.fromarray(numbers()[:70]).save(tmp_path / name)
+        with pytest.raises(GeometryError, match=r"70×130 pixels, .* open image \('x' has 80×130 pixels\)"):
+            masks_in(tmp_path / name, [picture])
+        assert masks_in(tmp_path / name, []) is None
+        (mask,) = masks_in(tmp_path / name, [picture, Volume(np.zeros((1, 70, 130)), Grid.pixels((1, 70, 130)))]) or ()
+        assert np.array_equal(mask.array[0], numbers()[:70])
 
 
 def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another_scan_is_none(tmp_path: Path) -> None:
@@ -77,6 +86,7 @@ def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another
     for name, array in files.items():
         io.write_volume(Volume(array, grid), tmp_path / name)
     io.write_volume(Volume(organs, elsewhere), tmp_path / "moved.nii.gz")
+    io.write_volume(Volume(organs[:4], Grid.from_lps((4, 20, 30), grid.lps)), tmp_path / "half-seg.nrrd")
     ct = io.read(tmp_path / "ct.nii.gz")
     for name, masks in (("total.nii.gz", ["label 1", "label 2"]), ("liver.nrrd", ["liver"])):
         found = masks_in(tmp_path / name, [ct]) or []
@@ -84,8 +94,12 @@ def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another
         assert all(one.image is ct for one in found)
         assert np.array_equal(found[0].array > 0, organs == 1)
     assert len(masks_in(tmp_path / "ct-seg.mha", [ct]) or ()) == 2
-    for name in ("ct.nii.gz", "late.nii.gz", "moved.nii.gz"):
+    for name in ("ct.nii.gz", "late.nii.gz"):
         assert masks_in(tmp_path / name, [ct]) is None, name
+    for name, why in (("moved.nii.gz", "has as many, at another place"), ("half-seg.nrrd", "has 6×20×30 voxels")):
+        with pytest.raises(GeometryError, match=f"{name} holds labels of .* voxels, which .*'ct' {why}"):
+            masks_in(tmp_path / name, [ct])
+        assert masks_in(tmp_path / name, []) is None
     assert masks_in(tmp_path / "total.nii.gz", []) is None
     counts, patch = rng.poisson(2, grid.shape).astype(np.uint16), np.zeros(grid.shape, np.uint8)  # few photons
     patch[2, 3:9, 4:12] = np.arange(1, 49).reshape(6, 8)

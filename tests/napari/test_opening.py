@@ -11,7 +11,7 @@ from gui import DIST, answer_choice, answer_file_dialog, click, until
 from image_files import write_series
 from PIL import Image
 
-from boltzformer import BoltzFormerError
+from boltzformer import BoltzFormerError, Grid, Volume, io
 from boltzformer.desk.keeping.cases import is_scout, largest, series_below
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.files.readers import get_reader
@@ -106,6 +106,31 @@ def test_labels_of_another_program_lie_on_the_picture_which_stays(
     assert dock.image.count() == 1
     assert dock.image.currentText() == "x"
     assert not dock.notice.offers  # nothing was put away
+
+
+def test_beside_an_open_image_a_file_is_read_once_and_labels_of_another_size_stay_out(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, labels = Grid.from_lps((4, 20, 30), np.diag([1.0, 1.0, 3.0, 1.0])), np.zeros((4, 20, 30), np.uint8)
+    labels[1:3, 4:9, 4:9] = 1
+    noise = np.random.default_rng(0).integers(-900, 900, labels.shape).astype(np.int16)
+    for name, array in (("one.nrrd", noise), ("other.mha", noise), ("third.mha", noise)):
+        io.write_volume(Volume(array, grid), tmp_path / name)
+    half = Grid.from_lps((2, 20, 30), np.diag([1.0, 1.0, 6.0, 1.0]))
+    io.write_volume(Volume(labels[1:3], half), tmp_path / "half.mha")
+    dock.opening.open(tmp_path / "one.nrrd")
+    until(qtbot, lambda: dock.image.currentText() == "one")
+    read, files = io.read, list[str]()
+    monkeypatch.setattr(io, "read", lambda path, **how: files.append(Path(path).name) or read(path, **how))
+    dock.opening.open(tmp_path / "half.mha")
+    until(qtbot, lambda: dock.message.text().startswith("half.mha holds labels of 2×20×30 voxels"))
+    with pytest.raises(BoltzFormerError, match="holds labels"):
+        viewer.open(str(tmp_path / "half.mha"), plugin=DIST)
+    assert [layer.name for layer in viewer.layers] == ["one"]
+    viewer.open(str(tmp_path / "third.mha"), plugin=DIST)
+    dock.opening.open(tmp_path / "other.mha")
+    until(qtbot, lambda: dock.image.currentText() == "other")
+    assert files == ["half.mha", "half.mha", "third.mha", "other.mha"]
 
 
 @pytest.fixture

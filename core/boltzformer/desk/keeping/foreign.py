@@ -4,7 +4,7 @@ nothing in the file says that it is no image itself, so its name, its place and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.errors import BoltzFormerError
+from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
-from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
 MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
@@ -26,6 +25,8 @@ SAMPLE = 1_000_000
 """So many voxels tell how many values there are: a CT has thousands of them anywhere."""
 ALIKE = 0.5
 """So many of what is marked have a neighbour of the same value: counts of few photons are as few values, but noise."""
+Read = Callable[[Path], Volume]
+"""How a file is read: whoever goes on with what was read reads it once."""
 PIECES = 2
 """So many pieces an object may have on average: overlapped cells are cut in two, gray values lie everywhere."""
 
@@ -35,9 +36,11 @@ def named_a_mask(path: Path) -> bool:
     return bool(MASK_WORDS & set(re.split(r"[\W_]+", io.split_name(path)[0].lower())[-2:]))
 
 
-def labels_of(path: Path, images: Sequence[Volume]) -> tuple[NDArray[np.unsignedinteger[Any]], Volume] | None:
-    """Its numbers and the open picture that they lie on, which is exactly as large; None if it is a picture, or no
-    open one is that of its name or size."""
+def labels_of(
+    path: Path, images: Sequence[Volume], read: Read = io.read
+) -> tuple[NDArray[np.unsignedinteger[Any]], Volume] | None:
+    """Its numbers and the open picture that they lie on, which is exactly as large; None if it is a picture. Refused
+    where its name and its values say that it is a mask, of a picture of another size."""
     if not path.is_file() or io.split_name(path)[1] not in (".png", ".tif", ".tiff"):
         return None
     others = [one for one in images if not one.source or Path(one.source).resolve() != path.resolve()]
@@ -47,31 +50,42 @@ def labels_of(path: Path, images: Sequence[Volume]) -> tuple[NDArray[np.unsigned
     if not (its or (told and others)):
         return None
     try:
-        found = io.read(path)
+        found = read(path)
     except BoltzFormerError:
         return None  # opening says why
     where = [one for one in (*its, *(others if told else ())) if one.grid.shape == found.grid.shape]
     array = whole(found.array)
-    if not where or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0:
+    if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0:
+        return None
+    if not where:
+        if told and array.any() and holds_labels(array):
+            raise _on_none(path, found.grid, [*its, *others][0])
         return None
     if not (told and its) and not holds_labels(array):
         return None
     return array.astype(np.uint8 if array.dtype.kind == "b" else f"u{array.dtype.itemsize}"), where[0]
 
 
-def lies_as_labels(path: Path, images: Sequence[Volume]) -> bool:
-    """Whether a volume is a mask of one that is open: it lies on the same voxels, and holds 0 and few whole numbers."""
+def lies_as_labels(path: Path, images: Sequence[Volume], read: Read = io.read) -> bool:
+    """Whether a volume is a mask of one that is open: it holds 0 and few whole numbers, and lies on the same voxels.
+    Refused where it lies on others."""
     others = [one for one in images if not one.source or Path(one.source).resolve() != path.resolve()]
     if not others or not path.is_file() or io.split_name(path)[1] not in VOLUMES:
         return False
     try:
-        if io.split_name(path)[1].startswith(".nii") and not _same(grid_in(path), others):
-            return False  # the header is enough
-        found = io.read(path)
+        found = read(path)
     except BoltzFormerError:
         return False  # opening says why
     array = whole(found.array)
-    if not _same(found.grid, others) or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
+    if not _are_labels(path, array):
+        return False
+    if not any(found.grid.same_as(one.grid) for one in others):
+        raise _on_none(path, found.grid, others[0])
+    return True
+
+
+def _are_labels(path: Path, array: NDArray[Any]) -> bool:
+    if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
         return False
     few = all(len(np.unique(some)) <= FEW + 1 for some in (array.reshape(-1)[:: max(1, array.size // SAMPLE)], array))
     if named_a_mask(path):
@@ -80,8 +94,18 @@ def lies_as_labels(path: Path, images: Sequence[Volume]) -> bool:
     return few and bool(there.any()) and float((array[..., 1:] == array[..., :-1])[there].mean()) >= ALIKE
 
 
-def _same(grid: Grid, images: Sequence[Volume]) -> bool:
-    return any(grid.same_as(one.grid) for one in images)
+def _on_none(path: Path, grid: Grid, image: Volume) -> GeometryError:
+    """For labels that lie on no image that is open."""
+    its = "as many, at another place" if grid.shape == image.grid.shape else _size(image.grid)
+    return GeometryError(
+        f"{path.name} holds labels of {_size(grid)}, which lie on no open image ('{image.name}' has {its}): open the "
+        "image that they were made on first. With no image open, they open alone."
+    )
+
+
+def _size(grid: Grid) -> str:
+    flat = grid.shape[0] == 1
+    return f"{'×'.join(map(str, grid.shape[flat:]))} {'pixels' if flat else 'voxels'}"
 
 
 def whole(array: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.desk.keeping.foreign import labels_of, lies_as_labels
+from boltzformer.desk.keeping.foreign import Read, labels_of, lies_as_labels
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
 from boltzformer.io.cases import is_dicom, slugs
@@ -150,17 +150,18 @@ class MaskInFile:
     """The open image that it lies on."""
 
 
-def masks_in(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | None:
-    """The masks of a file, those first that lie on an image that is open; None if the file is an image."""
+def masks_in(path: Path, images: Sequence[Volume], read: Read = io.read) -> list[MaskInFile] | None:
+    """The masks of a file, those first that lie on an image that is open; None if the file is an image. Refused where
+    other programs' labels lie on none."""
     sure = path.is_file() and (path.name.lower().endswith(".seg.nrrd") or _is_segmentation(path))
     known = None if path.is_dir() else names_in(path)
     if known is None and not sure:
         if (name := numbered(path)) is not None:
             return [_numbers_in(path, name, images)]
-        others = None if path.is_dir() else labels_of(path, images)
+        others = None if path.is_dir() else labels_of(path, images, read)
         if others is not None:
             return [MaskInFile(io.split_name(path)[0], others[0], others[1].grid, others[1])]
-        if not lies_as_labels(path, images):
+        if not lies_as_labels(path, images, read):
             return None
     try:
         labels, image = _placed(path, images)
