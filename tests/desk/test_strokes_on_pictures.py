@@ -221,6 +221,29 @@ def test_another_day_sizes_act_beneath_strokes_still(bench: Bench, tmp_path: Pat
     again.leave()
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_another_day_what_was_hidden_where_a_person_drew_comes_back(bench: Bench, tmp_path: Path, depth: int) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    grid = Grid.pixels((depth, *SHAPE))
+    track = bench.answered(bench.open(grid), "cell", np.stack([LARGE | SPECK] * depth))
+    choose(bench, smallest_mm3=50 * depth)
+    track.surface.paint(0, PAINTED)  # type: ignore[attr-defined]
+    bench.idle()
+    assert np.array_equal(track.mask(0), LARGE | PAINTED)
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.keeper.look_for(again.open(grid))
+    again.until(lambda: bool(again.speaker.offers))
+    again.idle()
+    (track,) = again.desk.tracks.chosen()
+    assert np.array_equal(track.mask(0), LARGE | PAINTED)
+    track.surface.paint(0, PAINTED, 0)  # type: ignore[attr-defined]  # as the model left it
+    choose(again)
+    assert all(np.array_equal(track.mask(row), LARGE | SPECK) for row in range(depth))
+    again.leave()
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["paint", "erase", "undo", "outline", "sizes"]), st.integers(0, 99))))
 def test_no_slider_ever_takes_a_stroke_back(tmp_path_factory: Any, acts: list[tuple[str, int]]) -> None:

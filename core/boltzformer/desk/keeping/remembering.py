@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +18,7 @@ from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
 from boltzformer.desk.masks.left_out import Voxel, seen, stored
+from boltzformer.desk.masks.whose import Bits, unpacked
 from boltzformer.desk.words import counted, local
 from boltzformer.errors import DatasetError
 from boltzformer.image.slicing import SlicePlan
@@ -123,8 +126,10 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
     less = [plan.canonical_index(row) for row in mask.filtered]
+    beneath = {str(plan.canonical_index(row)): _text_of(bits) for row, bits in sorted(mask.beneath.items())}
     own = {
         **({"filtered": less} if less else {}),
+        **({"beneath": beneath} if beneath else {}),
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }
@@ -163,9 +168,26 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         )
         less = [plan.canonical_index(int(index)) for index in told.get("filtered", ()) if int(index) in known]
         unseen = dict(zip(less, view.apply(said)[less] & ~rows[less], strict=True)) if less else {}
+        for index, text in told.get("beneath", {}).items():
+            if int(index) in known and (mask := _mask_of(text, rows.shape[1:])) is not None:
+                unseen[plan.canonical_index(int(index))] = mask
         kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
         found.append(KeptMask(*kept, unseen))
     return found
+
+
+def _text_of(bits: Bits) -> str:
+    return b64encode(zlib.compress(bits.tobytes())).decode("ascii")
+
+
+def _mask_of(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """None where it is not of such a row."""
+    size = (shape[0] * shape[1] + 7) // 8
+    try:
+        bits = np.frombuffer(zlib.decompressobj().decompress(b64decode(text), size), np.uint8)
+    except (TypeError, ValueError, zlib.error):
+        return None
+    return unpacked(bits, shape) > 0 if len(bits) == size else None
 
 
 def runs_from(annotation: Annotation, prompt: Prompt) -> list[dict[str, Any]]:

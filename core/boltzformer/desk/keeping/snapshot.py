@@ -88,6 +88,12 @@ class Frozen:
         """Rows where the model's answer has more than is shown: objects that are hidden for their size."""
         return sorted((self.whose.hidden.keys() & self.whose.written.keys()) - set(self.edited) - self.fixed)
 
+    @property
+    def beneath(self) -> dict[int, Bits]:
+        """The same in rows that are a person's, where what they drew hides which of it is the model's: what would come
+        back once they are the model's again, in a picture beneath strokes."""
+        return {row: bits for row, bits in self.whose.hidden.items() if row not in self.filtered and bits.any()}
+
     def answer(self, *, hidden: bool = False) -> NDArray[np.uint8]:
         """(slices, rows, columns): what the model wrote, wherever that is known. `hidden`: with what is not shown."""
         more = {row: self.whose.written[row] | self.whose.hidden[row] for row in self.filtered} if hidden else {}
