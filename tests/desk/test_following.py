@@ -2,17 +2,21 @@
 person's own slices, and all of it is one step of undo."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from bench import Bench
+import pytest
+from bench import Asked, Bench, result
 
-from boltzformer import Grid
+from boltzformer import Grid, Prompt, SlicePlan, Volume
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
+from boltzformer.image.geometry import Array
 from boltzformer.io.phantom import BRIGHT, Lesion, Phantom
-from boltzformer.types import SliceState
+from boltzformer.types import Prediction, SliceState, Started
 
 
 def lesion(made: Phantom) -> Lesion:
@@ -166,6 +170,41 @@ def test_a_neighbour_leads_by_the_inside_of_its_objects_and_a_box_around_them(sm
     assert said.box is not None
     (low_i, low_j, _), (high_i, high_j, _) = said.box
     assert (high_i - low_i, high_j - low_j) == (53 - 20 - 1 + 2 * 8.25, 43 - 10 - 1 + 2 * 8.25)
+
+
+class Scripted:
+    """A model that finds the same two objects wherever it is asked."""
+
+    model = "m"
+
+    def __init__(self, found: Array) -> None:
+        self._found = found
+
+    def segment(self, volume: Volume, prompts: list[Prompt], *, slices: list[int], **how: Any) -> Asked:
+        job, plan = Asked(), SlicePlan.of(volume.grid, max(volume.grid.shape), volume.slice_axis)
+        seen = result(plan, plan.canonical_index(slices[0]), self._found, 0.9)
+        job.events = [Started(plan, 1, {}), seen, Prediction(tuple(prompts), (seen,), plan)]
+        return job
+
+
+@pytest.mark.without_engine
+def test_objects_that_are_hidden_for_their_size_are_not_followed(tmp_path: Path) -> None:
+    ball, speck = np.zeros((2, 20, 20), bool)
+    ball[4:9, 4:9] = speck[15, 15] = True
+    session: Any = Scripted(ball | speck)
+    bench = Bench(session, tmp_path)
+    image = bench.open(Grid.from_lps((5, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0])))
+    blank = np.zeros((20, 20), bool)
+    track = bench.answered(image, "x", [blank, blank, ball | speck, blank, blank])
+    bench.stage.go(image, 2)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=20)
+    bench.idle()
+    bench.desk.follow()
+    until_followed(bench)
+    assert all(np.array_equal(track.mask(row), ball) for row in range(5))
+    assert bench.speaker.sentence.startswith("Followed 'x' of slice 2 into 4 slices: ")
+    assert "Objects that the size filter hides were left out." in bench.speaker.sentence
+    bench.leave()
 
 
 def test_another_image_ends_the_following_and_keeps_what_was_found(bench: Bench, made: Phantom) -> None:

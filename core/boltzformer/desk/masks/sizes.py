@@ -17,7 +17,7 @@ from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import Bits, Drawn, Whose, unpacked
-from boltzformer.desk.ports import Stage, Timers
+from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.work import Work
 from boltzformer.masks.cells import parted
 from boltzformer.masks.objects import staying
@@ -296,6 +296,19 @@ class Sizes:
             one.track.surface.draw()
             for heard in self.changed:
                 heard(one.track)
+
+
+def sifted(track: Track, found: Mapping[int, Mask]) -> dict[int, Mask]:
+    """More of it in some rows, of which only the objects are shown that are large enough, together with what there is
+    of them elsewhere; what is shown already stays."""
+    rows = {row: mask | track.mask(row) for row, mask in found.items()}
+    if not rows or not track.kept.thresholds.of_objects:
+        return rows
+    whole = whole_of(track)()
+    for row, mask in rows.items():
+        whole.rows[row] |= mask
+    gone = whole.gone()[0]
+    return {row: (mask & ~gone[row]) | track.mask(row) for row, mask in rows.items()}
 
 
 def concerns(track: Track) -> bool:

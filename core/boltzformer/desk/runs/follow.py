@@ -13,6 +13,7 @@ from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
+from boltzformer.desk.masks.sizes import sifted
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import STEP, Notice
@@ -194,17 +195,21 @@ class Following:
         if track is None or not track.surface.alive:
             return
         found = {row: mask for way in ways for row, mask in way.found.items() if not track.belongs_to_a_person(row)}
-        changed = track.follow({row: mask | track.mask(row) for row, mask in found.items()}, self._notes)
+        shown = sifted(track, found)
+        less = any((found[row] & ~mask).any() for row, mask in shown.items())
+        changed = track.follow(shown, self._notes)
         track.surface.draw()
         if say:
-            self._notice.say(self._told(track, changed, ways), topic=STEP)
+            self._notice.say(self._told(track, changed, ways, less=less), topic=STEP)
         for heard in self.followed:
             heard(track)
 
-    def _told(self, track: Track, changed: list[int], ways: list[_Way]) -> str:
+    def _told(self, track: Track, changed: list[int], ways: list[_Way], *, less: bool) -> str:
+        """`less`: there is more of it, which is too small to be shown."""
         last = track.count - 1  # beyond it there is no slice to name
         ends = "; ".join(f"slice {min(max(way.row + way.by, 0), last)}: {way.why}" for way in ways if way.why)
         ends = f" It ends at {ends}." if ends else ""
+        ends += " Objects that the size filter hides were left out." if less else ""
         if not changed:
             return f"'{track.name}' of slice {self._from} could not be followed.{ends}"
         into = f"{counted(len(changed))}: {ranges(changed)}"
