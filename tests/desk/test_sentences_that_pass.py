@@ -1,6 +1,7 @@
 """How a run went is told as long as its masks are there: what was taken back or is gone, no sentence speaks of."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,38 @@ def test_what_was_done_in_one_step_is_told_until_it_is_undone(bench: Bench, smal
     desk.notice.say("Something else.")
     track.surface.redo()  # type: ignore[attr-defined]
     assert bench.speaker.sentence == "Something else."
+
+
+def test_what_was_accepted_is_told_until_one_of_the_masks_is_another(bench: Bench, tmp_path: Path) -> None:
+    desk = bench.desk
+    desk.settings.folder = str(tmp_path / "kept")
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, 4:8, 4:8] = True
+    image = bench.open(Grid.pixels((1, 20, 20)))
+    track, *_ = [bench.answered(image, name, mask) for name in ("one", "two", "three")]
+    track.surface.paint(0, np.eye(20, dtype=bool))  # type: ignore[attr-defined]
+    desk.keeper.accept()
+    bench.idle()
+    assert "accepted in all 3 masks. Kept as revision 1 in " in bench.speaker.sentence
+    track.surface.undo()  # type: ignore[attr-defined]
+    assert bench.speaker.sentence == ""
+    track.surface.redo()  # type: ignore[attr-defined]
+    bench.idle()
+    desk.leave_out(track, (0, 5, 5), out=True)
+    desk.keeper.autosave()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("'one' is accepted as it counts now.")
+    desk.leave_out(track, (0, 5, 5), out=False)
+    assert bench.speaker.sentence == ""
+    desk.keeper.autosave()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("'one' is accepted as it counts now. Kept as revision 3")
+    track.surface.paint(0, mask[0], 0)  # type: ignore[attr-defined]
+    assert bench.speaker.sentence == ""
+    desk.keeper.accept()
+    track.surface.paint(0, np.eye(20, dtype=bool)[::-1])  # type: ignore[attr-defined]  # before it is on the disk
+    bench.idle()
+    assert "accepted" not in bench.speaker.sentence
 
 
 def test_a_slice_that_was_only_accepted_is_not_told_as_painted(bench: Bench, small: Phantom) -> None:

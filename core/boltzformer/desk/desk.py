@@ -322,6 +322,7 @@ class Desk:
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""
         self.keeper.empty.edited(track)
+        self.keeper.changed(track)
         self.keeper.on_screen()
         self.overview.painted(track)
         self._is_another(track)

@@ -68,6 +68,8 @@ class Keeper:
         self.nothing = self.empty.say
         self._owed: dict[OpenImage, Callable[[], None]] = {}
         """Work of images that left the viewer and could not be written: how it is tried again."""
+        self._vouched: list[tuple[Track, int]] = []
+        """Slices of which it is being told that they are accepted."""
         self._leaving: list[Track] = []
         """Masks that left the viewer just now."""
         self._parting: dict[OpenImage, Scene] = {}
@@ -100,7 +102,8 @@ class Keeper:
                     track.proposals.pop(row, None)
                     track.say(row, SliceState.REVIEWED)
                 rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
-                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{rest}")
+                of = [(track, row) for track in tracks]
+                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{rest}", of=of)
 
     def accept_all(self) -> None:
         """Every slice that was on screen; the others are named."""
@@ -149,20 +152,26 @@ class Keeper:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
         what = these({row for _, row in said}, image.count)
-        self.store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}")
+        self.store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}", of=said)
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
-    def store(self, sentence: str, image: OpenImage | None = None, tracks: Sequence[Track] | None = None) -> None:
+    def store(
+        self,
+        sentence: str,
+        image: OpenImage | None = None,
+        tracks: Sequence[Track] | None = None,
+        of: Sequence[tuple[Track, int]] = (),
+    ) -> None:
         """All that was accepted of an image (the chosen one), as a new revision; on the disk when the sentence is said.
 
-        `tracks`: its masks, where they may have left the viewer.
+        `tracks`: its masks, where they may have left the viewer. `of`: slices that the sentence says are accepted.
         """
         if (image := image or self._stage.chosen()) is None:
             return
         if (said := self._unstored.pop(image, None)) is not None:
             self.empty.stored(image, said)
-        if self.back.holds(image, partial(self.store, sentence, image, tracks)):
+        if self.back.holds(image, partial(self.store, sentence, image, tracks, of)):
             return
         tracks = self._tracks.of(image) if tracks is None else tracks
         spoken = [one for one in tracks if one.is_spoken_of]
@@ -181,9 +190,18 @@ class Keeper:
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
             told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
             self._notice.say(told.strip(), topic=KEPT)
+            self._vouched = list(of)
+            for track in dict.fromkeys(track for track, _ in of):
+                self.changed(track)  # meanwhile, perhaps
             self._tell()
 
         self.work.do(add, kept)
+
+    def changed(self, track: Track) -> None:
+        """A mask is another one: what is being told of it may hold no longer."""
+        if any(one is track and one.state(row) is SliceState.UNSEEN for one, row in self._vouched):
+            self._vouched = []
+            self._notice.take_back(KEPT)
 
     def touch(self, image: OpenImage) -> None:
         """Something changed in an image's masks: they are saved soon."""
@@ -196,6 +214,7 @@ class Keeper:
         """Other objects of it are left out: what was accepted of it follows a moment later."""
         self.touch(track.image)
         if (said := counts_otherwise(track)) is not None:
+            self._notice.take_back(KEPT)
             self._unstored.setdefault(track.image, said)
 
     def on_screen(self) -> None:
@@ -252,6 +271,7 @@ class Keeper:
             tracks = list(dict.fromkeys([*self._tracks.of(image), *left, *written]))
             self.save(image, tracks=tracks, at_once=True)
         self._parting.pop(image, None)
+        self._vouched = [one for one in self._vouched if one[0].image is not image]
 
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
@@ -358,7 +378,8 @@ class Keeper:
             del self._unstored[image]
         else:
             self._unstored[image] = said
-            self.store(said.sentence, image, tracks)
+            of = [] if said.empty or said.again else [(track, said.row) for track in said.tracks]
+            self.store(said.sentence, image, tracks, of)
 
     def _tell(self) -> None:
         for heard in self.kept:
