@@ -127,8 +127,8 @@ class Rings:
         if self._marked is not None and self._marked[0] in self._desk.tracks.shown() and self._marked[1][0] == row:
             found.append((self._marked[1][1:], self._marked[0].colour))
         places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
-        if image is not self._image:
-            self._clear()  # it lies where that image lies
+        if image is not self._image or not self._desk.tracks.of(chosen):
+            self._clear()  # it lies where that image lies, and goes with its masks
         self._take_up(chosen)
         if np.array_equal(places, self._now):
             return

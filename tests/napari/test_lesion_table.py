@@ -126,6 +126,8 @@ def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     assert len(rings.data) == 0
     assert small_objects(track, row) == []
     assert np.count_nonzero(rows_of(track)[row]) > 8
+    dock.stage.remove(track.surface)  # as who starts afresh
+    until(qtbot, lambda: NAME not in viewer.layers)
 
 
 def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_painted(made: Phantom) -> None:
