@@ -11,8 +11,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.masks.contrast import by_contrast
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.masks.tracks import by_contrast
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.cells import told_apart
 from napari_boltzformer.host.layers import same_place

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from boltzformer import BoltzFormerError, Progress, Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.tracks import COLOURS
+from boltzformer.desk.masks.contrast import COLOURS
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.outcome import NOT_NOW, Compared, Outcome, question_of

@@ -5,7 +5,7 @@ import pytest
 from bench import Bench
 
 from boltzformer import Grid, Prompt, Volume
-from boltzformer.desk.masks.tracks import COLOURS, by_contrast
+from boltzformer.desk.masks.contrast import COLOURS, by_contrast
 
 PINK = (230, 160, 200)
 
@@ -34,3 +34,12 @@ def test_masks_of_a_picture_contrast_and_differ() -> None:
     volume = bench.open(Grid.from_lps((3, 20, 20), np.eye(4) * 0.5 + np.diag([0, 0, 0, 0.5])))
     assert bench.desk.tracks.new(volume, Prompt("x")).colour == COLOURS[0]
     bench.leave()
+
+
+def test_an_outline_on_stained_tissue_is_not_as_light_as_the_tissue() -> None:
+    """Pink, with purple nuclei, and glass that shows through: orange is another colour, but as light as the pink."""
+    rng = np.random.default_rng(0)
+    parts = ((225, 150, 190), 15, 3000), ((120, 70, 140), 15, 700), ((245, 240, 245), 4, 300)
+    pixels = np.concatenate([rng.normal(colour, spread, (count, 3)) for colour, spread, count in parts])
+    stained = Volume(pixels.clip(0, 255).astype(np.uint8).reshape(1, 50, 80, 3), Grid.pixels((1, 50, 80)))
+    assert not {"#E69F00", "#CC79A7", "#56B4E9"} & set(by_contrast(stained)[:3])

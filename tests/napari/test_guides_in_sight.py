@@ -10,8 +10,8 @@ from gui import answered, canvas, click, done, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer import io
+from boltzformer.desk.masks.contrast import COLOURS
 from boltzformer.desk.masks.pointing import Pointing
-from boltzformer.desk.masks.tracks import COLOURS
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.canvas.guide import BOX, HERE, LINE, NOT_HERE, POINT, POINTS
 from napari_boltzformer.canvas.objects import NAME as RINGS

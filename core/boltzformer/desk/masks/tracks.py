@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.contrast import COLOURS, by_contrast
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import MaskSurface, Stage
-from boltzformer.image.intensity import Window
-from boltzformer.knowledge.vocabulary import PALETTE
-from boltzformer.types import Prompt, Volume
+from boltzformer.types import Prompt
 
-COLOURS = tuple(f"#{bytes(rgb).hex().upper()}" for rgb in PALETTE)
 MOST_SHOWN = 4
 """With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
 
@@ -110,24 +106,3 @@ def revert_last(tracks: Sequence[Track]) -> int:
 def found(track: Track, rows: Sequence[int]) -> bool:
     """Whether the model's mask has a voxel in one of these slices."""
     return any(track.kept.mark(row).voxels for row in rows if row in track.kept.looked)
-
-
-SAMPLED = 4096
-"""So many pixels of an image tell its colours."""
-
-
-def by_contrast(volume: Volume) -> tuple[str, ...]:
-    """Our colours, the one first that is least like any of the image's: an outline is thin."""
-    seen = volume.grid.canonical(volume.slice_axis).apply(volume.array)
-    step = max(1, int(np.sqrt(seen.shape[1] * seen.shape[2] / SAMPLED)))
-    sample = seen[len(seen) // 2, ::step, ::step]
-    shown = Window.guess(sample, volume.modality).apply(sample).astype(np.float64)
-    pixels = shown.reshape(-1, 3) if shown.ndim == 3 else np.repeat(shown.reshape(-1, 1), 3, axis=1)
-
-    def nearest(colour: str) -> float:
-        own = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
-        # red, green and blue as an eye weighs them
-        away = np.sqrt((((pixels - own) ** 2) * (2, 4, 3)).sum(axis=1))
-        return float(np.percentile(away, 5))
-
-    return tuple(sorted(COLOURS, key=nearest, reverse=True))
