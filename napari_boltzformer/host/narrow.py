@@ -103,8 +103,8 @@ class Lines(OneLine):
 
     @property
     def _high(self) -> int:
-        metrics = self.fontMetrics()
-        return max(len(self.text().splitlines()), self._least) * metrics.lineSpacing() + metrics.underlinePos()
+        metrics, around = self.fontMetrics(), self.height() - self.contentsRect().height()
+        return max(len(self.text().splitlines()), self._least) * metrics.lineSpacing() + metrics.underlinePos() + around
 
     def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
         super().setText(text)
