@@ -29,6 +29,8 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
     largest = np.max(sizes, axis=0)
     middle = np.mean(plain[int(np.argmax([size.prod() for size in sizes]))], axis=0)
     along = [_along(image) for image in images if not _flat(image)] or [_along(image) for image in images]
+    first = along[0]
+    along = [(begin + by, end + by) for begin, end in along for by in [_beside(first, begin, end)]]
     whole = np.array([min(begin for begin, _ in along), max(end for _, end in along)])
     for image, group, (low, high), size in zip(images, groups, plain, sizes, strict=True):
         by = float(np.min(largest / np.maximum(size, 1e-9)))
@@ -36,7 +38,9 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
         where = (low + high) / 2
         begin, end = _along(image)
         deeper = (whole[1] - whole[0]) / (end - begin) if _flat(image) else by
-        beneath = (whole.mean() if _flat(image) else (begin + end) / 2) - deeper * (begin + end) / 2
+        beneath = (whole.mean() if _flat(image) else (begin + end) / 2 + _beside(first, begin, end)) - deeper * (
+            begin + end
+        ) / 2
         for layer in group:
             before = _own(layer)
             moved = np.eye(layer.ndim + 1)
@@ -47,6 +51,13 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
             _give(layer, moved @ before)
 
 
+def _beside(first: tuple[float, float], begin: float, end: float) -> float:
+    """How far slices are moved to lie beside those of the first image: they stay at their own height in the scanner
+    unless nothing of both is at one height. Else one of the two places would be empty at every slice."""
+    apart = max(begin, first[0]) >= min(end, first[1])
+    return (sum(first) - begin - end) / 2 if apart else 0.0
+
+
 @contextmanager
 def stay_in(viewer: napari.viewer.Viewer, image: Image | None) -> Iterator[None]:
     """At the voxel of an image that is looked at, whatever moves meanwhile: napari's slider holds on to the number of
@@ -55,9 +66,36 @@ def stay_in(viewer: napari.viewer.Viewer, image: Image | None) -> Iterator[None]
     before, at = dims.point, None if image is None else image.world_to_data(dims.point)
     yield
     if image is not None and image in viewer.layers and len(before) == dims.ndim:
+        step_through(viewer, image)
         now = (*before[: -image.ndim], *(float(one) for one in image.data_to_world(at)))
         if not np.allclose(now, dims.point):
             dims.set_point(range(dims.ndim), now)
+
+
+def steps_of(viewer: napari.viewer.Viewer, image: Image) -> list[tuple[float, float, float]]:
+    """First place, last place and step of each of the viewer's axes, where its sliders go through one image alone."""
+    found = [tuple(one) for one in viewer.dims.range]
+    first, last = (
+        image.data_to_world(at) for at in ((0,) * image.ndim, [n - 1 for n in image.data.shape[: image.ndim]])
+    )
+    for axis, count in zip(range(-image.ndim, 0), image.data.shape, strict=False):
+        low, high = sorted((float(first[axis]), float(last[axis])))
+        step = (high - low) / max(count - 1, 1)
+        found[axis] = low, high + step / 1000, step or 1.0  # napari counts whole steps, and rounds down
+    return found
+
+
+def goes_through(viewer: napari.viewer.Viewer, image: Image) -> bool:
+    """Whether every step of napari's slider is a slice of an image that is compared; to a flat one it may belong or
+    not, as is any step where nothing is compared."""
+    return OWN not in image.metadata or _flat(image) or np.allclose(viewer.dims.range, steps_of(viewer, image))
+
+
+def step_through(viewer: napari.viewer.Viewer, image: Image) -> None:
+    """Of images that are compared, the slider goes through that in hand: through all of them at once it would have more
+    steps than any has slices, and some at which nothing changes."""
+    if not goes_through(viewer, image):
+        viewer.dims.range = steps_of(viewer, image)
 
 
 def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:

@@ -12,8 +12,8 @@ from napari.layers import Image
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
+from napari_boltzformer.host import compared
 from napari_boltzformer.host.centring import look_at
-from napari_boltzformer.host.compared import bring_together, find_place, note_place, put_back, stay_in
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -29,7 +29,8 @@ from napari_boltzformer.host.layers import (
     together,
     volume_of,
 )
-from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour, unnumbered
+from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour
+from napari_boltzformer.host.own_names import OwnNames
 from napari_boltzformer.host.unlisted import hide_rows
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ FILLS = "boltzformer room"
 """Marks a layer that only fills a place of the grid."""
 FOR = "boltzformer guide"
 """Where the metadata of points, boxes and other helpers says which image they are for."""
-
 
 Guider = tuple[Callable[[Any], Mapping[str, Any]], Callable[[Any, Mapping[str, Any]], None]]
 
@@ -82,15 +82,14 @@ class NapariStage:
         self._compared: dict[str, int] = {}
         """Rows of images whose comparison has just ended: napari's slider tells of one of them at the most."""
         self.going: list[Callable[[], None]] = []
-        """Layers have gone, and napari is about to tidy up."""
+        """Layers have gone and napari is about to tidy up, or some are about to come back."""
         self.fitted: list[Callable[[], None]] = []
         """All of an image was brought into the view, whatever was looked at before."""
         self.moves = 0
         """Above 0, layers come and go by our own hand."""
         self._hands: dict[str, Layer] = {}
         """By an image's key, the layer of its group that was selected when it was put away."""
-        self._names: dict[str, str] = {}
-        """By a layer's key, its name, which another image's layer had when it came back."""
+        self._names = OwnNames(viewer)
 
     # --- images and masks ---------------------------------------------------------------------------------------
 
@@ -103,11 +102,10 @@ class NapariStage:
 
     def close(self, image: OpenImage) -> Callable[[], None]:
         group = self.group(image)
-        if self.shows(image):
-            self._rows[image.key] = self.row(image)
-        note_place(self.viewer, self._layer(image))
+        self._rows |= {image.key: self.row(image)} if self.shows(image) else {}
+        compared.note_place(self.viewer, self._layer(image))
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
-        names = [self._own_name(layer) for layer in group]
+        names = [self._names.take(layer) for layer in group]
         seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
         active = self.viewer.layers.selection.active
         in_hand = self._hands[image.key] = active if active in group else self._layer(image)
@@ -117,38 +115,26 @@ class NapariStage:
                 layer.visible = False  # nothing of it is drawn between two that go
             for layer in reversed(group):
                 self.viewer.layers.remove(layer)
-            put_back(group)
+            compared.put_back(group)
             for heard in self.going:
                 heard()
-        self._give_names_back()
+        self._names.give_back()
 
         def back() -> None:
             active = self.viewer.layers.selection.active
+            for heard in self.going:  # nor is it drawn over another image before it has a place beside it
+                heard()
             with self.moving():
                 for layer, visible, name in zip(group, seen, names, strict=True):
-                    layer.visible, self._names[key_of(layer)] = visible, name
+                    layer.visible = visible
+                    self._names.note(layer, name)
                     if layer not in self.viewer.layers:
                         self.viewer.layers.append(layer)
-            self._give_names_back()
+            self._names.give_back()
             # what came last is not what the user had in hand, and perhaps a helper's
             self.viewer.layers.selection.active = in_hand if active is None else active
 
         return back
-
-    def _own_name(self, layer: Layer) -> str:
-        """Without the number that napari gave it while another image's layer had the name."""
-        own = self._names.pop(key_of(layer), layer.name)
-        return own if unnumbered(own) == unnumbered(layer.name) else str(layer.name)
-
-    def _give_names_back(self) -> None:
-        """To whom nobody's is in the way any more."""
-        for layer in (layers := self.viewer.layers):
-            if key_of(layer) in self._names:
-                own = self._own_name(layer)
-                if own == layer.name or own not in {one.name for one in layers}:
-                    layer.name = own
-                else:
-                    self._names[key_of(layer)] = own
 
     def hide(self, image: OpenImage) -> None:
         """At once, until it is closed: nothing of it is drawn under another image."""
@@ -217,7 +203,7 @@ class NapariStage:
             return
         self._met.add(image.key)
         self._compared.clear()
-        find_place(self.viewer, layer)
+        compared.find_place(self.viewer, layer)
         self.enter(image, again=True)
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
@@ -233,15 +219,15 @@ class NapariStage:
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
         if self._compares and len(images) < 2:
             self._compared = dict(self._rows)
-        with self.moving(), stay_in(self.viewer, self._choose()):
+        with self.moving(), compared.stay_in(self.viewer, self._choose()):
             self._arrange([image for image in images if self._layer(image) in self.viewer.layers])
 
     def _arrange(self, here: Sequence[OpenImage]) -> None:
         grid, viewer = grid_of(self.viewer), self.viewer
         if len(here) < 2:
-            put_back(list(viewer.layers))
+            compared.put_back(list(viewer.layers))
         else:
-            bring_together([self._layer(image) for image in here], [self.group(image) for image in here])
+            compared.bring_together([self._layer(image) for image in here], [self.group(image) for image in here])
             if self._lie_apart([self.group(image) for image in here]):
                 return
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
@@ -287,15 +273,15 @@ class NapariStage:
         return None if layer is None else image_on(layer)
 
     def surfaces(self, image: OpenImage) -> list[NapariMask]:
-        found = [mask_on(layer) for layer in self.viewer.layers]
-        return [mask for mask in found if mask is not None and mask.image == image.key]
+        every = (mask_on(layer) for layer in self.viewer.layers)
+        return [mask for mask in every if mask is not None and mask.image == image.key]
 
     def add(self, image: OpenImage, prompt: Prompt, colour: str) -> NapariMask:
         layer, active = self._layer(image), self.viewer.layers.selection.active
         data, options = empty_labels(layer, prompt.name)
         look = {"opacity": OPACITY, "colormap": one_colour(colour), "metadata": {KEY: facts_of(image.volume)}}
         made = self.viewer.add_labels(data, **options, **look)
-        self._names[key_of(made)] = prompt.name  # the mask of an image that is about to leave may have it still
+        self._names.note(made, prompt.name)  # the mask of an image that is about to leave may have it still
         self.lower(made, image)
         self.viewer.layers.selection.active = active
         mask = NapariMask(self.viewer, made, image.key, colour)
@@ -342,14 +328,14 @@ class NapariStage:
         if layer.ndim == 3:
             if dims.ndisplay == 2:
                 self._to_slices()
+            self._step_through(layer)
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
 
     def turn(self, image: OpenImage) -> bool:
-        if shows_slices(self.viewer):
-            return False
-        self._to_slices()
-        self.enter(image)
-        return True
+        if turned := not shows_slices(self.viewer):
+            self._to_slices()
+            self.enter(image)
+        return turned
 
     def bring(self, image: OpenImage) -> None:
         """Into the view: the slice, and the camera if it looks elsewhere."""
@@ -371,13 +357,27 @@ class NapariStage:
         if not self.moves:
             self._compared.clear()
         image = self.chosen()
-        if image is not None and not self.moves and image.key in self._met and self.shows(image):
+        own = image is not None and image.key in self._met and compared.goes_through(self.viewer, image.layer)
+        if image is not None and own and not self.moves and self.shows(image):
             self._rows[image.key] = self.row(image)
+
+    def step_through(self, event: Any = None) -> None:
+        """napari's slider has other steps than before: where images are compared, those of the one in hand again."""
+        image = self.chosen()
+        if image is not None and not compared.goes_through(self.viewer, image.layer):
+            self._step_through(image.layer)
+            if image.key in self._rows:
+                self.enter(image, again=True)
+
+    def _step_through(self, layer: Image) -> None:
+        with self.moving():
+            compared.step_through(self.viewer, layer)
 
     def enter(self, image: OpenImage, *, again: bool = False) -> None:
         """Where it was last, else its middle, if the place on screen lies outside of it; `again`: also where that is
         but the slice of another image."""
         dims, layer = self.viewer.dims, self._layer(image)
+        self._step_through(layer)
         if layer.ndim == 3 and (again or not lies_on_screen(layer, dims.point)):
             row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))

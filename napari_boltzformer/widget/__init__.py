@@ -320,8 +320,8 @@ class BoltzFormerDock(Form):
             (layers.removed, (self.images.show, self.comings.removed, self._show_soon)),
             (layers.renamed, (self.images.show,)),
             (dims.current_step, (self._on_scroll,)),
-            *((event, (self.bottom.fitting.look_again,)) for event in (dims.range, dims.order, dims.ndisplay)),
-            *((event, (self._on_plane,)) for event in (dims.order, dims.ndisplay)),
+            (dims.range, (self.stage.step_through, self.bottom.fitting.look_again)),
+            *((event, (self.bottom.fitting.look_again, self._on_plane)) for event in (dims.order, dims.ndisplay)),
             (camera.zoom, (self.rings.zoomed, self.guide.zoomed, self.bottom.fitting.looked)),
             (camera.center, (self.bottom.fitting.looked,)),
             (

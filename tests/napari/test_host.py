@@ -234,6 +234,18 @@ def test_another_model_is_loaded_and_remembered(qtbot: Any, viewer: Any, dock: B
     again.session.close()
 
 
+def test_two_volumes_at_no_common_height_lie_beside_each_other_when_they_are_compared() -> None:
+    """Else one place of the grid would be empty wherever one scrolls."""
+    chest = Image(np.zeros((20, 30, 40)), scale=(5, 1, 1), translate=(-800, 0, 0))
+    head = Image(np.zeros((10, 30, 40)), scale=(4, 1, 1), translate=(100, 0, 0))
+    bring_together([chest, head], [[chest], [head]])
+    assert all(lies_on_screen(head, chest.data_to_world((row, 5, 5))) for row in range(6, 13))
+    near = Image(np.zeros((10, 30, 40)), scale=(4, 1, 1), translate=(-790, 0, 0))
+    own = near.extent.world
+    bring_together([chest, near], [[chest], [near]])
+    assert np.allclose(near.extent.world, own)  # at its own height in the scanner
+
+
 def test_a_picture_beside_a_volume_is_there_at_all_its_slices_and_goes_back() -> None:
     deep = Image(np.zeros((20, 30, 40)), scale=(5, 1, 1), translate=(-40, 0, 0))
     picture = Image(np.zeros((1, 30, 40)))

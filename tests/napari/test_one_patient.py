@@ -199,8 +199,10 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
     for _ in range(2):
         dock.image.setCurrentText("deep")
         assert dock.row() == 9
+        assert viewer.dims.nsteps[0] == 12  # as many as it has slices, and not as both together
         dock.image.setCurrentText("flat")
         assert dock.row() == 1
+        assert viewer.dims.nsteps[0] == 5
     dock.jump(3)
     dock.image.setCurrentText("deep")
     assert dock.row() == 9
