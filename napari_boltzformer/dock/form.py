@@ -244,7 +244,7 @@ class Form(QWidget):
         for name, tip in ACTS.items():
             self.acts.addTab(Upright(self.pages[name]), name)
             self.acts.setTabToolTip(self.acts.count() - 1, tip)
-            self.lines[name].setContentsMargins(4, 6, 4, 4)
+            self.lines[name].setContentsMargins(1, 6, 1, 4)
             self.lines[name].setSpacing(4)
         self.acts.setDocumentMode(True)
         self.acts.setUsesScrollButtons(False)
@@ -265,7 +265,8 @@ class Form(QWidget):
         find, correct, keep = (self.lines[name] for name in (FIND, CORRECT, KEEP))
         find.addWidget(self.example)
         self.seen = QGridLayout()
-        self.seen.setSpacing(4)
+        self.seen.setVerticalSpacing(4)
+        self.seen.setHorizontalSpacing(3)
         self.seen.setColumnStretch(1, 1)
         opening = Behind([self.open], [self.use_layer], "Begin from a mask")
         for column, widget in enumerate((QLabel("Image"), self.image, opening)):

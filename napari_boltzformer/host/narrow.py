@@ -30,9 +30,9 @@ INDENT = 4
 """Pixels: as far as napari's own labels."""
 LETTERS = 6
 """So many of a name are seen at the least."""
-WIDEST, BELOW = 410, 270
+WIDEST, BELOW = 286, 246
 """Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks
-need 540 of 1280 with those of twice the size."""
+and its slider need 604 of 910, and with letters of twice the size 540 of 1280."""
 
 
 class OneLine(QLabel):
@@ -215,6 +215,12 @@ class NameBox(Choice):
         view = self.view()
         if view is not None:
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """So many letters of usual width: Qt reserves that of the widest, and room for a picture."""
+        letters, hint = self.fontMetrics(), super().minimumSizeHint()
+        spare = LETTERS * (letters.horizontalAdvance("X") - letters.averageCharWidth()) + self.iconSize().width() + 4
+        return QSize(hint.width() - spare, hint.height())
 
     def setEditable(self, editable: bool) -> None:  # noqa: N802 - Qt's name
         """What is typed in shows both ends, once nobody types, and all of it in the tool tip."""

@@ -197,6 +197,10 @@ def test_find_with_three_prompts_and_their_doubts_and_teach_at_its_fullest_need_
         assert len(controls(dock, TEACH)) <= MOST
 
 
+LEAST = 910
+"""Pixels of a window in which napari's own docks, its slider and ours have their place."""
+
+
 def test_no_letters_and_no_sentence_widen_the_window(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:
@@ -204,6 +208,8 @@ def test_no_letters_and_no_sentence_widen_the_window(
     new_track(dock, dock.chosen_image(), BRIGHT)
     dock.desk.overview.show_tracks()
     window, look = dock.window(), get_settings().appearance
+    window.resize(LEAST, 700)
+    until(qtbot, lambda: window.width() == LEAST)
     window.resize(*SIZES[0])
     until(qtbot, lambda: (window.width(), window.height()) == SIZES[0])
     answers = [(f"An answer of some length, number {number}", lambda: None) for number in range(4)]
