@@ -46,7 +46,7 @@ MOST = 7
 
 
 class Form(QWidget):
-    """Above: what it is, which engine. Below: how far, what is said, Accept and Export. Between: one act at a time."""
+    """Above: what it is, which engine. Below: what is said, how far, Accept and Export. Between: one act at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,9 +255,9 @@ class Form(QWidget):
         line = _line(self.progress, self.cancel, stretch=0)
         line.setContentsMargins(0, 0, 0, 0)
         self.under_way.setLayout(line)
-        layout.addWidget(self.under_way)
-        self.acts.currentChanged.connect(lambda _: self.show_under_way())
         layout.addWidget(self.notice)
+        layout.addWidget(self.under_way)  # below what is said: Cancel stays where it is, however long that is
+        self.acts.currentChanged.connect(lambda _: self.show_under_way())
         layout.addLayout(_line(self.accept, self.export))
         self._lay_out_acts()
 

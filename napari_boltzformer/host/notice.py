@@ -44,9 +44,11 @@ class NoticeView(QWidget):
         self._lines.setSpacing(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._lines)
         layout.addWidget(self.label)
         layout.addWidget(self._buttons)
+        layout.addLayout(
+            self._lines
+        )  # last, above what is fixed: a longer sentence moves no answer from under the mouse
         self.action.clicked.connect(lambda: self.act())
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.details))
 

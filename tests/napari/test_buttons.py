@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gui import answer_file_dialog, click, done, layer_of, type_lines, until
 from phantom_model import PHANTOM_MODEL
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QAbstractButton, QTabBar
 
 from boltzformer.io.phantom import BRIGHT, Phantom
@@ -17,6 +18,27 @@ from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 TESTS = Path(__file__).parents[1]
+
+
+def test_no_answer_moves_from_under_the_mouse_when_a_longer_sentence_is_said(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    dock.window().resize(1280, 720)
+    dock.desk.notice.offer("a test", "Something can be done about it.", ("Undo", lambda: None), ("Leave", lambda: None))
+    line = dock.notice.offers["a test"]
+    until(qtbot, line.isVisible)
+    buttons = [*line.answers.values(), line.aside, dock.cancel, dock.accept, dock.this_slice]
+
+    def places() -> list[QPoint]:
+        return [one.mapTo(dock, QPoint(0, 0)) for one in buttons]
+
+    dock.desk.notice.say("Short.")
+    until(qtbot, dock.message.isVisible)
+    qtbot.waitUntil(lambda: dock.message.height() < 2 * dock.message.fontMetrics().lineSpacing())
+    before = places()
+    dock.desk.notice.say("This one goes on and on, for " + "lines and " * 12 + "lines.", "Do it", lambda: None)
+    qtbot.waitUntil(lambda: dock.message.height() > 2 * dock.message.fontMetrics().lineSpacing())
+    qtbot.waitUntil(lambda: places() == before)
 
 
 def test_the_buttons_that_are_pressed_now_and_then(
