@@ -16,7 +16,7 @@ from qtpy.QtGui import (
     QStandardItemModel,
     QTextCursor,
 )
-from qtpy.QtWidgets import QApplication, QCompleter, QPlainTextEdit, QWidget
+from qtpy.QtWidgets import QApplication, QCompleter, QDockWidget, QPlainTextEdit, QWidget
 
 from boltzformer.desk.models.knowledge import MOST, Completion, Knowledge
 
@@ -51,6 +51,7 @@ class PromptBox(QPlainTextEdit):
         self.completer.setMaxVisibleItems(MOST)
         popup = self.completer.popup()
         popup.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        popup.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # prompts often differ in their last words alone
         self._pressing_on = PressingOn(popup)
         self._offering = QTimer(self, singleShot=True, interval=0)
         self._offering.timeout.connect(self.offer)
@@ -126,12 +127,19 @@ class PromptBox(QPlainTextEdit):
         if popup.styleSheet() != style:
             popup.setStyleSheet(style)
         where = self.rect()  # below the box: what is typed stays in sight
-        where.setWidth(max(self.width(), popup.sizeHintForColumn(0) + 24))
+        where.setWidth(min(max(self.width(), popup.sizeHintForColumn(0) + 24), self._room()))
         if self.clear_of is not None and self.clear_of.isVisible():
             below = self.clear_of.mapTo(self.window(), self.clear_of.rect().bottomLeft())
             where.setBottom(max(where.bottom(), self.mapFrom(self.window(), below).y()))
         self.completer.complete(where)
         popup.setCurrentIndex(QModelIndex())  # Return begins another line until a person goes into the list
+
+    def _room(self) -> int:
+        """How wide the list may be: it ends where the dock does."""
+        dock = self.parentWidget()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parentWidget()
+        return self.width() if dock is None else dock.width() - self.mapTo(dock, self.rect().topLeft()).x()
 
     def _choose(self, prompt: str) -> None:
         cursor = self.textCursor()
@@ -176,7 +184,7 @@ def _item(one: Completion) -> QStandardItem:
     item = QStandardItem(one.text)
     item.setEditable(False)
     item.setData(one.prompt, Qt.ItemDataRole.UserRole)
-    item.setToolTip(one.prompt)
+    item.setToolTip("\n".join(dict.fromkeys((one.text, one.prompt))))  # the list may be too narrow for it
     if not one.known:
         item.setForeground(QBrush(QColor(AMBER)))
     return item

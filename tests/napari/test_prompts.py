@@ -10,7 +10,7 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow
 
 from boltzformer import Session
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
@@ -18,7 +18,7 @@ from boltzformer.io.phantom import BRIGHT
 from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
-from napari_boltzformer.dock.prompts import AMBER
+from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.widget import BoltzFormerDock
 
 NEVER = "This model never saw 'kidney'. Treat the result as a guess."
@@ -127,6 +127,28 @@ def test_completions_and_results_say_what_the_model_knows(
     knowing.desk.exporting.to(tmp_path / "mask.nrrd")
     made = json.loads((tmp_path / "mask.provenance.json").read_text("utf-8"))["masks"]
     assert [one["warning"] for one in made.values()] == [NEVER]
+
+
+def test_the_list_of_long_prompts_is_no_wider_than_the_dock_and_tells_them_in_full(qtbot: Any) -> None:
+    window, dock, box = QMainWindow(), QDockWidget(), PromptBox()
+    qtbot.addWidget(window)
+    dock.setWidget(box)
+    window.setCentralWidget(QLabel("the canvas"))
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    window.resize(900, 400)
+    long = ", ".join(f"nodule number {n}" for n in range(30))
+    box.history = lambda: (long,)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.resizeDocks([dock], [300], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: dock.width() == 300)
+    box.offer()
+    popup = box.completer.popup()
+    qtbot.waitUntil(popup.isVisible)
+    assert popup.width() <= dock.width()
+    assert popup.mapToGlobal(popup.rect().topRight()).x() <= dock.mapToGlobal(dock.rect().topRight()).x()
+    assert long in popup.model().index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    popup.hide()
 
 
 def test_the_card_travels_from_the_backend(carded: Path) -> None:
