@@ -101,7 +101,11 @@ def _has_masks(layer: Layer, stage: NapariStage) -> bool:
     return image.ours or bool(stage.surfaces(image))
 
 
+BUILT_IN = "napari"
+"""What napari calls the reader of its own, which gives no contrast: all between the least and the largest value."""
+
+
 def _lighten_ours(layer: Image) -> None:
     """What other plugins opened keeps the contrast that they gave it."""
-    if image_on(layer).ours:
+    if image_on(layer).ours or layer.source.reader_plugin == BUILT_IN:
         lighten(layer)

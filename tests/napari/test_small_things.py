@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from gui import answered, canvas, click, done, layer_of, press, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QPoint, Qt
@@ -37,6 +38,17 @@ def test_an_image_that_opens_dark_is_shown_by_percentiles_and_another_as_it_is(
     assert dark.contrast_limits_range[1] == 30_000  # the slider still reaches it
     usual = opened(viewer, small.volume)
     assert usual.contrast_limits[1] == small.volume.array.max()
+
+
+def test_a_dark_picture_that_napari_itself_opened_is_shown_by_percentiles_too(
+    viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """16 bits of a microscope, of which few are used; its own reader is the one that files are dropped on."""
+    pixels = np.random.default_rng(0).integers(100, 600, (40, 50), dtype=np.uint16)
+    pixels[3, 3] = 65_535  # one that is broken
+    tifffile.imwrite(tmp_path / "cells.ome.tif", pixels, ome=True)
+    (layer,) = viewer.open(str(tmp_path / "cells.ome.tif"), plugin="napari")
+    assert layer.contrast_limits[1] <= 600
 
 
 def test_a_dark_image_that_was_open_before_the_dock_is_shown_so_too(viewer: Any, small: Phantom) -> None:
