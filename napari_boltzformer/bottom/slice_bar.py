@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
@@ -161,6 +162,8 @@ class SliceBar(QWidget):
         for number, lane in enumerate(self.model.lanes):
             self._draw_lane(painter, number, lane, rows)
         self._draw_signs(painter, rows)
+        for number, lane in enumerate(self.model.lanes):
+            self._draw_name(painter, number, lane)
         if self.alone:
             painter.setOpacity(1.0)
             painter.setPen(NOW)
@@ -201,10 +204,18 @@ class SliceBar(QWidget):
         painter.drawLine(QPointF(self._left, height), QPointF(self._left + self._wide, height))
         if self._dragging == "gate":
             painter.drawText(QPointF(self._left + self._wide - 30, max(height - 2, top + 9)), f"{self.model.gate:.2f}")
-        painter.setPen(colour)
+
+    def _draw_name(self, painter: QPainter, number: int, lane: Lane) -> None:
+        """Over whatever lies there, and a pixel apart from it: ticks of what is accepted, and a bar as high as can be,
+        may have the same colour."""
         painter.setFont(self._small)
+        place = QRectF(self._left, self._top(number) - NAME, self._wide, NAME)
         name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideMiddle, self._wide - 8)
-        painter.drawText(QRectF(self._left, top - NAME, self._wide, NAME), Qt.AlignmentFlag.AlignVCenter, name)
+        painter.setPen(GROUND)
+        for right, down in product((-1, 0, 1), repeat=2):
+            painter.drawText(place.translated(right, down), Qt.AlignmentFlag.AlignVCenter, name)
+        painter.setPen(QColor(lane.colour))
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, name)
 
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
         """Pencils and exclamation marks above all lanes, ticks above each. Neighbours share one sign over a line."""

@@ -1,6 +1,7 @@
 """The slice bar: every state has its look, a click jumps, a drag moves the gate; thresholds never ask the model."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,18 @@ def test_a_bar_without_masks_frames_no_slice(bar: SliceBar) -> None:
     assert white()
     bar.model.set_lanes([], 1)
     assert not white()
+
+
+def test_the_name_of_a_prompt_is_read_over_the_ticks_of_what_is_accepted(bar: SliceBar) -> None:
+    def coloured() -> int:
+        picture = bar.grab().toImage()
+        pixels = (picture.pixelColor(x, y) for x, y in product(range(120, 200), range(11, 24)))  # of the first name
+        return sum(one.red() > 120 and one.blue() < 90 for one in pixels)
+
+    before = coloured()
+    bar.model.lanes[0].accepted = frozenset(range(64))
+    bar.model.draw()
+    assert coloured() == before > 0
 
 
 def lane(name: str, colour: QColor) -> Lane:
