@@ -12,6 +12,8 @@ from boltzformer.types import Volume
 COLOURS = tuple(f"#{bytes(rgb).hex().upper()}" for rgb in PALETTE)
 SAMPLED = 4096
 """So many pixels of an image tell its colours."""
+WORST = 15
+"""Percent of the pixels may be more like it: a few dark nuclei are no reason against a dark line on bright tissue."""
 LIGHTER = 3
 """So much more counts how light a colour is than which one: a line of one or two pixels is seen by its lightness alone,
 and orange on the pink of a stained tissue, which is as light, is not."""
@@ -27,7 +29,7 @@ def by_contrast(volume: Volume) -> tuple[str, ...]:
     pixels, own = _as_seen(rgb), dict(zip(COLOURS, _as_seen(np.array(PALETTE, float)), strict=True))
 
     def nearest(colour: str) -> float:
-        return float(np.percentile(np.linalg.norm(pixels - own[colour], axis=1), 5))
+        return float(np.percentile(np.linalg.norm(pixels - own[colour], axis=1), WORST))
 
     return tuple(sorted(COLOURS, key=nearest, reverse=True))
 
