@@ -99,7 +99,7 @@ def test_a_volume_of_labels_is_masks_on_the_open_image_of_its_voxels_and_another
     for name, why in (("moved.nii.gz", "has as many, at another place"), ("half-seg.nrrd", "has 6×20×30 voxels")):
         with pytest.raises(GeometryError, match=f"{name} holds labels of .* voxels, which .*'ct' {why}"):
             masks_in(tmp_path / name, [ct])
-        assert masks_in(tmp_path / name, []) is None
+        assert masks_in(tmp_path / name, [Volume(np.zeros((1, 9, 9)), Grid.pixels((1, 9, 9)))]) is None
     assert masks_in(tmp_path / "total.nii.gz", []) is None
     counts, patch = rng.poisson(2, grid.shape).astype(np.uint16), np.zeros(grid.shape, np.uint8)  # few photons
     patch[2, 3:9, 4:12] = np.arange(1, 49).reshape(6, 8)

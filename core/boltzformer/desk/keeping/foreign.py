@@ -68,7 +68,7 @@ def labels_of(
 
 def lies_as_labels(path: Path, images: Sequence[Volume], read: Read = io.read) -> bool:
     """Whether a volume is a mask of one that is open: it holds 0 and few whole numbers, and lies on the same voxels.
-    Refused where it lies on others."""
+    Refused where it lies on others; a picture without a place is nothing that it could have been made on."""
     others = [one for one in images if not one.source or Path(one.source).resolve() != path.resolve()]
     if not others or not path.is_file() or io.split_name(path)[1] not in VOLUMES:
         return False
@@ -79,9 +79,11 @@ def lies_as_labels(path: Path, images: Sequence[Volume], read: Read = io.read) -
     array = whole(found.array)
     if not _are_labels(path, array):
         return False
-    if not any(found.grid.same_as(one.grid) for one in others):
-        raise _on_none(path, found.grid, others[0])
-    return True
+    if any(found.grid.same_as(one.grid) for one in others):
+        return True
+    if placed := [one for one in others if one.has_place]:
+        raise _on_none(path, found.grid, placed[0])
+    return False
 
 
 def _are_labels(path: Path, array: NDArray[Any]) -> bool:
