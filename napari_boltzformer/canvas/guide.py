@@ -73,8 +73,8 @@ class Guide:
 
     def box(self) -> None:
         """Ready to draw one: nothing outside is looked at in this slice."""
-        image = self._stage.chosen()
-        if image is None or not self._prompt():
+        image, prompt = self._stage.chosen(), self._prompt()
+        if image is None or not prompt:
             self._desk.notice.say("Open an image and type a prompt first, then draw a box.", topic=NO_PROMPT)
             return
         viewer = self._stage.viewer
@@ -82,7 +82,9 @@ class Guide:
         layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
-        self._desk.notice.say("Draw a box: only there is looked at in this slice. A new one takes its place.")
+        self._desk.notice.say(
+            f"Draw a box: '{prompt}' is looked for only there in this slice. A new one takes its place."
+        )
 
     def ask(self) -> None:
         """Looks at the slice on screen again, with all that was pointed at."""

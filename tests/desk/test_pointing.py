@@ -37,14 +37,34 @@ def test_every_run_heeds_what_can_be_seen_and_says_so(bench: Bench, small: Phant
 
     bench.desk.running.start([BRIGHT, DARK], only_this=False)
     bench.idle()
-    assert bench.speaker.sentence.startswith("Looked in 16 slices, led by 3 points and a box; found ")
-    assert told(track.runs[-1]) == [(BRIGHT, 1, 1, True), (DARK, 1, 0, True)]
+    said = "Looked in 16 slices, led by 3 points and a box for 'bright blob'; found "
+    assert bench.speaker.sentence.startswith(said)
+    assert told(track.runs[-1]) == [(BRIGHT, 1, 1, True), (DARK, 1, 0, False)]
 
     bench.pointing = Pointing((), None)  # hidden, or removed
     bench.desk.running.start([BRIGHT], only_this=True)
     bench.idle()
     assert bench.speaker.sentence.startswith("Looked in 1 slice; found ")
     assert track.runs[-1]["guidance"] == []
+
+
+def test_a_box_takes_nothing_from_the_masks_that_are_not_in_hand(bench: Bench, small: Phantom) -> None:
+    image = bench.open_volume(small.volume)
+    bench.stage.go(image, 7)
+    bench.desk.running.start([BRIGHT, DARK], only_this=True)
+    bench.idle()
+    bright, dark = bench.desk.tracks.chosen()
+    before = {track.prompt.text: track.mask(7).copy() for track in (bright, dark)}
+    assert all(mask.any() for mask in before.values())
+    for hand, other in ((bright, dark), (dark, bright)):
+        bench.stage.activate(hand.surface)
+        bench.pointing = Pointing((), np.array([[7.0, 0.0, 0.0], [7.0, 1.0, 1.0]]))  # nothing of either is in it
+        bench.desk.running.start([BRIGHT, DARK], only_this=True)
+        bench.idle()
+        assert f"led by a box for '{hand.prompt.name}'; found" in bench.speaker.sentence
+        assert not hand.mask(7)[2:].any()
+        assert np.array_equal(other.mask(7), before[other.prompt.text])
+        bench.desk.revert()
 
 
 def test_the_answer_of_a_box_leaves_alone_what_a_person_has_around_it(bench: Bench, small: Phantom) -> None:

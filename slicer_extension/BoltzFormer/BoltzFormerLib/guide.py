@@ -85,7 +85,7 @@ class Guide:
         turned[:3, 3] = world_of(volume, zyx[::-1])
         node.SetSize(*(size[::-1] * spacing).tolist())
         node.SetAndObserveObjectToNodeMatrix(matrix_of(turned))
-        self._desk.notice.say(tr("Drag the box's handles: only there is looked at in its slices."))
+        self._desk.notice.say(tr("Drag the box's handles: only there the segment in hand is looked for."))
 
     def ask(self) -> None:
         """Looks at the slice on screen again, with all that was pointed at."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,13 @@ class Pointing:
     """Its ends (2, 2 or 3), as the viewer counts."""
 
 
-def guidance_for(volume: Volume, prompts: Iterable[str], said: Pointing) -> tuple[Guidance, ...]:
-    """What is said about each of the prompts that are asked; the box is about all of them."""
-    every = (guidance_of(volume, prompt, said.points, said.box) for prompt in prompts)
+def guidance_for(
+    volume: Volume, prompts: Iterable[str], said: Pointing, in_hand: str | None = None
+) -> tuple[Guidance, ...]:
+    """What is said about each of the prompts that are asked. `in_hand`: the one that the box is about, as a click is:
+    it would empty the slices of all others around it; None: about each."""
+    boxed = {prompt: said.box if in_hand in (None, prompt) else None for prompt in prompts}
+    every = (guidance_of(volume, prompt, said.points, box) for prompt, box in boxed.items())
     return tuple(one for one in every if one)
 
 
@@ -56,9 +61,15 @@ def heeded(how: Mapping[str, Any], prompts: Collection[str]) -> dict[str, Any]:
     return {**how, "guidance": left or None} if "guidance" in how else dict(how)
 
 
-def led_by(guidance: Iterable[Guidance], plan: SlicePlan, looked: Collection[int]) -> str:
+def led_by(
+    guidance: Iterable[Guidance],
+    plan: SlicePlan,
+    looked: Collection[int],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """'led by 2 points and a box', of those that said something in slices that were looked at (stored numbers): a
-    point outside of what was looked at has led nobody."""
+    point outside of what was looked at has led nobody. `names`: of all prompts that were asked, by text, where a box
+    must say which of them it led."""
     said = list(guidance)
 
     def heard(one: Guidance, first: float, last: float) -> bool:
@@ -71,9 +82,12 @@ def led_by(guidance: Iterable[Guidance], plan: SlicePlan, looked: Collection[int
 
     places = [place for one in said for place in (*one.here, *one.not_here)]
     points = sum(heard(Guidance((place,)), along(place), along(place)) for place in places)
-    boxes = {one.box for one in said if one.box and heard(Guidance(box=one.box), *map(along, one.box))}
+    boxed = [one for one in said if one.box and heard(Guidance(box=one.box), *map(along, one.box))]
+    boxes, led = {one.box for one in boxed}, {one.prompt for one in boxed}
+    few = len(led) < len(names) and "" not in led
+    whose = " for " + ", ".join(f"'{names[one]}'" for one in names if one in led) if few else ""
     words = [counted(points, "point")] if points else []
-    words += ["a box"] if len(boxes) == 1 else [f"{len(boxes)} boxes"] if boxes else []
+    words += [f"a box{whose}"] if len(boxes) == 1 else [f"{len(boxes)} boxes{whose}"] if boxes else []
     return f"led by {' and '.join(words)}" if words else ""
 
 

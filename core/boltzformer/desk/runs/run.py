@@ -193,7 +193,8 @@ class Run:
 
     @property
     def _led(self) -> str:
-        return "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked)
+        names = {prompt.text: prompt.name for one in self.together for prompt in one.prompts}
+        return "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked, names)
 
     def summary(self) -> str:
         """What was looked at and in how many slices each prompt was found."""

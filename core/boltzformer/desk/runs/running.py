@@ -134,10 +134,12 @@ class Running:
         return {**self._how(image), "guidance": tuple(guidance) or None}
 
     def led(self, image: OpenImage, prompts: Sequence[str]) -> dict[str, Any]:
-        """The same, with all that can be seen of points and boxes; a box that is looked into leads nobody in it."""
+        """The same, with all that can be seen of points and boxes; a box leads the prompt that a click is about, and
+        nobody where it is looked into."""
         how, said = self.how(image), self._pointing(image)
         said = replace(said, box=None) if how.get("region") is not None else said
-        return {**how, "guidance": guidance_for(image.volume, prompts, said) or None}
+        in_hand = self._tracks.in_question(prompts)
+        return {**how, "guidance": guidance_for(image.volume, prompts, said, in_hand) or None}
 
     def new(
         self,
