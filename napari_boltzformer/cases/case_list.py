@@ -33,7 +33,7 @@ class CasePanel(QWidget):
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.folder, self.next = QPushButton("Folder…"), QPushButton("Next case")
-        self.next.setToolTip("The next one of which not every slice is accepted")
+        self.next.setToolTip("The next one that is not accepted yet, or not in every slice")
         layout, buttons = QVBoxLayout(self), QHBoxLayout()
         for button in (self.folder, self.next):
             buttons.addWidget(button)

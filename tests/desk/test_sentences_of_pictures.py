@@ -9,6 +9,7 @@ from bench import Bench, result, whole
 
 from boltzformer import Grid
 from boltzformer.dataset.holding import holding
+from boltzformer.desk.keeping.cases import Standing
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
@@ -43,6 +44,15 @@ def test_accepting_a_picture_names_its_masks_and_no_slice(bench: Bench, nuclei: 
     bench.desk.keeper.accept_painted()
     bench.idle()
     assert bench.speaker.sentence.startswith("This picture accepted in 'cell nucleus', 1 of 2 masks. Kept as ")
+
+
+def test_next_doubtful_and_the_case_list_know_no_slice_of_a_picture(bench: Bench, nuclei: Track) -> None:
+    bench.desk.keeper.accept()
+    bench.idle()
+    bench.desk.keeper.next_doubtful()
+    assert bench.speaker.sentence == "Nothing is left to doubt in this picture; asking several seeds tells more."
+    assert Standing("x", 1, 1).words == "accepted"
+    assert Standing("x", 2, 1).words == "accepted 1 of 2 slices"
 
 
 def test_what_was_accepted_are_pictures_to_learn_from(bench: Bench, nuclei: Track) -> None:

@@ -174,7 +174,8 @@ class CaseList:
         self._wants_next = False
         self._call_off()
         rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
-        self._notice.say(f"Every slice of every case{rest}")
+        pictures = all(told.slices == 1 for told in self.standings.values() if not told.error)
+        self._notice.say(f"{'Every case' if pictures else 'Every slice of every case'}{rest}")
 
     def open(self, one: Listed, *, onwards: bool = False) -> None:
         """Reads it, saves the case that is open, and only then puts one in the place of the other.

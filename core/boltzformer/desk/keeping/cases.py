@@ -71,7 +71,7 @@ class Standing:
         if self.trouble:
             return "unknown"
         if self.accepted:
-            return f"accepted {self.accepted} of {self.slices} slices"
+            return "accepted" if self.slices == 1 else f"accepted {self.accepted} of {self.slices} slices"
         return "in progress" if self.begun else "new"
 
 

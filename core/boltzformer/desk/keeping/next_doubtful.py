@@ -29,7 +29,9 @@ class NextDoubtful:
         doubts = doubtful(shown, None if active is None or row is None else (active, row))
         if image is None or not doubts:
             more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
-            self._notice.say(f"No slice is left to doubt{more}.")
+            picture = image is not None and image.count == 1
+            none = "Nothing is left to doubt in this picture" if picture else "No slice is left to doubt"
+            self._notice.say(f"{none}{more}.")
             return
         one = after(doubts, self._stage.row(image), self._last)
         self._last = one.row
