@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from boltzformer.desk.keeping.said import Accepts
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import RESEARCH
@@ -64,7 +65,6 @@ class Form(QWidget):
         self.cancel, self.progress = QPushButton("Cancel"), Progress()
         self.notice = NoticeView(reports=True)
         self.accept, self.export = QPushButton("Accept"), QPushButton("Export…")
-        self.accept.setToolTip("This slice of all shown masks is right (A); 0 says that there is nothing")
         self.acts, self.pages = QTabWidget(), {name: QWidget() for name in ACTS}
         self.lines = {name: QVBoxLayout(page) for name, page in self.pages.items()}
         """Of each act: what is added here comes below what it has."""
@@ -73,6 +73,7 @@ class Form(QWidget):
         self._letters.timeout.connect(self._on_letters)
         self._lay_out()
         self.more.toggled.connect(self.open_more)
+        self.show_accepts(Accepts())
 
     @property
     def message(self) -> QLabel:
@@ -105,6 +106,14 @@ class Form(QWidget):
         """Where what is accepted is kept."""
         self.kept_in.setText(f"Kept in {Path(place).name}" if place else "Kept in the usual folder")
         self.kept_in.setToolTip(place or str(usual))
+
+    def show_accepts(self, told: Accepts) -> None:
+        """Which masks would be accepted: on the button, when somebody points at it, and in a line under Keep."""
+        usual = "This slice of all shown masks is right (A); 0 says that there is nothing"
+        self.accept.setText(told.button)
+        self.accept.setToolTip(f"{usual}\n{told.words}".strip())
+        self.accepts.setText(told.words)
+        self.accepts.setToolTip(told.words)
 
     def show_engine(self, text: str, details: str) -> None:
         """In one line; the rest when somebody points at it."""
@@ -221,7 +230,7 @@ class Form(QWidget):
         self.accept_painted.setToolTip(
             "Every slice that you changed and have not accepted, in the masks that are shown"
         )
-        self.kept_in, self.folder = OneLine(), QPushButton("Folder…")
+        self.accepts, self.kept_in, self.folder = OneLine(), OneLine(), QPushButton("Folder…")
         self.folder.setToolTip("Where what you accept is kept")
         self.table, self.case_list = QPushButton("Lesion table"), QPushButton("Case list")
         self.maps = QCheckBox("Export also writes the probability maps")
@@ -298,6 +307,7 @@ class Form(QWidget):
         keep.addLayout(_line(self.table, self.case_list))
         keep.addWidget(self.maps)
         keep.addStretch()
+        keep.addWidget(self.accepts)  # right above the button that it is about
 
 
 def _label(text: str) -> QLabel:

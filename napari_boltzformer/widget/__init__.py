@@ -63,6 +63,7 @@ class BoltzFormerDock(Form):
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.shared, self._user = sessions.of(napari_viewer, session, self.settings), object()
+        self._session = lambda: self.shared.session
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
@@ -171,6 +172,7 @@ class BoltzFormerDock(Form):
         """Brings the rows up to date."""
         chosen = self.desk.tracks.on(self.stage.active())
         self.results.show_tracks(self.tracks(), self.desk.row_of, chosen)
+        self.show_accepts(self.desk.accepts)
         self.proposals.show()
         self.rings.show()
 
@@ -202,6 +204,7 @@ class BoltzFormerDock(Form):
 
     def _on_made(self, track: Track) -> None:
         self.keys.bind(track.surface.layer)
+        track.surface.layer.events.visible.connect(self._show_soon)
         track.surface.how_made = lambda: frozen(track).how_made()
 
     def _on_row(self, item: Any) -> None:
@@ -350,9 +353,6 @@ class BoltzFormerDock(Form):
     def _turn(self, plane: str) -> None:
         if (image := self.chosen_image()) is not None:
             turn_to(self.viewer, image, plane)
-
-    def _session(self) -> Session:
-        return self.shared.session
 
     def _on_models(self, states: list[ModelState]) -> None:
         self.prompt.knowledge = self.desk.knowledge = self.engine_line.knowledge

@@ -110,6 +110,8 @@ def test_all_that_was_seen_is_what_was_seen_with_the_mask_as_it_is(
     bright, hidden = answered(dock, image, BRIGHT, 3, 4, 5), answered(dock, image, DARK, 4)
     hidden.surface.shown = False
     dock.jump(4)
+    until(qtbot, lambda: dock.accept.text() == "Accept 1 of 2")
+    assert dock.accepts.text() == f"accepts '{BRIGHT}' · not '{DARK}' (hidden)"
     dock.jump(7)
     click(qtbot, dock.accept_all)
     until(qtbot, lambda: "Kept as revision 1" in dock.message.text())

@@ -17,6 +17,7 @@ from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
+from boltzformer.desk.keeping.said import Accepts
 from boltzformer.desk.masks.beginning import begin, told
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.one_label import OneLabel
@@ -229,6 +230,12 @@ class Desk:
         asked, text = track.image.typed, track.prompt.text
         warned = text in asked and track.warning == self.knowledge.warning(text)
         return sentence(track, self.stage.row(track.image), self.counting.objects.get(track.key), warned=warned)
+
+    @property
+    def accepts(self) -> Accepts:
+        """Which masks 'Accept' would take now."""
+        image = self.stage.chosen()
+        return Accepts() if image is None else Accepts.of(self.tracks.of(image), self.stage.row(image))
 
     # --- what a viewer tells ------------------------------------------------------------------------------------
 

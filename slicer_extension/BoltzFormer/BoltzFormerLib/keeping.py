@@ -29,7 +29,15 @@ class KeepButtons:
         ui.folderButton.connect("clicked()", keeper.choose_folder)
         for heard in (keeper.place.moved, desk.cases.listed):
             heard.append(self.show_folder)
+        desk.changed.append(self.show_accepts)
+        desk.overview.moved.append(self.show_accepts)
         self.show_folder()
+
+    def show_accepts(self) -> None:
+        """Which segments would be accepted."""
+        told, button = self._desk.accepts, self._ui.acceptButton
+        button.text = told.button.replace("Accept", tr("Accept"))
+        button.toolTip = "\n".join(filter(None, (tr("This slice of all shown masks is right"), told.words)))
 
     def show_folder(self) -> None:
         """Where what is accepted is kept."""

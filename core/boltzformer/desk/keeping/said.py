@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import in_masks
+from boltzformer.desk.words import in_masks, quoted
 from boltzformer.types import SliceState
 
 
@@ -28,6 +28,43 @@ class Said:
         """Whether it is still so, and no undo took it back."""
         states = {track.state(self.row) for track in self.tracks}
         return SliceState.EMPTY in states if self.empty else self.again or states != {SliceState.UNSEEN}
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """Which masks 'Accept' would take in the slice on screen, said before anybody presses it."""
+
+    taken: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
+    """Shown, but there is no answer here."""
+
+    @staticmethod
+    def of(tracks: Sequence[Track], row: int) -> Accepts:
+        """`tracks`: all of an image."""
+        shown = [track for track in tracks if track.surface.shown]
+        taken = [track for track in shown if track.can_be_accepted(row)]
+        return Accepts(
+            tuple(track.name for track in taken),
+            tuple(track.name for track in tracks if track not in shown),
+            tuple(track.name for track in shown if track not in taken),
+        )
+
+    @property
+    def button(self) -> str:
+        """'Accept', 'Accept 2 of 3'."""
+        every = len(self.taken) + len(self.hidden) + len(self.unasked)
+        return "Accept" if every < 2 or every == len(self.taken) else f"Accept {len(self.taken)} of {every}"
+
+    @property
+    def words(self) -> str:
+        """'accepts 'liver' · not 'cyst' (hidden)'; '' where nothing could be meant but the one mask."""
+        left = [f"'{name}' (hidden)" for name in self.hidden] + [f"'{name}' (not asked here)" for name in self.unasked]
+        if len(self.taken) + len(left) < 2:
+            return ""
+        return f"accepts {quoted(self.taken) if self.taken else 'nothing'}" + (
+            f" · not {', '.join(left)}" if left else ""
+        )
 
 
 def counts_otherwise(track: Track) -> Said | None:

@@ -1,0 +1,31 @@
+"""Which masks Accept would take is said before anybody presses it."""
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer import Grid
+
+pytestmark = pytest.mark.without_engine
+
+
+def test_accept_says_beforehand_which_masks_it_takes(bench: Bench) -> None:
+    assert (bench.desk.accepts.button, bench.desk.accepts.words) == ("Accept", "")
+    image = bench.open(Grid.pixels((4, 20, 20)))
+    found = np.ones((4, 20, 20), bool)
+    bench.answered(image, "liver", found)
+    assert (bench.desk.accepts.button, bench.desk.accepts.words) == ("Accept", "")
+    bench.answered(image, "spleen", found)
+    assert (bench.desk.accepts.button, bench.desk.accepts.words) == ("Accept", "accepts 'liver', 'spleen'")
+    cyst, _ = bench.answered(image, "cyst", found), bench.answered(image, "stone", found[:1])
+    cyst.surface.shown = False
+    bench.stage.go(image, 2)
+    told = bench.desk.accepts
+    assert told.button == "Accept 2 of 4"
+    assert told.words == "accepts 'liver', 'spleen' · not 'cyst' (hidden), 'stone' (not asked here)"
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Slice 2 accepted in 'liver', 'spleen', 2 of 4 masks.")
+    for track in bench.desk.tracks.chosen():
+        track.surface.shown = False
+    assert bench.desk.accepts.words.startswith("accepts nothing · not 'liver' (hidden), ")
