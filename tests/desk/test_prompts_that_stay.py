@@ -59,12 +59,12 @@ def test_a_modality_needs_an_image_that_has_it() -> None:
         (CT, HOUNSFIELD, [KIDNEY, BLOB]),
         (GRAY, replace(GRAY, name="another"), [KIDNEY, LESION, BLOB]),  # as from one stained section to the next
         (CT, replace(CT, name="another"), [KIDNEY, BLOB]),
-        (CT, replace(CT, modality="MR"), [LESION, BLOB]),
+        (CT, replace(CT, modality="MR"), [LESION]),  # of another kind: only what names it
         (replace(GRAY, source="head.nii"), replace(GRAY, source="head.nii"), [KIDNEY, LESION, BLOB]),
         (replace(GRAY, name="ct_belly_08"), GRAY, [BLOB]),  # its name says it
         (GRAY, replace(GRAY, name="brain-FLAIR"), [LESION, BLOB]),
         (replace(GRAY, array=GRAY.array.astype(np.uint8)), GRAY, [BLOB]),  # nobody knows either, but they differ
-        (SMEAR, GRAY, [BLOB]),
+        (SMEAR, GRAY, []),  # a picture and a volume
         (SMEAR, replace(SMEAR, array=np.zeros((1, 20, 24, 3), np.uint8), name="section"), [KIDNEY, LESION, BLOB]),
     ],
 )
@@ -91,6 +91,14 @@ def test_cases_of_one_list_keep_their_prompts_where_none_tells_its_modality(benc
     assert box.texts == [LESION]
     bench.desk.patients.open(HOUNSFIELD, case="")
     assert box.texts == []
+
+
+def test_a_case_list_keeps_its_prompts_also_where_one_case_is_a_single_slice(bench: Bench) -> None:
+    box = Box(bench)
+    bench.desk.patients.open(GRAY, case="")
+    box.type(BLOB)
+    bench.desk.patients.open(SMEAR, case="")
+    assert box.texts == [BLOB]
 
 
 def test_what_comes_back_has_its_prompts_again(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.runs.running import ENDED, FAR, Running
 from boltzformer.desk.words import quoted
+from boltzformer.errors import BoltzFormerError
 from boltzformer.knowledge.suggestions import modalities_in
 from boltzformer.types import Volume
 
@@ -84,13 +85,17 @@ class OnePatient:
         """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
 
         Where nobody knows the modality of either image, and they may be of the same, all of it is; else a prompt that
-        names one needs an image that is known to be of that one.
+        names one needs an image that is known to be of that one. Of an image that is unlike the one before nothing is
+        meant for this one, but for what names its modality.
         """
         if image.typed and (image in self.beside or self._undoing):
             return list(image.typed)  # each of those that are compared has its own; what comes back is as it was
-        if any(modalities_in(text) for text in typed):
-            before, stays = self._before, not image.kind
-            if before is not None and before is not image:
+        before = self._before if self._before is not image else None
+        if before is not None and unlike(before, image):
+            typed = [text for text in typed if image.kind in modalities_in(text)]
+        elif any(modalities_in(text) for text in typed):
+            stays = not image.kind
+            if before is not None:
                 stays = not image.kind and image.likeness == before.likeness
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
@@ -167,6 +172,17 @@ class OnePatient:
             self._take(shown)
             self._stage.arrive(shown)
             self._tell(shown)
+
+
+def unlike(one: OpenImage, other: OpenImage) -> bool:
+    """Whether one is a picture and the other a volume, or they are known to be of two modalities. Cases of a list are
+    a series that a person chose, whatever they look like."""
+    if one.case is not None and other.case is not None:
+        return False
+    try:
+        return one.is_picture != other.is_picture or bool(one.kind and other.kind and one.kind != other.kind)
+    except BoltzFormerError:  # running says why
+        return False
 
 
 def of_its_kind(texts: Sequence[str], kind: str) -> list[str]:
