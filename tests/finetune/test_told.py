@@ -67,8 +67,11 @@ def test_a_viewer_reads_the_same_count_from_the_folder_of_the_run(
         assert sentence(state_of(run)) == "Reading what was accepted…"
         assert heard('{"event": "plan", "mode": "decoder"}\n') == "Asking the model what it can do already…"
         assert told(Asking(12, 96, False, 120.0)).endswith("already: 12 of 96 pictures, about 2 min left")
-        assert told(Asking(96, 96, False, 0.0)).endswith("already: 96 of 96 pictures")
+        assert told(Asking(95, 96, False, 1.0)).endswith("already: 95 of 96 pictures, about 1 s left")
+        assert told(Asking(96, 96, False, 0.0)) == "Training: the first step is under way…"  # all have been asked
         (run / "config.json").write_text('{"recipe": {"steps": 5}}', encoding="utf-8")
+        (run / "log.jsonl").write_text('{"step": 1, "mask": 0.5}\n', encoding="utf-8")
+        assert sentence(state_of(run)) == "Step 1 of 5: mask 0.50"  # which is told before its own line comes
         (run / "log.jsonl").write_text('{"step": 5, "mask": 0.5}\n', encoding="utf-8")
         assert told(Progress(5, 5, {"mask": 0.5})).endswith("mask 0.50. Now it is compared with its parent…")
         last = "Step 5 of 5. Now it is compared with its parent: 3 of 40 pictures, about 37 s left"

@@ -86,14 +86,17 @@ def sentence(state: ErrandState) -> str:
         if state.state == "finished":
             return f"Finished after {state.step} steps."
         return " ".join([f"{told}{step}.", *state.notes[-1:]])
-    if state.pictures and not state.judging:
+    first = bool(state.pictures) and not state.judging
+    if first and state.asked < state.pictures:
         return f"Asking the model what it can do already: {_asked(state)}{_too_long(state)}"
+    if first and not state.step:
+        return "Training: the first step is under way…"
     if not state.step:
         return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
-    if state.pictures:
+    if state.judging:
         return f"Step {state.step} of {state.steps}. Now it is compared with its parent: {_asked(state)}"
     some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
-    left = "" if state.eta is None else f", about {spoken_time(state.eta)} left"
+    left = "" if first or state.eta is None else f", about {spoken_time(state.eta)} left"
     return f"Step {state.step} of {state.steps}: {some}{left}" + (
         ". Now it is compared with its parent…" if state.step == state.steps else ""
     )
