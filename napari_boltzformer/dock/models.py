@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from boltzformer import Session
-from boltzformer.desk.models.choice import FromHub, ModelChoice, sentence, shown_name
+from boltzformer.desk.models.choice import FromHub, ModelChoice, meant, sentence, shown_name
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.work import Work
@@ -48,9 +48,9 @@ class ModelPanel(QWidget):
         self.choosing.load(name)
 
     def want(self, name: str) -> None:
-        """By the name that is shown: a file is known by its stem."""
+        """By the name that is shown."""
         known = [str(self.choice.itemData(number)) for number in range(self.choice.count())]
-        self.choosing.load(next((one for one in known if shown_name(one) == name), name), again=True)
+        self.choosing.load(meant(name, known), again=True)
 
     def list_again(self) -> None:
         """There may be others."""

@@ -15,7 +15,7 @@ from serving import Served, serving
 from boltzformer import Grid, Session, Volume, Window
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.memory import MemoryStage
-from boltzformer.desk.models.choice import FromHub, ModelChoice
+from boltzformer.desk.models.choice import FromHub, ModelChoice, meant, shown_name
 from boltzformer.desk.models.engine import EngineLine
 from boltzformer.desk.models.window import AUTO, Windows
 from boltzformer.desk.settings import Settings
@@ -101,6 +101,16 @@ def test_a_model_that_was_loaded_is_used_and_remembered_and_one_that_is_not_ther
     tools.until(lambda: bool(loaded))
     assert session.model == Settings.load().model == loaded[0] == PHANTOM_MODEL.stem
     assert tools.speaker.sentence.startswith("The model is loaded: ")
+
+
+def test_what_a_run_has_learnt_is_called_by_the_run() -> None:
+    run = str(Path("runs") / "liver two" / "model.safetensors")
+    assert shown_name(run) == "liver two"
+    assert shown_name(str(Path("models") / "mine.safetensors")) == "mine"
+    assert (shown_name("default"), shown_name("model.safetensors")) == ("default", "model")
+    known = ["default", run]
+    assert meant("liver two", known) == meant("model", known) == run  # which work of an earlier day calls it
+    assert meant("gone", known) == "gone"
 
 
 def test_a_download_is_agreed_to_stopped_and_gone_on_with(tools: Any, served: Served, hub: Hub, own_home: Path) -> None:

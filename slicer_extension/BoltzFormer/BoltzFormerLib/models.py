@@ -12,7 +12,7 @@ from PIL import Image
 from boltzformer.client import Session
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.models.choice import ModelChoice, shown_name
+from boltzformer.desk.models.choice import ModelChoice, meant, shown_name
 from boltzformer.desk.models.engine import EngineLine, means_of
 from boltzformer.desk.models.window import AUTO, BY_NAME, MINE, Windows
 from boltzformer.protocol import ModelState
@@ -54,8 +54,8 @@ class Models:
         self._connect()
 
     def want(self, name: str) -> None:
-        """By the name that is shown: a file is known by its stem."""
-        self.choosing.load(next((one for one in self._names if shown_name(one) == name), name), again=True)
+        """By the name that is shown."""
+        self.choosing.load(meant(name, self._names), again=True)
 
     def show_models(self, states: list[ModelState]) -> None:
         self._names = [one.name for one in states]

@@ -3,9 +3,10 @@ terms."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class ModelChoice:
 
     def import_file(self, path: Path) -> None:
         """A copy of it gets a name, and is loaded."""
-        self._work.do(partial(self._session().import_model, path), lambda state: self.load(state.name))
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", shown_name(str(path))).strip("-._") if path.name == MODEL else ""
+        self._work.do(partial(self._session().import_model, path, name), lambda state: self.load(state.name))
 
     def _loaded(self, session: Session, name: str, state: ModelState) -> None:
         session.model = self._settings.model = name
@@ -45,9 +47,22 @@ class ModelChoice:
             heard()
 
 
+MODEL = "model.safetensors"
+"""What every run calls what it has learnt."""
+
+
 def shown_name(name: str) -> str:
-    """A file by its stem."""
-    return Path(name).stem if name.endswith(".safetensors") else name
+    """A file by its stem; that of a run, of which each is called alike, by the folder of the run."""
+    path = Path(name)
+    if not name.endswith(".safetensors"):
+        return name
+    return path.parent.name or path.stem if path.name == MODEL else path.stem
+
+
+def meant(shown: str, known: Sequence[str]) -> str:
+    """Which of those is shown so, or was when files of runs were still called by their stems; else the name itself."""
+    alike = [one for one in known if shown_name(one) == shown] or [one for one in known if Path(one).stem == shown]
+    return alike[0] if alike else shown
 
 
 TOPIC = "a model's terms"
