@@ -1,10 +1,14 @@
-"""The table of lesions, or of a picture's objects: each is numbered; a click jumps there, a tick leaves it out."""
+"""The table of lesions, or of a picture's objects: each is numbered; a click jumps there, a tick leaves it out. While
+it is in sight it is measured anew when masks change, and a click on a header sorts it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
@@ -18,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import MEASURING, Desk
-from boltzformer.desk.keeping.lesions import Lesion, columns, csv_of, included, standing, total
+from boltzformer.desk.keeping.lesions import LONGEST, Lesion, columns, csv_of, included, standing, total
 from boltzformer.desk.keeping.table_file import ask_and_save
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
@@ -26,6 +30,10 @@ from napari_boltzformer.host.listening import Rows
 from napari_boltzformer.host.narrow import Lines
 
 AMBER = "#E69F00"
+SLOW_S = 1.0
+"""What took longer is measured again only when somebody asks."""
+REST_MS = 600
+"""So long masks must rest before they are measured again."""
 ROOM = 140
 """Pixels: the header and a few lines, also where a bar of slices made the place small."""
 OLD = "The masks have changed since: Measure again."
@@ -33,19 +41,35 @@ NEW = "Not measured yet: Measure again."
 """Of an image that has come in the place of another: nobody has counted, so there is no count, not even of none."""
 
 
+class _Cell(QTableWidgetItem):
+    """Sorted by what it stands for: 9 before 10."""
+
+    def __init__(self, text: str, key: Any) -> None:
+        super().__init__(text)
+        self.key = key
+
+    def __lt__(self, other: QTableWidgetItem) -> bool:
+        return bool(self.key < other.key) if isinstance(other, _Cell) else super().__lt__(other)
+
+
 class LesionTable(QWidget):
-    """Shows what was measured when it was last asked to; columns and units are those of the image."""
+    """Shows what was measured last; columns and units are those of the image."""
 
     def __init__(self, desk: Desk, show: Callable[[Track, tuple[int, int, int]], None]) -> None:
         """`show` brings a voxel (slice, row, column) of a mask into the middle of the screen."""
         super().__init__()
         self._desk, self._show = desk, show
         self.lesions: list[Lesion] = []
-        self._measured: dict[str, int] = {}
-        """How the masks stood then."""
+        self._measured: dict[str, int] | None = None
+        """How the masks stood then; None: nobody has measured this image."""
+        self._began = self._took = 0.0
+        """When the last measuring began, and its seconds."""
+        self._rest = desk.timers.after(REST_MS, self._again)
         self.table, self.total = Rows(0, 0), Lines()  # each keeps its height
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # as they were found
+        self.table.setSortingEnabled(True)
         self.again, self.csv = QPushButton("Measure again"), QPushButton("CSV…")
         self.table.setMinimumHeight(ROOM)
         self.old = QLabel(OLD)
@@ -72,18 +96,40 @@ class LesionTable(QWidget):
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
         self.total.setText("Measuring…")
+        self._measure()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """What changed while it was out of sight is measured now."""
+        super().showEvent(event)
+        self._look()
+
+    def _measure(self) -> None:
+        self._rest.stop()
         self.old.hide()
-        self._measured = standing(self._desk.tracks.chosen())
-        self._desk.measure(self.show_lesions)
+        self._measured, self._began = standing(self._desk.tracks.chosen()), time.monotonic()
+        self._desk.measure(self._on_measured)
+
+    def _on_measured(self, lesions: list[Lesion]) -> None:
+        self._took, tracks = time.monotonic() - self._began, self._tracks()
+        if not lesions or any(one.mask in tracks for one in lesions):  # else of an image that has left meanwhile
+            self.show_lesions(lesions)
+
+    def _again(self) -> None:
+        """Nobody asked: what stands there stays until new numbers come. Of a run that goes on the end is awaited."""
+        if self.isVisible() and not self._desk.running.of(self._desk.stage.chosen()):
+            self._measure()
 
     def forget(self) -> None:
         """They were another image's."""
+        self._rest.stop()
+        self._measured, self._took = None, 0.0
         self.show_lesions([])
         self.total.setText(NEW)
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
         self.table.blockSignals(True)
+        self.table.setSortingEnabled(False)  # else rows change places while they are filled
         if not lesions:
             self.old.hide()
         names = columns(lesions[0].scale if lesions else self._scale())
@@ -91,13 +137,19 @@ class LesionTable(QWidget):
         self.table.setHorizontalHeaderLabels(list(names))
         self.table.setRowCount(len(lesions))
         for number, one in enumerate(lesions):
-            tick, out = QTableWidgetItem(), one.mask in tracks and not included(one, tracks)
+            out = one.mask in tracks and not included(one, tracks)
+            tick = _Cell("", number)
             tick.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
+            tick.setData(Qt.ItemDataRole.UserRole, number)
             self.table.setItem(number, 0, tick)
-            for column, text in enumerate(one.texts, 1):
-                self.table.setItem(number, column, QTableWidgetItem(text))
+            for column, (text, key) in enumerate(zip(one.texts, one.keys, strict=True), 1):
+                self.table.setItem(number, column, _Cell(text, key))
+        for column, name in enumerate(names):
+            if name.startswith("Longest"):
+                self.table.horizontalHeaderItem(column).setToolTip(LONGEST)
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.table.setSortingEnabled(True)  # after the widths: an arrow is reckoned into each
         self.table.blockSignals(False)
         self.total.setText(total(lesions, tracks))
 
@@ -117,15 +169,24 @@ class LesionTable(QWidget):
 
     def _outdated(self, track: Track) -> None:
         if any(one.mask == track.key for one in self.lesions) or track.key in self._tracks():
-            self.old.setVisible(bool(self.lesions) and standing(self._desk.tracks.chosen()) != self._measured)
+            self._look()
 
-    def _on_cell(self, number: int, column: int) -> None:
+    def _look(self) -> None:
+        """Whether the masks are others than those that were measured, and what is done about it."""
+        changed = standing(self._desk.tracks.chosen()) != (self._measured or {})
+        by_itself = self._took < SLOW_S and self.isVisible()
+        self.old.setVisible(changed and bool(self.lesions) and not by_itself)
+        if changed and by_itself:
+            self._rest.start()
+
+    def _on_cell(self, row: int, column: int) -> None:
+        number = self.table.item(row, 0).data(Qt.ItemDataRole.UserRole)
         one, tracks = self.lesions[number], self._tracks()
         track = tracks.get(one.mask)
         if track is None:
             return
         if column == 0:
-            out = self.table.item(number, 0).checkState() == Qt.CheckState.Unchecked
+            out = self.table.item(row, 0).checkState() == Qt.CheckState.Unchecked
             self._desk.leave_out(track, one.voxel, *one.marks, out=out)
             self.total.setText(total(self.lesions, tracks))
         else:
@@ -138,6 +199,7 @@ class LesionTable(QWidget):
     def _show_written(self, lesions: list[Lesion], stood: dict[str, int]) -> None:
         """What a file holds stands here, too."""
         self._desk.work.drop(MEASURING)  # else what began later would be told as this one
+        self._rest.stop()
         self._measured = stood
         self.show_lesions(lesions)
-        self.old.setVisible(bool(lesions) and standing(self._desk.tracks.chosen()) != stood)
+        self._look()

@@ -29,6 +29,7 @@ from test_picture_masks import count, discs, found
 
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
+from napari_boltzformer.bottom import lesion_table
 from napari_boltzformer.canvas.cells import CELLS
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.host.layers import grid_of, image_layer
@@ -192,7 +193,10 @@ def test_an_undo_takes_the_pencils_off_the_slices_that_nobody_looks_at(
     assert np.array_equal(rows_of(track), before)
 
 
-def test_the_picture_stays_where_it_is_when_a_table_is_outdated(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+def test_the_picture_stays_where_it_is_when_a_table_is_outdated(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesion_table, "SLOW_S", 0.0)  # measured only when asked
     picture = viewer.add_image(np.zeros((80, 120), np.uint8), name="picture")
     track = found(dock, picture, discs((30, 30, 12), (20, 95, 9)))
     click(qtbot, dock.table)

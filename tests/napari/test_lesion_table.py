@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gui import answer_file_dialog, answered, click, done, layer_of, new_track, rows_of, type_lines, until
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from boltzformer import Prompt, io
 from boltzformer.desk.keeping.lesions import lesions_of, to_measure
@@ -18,9 +18,16 @@ from boltzformer.desk.memory import MemoryStage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
 from boltzformer.types import SliceState
+from napari_boltzformer.bottom import lesion_table
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring takes so long that it waits until somebody asks."""
+    monkeypatch.setattr(lesion_table, "SLOW_S", 0.0)
 
 
 def cell(qtbot: Any, table: Any, row: int, column: int) -> None:
@@ -33,7 +40,7 @@ def cell(qtbot: Any, table: Any, row: int, column: int) -> None:
 
 @pytest.mark.slow
 def test_objects_are_listed_found_again_and_left_out(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, tmp_path: Path
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, made: Phantom, tmp_path: Path, slow: None
 ) -> None:
     data, options, _ = image_layer(made.volume)
     viewer.add_image(data, **options)
@@ -146,7 +153,7 @@ def test_the_score_of_an_earlier_day_is_called_so_and_only_a_persons_objects_pai
 
 
 def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_is_told(
-    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, slow: None
 ) -> None:
     data, options, _ = image_layer(small.volume)
     image = viewer.add_image(data, **options)
@@ -190,6 +197,45 @@ def test_objects_are_measured_as_they_were_and_whatever_changes_them_afterwards_
     assert current()
     dock.desk.revert()
     assert not table.old.isHidden()
+
+
+def test_a_table_in_sight_is_measured_anew_and_sorted_by_its_headers(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesion_table, "SLOW_S", 600.0)  # however busy the computer is
+    data, options, _ = image_layer(small.volume)
+    track = new_track(dock, viewer.add_image(data, **options), BRIGHT)
+    mask = np.zeros(track.shape[1:], bool)
+    mask[10:31, 10:31], mask[40:44, 40:44] = True, True
+    track.change(3, mask)
+    dock.beside.open_table()
+    table = dock.beside.lesions
+    assert table is not None
+    until(qtbot, lambda: table.table.rowCount() == 2)
+    other = np.zeros_like(mask)
+    other[50:60, 50:60] = True
+    track.change(9, other)
+    until(qtbot, lambda: table.table.rowCount() == 3)  # nobody pressed a button
+    assert table.old.isHidden()
+
+    def voxels() -> list[int]:
+        rows = range(table.table.rowCount())
+        return [table.lesions[table.table.item(row, 0).data(Qt.ItemDataRole.UserRole)].finding.voxels for row in rows]
+
+    header, exported = table.table.horizontalHeader(), table.csv_text()
+    assert table.table.horizontalHeaderItem(3).toolTip() == "The longest line within one slice"
+    found = voxels()
+    for order in (sorted(found), sorted(found, reverse=True)):
+        spot = QPoint(header.sectionViewportPosition(2) + 8, header.height() // 2)
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+        assert voxels() == order
+    assert table.csv_text() == exported
+    cell(qtbot, table.table, 0, 1)
+    assert dock.row() == 3  # where the largest is
+    cell(qtbot, table.table, 1, 0)
+    assert len(table.csv_text().splitlines()) == 3
+    track.change(9, np.zeros_like(mask))
+    until(qtbot, lambda: voxels() == [441, 16])  # in the order that was chosen
 
 
 def test_a_click_in_the_table_rings_the_object_for_a_moment(

@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ def columns(scale: Scale) -> tuple[str, ...]:
         return "In", "Object", f"Area, {scale.size_unit}", f"Longest, {scale.length_unit}", "Score"
     size = "mL" if scale.size_unit == "mm³" else scale.size_unit
     return "In", "Object", size, f"Longest, {scale.length_unit}", "Slices", "Score"
+
+
+LONGEST = "The longest line within one slice"
+"""What the column of that name holds."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,14 @@ class Lesion:
             *slices,
             self._score,
         )
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        """By what each of these columns is sorted: numbers as numbers; what has no score comes before all that have."""
+        finding = self.finding
+        slices = () if self.scale.flat else ((finding.first_slice, finding.last_slice),)
+        score = -1.0 if math.isnan(finding.existence) else finding.existence
+        return (finding.name, finding.number), finding.voxels, finding.longest_mm, *slices, score
 
     @property
     def _score(self) -> str:
