@@ -119,7 +119,7 @@ def wrong_options(text: str) -> list[str]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 FOLDERS = (ROOT, ROOT / "core/boltzformer", ROOT / "napari_boltzformer")
-THEIRS = {"scans", "masks", "results", "data", "truth", "answers", "models", "wheels", "looks", "my-cases"}
+THEIRS = {"dist", "scans", "masks", "results", "data", "truth", "answers", "models", "wheels", "looks", "my-cases"}
 """Folders of whoever reads."""
 
 
