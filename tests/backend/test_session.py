@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import MODEL
 
 import boltzformer
 from boltzformer import Adjusted, BackendError, Cancelled, Engine, Prediction, Session, SliceResult, Started
@@ -94,3 +97,27 @@ def test_a_session_scouts_as_the_engine_does(session: Session, engine: Engine, m
     assert len(there.slices) < made.volume.grid.shape[0]
     assert there.provenance["logits sha256"] == here.provenance["logits sha256"]
     assert there.provenance["scout"] == here.provenance["scout"] == {"every": 4, "of slices": len(here.plan.indices)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the engine that never gets ready is a shell script here")
+def test_who_closes_it_while_its_engine_starts_does_not_wait_for_that(tmp_path: Path) -> None:
+    slow, begun = tmp_path / "slow-python", tmp_path / "begun"
+    os.mkfifo(begun)
+    slow.write_text(f'#!/bin/sh\necho > "{begun}"\nexec sleep 600\n', encoding="utf-8")
+    slow.chmod(0o755)
+    session, heard = Session.local(MODEL, python=str(slow)), list[str]()
+
+    def ask() -> None:
+        with pytest.raises(BackendError) as refused:
+            session.health()
+        heard.append(str(refused.value))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    begun.read_text("utf-8")
+    closing = threading.Thread(target=session.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    asking.join(60)
+    assert heard == ["This session is closed: open a new one with Session.local()."]

@@ -23,6 +23,13 @@ PATIENCE_S = 30
 """The machine may be busy."""
 
 
+@pytest.fixture(autouse=True, scope="session")
+def what_was_imported_stays() -> None:
+    """And is looked through no more: napari and we look for what is left over several times a test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BOLTZFORMER_HOME", str(tmp_path / "home"))

@@ -44,7 +44,10 @@ class Child:
                 f"The engine can't be started with {python} ({error.strerror}): give the path of a Python "
                 "that has 'napari-boltzformer[engine]' installed."
             ) from error
-        self.token = secrets.token_urlsafe(32)
+        self.token, self.address = secrets.token_urlsafe(32), ""
+
+    def greet(self) -> None:
+        """Waits until it says where it listens."""
         try:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
@@ -60,6 +63,10 @@ class Child:
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    def stop(self) -> None:
+        """At once, though somebody waits for its first word."""
+        self.process.kill()
 
     def close(self) -> None:
         """The child leaves when its owner's pipe closes."""

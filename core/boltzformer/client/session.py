@@ -48,6 +48,8 @@ class Session(Teaching):
         self._python, self._address, self._token = python, address, token
         self._lock = threading.Lock()
         self._backend: Backend | None = None
+        self._starting: Child | None = None
+        """What holds the lock may take seconds: it is stopped without waiting for it."""
         self._closed = False
 
     @staticmethod
@@ -79,9 +81,22 @@ class Session(Teaching):
             if self._backend is None and self._address:
                 self._backend = Backend(self._address, self._token)
             elif self._backend is None:
-                child = Child(self.model, self._python or engine_python(), self.means)
-                self._backend = Backend(child.address, child.token, child)
+                self._backend = self._start()
             return self._backend
+
+    def _start(self) -> Backend:
+        child = self._starting = Child(self.model, self._python or engine_python(), self.means)
+        try:
+            if self._closed:
+                child.stop()
+            child.greet()
+        except BackendError:
+            if self._closed:
+                raise BackendError(CLOSED) from None
+            raise
+        finally:
+            self._starting = None
+        return Backend(child.address, child.token, child)
 
     def use(self, **means: Any) -> None:
         """Other means (`protocol.Means`): the engine ends now, and the next call starts one that has them."""
@@ -252,9 +267,11 @@ class Session(Teaching):
         raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
-        """Ends a backend that we started, for good."""
+        """Ends a backend that we started, for good, and at once where it is still starting."""
+        self._closed = True
+        if (starting := self._starting) is not None:
+            starting.stop()
         with self._lock:
-            self._closed = True
             if self._backend is not None:
                 self._backend.close()
                 self._backend = None
