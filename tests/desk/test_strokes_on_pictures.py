@@ -174,6 +174,24 @@ def test_another_run_is_offered_and_dropping_it_gives_the_sliders_back(bench: Be
     assert np.array_equal(track.mask(0), PAINTED)
 
 
+def test_a_stroke_over_a_hidden_object_that_is_undone_hides_it_again(bench: Bench) -> None:
+    track = answered(bench)
+    choose(bench, smallest_mm3=50)
+    assert np.array_equal(track.mask(0), LARGE)
+    paint(track, disc(12, 61, 2))
+    bench.desk.sizes.now()
+    bench.idle()
+    assert np.array_equal(track.mask(0), LARGE | SPECK | disc(12, 61, 2))
+    undo(track)
+    bench.desk.sizes.now()
+    bench.idle()
+    assert np.array_equal(track.mask(0), LARGE)
+    assert not track.edited(0)
+    assert bench.desk.sizes.count == 1
+    choose(bench, smallest_mm3=0)
+    assert np.array_equal(track.mask(0), LARGE | SPECK)
+
+
 def test_taking_what_is_offered_leaves_no_stroke_behind(bench: Bench) -> None:
     track = answered(bench)
     paint(track, PAINTED)
@@ -218,6 +236,28 @@ def test_another_day_sizes_act_beneath_strokes_still(bench: Bench, tmp_path: Pat
     assert np.array_equal(track.mask(0), (LARGE | SPECK | PAINTED) & ~ERASED)
     choose(again, smallest_mm3=50)
     assert np.array_equal(track.mask(0), (LARGE | PAINTED) & ~ERASED)
+    again.leave()
+
+
+def test_another_day_objects_that_were_parted_are_apart_still_and_can_be_joined(bench: Bench, tmp_path: Path) -> None:
+    Settings(folder=str(tmp_path / "kept")).save()
+    two = disc(30, 20, 9) | disc(30, 36, 9)
+    track = bench.answered(bench.open(GRID), "cell", (two | SPECK)[None])
+    choose(bench, apart=True, smallest_mm3=50)
+    assert pieces(track.mask(0)).max() == 2
+    shown = track.mask(0).copy()
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.keeper.look_for(again.open(GRID))
+    again.until(lambda: bool(again.speaker.offers))
+    again.idle()
+    (track,) = again.desk.tracks.chosen()
+    assert np.array_equal(track.mask(0), shown)
+    choose(again)
+    assert np.array_equal(track.mask(0), two | SPECK)
+    choose(again, apart=True)
+    assert pieces(track.mask(0)).max() == 3
     again.leave()
 
 

@@ -91,6 +91,8 @@ class KeptMask:
     """Rows that were made elsewhere; older work does not tell."""
     unseen: dict[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
     """What the model's answer has besides, of objects that were hidden for their size; older work does not tell."""
+    lines: NDArray[np.bool_] | None = None
+    """Between the objects of a picture that were parted; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -130,6 +132,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     own = {
         **({"filtered": less} if less else {}),
         **({"beneath": beneath} if beneath else {}),
+        **({"lines": _text_of(mask.whose.lines[0])} if mask.whose.lines else {}),
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }
@@ -172,7 +175,8 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
             if int(index) in known and (mask := _mask_of(text, rows.shape[1:])) is not None:
                 unseen[plan.canonical_index(int(index))] = mask
         kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
-        found.append(KeptMask(*kept, unseen))
+        lines = _mask_of(told["lines"], rows.shape[1:]) if len(rows) == 1 and "lines" in told else None
+        found.append(KeptMask(*kept, unseen, lines))
     return found
 
 

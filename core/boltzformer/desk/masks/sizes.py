@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Whole:
     """Of a picture."""
     drawn: Drawn | None = None
     """A person's strokes on a picture, in `rows` only the model's: what they drew stays, and so do its objects."""
+    lines: Bits | None = None
+    """Of a picture that was parted on an earlier day."""
 
     @staticmethod
     def of(
@@ -62,15 +64,17 @@ class Whole:
                 rows[row] |= unpacked(bits, rows.shape[1:]) > 0
         drawn, model = whose.drawn, whose.answered(0)
         if drawn is None or model is None or 0 in fixed:
-            return Whole(rows, fixed, at, voxel_mm3, answer)
-        return Whole(unpacked(model, rows.shape[1:])[None] > 0, fixed, at, voxel_mm3, answer, drawn)
+            drawn = None
+        else:
+            rows = unpacked(model, rows.shape[1:])[None] > 0
+        return Whole(rows, fixed, at, voxel_mm3, answer, drawn, whose.lines.get(0))
 
     def gone(self) -> tuple[NDArray[np.bool_], int]:
         """(slices, rows, columns): what of the rows is too small, and how many objects that is; of a picture also the
         lines between objects."""
         if not self.at.of_objects or not self.rows.any():
             return np.zeros_like(self.rows), 0
-        apart = self._apart()
+        apart = self.apart
         found = Strands.of(apart)  # the model's alone: no stroke changes which of its objects are the largest
         stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
         for row in self.fixed:
@@ -97,11 +101,14 @@ class Whole:
         theirs[shown.under((added | binary_dilation(erased, np.ones((3, 3))))[None])] = True
         return shown.mask(theirs)
 
-    def _apart(self) -> NDArray[np.bool_]:
-        """An answer of an earlier day was parted then, if it was to be, and its logits are gone."""
-        if not self.at.apart or len(self.rows) > 1 or 0 in self.fixed or self.answer is None:
+    @cached_property
+    def apart(self) -> NDArray[np.bool_]:
+        """Each object by itself, if they are to be. Of an answer of an earlier day the logits are gone."""
+        if not self.at.apart or len(self.rows) > 1 or 0 in self.fixed:
             return self.rows
-        return parted(self.rows[0], self.answer.logits())[None]
+        if self.answer is not None:
+            return parted(self.rows[0], self.answer.logits())[None]
+        return self.rows if self.lines is None else self.rows & ~(unpacked(self.lines, self.rows.shape[1:]) > 0)
 
     def remaining(self) -> NDArray[np.bool_]:
         """(slices, rows, columns): as it is to be shown."""
@@ -137,6 +144,8 @@ class _Judged:
     before: Mapping[int, Bits]
     hides: Mapping[int, Bits]
     objects: int
+    lines: Bits | None
+    """Of a picture whose objects are parted."""
 
 
 @dataclass
@@ -265,6 +274,8 @@ class Sizes:
     def _apply(self, track: Track, judged: _Judged) -> None:
         self._judging.discard(track.key)
         track.too_small = judged.objects
+        if judged.lines is not None:
+            track.whose.lines[0] = judged.lines
         here = self._stage.row(track.image) if track.surface.alive else 0
         rows = deque(sorted(judged.before, key=lambda row: abs(row - here)))
         self._pending[track.key] = _Pending(track, judged, rows)
@@ -334,7 +345,8 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
     }
     if whole.drawn is not None:
         before = {row: whole.drawn.over(bits) for row, bits in before.items()}
-    return _Judged(before, hides, objects)
+    lines = None if whole.apart is whole.rows else np.packbits(whole.rows[0] & ~whole.apart[0])
+    return _Judged(before, hides, objects, lines)
 
 
 def _hide(track: Track, judged: _Judged, row: int) -> bool:

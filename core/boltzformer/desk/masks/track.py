@@ -365,11 +365,11 @@ class Track:
         shown = mask if drawn is None else unpacked(drawn.over(np.packbits(mask)), mask.shape) > 0
         self.surface.write({row: shown}, beneath=drawn is not None, again=again)
         self.seen.discard(row)
-        self._wrote(row, mask)
+        self._wrote(row, mask, again=again)
         self.sums.note((row,), self.row)
 
-    def _wrote(self, row: int, mask: Mask) -> None:
-        self.whose.wrote(row, mask)
+    def _wrote(self, row: int, mask: Mask, *, again: bool = False) -> None:
+        self.whose.wrote(row, mask, again=again)
         if self.count == 1:
             self._taken.source = self.kept.of(row)
 

@@ -43,14 +43,20 @@ class Whose:
     """A person's of an earlier day: what the model had written there is not known any more."""
     drawn: Drawn | None = None
     """In a picture, whose only slice would be a person's as a whole after the first stroke: the strokes alone."""
+    covered: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """Where strokes on a picture met what was hidden: it is shown since, and is hidden again if they are undone."""
+    lines: dict[int, Bits] = field(default_factory=dict[int, Bits])
+    """In a picture, between its objects: known another day still, when that by which they are parted is not."""
 
     whole: set[int] = field(default_factory=set[int])
     """A person's as a whole, not the strokes alone: accepted once, whatever was done since, or made elsewhere."""
     elsewhere: set[int] = field(default_factory=set[int])
     """Made elsewhere: what a model says of the slice, it doesn't say of this mask."""
 
-    def wrote(self, row: int, mask: NDArray[np.bool_]) -> None:
-        """The model, all of its answer."""
+    def wrote(self, row: int, mask: NDArray[np.bool_], *, again: bool = False) -> None:
+        """The model, all of its answer. `again`: it is shown otherwise."""
+        if not again:
+            self.lines.clear()
         self.written[row] = np.packbits(mask)
         self.hidden.pop(row, None)
         self.whole.discard(row)
@@ -83,6 +89,11 @@ class Whose:
         erased: Bits = none if self.drawn is None else self.drawn.erased
         shown = (written | added) & ~erased
         on, off = now & ~shown, shown & ~now
+        if stroke:
+            self.covered = {0: (self.covered.get(0, none) | on & self.hidden.get(0, none)) & ~off}
+        elif (back := off & written & self.covered.get(0, none)).any():
+            self.hidden[0] = self.hidden.get(0, none) | back
+            self.written[0] = written = written & ~back
         if on.any() or off.any():
             more: Bits = on if stroke else on & ~written
             less: Bits = off if stroke else off & written
@@ -111,7 +122,8 @@ class Whose:
         """For another thread: the packed slices are never changed, only replaced."""
         return Whose(
             *(dict(self.written), dict(self.said), dict(self.before), dict(self.hidden)),
-            *(set(self.hand), self.drawn, set(self.whole), set(self.elsewhere)),
+            *(set(self.hand), self.drawn, dict(self.covered), dict(self.lines)),
+            *(set(self.whole), set(self.elsewhere)),
         )
 
 
