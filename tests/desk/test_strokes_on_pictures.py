@@ -239,6 +239,27 @@ def test_another_day_sizes_act_beneath_strokes_still(bench: Bench, tmp_path: Pat
     again.leave()
 
 
+def test_in_a_volume_what_was_hidden_comes_back_beside_what_a_person_changed_meanwhile(bench: Bench) -> None:
+    answer = np.stack([LARGE | SPECK, LARGE | SPECK, LARGE])
+    track = bench.answered(bench.open(Grid.pixels((3, *SHAPE))), "lesion", answer)
+    choose(bench, smallest_mm3=100)
+    assert not (track.mask(0) & SPECK).any()
+    paint(track, ERASED, 0)
+    track.surface.paint(1, ERASED, 0)  # type: ignore[attr-defined]
+    track.say(1, SliceState.REVIEWED)
+    bench.idle()
+    assert bench.desk.sizes.count == 1
+    steps = track.surface.steps  # type: ignore[attr-defined]
+    choose(bench)
+    assert np.array_equal(track.mask(0), (LARGE | SPECK) & ~ERASED)
+    assert np.array_equal(track.mask(1), LARGE & ~ERASED)  # as it was called right
+    assert track.surface.steps == steps  # type: ignore[attr-defined]
+    undo(track)
+    undo(track)
+    assert np.array_equal(track.mask(0), LARGE | SPECK)
+    assert not track.edited(0)
+
+
 def test_another_day_objects_that_were_parted_are_apart_still_and_can_be_joined(bench: Bench, tmp_path: Path) -> None:
     Settings(folder=str(tmp_path / "kept")).save()
     two = disc(30, 20, 9) | disc(30, 36, 9)

@@ -15,7 +15,7 @@ from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.scene import NOWHERE, Scene
 from boltzformer.desk.masks.answers import Kept, Thresholds
 from boltzformer.desk.masks.left_out import left_out, without
-from boltzformer.desk.masks.sizes import Whole, answer_of
+from boltzformer.desk.masks.sizes import Whole, answer_of, closed
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.desk.scale import Scale
@@ -37,6 +37,8 @@ class Frozen:
     """Rows that differ from what the model wrote."""
     fixed: frozenset[int]
     """Rows that are a person's, which sizes leave alone."""
+    closed: frozenset[int]
+    """Of these, where nothing that is hidden comes back either."""
     whose: Whose
     scores: Mapping[int, float]
     hidden: Sequence[int]
@@ -67,9 +69,9 @@ class Frozen:
     def sized(self) -> NDArray[np.uint8]:
         """Without the objects that are too small: by the sizes that were chosen, whether the viewer has come to show
         them or not."""
-        rows = self.rows
-        if self.thresholds.of_objects or self.whose.hidden:
-            whole = Whole.of(rows, self.whose, self.fixed, self.thresholds, self.scale.voxel_mm3, self.answered)
+        rows, at = self.rows, self.thresholds
+        if at.of_objects or self.whose.hidden:
+            whole = Whole.of(rows, self.whose, self.fixed, self.closed, at, self.scale.voxel_mm3, self.answered)
             rows = whole.remaining().astype(np.uint8)
         return rows
 
@@ -185,6 +187,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.shape,
         *_packed(track),
         track.fixed,
+        closed(track),
         track.whose.copy(),
         dict(track.scores),
         track.kept.hidden,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -17,11 +17,12 @@ from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import Bits, Drawn, Whose, unpacked
-from boltzformer.desk.ports import Mask, Stage, Timers
+from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.work import Work
 from boltzformer.masks.cells import parted
 from boltzformer.masks.objects import staying
 from boltzformer.masks.strands import Strands
+from boltzformer.types import SliceState
 
 REST_MS = 300
 """So long after the last stroke or answer the objects are judged anew."""
@@ -38,7 +39,7 @@ class Whole:
     rows: NDArray[np.bool_]
     """(slices, rows, columns)."""
     fixed: frozenset[int]
-    """Rows that are a person's: they stay, and so do all objects that reach into them."""
+    """Rows that are a person's: they stay, and so do all objects of theirs."""
     at: Thresholds
     voxel_mm3: float
     answer: Kept | None = None
@@ -47,27 +48,38 @@ class Whole:
     """A person's strokes on a picture, in `rows` only the model's: what they drew stays, and so do its objects."""
     lines: Bits | None = None
     """Of a picture that was parted on an earlier day."""
+    beside: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
+    """Of those rows: what has been hidden in them since before a person changed them, and may come back."""
 
     @staticmethod
     def of(
         shown: NDArray[np.uint8],
         whose: Whose,
         fixed: frozenset[int],
+        said: frozenset[int],
         at: Thresholds,
         voxel_mm3: float,
         answer: Kept | None = None,
     ) -> Whole:
-        """`shown` is its own copy; in a person's rows nothing comes back."""
-        rows = shown > 0
+        """`shown` is its own copy; where a person said something (`said`) nothing comes back."""
+        rows, beside = shown > 0, dict[int, NDArray[np.bool_]]()
         for row, bits in whose.hidden.items():
-            if row not in fixed:
-                rows[row] |= unpacked(bits, rows.shape[1:]) > 0
+            if row not in said:
+                less = unpacked(bits, rows.shape[1:]) > 0
+                if row in fixed:
+                    beside[row] = less & ~rows[row]
+                rows[row] |= less
         drawn, model = whose.drawn, whose.answered(0)
         if drawn is None or model is None or 0 in fixed:
             drawn = None
         else:
             rows = unpacked(model, rows.shape[1:])[None] > 0
-        return Whole(rows, fixed, at, voxel_mm3, answer, drawn, whose.lines.get(0))
+        return Whole(rows, fixed, at, voxel_mm3, answer, drawn, whose.lines.get(0), beside)
+
+    @property
+    def closed(self) -> frozenset[int]:
+        """Rows in which nothing is hidden, and nothing comes back."""
+        return self.fixed - self.beside.keys()
 
     def gone(self) -> tuple[NDArray[np.bool_], int]:
         """(slices, rows, columns): what of the rows is too small, and how many objects that is; of a picture also the
@@ -77,8 +89,13 @@ class Whole:
         apart = self.apart
         found = Strands.of(apart)  # the model's alone: no stroke changes which of its objects are the largest
         stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
-        for row in self.fixed:
+        for row in self.closed:
             stay[found.in_slice(row)] = True
+        if self.beside:
+            theirs = np.zeros_like(self.rows)
+            for row, less in self.beside.items():
+                theirs[row] = self.rows[row] & ~less
+            stay[found.under(theirs)] = True
         small = ~stay
         if self.drawn is not None:
             stay[found.under(self._in_hand(apart))] = True
@@ -125,10 +142,12 @@ def whole_of(track: Track, taken: int | None = None) -> Callable[[], Whole]:
     """Copies a mask now; what takes longer is done where it is called. `taken`: as it will be once the answer that is
     offered for this row is taken."""
     fixed, rows, whose = track.fixed, track.surface.copy(), track.whose.copy()
+    said = closed(track)
     if taken is not None:
-        fixed, rows[taken], whose.drawn = fixed - {taken}, track.proposed(taken), None
+        fixed, said = fixed - {taken}, said - {taken}
+        rows[taken], whose.drawn = track.proposed(taken), None
         whose.wrote(taken, rows[taken] > 0)
-    args = rows, whose, fixed, track.kept.thresholds
+    args = rows, whose, fixed, said, track.kept.thresholds
     return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
 
 
@@ -309,17 +328,14 @@ class Sizes:
                 heard(one.track)
 
 
-def sifted(track: Track, found: Mapping[int, Mask]) -> dict[int, Mask]:
-    """More of it in some rows, of which only the objects are shown that are large enough, together with what there is
-    of them elsewhere; what is shown already stays."""
-    rows = {row: mask | track.mask(row) for row, mask in found.items()}
-    if not rows or not track.kept.thresholds.of_objects:
-        return rows
-    whole = whole_of(track)()
-    for row, mask in rows.items():
-        whole.rows[row] |= mask
-    gone = whole.gone()[0]
-    return {row: (mask & ~gone[row]) | track.mask(row) for row, mask in rows.items()}
+def closed(track: Track) -> frozenset[int]:
+    """Rows that a person called right, or in which an answer waits for them: nothing comes back there."""
+    return frozenset(row for row in track.fixed if _is_closed(track, row))
+
+
+def _is_closed(track: Track, row: int) -> bool:
+    said = track.state(row) is not SliceState.UNSEEN
+    return said or row in track.whose.whole or row in track.proposals
 
 
 def concerns(track: Track) -> bool:
@@ -331,11 +347,11 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
     whole = make()
     gone, objects = whole.gone()
     hides = {
-        int(row): np.packbits(gone[row]) for row in np.flatnonzero(gone.any(axis=(1, 2))) if row not in whole.fixed
+        int(row): np.packbits(gone[row]) for row in np.flatnonzero(gone.any(axis=(1, 2))) if row not in whole.closed
     }
     others = [
         row
-        for row in hides.keys() | hidden.keys() - whole.fixed
+        for row in hides.keys() | hidden.keys() - whole.closed
         if row not in hides or row not in hidden or not np.array_equal(hides[row], hidden[row])
     ]
     shape = whole.rows.shape[1:]
@@ -352,13 +368,31 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
 def _hide(track: Track, judged: _Judged, row: int) -> bool:
     """In one row; False where it was painted or answered meanwhile: then it stays as it is."""
     before = judged.before[row]
-    if track.is_fixed(row) or not np.array_equal(np.packbits(track.mask(row)), before):
+    gone = judged.hides.get(row)
+    if not np.array_equal(np.packbits(track.mask(row)), before):
         return False
-    whole, gone = track.whose.answered(row), judged.hides.get(row)
+    if track.is_fixed(row):
+        return _show_beside(track, row, gone)
+    whole = track.whose.answered(row)
     shown = before if whole is None else whole
     mask = unpacked(shown if gone is None else shown & ~gone, track.shape[1:]) > 0
     track.show_again(row, mask)
     track.kept.remains(row, int(np.count_nonzero(mask)), cut=gone is not None)
     if gone is not None:
         track.whose.hidden[row] = gone
+    return True
+
+
+def _show_beside(track: Track, row: int, hides: Bits | None) -> bool:
+    """What was hidden in a slice that a person changed comes back beside what is theirs, but for `hides`."""
+    if _is_closed(track, row) or row not in track.whose.hidden:
+        return False
+    whose, hidden = track.whose, track.whose.hidden.pop(row)
+    more = hidden if hides is None else hidden & ~hides
+    track.surface.write({row: track.mask(row) | (unpacked(more, track.shape[1:]) > 0)}, beneath=True)
+    if row in whose.written:
+        whose.written[row] = whose.written[row] | more
+    if hides is not None:
+        whose.hidden[row] = hides
+    track.sums.note((row,), track.row)
     return True

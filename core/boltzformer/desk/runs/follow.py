@@ -13,7 +13,7 @@ from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
-from boltzformer.desk.masks.sizes import sifted
+from boltzformer.desk.masks.sizes import whole_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import STEP, Notice
@@ -195,7 +195,7 @@ class Following:
         if track is None or not track.surface.alive:
             return
         found = {row: mask for way in ways for row, mask in way.found.items() if not track.belongs_to_a_person(row)}
-        shown = sifted(track, found)
+        shown = _sifted(track, found)
         less = any((found[row] & ~mask).any() for row, mask in shown.items())
         changed = track.follow(shown, self._notes)
         track.surface.draw()
@@ -254,3 +254,16 @@ def _end_of(track: Track, row: int) -> str:
     if not 0 <= row < track.count:
         return "the end of the image"
     return "your own work" if track.belongs_to_a_person(row) else ""
+
+
+def _sifted(track: Track, found: Mapping[int, Mask]) -> dict[int, Mask]:
+    """More of it in some rows, of which only the objects are shown that are large enough, together with what there is
+    of them elsewhere; what is shown already stays."""
+    rows = {row: mask | track.mask(row) for row, mask in found.items()}
+    if not rows or not track.kept.thresholds.of_objects:
+        return rows
+    whole = whole_of(track)()
+    for row, mask in rows.items():
+        whole.rows[row] |= mask
+    gone = whole.gone()[0]
+    return {row: (mask & ~gone[row]) | track.mask(row) for row, mask in rows.items()}
