@@ -185,8 +185,8 @@ class SliceBar(QWidget):
         for row in rows:
             state, column, mark = lane.state(row), self._column(row), lane.mark(row)
             high = {State.UNKNOWN: LANE, State.NOTHING: 2.0}.get(state)
-            if high is None and mark is not None:
-                high = max(2.0, mark.score * LANE)
+            if high is None:  # of what only a person marked there is no score
+                high = LANE if mark is None else max(2.0, mark.score * LANE)
             kinds[state].append(QRectF(column.left(), bottom - high, column.width() - gap, high))
         painter.setPen(Qt.PenStyle.NoPen)
         for state, brush in (

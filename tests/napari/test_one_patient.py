@@ -239,7 +239,7 @@ def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:
     """Another patient, of another size, who lay elsewhere in the scanner."""
-    deep, _ = two_files(tmp_path)
+    deep, flat = two_files(tmp_path)
     lps = np.diag([0.25, 0.25, 1.0, 1.0])
     lps[:3, 3] = 300, -200, 3
     small = phantom(2, (6, 40, 48)).volume
@@ -266,9 +266,15 @@ def test_of_two_that_are_compared_each_fills_its_place_and_has_its_own_prompts(
     dock.image.setCurrentText("other")
     assert dock.prompt.texts() == [DARK]
 
-    dock.opening.open(deep)
-    until(qtbot, lambda: len(dock.stage.layers()) == 1)
-    click(qtbot, pressed(dock, "Undo"))
+    dock.image.setCurrentText("deep")
+    for file in (flat, deep):
+        dock.opening.open(file)
+        until(qtbot, lambda: len(dock.stage.layers()) == 1)
+        dock.desk.notice.say("Written.")
+        click(qtbot, pressed(dock, "Undo"))
+        until(qtbot, lambda: len(dock.stage.layers()) > 1)
+        assert dock.image.currentText() == "deep"  # which was in hand
+        assert not dock.message.text()  # it was about the other one
     dock.desk.patients.make_room(next(image for image in dock.stage.images() if image.name == "other"))
     (left,) = dock.stage.layers()
     assert np.allclose(left.extent.world, own[left.name])  # as it lies in the scanner

@@ -180,6 +180,9 @@ def test_every_state_looks_its_own_way(bar: SliceBar) -> None:
         say(bar, 0, row + 10, mark)
     states = [bar.state(0, row) for row in (9, 10, 11, 12)]
     assert states == [State.UNKNOWN, State.NOTHING, State.FOUND, State.HIDDEN]
+    bar.model.lanes[0].painted[9] = 5  # by a person alone, where nobody looked
+    assert bar.state(0, 9) is State.FOUND
+    del bar.model.lanes[0].painted[9]
     assert shows(bar, 0, 10, 0.5, GROUND)
     assert not shows(bar, 0, 10, 0.04, GROUND)  # a thin line
     assert shows(bar, 0, 11, 0.8, ORANGE)

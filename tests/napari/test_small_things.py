@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 from gui import answered, canvas, click, done, layer_of, press, type_lines, until
@@ -190,7 +191,15 @@ def test_masks_are_known_by_what_they_hold(tmp_path: Path) -> None:
     io.write_volume(volume, tmp_path / "a follow-up.nii.gz")  # named after it, and an image
     labels = Volume((volume.array > 100).astype(np.float32), volume.grid)
     io.write_volume(labels, tmp_path / "a lesions by Dr B.nii.gz")
+    io.write_volume(labels, tmp_path / "roi.nii.gz")  # named after nothing, on the same voxels
     assert sorted(one.name for one in cases_in(tmp_path)) == ["a", "a follow-up"]
+    cells = np.random.default_rng(1).integers(0, 255, (200, 300), np.uint8)
+    disc = np.hypot(*np.ogrid[-100:100, -150:150]) < 40
+    for name, picture in (("cells", cells), ("annotation of cells", disc), ("alone", disc[:99])):
+        PIL.Image.fromarray(picture.astype(np.uint8) * (255 if picture.dtype == bool else 1)).save(
+            tmp_path / f"{name}.png"
+        )
+    assert sorted(one.name for one in cases_in(tmp_path)) == ["a", "a follow-up", "alone", "cells"]
 
 
 def test_a_seg_nrrd_carries_the_whole_prompt(tmp_path: Path, small: Phantom) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask, whole
+from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask, size_in, whole
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
@@ -154,9 +154,10 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
                 yield Listed(words, folder, series=one.uid)
     else:
         images = [path for path in inside if path.is_file() and io.split_name(path)[1] and not _is_mask(path)]
+        marks = _unnamed_masks(images)
         for path in images:
             stem = io.split_name(path)[0]
-            if not _lies_on(path, images):
+            if path not in marks and not _lies_on(path, images):
                 yield Listed(str((path.parent / stem).relative_to(top)), path)
     for path in inside:
         if path.is_dir() and not is_dataset(path):
@@ -181,6 +182,23 @@ def _lies_on(path: Path, images: Sequence[Path]) -> bool:
     return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
 
 
+def _unnamed_masks(images: Sequence[Path]) -> set[Path]:
+    """Those that are masks by what they hold, on another file of the same size: only what packs as well as a mask is
+    read for that."""
+    sizes = {path: size_in(path) for path in images}
+    small = {path for path, size in sizes.items() if size and path.stat().st_size * PACKED < np.prod(size)}
+    others = {size for path, size in sizes.items() if path not in small}
+    return {path for path in small if sizes[path] in others and _holds_a_mask(path)}
+
+
+def _holds_a_mask(path: Path) -> bool:
+    try:
+        array = whole(io.read(path).array)
+    except BoltzFormerError:
+        return False  # opening says why
+    return len(np.unique(array)) <= FEW_VALUES and holds_labels(array)
+
+
 def _is_mask(path: Path) -> bool:
     """Segmentations by their name, and what this program wrote: how it was made lies beside it."""
     stem = io.split_name(path)[0].lower()
@@ -189,6 +207,8 @@ def _is_mask(path: Path) -> bool:
     return path.name.lower().endswith(".seg.nrrd") or stem.endswith(".probability") or is_export(path)
 
 
+PACKED = 16
+"""So many times fewer bytes than voxels has a file that may be a mask: images pack badly."""
 SCOUT = 5
 """So few slices are a scout or a report, where a longer series lies beside them."""
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
+from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
 MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
@@ -116,6 +118,19 @@ def whole(array: NDArray[Any]) -> NDArray[Any]:
         return array
     numbers = array.astype(np.uint32)
     return numbers if np.array_equal(numbers, array) else array
+
+
+def size_in(path: Path) -> tuple[int, ...] | None:
+    """Of a file that packs what it holds, as its header has it; None if it is of another kind."""
+    try:
+        if io.split_name(path)[1] == ".nii.gz":
+            return grid_in(path).shape
+        if io.split_name(path)[1] == ".png":
+            with PIL.Image.open(path) as header:
+                return header.size if header.mode in ("1", "L", "P", "I", "I;16") else None
+    except (BoltzFormerError, OSError):
+        pass  # opening says why
+    return None
 
 
 def holds_labels(array: NDArray[Any]) -> bool:

@@ -23,7 +23,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.words import ViewerWords, named, ranges, these
+from boltzformer.desk.words import ViewerWords, named, quoted, ranges, these
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
@@ -101,9 +101,11 @@ class Keeper:
                 for track in tracks:
                     track.proposals.pop(row, None)
                     track.say(row, SliceState.REVIEWED)
+                blank = [track.name for track in tracks if not track.row(row).any()]
+                none = f" Nothing of {quoted(blank)} is marked there." if blank else ""
                 rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
                 of = [(track, row) for track in tracks]
-                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{rest}", of=of)
+                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{none}{rest}", of=of)
 
     def accept_all(self) -> None:
         """Every slice that was on screen; the others are named."""

@@ -171,6 +171,9 @@ class OnePatient:
         if shown is not None:
             self._take(shown)
             self._stage.arrive(shown)
+            for heard in self.wanted:
+                heard(shown)
+            self._notice.say("")
             self._tell(shown)
 
 

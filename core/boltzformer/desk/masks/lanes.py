@@ -79,10 +79,10 @@ class Lane:
         mark, held = self.mark(row), self.painted.get(row)
         if held == 0:
             return State.NOTHING
-        if mark is None:
-            return State.UNKNOWN
         if held:
             return State.FOUND
+        if mark is None:
+            return State.UNKNOWN
         return State.FOUND if mark.voxels else State.HIDDEN if mark.hidden else State.NOTHING
 
     def words(self, row: int) -> str:
@@ -91,7 +91,7 @@ class Lane:
         score = "" if mark is None or row in self.elsewhere else f", score {mark.score:.2f}"
         if held == 0 and (edited or mark is None):
             return f"{self.name}: nothing, by you"
-        if held and edited and mark is not None and not mark.voxels:
+        if held and edited and (mark is None or not mark.voxels):
             return f"{self.name}: painted by you{score}"
         return f"{self.name}: {SAID[self.state(row)]}{score}{', edited' if edited else ''}"
 
