@@ -29,3 +29,14 @@ def test_accept_says_beforehand_which_masks_it_takes(bench: Bench) -> None:
     for track in bench.desk.tracks.chosen():
         track.surface.shown = False
     assert bench.desk.accepts.words.startswith("accepts nothing · not 'liver' (hidden), ")
+
+
+def test_a_slice_in_which_nothing_is_marked_is_accepted_with_a_word(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((4, 20, 20)))
+    found = np.ones((4, 20, 20), bool)
+    found[2] = False
+    bench.answered(image, "lesion", found)
+    bench.stage.go(image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Slice 2 accepted. Nothing of 'lesion' is marked there. Kept as")

@@ -313,6 +313,7 @@ class Desk:
         keeper.back.afresh.append(lambda image: self.running.masks_left())
         self.overview.reapplying.chosen.append(self._kept_thresholds)
         self.overview.reapplying.chosen.append(lambda _: self.past_click())
+        self.overview.reapplying.chosen.append(lambda _: self.notice.take_back(STEP))
         self.overview.moved.append(self.past_click)
 
     def _adopt(self, track: Track) -> None:

@@ -148,7 +148,7 @@ class OnePatient:
         self._compare()
         self._undoing = True
         try:
-            self._again(before if before in self._stage.images() else None)
+            self._again(next((one for one in (before, image) if one in self._stage.images()), None))
         finally:
             self._undoing = False
 

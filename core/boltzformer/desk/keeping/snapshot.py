@@ -39,6 +39,8 @@ class Frozen:
     """Rows that are a person's, which sizes leave alone."""
     closed: frozenset[int]
     """Of these, where nothing that is hidden comes back either."""
+    restored: Sequence[int]
+    """Rows that no threshold changes either: the answer is of an earlier day."""
     whose: Whose
     scores: Mapping[int, float]
     hidden: Sequence[int]
@@ -127,6 +129,7 @@ class Frozen:
             **({"began from": self.began_from} if self.began_from else {}),
             "runs": list(self.runs),
             "thresholds, as shown": self._shown_at(),
+            **({"slices restored, at the thresholds of then": list(self.restored)} if self.restored else {}),
             "slices edited, as shown": list(self.edited),
             "slices accepted, as shown": [n for n, one in enumerate(self.states) if one is not SliceState.UNSEEN],
             "objects excluded": left_out(self.rows, self.excluded)[1] if self.excluded else 0,
@@ -188,6 +191,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         *_packed(track),
         track.fixed,
         closed(track),
+        sorted(set(track.kept.looked) - set(track.kept.rows)),
         track.whose.copy(),
         dict(track.scores),
         track.kept.hidden,

@@ -101,6 +101,8 @@ def _yours(track: Track) -> str:
         return "you accepted it, so no slider changes it"
     if 0 in track.proposals:
         return "the sliders change the answer that is offered; what you drew on stays as it is"
+    if track.kept.of(0) is None:
+        return ""  # of an earlier day: there is a line about that
     if track.is_fixed(0):
         return "it is your own work, so no slider changes it"
     return "the sliders change what the model marked; what you painted or erased stays"
