@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Image, Labels, Layer
 
 from boltzformer.desk.masks.tracks import Tracks
+from napari_boltzformer.host.unlisted import pass_letters_on
 
 RUN_THIS, RUN_ALL = "Control-Enter", "Control-Shift-Enter"
 HIDE = "h"
@@ -27,6 +28,7 @@ class Keys:
         return (*self._do, *self._held, HIDE)
 
     def bind(self, layer: Layer) -> None:
+        pass_letters_on()
         for key, hold in self._held.items() if isinstance(layer, Image | Labels) else ():
             layer.bind_key(key, hold, overwrite=True)
         for key, do in self._do.items():

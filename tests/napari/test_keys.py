@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
-from gui import answered, canvas, click, click_row, done, press, type_lines
+from gui import answered, canvas, click, click_row, done, layer_of, press, type_lines, until
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from boltzformer.io.phantom import BRIGHT, Phantom
 from napari_boltzformer.host.layers import image_layer
+from napari_boltzformer.host.unlisted import LIST
 from napari_boltzformer.widget import BoltzFormerDock
 
 NEVER = {*"1234567efplzmxbv", "left", "right", "up", "down", "space"}
@@ -54,6 +56,22 @@ def test_keys_are_on_our_masks_and_their_image_only(
     (track,) = dock.tracks()
     assert not foreign.keymap
     assert len(image.keymap) == len(track.surface.layer.keymap) == len(dock.keys.used)
+
+
+def test_a_letter_in_the_list_of_layers_goes_to_no_row_but_to_the_mask(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    image.name = "abdomen"
+    layer = layer_of(answered(dock, image, BRIGHT, 3))
+    dock.jump(3)
+    viewer.layers.selection.active = layer
+    (rows,) = (one for one in QApplication.allWidgets() if type(one).__name__ == LIST and one.isVisible())
+    rows.setFocus()
+    qtbot.keyClick(rows, Qt.Key.Key_A)
+    until(qtbot, lambda: dock.message.text().startswith("Slice 3 accepted"))
+    assert viewer.layers.selection.active.name == layer.name
 
 
 def test_holding_h_shows_the_image_alone(qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom) -> None:
