@@ -196,6 +196,9 @@ class SliceBar(QWidget):
         ):
             painter.setBrush(brush)
             _draw(painter, kinds[state])
+        painter.setBrush(QBrush(HAND))  # below its own lane: the pencils stand above all of them
+        columns = [self._column(row) for row in rows if row in lane.edited]
+        _draw(painter, [QRectF(one.left(), bottom - 2, one.width(), 2) for one in columns])
         painter.setPen(QPen(colour, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         _draw(painter, [one.adjusted(0.5, 0.5, -0.5, -0.5) for one in kinds[State.HIDDEN]])
