@@ -174,7 +174,7 @@ class CaseList:
         self._wants_next = False
         self._call_off()
         rest = f" that can be read is accepted. Can't be read: {broken}." if broken else " is accepted."
-        pictures = all(told.slices == 1 for told in self.standings.values() if not told.error)
+        pictures = {told.slices == 1 for told in self.standings.values() if not told.error} == {True}
         self._notice.say(f"{'Every case' if pictures else 'Every slice of every case'}{rest}")
 
     def open(self, one: Listed, *, onwards: bool = False) -> None:
