@@ -189,3 +189,27 @@ def test_they_carry_no_score_of_a_mask_that_they_are_not(bench: Bench, tmp_path:
     bench.idle()
     assert scores(bench) == ["", "1.00"]
     assert "score 1.00" in bench.desk.row_of(track)
+
+
+@pytest.mark.parametrize(
+    ("masks", "listed"),
+    [
+        (["s01/segmentations/liver", "s01/segmentations/spleen"], ["s01/ct"]),  # as TotalSegmentator writes them
+        (["s01/organs/liver", "s01/liver"], ["s01/ct"]),
+        (["labelsTr/p1"], ["s01/ct"]),  # a folder that is named for masks, beside one of images
+        (["s02/liver"], ["s01/ct", "s02/liver"]),  # of nothing that lies above or beside it
+    ],
+)
+@pytest.mark.parametrize("side", [20, 64])
+def test_masks_in_a_folder_below_their_image_are_no_cases(
+    tmp_path: Path, masks: list[str], listed: list[str], side: int
+) -> None:
+    grid = Grid.pixels((side, 64, 64))
+    noise = np.random.default_rng(1).integers(-1000, 1000, grid.shape, np.int16)
+    ball = np.zeros(grid.shape, np.uint8)
+    ball[5:15, 20:40, 20:40] = 1
+    for name, array in (("s01/ct", noise), *((name, ball) for name in masks)):
+        file = tmp_path / f"{name}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        io.write_volume(Volume(array, grid), file)
+    assert sorted(one.name for one in cases_in(tmp_path)) == listed

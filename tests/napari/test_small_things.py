@@ -195,11 +195,11 @@ def test_masks_are_known_by_what_they_hold(tmp_path: Path) -> None:
     assert sorted(one.name for one in cases_in(tmp_path)) == ["a", "a follow-up"]
     cells = np.random.default_rng(1).integers(0, 255, (200, 300), np.uint8)
     disc = np.hypot(*np.ogrid[-100:100, -150:150]) < 40
-    for name, picture in (("cells", cells), ("annotation of cells", disc), ("alone", disc[:99])):
+    for name, picture in (("cells", cells), ("annotation of cells", disc), ("single", disc[:99])):
         PIL.Image.fromarray(picture.astype(np.uint8) * (255 if picture.dtype == bool else 1)).save(
             tmp_path / f"{name}.png"
         )
-    assert sorted(one.name for one in cases_in(tmp_path)) == ["a", "a follow-up", "alone", "cells"]
+    assert sorted(one.name for one in cases_in(tmp_path)) == ["a", "a follow-up", "cells", "single"]
 
 
 def test_a_seg_nrrd_carries_the_whole_prompt(tmp_path: Path, small: Phantom) -> None:

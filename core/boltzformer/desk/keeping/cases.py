@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
-from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask, size_in, whole
+from boltzformer.desk.keeping.foreign import named_a_mask
+from boltzformer.desk.keeping.masks_among import lies_on, masks_among
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import Window
@@ -81,10 +82,17 @@ def is_dataset(folder: Path) -> bool:
 
 
 def cases_in(folder: Path) -> list[Listed]:
-    """Every case that can be opened, by name. Only names and DICOM headers are read."""
+    """Every case that can be opened, by name. Names and headers are read, and whole files only where they may be masks
+    on others of them."""
     if is_dataset(folder):
         return [Listed(name, folder, case=name) for name in Dataset(folder).entries()]
-    return list(_below(folder, folder))
+    found = list(_below(folder, folder))
+    beside: dict[Path, list[Path]] = {}
+    for one in found:
+        if not one.series:
+            beside.setdefault(one.path.parent, []).append(one.path)
+    marks = masks_among([path for paths in beside.values() for path in paths])
+    return [one for one in found if one.series or not (one.path in marks or lies_on(one.path, beside[one.path.parent]))]
 
 
 def tried(one: Listed) -> Volume | Exception:
@@ -153,50 +161,13 @@ def _below(folder: Path, top: Path) -> Iterator[Listed]:
                 words = name if len(found) == 1 else f"{name} · {one.description or one.modality}"
                 yield Listed(words, folder, series=one.uid)
     else:
-        images = [path for path in inside if path.is_file() and io.split_name(path)[1] and not _is_mask(path)]
-        marks = _unnamed_masks(images)
-        for path in images:
-            stem = io.split_name(path)[0]
-            if path not in marks and not _lies_on(path, images):
+        for path in inside:
+            stem, kind = io.split_name(path)
+            if path.is_file() and kind and not _is_mask(path):
                 yield Listed(str((path.parent / stem).relative_to(top)), path)
     for path in inside:
         if path.is_dir() and not is_dataset(path):
             yield from _below(path, top)
-
-
-FEW_VALUES = 64
-"""So many labels a mask has at most."""
-
-
-def _lies_on(path: Path, images: Sequence[Path]) -> bool:
-    """Whether a file beside an image, named after it, holds nothing but labels: it is opened only then."""
-    stem = io.split_name(path)[0]
-    if not any(stem.startswith(io.split_name(one)[0]) and one != path for one in images):
-        return False
-    try:
-        array = io.read(path).array
-    except BoltzFormerError:
-        return False  # opening says why
-    if array.ndim != 3 or array.min() < 0 or array.max() >= FEW_VALUES:
-        return holds_labels(whole(array))
-    return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
-
-
-def _unnamed_masks(images: Sequence[Path]) -> set[Path]:
-    """Those that are masks by what they hold, on another file of the same size: only what packs as well as a mask is
-    read for that."""
-    sizes = {path: size_in(path) for path in images}
-    small = {path for path, size in sizes.items() if size and path.stat().st_size * PACKED < np.prod(size)}
-    others = {size for path, size in sizes.items() if path not in small}
-    return {path for path in small if sizes[path] in others and _holds_a_mask(path)}
-
-
-def _holds_a_mask(path: Path) -> bool:
-    try:
-        array = whole(io.read(path).array)
-    except BoltzFormerError:
-        return False  # opening says why
-    return len(np.unique(array)) <= FEW_VALUES and holds_labels(array)
 
 
 def _is_mask(path: Path) -> bool:
@@ -207,8 +178,6 @@ def _is_mask(path: Path) -> bool:
     return path.name.lower().endswith(".seg.nrrd") or stem.endswith(".probability") or is_export(path)
 
 
-PACKED = 16
-"""So many times fewer bytes than voxels has a file that may be a mask: images pack badly."""
 SCOUT = 5
 """So few slices are a scout or a report, where a longer series lies beside them."""
 

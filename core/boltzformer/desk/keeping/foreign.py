@@ -18,8 +18,11 @@ from boltzformer.image.geometry import Grid
 from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
-MASK_WORDS = frozenset({"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "annotation", "gt"})
-"""How masks are called, in one of the last two words of their name."""
+MASK_WORDS = frozenset(
+    {"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "segmentations", "annotation", "gt"}
+    | {"labelstr", "labelsts"}
+)
+"""How masks are called, in one of the last two words of their name, and folders of them (nnU-Net's are two words)."""
 FEW = 24
 """So few values are classes, of which each may have many objects; of more, each is an object."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
