@@ -29,12 +29,13 @@ from qtpy.QtWidgets import (
 from boltzformer import BoltzFormerError, GeometryError, Volume, io
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
+from boltzformer.desk.keeping.frames import frame_of, which_of
 from boltzformer.desk.keeping.stories import MaskInFile, masks_in
 from boltzformer.desk.masks.pointing import stored_voxel
 from boltzformer.errors import SeveralFrames
 from boltzformer.masks.cells import apart
 from napari_boltzformer.host.dialogs import QtDialogs
-from napari_boltzformer.host.layers import KEY, frame_of, images_here, mask_layer, same
+from napari_boltzformer.host.layers import KEY, images_here, mask_layer, same
 from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
 
@@ -81,10 +82,9 @@ class Opening:
             self._show(found)
             return
         self._desk.notice.take_back(READING)
-        lines = [f"{number} of {found}" for number in range(1, found + 1)]
-        which = self._dialogs.choose(f"{path.name} holds {found} time points or channels. Which one?", lines)
+        which = which_of(self._dialogs, path, found)
         if which is not None:
-            self._desk.work.do(partial(frame_of, path, which + 1), self._show)
+            self._desk.work.do(partial(frame_of, path, which), self._show)
 
     def _choose(self, folder: Path, found: list[Offer]) -> None:
         if not found:

@@ -15,10 +15,11 @@ from napari.utils.notifications import show_info
 from boltzformer import Volume, io
 from boltzformer.desk.keeping.cases import cases_in, largest, series_below
 from boltzformer.desk.keeping.foreign import Read
+from boltzformer.desk.keeping.frames import frame_of
 from boltzformer.desk.keeping.stories import masks_in
 from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.io.phantom import phantom, sample
-from napari_boltzformer.host.layers import frame_of, image_layer, images_here, mask_layer
+from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 
 LOOKED_AT = 200
 """So many files of a folder are looked at before napari is told whether it can be opened."""

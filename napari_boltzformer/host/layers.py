@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 
-from boltzformer import GeometryError, Grid, Volume, io
+from boltzformer import GeometryError, Grid, Volume
 from boltzformer.desk.keeping.stories import MaskInFile
 from boltzformer.desk.scale import MICROSCOPIC_MM
 from boltzformer.io.kinds import says_sides
@@ -37,12 +36,6 @@ def image_layer(volume: Volume) -> tuple[np.ndarray, dict[str, Any], str]:
         "rgb": volume.array.ndim == 4,
     }
     return view.apply(volume.array), options, "image"
-
-
-def frame_of(path: Path, number: int) -> Volume:
-    """One of several time points or channels, from 1, under a name of its own."""
-    volume = io.read(path, frame=number)
-    return replace(volume, name=f"{volume.name} {number}")
 
 
 def mask_layer(mask: MaskInFile) -> tuple[np.ndarray, dict[str, Any], str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from bench import Bench
 
 from boltzformer import Grid, Volume, io
@@ -134,3 +135,31 @@ def test_a_mask_that_comes_back_says_at_once_how_large_it_is(bench: Bench) -> No
     bench.until(lambda: bool(desk.tracks.chosen()))
     assert desk.work.busy  # it is counted already, and not once it has rested
     bench.until(lambda: desk.row_of(desk.tracks.chosen()[0]).endswith(" mL"))
+
+
+def test_of_several_channels_the_list_asks_which_and_tells_how_far_that_is(bench: Bench, tmp_path: Path) -> None:
+    place, desk = tmp_path / "images", bench.desk
+    place.mkdir()
+    rng = np.random.default_rng(1)
+    desk.settings.folder = str(tmp_path / "kept")
+    tifffile.imwrite(
+        place / "dots.tif", rng.integers(0, 200, (3, 40, 50), np.uint8), metadata={"axes": "CYX"}, imagej=True
+    )
+    desk.cases.show_folder(place)
+    bench.idle()
+    assert words(bench, "dots") == "new"
+    bench.dialogs.chosen_line = None
+    assert following(bench) == ""
+    assert bench.dialogs.asked == ["dots.tif holds 3 time points or channels. Which one?"]
+    assert bench.dialogs.lines == ["1 of 3", "2 of 3", "3 of 3"]
+    assert bench.speaker.sentence == ""
+    bench.dialogs.chosen_line = 1
+    assert following(bench) == "dots"
+    image = desk.stage.chosen()
+    assert image is not None
+    assert image.name == "dots 2"
+    bench.answered(image, "cell", np.ones((1, 40, 50)))
+    desk.keeper.autosave()
+    bench.idle()
+    assert words(bench, "dots") == "in progress"
+    assert not any("--" in sentence for sentence in (bench.speaker.sentence, *bench.dialogs.asked))

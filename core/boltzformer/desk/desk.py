@@ -99,7 +99,7 @@ class Desk:
         self.under_way = UnderWay(self.running, self.learning)
         self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
         shared = self.running, self.keeper, self.patients
-        self.cases = CaseList(stage, self.notice, self.work, settings, *shared)
+        self.cases = CaseList(stage, self.notice, self.work, dialogs, settings, *shared)
         self.changed: list[Callable[[], None]] = []
         """Results, their numbers, or what can be done now may be others."""
         self.masks_changed: list[Callable[[Track], None]] = []

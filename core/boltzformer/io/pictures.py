@@ -53,7 +53,7 @@ def read_picture(path: Path, frame: int | None = None) -> Volume:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} has more pixels than a picture may have here: cut out the part you need.") from error
     if count > 1 and frame is None:
-        message = f"{path} holds {count} pictures: this is the first of {count} (choose with --frame, in Python frame)."
+        message = f"{path} holds {count} pictures: this is the first of {count}, and 'frame' chooses another."
         warnings.warn(message, ImageWarning, stacklevel=3)
     if is_turned(turn):
         message = f"{path} is stored turned (EXIF {turn}): it is shown upright, and its masks lie on that."

@@ -10,15 +10,17 @@ from weakref import WeakKeyDictionary
 from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
+from boltzformer.desk.keeping.frames import which_of
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Stage
+from boltzformer.desk.ports import Dialogs, Stage
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
+from boltzformer.errors import SeveralFrames
 from boltzformer.types import Volume
 
 OPENED, OPENING = "the case that is open", "opening a case"
@@ -35,6 +37,7 @@ class CaseList:
         stage: Stage,
         notice: Notice,
         work: Work,
+        dialogs: Dialogs,
         settings: Settings,
         running: Running,
         keeper: Keeper,
@@ -49,6 +52,7 @@ class CaseList:
         self.told: list[Callable[[Listed], None]] = []
         """How far a case is."""
         self._stage, self._notice, self._work, self._settings = stage, notice, work, settings
+        self._dialogs = dialogs
         self._running, self._keeper, self._patients = running, keeper, patients
         self._image: OpenImage | None = None
         self._before: Listed | None = None
@@ -225,6 +229,9 @@ class CaseList:
             self._waits = partial(self._read, one, onwards, volume, stopped=stopped)
             return
         self._call_off()
+        if isinstance(volume, SeveralFrames):
+            self._ask_which(one, volume.frames)
+            return
         if isinstance(volume, Exception):
             told = Standing(error=str(volume) or type(volume).__name__)
             self._stale.discard(one)
@@ -240,6 +247,16 @@ class CaseList:
             self._swap(one, volume, stopped)
         else:
             self._keeper.save(before, partial(self._swap, one, volume, stopped))
+
+    def _ask_which(self, one: Listed, frames: int) -> None:
+        """Of several time points or channels; who wants none stays at the case that is open."""
+        self._notice.say("")
+        frame = which_of(self._dialogs, one.path, frames)
+        if frame is None:
+            self._tell()
+            return
+        self._notice.say(f"Reading {one.name}…")
+        self._work.do(partial(tried, one, frame), partial(self._read, one, False), topic=OPENING)
 
     def _swap(self, one: Listed, volume: Volume, stopped: bool) -> None:
         image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")

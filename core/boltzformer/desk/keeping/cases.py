@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.foreign import named_a_mask
+from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
 from boltzformer.desk.keeping.stories import is_export
-from boltzformer.errors import BoltzFormerError
+from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.image.intensity import Window
 from boltzformer.io.cases import is_dicom
 from boltzformer.io.dicom import read_pixels
@@ -34,8 +35,10 @@ class Listed:
     case: str = ""
     """Its id, in the dataset that `path` is."""
 
-    def read(self) -> Volume:
-        """The image, with its true grid."""
+    def read(self, frame: int | None = None) -> Volume:
+        """The image, with its true grid; of several time points or channels the one that was chosen."""
+        if frame is not None:
+            return frame_of(self.path, frame)
         if self.case:
             return Dataset(self.path).case(self.case).volume
         return io.read(self.path, series=self.series) if self.series else io.read(self.path)
@@ -95,10 +98,10 @@ def cases_in(folder: Path) -> list[Listed]:
     return [one for one in found if one.series or not (one.path in marks or lies_on(one.path, beside[one.path.parent]))]
 
 
-def tried(one: Listed) -> Volume | Exception:
+def tried(one: Listed, frame: int | None = None) -> Volume | Exception:
     """Its image, or why it can't be read."""
     try:
-        return one.read()
+        return one.read(frame)
     except Exception as error:  # whatever its reader came upon
         return error
 
@@ -118,12 +121,19 @@ def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None)
             return _standing(kept[0], known.case, known.slices, begun=known.begun)
         try:
             volume = one.read()
+        except SeveralFrames as several:
+            each = (_told(kept, volume) for volume in first_of(one.path, several.frames))
+            return next((told for told in each if told.words != "new"), Standing())
         except Exception as error:  # whatever its reader came upon: it is not opened
             return Standing(error=str(error) or type(error).__name__)
-        before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
-        return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
+        return _told(kept, volume)
     except Exception as error:  # the list goes on with the next one, and says it of this one
         return Standing(trouble=str(error) or type(error).__name__)
+
+
+def _told(kept: Sequence[Dataset], volume: Volume) -> Standing:
+    before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
+    return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
 
 
 def _listed(dataset: Dataset, case: str) -> Standing:
