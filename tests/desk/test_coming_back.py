@@ -397,6 +397,30 @@ def test_what_is_on_screen_is_no_earlier_state_of_itself(yesterday: tuple[Any, P
     viewer.desk.leave()
 
 
+def test_the_list_tells_of_what_was_accepted_all_that_comes_back_with_it(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    track = viewer.desk.tracks.new(image, Prompt(DARK))
+    for row in (5, 6, 7):
+        stroke(track, row, 10)
+    for row in (5, 6):  # two revisions; the third slice is in neither
+        viewer.stage.go(image, row)
+        viewer.desk.keeper.accept()
+        viewer.idle()
+    viewer.dialogs.chosen_line = next(
+        at for at, line in enumerate(lines_of_earlier(viewer, image)) if "nothing else" in line
+    )
+    line = viewer.dialogs.lines[viewer.dialogs.chosen_line]
+    assert "2 painted slices, 2 accepted, nothing else" in line
+    viewer.desk.keeper.back._ask_earlier(image, lambda: None)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert offered(viewer, image).sentence == f"Restored from {line.split(', nothing else')[0]}."
+    (back,) = viewer.desk.tracks.of(image)
+    assert back.edited_rows() == [5, 6]
+    viewer.desk.leave()
+
+
 def _words(viewer: Viewer, image: Any, accepted: int) -> str:
     """Of what was accepted."""
     (line,) = [one.words for one in states_of(viewer.desk.keeper.folder(image), image.volume) if not one.autosave]

@@ -203,15 +203,16 @@ def runs_from(annotation: Annotation, prompt: Prompt) -> list[dict[str, Any]]:
     return [last] if prompt.text in last.get("prompts", ()) else []
 
 
-def vouched(annotation: Annotation) -> Annotation:
-    """Of a revision, which holds the masks of accepted slices alone: what was answered in others is not to be seen."""
-    told = {}
-    for name, known in annotation.provenance.get(ANSWERED, {}).items():
-        states = annotation.slices.get(name, ())
-        spoken = {index for index, state in enumerate(states) if state is not SliceState.UNSEEN}
-        scores = {index: score for index, score in known["scores"].items() if int(index) in spoken}
-        told[name] = {**known, "scores": scores, "edited": [index for index in known["edited"] if index in spoken]}
-    return replace(annotation, provenance={**annotation.provenance, ANSWERED: told})
+def vouched(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceState]]) -> dict[str, Any]:
+    """Of a revision, which holds the masks of accepted slices alone: what was answered or painted in others is not to
+    be seen."""
+    told, edits = {}, {}
+    for name, known in provenance.get(ANSWERED, {}).items():
+        spoken = {index for index, state in enumerate(slices.get(name, ())) if state is not SliceState.UNSEEN}
+        scores = {index: score for index, score in known.get("scores", {}).items() if int(index) in spoken}
+        edits[name] = [index for index in known.get("edited", ()) if index in spoken]
+        told[name] = {**known, "scores": scores, "edited": edits[name]}
+    return {**provenance, ANSWERED: told, **({EDITED: edits} if told else {})}
 
 
 def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
@@ -245,7 +246,9 @@ def accepted_work(kept: Case) -> LastWork | None:
     except DatasetError as error:  # what people accepted comes back all the same
         logger.warning("what the model had said of %s can't be read: %s", kept.id, error)
         answers = {}
-    return LastWork(last.time, vouched(kept.annotation), last.number, answers)
+    annotation = kept.annotation
+    shown = replace(annotation, provenance=vouched(annotation.provenance, annotation.slices))
+    return LastWork(last.time, shown, last.number, answers)
 
 
 @dataclass(frozen=True)
@@ -300,8 +303,8 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
     found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
-        revisions = [_state(one, partial(accepted_work, kept.as_of(one.number))) for one in kept.revisions]
-        found += [replace(one, painted=0, alone=not _is_picture(volume)) for one in revisions]
+        revisions = [_accepted_state(kept.as_of(one.number)) for one in reversed(kept.revisions)]
+        found += [replace(one, alone=not _is_picture(volume)) for one in revisions]
     found = [replace(one, picture=_is_picture(volume)) for one in found]
     return sorted(found, key=lambda one: one.time, reverse=True)
 
@@ -310,6 +313,14 @@ def _state(one: Revision, bring: Callable[[], LastWork | None]) -> State:
     painted, accepted = counts(one.provenance, one.slices)
     prompts = tuple(prompt.name for prompt in one.prompts)
     return State(one.time, painted, accepted, prompts, bring, answered=has_answers(one.provenance))
+
+
+def _accepted_state(kept: Case) -> State:
+    """A revision, with all that had been accepted before it: that comes back with it."""
+    last, slices = kept.revisions[-1], kept.states
+    told = vouched(last.provenance, slices)
+    bring = partial(accepted_work, kept)
+    return State(last.time, *counts(told, slices), tuple(slices), bring, answered=has_answers(told))
 
 
 def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceState]]) -> tuple[int, int]:
