@@ -14,10 +14,12 @@ pytestmark = pytest.mark.without_engine
 
 GRID = Grid.pixels((12, 20, 24))
 KIDNEY, LESION, BLOB = "right kidney in CT", "MS lesion in brain MRI", "bright blob"
+CELLS = "cell nuclei in microscopy"
 GRAY = Volume(np.full(GRID.shape, 300, np.int16), GRID, name="head")
 """As NIfTI has it: no modality, and values that may be anything."""
 HOUNSFIELD = replace(GRAY, array=np.where(np.indices(GRID.shape)[2] < 8, -1000, 40).astype(np.int16), name="belly")
 SMEAR = Volume(np.zeros((1, 20, 24), np.uint16), Grid.pixels((1, 20, 24)), name="smear")
+SCALED = replace(SMEAR, grid=Grid.from_lps((1, 20, 24), np.diag([0.0005, 0.0005, 0.002, 1.0])), name="in um")
 CT = replace(GRAY, modality="CT", name="ct")
 
 
@@ -65,13 +67,18 @@ def test_a_modality_needs_an_image_that_has_it() -> None:
         (GRAY, replace(GRAY, name="brain-FLAIR"), [LESION, BLOB]),
         (replace(GRAY, array=GRAY.array.astype(np.uint8)), GRAY, [BLOB]),  # nobody knows either, but they differ
         (SMEAR, GRAY, []),  # a picture and a volume
+        (SCALED, SMEAR, [KIDNEY, LESION, CELLS, BLOB]),  # of pictures few say their scale
+        (SCALED, replace(SCALED, name="another"), [CELLS, BLOB]),
+        (SMEAR, SCALED, [CELLS, BLOB]),
+        (SCALED, GRAY, []),
         (SMEAR, replace(SMEAR, array=np.zeros((1, 20, 24, 3), np.uint8), name="section"), [KIDNEY, LESION, BLOB]),
     ],
 )
 def test_what_another_image_leaves_in_the_box(bench: Bench, before: Volume, after: Volume, stays: list[str]) -> None:
     box = Box(bench)
     bench.desk.patients.open(before)
-    box.type(KIDNEY, LESION, BLOB)
+    typed = [KIDNEY, LESION, CELLS, BLOB] if before is SCALED or after is SCALED else [KIDNEY, LESION, BLOB]
+    box.type(*typed)
     bench.desk.patients.open(after)
     assert box.texts == stays
 

@@ -84,8 +84,9 @@ class OnePatient:
     def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
         """What was typed for an image before, and what may be meant for it of what stands in the box now that it came.
 
-        Where nobody knows the modality of either image, and they may be of the same, all of it is; else a prompt that
-        names one needs an image that is known to be of that one. Of an image that is unlike the one before nothing is
+        Where nobody knows the modality of either image, and they may be of the same, all of it is; so it is from a
+        picture to one of which nobody knows it, as most say neither that nor their scale. Else a prompt that names a
+        modality needs an image that is known to be of that one. Of an image that is unlike the one before nothing is
         meant for this one, but for what names its modality.
         """
         if image.typed and (image in self.beside or self._undoing):
@@ -96,7 +97,7 @@ class OnePatient:
         elif any(modalities_in(text) for text in typed):
             stays = not image.kind
             if before is not None:
-                stays = not image.kind and image.likeness == before.likeness
+                stays = not image.kind and (image.likeness == before.likeness or both_pictures(before, image))
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
 
@@ -184,6 +185,14 @@ def unlike(one: OpenImage, other: OpenImage) -> bool:
         return False
     try:
         return one.is_picture != other.is_picture or bool(one.kind and other.kind and one.kind != other.kind)
+    except BoltzFormerError:  # running says why
+        return False
+
+
+def both_pictures(one: OpenImage, other: OpenImage) -> bool:
+    """Whether neither is a volume, as far as it is known."""
+    try:
+        return one.is_picture and other.is_picture
     except BoltzFormerError:  # running says why
         return False
 
