@@ -59,6 +59,7 @@ def test_a_mask_that_a_person_began_from_has_the_name_that_a_run_would_give_it(
     (track,) = dock.tracks()
     assert track.prompt == named_apart(["MS lesion in brain MRI"])[0]
     assert track.name == "MS lesion"
+    assert viewer.layers.selection.active.name == "MS lesion"  # so that an undo is this mask's
 
 
 def test_there_is_a_usual_folder_of_which_is_told_once(

@@ -193,7 +193,7 @@ class Desk:
         self._is_another(track)
         self.overview.show_tracks()
         self.notice.say(told(name, text, rows, lost, self.words, new=new), topic=STEP)
-        self._change()
+        self._take_in_hand(track)
         return True
 
     def take(self, row: int) -> None:
