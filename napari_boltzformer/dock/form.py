@@ -30,8 +30,9 @@ from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.layers import PLANES
-from napari_boltzformer.host.narrow import NameBox, OneLine, Upright, as_large
+from napari_boltzformer.host.narrow import NameBox, OneLine, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
+from napari_boltzformer.host.upright import Upright
 
 FIND, CORRECT, TEACH, KEEP = "Find", "Correct", "Teach", "Keep"
 ACTS = {

@@ -1,20 +1,18 @@
 """What fits into little width: a sentence on one line, a picture, a box of names that shows their beginning and their
-end, and a page that scrolls rather than widen the window."""
+end, a line that scrolls sideways."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
-from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QShowEvent, QWheelEvent
+from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt
+from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QComboBox,
-    QDockWidget,
     QFrame,
     QLabel,
     QLayout,
     QLineEdit,
-    QMainWindow,
     QScrollArea,
     QSizePolicy,
     QStyle,
@@ -30,9 +28,8 @@ INDENT = 4
 """Pixels: as far as napari's own labels."""
 LETTERS = 6
 """So many of a name are seen at the least."""
-WIDEST, BELOW = 286, 246
-"""Pixels that a page beside the canvas asks for, and a line below it, however large the letters: napari's own docks
-and its slider need 604 of 910, and with letters of twice the size 540 of 1280."""
+BELOW = 246
+"""Pixels that a line below the canvas asks for, however large the letters: see `upright.WIDEST`."""
 
 
 class OneLine(QLabel):
@@ -269,53 +266,6 @@ class NameBox(Choice):
 
 
 _BOX = QStyle.ComplexControl.CC_ComboBox
-
-
-class Upright(QScrollArea):
-    """Scrolls up and down; sideways only where letters are so large that it would widen the window: the canvas gives
-    way before."""
-
-    def __init__(self, body: QWidget) -> None:
-        super().__init__()
-        self.setWidget(body)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self._asked = 0, 0
-        """For which widths of body and window there was a try: whoever makes the dock narrow afterwards may."""
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._widen)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        """A part that came into the body needs its width here, too."""
-        if event is not None and watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-            self._soon.start()
-        if event is not None and watched is self.window() and event.type() == QEvent.Type.Resize:
-            self._soon.start()
-        return super().eventFilter(watched, event)
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        super().showEvent(event)
-        self.window().installEventFilter(self)
-        self._soon.start()
-
-    def _widen(self) -> None:
-        """Its dock at the canvas's cost, where the page doesn't fit."""
-        body, port, window, dock = self.widget(), self.viewport(), self.window(), self.parentWidget()
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parentWidget()
-        if body is None or port is None or dock is None or not self.isVisible() or not isinstance(window, QMainWindow):
-            return
-        wanted = body.minimumSizeHint().width()
-        if wanted > port.width() and self._asked != (wanted, window.width()):
-            self._asked = wanted, window.width()
-            window.resizeDocks([dock], [dock.width() + wanted - port.width()], Qt.Orientation.Horizontal)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        body, bar = self.widget(), self.verticalScrollBar()
-        wide = 0 if body is None or bar is None else body.minimumSizeHint().width() + bar.sizeHint().width()
-        return QSize(min(wide, WIDEST), 60)
 
 
 class Sideways(QScrollArea):

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButto
 from boltzformer.desk.ports import Offered
 from boltzformer.desk.words import ViewerWords
 from napari_boltzformer.host.folding import Folding
+from napari_boltzformer.host.upright import page_of
 
 
 class NoticeView(QWidget):
@@ -59,6 +60,7 @@ class NoticeView(QWidget):
 
     def speak(self, sentence: str, action: str = "", *, failed: bool = False) -> None:
         """A sentence; a button that does something about it; two that pass on what went wrong."""
+        another = bool(sentence) and sentence != self.label.text()
         self.label.setText(sentence)
         self.label.setToolTip(sentence)
         self.action.setText(action)
@@ -66,6 +68,8 @@ class NoticeView(QWidget):
         self.copy.setVisible(failed)
         self.report.setVisible(failed and self._reports)
         self._buttons.fold()
+        if another:
+            self._bring(self._buttons if action or failed else self.label)
 
     def offer(self, offers: Sequence[Offered]) -> None:
         """A line for each; those that are shown already stay as they are, and where they are: below them all is fixed,
@@ -81,6 +85,12 @@ class NoticeView(QWidget):
             if topic not in self.offers:
                 self.offers[topic] = OfferLine(one, partial(self._respond, topic))
                 self._lines.insertWidget(0, self.offers[topic])
+                self._bring(self.offers[topic])
+
+    def _bring(self, part: QWidget) -> None:
+        """What is said or asked is in sight, also at the end of a page that scrolls."""
+        if (page := page_of(self)) is not None:
+            page.bring(part)
 
     def _respond(self, topic: str, label: str) -> None:
         self.respond(topic, label)

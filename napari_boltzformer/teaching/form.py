@@ -24,8 +24,9 @@ from qtpy.QtWidgets import (
 from boltzformer.desk.teaching.runs import ASKED_FIRST, Losses, spoken_time
 from boltzformer.desk.words import RESEARCH
 from napari_boltzformer.host.behind import Behind
-from napari_boltzformer.host.narrow import NameBox, OneLine, Picture, Sentence, Upright, as_large
+from napari_boltzformer.host.narrow import NameBox, OneLine, Picture, Sentence, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
+from napari_boltzformer.host.upright import Upright, page_of
 
 MODES = {
     "auto": "the best that time and memory allow",
@@ -95,6 +96,14 @@ class FinetuneForm(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         super().showEvent(event)
         as_large([self.name, self.command, self.prompt], self.start)
+        if (page := page_of(self)) is not None:
+            page.gives_way = self._gives_way
+
+    def _gives_way(self) -> list[QWidget]:
+        """What can wait where there is no room; while something is asked, also what was said and asked before."""
+        offers = list(self.notice.offers.values())
+        asked = [self.verdict, self.compared, *offers[:-1]] if offers else []
+        return [self.holds, self.curve, *asked]
 
     def _name_buttons(self) -> None:
         """They say what was chosen behind them."""

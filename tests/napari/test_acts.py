@@ -30,7 +30,7 @@ from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
-from napari_boltzformer.host.narrow import Upright
+from napari_boltzformer.host.upright import Upright
 from napari_boltzformer.teaching.form import FinetuneForm
 from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
