@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointed, Pointing, box_in_image, in_image, is_a_click, region_in_sight
-from boltzformer.desk.notice import CLICK, NO_PROMPT
+from boltzformer.desk.notice import CLICK, NO_PROMPT, TOOL
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
@@ -29,6 +29,8 @@ HERE, NOT_HERE = "#00FF00", "#FF00FF"
 """Of points; no mask has either."""
 POINT, LINE = 11, 2
 """A cross and the line of a box are at least so many pixels of the screen wide: a thinner line falls between them."""
+TOOLS = "add", "add_rectangle"
+"""What napari calls ours."""
 AFTER = "boltzformer after"
 """Where a box's metadata says how many points there were when it was drawn: which of them came last."""
 
@@ -58,7 +60,16 @@ class Guide:
         layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add"
-        self._desk.notice.say(f"Click where '{prompt}' is; Shift+click where it is not.")
+        self._desk.notice.say(f"Click where '{prompt}' is; Shift+click where it is not.", topic=TOOL)
+
+    def escape(self) -> bool:
+        """Whether there was a tool to put down: a click points at nothing and draws nothing any more."""
+        layer = self._stage.viewer.layers.selection.active
+        held = isinstance(layer, Points | Shapes) and FOR in layer.metadata and str(layer.mode) in TOOLS
+        if layer is not None and held:
+            layer.mode = "pan_zoom"
+            self._desk.notice.take_back(TOOL)
+        return held
 
     def remove_last(self) -> None:
         """What was said last of what can be seen: a point, or the box."""
@@ -83,7 +94,7 @@ class Guide:
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self._desk.notice.say(
-            f"Draw a box: '{prompt}' is looked for only there in this slice. A new one takes its place."
+            f"Draw a box: '{prompt}' is looked for only there in this slice. A new one takes its place.", topic=TOOL
         )
 
     def ask(self) -> None:

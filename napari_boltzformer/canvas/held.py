@@ -54,11 +54,19 @@ class HeldClick:
         self._armed = layer, str(layer.mode)
         layer.mode = "pan_zoom"
         layer.mouse_drag_callbacks.append(self.clicked)
+        layer.events.mode.connect(self.let_go)
         # Where another window gets the keys, it also gets the release: napari never hears of it.
         QGuiApplication.instance().focusWindowChanged.connect(self.let_go)
 
+    def escape(self) -> bool:
+        """Whether there was something to let go."""
+        held = self._armed is not None
+        if held:
+            self.let_go()
+        return held
+
     def let_go(self, _window: Any = None) -> None:
-        """The tool that was in hand is in hand again."""
+        """The tool that was in hand is in hand again, or the one that a person took meanwhile."""
         self._disarm()
         for heard in self.ended:
             heard()
@@ -68,5 +76,6 @@ class HeldClick:
             (layer, mode), self._armed = self._armed, None
             QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)
             layer.mouse_drag_callbacks.remove(self.clicked)
+            layer.events.mode.disconnect(self.let_go)
             if layer.mode == "pan_zoom":
                 layer.mode = mode

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.notice import CLICK
+from boltzformer.desk.notice import CLICK, TOOL
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.host.layers import same, same_place
 from napari_boltzformer.host.stage import NapariImage, NapariStage
@@ -28,6 +28,7 @@ class ObjectsTool(HeldClick):
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
         super().__init__()
         self._desk, self._stage = desk, stage
+        self.ended.append(lambda: desk.notice.take_back(TOOL))
 
     def toggle(self, on: bool) -> None:
         """As if the key were held until it is switched off, or another layer is selected."""
@@ -39,7 +40,7 @@ class ObjectsTool(HeldClick):
             return
         self._stage.activate(track.surface)
         self.arm(track.surface.layer)
-        self._desk.notice.say(f"A click deletes an object of '{track.name}', Shift+click all others.")
+        self._desk.notice.say(f"A click deletes an object of '{track.name}', Shift+click all others.", topic=TOOL)
 
     def selected(self, event: Any = None) -> None:
         """Another layer has the tools now."""

@@ -78,6 +78,13 @@ class Proposals:
         """As one step of undo."""
         self._answer(self._desk.take)
 
+    def escape(self) -> bool:
+        """Whether there was an answer to drop, wherever Escape is ours."""
+        ours = self._stage.viewer.layers.selection.active in self._bound
+        if ours:
+            self.drop()
+        return ours
+
     def drop(self) -> None:
         """As if it had never been asked."""
         self._answer(self._desk.drop)

@@ -196,6 +196,9 @@ class Form(QWidget):
         self.example.setMinimumHeight(44)
         self.image, self.open = NameBox(), QPushButton("Open…")
         self.prompt, self.doubt = PromptBox(), _label("")
+        self.doubt.hide()
+        for heard in (self.prompt.textChanged, self.prompt.left):
+            heard.connect(self.show_doubts)
         self.doubt.setStyleSheet(f"color: {AMBER}")
         self.this_slice, self.all_slices = QPushButton("This slice"), QPushButton("All slices")
         self.this_slice.setToolTip("Ctrl+Enter")

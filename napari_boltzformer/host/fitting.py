@@ -111,8 +111,12 @@ class Fitting(QObject):
         if event is not None and event.type() in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
             self.pressed = event.type() == QEvent.Type.MouseButtonPress
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
-            return any(heard() for heard in self.escaped)  # what else it means it means the next time
+            return self.escape()
         return False
+
+    def escape(self) -> bool:
+        """Esc on the canvas or beside it: whether somebody had a use for it; what else it means it means next time."""
+        return any(heard() for heard in self.escaped)
 
     def hold_still(self, event: Any = None) -> None:
         """While a layer goes half of it is gone: whatever appears or gives way meanwhile, and changes the canvas's

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 
 from boltzformer import Session
@@ -291,6 +291,8 @@ class BoltzFormerDock(Form):
             button.clicked.connect(lambda _=False, plane=plane: self._turn(plane))
         self.objects.toggled.connect(self.objects_tool.toggle)
         self.objects_tool.ended.append(lambda: self.objects.setChecked(False))
+        for one in (self.proposals, self.objects_tool, self.split, self.join, self.guide):
+            self.bottom.fitting.escaped.append(one.escape)
         self.engine_line.said.append(self.show_engine)
         self.engine_line.ready.append(self.means.show_health)
         self.engine_line.models.append(self._on_models)
@@ -310,12 +312,9 @@ class BoltzFormerDock(Form):
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)
-        self.prompt.textChanged.connect(self.show_doubts)
         self.prompt.textChanged.connect(self._on_typed)
-        self.prompt.left.connect(self.show_doubts)
         self.prompt.history = lambda: tuple(self.settings.prompts)
         self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.modality
-        self.doubt.hide()
         layers, dims, camera = self.viewer.layers.events, self.viewer.dims.events, camera_of(self.viewer).events
         told = [
             (layers.inserted, (self.images.show, self.comings.inserted, self._show_soon)),
@@ -366,10 +365,10 @@ class BoltzFormerDock(Form):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """From every part of the dock that has no use for the key itself."""
-        if (whole := asks_to_run(event)) is None:
-            super().keyPressEvent(event)
-        else:
+        if (whole := asks_to_run(event)) is not None:
             self._on_run(whole)
+        elif event.key() != Qt.Key.Key_Escape or not self.bottom.fitting.escape():
+            super().keyPressEvent(event)
 
     def event(self, event: QEvent) -> bool:
         """napari takes a dock that is closed out of its window: then its engine ends, too, if nobody else uses it.

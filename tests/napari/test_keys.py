@@ -119,3 +119,35 @@ def test_a_letter_is_the_masks_also_where_a_box_a_list_or_a_table_was_used_last(
         assert dock.split.armed is not None, used
         qtbot.keyRelease(used, Qt.Key.Key_S)
         assert dock.split.armed is None
+
+
+def test_escape_puts_down_whatever_a_click_would_do_and_so_does_another_tool(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    track = answered(dock, viewer.add_image(data, **options), BRIGHT, 3)
+    layer = track.surface.layer
+    layer.mode = "paint"
+    for where in (canvas(viewer), dock.objects):
+        click(qtbot, dock.objects)
+        assert dock.objects_tool.armed is layer
+        assert dock.message.text().startswith("A click deletes an object")
+        qtbot.keyClick(where, Qt.Key.Key_Escape)
+        assert dock.objects_tool.armed is None, where
+        assert (dock.objects.isChecked(), str(layer.mode), dock.message.text()) == (False, "paint", "")
+    click(qtbot, dock.objects)
+    layer.mode = "erase"
+    assert dock.objects_tool.armed is None
+    assert (dock.objects.isChecked(), str(layer.mode)) == (False, "erase")
+    qtbot.keyPress(canvas(viewer), Qt.Key.Key_S)
+    press(qtbot, viewer, Qt.Key.Key_Escape)
+    assert dock.split.armed is None
+    qtbot.keyRelease(canvas(viewer), Qt.Key.Key_S)
+    type_lines(qtbot, dock, BRIGHT)
+    for button, mode in ((dock.point, "add"), (dock.box, "add_rectangle")):
+        click(qtbot, button)
+        pointing = viewer.layers.selection.active
+        assert str(pointing.mode) == mode
+        press(qtbot, viewer, Qt.Key.Key_Escape)
+        assert str(pointing.mode) == "pan_zoom"
+        assert not dock.message.text()

@@ -14,6 +14,8 @@ STEP = "what one undo takes back"
 """Topic of what was done to a mask as one step."""
 CLICK = "what a click met"
 """Topic of what is said of a click that changed nothing; it goes with whatever is done next."""
+TOOL = "what a click does now"
+"""Topic of what is said when a tool is taken up, until it is put down."""
 NO_PROMPT = "a prompt that is missing"
 """Topic of what is said of it, until one is typed."""
 PACKAGES = ("napari-boltzformer", "napari", "slicer-core", "numpy", "qtpy")
