@@ -9,6 +9,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QAbstractButton
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
@@ -29,6 +30,11 @@ class ObjectsTool(HeldClick):
         super().__init__()
         self._desk, self._stage = desk, stage
         self.ended.append(lambda: desk.notice.take_back(TOOL))
+
+    def listen(self, button: QAbstractButton) -> None:
+        """It stays pressed as long as a click is ours."""
+        button.toggled.connect(self.toggle)
+        self.ended.append(lambda: button.setChecked(False))
 
     def toggle(self, on: bool) -> None:
         """As if the key were held until it is switched off, or another layer is selected."""

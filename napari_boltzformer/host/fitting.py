@@ -56,6 +56,11 @@ class Fitting(QObject):
                 self._canvas.installEventFilter(self)
                 self._soon.start()
 
+    def take_keys(self) -> None:
+        """The next ones are the image's."""
+        if self._canvas is not None:
+            self._canvas.setFocus()
+
     def fit(self) -> None:
         """All of the picture into the view."""
         fit(self._viewer)

@@ -289,8 +289,7 @@ class BoltzFormerDock(Form):
             button.clicked.connect(lambda _=False, do=do: do())
         for plane, button in self.planes.items():
             button.clicked.connect(lambda _=False, plane=plane: self._turn(plane))
-        self.objects.toggled.connect(self.objects_tool.toggle)
-        self.objects_tool.ended.append(lambda: self.objects.setChecked(False))
+        self.objects_tool.listen(self.objects)
         for one in (self.proposals, self.objects_tool, self.split, self.join, self.guide):
             self.bottom.fitting.escaped.append(one.escape)
         self.engine_line.said.append(self.show_engine)
@@ -362,6 +361,8 @@ class BoltzFormerDock(Form):
 
     def _on_run(self, whole: bool) -> None:
         (self.all_slices if whole else self.this_slice).click()
+        if self.running.runs and self.prompt.hasFocus():
+            self.bottom.fitting.take_keys()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """From every part of the dock that has no use for the key itself."""

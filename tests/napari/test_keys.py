@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
-from gui import answered, canvas, click, click_row, done, layer_of, press, type_lines, until
+from gui import answered, canvas, click, click_row, done, layer_of, press, type_lines, until, until
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
@@ -50,8 +50,15 @@ def test_keys_are_on_our_masks_and_their_image_only(
     foreign = viewer.add_labels(small.volume.array.astype(int) * 0)
     data, options, _ = image_layer(small.volume)
     image = viewer.add_image(data, **options)
+    dock.window().activateWindow()
+    dock.prompt.setFocus()
+    until(qtbot, dock.prompt.hasFocus)
+    ctrl = Qt.KeyboardModifier.ControlModifier
+    qtbot.keyClick(dock.prompt, Qt.Key.Key_Return, ctrl)
+    assert dock.prompt.hasFocus()  # nothing was asked: a person goes on typing
     type_lines(qtbot, dock, BRIGHT)
-    click(qtbot, dock.this_slice)
+    qtbot.keyClick(dock.prompt, Qt.Key.Key_Return, ctrl)
+    assert canvas(viewer).hasFocus()  # a letter is a key now, and no part of the prompt
     done(qtbot, dock)
     (track,) = dock.tracks()
     assert not foreign.keymap
