@@ -30,7 +30,7 @@ from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.dock.results import Results
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.layers import PLANES
-from napari_boltzformer.host.narrow import NameBox, OneLine, as_large
+from napari_boltzformer.host.narrow import LETTERS, NameBox, OneLine, as_large
 from napari_boltzformer.host.notice import NoticeView, Progress
 from napari_boltzformer.host.upright import Upright
 
@@ -195,6 +195,7 @@ class Form(QWidget):
         self.example = QPushButton("Try the example")
         self.example.setMinimumHeight(44)
         self.image, self.open = NameBox(), QPushButton("Open…")
+        self.image.setMinimumContentsLength(LETTERS + 2)  # two ends of one letter tell no images apart
         self.prompt, self.doubt = PromptBox(), _label("")
         self.doubt.hide()
         for heard in (self.prompt.textChanged, self.prompt.left):
@@ -282,8 +283,9 @@ class Form(QWidget):
         self.seen.setHorizontalSpacing(3)
         self.seen.setColumnStretch(1, 1)
         opening = Behind([self.open], [self.use_layer], "Begin from a mask")
-        for column, widget in enumerate((QLabel("Image"), self.image, opening)):
-            self.seen.addWidget(widget, 0, column)
+        named = _line(QLabel("Image"), self.image, opening, stretch=1)
+        named.setSpacing(3)
+        self.seen.addLayout(named, 0, 0, 1, 3)  # no column of the line below: its longer label would take from the name
         find.addLayout(self.seen)
         find.addWidget(self.prompt)
         find.addLayout(_line(self.this_slice, self.all_slices))

@@ -209,6 +209,7 @@ class NameBox(Choice):
         super().__init__()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(LETTERS)
+        self.setStyleSheet("QComboBox { padding-right: 2px; }")  # napari leaves a letter's room before the arrow
         view = self.view()
         if view is not None:
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)

@@ -30,6 +30,7 @@ from napari_boltzformer.dock.form import ACTS, CORRECT, FIND, KEEP, MOST, TEACH
 from napari_boltzformer.host.behind import Behind
 from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.host.layers import camera_of, image_layer
+from napari_boltzformer.host.narrow import LETTERS
 from napari_boltzformer.host.upright import Upright
 from napari_boltzformer.teaching.form import FinetuneForm
 from napari_boltzformer.teaching.panel import FinetunePanel
@@ -372,6 +373,11 @@ def test_names_show_their_beginning_and_their_end(
     assert shown.startswith("ser")
     assert shown.endswith("7")
     assert "…" in shown
+    dock.window().resize(LEAST, 700)
+    until(qtbot, lambda: dock.window().width() == LEAST)
+    assert len(dock.image.shown()) >= LETTERS
+    layer.name = "dark16"
+    until(qtbot, lambda: dock.image.shown() == "dark16")
 
 
 def test_what_belongs_to_an_act_is_in_it(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
-from gui import answered, canvas, click, click_row, done, layer_of, press, type_lines, until, until
+from gui import answered, canvas, click, click_row, done, layer_of, press, type_lines, until
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
