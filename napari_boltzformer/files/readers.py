@@ -17,7 +17,7 @@ from boltzformer.desk.keeping.cases import cases_in, largest, series_below
 from boltzformer.desk.keeping.foreign import Read
 from boltzformer.desk.keeping.frames import frame_of
 from boltzformer.desk.keeping.stories import masks_in
-from boltzformer.errors import BoltzFormerError, SeveralFrames
+from boltzformer.errors import BoltzFormerError, GeometryError, SeveralFrames
 from boltzformer.io.phantom import phantom, sample
 from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 
@@ -63,9 +63,16 @@ def _list(path: str | list[str]) -> list[Any]:
 def _read(path: str | list[str]) -> list[Any]:
     layers: list[Any] = []
     images = images_here(napari.current_viewer())
-    for one in map(Path, [path] if isinstance(path, str) else path):
+    files = [Path(one) for one in ([path] if isinstance(path, str) else path)]
+    for one in files:
         read = cache(io.read)
-        masks = masks_in(one, images, read)
+        try:
+            masks = masks_in(one, images, read)
+        except GeometryError:  # its image may come behind it
+            if files.count(one) > 1 or one is files[-1]:
+                raise
+            files.append(one)
+            continue
         if masks is not None:
             layers += map(mask_layer, masks)
             continue

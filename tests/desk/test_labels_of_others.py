@@ -213,3 +213,14 @@ def test_masks_in_a_folder_below_their_image_are_no_cases(
         file.parent.mkdir(parents=True, exist_ok=True)
         io.write_volume(Volume(array, grid), file)
     assert sorted(one.name for one in cases_in(tmp_path)) == listed
+
+
+def test_no_image_vanishes_from_a_list_of_cases(tmp_path: Path) -> None:
+    """However dim it is, whatever it is called, and if it is black."""
+    few = np.random.default_rng(2).poisson(3, (256, 256)).astype(np.uint8)
+    deep = np.random.default_rng(3).integers(0, 60_000, (256, 256)).astype(np.uint16)
+    pictures = {"bright": deep, "dim": few, "1": few * 3, "10": few, "12": deep, "black": few * 0}
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    Image.fromarray(np.zeros((14_000, 14_000), bool)).save(tmp_path / "huge.png")
+    assert {one.name for one in cases_in(tmp_path)} == {*pictures, "huge"}

@@ -128,6 +128,20 @@ def test_a_stroke_in_a_slice_whose_small_objects_are_hidden_brings_none_of_them_
     assert np.array_equal(track.surface.copy() > 0, speck_and_ball())
 
 
+def test_a_stroke_over_what_is_hidden_has_a_rest_and_nothing_of_it_is_lost(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "x", speck_and_ball())
+    choose(bench, 25 * VOXEL)
+    assert not track.surface.copy().any()
+    stroke = np.zeros(SHAPE[1:], bool)
+    stroke[3, 3] = stroke[0, 0] = True  # the first is of the object that is hidden there
+    track.surface.paint(1, stroke)  # type: ignore[attr-defined]
+    bench.idle()
+    bench.desk.sizes.now()
+    bench.idle()
+    choose(bench)
+    assert np.array_equal(track.row(1) > 0, speck_and_ball()[1] | stroke)
+
+
 def test_an_object_that_grows_into_a_slice_that_is_answered_later_is_shown_then(bench: Bench) -> None:
     image = bench.open(GRID)
     found = speck_and_ball()

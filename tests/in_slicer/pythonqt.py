@@ -275,9 +275,10 @@ class _FileDialog:
 
 class _InputDialog:
     @staticmethod
-    def getItem(parent: Any, title: str, label: str, lines: list[str], *_: Any) -> str:
+    def getItem(parent: Any, title: str, label: str, lines: list[str], current: int, *_: Any) -> str:
+        """Cancelled, the line that it stood at, as Qt has it."""
         Answers.asked.append(title)
-        return next((one for one in lines if Answers.line and Answers.line in one), "")
+        return next((one for one in lines if Answers.line and Answers.line in one), lines[current])
 
 
 def _confirm(question: str, **_: Any) -> bool:

@@ -17,8 +17,9 @@ class SlicerDialogs:
         return Path(str(path)) if path else None
 
     def choose(self, title: str, lines: Sequence[str]) -> int | None:
-        """Which of them."""
-        chosen = qt.QInputDialog.getItem(_window(), title, "", list(lines), 0, False)
+        """Which of them. Of a question that is cancelled Qt tells the line that it stood at, and PythonQt no more than
+        that: so it stands at none of them."""
+        chosen = qt.QInputDialog.getItem(_window(), title, "", ["…", *lines], 0, False)
         return lines.index(str(chosen)) if str(chosen) in lines else None
 
     def save_as(self, title: str, suggested: str, kinds: str) -> Path | None:

@@ -97,8 +97,7 @@ def _are_labels(path: Path, array: NDArray[Any]) -> bool:
     few = all(len(np.unique(some)) <= FEW + 1 for some in (array.reshape(-1)[:: max(1, array.size // SAMPLE)], array))
     if named_a_mask(path):
         return few or holds_labels(array)
-    there = array[..., 1:] > 0
-    return few and bool(there.any()) and float((array[..., 1:] == array[..., :-1])[there].mean()) >= ALIKE
+    return few and lies_together(array)
 
 
 def _on_none(path: Path, grid: Grid, image: Volume) -> GeometryError:
@@ -131,9 +130,15 @@ def size_in(path: Path) -> tuple[int, ...] | None:
         if io.split_name(path)[1] == ".png":
             with PIL.Image.open(path) as header:
                 return header.size if header.mode in ("1", "L", "P", "I", "I;16") else None
-    except (BoltzFormerError, OSError):
+    except (BoltzFormerError, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         pass  # opening says why
     return None
+
+
+def lies_together(array: NDArray[Any]) -> bool:
+    """Whether most of what is marked has a neighbour of the same value."""
+    there = array[..., 1:] > 0
+    return bool(there.any()) and float((array[..., 1:] == array[..., :-1])[there].mean()) >= ALIKE
 
 
 def holds_labels(array: NDArray[Any]) -> bool:
@@ -143,4 +148,5 @@ def holds_labels(array: NDArray[Any]) -> bool:
     if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
         return False
     values = np.count_nonzero(np.unique(array))
-    return bool(values <= FEW or label(array.astype(np.int64), background=0).max() <= PIECES * values)
+    few = values <= FEW
+    return bool(few or (lies_together(array) and label(array.astype(np.int64), background=0).max() <= PIECES * values))

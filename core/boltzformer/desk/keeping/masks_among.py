@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzformer import io
-from boltzformer.desk.keeping.foreign import holds_labels, named_a_mask, size_in, whole
+from boltzformer.desk.keeping.foreign import holds_labels, lies_together, named_a_mask, size_in, whole
 from boltzformer.errors import BoltzFormerError
 
 FEW_VALUES = 64
@@ -40,15 +40,18 @@ def masks_among(files: Collection[Path]) -> set[Path]:
 def lies_on(path: Path, images: Sequence[Path]) -> bool:
     """Whether a file beside an image, named after it, holds nothing but labels: it is opened only then."""
     stem = io.split_name(path)[0]
-    if not any(stem.startswith(io.split_name(one)[0]) and one != path for one in images):
+    if not any(_is_named_after(stem, io.split_name(one)[0]) and one != path for one in images):
         return False
     try:
         array = io.read(path).array
     except BoltzFormerError:
         return False  # opening says why
-    if array.ndim != 3 or array.min() < 0 or array.max() >= FEW_VALUES:
-        return holds_labels(whole(array))
-    return array.dtype.kind in "biu" or bool((array == np.rint(array)).all())
+    return holds_labels(whole(array))
+
+
+def _is_named_after(stem: str, other: str) -> bool:
+    """'a lesions' after 'a', and '10' not after '1'."""
+    return stem.startswith(other) and not (stem[len(other) :][:1].isdigit() and other[-1:].isdigit())
 
 
 def _holds_a_mask(path: Path) -> bool:
@@ -56,4 +59,4 @@ def _holds_a_mask(path: Path) -> bool:
         array = whole(io.read(path).array)
     except BoltzFormerError:
         return False  # opening says why
-    return len(np.unique(array)) <= FEW_VALUES and holds_labels(array)
+    return len(np.unique(array)) <= FEW_VALUES and holds_labels(array) and lies_together(array)

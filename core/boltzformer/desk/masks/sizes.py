@@ -355,10 +355,8 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
         if row not in hides or row not in hidden or not np.array_equal(hides[row], hidden[row])
     ]
     shape = whole.rows.shape[1:]
-    before = {
-        row: np.packbits(whole.rows[row] & ~(unpacked(hidden[row], shape) > 0) if row in hidden else whole.rows[row])
-        for row in others
-    }
+    less = {row: unpacked(hidden[row], shape) > 0 for row in others if row in hidden} | dict(whole.beside)
+    before = {row: np.packbits(whole.rows[row] & ~less[row] if row in less else whole.rows[row]) for row in others}
     if whole.drawn is not None:
         before = {row: whole.drawn.over(bits) for row, bits in before.items()}
     lines = None if whole.apart is whole.rows else np.packbits(whole.rows[0] & ~whole.apart[0])
