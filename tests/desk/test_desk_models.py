@@ -71,6 +71,7 @@ def test_the_models_own_gate_is_shown_before_anything_was_asked(bench: Any, tool
     bench.desk.knowledge = engine.knowledge
     shown = bench.desk.overview.reapplying.thresholds.existence
     assert shown == checkpoint.read(registry.resolve("default")).history.notes["existence threshold"]
+    tools.idle()  # it asks how long a slice takes: the server must be there still
 
 
 def test_an_engine_that_cannot_be_asked_says_why(tools: Any) -> None:
