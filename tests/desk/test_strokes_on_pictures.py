@@ -67,6 +67,18 @@ def choose(bench: Bench, **how: Any) -> None:
     bench.idle()
 
 
+def another_day(bench: Bench, kept: Path, grid: Grid = GRID) -> tuple[Bench, Track]:
+    """The work that was kept of an image of one mask, opened again."""
+    bench.desk.keeper.autosave()
+    bench.idle()
+    again = Bench(folder=kept)
+    again.desk.keeper.look_for(again.open(grid))
+    again.until(lambda: bool(again.speaker.offers))
+    again.idle()
+    (track,) = again.desk.tracks.chosen()
+    return again, track
+
+
 def test_thresholds_move_what_the_model_marked_and_strokes_stay(bench: Bench) -> None:
     track = answered(bench)
     paint(track, PAINTED)
@@ -225,14 +237,7 @@ def test_another_day_sizes_act_beneath_strokes_still(bench: Bench, tmp_path: Pat
     track = answered(bench)
     paint(track, PAINTED)
     paint(track, ERASED, 0)
-    bench.desk.keeper.autosave()
-    bench.idle()
-    again = Bench(folder=tmp_path / "kept")
-    image = again.open(GRID)
-    again.desk.keeper.look_for(image)
-    again.until(lambda: bool(again.speaker.offers))
-    again.idle()
-    (track,) = again.desk.tracks.chosen()
+    again, track = another_day(bench, tmp_path / "kept")
     assert np.array_equal(track.mask(0), (LARGE | SPECK | PAINTED) & ~ERASED)
     choose(again, smallest_mm3=50)
     assert np.array_equal(track.mask(0), (LARGE | PAINTED) & ~ERASED)
@@ -267,13 +272,7 @@ def test_another_day_objects_that_were_parted_are_apart_still_and_can_be_joined(
     choose(bench, apart=True, smallest_mm3=50)
     assert pieces(track.mask(0)).max() == 2
     shown = track.mask(0).copy()
-    bench.desk.keeper.autosave()
-    bench.idle()
-    again = Bench(folder=tmp_path / "kept")
-    again.desk.keeper.look_for(again.open(GRID))
-    again.until(lambda: bool(again.speaker.offers))
-    again.idle()
-    (track,) = again.desk.tracks.chosen()
+    again, track = another_day(bench, tmp_path / "kept")
     assert np.array_equal(track.mask(0), shown)
     choose(again)
     assert np.array_equal(track.mask(0), two | SPECK)
@@ -291,13 +290,7 @@ def test_another_day_what_was_hidden_where_a_person_drew_comes_back(bench: Bench
     track.surface.paint(0, PAINTED)  # type: ignore[attr-defined]
     bench.idle()
     assert np.array_equal(track.mask(0), LARGE | PAINTED)
-    bench.desk.keeper.autosave()
-    bench.idle()
-    again = Bench(folder=tmp_path / "kept")
-    again.desk.keeper.look_for(again.open(grid))
-    again.until(lambda: bool(again.speaker.offers))
-    again.idle()
-    (track,) = again.desk.tracks.chosen()
+    again, track = another_day(bench, tmp_path / "kept", grid)
     assert np.array_equal(track.mask(0), LARGE | PAINTED)
     track.surface.paint(0, PAINTED, 0)  # type: ignore[attr-defined]  # as the model left it
     choose(again)
