@@ -39,6 +39,17 @@ def test_every_signal_exists_in_its_class() -> None:
         named.cancelButton.enabeld = True
 
 
+def test_a_question_that_is_cancelled_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pythonqt.install()
+    from BoltzFormerLib.dialogs import SlicerDialogs
+
+    chosen = []
+    for line in ("", "second"):
+        monkeypatch.setattr(pythonqt.Answers, "line", line)
+        chosen.append(SlicerDialogs().choose("Which one?", ["first", "second"]))
+    assert chosen == [None, 1]
+
+
 def test_the_applications_widgets_are_declared_and_hear_of_the_scene() -> None:
     own = {name: kind for name, kind in FORM.names.items() if kind.startswith(("qMRML", "ctk", "qSlicer"))}
     assert set(own.values()) == set(FORM.custom)

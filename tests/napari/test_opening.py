@@ -132,6 +132,12 @@ def test_beside_an_open_image_a_file_is_read_once_and_labels_of_another_size_sta
     until(qtbot, lambda: dock.image.currentText() == "other")
     assert files == ["half.mha", "half.mha", "third.mha", "other.mha"]
 
+    io.write_volume(Volume(noise[1:3], half), tmp_path / "its image.mha")
+    dropped = [str(tmp_path / name) for name in ("half.mha", "its image.mha")]  # the mask first
+    reader = get_reader(dropped)
+    assert reader is not None
+    assert [kind for _, _, kind in reader(dropped)] == ["image", "labels"]
+
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
