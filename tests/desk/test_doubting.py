@@ -74,6 +74,12 @@ def test_what_is_accepted_is_no_doubt_until_it_is_painted_again(bench: Bench) ->
     assert whys(track)[0] == (4, "'x' painted, not accepted yet")
 
 
+def test_where_nothing_was_asked_nobody_hears_that_nothing_is_left_to_doubt(bench: Bench) -> None:
+    bench.open(GRID)
+    bench.desk.keeper.next_doubtful()
+    assert bench.speaker.sentence.startswith("No mask is shown that could be doubted: ask for something first")
+
+
 def test_where_nobody_looked_beyond_there_is_no_edge_and_far_objects_have_no_gap_between(bench: Bench) -> None:
     track = bench.desk.tracks.new(bench.open(GRID), Prompt("x"))
     whole = found_in(3, 12)

@@ -27,6 +27,9 @@ class NextDoubtful:
         active = self._tracks.active()
         row = self.telling(active) if active is not None and active in shown else None
         doubts = doubtful(shown, None if active is None or row is None else (active, row))
+        if not shown:
+            self._notice.say("No mask is shown that could be doubted: ask for something first, or show a mask.")
+            return
         if image is None or not doubts:
             more = "" if any(track.spread for track in shown) else f"; {self._words.ask_seeds}"
             picture = image is not None and image.count == 1
