@@ -114,7 +114,7 @@ class Rings:
         self._fade = desk.timers.after(MARK_MS, self._unmark)
 
     def mark(self, track: Track, voxel: Voxel) -> None:
-        """A ring for a moment around what a table leads to."""
+        """For a moment the only ring: around what a table leads to."""
         self._marked = track, voxel
         self._fade.start()
         self.show()
@@ -132,7 +132,7 @@ class Rings:
         tracks = self._desk.tracks.shown() if self._desk.settings.rings else []
         found = [(place, track.colour) for track in tracks for place in small_objects(track, row)]
         if self._marked is not None and self._marked[0] in self._desk.tracks.shown() and self._marked[1][0] == row:
-            found.append((self._marked[1][1:], self._marked[0].colour))
+            found = [(self._marked[1][1:], self._marked[0].colour)]  # among a hundred alike nobody would see it
         places = np.array([(row, *place)[-image.ndim :] for place, _ in found]).reshape(-1, image.ndim)
         if image is not self._image or not self._desk.tracks.of(chosen):
             self._clear()  # it lies where that image lies, and goes with its masks
