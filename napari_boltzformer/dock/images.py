@@ -87,8 +87,17 @@ class Images:
         self._chosen()
         if layer is not None:
             self._desk.patients.look_at(image_on(layer))
+            self._take_in_hand(layer)
             for heard in self.picked:
                 heard(layer)
+
+    def _take_in_hand(self, layer: Image) -> None:
+        """Of images that are compared, the tools must not stay with another one than is chosen."""
+        selection, track = self._stage.viewer.layers.selection, self._desk.tracks.active()
+        if selection.active is not None and selection.active not in self._stage.group(image_on(layer)):
+            selection.active = layer
+            if track is not None:
+                self._stage.activate(track.surface)
 
     def _enter(self) -> None:
         if (image := self._stage.chosen()) is None:

@@ -493,6 +493,9 @@ def test_points_of_two_that_are_compared_are_set_in_sight(
     click(qtbot, dock.point)
     active = viewer.layers.selection.active
     assert (active.name, active.visible) == (POINTS, True)
+    for name, tools in (("deep", BRIGHT), ("flat", "flat"), ("deep", BRIGHT)):  # or a stroke lands in the other one
+        dock.image.setCurrentText(name)
+        assert viewer.layers.selection.active.name == tools
 
 
 @pytest.mark.slow
