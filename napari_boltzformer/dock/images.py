@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from napari.layers import Image
+from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox
 
@@ -17,6 +18,15 @@ from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import is_mask_on
 from napari_boltzformer.host.layers import hang, same
 from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
+
+
+BETWEEN_FILES_MS = 50
+"""At 0, a viewer that works off its events before it reads the next file would never be done with them."""
+
+
+def _opens_several() -> bool:
+    """Whether napari is in the middle of files that a person opened in one go: it lets events pass between them."""
+    return any("Opening Files" in (one.desc or "") for one in getattr(progress, "_all_instances", ()))
 
 
 class Images:
@@ -73,7 +83,7 @@ class Images:
             self._cover(image_on(opened))
         self._chosen()
         if (layer := box.currentData()) is not None and not same(layer, last):
-            self._entering.start()  # once the viewer itself has heard of it
+            self._entering.start(0)  # once the viewer itself has heard of it
 
     def _pick(self, image: OpenImage) -> None:
         """As if a person had chosen it in the box."""
@@ -100,6 +110,9 @@ class Images:
                 self._stage.activate(track.surface)
 
     def _enter(self) -> None:
+        if _opens_several():
+            self._entering.start(BETWEEN_FILES_MS)
+            return
         if (image := self._stage.chosen()) is None:
             return
         if image.ours and image not in self._desk.patients.beside:

@@ -22,7 +22,7 @@ from gui import (
     until,
 )
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from boltzformer import Grid, Prompt, io
 from boltzformer.dataset import Dataset
@@ -130,6 +130,27 @@ def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     click(qtbot, pressed(dock, "Undo"))
     assert visible_images(dock) == ["deep"]
     assert layer_of(track).visible
+
+
+def test_of_files_that_are_opened_in_one_go_all_are_named_and_undo_goes_back_before_them(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """napari lets events pass between them: each would take the place of the one before, and only that be named."""
+    files = [tmp_path / f"{name}.nii.gz" for name in ("first", "second", "third", "fourth")]
+    for number, file in enumerate(files):
+        io.write_volume(phantom(number, (5, 40, 48)).volume, file)
+    viewer.open(str(files[0]), plugin=DIST)
+    until(qtbot, lambda: dock.desk.patients.current is not None)
+    viewer.layers.events.inserted.connect(lambda event: QApplication.processEvents())  # as its progress bar does
+    viewer.open([str(file) for file in files[1:]], plugin=DIST)
+    until(qtbot, lambda: PUT_AWAY in dock.notice.offers)
+    assert visible_images(dock) == ["fourth"]
+    offer = dock.notice.offers[PUT_AWAY]
+    assert offer.label.text() == "Saved and put away: 'first', 'second', 'third'."
+    assert list(offer.answers) == ["Undo", "Keep all"]
+    click(qtbot, pressed(dock, "Undo"))
+    assert visible_images(dock) == ["first"]
+    assert names(viewer) == ["first"]
 
 
 def test_no_tool_is_left_in_a_mask_that_is_put_away() -> None:

@@ -41,6 +41,8 @@ class OnePatient:
         """Of those on screen, this one is to be chosen."""
         self._away: list[tuple[OpenImage, Callable[[], None]]] = []
         """By image, what brings each back."""
+        self._looked_at: set[str] = set()
+        """Keys of images that had the screen: of several that are opened at once only the last one has it."""
         self._undoing = False
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
@@ -121,16 +123,18 @@ class OnePatient:
             self._stage.arrive(image)
             self._notice.say("")
             self._notice.withdraw(PUT_AWAY)
-        if any(not one.is_same_as(image) for one, _ in away):
+        if others := [one for one, _ in away if not one.is_same_as(image)]:
+            undo = ("Undo", partial(self._undo, image, away, self._before))
+            keep = ("Keep both" if len(others) == 1 else "Keep all", partial(self._keep_both, image, away))
             self._notice.offer(
                 PUT_AWAY,
                 f"Saved and put away: {quoted([one.name for one, _ in away])}.",
-                ("Undo", partial(self._undo, image, away, self._before)),
-                ("Keep both", partial(self._keep_both, image, away)),
+                *([undo, keep] if any(one.key in self._looked_at for one, _ in away) else [keep]),
             )
         self._tell(image)
 
     def _tell(self, image: OpenImage) -> None:
+        self._looked_at.add(image.key)
         for heard in self.arrived:
             heard(image)
         self._before = None  # its voxels need not be held any longer
@@ -140,11 +144,12 @@ class OnePatient:
     ) -> None:
         """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
         are side by side again, and the one in hand is in hand. Of an image that was opened once more the newer one
-        stays, with what was done since."""
-        others = [(one, back) for one, back in away if not one.is_same_as(image)]
-        for _, back in others:
-            back()
-        if image in self._stage.images() and len(others) == len(away):
+        stays, with what was done since; what was opened in one go with it goes, too."""
+        again = [one for one, _ in away if one.is_same_as(image)]
+        for one, back in away:
+            if one not in again and one.key in self._looked_at:
+                back()
+        if image in self._stage.images() and not again:
             self._put_away(image)  # only now: a viewer without any image redraws all that it has
         self._compare()
         self._undoing = True
