@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 from napari.layers import Image
-from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox
 
@@ -15,18 +14,9 @@ from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.io.phantom import Sample, sample
-from napari_boltzformer.dock.opening import is_mask_on
+from napari_boltzformer.dock.opening import BETWEEN_FILES_MS, is_mask_on, opens_several
 from napari_boltzformer.host.layers import hang, same
 from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
-
-
-BETWEEN_FILES_MS = 50
-"""At 0, a viewer that works off its events before it reads the next file would never be done with them."""
-
-
-def _opens_several() -> bool:
-    """Whether napari is in the middle of files that a person opened in one go: it lets events pass between them."""
-    return any("Opening Files" in (one.desc or "") for one in getattr(progress, "_all_instances", ()))
 
 
 class Images:
@@ -110,7 +100,7 @@ class Images:
                 self._stage.activate(track.surface)
 
     def _enter(self) -> None:
-        if _opens_several():
+        if opens_several():
             self._entering.start(BETWEEN_FILES_MS)
             return
         if (image := self._stage.chosen()) is None:

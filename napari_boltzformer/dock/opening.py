@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils import progress
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QImage, QPixmap
@@ -43,6 +44,14 @@ KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jp
 THUMBNAIL = 64
 READING = "a file that is read"
 """Topic of a sentence."""
+BETWEEN_FILES_MS = 50
+"""At 0, a viewer that works off its events before it reads the next file would never be done with them."""
+
+
+def opens_several() -> bool:
+    """Whether napari is in the middle of files that a person opened in one go: it lets events pass between them."""
+    under_way = getattr(progress, "_all_instances", ())
+    return any("Opening Files" in (one.desc or "") and (one.total or 0) > 1 for one in under_way)
 
 
 class Opening:
@@ -51,6 +60,8 @@ class Opening:
     def __init__(self, parent: QWidget, desk: Desk, stage: NapariStage, dialogs: QtDialogs) -> None:
         self._parent, self._desk, self._stage, self._dialogs = parent, desk, stage, dialogs
         self.dialog: SeriesDialog | None = None
+        self._waiting: list[Path] = []
+        self._later = desk.timers.after(BETWEEN_FILES_MS, self._open_waiting)
 
     def ask(self) -> None:
         """A file of any kind; one DICOM slice stands for its folder."""
@@ -65,6 +76,19 @@ class Opening:
         chosen = self._stage.chosen()
         near = images_here(self._stage.viewer, None if chosen is None else chosen.layer)
         self._desk.work.do(partial(_read, path, near), partial(self._found, path))
+
+    def later(self, path: Path) -> None:
+        """Labels came before the image that they lie on: once all that is opened in one go is there."""
+        self._waiting.append(path)
+        self._later.start()
+
+    def _open_waiting(self) -> None:
+        if opens_several():
+            self._later.start()
+            return
+        waiting, self._waiting = self._waiting, []
+        for path in waiting:
+            self.open(path)
 
     def _found(self, path: Path, found: list[MaskInFile] | Volume | int | None) -> None:
         """Of several time points or channels a person says which."""

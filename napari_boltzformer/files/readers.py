@@ -24,6 +24,9 @@ from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
 LOOKED_AT = 200
 """So many files of a folder are looked at before napari is told whether it can be opened."""
 
+NO_LAYER: list[Any] = [(None,)]
+"""napari's word for 'done, and there is no layer'."""
+
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
     """napari asks: can you read this?"""
@@ -44,13 +47,11 @@ def _is_list(path: Path) -> bool:
 
 def _list(path: str | list[str]) -> list[Any]:
     folder = Path(path if isinstance(path, str) else path[0])
-    viewer = napari.current_viewer()
-    shown = () if viewer is None else viewer.window.dock_widgets.values()
-    if dock := next((one for one in shown if hasattr(one, "beside")), None):
+    if dock := _dock():
         dock.beside.open_cases()
         dock.desk.cases.show_folder(folder)
         show_info(f"{folder.name} is in the case list: click on an image there, or on 'Next case'.")
-        return [(None,)]  # napari's word for "done, and there is no layer"
+        return NO_LAYER
     found = cases_in(folder)
     if not found:
         raise BoltzFormerError(f"{folder.name} holds nothing but masks: open the images that they belong to first.")
@@ -58,6 +59,13 @@ def _list(path: str | list[str]) -> list[Any]:
         more = len(found) - 1
         show_info(f"{more} more in {folder.name}: 'Case list' of 'Segment by text' opens one after the other.")
     return [image_layer(found[0].read())]
+
+
+def _dock() -> Any:
+    """'Segment by text', if it is open."""
+    viewer = napari.current_viewer()
+    shown = () if viewer is None else viewer.window.dock_widgets.values()
+    return next((one for one in shown if hasattr(one, "beside")), None)
 
 
 def _read(path: str | list[str]) -> list[Any]:
@@ -70,15 +78,18 @@ def _read(path: str | list[str]) -> list[Any]:
             masks = masks_in(one, images, read)
         except GeometryError:  # its image may come behind it
             if files.count(one) > 1 or one is files[-1]:
-                raise
-            files.append(one)
+                if (dock := _dock()) is None:
+                    raise
+                dock.opening.later(one)
+            else:
+                files.append(one)
             continue
         if masks is not None:
             layers += map(mask_layer, masks)
             continue
         images.append(_volume(one, read))
         layers.append(image_layer(images[-1]))
-    return layers
+    return layers or NO_LAYER
 
 
 def _volume(path: Path, read: Read) -> Volume:

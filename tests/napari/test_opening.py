@@ -124,19 +124,23 @@ def test_beside_an_open_image_a_file_is_read_once_and_labels_of_another_size_sta
     monkeypatch.setattr(io, "read", lambda path, **how: files.append(Path(path).name) or read(path, **how))
     dock.opening.open(tmp_path / "half.mha")
     until(qtbot, lambda: dock.message.text().startswith("half.mha holds labels of 2×20×30 voxels"))
-    with pytest.raises(BoltzFormerError, match="holds labels"):
-        viewer.open(str(tmp_path / "half.mha"), plugin=DIST)
+    dock.desk.notice.say("")
+    assert not viewer.open(str(tmp_path / "half.mha"), plugin=DIST)  # no dialog that ends what is opened with it
+    until(qtbot, lambda: dock.message.text().startswith("half.mha holds labels of 2×20×30 voxels"))
     assert [layer.name for layer in viewer.layers] == ["one"]
     viewer.open(str(tmp_path / "third.mha"), plugin=DIST)
     dock.opening.open(tmp_path / "other.mha")
     until(qtbot, lambda: dock.image.currentText() == "other")
-    assert files == ["half.mha", "half.mha", "third.mha", "other.mha"]
+    assert files == ["half.mha", "half.mha", "half.mha", "third.mha", "other.mha"]
 
     io.write_volume(Volume(noise[1:3], half), tmp_path / "its image.mha")
     dropped = [str(tmp_path / name) for name in ("half.mha", "its image.mha")]  # the mask first
     reader = get_reader(dropped)
     assert reader is not None
     assert [kind for _, _, kind in reader(dropped)] == ["image", "labels"]
+    viewer.open(dropped, plugin=DIST)  # one after the other
+    until(qtbot, lambda: [layer.name for layer in viewer.layers] == ["its image", "half"])
+    assert dock.image.currentText() == "its image"
 
 
 @pytest.fixture
