@@ -118,6 +118,11 @@ def put_back(layers: Sequence[Layer]) -> None:
             _give(layer, layer.metadata.pop(OWN))
 
 
+def width_of(layer: Layer) -> float:
+    """Of one of its pixels in the world, where it lies now."""
+    return float(layer.scale[-1] * np.linalg.norm(layer.affine.affine_matrix[:-1, -2]))
+
+
 def _own(layer: Layer) -> NDArray[np.float64]:
     found: NDArray[np.float64] = layer.metadata.setdefault(OWN, np.array(layer.affine.affine_matrix, float))
     return found

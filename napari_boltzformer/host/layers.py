@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Points, Shapes
 
 from boltzformer import GeometryError, Grid, Volume
 from boltzformer.desk.keeping.stories import MaskInFile
@@ -259,9 +260,13 @@ def together(viewer: napari.viewer.Viewer) -> AbstractContextManager[Any]:
 
 
 def fit(viewer: napari.viewer.Viewer) -> None:
-    """All of the picture into the view, where that is flat."""
+    """All of the picture into the view, where that is flat. Rings and points are as large as the zoom makes them, and
+    count to napari as far as they reach: of another zoom, they would reach far beyond the picture."""
     if len(viewer.layers) and viewer.dims.ndisplay == 2:
-        (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
+        to_view = viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view
+        pictures = [layer for layer in viewer.layers if not isinstance(layer, Points | Shapes)]
+        of_these = pictures and "layers" in signature(to_view).parameters  # napari 0.9
+        to_view(**({"layers": pictures} if of_these else {}))
 
 
 def bare_brush(viewer: napari.viewer.Viewer) -> None:

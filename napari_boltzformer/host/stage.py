@@ -156,8 +156,8 @@ class NapariStage:
             layers.move(layers.index(layer), lowest)
 
     def pixel(self, layer: Layer) -> float:
-        """One of the screen, in a layer's own."""
-        return 1 / max(camera_of(self.viewer).zoom * float(layer.scale[-1]), 1e-6)
+        """One of the screen, in a layer's own; one that is compared may be enlarged."""
+        return 1 / max(camera_of(self.viewer).zoom * compared.width_of(layer), 1e-6)
 
     def remove(self, surface: Any) -> None:
         if surface.layer in self.viewer.layers:

@@ -24,7 +24,7 @@ from gui import (
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from boltzformer import Grid, Prompt, io
+from boltzformer import Grid, Prompt, Volume, io
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
@@ -417,6 +417,34 @@ def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goe
     assert apart()
     assert cells_of(dock, viewer)["deep"] != cells_of(dock, viewer)["flat"]
     assert float(camera_of(viewer).zoom) == 50  # whoever zoomed in goes on there
+
+
+@pytest.mark.parametrize("order", [(None, 0.000325), (0.000325, None)])
+def test_two_of_far_apart_scales_are_in_view_whatever_is_ringed_on_them(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, order: tuple[float | None, ...]
+) -> None:
+    """To napari a ring is part of the picture as far as it reaches, and it was drawn for another zoom."""
+    for mm in order:
+        shape = (1, 300, 400) if mm is None else (1, 900, 1200)
+        grid = Grid.pixels(shape) if mm is None else Grid.from_lps(shape, np.diag([mm, mm, mm, 1.0]))
+        dock.desk.patients.open(Volume(np.zeros(shape, np.uint8), grid, name=str(mm)))
+        track = new_track(dock, dock.chosen_image(), BRIGHT)
+        mask = np.zeros(shape, bool)
+        mask[0, 20, 30] = True
+        track.change_all({0: mask[0]})
+        dock.show_results()
+        assert NAME in names(viewer)
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    turns(qtbot)
+    camera = camera_of(viewer)
+    centre, zoom = np.array(camera.center), float(camera.zoom)
+    pictures = [image.layer for image in dock.stage.images()]
+    viewer.fit_to_view(layers=pictures)
+    assert np.allclose(centre, camera.center)
+    assert np.isclose(zoom, float(camera.zoom))
+    for layer in [one for one in viewer.layers if one.name == NAME]:
+        assert np.allclose(layer.size * layer.scale[-1] * layer.affine.affine_matrix[-2, -2] * camera.zoom, 24)
 
 
 @pytest.mark.slow
