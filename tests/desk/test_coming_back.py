@@ -290,6 +290,38 @@ def test_an_offer_about_an_image_goes_with_it(yesterday: tuple[Any, Path, dict[s
     viewer.desk.leave()
 
 
+def test_the_score_acts_on_slices_of_an_earlier_day_and_what_it_hides_comes_back_another_day(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    """Their masks and scores are known, though no outline at another probability is."""
+    volume, folder, rows = yesterday
+    viewer, image = opened_again(volume, folder)
+    dark, hidden = viewer.desk.tracks.of(image)[0], rows[DARK].copy()
+    hidden[2] = False  # 3 is accepted, 5 and 6 are painted
+    reapplying = viewer.desk.overview.reapplying
+    reapplying.choose(existence=0.95)
+    viewer.idle()
+    assert np.array_equal(dark.surface.copy() > 0, hidden)
+    assert not any("stay as" in line for line in reapplying.totals)
+    assert dark.kept.mark(2).hidden
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+
+    viewer, image = opened_again(volume, folder)
+    dark, reapplying = viewer.desk.tracks.of(image)[0], viewer.desk.overview.reapplying
+    assert np.array_equal(dark.surface.copy() > 0, hidden)
+    reapplying.choose(existence=0.5)
+    viewer.idle()
+    assert np.array_equal(dark.surface.copy() > 0, rows[DARK])
+    assert dark.edited_rows() == [5, 6]
+    reapplying.choose(outline=0.9)
+    viewer.idle()
+    assert "2 restored slices stay as they were: run them again to move their outline" in reapplying.totals
+    assert np.array_equal(dark.surface.copy() > 0, rows[DARK])
+
+
 @pytest.mark.parametrize("then", [False, True])
 def test_what_touches_in_a_picture_of_an_earlier_day_is_not_parted_without_a_word(tmp_path: Path, then: bool) -> None:
     """Its probabilities are gone. What was parted then is still."""

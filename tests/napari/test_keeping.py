@@ -131,7 +131,7 @@ def test_work_comes_back_after_a_crash(qtbot: Any, viewer: Any, dock: BoltzForme
     again.looks.click()
     headline = again.bottom.looks.headline
     until(qtbot, lambda: "How it looked at slice 5 before it was put away is not kept" in headline.text())
-    again.bottom.review.gate.setValue(99)
+    again.bottom.review.outline.setValue(99)
     assert "16 restored slices stay as they were" in again.bottom.review.totals.text()
     assert np.array_equal(rows_of(back) > 0, before > 0)
     again.session.close()

@@ -101,6 +101,8 @@ class BringingBack:
             for one in masks_of(work, image.plan) if work is not None else ():
                 colour = found.scene.colours.get(one.prompt.text, "")
                 self._put_back(image, one, colour, whole=empty and work is found)
+        for track in self._tracks.of(image):
+            track.kept.outline_then = (found.scene.thresholds or Thresholds()).outline
         if found.based_on is not None:
             self.based_on[image] = found.based_on
         self._show_scene(image, found, empty)
@@ -216,7 +218,11 @@ def put_back(track: Track, one: KeptMask) -> None:
         at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
         track.image.thresholds = as_measured(track.image, at)
     track.recall(one.scores, one.edited, one.gate, one.written)
+    for row, mask in one.veiled.items():
+        track.kept.recall(row, one.scores[row], mask, shown=False)
     track.kept.recall_hidden(one.hidden)
+    for row in one.unseen.keys() - one.edited:
+        track.kept.recall_beside(row, one.unseen[row])
     track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
     track.kept.came_apart = track.kept.thresholds.apart
     track.whose.whole |= one.whole

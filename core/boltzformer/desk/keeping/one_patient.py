@@ -42,7 +42,7 @@ class OnePatient:
         self._away: list[tuple[OpenImage, Callable[[], None]]] = []
         """By image, what brings each back."""
         self._looked_at: set[str] = set()
-        """Keys of images that had the screen: of several that are opened at once only the last one has it."""
+        """Keys of images that had the screen, or masks: of several that are opened in one go only the last has."""
         self._undoing = False
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
@@ -81,6 +81,7 @@ class OnePatient:
             return
         self.beside = []
         self._stage.side_by_side([])
+        self._looked_at |= {one.key for one in gone if self._tracks.of(one)}
         self._away = [(one, self._put_away(one)) for one in gone]
 
     def prompts_for(self, image: OpenImage, typed: Sequence[str]) -> list[str]:
@@ -102,6 +103,10 @@ class OnePatient:
                 stays = not image.kind and (image.likeness == before.likeness or both_pictures(before, image))
             typed = typed if stays else of_its_kind(typed, image.kind)
         return list(dict.fromkeys([*image.typed, *typed]))
+
+    def _before_it(self, away: Sequence[tuple[OpenImage, Callable[[], None]]]) -> list[Callable[[], None]]:
+        """Of what went, what had been there before all that was opened in one go."""
+        return [back for one, back in away if one.key in self._looked_at]
 
     def _take(self, image: OpenImage) -> None:
         if image is not self.current:
@@ -129,7 +134,7 @@ class OnePatient:
             self._notice.offer(
                 PUT_AWAY,
                 f"Saved and put away: {quoted([one.name for one, _ in away])}.",
-                *([undo, keep] if any(one.key in self._looked_at for one, _ in away) else [keep]),
+                *([undo, keep] if self._before_it(away) else [keep]),
             )
         self._tell(image)
 
@@ -145,11 +150,10 @@ class OnePatient:
         """The others again, without the one that took their place: its work is kept like theirs. Two that were compared
         are side by side again, and the one in hand is in hand. Of an image that was opened once more the newer one
         stays, with what was done since; what was opened in one go with it goes, too."""
-        again = [one for one, _ in away if one.is_same_as(image)]
-        for one, back in away:
-            if one not in again and one.key in self._looked_at:
-                back()
-        if image in self._stage.images() and not again:
+        others = [(one, back) for one, back in away if not one.is_same_as(image)]
+        for back in self._before_it(others):
+            back()
+        if image in self._stage.images() and len(others) == len(away):
             self._put_away(image)  # only now: a viewer without any image redraws all that it has
         self._compare()
         self._undoing = True

@@ -93,6 +93,8 @@ class KeptMask:
     """What the model's answer has besides, of objects that were hidden for their size; older work does not tell."""
     lines: NDArray[np.bool_] | None = None
     """Between the objects of a picture that were parted; older work does not tell."""
+    veiled: dict[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
+    """The outlines that were hidden by a threshold, where they are known: those of a day before that one."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -176,7 +178,9 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
                 unseen[plan.canonical_index(int(index))] = mask
         kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
         lines = _mask_of(told["lines"], rows.shape[1:]) if len(rows) == 1 and "lines" in told else None
-        found.append(KeptMask(*kept, unseen, lines))
+        dim = [row for row in hidden & scores.keys() if row not in edited and plan.canonical_index(row) in known]
+        veiled = {row: mask for row, mask in zip(dim, view.apply(said)[dim], strict=True) if mask.any()} if dim else {}
+        found.append(KeptMask(*kept, unseen, lines, veiled))
     return found
 
 

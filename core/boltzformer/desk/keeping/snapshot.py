@@ -40,7 +40,9 @@ class Frozen:
     closed: frozenset[int]
     """Of these, where nothing that is hidden comes back either."""
     restored: Sequence[int]
-    """Rows that no threshold changes either: the answer is of an earlier day."""
+    """Rows whose outline no threshold changes either: the answer is of an earlier day."""
+    veiled: Mapping[int, Bits]
+    """Of these, what is hidden for its score."""
     whose: Whose
     scores: Mapping[int, float]
     hidden: Sequence[int]
@@ -101,6 +103,7 @@ class Frozen:
     def answer(self, *, hidden: bool = False) -> NDArray[np.uint8]:
         """(slices, rows, columns): what the model wrote, wherever that is known. `hidden`: with what is not shown."""
         more = {row: self.whose.written[row] | self.whose.hidden[row] for row in self.filtered} if hidden else {}
+        more |= self.veiled if hidden else {}
         return self._unpacked({**self.whose.written, **more})
 
     def _unpacked(self, rows: Mapping[int, Bits]) -> NDArray[np.uint8]:
@@ -192,6 +195,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.fixed,
         closed(track),
         sorted(set(track.kept.looked) - set(track.kept.rows)),
+        _veiled(track),
         track.whose.copy(),
         dict(track.scores),
         track.kept.hidden,
@@ -203,6 +207,12 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.warning,
         track.began_from,
     )
+
+
+def _veiled(track: Track) -> dict[int, Bits]:
+    at = track.kept.thresholds
+    earlier = track.kept.earlier(lambda one: one.veiled(at))
+    return {row: one.bits for row, one in earlier.items() if not track.belongs_to_a_person(row)}
 
 
 def unique_names(tracks: Sequence[Track]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.desk.masks.recalled import Recalled
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.image.geometry import Array
@@ -126,25 +127,6 @@ class Kept:
         return under if hidden else replace(self, under=under)
 
 
-@dataclass(frozen=True)
-class Recalled:
-    """A slice's answer of an earlier day: its logits are gone, so no threshold re-applies to it."""
-
-    score: float
-    bits: NDArray[np.uint8]
-    """Its mask, packed."""
-    voxels: int
-    hidden: bool = False
-    """There was an outline, which a threshold hid."""
-
-    def around(self, seen: NDArray[np.bool_], boxes: Kept) -> NDArray[np.bool_]:
-        """Its mask, but for what was looked at since in boxes."""
-        whole = np.unpackbits(self.bits, count=seen.size).reshape(seen.shape).astype(bool)
-        for part in boxes.parts:
-            whole[part.plan.crop] = seen[part.plan.crop]
-        return whole
-
-
 class Answers:
     """One prompt's answers by row: the slice's number as a viewer counts it, in the canonical view."""
 
@@ -161,6 +143,8 @@ class Answers:
         """Also beneath answers of boxes, outside of which they still hold."""
         self.left_out = 0
         """Voxels of objects that a person left out, when they were counted last."""
+        self.outline_then = Thresholds().outline
+        """At which what is recalled was outlined."""
         self.came_apart = False
         """Whether what is recalled had one label per object then."""
 
@@ -193,11 +177,20 @@ class Answers:
         """Where the model has looked."""
         return self._kept.keys() | self._recalled.keys()
 
-    def recall(self, row: int, score: float, mask: NDArray[np.bool_]) -> None:
-        """An answer of an earlier day."""
+    def earlier(self, those: Callable[[Recalled], bool]) -> dict[int, Recalled]:
+        """By row, some of the answers of an earlier day that no newer one lies on."""
+        return {row: one for row, one in self._recalled.items() if row not in self._kept and those(one)}
+
+    def recall(self, row: int, score: float, mask: NDArray[np.bool_], *, shown: bool = True) -> None:
+        """An answer of an earlier day; not `shown`: its score was too low."""
         self._marks.pop(row, None)
-        self._voxels[row] = int(np.count_nonzero(mask))
-        self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row])
+        self._voxels[row] = int(np.count_nonzero(mask)) if shown else 0
+        self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row], mask.shape, shown)
+
+    def recall_beside(self, row: int, more: NDArray[np.bool_]) -> None:
+        """Objects of it that were hidden for their size: what is shown again begins with them."""
+        if (known := self._recalled.get(row)) is not None:
+            self._recalled[row] = replace(known, bits=known.bits | np.packbits(more))
 
     @property
     def hidden(self) -> list[int]:
@@ -207,7 +200,7 @@ class Answers:
     def recall_hidden(self, rows: Collection[int]) -> None:
         """Of answers of an earlier day: where that was so."""
         for row in self._recalled.keys() & set(rows):
-            self._recalled[row] = replace(self._recalled[row], hidden=True)
+            self._recalled[row] = replace(self._recalled[row], lost=not self._recalled[row].outlined)
             self._marks.pop(row, None)
 
     def keep(self, plan: SlicePlan, result: SliceResult, number: int) -> int:
@@ -276,7 +269,9 @@ class Answers:
 
     def at_present(self, row: int) -> NDArray[np.bool_]:
         """The slice's mask in the canonical view, at the present thresholds."""
-        kept, recalled = self._kept[row], self._recalled.get(row)
+        kept, recalled = self._kept.get(row), self._recalled.get(row)
+        if kept is None:
+            return self._recalled[row].seen(self.thresholds)
         seen = kept.mask(self.thresholds)
         return seen if recalled is None else recalled.around(seen, kept)
 
@@ -297,7 +292,11 @@ class Answers:
 
     def stale(self, row: int) -> bool:
         """Whether the mask would be another one than when it was last asked for."""
-        parts, before, now = list(self._kept[row].parts), self._asked_at.get(row), self.thresholds
+        before, now = self._asked_at.get(row), self.thresholds
+        if row not in self._kept:
+            earlier = self._recalled[row]
+            return (earlier.shown if before is None else earlier.shows(before)) != earlier.shows(now)
+        parts = list(self._kept[row].parts)
         if before is None or any(part.shows(before) != part.shows(now) for part in parts):
             return True
         return before.outline != now.outline and any(part.shows(now) for part in parts)
@@ -312,7 +311,8 @@ class Answers:
     def _mark(self, row: int) -> Mark:
         voxels = self._voxels.get(row, 0)
         if row not in self._kept:
-            return Mark(self._recalled[row].score, voxels, hidden=not voxels and self._recalled[row].hidden)
+            earlier = self._recalled[row]
+            return Mark(earlier.score, voxels, hidden=not voxels and (earlier.lost or earlier.outlined))
         kept = self._kept[row]
         peak = max(part.peak for part in kept.parts)
         return Mark(self.score(row), voxels, hidden=not voxels and peak >= min(0.0, _logit(self.thresholds.outline)))

@@ -6,9 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
+from boltzformer.desk.masks.recalled import Recalled
 from boltzformer.desk.ports import Mask, Timers
 from boltzformer.desk.scale import Scale
 
@@ -113,9 +115,9 @@ class Reapplying:
         for lane in self.bar.lanes:
             lane.answers.thresholds = self._now
         here = self.bar.row
-        rows = sorted({row for lane in self.bar.lanes for row in lane.answers.rows}, key=lambda one: abs(one - here))
-        self._left = deque(rows)
-        if rows and rows[0] == here:
+        rows = {row for lane in self.bar.lanes for row in lane.answers.looked if self._follows(lane, row)}
+        self._left = deque(sorted(rows, key=lambda one: abs(one - here)))
+        if here in rows:
             self._write_again(self._left.popleft())
             self._refresh()
         self.bar.set_gate(self._now.existence)
@@ -135,7 +137,7 @@ class Reapplying:
 
     def _write_again(self, row: int) -> None:
         for number, lane in enumerate(self.bar.lanes):
-            if row not in lane.answers.rows or not lane.answers.stale(row):
+            if not self._follows(lane, row) or not lane.answers.stale(row):
                 continue
             painted = self._write(number, row, lane.answers.mask(row))
             if painted is not None:
@@ -144,6 +146,11 @@ class Reapplying:
                 lane.painted.pop(row, None)
                 lane.edited.discard(row)
         self.bar.draw(row)
+
+    def _follows(self, lane: Lane, row: int) -> bool:
+        """Also a slice of an earlier day, of which the score is known; not a picture, which may be drawn on."""
+        earlier = lane.answers.recalled(row) if self.bar.count > 1 else None
+        return row in lane.answers.rows or (earlier is not None and earlier.outlined)
 
     # --- words ---------------------------------------------------------------------------------------------------
 
@@ -155,12 +162,19 @@ class Reapplying:
         lines += [f"{one.name}: {one.yours}" for one in lanes if one.yours]
         answers = [one.answers for one in lanes]
         earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
-        if earlier and (at.existence, at.outline) != (self._own.existence, self._own.outline):
+        if count > 1:  # their scores are known
+            earlier = {
+                row for one in answers for row in one.earlier(partial(Recalled.stays, at=at, then=one.outline_then))
+            }
+        elif (at.existence, at.outline) == (self._own.existence, self._own.outline):
+            earlier = set()
+        if earlier:
             one = "The restored mask" if count == 1 else "1 restored slice"
+            what = "its thresholds" if count == 1 else "its outline"
             lines.append(
-                f"{one} stays as it was: run it again to move its thresholds"
+                f"{one} stays as it was: run it again to move {what}"
                 if len(earlier) == 1
-                else f"{len(earlier):,} restored slices stay as they were: run them again to move their thresholds"
+                else f"{len(earlier):,} restored slices stay as they were: run them again to move their outline"
             )
         if at.apart and any(set(one.looked) - set(one.rows) and not one.came_apart for one in answers):
             lines.append("Restored objects stay as they were: run it again to part those that touch")

@@ -1,0 +1,61 @@
+"""`Recalled`: a slice's answer of an earlier day."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from boltzformer.desk.masks.answers import Kept, Thresholds
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A slice's answer of an earlier day: its logits are gone, so that its outline stays as it is."""
+
+    score: float
+    bits: NDArray[np.uint8]
+    """Its mask, packed."""
+    voxels: int
+    shape: tuple[int, ...]
+    shown: bool = True
+    """Whether it had the score that was asked for."""
+    lost: bool = False
+    """There was an outline, which a threshold hid, and is not known any more."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Whatever its score."""
+        return np.unpackbits(self.bits, count=math.prod(self.shape)).reshape(self.shape).astype(bool)
+
+    @property
+    def outlined(self) -> bool:
+        """Whether there is something to show."""
+        return bool(self.bits.any())
+
+    def shows(self, at: Thresholds) -> bool:
+        """Whether its score is high enough."""
+        return self.score >= at.existence
+
+    def seen(self, at: Thresholds) -> NDArray[np.bool_]:
+        """What is shown of it."""
+        return self.mask if self.shows(at) else np.zeros(self.shape, bool)
+
+    def veiled(self, at: Thresholds) -> bool:
+        """Whether its outline is hidden for its score."""
+        return self.outlined and not self.shows(at)
+
+    def stays(self, at: Thresholds, then: float) -> bool:
+        """Whether it can't be shown so: outlined at another probability than it was then, or where that is lost."""
+        return at.outline != then or (self.lost and self.shows(at))
+
+    def around(self, seen: NDArray[np.bool_], boxes: Kept) -> NDArray[np.bool_]:
+        """Its mask, but for what was looked at since in boxes."""
+        whole = self.mask
+        for part in boxes.parts:
+            whole[part.plan.crop] = seen[part.plan.crop]
+        return whole
