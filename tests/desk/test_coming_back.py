@@ -322,6 +322,37 @@ def test_the_score_acts_on_slices_of_an_earlier_day_and_what_it_hides_comes_back
     assert np.array_equal(dark.surface.copy() > 0, rows[DARK])
 
 
+def test_who_comes_back_without_having_ended_finds_answers_that_follow_each_threshold(
+    yesterday: tuple[Any, Path, dict[str, Any]], made: Phantom
+) -> None:
+    volume, folder, _ = yesterday
+    viewer = at_work(folder)
+    first = viewer.open(volume)
+    viewer.desk.patients.came(first)
+    viewer.until(lambda: offered(viewer, first) is not None)
+    (track, _) = viewer.desk.tracks.of(first)
+    plan = SlicePlan.of(volume.grid, 64, 0)
+    logits = np.linspace(-64, 64, 64 * 64).reshape(1, 64, 64).astype(np.int8)
+    track.begin_run(plan, 0.5)
+    track.answer(plan, SliceResult(plan.canonical_index(1), logits, np.array([0.8], np.float32)), 0, {"seed": 7})
+    viewer.desk.keeper.touch(first)
+    wide = track.surface.copy() > 0
+    viewer.desk.patients.came(viewer.open(made.volume))
+    viewer.idle()
+    again = viewer.open(volume)
+    viewer.desk.patients.came(again)
+    viewer.until(lambda: offered(viewer, again) is not None)
+    viewer.idle()
+    (track, _) = viewer.desk.tracks.of(again)
+    assert again is not first
+    assert np.array_equal(track.surface.copy() > 0, wide)
+    assert set(track.kept.rows) == {1}  # the others are of yesterday
+    viewer.desk.overview.reapplying.choose(outline=0.95)
+    viewer.idle()
+    assert 0 < track.row(1).sum() < wide[1].sum()
+    assert np.array_equal(np.delete(track.surface.copy() > 0, 1, 0), np.delete(wide, 1, 0))
+
+
 @pytest.mark.parametrize("then", [False, True])
 def test_what_touches_in_a_picture_of_an_earlier_day_is_not_parted_without_a_word(tmp_path: Path, then: bool) -> None:
     """Its probabilities are gone. What was parted then is still."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.held import Held
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
@@ -40,6 +41,7 @@ class BringingBack:
         put_by: Callable[[OpenImage], None],
     ) -> None:
         """`model`: the name of the one in use. `put_by` saves an image's work as it is at this moment."""
+        self.held = Held()
         self.based_on: dict[OpenImage, int] = {}
         """The revision that its work began from."""
         self.restored: list[Callable[[OpenImage, list[str]], None]] = []
@@ -102,7 +104,9 @@ class BringingBack:
                 colour = found.scene.colours.get(one.prompt.text, "")
                 self._put_back(image, one, colour, whole=empty and work is found)
         for track in self._tracks.of(image):
-            track.kept.outline_then = (found.scene.thresholds or Thresholds()).outline
+            at = found.scene.thresholds or track.kept.thresholds
+            track.kept.outline_then = at.outline
+            self.held.give(image, track, at)
         if found.based_on is not None:
             self.based_on[image] = found.based_on
         self._show_scene(image, found, empty)

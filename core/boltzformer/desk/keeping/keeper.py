@@ -280,6 +280,7 @@ class Keeper:
         changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
         tracks = self._tracks.of(image)
         self._parting = {image: self.scene(image)}
+        self.back.held.hold(image, tracks)
         if changed or (tracks and self.scene(image) != self._scenes.get(image)):
             self.save(image, tracks=tracks)
 

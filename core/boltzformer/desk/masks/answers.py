@@ -187,6 +187,13 @@ class Answers:
         self._voxels[row] = int(np.count_nonzero(mask)) if shown else 0
         self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row], mask.shape, shown)
 
+    def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
+        """The answer itself, of which the mask as it is shown `at` was recalled."""
+        self._kept[row], self._asked_at[row] = kept, at
+        if not kept.only_in_box:
+            del self._recalled[row]
+        self._marks.pop(row, None)
+
     def recall_beside(self, row: int, more: NDArray[np.bool_]) -> None:
         """Objects of it that were hidden for their size: what is shown again begins with them."""
         if (known := self._recalled.get(row)) is not None:
@@ -216,13 +223,11 @@ class Answers:
         return row
 
     def forget(self, row: int) -> None:
-        """As if the model had never looked there."""
         for known in (self._kept, self._asked_at, self._voxels, self._recalled, self._marks):
             known.pop(row, None)
         self._cut.discard(row)
 
     def of(self, row: int) -> Kept | None:
-        """What is held of a slice."""
         return self._kept.get(row)
 
     def logits(self, row: int) -> NDArray[np.int8]:
@@ -236,11 +241,9 @@ class Answers:
         return max(one.score for one in held if one is not None)
 
     def recalled(self, row: int) -> Recalled | None:
-        """What an earlier day's answer left."""
         return self._recalled.get(row)
 
     def bring_back(self, row: int, kept: Kept | None, recalled: Recalled | None) -> None:
-        """What was held before."""
         self.forget(row)
         if kept is not None:
             self._kept[row] = kept
@@ -358,9 +361,8 @@ class Answers:
         return f"{where}, best score {score:.{digits}f}{there}, {why}"
 
     def _not_outlined(self, row: int) -> str:
-        """Why a slice whose score is high enough shows nothing, and what can be done."""
         outline, kept = self.thresholds.outline, self._kept.get(row)
-        sure = 1.0 if kept is None else float(sigmoid(np.array([part.peak for part in kept.parts], np.float32)).max())
+        sure = 1.0 if kept is None else float(sigmoid(np.array([one.peak for one in kept.parts], np.float32)).max())
         if sure >= outline:  # of an earlier day, or outside of where it was led
             return "but nothing is outlined"
         if sure < LEAST_OUTLINE:
