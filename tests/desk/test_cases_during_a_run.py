@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import Bench, result, whole
+from bench import Asked, Bench, result, whole
 
 from boltzformer import io
 from boltzformer.desk.keeping.case_list import WAITING
@@ -136,3 +136,29 @@ def test_a_question_that_ends_with_its_image_says_so(listed: Bench, begun: bool)
     listed.idle()
     assert listed.speaker.sentence == "'a' left before there was an answer: its question was cancelled."
     assert [one.topic for one in listed.speaker.offers] == [PUT_AWAY]
+
+
+@pytest.mark.parametrize("from_the_list", [True, False])
+def test_learning_that_ends_with_its_image_says_so(
+    listed: Bench, from_the_list: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = listed.desk
+    first: Any = desk.stage.chosen()
+    monkeypatch.setattr(desk.session(), "adapt", lambda *_, **__: Asked())
+    track = listed.answered(first, BRIGHT, np.zeros((4, 48, 48), bool))
+    for row in (1, 2):
+        track.change(row, np.eye(48, dtype=bool))
+    desk.stage.activate(track.surface)
+    desk.learning.start()
+    assert desk.learning.busy
+    if from_the_list:
+        desk.cases.open(desk.cases.cases[1])
+    else:
+        desk.patients.open(io.read(desk.cases.cases[1].path))
+    listed.idle()
+    assert not desk.learning.busy
+    stopped = "Learning on 'a' was stopped, and nothing there was changed; it can be started again there."
+    assert listed.speaker.sentence == ("b is open. " if from_the_list else "") + stopped
+    desk.notice.answer(PUT_AWAY, "Undo")
+    listed.idle()
+    assert desk.learning.offered

@@ -22,6 +22,8 @@ DIM = 0.15
 """What is left of the light where nobody looked."""
 FULL = 0.25
 """A place that this share of queries and heads visited is fully lit."""
+FILLED = 110
+"""Opacity of a mask that is laid over an image, of 255; its border is opaque."""
 Picture = NDArray[np.uint8]
 """(rows, columns, 3)."""
 
@@ -45,6 +47,14 @@ def border(mask: Array) -> NDArray[np.bool_]:
     padded = np.pad(inside, 1)
     core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return inside & ~core
+
+
+def overlay(mask: NDArray[np.bool_], colour: str) -> NDArray[np.uint8]:
+    """(rows, columns, 4): the mask in its colour ('#rrggbb'), to lay over the image."""
+    picture = np.zeros((*mask.shape, 4), np.uint8)
+    picture[mask] = (*bytes.fromhex(colour.lstrip("#")[:6]), FILLED)
+    picture[border(mask), 3] = 255
+    return picture
 
 
 def captioned(picture: Picture, *lines: str, width: int = 400) -> Picture:

@@ -29,7 +29,7 @@ from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning, without_specks
-from boltzformer.masks.pictures import border
+from boltzformer.masks.pictures import overlay
 from boltzformer.masks.telling import in_doubt, most_telling
 from boltzformer.types import Cancelled, Failed, Lesson
 
@@ -38,8 +38,6 @@ OFFERED_FROM = 2
 PAINTED, TICKED = 2.0, 1.0
 """How much a slice counts that a person painted, and one that they only said is right."""
 REST_MS = 300
-FILLED = 110
-"""Opacity of what was before, of 255."""
 ALONE = "A single picture has no other slices that could learn from it: fine-tune instead."
 FAR, ENDED = "how far learning is", "how learning went"
 """Topics of sentences."""
@@ -263,8 +261,9 @@ class CaseLearning:
             known = self._known[track]
             if known.learnt is not None:
                 self._carried[track.prompt.text] = (known.model, known.learnt.adapter.carried())
-            if self._of is track:
-                self.stop()
+            if self._job is not None and self._of is track:
+                self._job.cancel()
+                known.taught = {}
 
     # --- before and now -----------------------------------------------------------------------------------------
 
@@ -278,12 +277,7 @@ class CaseLearning:
     def before_picture(self, track: Track, row: int) -> NDArray[np.uint8] | None:
         """(rows, columns, 4): the same in the mask's colour, to lay over the image."""
         mask = self.before(track, row)
-        if mask is None:
-            return None
-        picture = np.zeros((*mask.shape, 4), np.uint8)
-        picture[mask] = (*bytes.fromhex(track.colour.lstrip("#")[:6]), FILLED)
-        picture[border(mask), 3] = 255
-        return picture
+        return None if mask is None else overlay(mask, track.colour)
 
     def most_telling(self, track: Track) -> int | None:
         """The row where a correction would teach most, once something was learnt: `masks.telling.most_telling`."""
@@ -329,6 +323,11 @@ class CaseLearning:
         job, track = self._job, self._of
         if job is None or track is None:
             self._timer.stop()
+            return
+        if track.image not in self._stage.images():  # told only now, behind what was said of the image that came
+            self._notice.take_back(FAR)
+            name = f"Learning on '{track.image.name}'"
+            self._end(f"{name} was stopped, and nothing there was changed; it can be started again there.", behind=True)
             return
         for event in job.poll():
             match event:
@@ -383,10 +382,10 @@ class CaseLearning:
         run.because = why
         self._running.follow(run)
 
-    def _end(self, sentence: str) -> None:
+    def _end(self, sentence: str, *, behind: bool = False) -> None:
         self._job = self._of = self._far = None
         self._timer.stop()
-        self._notice.say(sentence, topic=ENDED)
+        (self._notice.add if behind else self._notice.say)(sentence, topic=ENDED)
         self._advance()
         self._tell()
 
