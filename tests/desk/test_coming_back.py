@@ -17,6 +17,7 @@ from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import State
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.words import local
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -156,6 +157,22 @@ def test_work_of_another_model_says_so_and_offers_it(yesterday: tuple[Any, Path,
     assert offered(viewer, image).sentence.endswith("It was made with the model 'mine'.")
     viewer.desk.notice.answer(about(image), "Use 'mine'")
     assert wanted == ["mine"]
+    viewer.desk.leave()
+
+
+def test_the_model_that_made_it_is_offered_as_long_as_another_one_is_in_use(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder, model="default")
+    said = offered(viewer, image).sentence
+    for model, sentence in (("mine", said.removesuffix(" It was made with the model 'mine'.")), ("default", said)):
+        viewer.desk.session().model = model
+        viewer.desk.knowledge = Knowledge()
+        now = offered(viewer, image)
+        assert now.sentence == sentence
+        assert ("Use 'mine'" in dict(now.answers)) == (model == "default")
+        assert {"Start afresh", "Earlier…"} <= dict(now.answers).keys()
     viewer.desk.leave()
 
 

@@ -115,6 +115,7 @@ class Desk:
     def knowledge(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
         self.overview.expect(knowledge.gate)
+        self.keeper.back.tell_again()
 
     # --- what a user does ---------------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class Desk:
         self.running.switched()
         self.running.masks_left()
         self.keeper.empty.look()
-        self.keeper.back.tell_apart()
+        self.keeper.back.tell_again()
         self.cases.look()
         self.counting.now()
         self._change()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
@@ -131,9 +131,10 @@ class Notice:
         self.offers = [*(one for one in self.offers if one.topic != topic), Offer(topic, sentence, answers, aside)]
         self._speaker.offer(self.offers)
 
-    def reword(self, topic: str, sentence: str) -> None:
-        """The same offer in other words; it keeps its place."""
-        others = [replace(one, sentence=sentence) if one.topic == topic else one for one in self.offers]
+    def reword(self, topic: str, sentence: str, answers: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """The same offer in other words, or with other answers; it keeps its place."""
+        now = tuple(answers)
+        others = [replace(one, sentence=sentence, answers=now) if one.topic == topic else one for one in self.offers]
         if others != self.offers:
             self.offers = others
             self._speaker.offer(self.offers)

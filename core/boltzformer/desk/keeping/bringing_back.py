@@ -21,6 +21,9 @@ from boltzformer.desk.ports import Dialogs, Stage
 from boltzformer.desk.work import Work
 from boltzformer.types import SliceState
 
+Offered = list[tuple[str, Callable[[], None]]]
+"""What is pressed, and what that does."""
+
 
 def about(image: OpenImage) -> str:
     """Topic of what is offered about an image's earlier work."""
@@ -54,8 +57,9 @@ class BringingBack:
         self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
         self._folders: dict[OpenImage, Sequence[Path]] = {}
-        self._offered: dict[OpenImage, str] = {}
-        """What is offered of each, without its name."""
+        self._offered: dict[OpenImage, tuple[str, Offered, str, Offered]] = {}
+        """What is offered of each, without its name, and what can be done about it; the model that made it, and how to
+        use that one."""
         self.showing: dict[OpenImage, Path] = {}
         """Where its last autosave lies, as long as that is what is on screen."""
         self.restoring: OpenImage | None = None
@@ -114,32 +118,40 @@ class BringingBack:
         if empty and found.autosave and folder is not None:
             self.showing[image] = folder
         answers = [("Start afresh", partial(self._start_afresh, image))]
-        name, made = found.scene.model, ""
-        if name and name != self._model():
-            made = f" It was made with the model '{name}'."
-            answers.append((f"Use '{name}'", partial(self._use, name)))
-        self._offer(image, f"Restored from {found.words}.{made}", *answers, several=several)
+        self._offer(image, f"Restored from {found.words}.", *answers, several=several, model=found.scene.model)
 
-    def tell_apart(self) -> None:
-        """Images came beside each other, or one is alone again: of several, an offer says which one it is about."""
+    def tell_again(self) -> None:
+        """Images came beside each other, or one is alone again: of several, an offer says which one it is about. Or
+        another model is in use: the one that a mask was made with is offered as long as it is not."""
         standing = {one.topic for one in self._notice.offers}
         self._offered = {image: said for image, said in self._offered.items() if about(image) in standing}
-        for image, said in self._offered.items():
-            self._notice.reword(about(image), self._of(image, said))
+        for image in self._offered:
+            self._notice.reword(about(image), *self._said(image))
 
     def _offer(
-        self, image: OpenImage, sentence: str, *answers: tuple[str, Callable[[], None]], several: bool = True
+        self,
+        image: OpenImage,
+        sentence: str,
+        *answers: tuple[str, Callable[[], None]],
+        several: bool = True,
+        model: str = "",
     ) -> None:
         """What can be done about it; among `several` states another one can be chosen, and who chooses none has not
-        answered: it is offered again."""
-        again = partial(self._offer, image, sentence, *answers)
+        answered: it is offered again. `model`: its name, with which the masks were made."""
+        again = partial(self._offer, image, sentence, *answers, model=model)
         earlier = [("Earlier…", partial(self._ask_earlier, image, again))] if several else []
-        self._offered[image] = sentence
-        self._notice.offer(about(image), self._of(image, sentence), *answers[:1], *earlier, *answers[1:])
+        use: Offered = [(f"Use '{model}'", partial(self._use, model))]
+        self._offered[image] = sentence, [*answers, *earlier], model, use
+        sentence, every = self._said(image)
+        self._notice.offer(about(image), sentence, *every)
 
-    def _of(self, image: OpenImage, sentence: str) -> str:
+    def _said(self, image: OpenImage) -> tuple[str, Offered]:
+        """The offer as it holds now."""
+        sentence, answers, model, use = self._offered[image]
+        if model and model != self._model():
+            sentence, answers = f"{sentence} It was made with the model '{model}'.", [*answers, *use]
         alone = sum(one.ours for one in self._stage.images()) < 2
-        return sentence if alone else f"'{image.name}': {sentence}"
+        return sentence if alone else f"'{image.name}': {sentence}", answers
 
     def _use(self, model: str) -> None:
         for heard in self.wanted:
