@@ -178,7 +178,9 @@ def test_they_carry_no_score_of_a_mask_that_they_are_not(bench: Bench, tmp_path:
     for one in (bench, again):
         (track,) = one.desk.tracks.chosen()
         assert scores(one) == [""]
-        assert "1.00" not in one.desk.row_of(track) + one.desk.overview.bar.words(0)
+        row = one.desk.row_of(track)
+        assert "1.00" not in row + one.desk.overview.bar.words(0)
+        assert ("not the model's here" in row, "no score" in row) == (depth > 1, False)  # which was asked
     again.leave()
 
     track = bench.answered(image, "nucleus", models, 1.0)

@@ -125,3 +125,22 @@ def test_what_the_size_filter_hides_in_a_picture_was_found(bench: Bench) -> None
     bench.desk.overview.reapplying.choose_objects(smallest_mm3=1e9, largest=None)
     bench.idle()
     assert run.summary() == "Looked at this picture; found 'cell' (the size filter hides 1 object)."
+
+
+def test_where_the_answer_is_what_was_painted_nothing_is_offered_and_it_is_said(bench: Bench) -> None:
+    image, mask = bench.open(Grid.pixels((3, 20, 20))), np.zeros((20, 20), bool)
+    mask[4:8, 4:8] = True
+    track = bench.answered(image, "cell", [mask, mask, mask])
+    plan = whole(image)
+    job: Any = None
+    for row in (1, 2):
+        track.change(row, mask.T[::-1])
+    told = {(1,): "1 slice you edited stayed as painted; the answer is the same."}
+    told[1, 2] = "2 slices you edited stayed as painted; the answer is the same in 1 of them."
+    for rows, sentence in told.items():
+        run = bench.desk.running.new(image, [track.prompt], job, {}, warnings={}, whole=True)
+        run.begin(plan, len(rows), {"thresholds": {"existence": 0.5}})
+        for row in rows:
+            run.write(result(plan, row, mask.T[::-1] if row == 1 else mask, 0.9))
+        assert run.summary().endswith(sentence)
+        assert set(track.proposals) == set(rows) - {1}

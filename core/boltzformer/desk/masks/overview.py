@@ -213,7 +213,9 @@ def sentence(track: Track, on_screen: int, counts: Counts | None, *, warned: boo
 
 def _score(track: Track, on_screen: int) -> list[str]:
     """The model's, if it is one of the mask that is shown."""
-    here = None if is_from_elsewhere(track, on_screen) else track.scores.get(on_screen)
+    here = track.scores.get(on_screen)
+    if here is not None and is_from_elsewhere(track, on_screen):  # its answer there may be offered
+        return ["not the model's here"] if track.count > 1 else []
     if here is None:
         return ["no score here"] if track.count > 1 else []
     return [f"score {here:.2f}" + ("" if len(track.scores) == 1 else " here")]

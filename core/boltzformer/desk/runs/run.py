@@ -52,6 +52,8 @@ class Run:
         self.kept_edits: set[int] = set()
         self.kept_accepted: set[int] = set()
         """Slices that stayed as they were, since a person changed them, or only said something of them."""
+        self.same: set[int] = set()
+        """Those for which nothing is offered: the answer is what is there already."""
         self.lost: set[str] = set()
         self.number, self.total = next(NUMBERS), 0
         self.together: Sequence[Run] = (self,)
@@ -138,6 +140,8 @@ class Run:
             self._note(track, RUNNING, self._made)  # who asked is known also after a crash
             if self._stage.sees(self.image, row):
                 self._dirty.add(track)
+        if not any(row in track.proposals for track in self.tracks):
+            self.same.add(result.index)
         if row == self._stage.row(self.image):
             self._every.show_one_that_found(self.tracks, [row])
 
@@ -202,7 +206,9 @@ class Run:
         edited = {index for one in alike for index in one._theirs(one.kept_edits)}
         accepted = {index for one in alike for index in one._theirs(one.kept_accepted)} - edited
         painted, said = ("What" if self._is_picture else counted(len(one)) for one in (edited, accepted))
-        edits = f" {painted} you edited stayed as painted." if edited else ""
+        same = {index for one in alike for index in one.same} & edited
+        equal = f"; the answer is the same{f' in {len(same)} of them' if same < edited else ''}" if same else ""
+        edits = f" {painted} you edited stayed as painted{equal}." if edited else ""
         edits += f" {said} you accepted stayed as before." if accepted else ""
         names, layer = ", ".join(sorted({name for one in alike for name in one.lost})), self._words.layer
         lost = f" The {layer} of '{names}' was removed or changed, so it got no masks." if names else ""
