@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from bench import Bench, result, whole
 
-from boltzformer import Grid
+from boltzformer import Grid, Prompt
 from boltzformer.desk.image import OpenImage
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -144,3 +144,27 @@ def test_where_the_answer_is_what_was_painted_nothing_is_offered_and_it_is_said(
             run.write(result(plan, row, mask.T[::-1] if row == 1 else mask, 0.9))
         assert run.summary().endswith(sentence)
         assert set(track.proposals) == set(rows) - {1}
+
+
+def test_a_model_that_shows_masks_from_another_score_says_so_once(bench: Bench) -> None:
+    image, mask = bench.open(Grid.pixels((3, 20, 20))), np.eye(20, dtype=bool)
+    job: Any = None
+    run: Any = None
+
+    def told(gate: float) -> str:
+        nonlocal run
+        how = {"model": "models/mine.safetensors"}
+        run = bench.desk.running.new(image, [Prompt("cell")], job, how, warnings={}, whole=True)
+        run.begin(whole(image), 1, {"thresholds": {"existence": gate}})
+        run.write(result(whole(image), 1, mask, 0.9))
+        bench.desk.overview.show_tracks()
+        assert bench.desk.overview.reapplying.thresholds.existence == (gate if image.thresholds is None else 0.7)
+        return run.summary().removeprefix("Looked in 1 slice; found 'cell' in 1.")
+
+    assert told(0.85) == ""  # no mask was shown before
+    assert told(0.55) == " Score from 0.55 now, not 0.85, as 'mine' was checked."
+    assert told(0.55) == ""
+    assert told(0.85) == " Score from 0.85 now, not 0.55, as 'mine' was checked."
+    bench.desk.overview.reapplying.choose(existence=0.7)
+    assert "Score from" not in run.summary()
+    assert told(0.55) == ""  # what a person chose stays

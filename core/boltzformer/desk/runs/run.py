@@ -12,6 +12,7 @@ from boltzformer.desk.masks.pointing import led_by
 from boltzformer.desk.masks.told import NUMBERS, RUNNING
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import MOST_SHOWN, Tracks
+from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.image.slicing import SlicePlan
@@ -60,6 +61,8 @@ class Run:
         """Those that were asked at once, in their order: one has learnt, another has not. The engine makes one after
         the other."""
         self.over = False
+        self.other_gate = ""
+        """What is said where the masks are shown from another score than before: the model's own."""
         self.because = ""
         """A sentence on why it was asked, which stands before what it says."""
         self._stage, self._every, self._words, self._warnings = stage, tracks, words, warnings
@@ -110,12 +113,18 @@ class Run:
         """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
         self._begin(plan, total, made)
         self._stage.begin(self.image)
-        known = {track.prompt.text: track for track in self._every.of(self.image)}
+        there = self._every.of(self.image)
+        known = {track.prompt.text: track for track in there}
+        was = there[-1].gate if any(track.scores for track in there) else None
         for prompt in self.prompts:
             track = known.get(prompt.text) or self._every.new(self.image, prompt)
             track.warning = self._warnings.get(prompt.text, "")
             track.begin_run(plan, float(made["thresholds"]["existence"]), self.number)
             self.tracks.append(track)
+        now = self._every.of(self.image)[-1].gate
+        if was not in (None, now) and self.image.thresholds is None:  # else the one stays that a person chose
+            model = shown_name(str(self.how.get("model", "")))
+            self.other_gate = f" Score from {now:.2f} now, not {was:.2f}, as '{model}' was checked."
 
     def _begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         self._plan, self.total, self._began, self._made = plan, total, time.monotonic(), made
@@ -221,7 +230,8 @@ class Run:
         if self.scout and self.done < self.total:
             where = f"in {self.done} of {counted(self.total)}, not at the others"
         found = ", ".join(one._where_found() for one in alike)
-        looked = f"Looked {where}{boxed}{led}; found {found}.{edits}{lost}{few}"
+        gate = "" if self.image.thresholds else next((one.other_gate for one in alike if one.other_gate), "")
+        looked = f"Looked {where}{boxed}{led}; found {found}.{gate}{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
 
     def _theirs(self, stayed: set[int]) -> set[int]:
