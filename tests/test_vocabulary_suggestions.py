@@ -144,3 +144,22 @@ def test_a_target_has_one_line_however_the_model_was_taught_to_hear_it() -> None
     assert [one.prompt for one in found if one.target == "kidney"] == ["kidney in abdominal CT"]
     (one,) = [one for one in knowledge.completions("stroke", "MR", ()) if one.known]
     assert (one.prompt, "MRI" in one.modalities) == (stroke.prompts[0], True)
+
+
+def test_what_is_typed_whole_stays_in_the_list_beside_what_is_unknown_and_alone_it_needs_none() -> None:
+    taught = [Target(one, ("CT",), (f"{one} in abdominal CT",), 9, 9, 9, True) for one in ("kidney", "spleen")]
+    knowledge = Knowledge(Card((), tuple(taught), ""), asked=True)
+    found = knowledge.offered("kidney in abdominal CT", "CT", ())
+    assert [(one.target, one.known) for one in found][:1] == [("kidney", True)]
+    assert len(found) > 1
+    assert knowledge.offered("spleen in abdominal CT", "CT", ()) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "target"),
+    [("splean", "spleen"), ("livr in CT", "liver"), ("kidny", "kidney"), ("wibbly", "wibble"), ("zzzz", "")],
+)
+def test_a_word_that_is_nearly_spelled_right_finds_what_is_meant(typed: str, target: str) -> None:
+    own = Target("wibble", ("CT",), ("wibble in CT",), 9, 9, 9, True)  # of no public data
+    found = Knowledge(Card((), (own,), ""), asked=True).completions(typed, "CT", ())
+    assert [one.target for one in found][:1] == [target][: bool(target)]

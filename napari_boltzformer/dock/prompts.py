@@ -114,8 +114,7 @@ class PromptBox(QPlainTextEdit):
     def offer(self) -> None:
         """Opens the list for the line in hand, if it knows anything to say."""
         line = self.textCursor().block().text().strip()
-        found = self.knowledge.completions(line, self.modality(), self.history())
-        found = [one for one in found if one.prompt != line]
+        found = self.knowledge.offered(line, self.modality(), self.history())
         popup = self.completer.popup()
         if not found or not self.isVisible():
             popup.hide()

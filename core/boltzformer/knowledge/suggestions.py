@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
@@ -61,6 +62,8 @@ _DICOM = {
     "GM": "microscopy",
 }
 """What DICOM calls them."""
+NEAR = 0.8
+"""Likeness of two spellings of a word from which one may be meant by the other: 'splean' and 'spleen' have 0.83."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,26 @@ def search(words: str, modality: str = "", more: Iterable[Template] = ()) -> lis
     known = [*templates(), *more]
     scored = [(_score(one, wanted), one) for one in known if not only or one.modality == only]
     return [one for score, one in sorted(scored, key=lambda pair: -pair[0]) if score > 0 or not wanted]
+
+
+def respelled(line: str, more: Iterable[str] = ()) -> str:
+    """The line with known words in the place of those that are nearly spelled so, from templates and `more` names; ''
+    where one of its words is near to none."""
+    known, words = sorted({*_every_word(), *(word for text in more for word in _words(text))}), list[str]()
+    for word in _words(line):
+        begun = any(one.startswith(word) for one in known)
+        near = [word] if begun else get_close_matches(word, known, 1, NEAR)
+        if not near:
+            return ""
+        words += near
+    return " ".join(words)
+
+
+@cache
+def _every_word() -> frozenset[str]:
+    return frozenset(
+        word for one in templates() for text in (one.target, one.prompt, *one.synonyms) for word in _words(text)
+    )
 
 
 def modality_named(name: str) -> str:

@@ -63,8 +63,7 @@ class Prompts:
 
     def _offer(self) -> None:
         line, ui = self._line(), self._ui
-        found = self._knowledge().completions(line, self._modality(), self._history())
-        self._offered = [one for one in found if one.prompt != line]
+        self._offered = self._knowledge().offered(line, self._modality(), self._history())
         ui.completionList.clear()
         for one in self._offered:
             item = qt.QListWidgetItem(one.text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boltzformer.knowledge.card import NOTE, Card
-from boltzformer.knowledge.suggestions import meant, modalities_of, search
+from boltzformer.knowledge.suggestions import meant, modalities_of, respelled, search
 from boltzformer.protocol import ModelState
 from boltzformer.types import GATE, Prompt
 
@@ -96,23 +96,36 @@ class Knowledge:
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
         """What the user may mean, a line for each target and what the model knows first; before a word is typed, what
-        was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known."""
+        was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known. Where nothing
+        has all words, one or two letters of a word may be wrong."""
         if not typed.strip():
             found = dict.fromkeys(history, "")
         else:
-            prompts = dict[str, str]()
-            for one in search(typed, modality):
-                prompts.setdefault(one.target, one.prompt)
-            for target, text in self._usual(typed.lower().split()):
-                template = meant(text)
-                prompts.setdefault(target if template is None else template.target, text)
-            found = {text: target for target, text in prompts.items()}
+            found = self._with_all(typed, modality)
+            taught = () if found or self.card is None else [one.name for one in self.card.targets]
+            if not found and (line := respelled(typed, taught)):
+                found = self._with_all(line, modality)
         known = {text: self._knows(text) for text in found}
         first = sorted(found, key=lambda text: not known[text])[:MOST]  # a letter may mean half of the vocabulary
         return [
             Completion(text, self.words(text), known[text], found[text], modalities_of(found[text], text))
             for text in first
         ]
+
+    def offered(self, line: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
+        """The list below a line in hand; empty where the line itself is all that it would hold."""
+        found = self.completions(line, modality, history)
+        return [] if [one.prompt for one in found] == [line] else found
+
+    def _with_all(self, typed: str, modality: str) -> dict[str, str]:
+        """Prompts that hold every word, and the target of each."""
+        prompts = dict[str, str]()
+        for one in search(typed, modality):
+            prompts.setdefault(one.target, one.prompt)
+        for target, text in self._usual(typed.lower().split()):
+            template = meant(text)
+            prompts.setdefault(target if template is None else template.target, text)
+        return {text: target for target, text in prompts.items()}
 
     def _usual(self, words: Sequence[str]) -> list[tuple[str, str]]:
         """Of the targets that the model was taught, and as they were called, those with all of these words."""
