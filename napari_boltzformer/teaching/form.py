@@ -228,7 +228,7 @@ class Curve(QWidget):
         self.shown = Losses()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setMinimumHeight(LOWEST)
-        self.setAccessibleName("Loss by step")
+        self.setAccessibleName("Error by step")
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(260, LOWEST)  # what is left over is its own, too

@@ -345,13 +345,13 @@ def test_where_asking_takes_longer_than_the_minutes_chosen_it_is_said_at_once() 
 
 def test_the_losses_say_where_they_came_from_and_went() -> None:
     losses = Losses()
-    assert losses.title() == "Loss: nothing to show yet"
+    assert losses.title() == "Error: nothing to show yet"
     for step, value in ((1, 2.0), (2, 9.0), (2, 1.0)):  # told twice, the last word counts
         losses.add(step, 10, {"total": value})
     losses.add(3, 10, {"mask": 5.0})
     assert losses.by_step == {1: 2.0, 2: 1.0}
     assert losses.mean() == [2.0, pytest.approx(1.9)]
     losses.measured({2: 0.5})
-    assert losses.title() == "Loss 2 → 1.9   held-back Dice 0.50"
+    assert losses.title() == "Error 2 → 1.9   held-back Dice 0.50"
     losses.clear()
-    assert losses.title() == "Loss: nothing to show yet"
+    assert losses.title() == "Error: nothing to show yet"

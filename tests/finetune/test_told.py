@@ -71,9 +71,12 @@ def test_a_viewer_reads_the_same_count_from_the_folder_of_the_run(
         assert told(Asking(96, 96, False, 0.0)) == "Training: the first step is under way…"  # all have been asked
         (run / "config.json").write_text('{"recipe": {"steps": 5}}', encoding="utf-8")
         (run / "log.jsonl").write_text('{"step": 1, "mask": 0.5}\n', encoding="utf-8")
-        assert sentence(state_of(run)) == "Step 1 of 5: mask 0.50"  # which is told before its own line comes
+        # told before its own line comes
+        assert sentence(state_of(run)) == "Step 1 of 5: error of the masks 0.50"
+        (run / "log.jsonl").write_text('{"step": 4, "mask": 0.5, "existence": 0.25}\n', encoding="utf-8")
+        assert sentence(state_of(run)) == "Step 4 of 5: error of the masks 0.50, of yes or no 0.25"
         (run / "log.jsonl").write_text('{"step": 5, "mask": 0.5}\n', encoding="utf-8")
-        assert told(Progress(5, 5, {"mask": 0.5})).endswith("mask 0.50. Now it is compared with its parent…")
+        assert told(Progress(5, 5, {"mask": 0.5})).endswith("masks 0.50. Now it is compared with its parent…")
         last = "Step 5 of 5. Now it is compared with its parent: 3 of 40 pictures, about 37 s left"
         assert told(Asking(3, 40, True, 37.0)) == last
     (run / "done.json").write_text("{}", encoding="utf-8")

@@ -91,7 +91,7 @@ def test_the_model_is_taught_and_used_from_now_on(tmp_path: Path) -> None:
         ended = ("finished", "failed", "stopped")
         person.until(lambda: teaching.watching.state and teaching.watching.state.state in ended, patience_s=LONG_S)
         assert teaching.watching.state.state == "finished", ui.teachNoticeLabel.text
-        assert ui.lossLabel.text.startswith("Loss ")
+        assert ui.lossLabel.text.startswith("Error ")
         assert ui.promoteButton.enabled
         ui.promoteName.text = "taught"
         person.clicks(ui.promoteButton)

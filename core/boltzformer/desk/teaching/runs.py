@@ -65,9 +65,9 @@ class Losses:
     def title(self) -> str:
         """What the lines say, in words."""
         if not self.by_step:
-            return "Loss: nothing to show yet"
+            return "Error: nothing to show yet"
         values = list(self.by_step.values())
-        told = f"Loss {values[0]:.3g} → {self.mean()[-1]:.3g}"
+        told = f"Error {values[0]:.3g} → {self.mean()[-1]:.3g}"
         return f"{told}   held-back Dice {list(self.dice.values())[-1]:.2f}" if self.dice else told
 
     def mean(self) -> list[float]:
@@ -78,8 +78,13 @@ class Losses:
         return found
 
 
+ERRORS = {"mask": "of the masks", "existence": "of yes or no"}
+"""What a loss is about, as people say it: how the object lies, and whether it is there at all."""
+
+
 def sentence(state: ErrandState) -> str:
-    """'Step 12 of 40: mask 0.53, existence 0.21, about 2 min left'; before and after, how many pictures were asked."""
+    """'Step 12 of 40: error of the masks 0.53, of yes or no 0.21, about 2 min left'; before and after, how many
+    pictures were asked."""
     if state.state != "running":
         told = {"finished": "Finished", "stopped": "Stopped", "absent": "There is no run here"}[state.state]
         step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
@@ -95,9 +100,9 @@ def sentence(state: ErrandState) -> str:
         return "Asking the model what it can do already…" if state.plan else "Reading what was accepted…"
     if state.judging:
         return f"Step {state.step} of {state.steps}. Now it is compared with its parent: {_asked(state)}"
-    some = ", ".join(f"{name} {state.losses[name]:.2f}" for name in ("mask", "existence") if name in state.losses)
+    some = ", ".join(f"{name} {state.losses[one]:.2f}" for one, name in ERRORS.items() if one in state.losses)
     left = "" if first or state.eta is None else f", about {spoken_time(state.eta)} left"
-    return f"Step {state.step} of {state.steps}: {some}{left}" + (
+    return f"Step {state.step} of {state.steps}{some and f': error {some}'}{left}" + (
         ". Now it is compared with its parent…" if state.step == state.steps else ""
     )
 
