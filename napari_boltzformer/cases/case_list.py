@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -32,6 +33,9 @@ class CasePanel(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self.table.setWordWrap(False)  # a name too long for its column has its end in sight, and all of it as a tip
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.folder, self.next = QPushButton("Folder…"), QPushButton("Next case")
         self.next.setToolTip("The next one that is not accepted yet, or not in every slice")
         layout, buttons = QVBoxLayout(self), QHBoxLayout()
@@ -55,7 +59,9 @@ class CasePanel(QWidget):
             self._shown = list(self.list.cases)
             self.table.setRowCount(len(self._shown))
             for row, one in enumerate(self._shown):
-                self.table.setItem(row, 0, QTableWidgetItem(one.name))
+                named = QTableWidgetItem(one.name)
+                named.setToolTip(one.name)
+                self.table.setItem(row, 0, named)
                 self.table.setItem(row, 1, QTableWidgetItem())
         for one in self._shown:
             self._tell(one)

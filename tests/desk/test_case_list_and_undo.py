@@ -63,7 +63,7 @@ def test_after_undo_the_list_is_at_the_case_on_screen_and_the_next_one_is_not_sk
     listed.answered(first, BRIGHT, np.ones((4, 48, 48), bool))
     desk.keeper.accept()
     listed.idle()
-    assert words(listed, "a") == "accepted 1 of 4 slices"  # and not still that it is in progress
+    assert words(listed, "a") == "1 of 4 accepted"  # and not still that it is in progress
     assert words(listed, "b") == "new"
     assert following(listed) == "b"
 

@@ -52,7 +52,7 @@ def test_next_doubtful_and_the_case_list_know_no_slice_of_a_picture(bench: Bench
     bench.desk.keeper.next_doubtful()
     assert bench.speaker.sentence == "Nothing is left to doubt in this picture; asking several seeds tells more."
     assert Standing("x", 1, 1).words == "accepted"
-    assert Standing("x", 2, 1).words == "accepted 1 of 2 slices"
+    assert Standing("x", 2, 1).words == "1 of 2 accepted"
 
 
 def test_what_was_accepted_are_pictures_to_learn_from(bench: Bench, nuclei: Track) -> None:

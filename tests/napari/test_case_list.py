@@ -4,6 +4,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, standing
 from boltzformer.io.phantom import BRIGHT, phantom
 from boltzformer.types import Annotation, SliceState
+from napari_boltzformer.cases.case_list import CasePanel
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -35,8 +37,26 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def states(cases: CaseList) -> list[str]:
+def states(cases: Any) -> list[str]:
     return [cases.table.item(row, 1).text() for row in range(cases.table.rowCount())]
+
+
+def test_how_far_a_case_is_has_the_room_that_its_words_need(qtbot: Any) -> None:
+    """In a dock as narrow as beside the layers; a long name is the one that gives way."""
+    one = Listed("mr_brain_flair_ms_patient07_with_a_long_name", Path("one.nii.gz"))
+    listed: Any = SimpleNamespace(cases=[one], standings={one: Standing("x", 132, 103)}, where="", on_screen=None)
+    listed.listed, listed.told, listed.open_next, listed.resume = [], [], print, bool
+    desk: Any = SimpleNamespace(cases=listed)
+    panel = CasePanel(desk)
+    qtbot.addWidget(panel)
+    panel.resize(320, 200)
+    panel.show()
+    table = panel.table
+    assert states(panel) == ["103 of 132 accepted"]
+    assert table.columnWidth(1) >= table.sizeHintForColumn(1)
+    assert table.columnWidth(0) + table.columnWidth(1) <= table.viewport().width()
+    assert not table.wordWrap()
+    assert table.item(0, 0).toolTip() == one.name
 
 
 def wholly_accepted(volume: Volume) -> Annotation:
@@ -85,7 +105,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     layer_of(track).paint((1, 5, 5), 1)
     dock.jump(2)
     click(qtbot, dock.accept)
-    until(qtbot, lambda: states(cases)[0] == "accepted 1 of 4 slices")
+    until(qtbot, lambda: states(cases)[0] == "1 of 4 accepted")
     layer_of(track).paint((3, 30, 30), 1)  # the last stroke, a moment before
     before, scores = rows_of(track).copy(), dict(track.scores)
 
@@ -98,7 +118,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     for row in range(4):
         dock.jump(row)
     click(qtbot, dock.accept_all)
-    until(qtbot, lambda: states(cases)[1] == "accepted 4 of 4 slices")
+    until(qtbot, lambda: states(cases)[1] == "4 of 4 accepted")
 
     click(qtbot, cases.next)
     until(qtbot, lambda: dock.message.text() == "c is open.")
@@ -120,7 +140,7 @@ def test_cases_of_a_folder_are_worked_on_one_after_the_other_and_none_of_it_is_l
     assert np.array_equal(rows_of(back) > 0, before > 0)
 
     cases.list.show_folder(tmp_path / "kept")  # the same work, as the dataset that it is
-    until(qtbot, lambda: sorted(states(cases)) == ["accepted 1 of 4 slices", "accepted 4 of 4 slices"])
+    until(qtbot, lambda: sorted(states(cases)) == ["1 of 4 accepted", "4 of 4 accepted"])
     assert {one.case for one in cases.list.cases} == set(Dataset(tmp_path / "kept").entries())
 
 
@@ -160,7 +180,7 @@ def test_a_case_has_another_id_in_another_dataset(folder: Path, tmp_path: Path) 
     known = standing(one, [first])
     volume = one.read()
     Dataset(second).add(wholly_accepted(volume))
-    assert standing(one, [second, first], known).words == "accepted 4 of 4 slices"
+    assert standing(one, [second, first], known).words == "4 of 4 accepted"
     assert standing(one, [second, first], known).finished
 
 
@@ -284,7 +304,7 @@ def test_work_on_a_case_goes_into_its_own_dataset_whichever_is_listed_meanwhile(
     cases, _ = opened_from_list(qtbot, dock, first.path, name)
     until(qtbot, lambda: len(dock.tracks()) == 1)
     cases.list.show_folder(second.path)
-    until(qtbot, lambda: dock.settings.folder == str(second.path) and states(cases)[0].startswith("accepted"))
+    until(qtbot, lambda: dock.settings.folder == str(second.path) and states(cases)[0].endswith("accepted"))
     dock.jump(1)
     layer_of(dock.tracks()[0]).paint((1, 20, 20), 1)
     dock.keeper.accept()

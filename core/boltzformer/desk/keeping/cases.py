@@ -75,7 +75,7 @@ class Standing:
         if self.trouble:
             return "unknown"
         if self.accepted:
-            return "accepted" if self.slices == 1 else f"accepted {self.accepted} of {self.slices} slices"
+            return "accepted" if self.slices == 1 else f"{self.accepted} of {self.slices} accepted"
         return "in progress" if self.begun else "new"
 
 
