@@ -12,7 +12,7 @@ import pytest
 from annotated import SHAPE, STORY, annotate, image
 
 from boltzformer import Grid, LabelMap, Prompt, Volume, io
-from boltzformer.dataset import Dataset
+from boltzformer.dataset import Dataset, check
 from boltzformer.errors import BoltzFormerError, DatasetError, GeometryError
 from boltzformer.types import Annotation, SliceState
 
@@ -90,6 +90,32 @@ def test_what_another_person_corrected_meanwhile_is_not_turned_back(store: Datas
     [case] = store.cases()
     assert case.states["lung nodule"] == (EMPTY, EMPTY, UNSEEN, UNSEEN, REVIEWED, UNSEEN)
     assert not case.mask("lung nodule")[1].any()
+
+
+def test_a_word_that_is_taken_back_is_as_if_it_had_never_been_said(store: Dataset) -> None:
+    nodule = "lung nodule"
+    store.add(annotate(reviewed=(1,)))
+    store.add(annotate(reviewed=(1, 2, 3), painted=()), based_on=1)  # nothing is in any of them
+    nothing = annotate(reviewed=())
+    (before,), told = store.cases(), store.fingerprint()
+    assert [lesson.index for lesson in before.lessons if lesson.absent] == [1, 2, 3]
+    store.add(annotate(reviewed=(3,)), author="another")
+    back = {nodule: [1, 2, 3, 5], "a stranger": [2]}
+    assert store.add(nothing, based_on=2, taken_back=back).taken_back == {nodule: [1, 2]}  # the other's word stays
+    (case,) = store.cases()
+    assert [state.value for state in case.states[nodule][:4]] == ["unseen", "reviewed", "unseen", "reviewed-empty"]
+    assert case.mask(nodule)[1].any()  # as it had been accepted before
+    assert [(one.index, bool(one.absent)) for one in case.lessons] == [(1, False), (3, True)]
+    assert case.as_of(3).states[nodule][1] is SliceState.EMPTY
+    assert store.add(nothing, based_on=4, taken_back={nodule: [2]}).number == 4  # nothing is left of it to take back
+    store.add(nothing, taken_back={nodule: [1, 3]})
+    store.add(nothing, taken_back={nodule: [3]})  # two have said it
+    (case,) = store.cases()
+    assert (dict(case.states), case.lessons, case.labels.names, case.answers()) == ({}, (), {}, {})
+    assert not list(check(store))
+    assert store.fingerprint() != told
+    with pytest.raises(DatasetError, match="No slice has been reviewed"):
+        store.add(nothing)
 
 
 def test_accepting_the_same_again_adds_nothing_when_it_says_what_it_began_from(store: Dataset) -> None:

@@ -208,9 +208,7 @@ def test_a_warning_stands_once_beside_the_prompt_or_in_the_row_of_its_mask(bench
 
 @pytest.mark.parametrize("pressed", [True, False], ids=["its button", "the viewer's undo"])
 @pytest.mark.parametrize("accepted", [True, False])
-def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(
-    bench: Bench, tmp_path: Path, accepted: bool, pressed: bool
-) -> None:
+def test_nothing_here_is_undone_on_the_disk_too(bench: Bench, tmp_path: Path, accepted: bool, pressed: bool) -> None:
     desk, image = bench.desk, bench.open(GRID)
     desk.settings.folder = str(tmp_path / "kept")
     track = bench.answered(image, "cell", APART[None])
@@ -236,11 +234,57 @@ def test_nothing_here_is_undone_on_the_disk_too_or_that_is_said(
     assert track.state(0) is (SliceState.REVIEWED if accepted else SliceState.UNSEEN)
     desk.keeper.autosave()
     bench.idle()
+    assert f"is as it was before. Kept as revision {2 + accepted}" in bench.speaker.sentence
+    assert kept()[1] == ([SliceState.REVIEWED] if accepted else [])
+
+
+@pytest.mark.parametrize("pressed", [True, False], ids=["its button", "the viewer's undo"])
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_mask_comes_back_where_nothing_here_was_undone(tmp_path: Path, accepted: bool, pressed: bool) -> None:
+    scan, masks = phantom(4, (4, 40, 60)).volume, np.stack([APART] * 4)
+    first = Bench(folder=tmp_path / "kept")
+    first.desk.settings.folder = str(tmp_path / "kept")
+    image = first.open_volume(scan)
+    anterior, posterior = (first.answered(image, name, masks) for name in ("anterior", "posterior"))
+
+    def later() -> None:
+        first.desk.keeper.autosave()
+        first.idle()
+
+    first.stage.go(image, 2)
     if accepted:
-        assert "is as it was before. Kept as revision 3" in bench.speaker.sentence
-        assert kept()[1] == [SliceState.REVIEWED]
-    else:  # a revision in which nobody says anything is none
-        assert "but what is kept says that nothing is there until you accept" in bench.speaker.sentence
+        posterior.surface.shown = False
+        first.desk.keeper.accept()
+        posterior.surface.shown = True
+        first.idle()
+    for _ in range(2):  # also when it is said and undone once more
+        first.desk.keeper.nothing()
+        later()
+        if pressed:
+            first.desk.notice.answer(NOTHING, "Undo")
+        else:
+            for track in (anterior, posterior):
+                track.surface.undo()  # type: ignore[attr-defined]
+        first.desk.keeper.autosave()
+        first.idle()
+        assert "Slice 2 is as it was before. Kept as revision" in first.speaker.sentence
+    first.leave()
+
+    (case,) = Dataset(tmp_path / "kept").cases()
+    assert not any(lesson.absent for lesson in case.lessons)
+    assert len(case.lessons) == accepted
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.settings.folder = str(tmp_path / "kept")
+    image = again.open_volume(scan)
+    again.desk.keeper.look_for(image)
+    again.idle()
+    states = {one.name: one.state(2) for one in again.desk.tracks.of(image)}
+    assert states == {
+        "anterior": SliceState.REVIEWED if accepted else SliceState.UNSEEN,
+        "posterior": SliceState.UNSEEN,
+    }
+    assert all(np.array_equal(one.mask(2), APART) for one in again.desk.tracks.of(image))
+    again.leave()
 
 
 def test_the_way_back_from_nothing_here_stands_until_something_else_is_done_to_that_mask(bench: Bench) -> None:
@@ -266,8 +310,8 @@ def test_the_way_back_from_nothing_here_stands_until_something_else_is_done_to_t
     bench.idle()
     desk.notice.answer(NOTHING, "Undo")
     desk.keeper.autosave()
-    bench.idle()  # of slice 1 something is said still, of slice 2 no revision can take it back
-    assert "Slice 2 is as it was before, but what is kept says that nothing is there" in bench.speaker.sentence
+    bench.idle()  # of slice 1 something is said still
+    assert "Slice 2 is as it was before. Kept as revision 3" in bench.speaker.sentence
     nothing(2)
     cell.surface.paint(3, ~APART)  # type: ignore[attr-defined]
     assert not bench.speaker.offers

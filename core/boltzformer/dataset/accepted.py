@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,15 @@ class Accepted:
     """(Z, Y, X); nothing where nobody looked."""
 
 
-def accepted(annotation: Annotation) -> dict[str, Accepted]:
-    """Label name → what is vouched for. A reviewed slice without a voxel counts as reviewed-empty."""
+TakenBack = Mapping[str, Collection[int]]
+"""Label name → slices, along the stored axis, of which the last word is undone: the one before it holds, if any."""
+
+
+def accepted(annotation: Annotation, *, taken_back: TakenBack = MappingProxyType({})) -> dict[str, Accepted]:
+    """Label name → what is vouched for. A reviewed slice without a voxel counts as reviewed-empty.
+
+    Of nothing there is no revision, unless it is one that takes something back.
+    """
     found: dict[str, Accepted] = {}
     value_of = {name: value for value, name in annotation.labels.names.items()}
     for name, said in annotation.slices.items():
@@ -51,7 +59,7 @@ def accepted(annotation: Annotation) -> dict[str, Accepted]:
                     "erase them, or accept the slice as reviewed."
                 )
         found[name] = Accepted(tuple(states), mask)
-    if not found:
+    if not found and not any(taken_back.values()):
         raise DatasetError("No slice has been reviewed: accept at least one, or say that nothing is in it.")
     return found
 

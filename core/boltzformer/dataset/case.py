@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from boltzformer import io
-from boltzformer.dataset.accepted import Accepted, Mask, States, layered
+from boltzformer.dataset.accepted import Accepted, Mask, States, TakenBack, layered
 from boltzformer.dataset.disk import damaged, read_json
 from boltzformer.dataset.identity import PRIVATE, SPLITS, Split
 from boltzformer.dataset.revision import Revision, read_revision
@@ -164,15 +164,29 @@ class Case:
 
     @cached_property
     def _last_words(self) -> Mapping[str, list[int | None]]:
-        """Label name → for every slice the place of the revision that spoke of it last."""
-        last: dict[str, list[int | None]] = {}
+        """Label name → for every slice the place of the revision that spoke of it last, of what was not taken back."""
+        words: dict[str, list[list[int]]] = {}
         for at, revision in enumerate(self.revisions):
+            for name, indices in revision.taken_back.items():
+                for said in (said for index, said in enumerate(words.get(name, ())) if index in indices and said):
+                    said.pop()
             for name, states in revision.slices.items():
-                where = last.setdefault(name, [None] * self.grid.shape[self.axis])
+                every = words.setdefault(name, [[] for _ in range(self.grid.shape[self.axis])])
                 for index, state in enumerate(states):
                     if state is not SliceState.UNSEEN:
-                        where[index] = at
-        return last
+                        every[index].append(at)
+        return {name: [said[-1] if said else None for said in every] for name, every in words.items() if any(every)}
+
+    def taken_back(self, asked: TakenBack, since: int | None) -> TakenBack:
+        """Of these, those of which a word stands that is no newer than revision `since`: what another writer has said
+        meanwhile stays."""
+        found: dict[str, list[int]] = {}
+        for name, indices in asked.items():
+            where = self._last_words.get(name, ())
+            stands = {index: self.revisions[at].number for index, at in enumerate(where) if at is not None}
+            if rows := [index for index in indices if index in stands and (since is None or stands[index] <= since)]:
+                found[name] = rows
+        return found
 
     @cached_property
     def _masks(self) -> dict[str, Mask]:

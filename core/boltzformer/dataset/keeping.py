@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from boltzformer import io
-from boltzformer.dataset.accepted import accepted, only_new
+from boltzformer.dataset.accepted import TakenBack, accepted, only_new
 from boltzformer.dataset.case import IMAGES, Case, case_names, read_case
 from boltzformer.dataset.disk import as_json, new_folder, read_json, sweep, write_json, writing
 from boltzformer.dataset.identity import PRIVATE, Split, assign, case_name, demand_name, group_name, read_salt
@@ -40,10 +41,11 @@ def keep(
     split: Split | None,
     copy: bool,
     origin: Mapping[str, Any],
+    taken_back: TakenBack = MappingProxyType({}),
 ) -> Revision:
     """All of `Dataset.add` but the index; alone among writers."""
     volume = annotation.volume
-    given = accepted(annotation)
+    given = accepted(annotation, taken_back=taken_back)
     if answer is not None and answer.grid.shape != volume.grid.shape:
         raise DatasetError("The model's answer has another shape than the image: give the answer for this image.")
     image = hash_of_voxels(volume.array)
@@ -56,13 +58,15 @@ def keep(
         known = read_case(root, name) if folder.exists() else None
         number = 1
         if known is None:
+            given, taken_back = accepted(annotation), {}
             _demand_no_twin(root, name)
         if known is not None:
             _demand_same(known, annotation, image, group_name(salt, patient) if patient else known.group)
+            taken_back = known.taken_back(taken_back, based_on)
             if based_on is not None:
                 given = only_new(given, known.as_of(based_on).accepted, known.axis)
-                if not given:
-                    return known.revisions[-1]
+            if not given and not taken_back:
+                return known.revisions[-1]
             number += max((revision.number for revision in known.revisions), default=0)
         target = folder / "revisions" / f"{number:06d}"
         with new_folder(root, folder if known is None else target) as begun:
@@ -73,7 +77,16 @@ def keep(
                     _note_place(root, volume, image)
                 begun = begun / "revisions" / target.name
                 begun.mkdir(parents=True)
-            write_revision(begun, number, given, annotation, author=author, seconds=seconds, answer=answer)
+            write_revision(
+                begun,
+                number,
+                given,
+                annotation,
+                author=author,
+                seconds=seconds,
+                answer=answer,
+                taken_back=taken_back,
+            )
     logger.info("kept revision %d of %s", number, name)
     return read_revision(target)
 

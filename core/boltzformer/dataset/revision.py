@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from boltzformer import io
-from boltzformer.dataset.accepted import CODE, Accepted, Mask, States, decoded, encoded, layered
+from boltzformer.dataset.accepted import CODE, Accepted, Mask, States, TakenBack, decoded, encoded, layered
 from boltzformer.dataset.disk import as_json, damaged, read_json, sha256_of
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.geometry import Grid
@@ -46,6 +47,7 @@ class Revision:
     provenance: Mapping[str, Any]
     files: Mapping[str, str]
     """Name → SHA-256."""
+    taken_back: TakenBack = field(default_factory=dict[str, list[int]])
 
     @property
     def model_sha256(self) -> str:
@@ -85,6 +87,8 @@ class Revision:
                 raise damaged(self.folder / name)
 
     def _read(self, name: str) -> dict[str, Mask]:
+        if not self.labels:  # it only takes something back
+            return {}
         path = self.folder / name
         if not path.is_file() or sha256_of(path) != self.files.get(name):
             raise damaged(path)
@@ -111,13 +115,15 @@ def write_revision(
     seconds: float | None = None,
     answer: LabelMap | None = None,
     whole: bool = False,
+    taken_back: TakenBack = MappingProxyType({}),
 ) -> None:
     """Fill a new folder; its masks reach from the first to the last slice spoken of, or over the `whole` image.
 
-    Where the `answer` was changed is told of the same slices.
+    Where the `answer` was changed is told of the same slices. Where nothing is given, there are no masks.
     """
     axis, grid = annotation.slice_axis, annotation.volume.grid
-    spoken = np.any([[s is not SliceState.UNSEEN for s in one.states] for one in given.values()], axis=0) | whole
+    said_of = [[s is not SliceState.UNSEEN for s in one.states] for one in given.values()]
+    spoken = np.any([[False] * grid.shape[axis], *said_of], axis=0) | whole
     first, last = int(spoken.argmax()), len(spoken) - int(spoken[::-1].argmax())
     cut: list[slice] = [slice(None)] * 3
     cut[axis] = slice(first, last)
@@ -126,9 +132,10 @@ def write_revision(
     def keep(name: str, masks: Mapping[str, Mask]) -> None:
         io.write(layered({label: mask[tuple(cut)] for label, mask in masks.items()}, near), folder / name)
 
-    keep(LABELS, {name: one.mask for name, one in given.items()})
+    if given:
+        keep(LABELS, {name: one.mask for name, one in given.items()})
     changes: dict[str, dict[str, int]] = {}
-    if answer is not None:
+    if given and answer is not None:
         said = {name: answer.mask(value) for value, name in answer.names.items() if name in given}
         differ = {name: np.zeros(grid.shape, bool) for name in given}
         for name, before in said.items():
@@ -154,6 +161,7 @@ def write_revision(
         "first": first,
         "slices": {name: encoded(one.states) for name, one in given.items()},
         "slices mean": {code: state.value for state, code in CODE.items()},
+        **({"taken back": {name: sorted(indices) for name, indices in taken_back.items()}} if taken_back else {}),
         "changes": changes,
         "provenance": discreet(annotation.provenance),
         "files": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
@@ -180,6 +188,7 @@ def read_revision(folder: Path) -> Revision:
             changes=dict(told["changes"]),
             provenance=dict(told["provenance"]),
             files=dict(told["files"]),
+            taken_back={str(name): [int(one) for one in rows] for name, rows in told.get("taken back", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, BoltzFormerError) as error:
         raise damaged(path) from error

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from boltzformer.atomic import private_folder, write_text
 from boltzformer.dataset import drafts, index
-from boltzformer.dataset.accepted import encoded
+from boltzformer.dataset.accepted import TakenBack, encoded
 from boltzformer.dataset.case import Case, Lesson, read_case
 from boltzformer.dataset.disk import UNFINISHED, erase, read_json, sweep, unwritten, write_json, writing
 from boltzformer.dataset.identity import (
@@ -42,7 +43,8 @@ README = """Annotated images for text-prompted segmentation. Research only, not 
 cases/ID/case.json            where the image lies in space, which patient (as a salted hash), which split
 cases/ID/image.nii.gz         the image as it was given
 cases/ID/revisions/NUMBER/    one accepted correction each, never changed: revision.json (who, when, which slices),
-                              labels.seg.nrrd (opens in 3D Slicer), change.seg.nrrd (where a person changed the model)
+                              labels.seg.nrrd (opens in 3D Slicer), change.seg.nrrd (where a person changed the model);
+                              "taken back" names slices of which the last word was undone: the one before it holds
 drafts/                       autosaves that nobody has accepted
 learnt/                       what a model learnt from a case's corrected slices; may be deleted
 split.json                    which patients train and which validate; assigned once
@@ -121,7 +123,8 @@ class Dataset:
             told.update(f"{case.id} {case.group} {case.split} {case.image_sha256}\n".encode())
             for revision in case.revisions:
                 said = sorted((label, encoded(states)) for label, states in revision.slices.items())
-                told.update(f"{sorted(revision.files.items())} {said}\n".encode())
+                back = f" {sorted(revision.taken_back.items())}" if revision.taken_back else ""
+                told.update(f"{sorted(revision.files.items())} {said}{back}\n".encode())
         return told.hexdigest()
 
     def cache_folder(self, case: str) -> Path:
@@ -143,6 +146,7 @@ class Dataset:
         split: Split | None = None,
         copy: bool = True,
         origin: Mapping[str, Any] | None = None,
+        taken_back: TakenBack = MappingProxyType({}),
     ) -> Revision:
         """Keep what is reviewed as a new revision of its case; on the disk when this returns.
 
@@ -150,7 +154,8 @@ class Dataset:
         salted hash is kept); by default the DICOM header, else every image is its own patient. `answer` is what the
         model had said. `based_on` is the revision that the work began from: what is as it was then, is not said
         again, so that two people can correct one case at once. `split` counts only for a new patient. Without `copy`
-        the image stays where it is and is found again by its hash.
+        the image stays where it is and is found again by its hash. `taken_back`: slices by label of which the last word
+        is undone, so that they are as they were before it.
         """
         revision = keep(
             self.path,
@@ -164,6 +169,7 @@ class Dataset:
             split=split,
             copy=copy,
             origin=origin or {},
+            taken_back=taken_back,
         )
         self.refresh()
         return revision

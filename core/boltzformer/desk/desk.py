@@ -324,7 +324,7 @@ class Desk:
     def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
         """What was said of a step holds no longer once it is taken back."""
         if undone:
-            self.keeper.empty.undone(track)
+            self.keeper.empty.undone(track, rows)
             self.notice.take_back(STEP)
             self.running.retell()
 

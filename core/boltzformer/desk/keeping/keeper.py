@@ -164,31 +164,39 @@ class Keeper:
         image: OpenImage | None = None,
         tracks: Sequence[Track] | None = None,
         of: Sequence[tuple[Track, int]] = (),
+        back: Sequence[tuple[Track, int]] = (),
     ) -> None:
         """All that was accepted of an image (the chosen one), as a new revision; on the disk when the sentence is said.
 
         `tracks`: its masks, where they may have left the viewer. `of`: slices that the sentence says are accepted.
+        `back`: those of which a word that is on the disk was taken back, beside what waits to be stored.
         """
         if (image := image or self._stage.chosen()) is None:
             return
         if (said := self._unstored.pop(image, None)) is not None:
             self.empty.stored(image, said)
-        if self.back.holds(image, partial(self.store, sentence, image, tracks, of)):
+            back = [*back, *said.taken_back()]
+        if self.back.holds(image, partial(self.store, sentence, image, tracks, of, back)):
             return
         tracks = self._tracks.of(image) if tracks is None else tracks
-        spoken = [one for one in tracks if one.is_spoken_of]
+        spoken = [one for one in tracks if one.is_spoken_of or any(track is one for track, _ in back)]
         if not spoken:
             return
         masks = Snapshot.of(image, spoken, self.scene(image))
+        rows_back = {
+            name: [masks.plan.canonical_index(row) for track, row in back if track is one]
+            for name, one in zip(masks.names, spoken, strict=True)
+        }
         folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
 
         def add() -> Revision:
             told = annotation_of(masks, accepted=True)
-            return Dataset.at(folder).add(told, case=case, answer=masks.answers(), based_on=based_on.get(image))
+            dataset, base = Dataset.at(folder), based_on.get(image)
+            return dataset.add(told, case=case, answer=masks.answers(), based_on=base, taken_back=rows_back)
 
         def kept(revision: Revision) -> None:
             based_on[image], image.store = revision.number, str(folder)
-            if image in self._stage.images() and any(one.excluded for one in masks.masks):
+            if image in self._stage.images() and (back or any(one.excluded for one in masks.masks)):
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
             told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
             self._notice.say(told.strip(), topic=KEPT)

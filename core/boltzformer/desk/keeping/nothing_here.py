@@ -13,7 +13,7 @@ from boltzformer.desk.keeping.said import Said
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Mask, Stage
+from boltzformer.desk.ports import Mask, Rows, Stage
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import named, quoted
 from boltzformer.types import SliceState
@@ -37,8 +37,8 @@ class NothingHere:
         """`settle`: where it will be kept. `unstored`: what a person said that is stored a moment later."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._running, self._settle, self._unstored = running, settle, unstored
-        self._stored: dict[OpenImage, Said] = {}
-        """What was stored last of each."""
+        self._stored: dict[OpenImage, set[tuple[Track, int]]] = {}
+        """Of which that is on the disk."""
         self._offered: Said | None = None
 
     def say(self) -> None:
@@ -62,8 +62,11 @@ class NothingHere:
 
     def stored(self, image: OpenImage, said: Said) -> None:
         """It gets onto the disk now: what takes it back from here on has to take it back there, too."""
-        if said.empty and said.stands():
-            self._stored[image] = said
+        words = [said]
+        while (before := words[-1].earlier) is not None:
+            words.append(before)
+        kept = {(track, one.row) for one in words if one.empty for track in one.tracks}
+        self._stored.setdefault(image, set()).update(one for one in kept if one[0].state(one[1]) is SliceState.EMPTY)
 
     def edited(self, track: Track) -> None:
         """Something else was done to this mask: what was said before that is no news any more."""
@@ -77,18 +80,15 @@ class NothingHere:
             if any(one.image is not image or not one.surface.alive for one in tracks):
                 self._withdraw()
 
-    def undone(self, track: Track) -> None:
-        """An undo, perhaps of such a word: what was said before that is stored again."""
-        image, said = track.image, self._stored.get(track.image)
-        if said is None or track not in said.tracks or track.state(said.row) is SliceState.EMPTY:
-            return
-        del self._stored[image]
-        self._notice.take_back(KEPT)
-        as_before = f"{named(said.row, image.count).capitalize()} is as it was before"
-        if any(one.state(said.row) is not SliceState.UNSEEN for one in said.tracks):
-            self._unstored[image] = Said(said.tracks, said.row, f"{as_before}.", again=True)
-        else:  # no revision says that nobody says anything of a slice
-            self._notice.say(f"{as_before}, but what is kept says that nothing is there until you accept a slice.")
+    def undone(self, track: Track, rows: Rows = None) -> None:
+        """An undo (of these rows, if that is known), perhaps of such a word: it is taken back on the disk, too."""
+        image, kept = track.image, self._stored.get(track.image, set())
+        mine = sorted(row for one, row in kept if one is track and (rows is None or row in rows))
+        for row in [row for row in mine if track.state(row) is not SliceState.EMPTY]:
+            kept.discard((track, row))
+            self._notice.take_back(KEPT)
+            sentence = f"{named(row, image.count).capitalize()} is as it was before."
+            self._unstored[image] = Said([track], row, sentence, again=True, earlier=self._unstored.get(image))
 
     def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
         for track, mask in before:

@@ -229,7 +229,7 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
     accepted = None if kept is None else accepted_work(kept)
     if draft is None:
         return accepted
-    if kept is not None and draft.time < kept.revisions[-1].time:
+    if kept is not None and accepted is not None and draft.time < kept.revisions[-1].time:
         return accepted
     return replace(draft_work(draft, volume, kept), accepted=accepted, autosave=True)
 
@@ -243,8 +243,10 @@ def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
 
 
 def accepted_work(kept: Case) -> LastWork | None:
-    """What people accepted, up to the last revision that the case is shown with."""
+    """What people accepted, up to the last revision that the case is shown with; None where all was taken back."""
     last = kept.revisions[-1]
+    if not kept.states:
+        return None
     try:
         answers = kept.answers()
     except DatasetError as error:  # what people accepted comes back all the same
@@ -307,8 +309,8 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
     found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
     if kept is not None:
-        revisions = [_accepted_state(kept.as_of(one.number)) for one in reversed(kept.revisions)]
-        found += [replace(one, alone=not _is_picture(volume)) for one in revisions]
+        revisions = [kept.as_of(one.number) for one in reversed(kept.revisions)]
+        found += [replace(_accepted_state(one), alone=not _is_picture(volume)) for one in revisions if one.states]
     found = [replace(one, picture=_is_picture(volume)) for one in found]
     return sorted(found, key=lambda one: one.time, reverse=True)
 

@@ -24,6 +24,11 @@ class Said:
     earlier: Said | None = None
     """What was said before that, of another slice, and is not stored either."""
 
+    def taken_back(self) -> list[tuple[Track, int]]:
+        """Of this and what was said before it: masks and slices of which nobody says anything any more."""
+        mine = [(track, self.row) for track in self.tracks if track.state(self.row) is SliceState.UNSEEN]
+        return [*(mine if self.again else ()), *(self.earlier.taken_back() if self.earlier else ())]
+
     def stands(self) -> bool:
         """Whether it is still so, and no undo took it back."""
         states = {track.state(self.row) for track in self.tracks}
