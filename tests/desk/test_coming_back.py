@@ -1,5 +1,6 @@
 """Earlier work comes back by itself, whole, and none of it is saved over unseen; on the desk, without a window."""
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -250,6 +251,34 @@ def test_what_was_accepted_comes_back_whatever_was_saved_after_it(
     assert dark.state(3) is SliceState.REVIEWED
     assert np.array_equal(dark.mask(3), rows[DARK][3])
     assert dark.row(9).any()
+    again.desk.leave()
+
+
+def test_what_was_accepted_since_comes_back_with_an_earlier_state_that_is_chosen(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, rows = yesterday
+    told = _last(volume, folder).folder / "revision.json"
+    told.write_text(re.sub('"time": ".{4}', '"time": "2020', told.read_text("utf-8")), "utf-8")
+    (viewer, image), before = opened_again(volume, folder), rows[DARK].copy()
+    stroke(dark := viewer.desk.tracks.of(image)[0], 5, 30)  # slice 5 had other strokes
+    viewer.stage.go(image, 5)
+    viewer.desk.keeper.accept()
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    now = dark.mask(5).copy()
+    viewer.desk.leave()
+    again, image = opened_again(volume, folder)
+    again.dialogs.chosen_line = next(n for n, line in enumerate(lines_of_earlier(again, image)) if "2020" in line)
+    assert "2 painted slices, 2 accepted; " in again.dialogs.lines[again.dialogs.chosen_line]
+    again.desk.keeper.back._ask_earlier(image, lambda: None)
+    again.until(lambda: "2020" in getattr(offered(again, image), "sentence", ""))
+    assert "2 painted slices, 2 accepted." in offered(again, image).sentence
+    (dark,) = [track for track in again.desk.tracks.of(image) if track.name == DARK]
+    assert [row for row in range(dark.count) if dark.state(row) is SliceState.REVIEWED] == [3, 5]
+    assert np.array_equal(dark.mask(5), now)
+    assert not np.array_equal(now, before[5])
+    assert np.array_equal(dark.mask(6), before[6])  # painted then, and by nobody accepted
     again.desk.leave()
 
 

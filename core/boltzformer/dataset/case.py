@@ -177,6 +177,13 @@ class Case:
                         every[index].append(at)
         return {name: [said[-1] if said else None for said in every] for name, every in words.items() if any(every)}
 
+    def said_since(self, time: str) -> dict[str, frozenset[int]]:
+        """Label name → slices of which the word that holds is newer than that."""
+        new = {at for at, revision in enumerate(self.revisions) if revision.time > time}
+        return {
+            name: frozenset(n for n, at in enumerate(where) if at in new) for name, where in self._last_words.items()
+        }
+
     def taken_back(self, asked: TakenBack, since: int | None) -> TakenBack:
         """Of these, those of which a word stands that is no newer than revision `since`: what another writer has said
         meanwhile stays."""

@@ -106,7 +106,7 @@ class BringingBack:
         for work in (found, found.accepted):
             for one in masks_of(work, image.plan) if work is not None else ():
                 colour = found.scene.colours.get(one.prompt.text, "")
-                self._put_back(image, one, colour, whole=empty and work is found)
+                self._put_back(image, one, colour, whole=empty and work is found, again=empty)
         for track in self._tracks.of(image):
             at = found.scene.thresholds or track.kept.thresholds
             track.kept.outline_then = at.outline
@@ -169,12 +169,13 @@ class BringingBack:
         for heard in self.restored:
             heard(image, list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else [])
 
-    def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool) -> None:
+    def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool, again: bool) -> None:
+        """`again`: nothing that is there was done today."""
         track = next((track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text), None)
         if track is None:
             track = self._tracks.new(image, one.prompt, colour)
         elif not whole:
-            _leave_out(track, one)
+            _leave_out(track, one, one.newer if again else frozenset())
         put_back(track, one)
         track.surface.draw()
 
@@ -255,9 +256,9 @@ def as_measured(image: OpenImage, at: Thresholds) -> Thresholds:
     return replace(at, smallest_mm3=image.scale.least(at.smallest_mm3))
 
 
-def _leave_out(track: Track, one: KeptMask) -> None:
+def _leave_out(track: Track, one: KeptMask, but: frozenset[int]) -> None:
     """Of an earlier day, what today's mask has newer: a person's slices, and answers where no person had been."""
-    for row in range(len(one.rows)):
+    for row in (row for row in range(len(one.rows)) if row not in but):
         theirs = row in one.edited or one.states[row] is not SliceState.UNSEEN
         if track.belongs_to_a_person(row) or (row in track.scores and not theirs):
             one.rows[row], one.states[row] = track.mask(row), SliceState.UNSEEN

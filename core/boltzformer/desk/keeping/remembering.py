@@ -49,6 +49,8 @@ class LastWork:
     """What people have accepted beside it, which comes back whatever is newer."""
     autosave: bool = False
     """Whether it is the last that was saved by itself."""
+    newer: Mapping[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
+    """Of what was accepted: slices of the stored axis of which that was said after all else here was saved."""
 
     @property
     def scene(self) -> Scene:
@@ -95,6 +97,8 @@ class KeptMask:
     """Between the objects of a picture that were parted; older work does not tell."""
     veiled: dict[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
     """The outlines that were hidden by a threshold, where they are known: those of a day before that one."""
+    newer: frozenset[int] = frozenset()
+    """Accepted since what it is put back beside was saved."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -180,7 +184,8 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         lines = _mask_of(told["lines"], rows.shape[1:]) if len(rows) == 1 and "lines" in told else None
         dim = [row for row in hidden & scores.keys() if row not in edited and plan.canonical_index(row) in known]
         veiled = {row: mask for row, mask in zip(dim, view.apply(said)[dim], strict=True) if mask.any()} if dim else {}
-        found.append(KeptMask(*kept, unseen, lines, veiled))
+        newer = frozenset(plan.canonical_index(index) for index in work.newer.get(name, ()))
+        found.append(KeptMask(*kept, unseen, lines, veiled, newer))
     return found
 
 
@@ -231,15 +236,18 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
         return accepted
     if kept is not None and accepted is not None and draft.time < kept.revisions[-1].time:
         return accepted
-    return replace(draft_work(draft, volume, kept), accepted=accepted, autosave=True)
+    return replace(draft_work(draft, volume, kept), autosave=True)
 
 
 def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
-    """An autosave."""
+    """An autosave, with what was accepted before and since: that comes back whichever state is chosen."""
     annotation = draft.annotation(volume)
     every = frozenset(range(volume.grid.shape[annotation.slice_axis]))
     said = {label: (mask, every) for label, mask in draft.answer(volume.grid).items()}
-    return LastWork(draft.time, annotation, None if kept is None else kept.revisions[-1].number, said)
+    accepted = None if kept is None else accepted_work(kept)
+    if kept is not None and accepted is not None:
+        accepted = replace(accepted, newer=kept.said_since(draft.time))
+    return LastWork(draft.time, annotation, None if kept is None else kept.revisions[-1].number, said, accepted)
 
 
 def accepted_work(kept: Case) -> LastWork | None:
@@ -307,7 +315,9 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     draft, aside, kept = dataset.draft(name), dataset.earlier(name), _kept(dataset, name)
     drafts = [one for one in (draft, *aside) if one is not None]
     drafts = [one for number, one in enumerate(drafts) if one.folder not in {d.folder for d in drafts[:number]}]
-    found = [replace(_state(one, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts]
+    found = [
+        replace(_state(one, kept, partial(draft_work, one, volume, kept)), autosave=one is draft) for one in drafts
+    ]
     if kept is not None:
         revisions = [kept.as_of(one.number) for one in reversed(kept.revisions)]
         found += [replace(_accepted_state(one), alone=not _is_picture(volume)) for one in revisions if one.states]
@@ -315,9 +325,10 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
     return sorted(found, key=lambda one: one.time, reverse=True)
 
 
-def _state(one: Revision, bring: Callable[[], LastWork | None]) -> State:
-    painted, accepted = counts(one.provenance, one.slices)
-    prompts = tuple(prompt.name for prompt in one.prompts)
+def _state(one: Revision, kept: Case | None, bring: Callable[[], LastWork | None]) -> State:
+    spoken = {} if kept is None else kept.states
+    painted, accepted = counts(one.provenance, {**one.slices, **spoken})
+    prompts = tuple(dict.fromkeys([*(prompt.name for prompt in one.prompts), *spoken]))
     return State(one.time, painted, accepted, prompts, bring, answered=has_answers(one.provenance))
 
 
