@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from napari.layers import Image, Labels
 
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.keeping.bringing_back import removed_from
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import bare_brush, lighten
@@ -19,8 +20,6 @@ from napari_boltzformer.host.stage import FILLS, LIGHT, NapariStage, image_on
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-REMOVED = "a mask that was removed"
-"""Topic of the offer, which is of all masks that were removed and are not back."""
 STAYS = "a layer that stays where it lies"
 """Topic of the sentence."""
 
@@ -55,7 +54,7 @@ class Comings:
             if not self._stage.moves:  # by a person, perhaps by mistake
                 self._offer(track)
         elif isinstance(gone, Image):
-            self._desk.notice.withdraw(REMOVED)
+            self._desk.notice.withdraw(removed_from(image_on(gone)))
             self._desk.image_left(image_on(gone))
         self._keep_apart(gone)
 
@@ -76,14 +75,17 @@ class Comings:
 
     def _offer(self, track: Track) -> None:
         """Beside those that are offered already: whoever removes two by mistake wants both."""
-        if not any(one.topic == REMOVED for one in self._desk.notice.offers):
-            self._gone.clear()
+        topic = removed_from(track.image)
+        if not any(one.topic == topic for one in self._desk.notice.offers):
+            for key in [one.key for one in self._gone.values() if one.image is track.image]:
+                del self._gone[key]
         self._gone[track.key] = track
         here = {one.name for one in self._desk.tracks.of(track.image)}  # asked for again since it went
-        last = {one.name: one for one in self._gone.values() if not one.surface.alive and one.name not in here}
+        went = [one for one in self._gone.values() if one.image is track.image and not one.surface.alive]
+        last = {one.name: one for one in went if one.name not in here}
         gone = tuple(last.values())
         sentence = f"{quoted([one.name for one in gone])} {'was' if len(gone) == 1 else 'were'} removed. Result kept."
-        self._desk.notice.offer(REMOVED, sentence, ("Restore", partial(self._bring_back, gone)))
+        self._desk.notice.offer(topic, sentence, ("Restore", partial(self._bring_back, gone)))
 
     def _bring_back(self, gone: Sequence[Track]) -> None:
         for track in gone:

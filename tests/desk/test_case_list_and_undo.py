@@ -8,6 +8,7 @@ import tifffile
 from bench import Bench
 
 from boltzformer import Grid, Volume, io
+from boltzformer.desk.keeping.bringing_back import about, removed_from
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.io.phantom import BRIGHT, phantom
 
@@ -109,6 +110,24 @@ def test_the_folder_of_last_time_is_listed_again(listed: Bench, tmp_path: Path) 
     assert not later.desk.cases.cases
     assert following(later) == "a"  # 'Next case' is enough
     later.leave()
+
+
+@pytest.mark.parametrize("answer", ["Undo", "Keep both"])
+def test_what_nobody_has_answered_about_an_image_is_offered_again_with_it(bench: Bench, answer: str) -> None:
+    desk = bench.desk
+    image, restored = desk.patients.open(phantom(1, (4, 48, 48)).volume), []
+    topics = [about(image), removed_from(image)]
+    desk.keeper.back._offer(image, "Restored from yesterday.", ("Start afresh", lambda: None))
+    desk.notice.offer(topics[1], "'cell' was removed.", ("Restore", lambda: restored.append("cell")))
+    desk.patients.open(other())
+    assert [one.topic for one in desk.notice.offers] == [PUT_AWAY]  # they are about what is not on screen
+    desk.notice.answer(PUT_AWAY, answer)
+    desk.chosen()
+    assert [one.topic for one in desk.notice.offers] == topics
+    name = f"'{image.name}': " if answer == "Keep both" else ""
+    assert desk.notice.offers[0].sentence == f"{name}Restored from yesterday."
+    desk.notice.answer(topics[1], "Restore")
+    assert restored == ["cell"]
 
 
 def test_a_mask_that_comes_back_says_at_once_how_large_it_is(bench: Bench) -> None:

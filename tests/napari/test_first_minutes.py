@@ -30,8 +30,9 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
 from boltzformer import Session
-from boltzformer.io.phantom import BRIGHT, DARK, Phantom, sample
-from napari_boltzformer.host.comings import REMOVED
+from boltzformer.desk.keeping.bringing_back import removed_from
+from boltzformer.desk.keeping.one_patient import PUT_AWAY
+from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom, sample
 from napari_boltzformer.widget import BoltzFormerDock
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -126,7 +127,10 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     before = rows_of(track).copy()
     viewer.layers.remove(layer_of(track))
     dock.desk.notice.say("Something else is told.")  # which takes no offer's place
-    offer = dock.notice.offers[REMOVED]
+    dock.desk.patients.open(phantom(5, (4, 40, 40)).volume)
+    assert list(dock.notice.offers) == [PUT_AWAY]
+    click(qtbot, dock.notice.offers[PUT_AWAY].answers["Undo"])  # nobody has answered it
+    offer = dock.notice.offers[removed_from(track.image)]
     assert offer.label.text() == "'bright blob' was removed. Result kept."
     click(qtbot, offer.answers["Restore"])
     assert not dock.notice.offers
@@ -143,14 +147,14 @@ def test_two_masks_removed_by_mistake_come_back_together(qtbot: Any, viewer: Any
     before = rows_of(one).copy()
     viewer.layers.remove(layer_of(one))
     viewer.layers.remove(layer_of(two))
-    offer = dock.notice.offers[REMOVED]
+    offer = dock.notice.offers[removed_from(one.image)]
     assert offer.label.text() == "'cell', 'vessel' were removed. Result kept."
     click(qtbot, offer.answers["Restore"])
     assert not dock.notice.offers
     assert dock.tracks() == [one, two]
     assert np.array_equal(rows_of(one), before)
     viewer.layers.remove(layer_of(two))
-    assert dock.notice.offers[REMOVED].label.text() == "'vessel' was removed. Result kept."
+    assert dock.notice.offers[removed_from(one.image)].label.text() == "'vessel' was removed. Result kept."
 
 
 def test_an_error_can_be_copied_with_what_helps_and_nothing_of_the_image(

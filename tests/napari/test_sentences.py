@@ -13,8 +13,8 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QTimer
 
 from boltzformer import Session
+from boltzformer.desk.keeping.bringing_back import removed_from
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
-from napari_boltzformer.host.comings import REMOVED
 from napari_boltzformer.host.layers import image_layer, volume_of
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -131,7 +131,7 @@ def test_what_dies_or_is_deleted_during_a_run_ends_it_in_a_sentence(
     done(qtbot, dock)
     viewer.layers.remove(layer_of(dock.tracks()[0]))
     demand(dock, "mask layer deleted")
-    assert "Restore" in dock.notice.offers[REMOVED].answers
+    assert "Restore" in dock.notice.offers[removed_from(dock.stage.chosen())].answers
     viewer.layers.clear()
 
     image = big(viewer)

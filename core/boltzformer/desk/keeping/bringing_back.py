@@ -30,6 +30,11 @@ def about(image: OpenImage) -> str:
     return f"earlier work on {image.key}"
 
 
+def removed_from(image: OpenImage) -> str:
+    """Topic of what is offered of masks that a person removed from an image."""
+    return f"masks removed from {image.key}"
+
+
 class BringingBack:
     """Looks once per image; whoever wants to save meanwhile waits here."""
 
@@ -127,6 +132,20 @@ class BringingBack:
         self._offered = {image: said for image, said in self._offered.items() if about(image) in standing}
         for image in self._offered:
             self._notice.reword(about(image), *self._said(image))
+
+    def put_away(self, image: OpenImage) -> Callable[[], None]:
+        """What nobody has answered about it goes with it → what offers that again."""
+        topics, said = (about(image), removed_from(image)), self._offered.get(image, "")
+        held = [one for one in self._notice.offers if one.topic in topics]
+        for topic in topics:
+            self._notice.withdraw(topic)
+
+        def again() -> None:
+            for one in held:
+                self._notice.offer(one.topic, one.sentence, *one.answers)
+                self._offered |= {image: said} if one.topic == about(image) else {}
+
+        return again
 
     def _offer(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
@@ -113,13 +112,19 @@ class OnePatient:
             self._before, self.current = self.current, image
 
     def _put_away(self, image: OpenImage) -> Callable[[], None]:
-        self._notice.withdraw(about(image))
+        offer_again = self._keeper.back.put_away(image)
         for heard in self.leaving:
             heard(image)
         for run in self._running.of(image):
             run.job.cancel()
         self._keeper.put_by(image)
-        return self._stage.close(image)
+        bring_back = self._stage.close(image)
+
+        def back() -> None:
+            bring_back()
+            offer_again()
+
+        return back
 
     def _arrive(self, image: OpenImage) -> None:
         """`image` takes the screen; what it took the place of is offered."""
