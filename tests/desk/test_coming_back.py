@@ -14,7 +14,7 @@ from boltzformer import Grid, Prompt, Session, SlicePlan, SliceResult, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping import remembering
 from boltzformer.desk.keeping.bringing_back import about
-from boltzformer.desk.keeping.remembering import states_of
+from boltzformer.desk.keeping.remembering import EDITED, states_of
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.lanes import State
@@ -280,6 +280,47 @@ def test_what_was_accepted_since_comes_back_with_an_earlier_state_that_is_chosen
     assert not np.array_equal(now, before[5])
     assert np.array_equal(dark.mask(6), before[6])  # painted then, and by nobody accepted
     again.desk.leave()
+
+
+@pytest.mark.parametrize("row", [5, 9])
+def test_the_slice_that_was_looked_at_last_is_kept_when_the_viewer_closes(
+    yesterday: tuple[Any, Path, dict[str, Any]], row: int
+) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder)
+    image.typed, before = [BRIGHT, DARK, "not asked yet"], _last(volume, folder).number
+    viewer.stage.go(image, row)  # and nothing else is done
+    viewer.desk.keeper.leave()
+    viewer.desk.leave()
+    assert _last(volume, folder).number == before + (row != 5)
+    again, image = opened_again(volume, folder)
+    assert again.stage.row(image) == row
+    again.desk.leave()
+
+
+def test_a_viewer_that_is_taken_down_is_not_read_for_the_slice_and_the_colours(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder)
+    tracks = viewer.desk.tracks.of(image)
+    viewer.stage.go(image, 9)
+    viewer.desk.keeper.leave()  # its window is hidden
+    viewer.idle()
+    scene = Scene.of(_last(volume, folder).provenance)
+    stroke(tracks[0], 7, 10)  # a run under way finds something still
+    viewer.desk.keeper.touch(image)
+    for track in tracks:  # one thing after the other
+        viewer.stage.remove(track.surface)
+        viewer.desk.keeper.mask_left(track)
+    viewer.stage.guide(image, {})
+    viewer.stage.go(image, 11)
+    viewer.stage.close(image)
+    viewer.desk.leave()
+    last = _last(volume, folder)
+    assert 7 in last.provenance[EDITED][DARK]
+    assert Scene.of(last.provenance) == scene
+    assert (scene.row, len(scene.colours), len(scene.guides)) == (9, 2, 1)
 
 
 def test_a_new_run_never_saves_over_work_that_was_not_seen(

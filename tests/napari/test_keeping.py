@@ -30,6 +30,7 @@ from boltzformer import Session, Volume
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.nothing_here import NOTHING
+from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.words import ranges
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.types import SliceState
@@ -159,7 +160,7 @@ def test_an_image_removed_during_a_run_keeps_the_masks_that_the_run_did_not_ask_
     done(qtbot, dock)
 
 
-def test_the_last_strokes_are_kept_when_the_window_closes(
+def test_the_last_strokes_and_the_slice_are_kept_when_the_window_closes(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, small_file: Path
 ) -> None:
     viewer.open(str(small_file), plugin=DIST)
@@ -167,10 +168,16 @@ def test_the_last_strokes_are_kept_when_the_window_closes(
     idle(qtbot, dock)
     dock.keeper.work.do(partial(time.sleep, 0.2))  # whatever it is busy with: the strokes are next
     layer_of(track).paint((3, 40, 40), 1)
-    work = dock.keeper.work
+    work, image = dock.keeper.work, dock.stage.chosen()
+    dock.jump(11)
+    dock.keeper.leave()  # the window is hidden
+    dock.keeper.touch(image)  # and a run that is under way finds something
     viewer.close()
     work.close(wait=True)
     assert drafted(small.volume)[BRIGHT].sum() == np.count_nonzero(rows_of(track))
+    drafts = Dataset(autosaves())
+    scene = Scene.of(drafts.draft(drafts.case_of(small.volume)).provenance)
+    assert (scene.row, dict(scene.colours)) == (11, {BRIGHT: track.colour})
 
 
 def test_saving_one_image_does_not_make_another_saved(

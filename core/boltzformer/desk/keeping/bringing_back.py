@@ -13,6 +13,7 @@ import numpy as np
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.held import Held
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
+from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -67,6 +68,8 @@ class BringingBack:
         use that one."""
         self.showing: dict[OpenImage, Path] = {}
         """Where its last autosave lies, as long as that is what is on screen."""
+        self.scenes: dict[OpenImage, Scene] = {}
+        """As each was saved last."""
         self.restoring: OpenImage | None = None
         """Its masks are being put back as they were saved: whoever hears of it need not save them again."""
 
@@ -121,7 +124,7 @@ class BringingBack:
         self._show_scene(image, found, empty)
         self.restoring = None
         if empty and found.autosave and folder is not None:
-            self.showing[image] = folder
+            self.showing[image], self.scenes[image] = folder, found.scene
         answers = [("Start afresh", partial(self._start_afresh, image))]
         self._offer(image, f"Restored from {found.words}.", *answers, several=several, model=found.scene.model)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,8 +53,6 @@ class Keeper:
         self.place = KeptIn(settings, dialogs, notice, words)
         self._begun: set[OpenImage] = set()
         """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
-        self._scenes: dict[OpenImage, Scene] = {}
-        """As each was saved last."""
         self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
         self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self.put_by)
         self.back.afresh.append(self._begun.discard)
@@ -183,10 +182,8 @@ class Keeper:
         if not spoken:
             return
         masks = Snapshot.of(image, spoken, self.scene(image))
-        rows_back = {
-            name: [masks.plan.canonical_index(row) for track, row in back if track is one]
-            for name, one in zip(masks.names, spoken, strict=True)
-        }
+        index, each = masks.plan.canonical_index, zip(masks.names, spoken, strict=True)
+        rows_back = {name: [index(row) for track, row in back if track is one] for name, one in each}
         folder, case, based_on = self.folder(image), image.case or "", self.back.based_on
 
         def add() -> Revision:
@@ -261,7 +258,7 @@ class Keeper:
             self.touch(run.image)
         self.on_screen()
         self._store_rest()
-        for image in [one for one in self._stage.images() if one in self._unsaved]:
+        for image in [one for one in self._stage.images() if self._is_due(one)]:
             self.save(image, at_once=True)
 
     def mask_left(self, track: Track) -> None:
@@ -285,19 +282,25 @@ class Keeper:
 
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
-        changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
-        tracks = self._tracks.of(image)
         self._parting = {image: self.scene(image)}
-        self.back.held.hold(image, tracks)
-        if changed or (tracks and self.scene(image) != self._scenes.get(image)):
-            self.save(image, tracks=tracks)
+        self.back.held.hold(image, self._tracks.of(image))
+        if self._is_due(image):
+            self.save(image, tracks=self._tracks.of(image))
 
-    def scene(self, image: OpenImage) -> Scene:
-        """What it is worked on with at this moment, or was when it went."""
-        if image in self._parting and image not in self._stage.images():
-            return self._parting[image]
+    def _is_due(self, image: OpenImage) -> bool:
+        """Whether it is to be saved before it goes: it, or no more than the slice that is looked at, is another one."""
+        changed = self._running.of(image) or image in self._unsaved | self._unstored.keys()
+        return bool(changed or (self._tracks.of(image) and self.scene(image) != self.back.scenes.get(image)))
+
+    def scene(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> Scene:
+        """What it is worked on with at this moment; of one that is gone, what it was when it went, or was saved last: a
+        viewer that closes shows another slice, and no points, before the last of it is out."""
+        colours = {one.prompt.text: one.colour for one in (self._tracks.of(image) if tracks is None else tracks)}
+        if image not in self._stage.images():
+            known = self._parting.get(image) or self.back.scenes.get(image)
+            if known is not None:
+                return replace(known, colours={**known.colours, **colours})
         row = self._stage.row(image) if self._stage.shows(image) else None
-        colours = {track.prompt.text: track.colour for track in self._tracks.of(image)}
         return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image), colours)
 
     def save(
@@ -325,10 +328,10 @@ class Keeper:
             self._store_nothing(image, tracks)
         folder, case = self.folder(image), image.case or ""
         self._unsaved.discard(image)
-        scene, first = self.scene(image), image not in self._begun and self.back.showing.get(image) != folder
+        scene, first = self.scene(image, tracks), image not in self._begun and self.back.showing.get(image) != folder
         if first:
             self._begun.add(image)
-        self._scenes[image], self.back.showing[image] = scene, folder
+        self.back.scenes[image], self.back.showing[image] = scene, folder
         masks = Snapshot.of(image, tracks, scene)
 
         def write() -> str:
