@@ -173,6 +173,14 @@ def test_what_can_be_taught_is_told_with_its_number(bench: Bench) -> None:
         if not row:
             assert learning.standing == "Correct or accept one more slice of 'x', and the rest learns from them."
     assert learning.standing == "You have corrected or accepted 5 slices of 'x': enough to teach the rest."
+    speck = np.zeros((40, 60), bool)
+    speck[3, 4] = True
+    for row in (1, 2, 3):
+        track.change(row, speck if row > 1 else ~np.ones_like(speck))
+        track.say(row, SliceState.EMPTY if row == 1 else SliceState.REVIEWED)
+    told = "5 slices of 'x' (1 empty, 2 with too few pixels to teach): enough to teach the rest."
+    assert learning.standing == f"You have corrected or accepted {told}"
+    assert len(learning.lessons(track)) == 3
     picture = bench.open(GRID)
     bench.desk.tracks.new(picture, Prompt("cell"))
     assert learning.standing.startswith("A single picture has no other slices")

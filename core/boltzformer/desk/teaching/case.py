@@ -24,6 +24,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
+from boltzformer.desk.teaching.enough import enough
 from boltzformer.desk.teaching.far import Far
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
@@ -150,7 +151,7 @@ class CaseLearning:
         if track.count == 1:
             return ALONE
         if (have := len(self._note(track).order)) >= OFFERED_FROM:
-            return f"You have corrected or accepted {counted(have)} of '{name}': enough to teach the rest."
+            return enough(name, self._known[track].order.values())
         _, carried = self._carried.get(track.prompt.text, ("", None))
         if carried is not None and self._settings.carry:
             whose = "the last image" if carried.cases == 1 else f"the last {carried.cases} images"
