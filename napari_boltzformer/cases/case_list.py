@@ -74,7 +74,7 @@ class CasePanel(QWidget):
         if one in self._shown:
             item, told = self.table.item(self._shown.index(one), 1), self.list.standings.get(one)
             item.setText("…" if told is None else told.words)
-            item.setToolTip("" if told is None else told.error or told.trouble)
+            item.setToolTip("" if told is None else told.tip)
 
     def _on_folder(self) -> None:
         folder = self._desk.dialogs.folder("A folder of images, or an annotation dataset")

@@ -66,6 +66,12 @@ def test_after_undo_the_list_is_at_the_case_on_screen_and_the_next_one_is_not_sk
     listed.idle()
     assert words(listed, "a") == "1 of 4 accepted"  # and not still that it is in progress
     assert words(listed, "b") == "new"
+    listed.answered(first, "another", np.ones((4, 48, 48), bool))
+    desk.stage.go(first, 3)
+    desk.keeper.accept()
+    listed.idle()
+    told = desk.cases.standings[desk.cases.cases[0]].tip
+    assert told == "1 slice accepted in all masks, 1 more in some of them."  # that has a word of the first prompt alone
     assert following(listed) == "b"
 
 

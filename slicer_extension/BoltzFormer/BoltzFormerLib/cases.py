@@ -38,7 +38,7 @@ class CasePanel:
             told = self.list.standings.get(one)
             item = self._ui.caseList.item(self._shown.index(one))
             item.setText(f"{one.name}: {'…' if told is None else told.words}")
-            item.setToolTip("" if told is None else told.error or told.trouble)
+            item.setToolTip("" if told is None else told.tip)
 
     def _open(self) -> None:
         row = self._ui.caseList.currentRow

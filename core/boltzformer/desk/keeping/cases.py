@@ -16,6 +16,7 @@ from boltzformer.desk.keeping.foreign import named_a_mask
 from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
 from boltzformer.desk.keeping.stories import is_export
+from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.image.intensity import Window
 from boltzformer.io.cases import is_dicom
@@ -53,6 +54,8 @@ class Standing:
     slices: int = 0
     accepted: int = 0
     """In all masks of the case."""
+    partly: int = 0
+    """In some of them."""
     begun: bool = False
     """Something was saved that nobody has accepted."""
     error: str = ""
@@ -77,6 +80,16 @@ class Standing:
         if self.accepted:
             return "accepted" if self.slices == 1 else f"{self.accepted} of {self.slices} accepted"
         return "in progress" if self.begun else "new"
+
+    @property
+    def tip(self) -> str:
+        """What these mean, or what is wrong."""
+        whole = (
+            f"{counted(self.accepted)} accepted in all masks, {self.partly} more in some of them."
+            if self.partly
+            else ""
+        )
+        return self.error or self.trouble or whole
 
 
 def is_dataset(folder: Path) -> bool:
@@ -149,9 +162,9 @@ def _standing(dataset: Dataset, case: str, slices: int, *, begun: bool = False) 
     if not (dataset.path / "cases" / case).is_dir():
         return Standing(case, slices, begun=begun, store=dataset.path)
     kept = dataset.case(case)
-    by_slice = zip(*kept.states.values(), strict=True)
-    accepted = sum(all(state is not SliceState.UNSEEN for state in states) for states in by_slice)
-    return Standing(case, kept.grid.shape[kept.axis], accepted, begun=begun, store=dataset.path)
+    said = [[state is not SliceState.UNSEEN for state in states] for states in zip(*kept.states.values(), strict=True)]
+    accepted, partly = sum(map(all, said)), sum(any(one) and not all(one) for one in said)
+    return Standing(case, kept.grid.shape[kept.axis], accepted, partly, begun=begun, store=dataset.path)
 
 
 def in_turn(cases: Sequence[Listed], current: Listed | None) -> list[Listed]:
