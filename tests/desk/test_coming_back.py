@@ -323,6 +323,29 @@ def test_a_viewer_that_is_taken_down_is_not_read_for_the_slice_and_the_colours(
     assert (scene.row, len(scene.colours), len(scene.guides)) == (9, 2, 1)
 
 
+def test_today_beside_what_a_threshold_hid_of_yesterday_is_no_trouble(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    answered(viewer, image, BRIGHT, 2, 3)
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.leave()
+    viewer.desk.leave()
+    viewer, image = opened_again(small.volume, tmp_path / "kept")
+    viewer.desk.overview.reapplying.choose(existence=0.95)
+    viewer.idle()
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.leave()
+    viewer.desk.leave()
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    track = answered(viewer, image, BRIGHT, 3)  # before yesterday is found
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert track.scores.keys() == {2, 3}
+    assert 3 in track.kept.rows
+    viewer.desk.leave()
+
+
 def test_a_new_run_never_saves_over_work_that_was_not_seen(
     yesterday: tuple[Any, Path, dict[str, Any]],
 ) -> None:

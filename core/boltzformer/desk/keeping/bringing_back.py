@@ -290,3 +290,4 @@ def _leave_out(track: Track, one: KeptMask, but: frozenset[int]) -> None:
             one.left_out.difference_update([voxel for voxel in one.left_out if voxel[0] == row])
         if row in track.scores:
             one.scores.pop(row, None)
+            one.veiled.pop(row, None)
