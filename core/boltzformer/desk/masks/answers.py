@@ -276,7 +276,7 @@ class Answers:
         if kept is None:
             return self._recalled[row].seen(self.thresholds)
         seen = kept.mask(self.thresholds)
-        return seen if recalled is None else recalled.around(seen, kept)
+        return seen if recalled is None else recalled.around(seen, [part.plan.crop for part in kept.parts])
 
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from boltzformer.desk.masks.answers import Kept, Thresholds
+
+class At(Protocol):
+    """What is asked of a slice that is to be shown."""
+
+    @property
+    def existence(self) -> float:
+        """The least score."""
+
+    @property
+    def outline(self) -> float:
+        """The least probability of a voxel."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +47,25 @@ class Recalled:
         """Whether there is something to show."""
         return bool(self.bits.any())
 
-    def shows(self, at: Thresholds) -> bool:
+    def shows(self, at: At) -> bool:
         """Whether its score is high enough."""
         return self.score >= at.existence
 
-    def seen(self, at: Thresholds) -> NDArray[np.bool_]:
+    def seen(self, at: At) -> NDArray[np.bool_]:
         """What is shown of it."""
         return self.mask if self.shows(at) else np.zeros(self.shape, bool)
 
-    def veiled(self, at: Thresholds) -> bool:
+    def veiled(self, at: At) -> bool:
         """Whether its outline is hidden for its score."""
         return self.outlined and not self.shows(at)
 
-    def stays(self, at: Thresholds, then: float) -> bool:
+    def stays(self, at: At, then: float) -> bool:
         """Whether it can't be shown so: outlined at another probability than it was then, or where that is lost."""
         return at.outline != then or (self.lost and self.shows(at))
 
-    def around(self, seen: NDArray[np.bool_], boxes: Kept) -> NDArray[np.bool_]:
-        """Its mask, but for what was looked at since in boxes."""
+    def around(self, seen: NDArray[np.bool_], boxes: Iterable[tuple[slice, slice]]) -> NDArray[np.bool_]:
+        """Its mask, but for what was looked at since in boxes: their rows and columns."""
         whole = self.mask
-        for part in boxes.parts:
-            whole[part.plan.crop] = seen[part.plan.crop]
+        for box in boxes:
+            whole[box] = seen[box]
         return whole
