@@ -138,7 +138,7 @@ class BringingBack:
 
     def put_away(self, image: OpenImage) -> Callable[[], None]:
         """What nobody has answered about it goes with it → what offers that again."""
-        topics, said = (about(image), removed_from(image)), self._offered.get(image, "")
+        topics, said = (about(image), removed_from(image)), self._offered.get(image)
         held = [one for one in self._notice.offers if one.topic in topics]
         for topic in topics:
             self._notice.withdraw(topic)
@@ -146,7 +146,8 @@ class BringingBack:
         def again() -> None:
             for one in held:
                 self._notice.offer(one.topic, one.sentence, *one.answers)
-                self._offered |= {image: said} if one.topic == about(image) else {}
+                if said is not None and one.topic == about(image):
+                    self._offered[image] = said
 
         return again
 
