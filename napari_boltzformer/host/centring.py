@@ -31,6 +31,16 @@ def look_at(viewer: napari.viewer.Viewer, layer: Layer, place: tuple[float, ...]
         camera.center = (camera.center[0], *after.tolist())
 
 
+def look_towards(viewer: napari.viewer.Viewer, layer: Layer) -> None:
+    """At its middle, where the camera is beside it."""
+    camera, shown = camera_of(viewer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    if viewer.dims.ndisplay != 2 or min(shown) < -layer.ndim:
+        return
+    low, high = layer.extent.world[:, shown]
+    if not np.all((low <= camera.center[-2:]) & (camera.center[-2:] <= high)):
+        camera.center = (camera.center[0], *((low + high) / 2))
+
+
 def middle(before: Pair, wanted: Pair, half: Pair, low: Pair, high: Pair) -> Pair:
     """Where a view of twice `half` that has its middle at `before` has it afterwards. Along an axis on which all of the
     picture, from `low` to `high`, is in view nothing moves; on another one its edge is the view's edge at most."""

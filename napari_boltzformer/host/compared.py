@@ -28,17 +28,17 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
     sizes = [high - low for low, high in plain]
     largest = np.max(sizes, axis=0)
     middle = np.mean(plain[int(np.argmax([size.prod() for size in sizes]))], axis=0)
-    along = [_along(image) for image in images if not _flat(image)] or [_along(image) for image in images]
-    first = along[0]
-    along = [(begin + by, end + by) for begin, end in along for by in [_beside(first, begin, end)]]
-    whole = np.array([min(begin for begin, _ in along), max(end for _, end in along)])
-    for image, group, (low, high), size in zip(images, groups, plain, sizes, strict=True):
-        by = float(np.min(largest / np.maximum(size, 1e-9)))
-        by = 1.0 if by < MUCH else by
+    larger = [_larger(largest, size) for size in sizes]
+    deep = [(*_along(image), by) for image, by in zip(images, larger, strict=True) if not flat(image)]
+    deep = deep or [(*_along(image), 1.0) for image in images]
+    first = deep[0][:2]
+    middles = [((begin + end) / 2 + _beside(first, begin, end), by * (end - begin) / 2) for begin, end, by in deep]
+    whole = np.array([min(at - half for at, half in middles), max(at + half for at, half in middles)])
+    for image, group, (low, high), by in zip(images, groups, plain, larger, strict=True):
         where = (low + high) / 2
         begin, end = _along(image)
-        deeper = (whole[1] - whole[0]) / (end - begin) if _flat(image) else by
-        beneath = (whole.mean() if _flat(image) else (begin + end) / 2 + _beside(first, begin, end)) - deeper * (
+        deeper = (whole[1] - whole[0]) / (end - begin) if flat(image) else by
+        beneath = (whole.mean() if flat(image) else (begin + end) / 2 + _beside(first, begin, end)) - deeper * (
             begin + end
         ) / 2
         for layer in group:
@@ -49,6 +49,12 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
             if layer.ndim > 2:
                 moved[-4, -4], moved[-4, -1] = deeper, beneath
             _give(layer, moved @ before)
+
+
+def _larger(largest: NDArray[np.float64], size: NDArray[np.float64]) -> float:
+    """By how much an image of this size is enlarged."""
+    by = float(np.min(largest / np.maximum(size, 1e-9)))
+    return 1.0 if by < MUCH else by
 
 
 def _beside(first: tuple[float, float], begin: float, end: float) -> float:
@@ -88,7 +94,7 @@ def steps_of(viewer: napari.viewer.Viewer, image: Image) -> list[tuple[float, fl
 def goes_through(viewer: napari.viewer.Viewer, image: Image) -> bool:
     """Whether every step of napari's slider is a slice of an image that is compared; to a flat one it may belong or
     not, as is any step where nothing is compared."""
-    return OWN not in image.metadata or _flat(image) or np.allclose(viewer.dims.range, steps_of(viewer, image))
+    return OWN not in image.metadata or flat(image) or np.allclose(viewer.dims.range, steps_of(viewer, image))
 
 
 def step_through(viewer: napari.viewer.Viewer, image: Image) -> None:
@@ -96,6 +102,16 @@ def step_through(viewer: napari.viewer.Viewer, image: Image) -> None:
     steps than any has slices, and some at which nothing changes."""
     if not goes_through(viewer, image):
         viewer.dims.range = steps_of(viewer, image)
+
+
+def stepped(image: Image | None, images: Sequence[Image], last: Sequence[str]) -> Image | None:
+    """Whose slices the slider goes through while one of these is in hand: a picture has none, so it is those of a
+    volume beside it, and of several, of the one whose key is the last."""
+    deep = [one for one in images if not flat(one)]
+    if image is None or not deep or not flat(image):
+        return image
+    keys = [str(one.unique_id) for one in deep]
+    return max(zip(keys, deep, strict=True), key=lambda one: last.index(one[0]) if one[0] in last else -1)[1]
 
 
 def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:
@@ -140,7 +156,8 @@ def _plain_extent(image: Image) -> NDArray[np.float64]:
     return np.sort(_own_world(image)[:, -2:], axis=0)
 
 
-def _flat(image: Image) -> bool:
+def flat(image: Image) -> bool:
+    """A picture: without slices of its own."""
     return bool(image.ndim < 3 or image.data.shape[0] == 1)
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
 from napari_boltzformer.host import compared
-from napari_boltzformer.host.centring import look_at
+from napari_boltzformer.host.centring import look_at, look_towards
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -219,7 +218,7 @@ class NapariStage:
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
         if self._compares and len(images) < 2:
             self._compared = dict(self._rows)
-        with self.moving(), compared.stay_in(self.viewer, self._choose()):
+        with self.moving(), compared.stay_in(self.viewer, self._stepped(self._choose())):
             self._arrange([image for image in images if self._layer(image) in self.viewer.layers])
 
     def _arrange(self, here: Sequence[OpenImage]) -> None:
@@ -344,30 +343,30 @@ class NapariStage:
             return
         self._met.add(image.key)
         self.enter(image, again=self._compares)
-        if viewer.dims.ndisplay == 2:
-            camera, shown = camera_of(viewer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
-            if min(shown) < -layer.ndim:
-                return
-            low, high = layer.extent.world[:, shown]
-            if not np.all((low <= camera.center[-2:]) & (camera.center[-2:] <= high)):
-                camera.center = (camera.center[0], *((low + high) / 2))
+        look_towards(viewer, layer)
 
     def scrolled(self) -> None:
         """Another slice is on screen."""
         if not self.moves:
             self._compared.clear()
-        image = self.chosen()
-        own = image is not None and image.key in self._met and compared.goes_through(self.viewer, image.layer)
-        if image is not None and own and not self.moves and self.shows(image):
+        if (layer := self._stepped(self._choose())) is None or self.moves:
+            return
+        image = image_on(layer)
+        if image.key in self._met and compared.goes_through(self.viewer, layer) and self.shows(image):
+            self._rows.pop(image.key, None)  # the one that was looked at last is last
             self._rows[image.key] = self.row(image)
 
     def step_through(self, event: Any = None) -> None:
         """napari's slider has other steps than before: where images are compared, those of the one in hand again."""
-        image = self.chosen()
-        if image is not None and not compared.goes_through(self.viewer, image.layer):
-            self._step_through(image.layer)
-            if image.key in self._rows:
-                self.enter(image, again=True)
+        layer = self._stepped(self._choose())
+        if layer is not None and not compared.goes_through(self.viewer, layer):
+            self._step_through(layer)
+            if key_of(layer) in self._rows:
+                self.enter(image_on(layer), again=True)
+
+    def _stepped(self, layer: Image | None) -> Image | None:
+        """Whose slices the slider goes through while this one is in hand."""
+        return compared.stepped(layer, self.layers() if self._compares else (), [*self._rows])
 
     def _step_through(self, layer: Image) -> None:
         with self.moving():
@@ -376,10 +375,10 @@ class NapariStage:
     def enter(self, image: OpenImage, *, again: bool = False) -> None:
         """Where it was last, else its middle, if the place on screen lies outside of it; `again`: also where that is
         but the slice of another image."""
-        dims, layer = self.viewer.dims, self._layer(image)
+        layer, dims = self._stepped(self._layer(image)) or self._layer(image), self.viewer.dims
         self._step_through(layer)
         if layer.ndim == 3 and (again or not lies_on_screen(layer, dims.point)):
-            row = min(self._rows.get(image.key, layer.data.shape[0] // 2), layer.data.shape[0] - 1)
+            row = min(self._rows.get(key_of(layer), layer.data.shape[0] // 2), layer.data.shape[0] - 1)
             dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
 
     def _to_slices(self) -> None:

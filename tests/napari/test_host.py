@@ -255,3 +255,6 @@ def test_a_picture_beside_a_volume_is_there_at_all_its_slices_and_goes_back() ->
     assert not any(lies_on_screen(one, (at, 5.0, 5.0)) for one in (deep, picture) for at in (-45.0, 60.0))
     put_back([deep, picture])
     assert np.allclose(picture.extent.world, own)
+    large = Image(np.zeros((1, 300, 400)))
+    bring_together([large, deep], [[large], [deep]])
+    assert all(lies_on_screen(large, deep.data_to_world((row, 5, 5))) for row in range(20))  # which is enlarged

@@ -233,6 +233,30 @@ def test_each_of_two_that_are_compared_keeps_its_own_slice(
     assert dock.row() == 3
 
 
+def test_a_picture_beside_a_volume_leaves_it_at_its_slice_and_stays_in_sight(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, picture = two_files(tmp_path)[0], tmp_path / "picture.png"
+    PIL.Image.fromarray(np.zeros((500, 600), np.uint8)).save(picture)  # so large that the volume is enlarged
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    dock.jump(2)
+    dock.opening.open(picture)
+    until(qtbot, lambda: dock.image.currentText() == "picture")
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    shown = {image.name: image for image in dock.stage.images()}
+    at = 2
+    for name in ("picture", "deep", "picture", "deep"):
+        dock.image.setCurrentText(name)
+        assert dock.stage.row(shown["deep"]) == at
+        assert dock.stage.shows(shown["picture"])
+        assert dock.stage.shows(shown["deep"])
+        assert viewer.dims.nsteps[0] == 12
+        at += 3
+        viewer.dims.set_current_step(0, at)
+
+
 @pytest.mark.slow
 def test_two_that_were_compared_come_back_at_their_own_slices(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
