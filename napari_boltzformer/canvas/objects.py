@@ -9,7 +9,7 @@ from napari.layers import Image, Layer, Points
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QAbstractButton
+from qtpy.QtWidgets import QAbstractButton, QTabWidget
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
@@ -31,9 +31,13 @@ class ObjectsTool(HeldClick):
         self._desk, self._stage = desk, stage
         self.ended.append(lambda: desk.notice.take_back(TOOL))
 
-    def listen(self, button: QAbstractButton) -> None:
-        """It stays pressed as long as a click is ours."""
+    def listen(self, button: QAbstractButton, acts: QTabWidget, *others: QAbstractButton) -> None:
+        """It stays pressed as long as a click is ours. That ends with another act or button: nothing is deleted by a
+        click of somebody who does not see ours any more, or has begun something else."""
         button.toggled.connect(self.toggle)
+        acts.currentChanged.connect(self.let_go)
+        for other in others:
+            other.clicked.connect(self.let_go)
         self.ended.append(lambda: button.setChecked(False))
 
     def toggle(self, on: bool) -> None:

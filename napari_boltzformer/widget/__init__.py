@@ -289,7 +289,7 @@ class BoltzFormerDock(Form):
             button.clicked.connect(lambda _=False, do=do: do())
         for plane, button in self.planes.items():
             button.clicked.connect(lambda _=False, plane=plane: self._turn(plane))
-        self.objects_tool.listen(self.objects)
+        self.objects_tool.listen(self.objects, self.acts, self.more, self.this_slice, self.all_slices)
         for one in (self.proposals, self.objects_tool, self.split, self.join, self.guide):
             self.bottom.fitting.escaped.append(one.escape)
         self.engine_line.said.append(self.show_engine)

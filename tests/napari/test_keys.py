@@ -11,10 +11,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from boltzformer.io.phantom import BRIGHT, Phantom
+from napari_boltzformer.dock.form import FIND
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.host.unlisted import LIST
 from napari_boltzformer.widget import BoltzFormerDock
 
+CTRL_RETURN = Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier
 NEVER = {*"1234567efplzmxbv", "left", "right", "up", "down", "space"}
 
 
@@ -142,6 +144,13 @@ def test_escape_puts_down_whatever_a_click_would_do_and_so_does_another_tool(
         qtbot.keyClick(where, Qt.Key.Key_Escape)
         assert dock.objects_tool.armed is None, where
         assert (dock.objects.isChecked(), str(layer.mode), dock.message.text()) == (False, "paint", "")
+    for past in (lambda: dock.show_act(FIND), lambda: dock.more.click(), lambda: press(qtbot, viewer, *CTRL_RETURN)):
+        click(qtbot, dock.objects)
+        assert dock.objects_tool.armed is layer
+        past()  # the button is out of sight, or something else is begun
+        assert (dock.objects_tool.armed, dock.objects.isChecked()) == (None, False)
+    done(qtbot, dock)
+    layer.mode = "pan_zoom"
     click(qtbot, dock.objects)
     layer.mode = "erase"
     assert dock.objects_tool.armed is None
