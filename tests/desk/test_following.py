@@ -47,7 +47,9 @@ def test_one_click_is_followed_as_far_as_the_object_goes_and_undone_at_once(benc
     before = track.surface.copy()
     assert [one for one in range(track.count) if before[one].any()] == [row]
     bench.desk.follow()
+    bench.stage.activate(None)
     until_followed(bench)
+    assert bench.stage.active() is track.surface  # what was selected meanwhile, e.g. points, has no undo of it
     found = [one for one in range(track.count) if track.row(one).any()]
     reach = lesion(made).radius
     assert found == list(range(found[0], found[-1] + 1))

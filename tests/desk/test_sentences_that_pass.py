@@ -60,6 +60,32 @@ def test_what_was_done_in_one_step_is_told_until_it_is_undone(bench: Bench, smal
     assert bench.speaker.sentence == "Something else."
 
 
+def test_an_undo_out_of_sight_says_where_and_that_a_slice_is_not_accepted_any_more(
+    bench: Bench, small: Phantom, tmp_path: Path
+) -> None:
+    desk, image = bench.desk, bench.open_volume(small.volume)
+    desk.settings.folder = str(tmp_path / "kept")
+    track = bench.answered(image, BRIGHT, np.ones((image.count, *image.plan.slice_shape), bool))
+    for row in (3, 4):
+        bench.stage.go(image, row)
+        track.surface.paint(row, np.eye(*image.plan.slice_shape, dtype=bool), 0)  # type: ignore[attr-defined]
+    desk.keeper.accept()
+    bench.idle()
+    bench.stage.go(image, 9)
+    desk.notice.say("")
+    for step, said in (
+        (track.surface.undo, "That changed slice 4, which is no longer accepted."),  # type: ignore[attr-defined]
+        (track.surface.undo, "That changed slice 3."),  # type: ignore[attr-defined]
+        (track.surface.redo, "That changed slice 3."),  # type: ignore[attr-defined]
+    ):
+        step()
+        assert bench.speaker.sentence == said
+    bench.stage.go(image, 4)
+    track.surface.redo()  # type: ignore[attr-defined]
+    assert track.state(4) is not SliceState.UNSEEN
+    assert not bench.speaker.sentence  # it is seen
+
+
 def test_what_was_accepted_is_told_until_one_of_the_masks_is_another(bench: Bench, tmp_path: Path) -> None:
     desk = bench.desk
     desk.settings.folder = str(tmp_path / "kept")

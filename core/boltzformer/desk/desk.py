@@ -27,6 +27,7 @@ from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.undone import tell as tell_undone
 from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import CLICK, NO_PROMPT, STEP, Notice
@@ -322,10 +323,10 @@ class Desk:
         track.surface.listen(partial(self._on_step, track))
 
     def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
-        """What was said of a step holds no longer once it is taken back."""
+        """Somebody else did it, perhaps an undo."""
         if undone:
             self.keeper.empty.undone(track, rows)
-            self.notice.take_back(STEP)
+            tell_undone(track, self.notice, self.stage.row(track.image))
             self.running.retell()
 
     def _by_hand(self, track: Track) -> None:

@@ -136,9 +136,13 @@ class Sums:
         self._count, self._blank = shape[0], checksum(np.zeros(shape[1:], np.uint8))
         self.changes = 0
         """So often a row was another than before."""
+        self.before: dict[int, int] = {}
+        """Of the rows that were told of last, as they had been."""
 
     def note(self, rows: Iterable[int], voxels: Callable[[int], NDArray[np.uint8]], *, told: bool = False) -> None:
         """They are known now. `told`: the viewer says that they are others, perhaps a moment before they are."""
+        rows = list(rows)
+        self.before = {row: self._known.get(row, self._blank) for row in rows} if told else self.before
         for row in rows:
             now = checksum(voxels(row))
             self.changes += told or now != self._known.get(row, self._blank)

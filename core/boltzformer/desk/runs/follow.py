@@ -199,6 +199,8 @@ class Following:
         less = any((found[row] & ~mask).any() for row, mask in shown.items())
         changed = track.follow(shown, self._notes)
         track.surface.draw()
+        if say and changed and track.image is self._stage.chosen():
+            self._stage.activate(track.surface)  # points may be selected, and have no undo
         if say:
             self._notice.say(self._told(track, changed, ways, less=less), topic=STEP)
         for heard in self.followed:
