@@ -37,7 +37,7 @@ REST_MS = 600
 ROOM = 140
 """Pixels: the header and a few lines, also where a bar of slices made the place small."""
 OLD = "The masks have changed since: Measure again."
-NEW = "Not measured yet: Measure again."
+NEW, UNDER_WAY = "Not measured yet: Measure again.", "Measuring…"
 """Of an image that has come in the place of another: nobody has counted, so there is no count, not even of none."""
 
 
@@ -95,7 +95,7 @@ class LesionTable(QWidget):
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
-        self.total.setText("Measuring…")
+        self.total.setText(UNDER_WAY)
         self._measure()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -125,6 +125,7 @@ class LesionTable(QWidget):
         self._measured, self._took = None, 0.0
         self.show_lesions([])
         self.total.setText(NEW)
+        self._look()
 
     def show_lesions(self, lesions: list[Lesion]) -> None:
         self.lesions, tracks = lesions, self._tracks()
@@ -178,6 +179,8 @@ class LesionTable(QWidget):
         self.old.setVisible(changed and bool(self.lesions) and not by_itself)
         if changed and by_itself:
             self._rest.start()
+            if self.total.text() == NEW and not self._desk.running.of(self._desk.stage.chosen()):
+                self.total.setText(UNDER_WAY)
 
     def _on_cell(self, row: int, column: int) -> None:
         number = self.table.item(row, 0).data(Qt.ItemDataRole.UserRole)

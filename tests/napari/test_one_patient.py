@@ -112,6 +112,8 @@ def test_another_image_takes_the_whole_group_away_and_one_press_brings_it_back(
     until(qtbot, lambda: dock.row() == 9)  # where one was
     assert np.allclose(viewer.dims.point[1:], stood[1:])
     assert PUT_AWAY not in dock.notice.offers
+    assert dock.beside.lesions.total.text() == "Measuring…"  # nobody needs to ask for it
+    until(qtbot, lambda: dock.beside.lesions is not None and bool(dock.beside.lesions.lesions))
 
 
 @pytest.mark.slow
