@@ -5,17 +5,17 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QSlider, QWidget
 
+from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.masks.tracks import Tracks
 from napari_boltzformer.host.narrow import Words
 
 
 class FillSlider(QWidget):
-    """Of all masks of the chosen image; at its left end there is the outline alone."""
+    """Of all masks of the chosen image; at its left end there is the outline alone. It is kept with the work."""
 
-    def __init__(self, tracks: Tracks) -> None:
+    def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._tracks = tracks
+        self._desk, self._tracks = desk, desk.tracks
         self.slider, self.words = QSlider(Qt.Orientation.Horizontal), Words()
         self.words.reserve("fill 100 %")
         self.slider.setRange(0, 100)
@@ -29,7 +29,8 @@ class FillSlider(QWidget):
         layout.addWidget(self.slider)
         layout.addStretch()
         self.slider.valueChanged.connect(self._fill)
-        tracks.made.append(lambda track: self.show_masks())
+        desk.tracks.made.append(lambda track: self.show_masks())
+        desk.keeper.back.restored.append(lambda image, prompts: self.show_masks())
         self.show_masks()
 
     def show_masks(self) -> None:
@@ -45,6 +46,7 @@ class FillSlider(QWidget):
     def _fill(self, value: int) -> None:
         for track in self._tracks.chosen():
             track.surface.fill(value / 100)
+            self._desk.keeper.touch(track.image)
         self._say()
 
     def _say(self) -> None:

@@ -37,7 +37,7 @@ class Bottom(QObject):
         stage.going.append(self.fitting.hold_still)
         self.review = SliceReview(desk.overview.reapplying)
         self.sizes = SizeFilter(desk.overview.reapplying, desk.sizes)
-        self.fill = FillSlider(desk.tracks)
+        self.fill = FillSlider(desk)
         for place, widget in enumerate((self.sizes, self.fill), 2):
             self.review.layout().insertWidget(place, widget)
         self.review.jumped.connect(self._jump)

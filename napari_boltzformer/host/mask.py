@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MASK = "boltzformer mask"
 """Where a mask layer's metadata holds its `NapariMask`."""
 OPACITY = 0.35
+FILL = "fill"
+"""Where what is kept of an image's scene says how opaque its masks are, if that is not the usual."""
 OUTLINE, LARGE = 1, 1000
 """Pixels of a slice that an outline takes, and of the longer side of a picture for which it takes one more."""
 
@@ -161,6 +163,20 @@ class NapariMask:
         self._written = {}
         for heard in self._heard:
             heard(None, True)
+
+
+def filling_of(masks: Sequence[NapariMask]) -> dict[str, float]:
+    """How opaque they are where a person chose that, for another day."""
+    filled = max((one.filled for one in masks), default=0.0)
+    usual = not masks or np.isclose(filled, 0.0 if masks[0].shape[0] == 1 else OPACITY)
+    return {} if usual else {FILL: filled}
+
+
+def fill_again(masks: Sequence[NapariMask], told: Mapping[str, Any]) -> dict[str, Any]:
+    """As it was kept → what else is told."""
+    for one in masks if isinstance(told.get(FILL), float) else ():
+        one.fill(told[FILL])
+    return {name: value for name, value in told.items() if name != FILL}
 
 
 def mask_on(layer: Any) -> NapariMask | None:

@@ -28,7 +28,7 @@ from napari_boltzformer.host.layers import (
     together,
     volume_of,
 )
-from napari_boltzformer.host.mask import OPACITY, NapariMask, key_of, mask_on, one_colour
+from napari_boltzformer.host.mask import OPACITY, NapariMask, fill_again, filling_of, key_of, mask_on, one_colour
 from napari_boltzformer.host.own_names import OwnNames
 from napari_boltzformer.host.unlisted import hide_rows
 
@@ -192,10 +192,11 @@ class NapariStage:
         return str(layer.metadata.get(FOR) or self._owners.get(key_of(layer), ""))
 
     def guides(self, image: OpenImage) -> Mapping[str, Any]:
-        return self.guider[0](image)
+        return {**self.guider[0](image), **filling_of(self.surfaces(image))}
 
     def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
-        self.guider[1](image, told)
+        if rest := fill_again(self.surfaces(image), told):
+            self.guider[1](image, rest)
 
     def arrive(self, image: OpenImage) -> None:
         if (layer := self._layer(image)) not in self.viewer.layers:

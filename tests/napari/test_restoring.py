@@ -51,12 +51,17 @@ def test_a_person_is_credited_with_what_they_changed_also_after_a_restore(
     else:
         dock.keeper.save(image_on(image))
         idle(qtbot, dock)
+        dock.bottom.fill.slider.setValue(60)
+        dock.keeper.autosave()
+        idle(qtbot, dock)
     viewer.layers.clear()
 
     (image,) = viewer.open(str(small_file), plugin=DIST)
     until(qtbot, lambda: bool(dock.tracks()))
     (back,) = dock.tracks()
     assert back.edited_rows() == [3]
+    filled = 35 if accepted else 60
+    until(qtbot, lambda: (round(100 * layer_of(back).opacity), dock.bottom.fill.slider.value()) == (filled, filled))
     dock.jump(3)
     layer_of(back).brush_size = 1
     layer_of(back).paint((3, 40, 41), 0)
