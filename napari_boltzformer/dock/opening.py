@@ -100,7 +100,7 @@ class Opening:
             return
         if found is None:
             folder = path if path.is_dir() else path.parent
-            self._desk.work.do(lambda: offers(series_below(folder)), partial(self._choose, folder))
+            self._desk.work.do(lambda: offers(series_below(folder)), partial(self._choose, path, folder))
             return
         if isinstance(found, Volume):
             self._show(found)
@@ -110,9 +110,11 @@ class Opening:
         if which is not None:
             self._desk.work.do(partial(frame_of, path, which), self._show)
 
-    def _choose(self, folder: Path, found: list[Offer]) -> None:
+    def _choose(self, path: Path, folder: Path, found: list[Offer]) -> None:
+        """`path`: what a person chose, there."""
         if not found:
-            self._desk.notice.fail(f"{folder.name} holds no image: choose a folder of DICOM slices, or an image file.")
+            none = f"{path.name} holds no image" if path.is_dir() else f"{path.name} is no image that can be read"
+            self._desk.notice.fail(f"{none}: choose a folder of DICOM slices, or an image file.")
         elif len(found) == 1:
             self._read_series(folder, found[0].series.uid)
         else:

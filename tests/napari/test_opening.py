@@ -47,6 +47,12 @@ def test_open_shows_a_table_of_series_and_reads_the_chosen_one(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, study: Path, small: Phantom, small_file: Path, tmp_path: Path
 ) -> None:
     lone = write_series(tmp_path / "lone", small.volume.array, small.volume.grid)[0]
+    (tmp_path / "notes").mkdir()
+    other = tmp_path / "notes" / "scores.json"
+    other.write_text("{}")
+    for chosen, said in ((other, "scores.json is no image that can be read:"), (other.parent, "notes holds no image:")):
+        dock.opening.open(chosen)
+        until(qtbot, lambda said=said: dock.message.text().startswith(said))
     answer_file_dialog(lone)
     click(qtbot, dock.open)
     until(qtbot, lambda: dock.image.count() == 1)  # its own folder holds one series: no question
