@@ -192,6 +192,18 @@ def test_they_carry_no_score_of_a_mask_that_they_are_not(bench: Bench, tmp_path:
     assert scores(bench) == ["", "1.00"]
     assert "score 1.00" in bench.desk.row_of(track)
 
+    track.surface.paint(0, np.roll(models[0], 1, axis=0))  # type: ignore[attr-defined]
+    bench.idle()
+    before = scores(bench), bench.desk.row_of(track), bench.desk.overview.bar.words(0)
+    bench.desk.begin_from(image, theirs, "theirs", "nucleus")
+    bench.idle()
+    after = scores(bench), bench.desk.row_of(track), bench.desk.overview.bar.words(0)
+    assert before != after
+    for step, stood in ((track.surface.undo, before), (track.surface.redo, after)):  # type: ignore[attr-defined]
+        step()
+        bench.idle()
+        assert (scores(bench), bench.desk.row_of(track), bench.desk.overview.bar.words(0)) == stood
+
 
 @pytest.mark.parametrize(
     ("masks", "listed"),

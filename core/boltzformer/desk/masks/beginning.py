@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.whose import Bits
 from boltzformer.desk.ports import Rows
 from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.types import SliceState
 
 
 def begin(track: Track, rows: NDArray[np.bool_], name: str, *, new: bool) -> None:
     """(slices, rows, columns); one step of undo, where the mask is not `new`. No slider hides any of it, and nothing
     that was left out before is left out of it."""
+    before = None if new else _Stood.of(track)
     others = set(np.flatnonzero(rows.any(axis=(1, 2))).tolist())
     if new:
         track.restore(rows, ())
     else:
-        _remember_left_out(track)
         others |= set(track.change_all(dict(enumerate(rows))))
     track.whose.elsewhere |= others
     track.excluded.clear()
     if track.count == 1:  # else sliders would move what the model marked, too, and this lies on it
         track.whose.whole.add(0)
     track.began_from = name
+    if before is not None:
+        _remember(track, before)
     track.surface.draw()
 
 
@@ -32,16 +38,41 @@ def is_from_elsewhere(track: Track, row: int) -> bool:
     return row in track.whose.elsewhere and track.edited(row)
 
 
-def _remember_left_out(track: Track) -> None:
-    """It is left out again where an undo brings the mask back that it belongs to."""
-    if track.excluded:
-        out, before = frozenset(track.excluded), np.packbits(track.surface.copy() > 0)
+@dataclass(frozen=True)
+class _Stood:
+    """What was known of a mask beside its voxels."""
 
-        def heard(rows: Rows, undone: bool) -> None:
-            if undone and np.array_equal(np.packbits(track.surface.copy() > 0), before):
-                track.excluded |= out
+    voxels: Bits
+    excluded: frozenset[tuple[int, ...]]
+    elsewhere: frozenset[int]
+    whole: frozenset[int]
+    began_from: str
 
-        track.surface.listen(heard)
+    @staticmethod
+    def of(track: Track) -> _Stood:
+        voxels, whose = np.packbits(track.surface.copy() > 0), track.whose
+        more = frozenset(track.excluded), frozenset(whose.elsewhere), frozenset(whose.whole)
+        return _Stood(voxels, *more, track.began_from)
+
+    def again(self, track: Track) -> None:
+        track.excluded |= self.excluded
+        spoken = {row for row in track.whose.whole if track.state(row) is not SliceState.UNSEEN}
+        track.whose.elsewhere, track.whose.whole = set(self.elsewhere), set(self.whole | spoken)
+        track.began_from = self.began_from
+
+
+def _remember(track: Track, before: _Stood) -> None:
+    """It is so again where an undo brings the mask back that it belongs to: what was left out, and whose scores the
+    model's are; and where a redo brings back the other one."""
+    after = _Stood.of(track)
+
+    def heard(rows: Rows, undone: bool) -> None:
+        if undone:
+            now = np.packbits(track.surface.copy() > 0)
+            for stood in (one for one in (before, after) if np.array_equal(now, one.voxels)):
+                stood.again(track)
+
+    track.surface.listen(heard)
 
 
 def told(name: str, text: str, rows: NDArray[np.bool_], lost: int, words: ViewerWords, *, new: bool) -> str:
