@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,10 @@ def mask_in_hand(desk: Desk, layer: Layer) -> Layer:
     return track.surface.layer
 
 
+TAP_S = 0.3
+"""A key that is down for less was pressed by somebody who expects it to act by itself."""
+
+
 class HeldClick:
     """Whoever derives from it says in `clicked` what happens."""
 
@@ -28,6 +33,8 @@ class HeldClick:
         """A click on the canvas means what it usually does again."""
         self._armed: tuple[Layer, str] | None = None
         """The layer that listens for clicks, and the tool that was in hand."""
+        self._used = False
+        """Whether there was a click since then."""
 
     @property
     def armed(self) -> Layer | None:
@@ -38,6 +45,9 @@ class HeldClick:
         """With the key held."""
         raise NotImplementedError
 
+    def tapped(self) -> None:
+        """The key was let go at once, and nothing was clicked."""
+
     def whose(self, layer: Layer) -> Layer:
         """The key was pressed on this layer → the one that clicks are about, selected."""
         return layer
@@ -45,15 +55,18 @@ class HeldClick:
     def held(self, layer: Layer) -> Iterator[None]:
         """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
         self.arm(self.whose(layer))
+        began = time.monotonic()
         yield
         self.let_go()
+        if not self._used and time.monotonic() - began < TAP_S:
+            self.tapped()
 
     def arm(self, layer: Layer) -> None:
         """Clicks on this layer are ours until they are let go."""
         self._disarm()
-        self._armed = layer, str(layer.mode)
+        self._armed, self._used = (layer, str(layer.mode)), False
         layer.mode = "pan_zoom"
-        layer.mouse_drag_callbacks.append(self.clicked)
+        layer.mouse_drag_callbacks.append(self._on_click)
         layer.events.mode.connect(self.let_go)
         # Where another window gets the keys, it also gets the release: napari never hears of it.
         QGuiApplication.instance().focusWindowChanged.connect(self.let_go)
@@ -71,11 +84,15 @@ class HeldClick:
         for heard in self.ended:
             heard()
 
+    def _on_click(self, layer: Layer, event: Any) -> None:
+        self._used = True
+        self.clicked(layer, event)
+
     def _disarm(self) -> None:
         if self._armed is not None:
             (layer, mode), self._armed = self._armed, None
             QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)
-            layer.mouse_drag_callbacks.remove(self.clicked)
+            layer.mouse_drag_callbacks.remove(self._on_click)
             layer.events.mode.disconnect(self.let_go)
             if layer.mode == "pan_zoom":
                 layer.mode = mode

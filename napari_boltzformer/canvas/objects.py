@@ -60,6 +60,10 @@ class ObjectsTool(HeldClick):
     def whose(self, layer: Layer) -> Layer:
         return mask_in_hand(self._desk, layer)
 
+    def tapped(self) -> None:
+        if self._desk.tracks.active() is not None:
+            self._desk.notice.say("Hold D and click an object to delete it.", topic=CLICK)
+
     def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()
         if track is not None and not track.surface.shown:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Layer
 
 from boltzformer.desk.desk import Desk
-from boltzformer.desk.masks.by_hand import Voxel
-from boltzformer.desk.masks.track import Track
 from boltzformer.desk.notice import CLICK
 from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
 from napari_boltzformer.canvas.objects import voxel_under
 
 SPLIT, JOIN = "s", "j"
+HOW = {
+    SPLIT: "Hold S and click an object to split it.",
+    JOIN: "Hold J and click between two objects to join them.",
+}
 
 
 class PartingTool(HeldClick):
     """For the selected mask."""
 
-    def __init__(self, desk: Desk, do: Callable[[Track, Voxel], None]) -> None:
+    def __init__(self, desk: Desk, key: str) -> None:
         super().__init__()
-        self._desk, self._do = desk, do
+        self._desk, self._words = desk, HOW[key]
+        self._do = desk.split_object if key == SPLIT else desk.join_objects
 
     def whose(self, layer: Layer) -> Layer:
         return mask_in_hand(self._desk, layer)
+
+    def tapped(self) -> None:
+        if (track := self._desk.tracks.active()) is not None and track.image.is_picture:
+            self._desk.notice.say(self._words, topic=CLICK)
 
     def clicked(self, layer: Layer, event: Any) -> None:
         track = self._desk.tracks.active()

@@ -81,7 +81,7 @@ class BoltzFormerDock(Form):
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
         self.closer, self.objects_tool = Closer(self.guide.pointing, NAPARI), ObjectsTool(self.desk, self.stage)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
-        self.split, self.join = (PartingTool(self.desk, do) for do in (self.desk.split_object, self.desk.join_objects))
+        self.split, self.join = (PartingTool(self.desk, key) for key in (SPLIT, JOIN))
         on = self.desk, self.stage
         self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
         self.bottom, self.images = Bottom(self, *on), Images(self.image, *on)

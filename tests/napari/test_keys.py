@@ -155,6 +155,8 @@ def test_escape_puts_down_whatever_a_click_would_do_and_so_does_another_tool(
     layer.mode = "erase"
     assert dock.objects_tool.armed is None
     assert (dock.objects.isChecked(), str(layer.mode)) == (False, "erase")
+    press(qtbot, viewer, Qt.Key.Key_D)
+    assert dock.message.text() == "Hold D and click an object to delete it."  # a tap does nothing
     qtbot.keyPress(canvas(viewer), Qt.Key.Key_S)
     press(qtbot, viewer, Qt.Key.Key_Escape)
     assert dock.split.armed is None
