@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui import canvas, click, layer_of, row_text, rows_of, until
+from gui import canvas, click, keep_both, layer_of, row_text, rows_of, until
 from qtpy.QtCore import Qt
 
-from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer import Grid, Prompt, SlicePlan, SliceResult, Volume
 from boltzformer.desk.masks.track import Track
 from boltzformer.masks.objects import pieces
 from napari_boltzformer.canvas.cells import CELLS
 from napari_boltzformer.dock.form import CORRECT
 from napari_boltzformer.dock.opening import layers_offered
 from napari_boltzformer.host.layers import volume_of
-from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.host.stage import FOR, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 SHAPE = 80, 120
@@ -201,6 +201,29 @@ def test_a_picture_is_not_moved_from_under_its_masks(qtbot: Any, viewer: Any, do
         layer.mode = "transform"
         assert layer.mode == "pan_zoom"
         assert dock.message.text().startswith(f"'{layer.name}' stays where it lies: moved, it would not fit.")
+
+
+@pytest.mark.slow
+def test_of_two_pictures_that_are_compared_both_keep_the_colours_of_their_objects(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    rng, tracks = np.random.default_rng(0), []
+    for name in ("one", "two"):
+        voxels = rng.integers(0, 255, (1, *SHAPE)).astype(np.uint8)
+        image = dock.desk.patients.open(Volume(voxels, Grid.pixels((1, *SHAPE)), name=name))
+        track = found(dock, image.layer, discs((40, 40, 15), (40, 66, 15), (40, 92, 15)))
+        if not dock.bottom.sizes.apart.isChecked():  # remembered from one to the next
+            dock.bottom.sizes.apart.click()
+        until(qtbot, lambda track=track: count(track) == 3)
+        tracks.append(track)
+    keep_both(qtbot, dock)
+
+    def coloured() -> set[str]:
+        return {layer.metadata[FOR] for layer in viewer.layers if CELLS in layer.metadata and layer.visible}
+
+    for name in ("one", "two"):
+        dock.image.setCurrentText(name)
+        until(qtbot, lambda: not dock.desk.work.busy and coloured() == {track.image.key for track in tracks})
 
 
 @pytest.mark.slow
