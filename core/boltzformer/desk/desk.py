@@ -323,7 +323,6 @@ class Desk:
         track.surface.listen(partial(self._on_step, track))
 
     def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
-        """Somebody else did it, perhaps an undo."""
         if undone:
             self.keeper.empty.undone(track, rows)
             tell_undone(track, self.notice, self.stage.row(track.image))
