@@ -283,7 +283,9 @@ def _leave_out(track: Track, one: KeptMask, but: frozenset[int]) -> None:
     """Of an earlier day, what today's mask has newer: a person's slices, and answers where no person had been."""
     for row in (row for row in range(len(one.rows)) if row not in but):
         theirs = row in one.edited or one.states[row] is not SliceState.UNSEEN
-        if track.belongs_to_a_person(row) or (row in track.scores and not theirs):
+        if mine := track.belongs_to_a_person(row):  # what it was scored for was another mask
+            one.scores.pop(row, None)
+        if mine or (row in track.scores and not theirs):
             one.rows[row], one.states[row] = track.mask(row), SliceState.UNSEEN
             one.whole.discard(row)
             one.elsewhere.discard(row)
@@ -291,4 +293,5 @@ def _leave_out(track: Track, one: KeptMask, but: frozenset[int]) -> None:
             one.left_out.difference_update([voxel for voxel in one.left_out if voxel[0] == row])
         if row in track.scores:
             one.scores.pop(row, None)
+        if row not in one.scores:
             one.veiled.pop(row, None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Kept, Thresholds
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.whose import Bits
 
 ROOM = 400_000_000
 """Bytes for all of them: who was put away first goes first."""
@@ -19,12 +22,14 @@ class Held:
     """In memory, and nowhere else."""
 
     def __init__(self) -> None:
-        self._held: dict[Whose, Mapping[int, Kept]] = {}
+        self._held: dict[Whose, Mapping[int, tuple[Kept, Bits]]] = {}
+        """By row, with the mask that was shown of it: scores alone are alike, too."""
 
     def hold(self, image: OpenImage, tracks: Sequence[Track]) -> None:
         """It is about to be put away."""
         for track in tracks:
-            rows = {row: kept for row in track.kept.rows if (kept := track.kept.of(row)) is not None}
+            written = {row: bits for row, bits in track.whose.written.items() if row in track.kept.rows}
+            rows = {row: (kept, bits) for row, bits in written.items() if (kept := track.kept.of(row)) is not None}
             self._held.pop(_whose(image, track), None)
             if rows:
                 self._held[_whose(image, track)] = rows
@@ -33,17 +38,22 @@ class Held:
 
     def give(self, image: OpenImage, track: Track, at: Thresholds) -> None:
         """Its masks are back, as they were shown `at`: where an answer is the one that is told of, it holds again."""
-        for row, kept in self._held.get(_whose(image, track), {}).items():
-            earlier = track.kept.recalled(row)
-            same = earlier is not None and round(kept.score, 4) == earlier.score
-            if same and kept.plan.grid.same_as(track.image.plan.grid) and row not in track.kept.rows:
-                track.kept.hold_again(row, kept, at)
+        for row, (kept, bits) in self._held.get(_whose(image, track), {}).items():
+            earlier, written = track.kept.recalled(row), track.whose.written.get(row)
+            if earlier is None or written is None or round(kept.score, 4) != earlier.score:
+                continue
+            if (
+                np.array_equal(written, bits)
+                and kept.plan.grid.same_as(track.image.plan.grid)
+                and row not in track.kept.rows
+            ):
+                track.hold_again(row, kept, at)
 
 
 def _whose(image: OpenImage, track: Track) -> Whose:
     return image.volume.source or "", image.name, track.prompt.text
 
 
-def _size(held: Mapping[Whose, Mapping[int, Kept]]) -> int:
-    parts = (part.result.logits for rows in held.values() for kept in rows.values() for part in kept.parts)
+def _size(held: Mapping[Whose, Mapping[int, tuple[Kept, Bits]]]) -> int:
+    parts = (part.result.logits for rows in held.values() for kept, _ in rows.values() for part in kept.parts)
     return sum({id(one): one.nbytes for one in parts}.values())

@@ -184,11 +184,11 @@ class Answers:
     def recall(self, row: int, score: float, mask: NDArray[np.bool_], *, shown: bool = True) -> None:
         """An answer of an earlier day; not `shown`: its score was too low."""
         self._marks.pop(row, None)
-        self._voxels[row] = int(np.count_nonzero(mask)) if shown else 0
-        self._recalled[row] = Recalled(score, np.packbits(mask), self._voxels[row], mask.shape, shown)
+        voxels = self._voxels[row] = int(np.count_nonzero(mask)) if shown else 0
+        one = Recalled(score, np.packbits(mask), voxels, mask.shape, shown)
+        self._recalled[row] = replace(one, lifted=voxels > 0 and not one.shows(self.thresholds))
 
     def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
-        """The answer itself, of which the mask as it is shown `at` was recalled."""
         self._kept[row], self._asked_at[row] = kept, at
         if not kept.only_in_box:
             del self._recalled[row]
@@ -276,7 +276,8 @@ class Answers:
         if kept is None:
             return self._recalled[row].seen(self.thresholds)
         seen = kept.mask(self.thresholds)
-        return seen if recalled is None else recalled.around(seen, [part.plan.crop for part in kept.parts])
+        crops = (part.plan.crop for part in kept.parts)
+        return seen if recalled is None else recalled.around(seen, crops, self.thresholds)
 
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""
@@ -294,13 +295,12 @@ class Answers:
             self._marks.pop(row, None)
 
     def stale(self, row: int) -> bool:
-        """Whether the mask would be another one than when it was last asked for."""
-        before, now = self._asked_at.get(row), self.thresholds
-        if row not in self._kept:
-            earlier = self._recalled[row]
+        before, now, earlier = self._asked_at.get(row), self.thresholds, self._recalled.get(row)
+        if row not in self._kept and earlier is not None:
             return (earlier.shown if before is None else earlier.shows(before)) != earlier.shows(now)
         parts = list(self._kept[row].parts)
-        if before is None or any(part.shows(before) != part.shows(now) for part in parts):
+        shown = [one.shows for one in parts] + ([earlier.shows] if earlier is not None else [])
+        if before is None or any(shows(before) != shows(now) for shows in shown):
             return True
         return before.outline != now.outline and any(part.shows(now) for part in parts)
 

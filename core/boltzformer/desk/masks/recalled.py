@@ -23,6 +23,10 @@ class At(Protocol):
         """The least probability of a voxel."""
 
 
+ROUNDED = 0.00005
+"""A score is kept with four digits."""
+
+
 @dataclass(frozen=True)
 class Recalled:
     """A slice's answer of an earlier day: its logits are gone, so that its outline stays as it is."""
@@ -34,6 +38,8 @@ class Recalled:
     shape: tuple[int, ...]
     shown: bool = True
     """Whether it had the score that was asked for."""
+    lifted: bool = False
+    """Or was shown whatever its score: a person had pointed at it."""
     lost: bool = False
     """There was an outline, which a threshold hid, and is not known any more."""
 
@@ -49,7 +55,7 @@ class Recalled:
 
     def shows(self, at: At) -> bool:
         """Whether its score is high enough."""
-        return self.score >= at.existence
+        return self.lifted or self.score + ROUNDED >= at.existence
 
     def seen(self, at: At) -> NDArray[np.bool_]:
         """What is shown of it."""
@@ -63,9 +69,9 @@ class Recalled:
         """Whether it can't be shown so: outlined at another probability than it was then, or where that is lost."""
         return at.outline != then or (self.lost and self.shows(at))
 
-    def around(self, seen: NDArray[np.bool_], boxes: Iterable[tuple[slice, slice]]) -> NDArray[np.bool_]:
-        """Its mask, but for what was looked at since in boxes: their rows and columns."""
-        whole = self.mask
+    def around(self, seen: NDArray[np.bool_], boxes: Iterable[tuple[slice, slice]], at: At) -> NDArray[np.bool_]:
+        """The same, but for what was looked at since in boxes: their rows and columns."""
+        whole = self.seen(at)
         for box in boxes:
             whole[box] = seen[box]
         return whole

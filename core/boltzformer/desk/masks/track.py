@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Answers, Thresholds
+from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
 from boltzformer.desk.masks.taken import Taken
 from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
@@ -290,14 +290,13 @@ class Track:
             if value is not None:
                 known[row] = value
         self.kept.bring_back(row, before.kept, before.recalled)
-        if before.kept is not None:
+        if before.kept is not None or (self.count > 1 and before.recalled is not None and before.recalled.outlined):
             self._write(row, self.kept.mask(row))  # the thresholds may be others by now
         else:
             bits, shape = before.written, self.shape[1:]
             self._write(row, np.zeros(shape, bool) if bits is None else unpacked(bits, shape) > 0)
 
     def _forget_run(self, run: int) -> None:
-        """It can't be taken back any more."""
         self._told.forget(run)
         for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
             del self._before[row]
@@ -347,7 +346,9 @@ class Track:
         self.whose.hand |= set(edited)
         self.touched |= self.whose.hand
 
-    # ------------------------------------------------------------------------------------------------------------
+    def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
+        self.kept.hold_again(row, kept, at)
+        self._taken.source = kept if self.count == 1 else None
 
     def looked_at(self, row: int) -> Mask | None:
         """What of a slice the last answer is about, where only boxes were looked at; else None."""
