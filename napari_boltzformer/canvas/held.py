@@ -57,8 +57,9 @@ class HeldClick:
         self.arm(self.whose(layer))
         began = time.monotonic()
         yield
+        idle = self._armed is not None and not self._used
         self.let_go()
-        if not self._used and time.monotonic() - began < TAP_S:
+        if idle and time.monotonic() - began < TAP_S:
             self.tapped()
 
     def arm(self, layer: Layer) -> None:

@@ -13,8 +13,10 @@ from qtpy.QtWidgets import QComboBox
 from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.notice import CLICK
 from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import BETWEEN_FILES_MS, is_mask_on, opens_several
+from napari_boltzformer.host import compared
 from napari_boltzformer.host.layers import hang, same
 from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
 
@@ -33,6 +35,9 @@ class Images:
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
         box.currentIndexChanged.connect(lambda _: self._on_picked())
+        clicks, heard = stage.viewer.mouse_drag_callbacks, self._on_click
+        clicks.append(heard)
+        box.destroyed.connect(lambda: clicks.remove(heard) if heard in clicks else None)
         desk.patients.wanted.append(self._pick)
 
     def example(self, type_prompt: Callable[[str], None], then: Callable[[], None]) -> None:
@@ -79,6 +84,16 @@ class Images:
         """As if a person had chosen it in the box."""
         found = [n for n in range(self._box.count()) if image_on(self._box.itemData(n)) is image]
         self._box.setCurrentIndex(found[0] if found else self._box.currentIndex())
+
+    def _on_click(self, viewer: Any, event: Any) -> None:
+        """Of images that are compared, the one that is clicked on is in hand before any tool acts: all lie at one place
+        of napari's world, and the tool of another one would act there, out of sight of the hand."""
+        if beside := self._desk.patients.beside:
+            there = compared.under_mouse(viewer, event)
+            image = next((one for one in self._stage.images() if one in beside and one.layer in there), None)
+            if image is not None and image is not self._stage.chosen():
+                self._pick(image)
+                self._desk.notice.say(f"'{image.name}' is in hand now: what you do next is done here.", topic=CLICK)
 
     def _on_picked(self) -> None:
         layer = self._box.currentData()

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_boltzformer.host.layers import grid_of
 
 if TYPE_CHECKING:
     import napari
@@ -112,6 +114,16 @@ def stepped(image: Image | None, images: Sequence[Image], last: Sequence[str]) -
         return image
     keys = [str(one.unique_id) for one in deep]
     return max(zip(keys, deep, strict=True), key=lambda one: last.index(one[0]) if one[0] in last else -1)[1]
+
+
+def under_mouse(viewer: napari.viewer.Viewer, event: Any) -> list[Layer]:
+    """What lies in the place of the grid that a mouse is over: to its layers all places are one. napari before 0.9 does
+    not tell."""
+    grid, place = grid_of(viewer), getattr(event, "viewbox", None)
+    if place is None or not grid.enabled:
+        return []
+    layers = list(viewer.layers)
+    return [layer for number, layer in enumerate(layers) if tuple(grid.position(number, layers)) == tuple(place)]
 
 
 def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:

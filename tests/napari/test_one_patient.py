@@ -10,6 +10,7 @@ import pytest
 from gui import (
     DIST,
     answered,
+    canvas,
     click,
     done,
     keep_both,
@@ -22,6 +23,7 @@ from gui import (
     until,
 )
 from napari.components import ViewerModel
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from boltzformer import Grid, Prompt, Volume, io
@@ -33,6 +35,7 @@ from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.host.mask import mask_on
 from napari_boltzformer.host.stage import LIGHT, NapariStage, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -471,6 +474,38 @@ def test_two_of_far_apart_scales_are_in_view_whatever_is_ringed_on_them(
     assert np.isclose(zoom, float(camera.zoom))
     for layer in [one for one in viewer.layers if one.name == NAME]:
         assert np.allclose(layer.size * layer.scale[-1] * layer.affine.affine_matrix[-2, -2] * camera.zoom, 24)
+
+
+def test_a_click_on_the_one_that_is_not_in_hand_takes_it_in_hand_and_does_nothing_in_the_other(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    """napari looks at both with one camera: a place of one is a place of the other, too."""
+    dock.window().show()
+    masks = {}
+    for name in ("one", "two"):
+        dock.desk.patients.open(Volume(np.zeros((1, 60, 60), np.uint8), Grid.pixels((1, 60, 60)), name=name))
+        track = masks[name] = new_track(dock, dock.chosen_image(), BRIGHT)
+        track.change_all({0: np.pad(np.ones((40, 40), bool), 10)})
+    keep_both(qtbot, dock)
+    until(qtbot, lambda: not dock.images.entering)
+    turns(qtbot)
+    view = canvas(viewer)
+    spots = [QPoint(view.width() * part // 4, view.height() // 2) for part in (1, 3)]
+    chosen = []
+    for spot, key in zip((*spots, spots[0]), (None, Qt.Key.Key_D, Qt.Key.Key_D), strict=True):
+        view.setFocus()
+        qtbot.mouseMove(view, spot)
+        if key:
+            qtbot.keyPress(view, key)
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=spot)
+        if key:
+            qtbot.keyRelease(view, key)
+        until(qtbot, lambda: not (dock.desk.work.busy or dock.desk.sizes.busy))
+        chosen.append(dock.image.currentText())
+        assert [int(rows_of(track).sum()) for track in masks.values()] == [1600, 1600]
+    assert chosen in (["one", "two", "one"], ["two", "one", "two"])
+    assert dock.message.text() == f"'{chosen[-1]}' is in hand now: what you do next is done here."
+    assert mask_on(viewer.layers.selection.active) is masks[chosen[-1]].surface
 
 
 @pytest.mark.slow
