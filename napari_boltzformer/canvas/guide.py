@@ -47,6 +47,7 @@ class Guide:
         self._telling = False
         """Whether it is no person who points."""
         stage.guider = self.told, self.tell
+        stage.fitted.append(self.zoomed)
         self._timer = desk.timers.after(WAIT_MS, self.ask)
 
     def point(self) -> None:

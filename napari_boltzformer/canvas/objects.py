@@ -120,6 +120,7 @@ class Rings:
         self._now: NDArray[np.float64] = np.zeros((0, 3))
         self._marked: tuple[Track, Voxel] | None = None
         self._fade = desk.timers.after(MARK_MS, self._unmark)
+        stage.fitted.append(self.zoomed)
 
     def mark(self, track: Track, voxel: Voxel) -> None:
         """For a moment the only ring: around what a table leads to."""
