@@ -324,7 +324,7 @@ class Desk:
 
     def _on_step(self, track: Track, rows: Rows, undone: bool) -> None:
         if undone:
-            self.keeper.empty.undone(track, rows)
+            self.keeper.empty.undone(track, track.sums.before)
             tell_undone(track, self.notice, self.stage.row(track.image))
             self.running.retell()
 

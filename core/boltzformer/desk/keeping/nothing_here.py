@@ -3,7 +3,7 @@ something else is done to that mask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from boltzformer.desk.keeping.said import Said
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
-from boltzformer.desk.ports import Mask, Rows, Stage
+from boltzformer.desk.ports import Mask, Stage
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import named, quoted
 from boltzformer.types import SliceState
@@ -39,6 +39,8 @@ class NothingHere:
         self._running, self._settle, self._unstored = running, settle, unstored
         self._stored: dict[OpenImage, set[tuple[Track, int]]] = {}
         """Of which that is on the disk."""
+        self._back: dict[OpenImage, set[tuple[Track, int]]] = {}
+        """Of which that was on the disk, and was taken back there."""
         self._offered: Said | None = None
 
     def say(self) -> None:
@@ -67,6 +69,7 @@ class NothingHere:
             words.append(before)
         kept = {(track, one.row) for one in words if one.empty for track in one.tracks}
         self._stored.setdefault(image, set()).update(one for one in kept if one[0].state(one[1]) is SliceState.EMPTY)
+        self._back.setdefault(image, set()).difference_update(self._stored[image])
 
     def edited(self, track: Track) -> None:
         """Something else was done to this mask: what was said before that is no news any more."""
@@ -80,15 +83,25 @@ class NothingHere:
             if any(one.image is not image or not one.surface.alive for one in tracks):
                 self._withdraw()
 
-    def undone(self, track: Track, rows: Rows = None) -> None:
-        """An undo (of these rows, if that is known), perhaps of such a word: it is taken back on the disk, too."""
-        image, kept = track.image, self._stored.get(track.image, set())
-        mine = sorted(row for one, row in kept if one is track and (rows is None or row in rows))
-        for row in [row for row in mine if track.state(row) is not SliceState.EMPTY]:
-            kept.discard((track, row))
-            self._notice.take_back(KEPT)
-            sentence = f"{named(row, image.count).capitalize()} is as it was before."
-            self._unstored[image] = Said([track], row, sentence, again=True, earlier=self._unstored.get(image))
+    def undone(self, track: Track, rows: Collection[int]) -> None:
+        """An undo or a redo of these rows, perhaps of such a word: it is taken back on the disk, too, or said again."""
+        kept, back = (every.setdefault(track.image, set()) for every in (self._stored, self._back))
+        for row in sorted(rows):
+            one, empty = (track, row), track.state(row) is SliceState.EMPTY
+            where = named(row, track.image.count).capitalize()
+            if one in kept and not empty:
+                kept.discard(one)
+                back.add(one)
+                self._later(track, row, f"{where} is as it was before.", again=True)
+            elif one in back and empty:
+                back.discard(one)
+                self._later(track, row, f"{where}: no {quoted([track.name])} here.", empty=True)
+
+    def _later(self, track: Track, row: int, sentence: str, *, empty: bool = False, again: bool = False) -> None:
+        image = track.image
+        self._notice.take_back(KEPT)
+        earlier = self._unstored.get(image)
+        self._unstored[image] = Said([track], row, sentence, empty=empty, again=again, earlier=earlier)
 
     def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
         for track, mask in before:
@@ -96,7 +109,7 @@ class NothingHere:
                 track.say(said.row, SliceState.UNSEEN)
                 track.change(said.row, mask)
         for track, _ in before:
-            self.undone(track)
+            self.undone(track, {said.row})
 
     def _withdraw(self) -> None:
         self._offered = None

@@ -1,0 +1,101 @@
+"""'Nothing here' and its undo: the disk says what the screen says, whatever else was done meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from boltzformer.dataset import Dataset
+from boltzformer.desk.masks.track import Track
+from boltzformer.io.phantom import phantom
+from boltzformer.types import SliceState
+
+pytestmark = pytest.mark.without_engine
+BELOW = np.ones((4, 40, 60), bool)
+BELOW[:, :10] = False
+Disk = Callable[[], list[SliceState]]
+
+
+@pytest.fixture
+def track(bench: Bench, tmp_path: Path) -> Track:
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    image = bench.open_volume(phantom(4, BELOW.shape).volume)
+    return bench.answered(image, "cell", BELOW)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    """What it says of each slice."""
+
+    def states() -> list[SliceState]:
+        (case,) = Dataset(tmp_path / "kept").cases()
+        return list(case.states.get("cell", [SliceState.UNSEEN] * len(BELOW)))
+
+    return states
+
+
+def later(bench: Bench) -> None:
+    bench.desk.keeper.autosave()
+    bench.idle()
+
+
+def stroke(track: Track, row: int) -> None:
+    mask = np.zeros(track.shape[1:], bool)
+    mask[:3, :3] = True
+    surface: Any = track.surface
+    surface.paint(row, mask)
+
+
+def nothing(bench: Bench, track: Track, row: int) -> None:
+    bench.stage.go(track.image, row)
+    bench.desk.keeper.nothing()
+    later(bench)
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["of these slices", "of some slices"])
+def test_an_undo_elsewhere_takes_no_word_back(bench: Bench, track: Track, disk: Disk, knows: bool) -> None:
+    surface: Any = track.surface
+    tell = surface.tell  # not every viewer knows which slices an undo has changed
+    surface.tell = lambda rows, undone: tell(rows if knows or not undone else None, undone=undone)
+    bench.stage.go(track.image, 3)
+    bench.desk.keeper.accept()
+    nothing(bench, track, 3)
+    stroke(track, 3)
+    stroke(track, 1)
+    surface.undo()
+    later(bench)
+    assert "as it was before" not in bench.speaker.sentence
+    assert disk()[3] is SliceState.EMPTY
+    surface.undo()
+    surface.undo()
+    later(bench)
+    assert "Slice 3 is as it was before. Kept as" in bench.speaker.sentence
+    assert disk()[3] is SliceState.REVIEWED
+
+
+def test_the_button_takes_back_its_own_word_alone(bench: Bench, track: Track, disk: Disk) -> None:
+    nothing(bench, track, 2)
+    stroke(track, 2)
+    nothing(bench, track, 3)
+    bench.desk.notice.answer("nothing in a slice", "Undo")
+    later(bench)
+    assert disk()[2:] == [SliceState.EMPTY, SliceState.UNSEEN]
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["a while later", "at once"])
+def test_redo_says_it_again_on_the_disk_too(bench: Bench, track: Track, disk: Disk, stored: bool) -> None:
+    surface: Any = track.surface
+    nothing(bench, track, 3)
+    for _ in range(2):
+        surface.undo()
+        if stored:
+            later(bench)
+            assert disk()[3] is SliceState.UNSEEN
+        surface.redo()
+        assert "as it was before" not in bench.speaker.sentence
+        later(bench)
+        assert "Slice 3: no 'cell' here. Kept as" in bench.speaker.sentence
+        assert disk()[3] is track.state(3) is SliceState.EMPTY
