@@ -85,6 +85,22 @@ def test_the_button_takes_back_its_own_word_alone(bench: Bench, track: Track, di
     assert disk()[2:] == [SliceState.EMPTY, SliceState.UNSEEN]
 
 
+def test_a_word_that_is_taken_back_while_it_is_being_stored_is_off_the_disk(
+    bench: Bench, track: Track, disk: Disk
+) -> None:
+    bench.stage.go(track.image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    bench.stage.go(track.image, 3)
+    bench.desk.keeper.nothing()
+    bench.desk.keeper.leave()
+    surface: Any = track.surface
+    surface.undo()
+    bench.desk.keeper.leave()
+    bench.leave()  # the viewer closes, and hears of none of it
+    assert disk()[2:] == [SliceState.REVIEWED, SliceState.UNSEEN]
+
+
 @pytest.mark.parametrize("stored", [True, False], ids=["a while later", "at once"])
 def test_redo_says_it_again_on_the_disk_too(bench: Bench, track: Track, disk: Disk, stored: bool) -> None:
     surface: Any = track.surface

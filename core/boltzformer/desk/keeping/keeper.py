@@ -127,8 +127,7 @@ class Keeper:
         every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
         mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
         if not mine:
-            self._notice.say("There is no slice that you painted and have not accepted.")
-            return
+            return self._notice.say("There is no slice that you painted and have not accepted.")
         self._accept(image, [one for one in mine if one[1] in one[0].seen], mine, [])
 
     def _accept(
@@ -145,8 +144,7 @@ class Keeper:
         rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
         rest += f" Not looked at since the mask changed, so not accepted: {ranges(later)}." if later else ""
         if not said:
-            self._notice.say(f"Nothing is left to accept.{rest}")
-            return
+            return self._notice.say(f"Nothing is left to accept.{rest}")
         self.place.settle()
         for track, row in said:
             if track.state(row) is SliceState.UNSEEN:
@@ -189,10 +187,12 @@ class Keeper:
         def add() -> Revision:
             told = annotation_of(masks, accepted=True)
             dataset, base = Dataset.at(folder), based_on.get(image)
-            return dataset.add(told, case=case, answer=masks.answers(), based_on=base, taken_back=rows_back)
+            added = dataset.add(told, case=case, answer=masks.answers(), based_on=base, taken_back=rows_back)
+            based_on[image] = added.number  # what waits in line takes back this one's words
+            return added
 
         def kept(revision: Revision) -> None:
-            based_on[image], image.store = revision.number, str(folder)
+            based_on[image], image.store = max(revision.number, based_on.get(image, 0)), str(folder)
             if image in self._stage.images() and (back or any(one.excluded for one in masks.masks)):
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
             told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
