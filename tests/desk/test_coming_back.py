@@ -323,6 +323,22 @@ def test_a_viewer_that_is_taken_down_is_not_read_for_the_slice_and_the_colours(
     assert (scene.row, len(scene.colours), len(scene.guides)) == (9, 2, 1)
 
 
+def test_what_was_chosen_since_the_last_autosave_goes_with_an_image_that_is_removed(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder)
+    image.typed = [BRIGHT, "asked a moment ago"]
+    viewer.desk.overview.reapplying.choose(existence=0.25)
+    viewer.desk.keeper.mask_left(viewer.desk.tracks.of(image)[0])
+    viewer.stage.close(image)
+    viewer.desk.leave()
+    scene = Scene.of(_last(volume, folder).provenance)
+    assert (scene.prompts, scene.row, len(scene.guides)) == ((BRIGHT, "asked a moment ago"), 5, 1)
+    assert scene.thresholds is not None
+    assert scene.thresholds.existence == 0.25
+
+
 def test_today_beside_what_a_threshold_hid_of_yesterday_is_no_trouble(small: Phantom, tmp_path: Path) -> None:
     viewer = at_work(tmp_path / "kept")
     image = viewer.open(small.volume)

@@ -293,15 +293,15 @@ class Keeper:
         return bool(changed or (self._tracks.of(image) and self.scene(image) != self.back.scenes.get(image)))
 
     def scene(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> Scene:
-        """What it is worked on with at this moment; of one that is gone, what it was when it went, or was saved last: a
-        viewer that closes shows another slice, and no points, before the last of it is out."""
+        """What it is worked on with at this moment; of one that is gone, slice and points as they were when it went, or
+        was saved last: a viewer that closes shows another slice, and no points, before the last of it is out."""
         colours = {one.prompt.text: one.colour for one in (self._tracks.of(image) if tracks is None else tracks)}
-        if image not in self._stage.images():
-            known = self._parting.get(image) or self.back.scenes.get(image)
-            if known is not None:
-                return replace(known, colours={**known.colours, **colours})
+        now = Scene(tuple(image.typed), None, image.thresholds, self._model(), colours=colours)
+        known = self._parting.get(image) or self.back.scenes.get(image)
+        if known is not None and image not in self._stage.images():
+            return replace(now, row=known.row, guides=known.guides, colours={**known.colours, **colours})
         row = self._stage.row(image) if self._stage.shows(image) else None
-        return Scene(tuple(image.typed), row, image.thresholds, self._model(), self._stage.guides(image), colours)
+        return replace(now, row=row, guides=self._stage.guides(image))
 
     def save(
         self,
