@@ -195,7 +195,7 @@ class NapariStage:
         return {**self.guider[0](image), **filling_of(self.surfaces(image))}
 
     def guide(self, image: OpenImage, told: Mapping[str, Any]) -> None:
-        if rest := fill_again(self.surfaces(image), told):
+        if (rest := fill_again(self.surfaces(image), told)) or not told:  # which takes all of them away
             self.guider[1](image, rest)
 
     def arrive(self, image: OpenImage) -> None:

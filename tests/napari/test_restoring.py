@@ -13,6 +13,7 @@ from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.remembering import last_work, masks_of
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.types import SliceState
+from napari_boltzformer.host.mask import FILL
 from napari_boltzformer.host.stage import image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -101,3 +102,19 @@ def test_what_a_run_has_found_so_far_is_saved_before_it_ends(
     click(qtbot, dock.cancel)
     done(qtbot, dock)
     assert [one["state"] for one in track.runs] == ["cancelled"]
+
+
+def test_who_starts_afresh_is_led_by_no_point_of_an_earlier_day(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small_file: Path
+) -> None:
+    (layer,) = viewer.open(str(small_file), plugin=DIST)
+    idle(qtbot, dock)
+    answered(dock, layer, BRIGHT, 3)
+    image, stage = image_on(layer), dock.stage
+    told = {"points": [[[3.0, 20.0, 20.0], True, BRIGHT]]}
+    stage.guide(image, told)
+    stage.guide(image, {FILL: 0.6})  # says nothing of points
+    assert stage.guides(image) == {**told, FILL: 0.6}
+    dock.keeper.back._start_afresh(image)
+    assert not stage.guides(image)
+    assert len(viewer.layers) == 1
