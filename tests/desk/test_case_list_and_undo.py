@@ -85,6 +85,13 @@ def test_what_is_no_case_of_the_list_can_come_back_and_the_case_that_went_is_the
     assert following(listed) == "a"
 
 
+def test_what_the_viewer_opened_itself_can_come_back(listed: Bench) -> None:
+    own = listed.open_volume(other())  # and no viewer need tell of that
+    assert following(listed) == "a"
+    undo(listed)
+    assert listed.stage.images() == [own]
+
+
 def test_another_image_in_between_keeps_the_place_in_the_list(listed: Bench) -> None:
     assert following(listed) == "a"
     listed.desk.patients.open(other())

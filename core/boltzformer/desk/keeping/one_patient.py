@@ -45,7 +45,8 @@ class OnePatient:
         self._undoing = False
 
     def open(self, volume: Volume, *, case: str | None = None, store: str = "") -> OpenImage:
-        """Shows an image in the place of what is open."""
+        """Shows an image in the place of what is open: of that nothing was opened in one go with it."""
+        self._looked_at |= {one.key for one in self._stage.images() if one.ours}
         self.make_room()
         image = self._stage.open(volume, case=case, store=store)
         self._take(image)
