@@ -339,6 +339,17 @@ def test_what_was_chosen_since_the_last_autosave_goes_with_an_image_that_is_remo
     assert scene.thresholds.existence == 0.25
 
 
+def test_what_was_accepted_is_read_once(
+    yesterday: tuple[Any, Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, folder, _ = yesterday
+    read, accepted_work = [], remembering.accepted_work
+    monkeypatch.setattr(remembering, "accepted_work", lambda kept: read.append(kept) or accepted_work(kept))
+    last = remembering.last_work(folder, volume)
+    assert last is not None
+    assert (last.autosave, len(read)) == (True, 1)
+
+
 def test_today_beside_what_a_threshold_hid_of_yesterday_is_no_trouble(small: Phantom, tmp_path: Path) -> None:
     viewer = at_work(tmp_path / "kept")
     image = viewer.open(small.volume)
