@@ -76,6 +76,20 @@ def test_an_undo_elsewhere_takes_no_word_back(bench: Bench, track: Track, disk: 
     assert disk()[3] is SliceState.REVIEWED
 
 
+def test_one_word_about_two_masks_is_undone_in_both_though_a_viewers_undo_is_of_one(bench: Bench, track: Track) -> None:
+    other = bench.answered(track.image, "nucleus", BELOW)
+    whole = track.row(2).copy()
+    nothing(bench, track, 2)
+    assert other.state(2) is SliceState.EMPTY
+    surface: Any = track.surface
+    surface.undo()
+    later(bench)
+    assert np.array_equal(other.row(2), whole)
+    assert other.state(2) is track.state(2) is SliceState.UNSEEN
+    (case,) = Dataset(Path(bench.desk.settings.folder)).cases()
+    assert all(states[2] is SliceState.UNSEEN for states in case.states.values())
+
+
 def test_the_button_takes_back_its_own_word_alone(bench: Bench, track: Track, disk: Disk) -> None:
     nothing(bench, track, 2)
     stroke(track, 2)

@@ -42,6 +42,8 @@ class NothingHere:
         self._back: dict[OpenImage, set[tuple[Track, int]]] = {}
         """Of which that was on the disk, and was taken back there."""
         self._offered: Said | None = None
+        self._last: tuple[Said, Sequence[tuple[Track, Mask]]] | None = None
+        """The last of these words, and what there was before it."""
 
     def say(self) -> None:
         """Of the slice on screen, of all prompts that are shown."""
@@ -59,6 +61,7 @@ class NothingHere:
             sentence = f"{named(row, image.count).capitalize()}: no {names} here."
             said = Said(tracks, row, sentence, empty=True, earlier=self._unstored.get(image))
             self._unstored[image] = self._offered = said
+            self._last = said, before
             self._notice.say("")
             self._notice.offer(NOTHING, sentence, ("Undo", partial(self._take_back, said, before)))
 
@@ -86,6 +89,7 @@ class NothingHere:
     def undone(self, track: Track, rows: Collection[int]) -> None:
         """An undo or a redo of these rows, perhaps of such a word: it is taken back on the disk, too, or said again."""
         kept, back = (every.setdefault(track.image, set()) for every in (self._stored, self._back))
+        self._take_the_rest_back(track, rows)
         for row in sorted(rows):
             one, empty = (track, row), track.state(row) is SliceState.EMPTY
             where = named(row, track.image.count).capitalize()
@@ -110,6 +114,15 @@ class NothingHere:
                 track.change(said.row, mask)
         for track, _ in before:
             self.undone(track, {said.row})
+
+    def _take_the_rest_back(self, track: Track, rows: Collection[int]) -> None:
+        """One word about several masks is taken back in all of them, though a viewer's own undo is of one mask."""
+        said, before = self._last or (None, ())
+        if said is None or said.row not in rows or track not in said.tracks:
+            return
+        if track.state(said.row) is not SliceState.EMPTY:
+            self._last = None
+            self._take_back(said, [one for one in before if one[0] is not track and not one[0].row(said.row).any()])
 
     def _withdraw(self) -> None:
         self._offered = None
