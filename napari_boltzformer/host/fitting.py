@@ -22,6 +22,9 @@ CANVAS, SLIDER = "CanvasBackendDesktop", "QtDimSliderWidget"
 LEAST = 100
 """Pixels: a bar of all slices that would be shorter, beside an image that is much longer, takes the whole width."""
 
+SURE_MS = 400
+"""So long after an image took the screen it is drawn once more."""
+
 
 class Fitting(QObject):
     """Of one viewer. Whoever zoomed in keeps what they look at."""
@@ -47,6 +50,10 @@ class Fitting(QObject):
         self._still = QTimer(self)
         self._still.setSingleShot(True)
         self._still.timeout.connect(self._draw_again)
+        self._sure = QTimer(self)
+        self._sure.setSingleShot(True)
+        self._sure.setInterval(SURE_MS)
+        self._sure.timeout.connect(self._draw)
 
     def watch(self, window: QWidget | None) -> None:
         """From now on; `window` is the viewer's own."""
@@ -71,6 +78,7 @@ class Fitting(QObject):
         zoomed did so into the image before."""
         self._whole = True
         self._soon.start()
+        self._sure.start()
 
     def look_again(self, event: Any = None) -> None:
         """The slider may be another one, or go through other slices."""
@@ -139,6 +147,12 @@ class Fitting(QObject):
         with suppress(RuntimeError):
             if self._canvas is not None:
                 self._canvas.setUpdatesEnabled(True)
+
+    def _draw(self) -> None:
+        """With several in napari's grid the canvas was seen to stay blank until somebody zoomed."""
+        with suppress(RuntimeError):
+            if self._canvas is not None:
+                self._canvas.update()
 
     def _settle(self) -> None:
         """Once all have found their places."""

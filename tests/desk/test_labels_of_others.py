@@ -41,7 +41,7 @@ def picture(tmp_path: Path) -> Volume:
 
 @pytest.mark.parametrize(
     "name",
-    ["x_cp_masks.png", "x_masks.tif", "x-labels.tif", "x_label.png", "x stardist.tif", "sub/x.tif", "y_mask.png"],
+    ["x_cp_masks.png", "x_masks.tif", "x-labels.tif", "x_label.png", "x stardist.tif", "sub/x.tif", "y-labelled.png"],
 )
 def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Path, name: str) -> None:
     file = tmp_path / name

@@ -19,8 +19,8 @@ from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
 MASK_WORDS = frozenset(
-    {"label", "labels", "labelmap", "mask", "masks", "seg", "segmentation", "segmentations", "annotation", "gt"}
-    | {"labelstr", "labelsts"}
+    {"label", "labels", "labelled", "labeled", "labelmap", "mask", "masks", "seg", "segmentation", "segmentations"}
+    | {"annotation", "gt", "labelstr", "labelsts"}
 )
 """How masks are called, in one of the last two words of their name, and folders of them (nnU-Net's are two words)."""
 FEW = 24
