@@ -319,7 +319,8 @@ class SliceReview(QWidget):
         self.outline_words.setText(f"outline from {at.outline:.2f}")
         bar = self.reapplying.bar
         strokes = len(bar.lanes) if bar.count == 1 else 0  # a line each as soon as a picture is painted on
-        self.totals.reserve(max(len(bar.lanes) + strokes, 1))
+        earlier = any(set(lane.answers.looked) - set(lane.answers.rows) for lane in bar.lanes)  # one tells what stays
+        self.totals.reserve(max(len(bar.lanes) + strokes + earlier, 1))
         self.totals.setText("\n".join(self.reapplying.totals))
 
     def _lay_out(self) -> None:

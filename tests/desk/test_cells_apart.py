@@ -12,6 +12,8 @@ from PIL import Image
 
 from boltzformer import Grid, io
 from boltzformer.desk.keeping.cases import cases_in
+from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
+from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.keeping.stories import is_export, masks_in
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
@@ -38,6 +40,16 @@ def count(track: Track) -> int:
 def choose(bench: Bench, **how: Any) -> None:
     bench.desk.overview.reapplying.choose_objects(**how)
     bench.idle()
+
+
+def test_what_is_saved_before_it_was_parted_comes_back_parted(bench: Bench) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    image = track.image
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    assert count(track) == 3  # it takes a while
+    (work,) = masks_of(LastWork("", annotation_of(Snapshot.of(image, [track])), None, {}), image.plan)
+    assert work.lines is not None
+    assert int(pieces(work.rows[0] & ~work.lines).max()) == 5
 
 
 def test_the_tick_stays_from_picture_to_picture(bench: Bench) -> None:

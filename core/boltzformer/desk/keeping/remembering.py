@@ -138,7 +138,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     own = {
         **({"filtered": less} if less else {}),
         **({"beneath": beneath} if beneath else {}),
-        **({"lines": _text_of(mask.whose.lines[0])} if mask.whose.lines else {}),
+        **({} if mask.lines is None else {"lines": _text_of(mask.lines)}),
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }

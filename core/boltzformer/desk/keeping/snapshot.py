@@ -89,6 +89,15 @@ class Frozen:
         """As it is on screen, which is what a person accepts, without the objects that are excluded."""
         return without(self.rows, self.excluded)
 
+    @cached_property
+    def lines(self) -> Bits | None:
+        """Between the objects of a picture that are to lie apart, whether the viewer has come to part them or not."""
+        if self.whose.lines or not self.thresholds.apart or self.answered is None:
+            return self.whose.lines.get(0)
+        given = self.rows, self.whose, self.fixed, self.closed, self.thresholds, self.scale.voxel_mm3, self.answered
+        whole = Whole.of(*given)
+        return None if whole.apart is whole.rows else np.packbits(whole.rows[0] & ~whole.apart[0])
+
     @property
     def filtered(self) -> list[int]:
         """Rows where the model's answer has more than is shown: objects that are hidden for their size."""
