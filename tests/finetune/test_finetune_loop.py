@@ -162,6 +162,15 @@ def test_few_pictures_are_taught_in_several_rounds_and_many_in_one() -> None:
     assert in_rounds(replace(made, views=0), 400, 8).round == 0
 
 
+def test_what_the_model_was_taught_before_is_taught_in_shorter_rounds() -> None:
+    made = read_recipe("finetune")
+    short = in_rounds(made, 120, 8, known=True)
+    assert (short.round, short.optimizer.warm_up) == (15, 3)
+    assert in_rounds(made, 120, 8).optimizer.warm_up == made.optimizer.warm_up
+    assert in_rounds(made, 400, 100, known=True).round == 200
+    assert in_rounds(replace(made, views_known=0), 400, 8, known=True).round == 100
+
+
 def test_the_side_of_a_prompt_can_be_swapped() -> None:
     assert swapped("Left kidney in CT") == "right kidney in CT"
     assert swapped("liver") == ""

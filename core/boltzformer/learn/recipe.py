@@ -84,6 +84,8 @@ class Recipe:
     """Fine-tuning: how strongly the weights are drawn back to where they began, per unit of learning rate."""
     views: int = 0
     """Fine-tuning: how often a round shows every picture, about; 0: the whole run is one round."""
+    views_known: int = 0
+    """Fine-tuning: the same where the model was taught all of the targets before; 0: no other."""
     round: int = 0
     """Fine-tuning: steps of a round, as decided for a run. Every round begins at the parent; their mean is kept."""
     patience: int = 0

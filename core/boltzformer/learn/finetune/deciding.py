@@ -66,7 +66,7 @@ def decide(options: Options, base: Checkpoint, lessons: Lessons, device: torch.d
         model=str(base.path.resolve()) if options.model != "default" else "default",
         parent=base.sha256,
         mode=mode,
-        recipe=in_rounds(recipe, steps, len(lessons.train)),
+        recipe=in_rounds(recipe, steps, len(lessons.train), known=not new_targets(base, lessons.targets)),
         rank=options.rank,
         micro=micro,
         threads=threads,

@@ -20,8 +20,8 @@ from boltzformer.model.config import ModelConfig
 CHECKS = 4
 """So many validations in a run, the last at its end."""
 STEPS_WITHOUT_A_WISH = 400
-SHORTEST = 80
-"""Steps of the shortest round."""
+SHORTEST, SHORTEST_OF_KNOWN = 80, 12
+"""Steps of the shortest round; of one that teaches what the model was taught before."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,28 @@ class Options:
         )
 
 
-def in_rounds(recipe: Recipe, steps: int, pictures: int) -> Recipe:
+def in_rounds(recipe: Recipe, steps: int, pictures: int, *, known: bool = False) -> Recipe:
     """So many steps, in rounds that show each of so many pictures about `recipe.views` times.
 
-    Beyond that, few pictures teach little and cost the other targets; the mean of several short rounds costs less.
+    Beyond that, few pictures teach little and cost the other targets; the mean of several short rounds costs less. Of
+    targets that are `known` pictures of another source teach something soon, and soon to know these pictures by heart:
+    shorter rounds still, `recipe.views_known`.
     """
-    if not recipe.views:
+    views, shortest = recipe.views, SHORTEST
+    if known and recipe.views_known:
+        views, shortest = recipe.views_known, SHORTEST_OF_KNOWN
+    if not views:
         return replace(recipe, steps=steps, round=0)
-    one = max(SHORTEST, recipe.views * pictures / (recipe.batch * (1 - min(recipe.replay, 0.9))))
+    one = max(shortest, views * pictures / (recipe.batch * (1 - min(recipe.replay, 0.9))))
     rounds = max(1, round(steps / one))
-    return replace(recipe, steps=steps, round=math.ceil(steps / rounds) if rounds > 1 else 0)
+    length = math.ceil(steps / rounds)
+    warm_up = min(recipe.optimizer.warm_up, max(1, length // 5))
+    return replace(
+        recipe,
+        steps=steps,
+        round=length if rounds > 1 else 0,
+        optimizer=replace(recipe.optimizer, warm_up=warm_up),
+    )
 
 
 @dataclass(frozen=True)

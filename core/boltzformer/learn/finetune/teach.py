@@ -13,7 +13,7 @@ from typing import Any
 from boltzformer.engine import devices
 from boltzformer.errors import BoltzFormerError, CheckpointError
 from boltzformer.learn.finetune import gate, report, settling
-from boltzformer.learn.finetune.asking import asked, engine_with, macro, replies
+from boltzformer.learn.finetune.asking import asked, engine_with, macro, new_targets, replies
 from boltzformer.learn.finetune.counting import Asking
 from boltzformer.learn.finetune.deciding import by_mode, decide, planned
 from boltzformer.learn.finetune.ending import finish
@@ -266,12 +266,9 @@ class _Run:
         left -= self._closing_seconds() + checks * CHECKS
         seconds *= 1 + settling.SECONDS
         steps = max(LEAST, int(RESERVE * left / seconds)) if left > 0 else LEAST
-        warm_up = min(recipe.optimizer.warm_up, max(1, steps // 5))
-        recipe = replace(
-            in_rounds(recipe, steps, len(self.start.pool.pictures)),
-            save_every=max(5, min(100, steps // 6)),
-            optimizer=replace(recipe.optimizer, warm_up=warm_up),
-        )
+        known = not new_targets(self.start.base, self.start.lessons.targets)
+        recipe = in_rounds(recipe, steps, len(self.start.pool.pictures), known=known)
+        recipe = replace(recipe, save_every=max(5, min(100, steps // 6)))
         self.frozen = replace(self.frozen, recipe=recipe, check_every=max(1, math.ceil(steps / CHECKS)))
 
     def _too_few(self, minutes: float) -> str:
