@@ -16,6 +16,7 @@ from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.scale import Scale
+from boltzformer.desk.teaching.enough import enough
 from boltzformer.io.phantom import phantom
 from boltzformer.knowledge.card import Card
 from boltzformer.types import SliceState
@@ -181,6 +182,9 @@ def test_what_can_be_taught_is_told_with_its_number(bench: Bench) -> None:
     told = "5 slices of 'x' (1 empty, 2 with too few pixels to teach): enough to teach the rest."
     assert learning.standing == f"You have corrected or accepted {told}"
     assert len(learning.lessons(track)) == 3
+    assert enough("x", [np.packbits(np.zeros((4, 8), bool))] * 2).startswith(
+        "You have corrected or accepted 2 slices of 'x', all of them empty: what it looks like is learnt from one"
+    )
     picture = bench.open(GRID)
     bench.desk.tracks.new(picture, Prompt("cell"))
     assert learning.standing.startswith("A single picture has no other slices")

@@ -19,4 +19,7 @@ def enough(name: str, slices: Iterable[Bits]) -> str:
     parts = [f"{blank} empty"] if blank else []
     parts += [f"{few} with too few pixels to teach"] if few and max(marked) >= LEAST else []
     of_them = f" ({', '.join(parts)})" if parts else ""
-    return f"You have corrected or accepted {counted(len(marked))} of '{name}'{of_them}: enough to teach the rest."
+    told = f"You have corrected or accepted {counted(len(marked))} of '{name}'"
+    if not any(marked):
+        return f"{told}, all of them empty: what it looks like is learnt from one that shows it."
+    return f"{told}{of_them}: enough to teach the rest."
