@@ -14,10 +14,11 @@ from boltzformer import BoltzFormerError
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import CLICK
+from boltzformer.desk.runs.running import ENDED, FAR
 from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import BETWEEN_FILES_MS, is_mask_on, opens_several
 from napari_boltzformer.host import compared
-from napari_boltzformer.host.layers import hang, same
+from napari_boltzformer.host.layers import hang, lay_down, same
 from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
 
 
@@ -92,8 +93,12 @@ class Images:
             there = compared.under_mouse(viewer, event)
             image = next((one for one in self._stage.images() if one in beside and one.layer in there), None)
             if image is not None and image is not self._stage.chosen():
+                self._stage.stays_at(image)
                 self._pick(image)
-                self._desk.notice.say(f"'{image.name}' is in hand now: what you do next is done here.", topic=CLICK)
+                if (tools := viewer.layers.selection.active) is not None:
+                    lay_down(tools)  # or a brush of its own would paint by this very click
+                if self._desk.notice.topic not in (FAR, ENDED):
+                    self._desk.notice.say(f"'{image.name}' is in hand now: what you do next is done here.", topic=CLICK)
 
     def _on_picked(self) -> None:
         layer = self._box.currentData()

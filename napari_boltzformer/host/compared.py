@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,13 +118,13 @@ def stepped(image: Image | None, images: Sequence[Image], last: Sequence[str]) -
 
 
 def under_mouse(viewer: napari.viewer.Viewer, event: Any) -> list[Layer]:
-    """What lies in the place of the grid that a mouse is over: to its layers all places are one. napari before 0.9 does
-    not tell."""
-    grid, place = grid_of(viewer), getattr(event, "viewbox", None)
+    """What lies in the place of the grid that a mouse is over: to its layers all places are one. The first napari of
+    ours does not tell."""
+    grid, place, layers = grid_of(viewer), getattr(event, "viewbox", None), list(viewer.layers)
     if place is None or not grid.enabled:
         return []
-    layers = list(viewer.layers)
-    return [layer for number, layer in enumerate(layers) if tuple(grid.position(number, layers)) == tuple(place)]
+    among: Any = layers if "layers" in signature(grid.position).parameters else len(layers)  # before 0.9 their number
+    return [layer for number, layer in enumerate(layers) if tuple(grid.position(number, among)) == tuple(place)]
 
 
 def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:

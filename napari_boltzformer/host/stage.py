@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 IMAGE = "boltzformer image"
-"""Where an image layer's metadata holds its `NapariImage`."""
 LIGHT = "boltzformer light"
 """Marks the layer of a look in its metadata: it is no image of the user's."""
 FILLS = "boltzformer room"
-"""Marks a layer that only fills a place of the grid."""
 FOR = "boltzformer guide"
 """Where the metadata of points, boxes and other helpers says which image they are for."""
 
@@ -338,7 +336,6 @@ class NapariStage:
         return turned
 
     def bring(self, image: OpenImage) -> None:
-        """Into the view: the slice, and the camera if it looks elsewhere."""
         viewer, layer = self.viewer, self._layer(image)
         if layer not in viewer.layers or layer.ndim not in (2, 3):
             return
@@ -346,8 +343,11 @@ class NapariStage:
         self.enter(image, again=self._compares)
         look_towards(viewer, layer)
 
+    def stays_at(self, image: OpenImage) -> None:
+        if self.shows(image):
+            self._rows[image.key] = self.row(image)
+
     def scrolled(self) -> None:
-        """Another slice is on screen."""
         if not self.moves:
             self._compared.clear()
         if (layer := self._stepped(self._choose())) is None or self.moves:

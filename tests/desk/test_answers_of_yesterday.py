@@ -9,6 +9,10 @@ from test_coming_back import answered, at_work, offered, opened_again, stroke
 from test_desk_story import Viewer
 
 from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.keeping.bringing_back import put_back
+from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
+from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import DARK, Phantom
 
@@ -66,6 +70,22 @@ def test_what_a_person_pointed_at_is_shown_whatever_its_score_another_day_too(sm
     viewer, image, track = back(small, kept)
     choose(viewer, existence=0.6)
     assert 0 < there == track.row(5).sum()
+
+
+def test_what_is_saved_before_all_slices_have_followed_a_threshold_is_nothing_that_was_pointed_at(
+    small: Phantom, kept: Path
+) -> None:
+    viewer, image, track = back(small, kept)
+    viewer.stage.go(image, 9)
+    viewer.desk.overview.show_tracks()
+    viewer.desk.overview.reapplying.choose(existence=0.95)
+    (work,) = masks_of(LastWork("", annotation_of(Snapshot.of(image, [track])), None, {}), image.plan)
+    assert (work.gate, bool(work.rows[2].any())) == (0.95, True)
+    again = viewer.desk.tracks.new(image, Prompt("again"))
+    put_back(again, work)
+    earlier = again.kept.recalled(2)
+    assert earlier is not None
+    assert not earlier.shows(Thresholds(0.95))
 
 
 def test_around_a_box_only_what_the_threshold_shows_stays(small: Phantom, kept: Path) -> None:

@@ -169,6 +169,7 @@ def test_what_the_model_was_taught_before_is_taught_in_shorter_rounds() -> None:
     assert in_rounds(made, 120, 8).optimizer.warm_up == made.optimizer.warm_up
     assert in_rounds(made, 400, 100, known=True).round == 200
     assert in_rounds(replace(made, views_known=0), 400, 8, known=True).round == 100
+    assert in_rounds(replace(made, views=0), 30, 8).optimizer.warm_up == 6
 
 
 def test_the_side_of_a_prompt_can_be_swapped() -> None:

@@ -448,6 +448,7 @@ def test_two_that_are_compared_lie_still_and_stay_apart_when_a_mask_comes_or_goe
     assert float(camera_of(viewer).zoom) == 50  # whoever zoomed in goes on there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(None, 0.000325), (0.000325, None)])
 def test_two_of_far_apart_scales_are_in_view_whatever_is_ringed_on_them(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, order: tuple[float | None, ...]
@@ -491,12 +492,14 @@ def test_a_click_on_the_one_that_is_not_in_hand_takes_it_in_hand_and_does_nothin
     dock.window().show()
     masks = {}
     for name in ("one", "two"):
-        dock.desk.patients.open(Volume(np.zeros((1, 60, 60), np.uint8), Grid.pixels((1, 60, 60)), name=name))
+        dock.desk.patients.open(Volume(np.zeros((4, 60, 60), np.uint8), Grid.pixels((4, 60, 60)), name=name))
         track = masks[name] = new_track(dock, dock.chosen_image(), BRIGHT)
-        track.change_all({0: np.pad(np.ones((40, 40), bool), 10)})
+        track.change_all({3: np.pad(np.ones((40, 40), bool), 10)})
     keep_both(qtbot, dock)
     until(qtbot, lambda: not dock.images.entering)
     turns(qtbot)
+    dock.jump(3)
+    layer_of(masks["one"]).mode = layer_of(masks["two"]).mode = "paint"
     view = canvas(viewer)
     spots = [QPoint(view.width() * part // 4, view.height() // 2) for part in (1, 3)]
     chosen = []
@@ -511,6 +514,7 @@ def test_a_click_on_the_one_that_is_not_in_hand_takes_it_in_hand_and_does_nothin
         until(qtbot, lambda: not (dock.desk.work.busy or dock.desk.sizes.busy))
         chosen.append(dock.image.currentText())
         assert [int(rows_of(track).sum()) for track in masks.values()] == [1600, 1600]
+        assert dock.row() == 3  # where one saw it, not where it was in hand last
     assert chosen in (["one", "two", "one"], ["two", "one", "two"])
     assert dock.message.text() == f"'{chosen[-1]}' is in hand now: what you do next is done here."
     assert mask_on(viewer.layers.selection.active) is masks[chosen[-1]].surface

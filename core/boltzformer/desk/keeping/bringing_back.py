@@ -257,7 +257,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     ):  # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
         at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
         track.image.thresholds = as_measured(track.image, at)
-    track.recall(one.scores, one.edited, one.gate, one.written)
+    track.recall(one.scores, one.edited, one.gate, one.written, one.lifted)
     for row, mask in one.veiled.items():
         track.kept.recall(row, one.scores[row], mask, shown=False)
     track.kept.recall_hidden(one.hidden)

@@ -42,8 +42,6 @@ class NothingHere:
         self._back: dict[OpenImage, set[tuple[Track, int]]] = {}
         """Of which that was on the disk, and was taken back there."""
         self._offered: Said | None = None
-        self._last: tuple[Said, Sequence[tuple[Track, Mask]]] | None = None
-        """The last of these words, and what there was before it."""
 
     def say(self) -> None:
         """Of the slice on screen, of all prompts that are shown."""
@@ -61,7 +59,6 @@ class NothingHere:
             sentence = f"{named(row, image.count).capitalize()}: no {names} here."
             said = Said(tracks, row, sentence, empty=True, earlier=self._unstored.get(image))
             self._unstored[image] = self._offered = said
-            self._last = said, before
             self._notice.say("")
             self._notice.offer(NOTHING, sentence, ("Undo", partial(self._take_back, said, before)))
 
@@ -75,9 +72,12 @@ class NothingHere:
         self._back.setdefault(image, set()).difference_update(self._stored[image])
 
     def edited(self, track: Track) -> None:
-        """Something else was done to this mask: what was said before that is no news any more."""
-        if self._offered is not None and track in self._offered.tracks:
-            self._withdraw()
+        """Something else was done to this mask: what was said before that is no news any more, but where it was said of
+        others, too: there it can still be taken back."""
+        if (said := self._offered) is not None and track in said.tracks:
+            others = [one for one in said.tracks if one is not track and one.surface.alive]
+            if not any(one.state(said.row) is SliceState.EMPTY for one in others):
+                self._withdraw()
 
     def look(self) -> None:
         """Another image, or other masks of it: what is not there can't be changed back."""
@@ -89,14 +89,14 @@ class NothingHere:
     def undone(self, track: Track, rows: Collection[int]) -> None:
         """An undo or a redo of these rows, perhaps of such a word: it is taken back on the disk, too, or said again."""
         kept, back = (every.setdefault(track.image, set()) for every in (self._stored, self._back))
-        self._take_the_rest_back(track, rows)
         for row in sorted(rows):
             one, empty = (track, row), track.state(row) is SliceState.EMPTY
             where = named(row, track.image.count).capitalize()
             if one in kept and not empty:
                 kept.discard(one)
                 back.add(one)
-                self._later(track, row, f"{where} is as it was before.", again=True)
+                whose = f" in {quoted([track.name])}" if len(self._tracks.of(track.image)) > 1 else ""
+                self._later(track, row, f"{where} is as it was before{whose}.", again=True)
             elif one in back and empty:
                 back.discard(one)
                 self._later(track, row, f"{where}: no {quoted([track.name])} here.", empty=True)
@@ -114,15 +114,6 @@ class NothingHere:
                 track.change(said.row, mask)
         for track, _ in before:
             self.undone(track, {said.row})
-
-    def _take_the_rest_back(self, track: Track, rows: Collection[int]) -> None:
-        """One word about several masks is taken back in all of them, though a viewer's own undo is of one mask."""
-        said, before = self._last or (None, ())
-        if said is None or said.row not in rows or track not in said.tracks:
-            return
-        if track.state(said.row) is not SliceState.EMPTY:
-            self._last = None
-            self._take_back(said, [one for one in before if one[0] is not track and not one[0].row(said.row).any()])
 
     def _withdraw(self) -> None:
         self._offered = None

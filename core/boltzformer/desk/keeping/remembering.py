@@ -99,6 +99,8 @@ class KeptMask:
     """The outlines that were hidden by a threshold, where they are known: those of a day before that one."""
     newer: frozenset[int] = frozenset()
     """Accepted since what it is put back beside was saved."""
+    lifted: frozenset[int] | None = None
+    """Rows that were shown whatever their score; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -139,6 +141,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
         **({"filtered": less} if less else {}),
         **({"beneath": beneath} if beneath else {}),
         **({} if mask.lines is None else {"lines": _text_of(mask.lines)}),
+        "lifted": sorted(plan.canonical_index(row) for row in mask.lifted),
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }
@@ -185,7 +188,8 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         dim = [row for row in hidden & scores.keys() if row not in edited and plan.canonical_index(row) in known]
         veiled = {row: mask for row, mask in zip(dim, view.apply(said)[dim], strict=True) if mask.any()} if dim else {}
         newer = frozenset(plan.canonical_index(index) for index in work.newer.get(name, ()))
-        found.append(KeptMask(*kept, unseen, lines, veiled, newer))
+        up = frozenset(plan.canonical_index(int(index)) for index in told["lifted"]) if "lifted" in told else None
+        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up))
     return found
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.scene import NOWHERE, Scene
-from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
 from boltzformer.desk.masks.left_out import left_out, without
 from boltzformer.desk.masks.sizes import Whole, answer_of, closed
 from boltzformer.desk.masks.track import Track
@@ -43,6 +43,8 @@ class Frozen:
     """Rows whose outline no threshold changes either: the answer is of an earlier day."""
     veiled: Mapping[int, Bits]
     """Of these, what is hidden for its score."""
+    lifted: Sequence[int]
+    """Rows that are shown whatever their score: a person pointed at the object."""
     whose: Whose
     scores: Mapping[int, float]
     hidden: Sequence[int]
@@ -205,6 +207,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         closed(track),
         sorted(set(track.kept.looked) - set(track.kept.rows)),
         _veiled(track),
+        sorted(row for row in track.kept.looked if _is_lifted(track.kept, row)),
         track.whose.copy(),
         dict(track.scores),
         track.kept.hidden,
@@ -216,6 +219,16 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.warning,
         track.began_from,
     )
+
+
+def _is_lifted(answers: Answers, row: int) -> bool:
+    kept, earlier = answers.of(row), answers.recalled(row)
+    some = (
+        [part.result.lifted is not None and bool(part.result.lifted[part.number]) for part in kept.parts]
+        if kept
+        else []
+    )
+    return any(some) or (earlier is not None and earlier.lifted)
 
 
 def _veiled(track: Track) -> dict[int, Bits]:

@@ -181,12 +181,13 @@ class Answers:
         """By row, some of the answers of an earlier day that no newer one lies on."""
         return {row: one for row, one in self._recalled.items() if row not in self._kept and those(one)}
 
-    def recall(self, row: int, score: float, mask: NDArray[np.bool_], *, shown: bool = True) -> None:
-        """An answer of an earlier day; not `shown`: its score was too low."""
+    def recall(self, row: int, score: float, mask: Array, *, shown: bool = True, lifted: bool | None = None) -> None:
+        """An answer of an earlier day; not `shown`: its score was too low. `lifted`: None where nobody knows."""
         self._marks.pop(row, None)
         voxels = self._voxels[row] = int(np.count_nonzero(mask)) if shown else 0
         one = Recalled(score, np.packbits(mask), voxels, mask.shape, shown)
-        self._recalled[row] = replace(one, lifted=voxels > 0 and not one.shows(self.thresholds))
+        was = voxels > 0 and not one.shows(self.thresholds) if lifted is None else lifted
+        self._recalled[row] = replace(one, lifted=was)
 
     def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
         self._kept[row], self._asked_at[row] = kept, at
@@ -252,7 +253,6 @@ class Answers:
 
     @property
     def in_box_only(self) -> int:
-        """In so many slices nothing but a box was looked at."""
         return sum(kept.only_in_box for row, kept in self._kept.items() if row not in self._recalled)
 
     def prediction(self, prompt: Prompt, plan: SlicePlan) -> Prediction:

@@ -331,16 +331,16 @@ class Track:
         edited: Collection[int],
         gate: float,
         written: Mapping[int, Mask] = MappingProxyType({}),
+        lifted: Collection[int] | None = None,
     ) -> None:
-        """What the model had answered, after `restore`: its scores, and which slices a person changed since.
-
-        `written`: what it had written there, where that is known.
-        """
+        """What the model had answered, after `restore`: its scores, and which slices a person changed since. `written`:
+        what it had written there, `lifted`: where somebody had pointed at it; both as far as that is known."""
         self.gate, self.kept.thresholds = gate, Thresholds(gate)
         for row, score in scores.items():
             self.scores[row] = score
             said = written.get(row) if row in edited else self.mask(row)
-            self.kept.recall(row, score, self.mask(row) if said is None else said)
+            up = None if lifted is None else row in lifted
+            self.kept.recall(row, score, self.mask(row) if said is None else said, lifted=up)
             if said is not None:
                 self.whose.written[row] = np.packbits(said)
         self.whose.hand |= set(edited)

@@ -111,10 +111,8 @@ def in_rounds(recipe: Recipe, steps: int, pictures: int, *, known: bool = False)
     views, shortest = recipe.views, SHORTEST
     if known and recipe.views_known:
         views, shortest = recipe.views_known, SHORTEST_OF_KNOWN
-    if not views:
-        return replace(recipe, steps=steps, round=0)
     one = max(shortest, views * pictures / (recipe.batch * (1 - min(recipe.replay, 0.9))))
-    rounds = max(1, round(steps / one))
+    rounds = max(1, round(steps / one)) if views else 1
     length = math.ceil(steps / rounds)
     warm_up = min(recipe.optimizer.warm_up, max(1, length // 5))
     return replace(
