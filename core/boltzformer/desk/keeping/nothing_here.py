@@ -95,7 +95,8 @@ class NothingHere:
             if one in kept and not empty:
                 kept.discard(one)
                 back.add(one)
-                whose = f" in {quoted([track.name])}" if len(self._tracks.of(track.image)) > 1 else ""
+                others = [other for other in self._tracks.of(track.image) if other.state(row) is SliceState.EMPTY]
+                whose = f" in {quoted([track.name])}" if others else ""
                 self._later(track, row, f"{where} is as it was before{whose}.", again=True)
             elif one in back and empty:
                 back.discard(one)
