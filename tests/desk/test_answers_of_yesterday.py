@@ -12,7 +12,7 @@ from boltzformer import Prompt, SlicePlan, SliceResult
 from boltzformer.desk.keeping.bringing_back import put_back
 from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import DARK, Phantom
 

@@ -16,7 +16,7 @@ from boltzformer.desk.keeping import remembering
 from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.remembering import EDITED, states_of
 from boltzformer.desk.keeping.scene import Scene
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.lanes import State
 from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.words import local

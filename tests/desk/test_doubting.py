@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boltzformer import Grid, Prompt
-from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.doubting import after, doubtful
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import SliceState
 

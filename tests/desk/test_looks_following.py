@@ -11,7 +11,7 @@ from boltzformer import Engine, LookTrace, Prediction, SamplingTrace
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.following import LooksFollower, OnScreen
 from boltzformer.desk.looks.looks import Looks, light_of_visits
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.memory import MemoryStage, MemoryTimers
 from boltzformer.io.phantom import BRIGHT, Phantom
 

@@ -16,8 +16,8 @@ from boltzformer import Grid, LabelMap, Prompt, Volume, io
 from boltzformer.desk.keeping.bringing_back import as_measured
 from boltzformer.desk.keeping.lesions import columns, csv_of, table_name, total
 from boltzformer.desk.keeping.snapshot import frozen
-from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.by_hand import Counts
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.overview import sentence
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.settings import Settings

@@ -3,7 +3,7 @@
 import pytest
 from bench import Bench
 
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from surfaces import ROWS, SHAPE, SIDE, answer_in, contract, image, masks, plan_for, rows
 
 from boltzformer import Prompt, SliceResult
-from boltzformer.desk.masks.answers import Mark, Thresholds
+from boltzformer.desk.masks.kept import Mark, Thresholds
 from boltzformer.desk.masks.told import NUMBERS
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks, revert_last

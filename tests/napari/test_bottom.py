@@ -28,7 +28,7 @@ from qtpy.QtWidgets import QDockWidget
 import boltzformer
 from boltzformer import Prediction
 from boltzformer.desk.keeping.snapshot import frozen
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.lanes import State
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom, phantom
 from napari_boltzformer.host.layers import image_layer

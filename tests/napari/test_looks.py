@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 from boltzformer import Engine, Grid, LookTrace, Prediction, SamplingTrace, SlicePlan
 from boltzformer.desk.looks.following import LooksFollower, OnScreen, looks_of
 from boltzformer.desk.looks.looks import Looks, caption, headline, light_of_chances, percent, shares, veil
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.io.phantom import BRIGHT, Phantom
 from boltzformer.masks.pictures import DIM, brightness, look_tile, resized, slice_picture
 from napari_boltzformer.bottom.looks_sheet import LooksSheet

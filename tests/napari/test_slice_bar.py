@@ -13,7 +13,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 
 from boltzformer import Engine, Grid, Prediction, SlicePlan, SliceResult
-from boltzformer.desk.masks.answers import Answers, Mark, Thresholds
+from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.kept import Mark, Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane, State
 from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.scale import Scale

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.scale import Scale
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.intensity import look_like_ct

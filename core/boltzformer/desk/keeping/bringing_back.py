@@ -14,7 +14,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.held import Held
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
 from boltzformer.desk.keeping.scene import Scene
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice

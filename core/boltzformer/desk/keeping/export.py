@@ -18,7 +18,7 @@ from boltzformer.desk.keeping.numbers import Numbers
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.snapshot import Snapshot, unique_names
 from boltzformer.desk.keeping.stories import story_path, with_files, written_before
-from boltzformer.desk.masks.answers import Kept
+from boltzformer.desk.masks.kept import Kept
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage, plan_of
 from boltzformer.desk.keeping.scene import NOWHERE, Scene
-from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
+from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.left_out import left_out, without
 from boltzformer.desk.masks.sizes import Whole, answer_of, closed
 from boltzformer.desk.masks.track import Track

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boltzformer.client.session import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.looks.looks import Looks, veil
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.pointing import heeded
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.models.window import window_of

@@ -8,8 +8,9 @@ from enum import Enum, auto
 
 import numpy as np
 
-from boltzformer.desk.masks.answers import Answers, Mark
+from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.beginning import is_from_elsewhere
+from boltzformer.desk.masks.kept import Mark
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import named
 from boltzformer.types import SliceState

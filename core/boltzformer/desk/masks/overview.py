@@ -9,9 +9,9 @@ from contextlib import suppress
 import numpy as np
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Thresholds
 from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.by_hand import Counts
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.masks.pointing import in_box
 from boltzformer.desk.masks.thresholds import Reapplying

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.desk.masks.answers import Kept, Thresholds
+from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boltzformer.desk.masks.answers import Answers, Kept
+from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.kept import Kept
 from boltzformer.desk.masks.whose import Bits, Drawn, Whose
 from boltzformer.desk.ports import Mask
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
 from boltzformer.desk.masks.recalled import Recalled
 from boltzformer.desk.ports import Mask, Timers

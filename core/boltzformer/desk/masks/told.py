@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from boltzformer.desk.masks.answers import Kept
+from boltzformer.desk.masks.kept import Kept
 from boltzformer.desk.masks.recalled import Recalled
 from boltzformer.desk.masks.whose import Bits
 

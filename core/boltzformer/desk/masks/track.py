@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Answers, Kept, Thresholds
+from boltzformer.desk.masks.answers import Answers
+from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.taken import Taken
 from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked

@@ -11,7 +11,7 @@ import numpy as np
 
 from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.answers import Thresholds
+from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
 from boltzformer.desk.masks.sizes import whole_of
 from boltzformer.desk.masks.track import Track
