@@ -85,6 +85,7 @@ class Answers:
         self._recalled[row] = replace(one, lifted=was)
 
     def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
+        """The answer itself, of which the mask as it is shown `at` was recalled."""
         self._kept[row], self._asked_at[row] = kept, at
         if not kept.only_in_box:
             del self._recalled[row]
@@ -119,11 +120,13 @@ class Answers:
         return row
 
     def forget(self, row: int) -> None:
+        """As if the model had never looked there."""
         for known in (self._kept, self._asked_at, self._voxels, self._recalled, self._marks):
             known.pop(row, None)
         self._cut.discard(row)
 
     def of(self, row: int) -> Kept | None:
+        """What is held of a slice."""
         return self._kept.get(row)
 
     def logits(self, row: int) -> NDArray[np.int8]:
@@ -137,9 +140,11 @@ class Answers:
         return max(one.score for one in held if one is not None)
 
     def recalled(self, row: int) -> Recalled | None:
+        """What an earlier day's answer left."""
         return self._recalled.get(row)
 
     def bring_back(self, row: int, kept: Kept | None, recalled: Recalled | None) -> None:
+        """What was held before."""
         self.forget(row)
         if kept is not None:
             self._kept[row] = kept
@@ -148,6 +153,7 @@ class Answers:
 
     @property
     def in_box_only(self) -> int:
+        """In so many slices nothing but a box was looked at."""
         return sum(kept.only_in_box for row, kept in self._kept.items() if row not in self._recalled)
 
     def prediction(self, prompt: Prompt, plan: SlicePlan) -> Prediction:
@@ -190,6 +196,7 @@ class Answers:
             self._marks.pop(row, None)
 
     def stale(self, row: int) -> bool:
+        """Whether the mask would be another one than when it was last asked for."""
         before, now, earlier = self._asked_at.get(row), self.thresholds, self._recalled.get(row)
         if row not in self._kept and earlier is not None:
             return (earlier.shown if before is None else earlier.shows(before)) != earlier.shows(now)
@@ -256,6 +263,7 @@ class Answers:
         return f"{where}, best score {score:.{digits}f}{there}, {why}"
 
     def _not_outlined(self, row: int) -> str:
+        """Why a slice whose score is high enough shows nothing, and what can be done."""
         outline, kept = self.thresholds.outline, self._kept.get(row)
         sure = 1.0 if kept is None else float(sigmoid(np.array([one.peak for one in kept.parts], np.float32)).max())
         if sure >= outline:  # of an earlier day, or outside of where it was led
