@@ -88,6 +88,7 @@ def controls(dock: BoltzFormerDock, name: str) -> list[QWidget]:
     return [one for one in shown if not is_part(one)]
 
 
+@pytest.mark.slow
 def test_every_act_fits_every_screen_without_scrolling_and_widens_no_window(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, letters: float
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import answer_file_dialog, click, done, layer_of, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QPoint
@@ -41,6 +42,7 @@ def test_no_answer_moves_from_under_the_mouse_when_a_longer_sentence_is_said(
     qtbot.waitUntil(lambda: places() == before)
 
 
+@pytest.mark.slow
 def test_the_buttons_that_are_pressed_now_and_then(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def greedy(viewer: Any, tmp_path: Path) -> Iterator[BoltzFormerDock]:
     widget.session.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a process's memory for a test")
 def test_the_slice_that_was_too_much_is_marked_with_the_reason(
     qtbot: Any, viewer: Any, greedy: BoltzFormerDock

@@ -183,6 +183,7 @@ def test_napari_is_closed_and_the_training_goes_on_and_is_found_again(
     again.session().close()
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_sentence(qtbot: Any, viewer: Any, tmp_path: Path) -> None:
     panel = FinetunePanel(viewer, Session.local(PHANTOM_MODEL))
     viewer.window.add_dock_widget(panel, name="Fine-tune")

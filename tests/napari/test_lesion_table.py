@@ -94,6 +94,7 @@ def test_objects_are_listed_found_again_and_left_out(
     assert dock.beside.lesions.total.text().startswith(f"{lesions[0].finding.name}: 1 object, ")
 
 
+@pytest.mark.slow
 def test_small_objects_get_a_ring_on_the_slice_that_is_shown(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_window_is_moved_and_shrunk_into_its_screen_no_further() -> None:
     assert within(QRect(-50, 0, 1441, 900), room) == room
 
 
+@pytest.mark.slow
 def test_nothing_below_the_canvas_is_cut_on_a_low_screen_and_a_picture_gets_no_height_of_a_volume(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
 ) -> None:

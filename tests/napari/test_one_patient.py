@@ -137,6 +137,7 @@ def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     assert layer_of(track).visible
 
 
+@pytest.mark.slow
 def test_of_files_that_are_opened_in_one_go_all_are_named_and_undo_goes_back_before_them(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
 ) -> None:

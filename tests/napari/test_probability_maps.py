@@ -16,6 +16,7 @@ from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
 
+@pytest.mark.slow
 def test_the_maps_are_the_engines_on_the_stored_grid(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, tmp_path: Path
 ) -> None:
