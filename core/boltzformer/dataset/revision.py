@@ -153,7 +153,7 @@ def write_revision(
     story = {
         "revision": number,
         "author": author,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "seconds": seconds,
         "labels": {name: value for value, name in enumerate(given, 1)},
         "prompts": [{"text": prompt.text, "label": prompt.name} for prompt in told],

@@ -57,12 +57,17 @@ class BringingBack:
         """Work is back, with the prompts that it was about where nothing had been begun."""
         self.afresh: list[Callable[[OpenImage], None]] = []
         """It was taken away again."""
+        self.brought: list[Callable[[OpenImage], None]] = []
+        """Another state than the last is on screen: it is to be the last."""
         self.wanted: list[Callable[[str], None]] = []
         """The user asks for the model of this name."""
         self._stage, self._tracks, self._notice, self._work = stage, tracks, notice, work
         self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
+        self._missed: set[OpenImage] = set()
+        """Put away while it was looked for."""
         self._folders: dict[OpenImage, Sequence[Path]] = {}
+        """Where that was."""
         self._offered: dict[OpenImage, tuple[str, Offered, str, Offered]] = {}
         """What is offered of each, without its name, and what can be done about it; the model that made it, and how to
         use that one."""
@@ -76,12 +81,12 @@ class BringingBack:
     def look_for(self, image: OpenImage, folders: Sequence[Path]) -> None:
         """Brings back what was kept of this image, yesterday or before a crash."""
         volume, case = image.volume, image.case or ""
-        self._folders[image] = tuple(dict.fromkeys(folders))
+        every = self._folders[image] = tuple(dict.fromkeys([*self._folders.get(image, ()), *folders]))
 
         def find() -> tuple[LastWork | None, int, Path] | str:
             try:
-                kept = [(found, one) for one in self._folders[image] if (found := last_work(one, volume, case))]
-                states = sum(len(states_of(one, volume, case)) for one in self._folders[image]) if kept else 0
+                kept = [(found, one) for one in dict.fromkeys(folders) if (found := last_work(one, volume, case))]
+                states = sum(len(states_of(one, volume, case)) for one in every) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
             found, folder = kept[0] if kept else (None, Path())
@@ -91,13 +96,20 @@ class BringingBack:
             held = self._waiting.pop(image, [])
             if isinstance(answer, str):
                 self._notice.fail(answer)
-            elif answer[0] is not None and image in self._stage.images():
+            elif answer[0] is not None and image not in self._stage.images():
+                self._missed.add(image)
+            elif answer[0] is not None:
                 self._restore(image, answer[0], several=answer[1] > 1, folder=answer[2])
             for go_on in held:
                 go_on()
 
         self._waiting[image] = []
         self._work.do(find, told)
+
+    def look_there(self, image: OpenImage, folder: Path) -> None:
+        """Its work is kept in this folder from here on: what lies there already comes back beside it."""
+        if image in self._folders and folder not in self._folders[image]:
+            self.look_for(image, (folder,))
 
     def holds(self, image: OpenImage, go_on: Callable[[], None]) -> bool:
         """Whether it is still looked for; `go_on` is called once it is known."""
@@ -148,6 +160,9 @@ class BringingBack:
                 self._notice.offer(one.topic, one.sentence, *one.answers)
                 if said is not None and one.topic == about(image):
                     self._offered[image] = said
+            if image in self._missed:
+                self._missed.discard(image)
+                self.look_for(image, self._folders[image])
 
         return again
 
@@ -214,6 +229,7 @@ class BringingBack:
 
     def _ask_earlier(self, image: OpenImage, again: Callable[[], None]) -> None:
         """Which state? What is on screen is none of them. `again` asks the same another time."""
+        self._put_by(image)  # now: saved while somebody reads the list, it would move what is listed
         volume, case, folders = image.volume, image.case or "", self._folders.get(image, ())
         shown = self.showing.get(image)
 
@@ -227,7 +243,7 @@ class BringingBack:
                 return
             chosen = self._dialogs.choose("Which state of this image's work?", State.told_apart(states))
             if chosen is not None:
-                self._work.do(states[chosen].bring, partial(self._bring, image))
+                self._work.do(states[chosen].bring, partial(self._bring, image), again)
             elif image in self._stage.images():
                 again()
 
@@ -239,6 +255,8 @@ class BringingBack:
             return
         self._clear(image)
         self._restore(image, found, several=True)
+        for heard in self.brought:
+            heard(image)
 
     def _clear(self, image: OpenImage) -> None:
         self._put_by(image)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from boltzformer.dataset import Dataset, Revision
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.accepting import Accepting
 from boltzformer.desk.keeping.bringing_back import BringingBack
 from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.next_doubtful import NextDoubtful
 from boltzformer.desk.keeping.nothing_here import KEPT, NothingHere
 from boltzformer.desk.keeping.remembering import annotation_of
-from boltzformer.desk.keeping.said import Said, among, counts_otherwise
+from boltzformer.desk.keeping.said import Said, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.track import Track
@@ -24,7 +25,7 @@ from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.words import ViewerWords, named, quoted, ranges, these
+from boltzformer.desk.words import ViewerWords
 from boltzformer.desk.work import Work
 from boltzformer.errors import BoltzFormerError
 from boltzformer.types import SliceState
@@ -51,11 +52,13 @@ class Keeper:
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._words, self._running, self._model = settings, words, running, model
         self.place = KeptIn(settings, dialogs, notice, words)
-        self._begun: set[OpenImage] = set()
-        """Whose work was saved since it was opened, or begun afresh: what was kept before is set aside first."""
+        self._begun: dict[OpenImage, Path] = {}
+        """Where work was saved since it was opened, or begun afresh: what was kept there before is set aside first."""
         self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
         self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self.put_by)
-        self.back.afresh.append(self._begun.discard)
+        self.back.afresh.append(self._begins_anew)
+        self.back.brought.append(self.touch)
+        self.place.moved.append(self._moved)
         self.kept: list[Callable[[], None]] = []
         """Something has reached the disk."""
         self._visible: dict[str, tuple[int, int]] = {}
@@ -65,6 +68,11 @@ class Keeper:
         """What a person said that is stored a moment later, so that it can be taken back."""
         self.empty = NothingHere(stage, tracks, notice, running, self.place.settle, self._unstored)
         self.nothing = self.empty.say
+        accepting = Accepting(
+            *(stage, tracks, notice, running),
+            *(self.place.settle, self.on_screen, lambda told, of: self.store(told, of=of)),
+        )
+        self.accept, self.accept_all, self.accept_painted = accepting.here, accepting.seen, accepting.painted
         self._owed: dict[OpenImage, Callable[[], None]] = {}
         """Work of images that left the viewer and could not be written: how it is tried again."""
         self._vouched: list[tuple[Track, int]] = []
@@ -77,81 +85,6 @@ class Keeper:
         self.next_doubtful = self.doubts.go
         self._left = timers.after(0, self._leaving.clear)
         timers.every(AUTOSAVE_MS, self.autosave).start()
-
-    # --- what a person says -------------------------------------------------------------------------------------
-
-    def accept(self) -> None:
-        """The slice on screen is right, in all masks that are shown and have an answer there."""
-        image, shown = self._stage.chosen(), self._tracks.shown()
-        if image is None or not shown:
-            self._notice.say("There is no mask on screen to accept: run a prompt first.")
-        elif self._running.can_be_asked(image):
-            row = self._stage.row(image)
-            tracks = [track for track in shown if track.can_be_accepted(row)]
-            unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
-            where = named(row, image.count)
-            if not tracks:
-                self._notice.say(
-                    f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
-                    "say that nothing is there."
-                )
-            else:
-                self.place.settle()
-                for track in tracks:
-                    track.proposals.pop(row, None)
-                    track.say(row, SliceState.REVIEWED)
-                blank = [track.name for track in tracks if not track.row(row).any()]
-                none = f" Nothing of {quoted(blank)} is marked there." if blank else ""
-                rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
-                of = [(track, row) for track in tracks]
-                self.store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{none}{rest}", of=of)
-
-    def accept_all(self) -> None:
-        """Every slice that was on screen; the others are named."""
-        image, tracks = self._stage.chosen(), self._tracks.shown()
-        if image is None or not tracks:
-            self._notice.say("There is no mask to accept: run a prompt first.")
-        else:
-            self.on_screen()
-            unseen = [row for row in range(image.count) if row not in image.seen]
-            seen = [(track, row) for track in tracks for row in sorted(track.seen)]
-            every = [(track, row) for track in tracks for row in {*track.scores, *track.touched}]
-            self._accept(image, seen, every, unseen)
-
-    def accept_painted(self) -> None:
-        """Every slice of the masks that are shown which a person changed and has seen since."""
-        image, tracks = self._stage.chosen(), self._tracks.shown()
-        if image is None or not tracks:
-            return self._notice.say("There is no mask to accept: run a prompt first, or paint.")
-        self.on_screen()
-        every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
-        mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
-        if not mine:
-            return self._notice.say("There is no slice that you painted and have not accepted.")
-        self._accept(image, [one for one in mine if one[1] in one[0].seen], mine, [])
-
-    def _accept(
-        self,
-        image: OpenImage,
-        seen: Sequence[tuple[Track, int]],
-        every: Sequence[tuple[Track, int]],
-        unseen: Sequence[int],
-    ) -> None:
-        """What somebody has looked at with the mask as it is now, of every slice that is meant; the rest is named."""
-        said = [(track, row) for track, row in seen if track.can_be_accepted(row)]
-        rest_of = [(track, row) for track, row in every if row not in track.seen and track.can_be_accepted(row)]
-        later = {row for track, row in rest_of if track.state(row) is SliceState.UNSEEN} - set(unseen)
-        rest = f" Never on screen, so not accepted: {ranges(unseen)}." if unseen else ""
-        rest += f" Not looked at since the mask changed, so not accepted: {ranges(later)}." if later else ""
-        if not said:
-            return self._notice.say(f"Nothing is left to accept.{rest}")
-        self.place.settle()
-        for track, row in said:
-            if track.state(row) is SliceState.UNSEEN:
-                track.say(row, SliceState.REVIEWED)
-        tracks = list(dict.fromkeys(track for track, _ in said))
-        what = these({row for _, row in said}, image.count)
-        self.store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}", of=said)
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
@@ -195,8 +128,11 @@ class Keeper:
             based_on[image], image.store = max(revision.number, based_on.get(image, 0)), str(folder)
             if image in self._stage.images() and (back or any(one.excluded for one in masks.masks)):
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
-            told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
-            self._notice.say(told.strip(), topic=KEPT)
+            told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip()
+            if image is self._stage.chosen():
+                self._notice.say(told, topic=KEPT)
+            elif image in self._stage.images():
+                self._notice.say(f"'{image.name}': {told}", topic=KEPT)
             self._vouched = list(of)
             for track in dict.fromkeys(track for track, _ in of):
                 self.changed(track)  # meanwhile, perhaps
@@ -328,9 +264,10 @@ class Keeper:
             self._store_nothing(image, tracks)
         folder, case = self.folder(image), image.case or ""
         self._unsaved.discard(image)
-        scene, first = self.scene(image, tracks), image not in self._begun and self.back.showing.get(image) != folder
+        scene = self.scene(image, tracks)
+        first = folder not in (self._begun.get(image), self.back.showing.get(image))
         if first:
-            self._begun.add(image)
+            self._begun[image] = folder
         self.back.scenes[image], self.back.showing[image] = scene, folder
         masks = Snapshot.of(image, tracks, scene)
 
@@ -368,6 +305,9 @@ class Keeper:
     def look_for(self, image: OpenImage) -> None:
         """Offers what was kept of this image; from here on its work goes where such work went when it was opened."""
         image.store = image.store or self._settings.folder
+        for one in self._stage.images():  # opened once more, it comes back as it is, not as it was saved last
+            if one is not image and one.is_same_as(image) and self._is_due(one):
+                self.save(one)
         self.back.look_for(image, (self.folder(image), autosaves()))
 
     def folder(self, image: OpenImage | None = None) -> Path:
@@ -379,6 +319,13 @@ class Keeper:
         self.place.choose([one for one in self._stage.images() if one not in self.back.based_on])
 
     # ------------------------------------------------------------------------------------------------------------
+
+    def _begins_anew(self, image: OpenImage) -> None:
+        self._begun.pop(image, None)
+
+    def _moved(self) -> None:
+        for image in self._stage.images():
+            self.back.look_there(image, self.folder(image))
 
     def _store_rest(self) -> None:
         for image in list(self._unstored):

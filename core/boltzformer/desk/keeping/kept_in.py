@@ -46,12 +46,18 @@ class KeptIn:
         title = "Where to keep what you accept: a new or empty folder, or one that keeps it already"
         chosen = self._dialogs.folder(title)
         if chosen is not None:
-            self._settings.folder, self._new = str(chosen), False
-            self._settings.save()
             for image in images:
-                image.store = self._settings.folder
-            self._tell()
-            self._notice.say(f"What you accept from now on is kept in {chosen}.")
+                image.store = str(chosen)
+            self.use(chosen)
+
+    def use(self, folder: Path) -> None:
+        """From now on."""
+        before = self._settings.folder
+        self._settings.folder, self._new = str(folder), False
+        self._settings.save()
+        self._tell()
+        if before != str(folder):
+            self._notice.say(f"What you accept from now on is kept in {folder}.")
 
     def _tell(self) -> None:
         for heard in self.moved:

@@ -235,11 +235,10 @@ def last_work(folder: Path, volume: Volume, case: str = "") -> LastWork | None:
     dataset = Dataset(folder)
     name = case or dataset.case_of(volume)
     draft, kept = dataset.draft(name), _kept(dataset, name)
-    older = draft is None or (kept is not None and draft.time < kept.revisions[-1].time)
-    accepted = accepted_work(kept) if older and kept is not None else None
-    if draft is None or accepted is not None:
-        return accepted
-    return replace(draft_work(draft, volume, kept), autosave=True)
+    if draft is None:
+        return None if kept is None else accepted_work(kept)
+    work = replace(draft_work(draft, volume, kept), autosave=True)
+    return work if work.accepted is None else replace(work, time=max(work.time, work.accepted.time))
 
 
 def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
