@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -15,7 +15,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import quoted
 from napari_boltzformer.host.layers import bare_brush, lighten
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import FILLS, LIGHT, NapariStage, image_on
+from napari_boltzformer.host.stage import FILLS, LIGHT, NapariImage, NapariStage, image_on
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -33,6 +33,9 @@ class Comings:
         """By key, masks that a person removed, in the order in which they went; the offer itself holds them."""
         # Once a layer has all that makes it a mask or a helper; not under napari's own hands.
         self._arrange = desk.timers.after(0, lambda: stage.side_by_side(desk.patients.beside))
+        self._bereft: list[NapariImage] = []
+        """Images that a person removed in this turn of the event loop."""
+        self._take_along = desk.timers.after(0, self._take_groups)
         bare_brush(stage.viewer)
         for layer in stage.layers():  # opened before anybody heard of it
             _lighten_ours(layer)
@@ -54,9 +57,30 @@ class Comings:
             if not self._stage.moves:  # by a person, perhaps by mistake
                 self._offer(track)
         elif isinstance(gone, Image):
-            self._desk.notice.withdraw(removed_from(image_on(gone)))
-            self._desk.image_left(image_on(gone))
+            image = image_on(gone)
+            self._desk.notice.withdraw(removed_from(image))
+            self._desk.image_left(image)
+            if image.ours and not self._stage.moves:
+                self._bereft.append(image)
+                self._take_along.start()
         self._keep_apart(gone)
+
+    def _take_groups(self) -> None:
+        """What an image leaves behind when a person removes it would lie over the next one, in no list of masks."""
+        gone, self._bereft = self._bereft, []
+        for image in gone:
+            if image.layer in self._stage.viewer.layers or not self._stage.group(image):
+                continue
+            back = self._stage.close(image)
+
+            def restore(image: NapariImage = image, back: Callable[[], None] = back) -> None:
+                self._stage.viewer.layers.append(image.layer)
+                back()
+                self._desk.chosen()
+
+            sentence = f"'{image.name}' was removed, with its masks. All is kept."
+            self._desk.notice.offer(removed_from(image), sentence, ("Restore", restore))
+        self._desk.patients.look_again()
 
     def _keep_apart(self, layer: Layer) -> None:
         """One more or less of an image's shifts all that lie behind it to other places of napari's grid. What only

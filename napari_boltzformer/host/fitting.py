@@ -44,6 +44,8 @@ class Fitting(QObject):
         self._size = 0, 0
         self._whole = True
         """Whether all of the picture was in view before the canvas changed."""
+        self._fitted: tuple[float, ...] = ()
+        """Zoom and middle of the view when all of it was brought in last."""
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._settle)
@@ -71,12 +73,12 @@ class Fitting(QObject):
     def fit(self) -> None:
         """All of the picture into the view."""
         fit(self._viewer)
-        self._whole = True
+        self._whole, self._fitted = True, self._view()
 
     def follow(self) -> None:
         """All of an image is in view now, and stays so until somebody zooms, though docks have not settled yet: who
         zoomed did so into the image before."""
-        self._whole = True
+        self._whole, self._fitted = True, self._view()
         self._soon.start()
         self._sure.start()
 
@@ -166,10 +168,16 @@ class Fitting(QObject):
     def _now(self) -> tuple[int, int]:
         return (0, 0) if self._canvas is None else (self._canvas.width(), self._canvas.height())
 
+    def _view(self) -> tuple[float, ...]:
+        camera = camera_of(self._viewer)
+        return float(camera.zoom), *map(float, camera.center[-2:])
+
     def _all_in_view(self) -> bool:
         camera, shown = camera_of(self._viewer), list(self._viewer.dims.displayed)
-        if not len(self._viewer.layers) or len(shown) != 2 or grid_of(self._viewer).enabled:
+        if not len(self._viewer.layers) or len(shown) != 2:
             return True
+        if grid_of(self._viewer).enabled:  # which knows of no extent of all its places
+            return not self._fitted or bool(np.allclose(self._view(), self._fitted))
         low, high = self._viewer.layers.extent.world[:, shown]
         half = np.array(self._size[::-1]) / (2 * max(float(camera.zoom), 1e-9))
         middle = np.array(camera.center[-2:], float)

@@ -145,3 +145,17 @@ def test_what_reached_the_disk_late_is_told_of_its_own_image(small: Phantom, tmp
         assert said.startswith(f"'{first.name}': Slice 8 accepted" if seen else ""), said
         assert seen or not said
     viewer.desk.leave()
+
+
+def test_prompts_that_come_back_are_those_of_their_image_whichever_is_in_hand(small: Phantom, tmp_path: Path) -> None:
+    worked(small.volume, tmp_path / "mine", 5)
+    viewer = at_work(tmp_path / "mine")
+    box: list[str] = []
+    viewer.desk.keeper.back.restored.append(lambda _, prompts: box.extend(prompts))
+    first = viewer.stage.open(small.volume)
+    viewer.desk.keeper.look_for(first)
+    second = viewer.stage.open(another(small.volume))  # which is in hand when that is found
+    second.typed = [DARK]
+    viewer.until(lambda: offered(viewer, first) is not None)
+    assert (first.typed, second.typed, box) == ([BRIGHT], [DARK], [])
+    viewer.desk.leave()

@@ -204,8 +204,10 @@ class BringingBack:
         if scene.guides:
             self._stage.guide(image, scene.guides)
         prompts = list(scene.prompts) or [one.prompt.text for one in self._tracks.of(image)]
+        prompts = list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else []
+        image.typed = prompts or image.typed  # also of one that is not in hand: its own come with it
         for heard in self.restored:
-            heard(image, list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else [])
+            heard(image, prompts if image is self._stage.chosen() else [])
 
     def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool, again: bool) -> None:
         """`again`: nothing that is there was done today."""

@@ -74,6 +74,13 @@ class OnePatient:
             heard(image)
         self.look_at(image)
 
+    def look_again(self) -> None:
+        """One of those on screen may have gone by another hand."""
+        if self.current not in self._stage.images():
+            self.current = None
+        if any(one not in self._stage.images() for one in self.beside):
+            self._compare()
+
     def make_room(self, stays: OpenImage | None = None) -> None:
         """Saves whatever is open, but for one, and takes it away."""
         gone = [one for one in self._stage.images() if one is not stays and one.ours]

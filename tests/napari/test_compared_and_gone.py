@@ -1,0 +1,46 @@
+"""Two that are compared: whoever zoomed keeps what they look at; one that is removed takes all that is its own along."""
+
+from pathlib import Path
+from typing import Any
+
+from gui import answered, click, keep_both, layer_of, until
+from test_one_patient import names, two_files
+
+from boltzformer.io.phantom import BRIGHT, DARK
+from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.widget import BoltzFormerDock
+
+
+def test_a_dock_that_comes_leaves_the_zoom_and_a_removed_image_takes_its_masks_along(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    deep, flat = two_files(tmp_path)
+    dock.opening.open(deep)
+    until(qtbot, lambda: dock.image.currentText() == "deep")
+    answered(dock, dock.chosen_image(), BRIGHT, 2)
+    dock.opening.open(flat)
+    until(qtbot, lambda: dock.image.currentText() == "flat")
+    answered(dock, dock.chosen_image(), DARK, 2)
+    keep_both(qtbot, dock)
+    first, second = sorted(dock.stage.images(), key=lambda one: one.name)
+    until(qtbot, lambda: not dock.bottom.fitting._soon.isActive())
+
+    camera_of(viewer).zoom *= 3
+    zoomed = float(camera_of(viewer).zoom)
+    click(qtbot, dock.table)
+    until(qtbot, lambda: dock.beside.lesions is not None and dock.beside.lesions.isVisible())
+    until(qtbot, lambda: not dock.bottom.fitting._soon.isActive())
+    assert float(camera_of(viewer).zoom) == zoomed
+
+    there = names(viewer)
+    viewer.layers.remove(second.layer)
+    until(qtbot, lambda: DARK not in names(viewer))
+    assert names(viewer) == [first.name, BRIGHT]
+    assert not grid_of(viewer).enabled
+    assert not dock.desk.patients.beside
+    (offer,) = [one for one in dock.desk.notice.offers if "was removed, with its masks" in one.sentence]
+    dock.desk.notice.answer(offer.topic, "Restore")
+    until(qtbot, lambda: set(names(viewer)) == {second.name, DARK})  # it has the screen
+    assert dock.stage.chosen() is second
+    assert set(names(viewer)) < set(there)
+    assert layer_of(dock.desk.tracks.of(second)[0]).data.any()
