@@ -159,3 +159,27 @@ def test_prompts_that_come_back_are_those_of_their_image_whichever_is_in_hand(sm
     viewer.until(lambda: offered(viewer, first) is not None)
     assert (first.typed, second.typed, box) == ([BRIGHT], [DARK], [])
     viewer.desk.leave()
+
+
+def test_what_was_accepted_in_a_folder_of_another_day_is_found_and_goes_on_there(
+    small: Phantom, tmp_path: Path
+) -> None:
+    viewer = at_work(tmp_path / "before")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    stroke(answered(viewer, image, BRIGHT, 2), 5, 5)
+    viewer.stage.go(image, 5)
+    viewer.desk.keeper.accept()
+    viewer.idle()
+    viewer.dialogs.chosen_folder = tmp_path / "now"
+    viewer.desk.keeper.choose_folder()
+    viewer.desk.leave()
+
+    viewer = at_work(tmp_path / "now")
+    image = viewer.open(small.volume)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    (track,) = viewer.desk.tracks.of(image)
+    assert track.state(5) is SliceState.REVIEWED
+    assert viewer.desk.keeper.folder(image) == tmp_path / "before"  # its revisions go on there
+    assert viewer.desk.keeper.folder() == tmp_path / "now"
+    viewer.desk.leave()

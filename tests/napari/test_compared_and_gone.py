@@ -1,4 +1,4 @@
-"""Two that are compared: whoever zoomed keeps what they look at; one that is removed takes all that is its own along."""
+"""Two that are compared: whoever zoomed keeps what they look at; one that is removed takes its masks along."""
 
 from pathlib import Path
 from typing import Any

@@ -22,6 +22,8 @@ class Settings:
     model: str = "default"
     folder: str = ""
     """Where accepted slices are kept; asked for once."""
+    folders: list[str] = field(default_factory=list[str])
+    """Where they were kept before, the last first: work that lies there is found, too."""
     opened_in: str = ""
     exported_in: str = ""
     """Where a person opened and exported last."""

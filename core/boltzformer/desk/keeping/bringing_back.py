@@ -133,6 +133,7 @@ class BringingBack:
             self.held.give(image, track, at)
         if found.based_on is not None:
             self.based_on[image] = found.based_on
+            image.store = image.store if folder is None else str(folder)  # work goes on where something is accepted
         self._show_scene(image, found, empty)
         self.restoring = None
         if empty and found.autosave and folder is not None:
@@ -235,28 +236,32 @@ class BringingBack:
         volume, case, folders = image.volume, image.case or "", self._folders.get(image, ())
         shown = self.showing.get(image)
 
-        def look() -> list[State]:
+        def look() -> list[tuple[Path, State]]:
             every = [(folder, one) for folder in folders for one in states_of(folder, volume, case)]
-            return [one for folder, one in every if not (one.autosave and folder == shown)]
+            return [(folder, one) for folder, one in every if not (one.autosave and folder == shown)]
 
-        def ask(states: list[State]) -> None:
+        def ask(states: list[tuple[Path, State]]) -> None:
             if not states:
                 self._notice.say("No earlier state is kept of this image.")
                 return
-            chosen = self._dialogs.choose("Which state of this image's work?", State.told_apart(states))
+            lines = State.told_apart([state for _, state in states])
+            chosen = self._dialogs.choose("Which state of this image's work?", lines)
             if chosen is not None:
-                self._work.do(states[chosen].bring, partial(self._bring, image), again)
+                folder, state = states[chosen]
+                self._work.do(state.bring, partial(self._bring, image, folder), again)
             elif image in self._stage.images():
                 again()
 
         self._work.do(look, ask)
 
-    def _bring(self, image: OpenImage, found: LastWork | None) -> None:
+    def _bring(self, image: OpenImage, folder: Path, found: LastWork | None) -> None:
         """In the place of the masks that are there, which were saved as they are."""
         if found is None or image not in self._stage.images():
             return
         self._clear(image)
         self._restore(image, found, several=True)
+        if found.based_on is not None:
+            image.store = str(folder)
         for heard in self.brought:
             heard(image)
 

@@ -308,7 +308,8 @@ class Keeper:
         for one in self._stage.images():  # opened once more, it comes back as it is, not as it was saved last
             if one is not image and one.is_same_as(image) and self._is_due(one):
                 self.save(one)
-        self.back.look_for(image, (self.folder(image), autosaves()))
+        before = [] if image.case else map(Path, self._settings.folders)  # elsewhere that name is another's
+        self.back.look_for(image, (self.folder(image), autosaves(), *before))
 
     def folder(self, image: OpenImage | None = None) -> Path:
         """Where work is kept (of this image)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs
-from boltzformer.desk.settings import Settings
+from boltzformer.desk.settings import REMEMBERED, Settings
 from boltzformer.desk.words import ViewerWords
 from boltzformer.home import home
 
@@ -53,6 +53,8 @@ class KeptIn:
     def use(self, folder: Path) -> None:
         """From now on."""
         before = self._settings.folder
+        if before and before != str(folder):
+            self._settings.folders = list(dict.fromkeys([before, *self._settings.folders]))[:REMEMBERED]
         self._settings.folder, self._new = str(folder), False
         self._settings.save()
         self._tell()
