@@ -28,8 +28,8 @@ from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Hol
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
 from napari_boltzformer.host.layers import empty_labels, row_on_screen
-from napari_boltzformer.host.mask import key_of
-from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.host.mask import key_of, mask_on
+from napari_boltzformer.host.stage import FOR, LIGHT, image_on
 from napari_boltzformer.teaching.form import BACK, FinetuneForm
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class FinetunePanel(FinetuneForm):
         """A person's own mask of a slice, where somebody knows of one."""
         self.usual: Callable[[], str] = lambda: ""
         """The prompt of the open image that is compared first."""
+        self.in_hand: Callable[[], tuple[OpenImage, int] | None] = self._selected
+        """The image that a person works on, and its slice on screen."""
         self._chose = False
         """Whether a person chose what is compared on this image."""
         kept = Settings.load()
@@ -167,11 +169,9 @@ class FinetunePanel(FinetuneForm):
 
     def _ask_both(self) -> None:
         """The slice on screen, by the old and the new model."""
-        image, state = self.image(), self.watching.state
+        state, (opened, row) = self.watching.state, self.in_hand() or (None, 0)
         if state is None:
             return
-        opened = None if image is None else image_on(image)
-        row = 0 if image is None else row_on_screen(image, self.viewer.dims.point)
         window = None if opened is None else self.shared.windows.of(opened)
         try:
             text = self.prompt.currentText()
@@ -246,11 +246,17 @@ class FinetunePanel(FinetuneForm):
             self.watching.dataset = str(path)
             self.watching.look()
 
-    def image(self) -> Image | None:
-        """The image that is selected, else the first."""
-        active = self.viewer.layers.selection.active
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        return active if isinstance(active, Image) else next(iter(images), None)
+    def _selected(self) -> tuple[OpenImage, int] | None:
+        """The image that is selected, itself or by a mask, points or a box of its own; else the first."""
+        images = {
+            key_of(one): one for one in self.viewer.layers if isinstance(one, Image) and LIGHT not in one.metadata
+        }
+        key, active = "", self.viewer.layers.selection.active
+        if active is not None:
+            mask = mask_on(active)
+            key = mask.image if mask is not None else str(active.metadata.get(FOR) or key_of(active))
+        layer = images.get(key, next(iter(images.values()), None))
+        return None if layer is None else (image_on(layer), row_on_screen(layer, self.viewer.dims.point))
 
     def _connect(self) -> None:
         for button, do in (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from boltzformer import Session
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.lesions import table_name
 from boltzformer.desk.looks.following import LooksFollower, on_screen
 from boltzformer.desk.masks.by_hand import Voxel, middle_of
@@ -88,12 +89,15 @@ class Beside:
         if self.teach is None:
             self.teach = FinetunePanel(self._viewer, inside=True)
             self.teach.mine = lambda image, row, prompt: mine_of(self._desk.tracks.of(image), prompt, row)
-            self.teach.usual = self._to_compare
+            self.teach.usual, self.teach.in_hand = self._to_compare, self._in_hand
             lines.addWidget(self.teach, 1)
 
-    def _to_compare(self) -> str:
+    def _in_hand(self) -> tuple[OpenImage, int] | None:
         image = self._stage.chosen()
-        row = 0 if image is None else self._stage.row(image)
+        return None if image is None else (image, self._stage.row(image))
+
+    def _to_compare(self) -> str:
+        image, row = self._in_hand() or (None, 0)
         return to_compare(image, self._desk.tracks.chosen(), row)
 
     def another_image(self) -> None:
