@@ -92,6 +92,7 @@ class LesionTable(QWidget):
         self.again.clicked.connect(self.measure)
         self.csv.clicked.connect(self._on_csv)
         self.table.cellClicked.connect(self._on_cell)
+        self.table.itemChanged.connect(self._on_tick)  # by a click on it or by a key
 
     def measure(self) -> None:
         """Beside the viewer: a large mask takes seconds."""
@@ -182,17 +183,21 @@ class LesionTable(QWidget):
             if self.total.text() == NEW and not self._desk.running.of(self._desk.stage.chosen()):
                 self.total.setText(UNDER_WAY)
 
-    def _on_cell(self, row: int, column: int) -> None:
-        number = self.table.item(row, 0).data(Qt.ItemDataRole.UserRole)
-        one, tracks = self.lesions[number], self._tracks()
-        track = tracks.get(one.mask)
-        if track is None:
-            return
-        if column == 0:
-            out = self.table.item(row, 0).checkState() == Qt.CheckState.Unchecked
+    def _at(self, row: int) -> tuple[Lesion, Track | None]:
+        """What stands in a row, wherever sorting has put it; None where its mask has left."""
+        one = self.lesions[self.table.item(row, 0).data(Qt.ItemDataRole.UserRole)]
+        return one, self._tracks().get(one.mask)
+
+    def _on_tick(self, item: QTableWidgetItem) -> None:
+        one, track = self._at(item.row())
+        if track is not None and item.column() == 0:
+            out = item.checkState() == Qt.CheckState.Unchecked
             self._desk.leave_out(track, one.voxel, *one.marks, out=out)
-            self.total.setText(total(self.lesions, tracks))
-        else:
+            self.total.setText(total(self.lesions, self._tracks()))
+
+    def _on_cell(self, row: int, column: int) -> None:
+        one, track = self._at(row)
+        if track is not None and column != 0:
             self._show(track, one.voxel)
 
     def _on_csv(self) -> None:

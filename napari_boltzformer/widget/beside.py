@@ -68,6 +68,7 @@ class Beside:
         """On the screen, and ringed: there may be others beside it."""
         self._desk.past_click()
         voxel = middle_of(track, voxel)
+        self._desk.tracks.bring_to_sight(track)
         self._stage.show_voxel(track, voxel)
         self._mark(track, voxel)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench import Bench
 from gui import answer_file_dialog, answered, click, done, layer_of, new_track, rows_of, type_lines, until
 from qtpy.QtCore import QPoint, Qt
 
-from boltzformer import Prompt, io
+from boltzformer import Grid, Prompt, io
 from boltzformer.desk.keeping.lesions import lesions_of, to_measure
 from boltzformer.desk.masks.by_hand import small_objects
 from boltzformer.desk.masks.tracks import Tracks
@@ -19,6 +20,7 @@ from boltzformer.io.phantom import BRIGHT, DARK, Phantom
 from boltzformer.masks.lesions import to_csv
 from boltzformer.types import SliceState
 from napari_boltzformer.bottom import lesion_table
+from napari_boltzformer.bottom.lesion_table import LesionTable
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.host.layers import camera_of, image_layer
 from napari_boltzformer.widget import BoltzFormerDock
@@ -278,3 +280,42 @@ def test_rings_lie_on_the_image_that_is_chosen(qtbot: Any, viewer: Any, dock: Bo
         assert rings.data.tolist() == [[1, 10, 10]]
         assert np.allclose(rings.data_to_world(rings.data[0]), image.data_to_world((1, 10, 10)))
     assert [layer.name for layer in viewer.layers].count(NAME) == 1
+
+
+def test_the_space_bar_leaves_an_object_out_as_a_click_on_its_tick_does(qtbot: Any) -> None:
+    bench = Bench()
+    image = bench.open(Grid.pixels((1, 40, 60)))
+    cells = np.zeros((1, 40, 60), bool)
+    cells[0, 5:10, 5:10], cells[0, 20:30, 30:40] = True, True
+    track = bench.answered(image, "cell", cells)
+    table = LesionTable(bench.desk, lambda *_: None)
+    qtbot.addWidget(table)
+    table.show()
+    table.measure()
+    bench.until(lambda: table.table.rowCount() == 2)
+    table.table.setCurrentCell(1, 0)
+    for out in (True, False):
+        qtbot.keyClick(table.table, Qt.Key.Key_Space)
+        assert bool(track.excluded) == out
+        assert len(table.csv_text().splitlines()) == 3 - out
+        assert ("left out" in table.total.text()) == out
+    bench.leave()
+
+
+def test_a_click_in_the_table_shows_a_mask_that_was_hidden_among_many(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    image = viewer.add_image(data, **options)
+    tracks = [new_track(dock, image, name) for name in ("a", "b", "c", "d", "e")]
+    mask = np.zeros(tracks[0].shape[1:], bool)
+    mask[10:31, 10:31] = True
+    tracks[0].change(3, mask)
+    assert not tracks[0].surface.shown
+    dock.beside.open_table()
+    table = dock.beside.lesions
+    assert table is not None
+    until(qtbot, lambda: table.table.rowCount() == 1)
+    cell(qtbot, table.table, 0, 1)
+    assert [one.surface.shown for one in tracks] == [True, False, False, False, False]
+    assert viewer.layers[NAME].data.tolist() == [[3, 20, 20]]

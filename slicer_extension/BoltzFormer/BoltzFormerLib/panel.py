@@ -172,6 +172,7 @@ class Panel:
     def _show_voxel(self, track: Track, voxel: tuple[int, int, int]) -> None:
         """(slice, row, column) in the middle of all views."""
         image = track.image
+        self.desk.tracks.bring_to_sight(track)
         found = image.plan.view.order, image.plan.view.flips, image.plan.grid.shape
         zyx = [0, 0, 0]
         for place, stored, flip in zip(voxel, *found[:2], strict=True):

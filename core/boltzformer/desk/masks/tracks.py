@@ -88,6 +88,12 @@ class Tracks:
                 if track.surface.shown != (track is chosen):
                     track.surface.shown = track is chosen
 
+    def bring_to_sight(self, track: Track) -> None:
+        """What a person is led to can be seen; whichever are in sight beside it already stay so."""
+        if not track.surface.shown:
+            track.surface.shown = True
+            self.show_few(track)
+
     def show_one_that_found(self, tracks: Sequence[Track], rows: Sequence[int]) -> None:
         """Above four masks, where none that is shown found anything in these slices: one that did."""
         every = self.of(tracks[0].image) if tracks else []
