@@ -9,6 +9,7 @@ from test_coming_back import answered, at_work, offered, opened_again, stroke
 from test_desk_story import Viewer
 
 from boltzformer import Prompt, SlicePlan, SliceResult
+from boltzformer.desk.keeping import remembering
 from boltzformer.desk.keeping.bringing_back import put_back
 from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
@@ -138,3 +139,26 @@ def test_what_was_painted_before_yesterday_was_found_is_a_persons(small: Phantom
     choose(viewer, existence=0.95)
     assert track.row(2).sum() == 9
     assert not track.row(3).any()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["today", "an older file"])
+def test_reset_leads_to_the_models_own_thresholds_another_day_too(
+    small: Phantom, kept: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    viewer, image, track = back(small, kept)
+    answer(track, 5, 0.2)
+    track.note_run({"state": "finished", "prompts": [DARK], "thresholds": {"mask": 0.5, "existence": 0.5}})
+    choose(viewer, existence=0.1)
+    viewer.idle()
+    leave(viewer, image)
+    if not known:
+        monkeypatch.setattr(remembering, "OWN_GATE", "what nobody wrote")
+    viewer, image, track = back(small, kept)
+    assert viewer.desk.overview.reapplying.thresholds.existence == 0.1
+    assert track.mask(5).any()
+    viewer.desk.overview.reapplying.reset()
+    viewer.idle()
+    assert viewer.desk.overview.reapplying.thresholds == Thresholds(0.5)
+    assert not track.mask(5).any()
+    assert track.mask(2).any()
+    assert image.thresholds is None

@@ -199,7 +199,8 @@ class BringingBack:
     def _show_scene(self, image: OpenImage, found: LastWork, empty: bool) -> None:
         scene = found.scene
         if empty:
-            image.thresholds = scene.thresholds and as_measured(image, scene.thresholds)
+            chosen = scene.thresholds or _chosen(self._tracks.of(image))
+            image.thresholds = chosen and as_measured(image, chosen)
             if scene.row is not None and scene.row < image.count:
                 self._stage.go(image, scene.row)
         if scene.guides:
@@ -283,6 +284,7 @@ def put_back(track: Track, one: KeptMask) -> None:
         at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
         track.image.thresholds = as_measured(track.image, at)
     track.recall(one.scores, one.edited, one.gate, one.written, one.lifted)
+    track.gate = one.own_gate
     for row, mask in one.veiled.items():
         track.kept.recall(row, one.scores[row], mask, shown=False)
     track.kept.recall_hidden(one.hidden)
@@ -297,6 +299,12 @@ def put_back(track: Track, one: KeptMask) -> None:
     track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel]}
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
+
+
+def _chosen(tracks: Sequence[Track]) -> Thresholds | None:
+    """Of work that does not tell what was chosen: it is shown at another score than its model has, so that was."""
+    at = tracks[-1].kept.thresholds if tracks else None
+    return None if at is None or at.existence == tracks[-1].gate else at
 
 
 def as_measured(image: OpenImage, at: Thresholds) -> Thresholds:

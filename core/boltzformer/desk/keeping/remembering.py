@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 ANSWERED = "answered"
 """Where the provenance says it."""
 EDITED = "slices edited"
+OWN_GATE = "the model's gate"
 LEFT_OUT = "left out, as i, j, k"
 """A voxel of each object that a person left out."""
 OWN = frozenset({EDITED, ANSWERED, SCENE})
@@ -76,6 +77,7 @@ class KeptMask:
     scores: dict[int, float]
     edited: set[int]
     gate: float
+    """The least score that was shown."""
     sizes: dict[str, Any]
     """Which objects were shown, as `Thresholds` has it; of older work, all."""
     written: dict[int, NDArray[np.bool_]]
@@ -101,6 +103,8 @@ class KeptMask:
     """Accepted since what it is put back beside was saved."""
     lifted: frozenset[int] | None = None
     """Rows that were shown whatever their score; older work does not tell."""
+    own_gate: float = GATE
+    """The least score for a mask as its model has it."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -132,7 +136,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     warned = {"warning": mask.warning} if mask.warning else {}
     hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
     out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}
-    told = {"scores": scores, "edited": edits, "gate": at.existence, "runs": list(mask.runs)}
+    told = {"scores": scores, "edited": edits, "gate": at.existence, OWN_GATE: mask.gate, "runs": list(mask.runs)}
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
     less = [plan.canonical_index(row) for row in mask.filtered]
@@ -189,8 +193,15 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         veiled = {row: mask for row, mask in zip(dim, view.apply(said)[dim], strict=True) if mask.any()} if dim else {}
         newer = frozenset(plan.canonical_index(index) for index in work.newer.get(name, ()))
         up = frozenset(plan.canonical_index(int(index)) for index in told["lifted"]) if "lifted" in told else None
-        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up))
+        own = float(told[OWN_GATE]) if OWN_GATE in told else _gate_of(runs, gate)
+        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up, own))
     return found
+
+
+def _gate_of(runs: Sequence[Mapping[str, Any]], shown: float) -> float:
+    """Of older work, which tells no more than what was `shown`: as the last run had it."""
+    told = [at["existence"] for run in runs if isinstance(at := run.get("thresholds"), dict) and "existence" in at]
+    return float(told[-1]) if told else shown
 
 
 def _text_of(bits: Bits) -> str:

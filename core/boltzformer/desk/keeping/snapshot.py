@@ -52,6 +52,8 @@ class Frozen:
     """Rows where the model's outline is hidden by a threshold."""
     runs: Sequence[Mapping[str, Any]]
     thresholds: Thresholds
+    gate: float
+    """The least score for a mask as its model has it, whatever is chosen."""
     scale: Scale
     answered: Kept | None
     """Of a picture, by which its objects are parted."""
@@ -214,6 +216,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.kept.hidden,
         deepcopy(track.runs),  # one that is under way goes on
         track.kept.thresholds,
+        track.gate,
         track.image.scale,
         answer_of(track),
         frozenset(track.excluded),
