@@ -11,6 +11,7 @@ from bench import Bench
 from PIL import Image
 
 from boltzformer import Grid, io
+from boltzformer.desk.keeping.bringing_back import put_back
 from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
@@ -71,6 +72,32 @@ def test_the_tick_stays_from_picture_to_picture(bench: Bench) -> None:
     choose(bench)
     assert count(track) == 3
     assert not Settings.load().apart
+
+
+def test_a_picture_that_comes_back_is_as_it_was_whatever_was_chosen_for_a_later_one(bench: Bench) -> None:
+    images = []
+    for apart in (True, True, False):
+        images.append(bench.open(GRID))
+        bench.stage.choose(images[-1])
+        bench.desk.chosen()
+        track = bench.answered(images[-1], "cell", touching())
+        if len(images) != 2:  # the second is as the first was, and nobody chose that for it
+            choose(bench, apart=apart)
+        assert count(track) == (5 if apart else 3)
+    assert not Settings.load().apart
+    for image, objects in zip(images, (5, 5, 3), strict=True):
+        bench.stage.choose(image)
+        bench.desk.chosen()
+        bench.idle()
+        assert count(bench.desk.tracks.of(image)[0]) == objects
+    track = bench.desk.tracks.of(images[1])[0]
+    (work,) = masks_of(LastWork("", annotation_of(Snapshot.of(images[1], [track])), None, {}), images[1].plan)
+    again = bench.open(GRID)  # another day
+    bench.stage.choose(again)
+    put_back(bench.desk.tracks.new(again, track.prompt), work)
+    again.thresholds = None
+    bench.desk.overview.show_tracks()
+    assert bench.desk.overview.reapplying.thresholds.apart
 
 
 def test_what_is_no_cell_is_not_parted_because_cells_were(bench: Bench) -> None:

@@ -43,6 +43,8 @@ class OpenImage:
         """Rows that were on screen."""
         self.thresholds: Thresholds | None = None
         """What its masks are shown at; None: the model's own."""
+        self.apart: bool | None = None
+        """Whether it got one label per object where nobody chose that for it; None: it has not been shown yet."""
         self._read, self._name, self._version = read, name, version
         self._known: tuple[object, Volume, SlicePlan, Scale] | None = None
 

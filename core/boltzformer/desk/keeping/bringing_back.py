@@ -292,6 +292,8 @@ def put_back(track: Track, one: KeptMask) -> None:
         track.kept.recall_beside(row, one.unseen[row])
     track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
     track.kept.came_apart = track.kept.thresholds.apart
+    if one.scores and track.image.apart is None:
+        track.image.apart = track.kept.came_apart
     track.whose.whole |= one.whole
     track.whose.elsewhere |= one.elsewhere
     track.whose.hidden |= {row: np.packbits(mask) for row, mask in one.unseen.items() if mask.any()}

@@ -16,8 +16,14 @@ class OneLabel:
         self._stage, self._tracks, self._settings = stage, tracks, settings
 
     def usual(self) -> bool:
-        """Of the chosen image, where nobody has chosen anything for it."""
-        return self._settings.apart and self._may_be_cells()
+        """Of the chosen image, where nobody has chosen anything for it: as it was shown first. What is chosen for
+        another one later is for those that are still to come."""
+        image = self._stage.chosen()
+        if image is None or not self._may_be_cells():
+            return False
+        if image.apart is None:
+            image.apart = self._settings.apart
+        return image.apart
 
     def remember(self, chosen: Reapplying) -> None:
         """From picture to picture; a volume has no say in it."""
