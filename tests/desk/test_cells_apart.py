@@ -217,6 +217,26 @@ def test_two_objects_are_joined_by_a_click_on_one_and_then_on_the_other(bench: B
         assert count(track) == left
 
 
+def test_clicks_that_come_quicker_than_they_are_done_are_all_done(bench: Bench) -> None:
+    mask = np.zeros((1, *SHAPE), bool)
+    mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = True
+    mask[0, 40:60, 20:60] = mask[0, 40:60, 80:110] = True
+    track = bench.answered(bench.open(GRID), "cell", mask)
+    gone = bench.desk.tracks.new(track.image, track.prompt)
+    steps = track.surface.steps  # type: ignore[attr-defined]
+    bench.desk.split_object(track, (0, 50, 40))
+    bench.desk.split_object(gone, (0, 50, 40))
+    bench.desk.split_object(track, (0, 50, 95))
+    for column in (15, 35):  # one and then the other
+        bench.desk.join_objects(track, (0, 15, column))
+    bench.stage.remove(gone.surface)
+    track.surface.paint(0, np.indices(SHAPE).sum(0) == 0)  # type: ignore[attr-defined]
+    bench.idle()
+    assert count(track) == 6  # a speck, four halves, and the two that are one
+    assert bench.speaker.sentence.startswith("Two objects are one now: 6 objects of 'cell'.")
+    assert track.surface.steps == steps + 4  # type: ignore[attr-defined]
+
+
 def test_what_is_said_of_a_click_goes_with_the_next_act(bench: Bench) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     corner = np.zeros(SHAPE, bool)

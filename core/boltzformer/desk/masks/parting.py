@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -29,14 +30,45 @@ class Parting:
         self._work, self._notice, self._words, self._changed = work, notice, words, changed
         self._first: tuple[Track, Voxel, str] | None = None
         """The object that another one is to be joined with, and what was said then."""
+        self._clicks: deque[tuple[Track, Callable[[], None]]] = deque()
+        """The one that is being done, and behind it those that came quicker: each is of the mask that the last one
+        left."""
 
     def split(self, track: Track, voxel: Voxel) -> None:
         """The object there in two, through that pixel."""
-        none = f"No cut through this place parts an object of '{track.name}'."
-        self._do(track, partial(split, row=voxel[1], column=voxel[2]), lambda: self._say(none))
+        self._in_turn(track, partial(self._split, track, voxel))
 
     def join(self, track: Track, voxel: Voxel) -> None:
         """The two beside it, or the one there with the one that was clicked before."""
+        self._in_turn(track, partial(self._join, track, voxel))
+
+    def _in_turn(self, track: Track, click: Callable[[], None]) -> None:
+        self._clicks.append((track, click))
+        if len(self._clicks) == 1:
+            self._go()
+
+    def _go(self) -> None:
+        """The first of them; whatever becomes of it, none may stand in the way for ever."""
+        track, click = self._clicks[0]
+        if not track.surface.alive:
+            self._next()
+            return
+        try:
+            click()
+        except BaseException:
+            self._clicks.clear()
+            raise
+
+    def _next(self) -> None:
+        self._clicks.popleft()
+        if self._clicks:
+            self._go()
+
+    def _split(self, track: Track, voxel: Voxel) -> None:
+        none = f"No cut through this place parts an object of '{track.name}'."
+        self._do(track, partial(split, row=voxel[1], column=voxel[2]), lambda: self._say(none))
+
+    def _join(self, track: Track, voxel: Voxel) -> None:
         (_, *place), first = voxel, self._first
         asked = first is not None and first[0] is track and self._notice.says(CLICK) and first[2] in self._notice.text
         if first is not None and asked and track.count == 1 and track.row(0)[tuple(place)]:
@@ -62,21 +94,30 @@ class Parting:
     def _do(self, track: Track, change: Change, none: Callable[[], None]) -> None:
         if track.count > 1:
             self._notice.say("Objects are split and joined in pictures only: paint or erase in this slice.")
+            self._next()
             return
         before = track.mask(0).copy()
 
         def made(mask: Mask | None) -> None:
-            if not track.surface.alive or not np.array_equal(track.mask(0), before):
+            if track.surface.alive and not np.array_equal(track.mask(0), before):
+                self._do(track, change, none)  # it was drawn on meanwhile
                 return
-            if mask is None:
-                none()
-                return
-            track.excluded |= parts_of(before, mask, track.excluded)
-            track.change(0, mask)
-            self._changed(track)
-            self._notice.say(_told(track, before, mask, self._words), topic=STEP)
+            try:
+                if track.surface.alive:
+                    self._made(track, before, mask, none)
+            finally:
+                self._next()
 
-        self._work.do(partial(change, before), made)
+        self._work.do(partial(change, before), made, self._next)
+
+    def _made(self, track: Track, before: Mask, mask: Mask | None, none: Callable[[], None]) -> None:
+        if mask is None:
+            none()
+            return
+        track.excluded |= parts_of(before, mask, track.excluded)
+        track.change(0, mask)
+        self._changed(track)
+        self._notice.say(_told(track, before, mask, self._words), topic=STEP)
 
     def _say(self, sentence: str) -> None:
         self._notice.say(sentence, topic=CLICK)
