@@ -12,6 +12,7 @@ from bench import Asked, Bench, result
 from boltzformer import Grid, Prompt, SlicePlan, Volume
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.keeping.remembering import states_of
+from boltzformer.desk.keeping.snapshot import frozen
 from boltzformer.desk.masks.pointing import Pointed, Pointing
 from boltzformer.desk.runs.follow import doubt, lead
 from boltzformer.image.geometry import Array
@@ -94,10 +95,39 @@ def test_following_that_was_undone_is_not_taken_back_once_more(bench: Bench, mad
     (track,) = bench.desk.tracks.chosen()
     bench.desk.follow()
     until_followed(bench)
-    track.surface.undo()  # type: ignore[attr-defined]
+    surface: Any = track.surface
+
+    def followed() -> int:
+        """Steps of which a file would tell."""
+        return [run["state"] for run in frozen(track).how_made()["runs"]].count("followed")
+
+    steps = followed()
+    assert steps >= 3
+    surface.undo()
+    assert followed() == 0
+    surface.redo()
+    assert followed() == steps
+    surface.undo()
+    bench.desk.follow()
+    until_followed(bench)
+    assert followed() == steps
+    surface.undo()
     bench.desk.revert()
     assert bench.speaker.sentence == "Took the last run back in 1 mask slice."
     assert not track.row(row).any()
+    assert not bench.desk.running.can_revert
+    assert followed() == 0
+
+
+def test_following_ends_with_its_mask(bench: Bench, made: Phantom) -> None:
+    clicked(bench, made)
+    (track,) = bench.desk.tracks.chosen()
+    bench.desk.follow()
+    bench.until(lambda: ", 2 slices so far" in bench.speaker.sentence)
+    bench.stage.remove(track.surface)
+    bench.idle()
+    assert bench.speaker.sentence == "The mask 'bright blob' was removed: it is followed no further."
+    assert not bench.desk.running.runs
 
 
 def test_it_stops_before_a_persons_own_slice(bench: Bench, made: Phantom) -> None:

@@ -119,11 +119,11 @@ def test_runs_are_taken_back_one_after_the_other_and_none_that_was_has_made_the_
     assert one.revert() == 1
     assert one.how[1] == {"seed": 64}
     assert [(run["seed"], run.get("taken back")) for run in one.runs] == [(64, None), (80, [1])]
-    assert one.can_revert
+    assert one.last_run
     assert one.revert() == 3
     assert [run["seed"] for run in one.runs] == [80]
     assert [bool(one.row(row).any()) for row in range(ROWS)] == [False, False, False, True]
-    assert not one.can_revert
+    assert not one.last_run
 
 
 def test_a_run_is_taken_back_whole_though_another_one_overtook_it() -> None:
@@ -147,7 +147,7 @@ def test_only_the_masks_of_the_last_run_are_taken_back() -> None:
         one.begin_run(plan_for(), 0.5, run := next(NUMBERS))
         answer_in(one, 0, None, 0.9, 64, run)
     assert revert_last([first, second]) == 1
-    assert (first.can_revert, second.can_revert) == (True, False)
+    assert (bool(first.last_run), bool(second.last_run)) == (True, False)
     assert revert_last([first, second]) == 1
     assert revert_last([first, second]) == 0
 

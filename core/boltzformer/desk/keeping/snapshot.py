@@ -214,7 +214,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.whose.copy(),
         dict(track.scores),
         track.kept.hidden,
-        deepcopy(track.runs),  # one that is under way goes on
+        deepcopy(track.standing),  # one that is under way goes on
         track.kept.thresholds,
         track.gate,
         track.image.scale,

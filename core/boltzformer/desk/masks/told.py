@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -80,6 +80,22 @@ class Told:
                 self.runs[:] = [one for one in self.runs if one is not record]
             elif own & set(slices):
                 record["taken back"] = sorted(own & set(slices))
+
+    def standing(
+        self,
+        before: Mapping[int, Mapping[int, Known]],
+        is_theirs: Callable[[int], bool],
+        index: Callable[[int], int],
+    ) -> list[dict[str, Any]]:
+        """All but those by which a mask was followed into slices where an undo has left nothing of it, or where it was
+        followed once more since. `before`: by row, then by run; `index` of a row: as runs tell of it."""
+        gone: set[tuple[int, int]] = set()
+        for row, known in before.items():
+            led = [run for run, one in known.items() if one.led is not None]
+            gone.update((run, index(row)) for run in (led[:-1] if led and is_theirs(row) else led))
+        parts = ((run, self._records.get(part, {})) for run, parts in self._parts.items() for part in parts)
+        left = [one for run, one in parts if one.get("slices") and all((run, at) in gone for at in one["slices"])]
+        return [one for one in self.runs if not any(one is other for other in left)]
 
     def forget(self, run: int) -> None:
         """It can't be taken back any more."""

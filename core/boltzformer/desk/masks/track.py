@@ -66,6 +66,11 @@ class Track:
         return self._told.runs
 
     @property
+    def standing(self) -> list[dict[str, Any]]:
+        """Of these, all that an undo has not taken away."""
+        return self._told.standing(self._before, self.belongs_to_a_person, self.image.plan.canonical_index)
+
+    @property
     def key(self) -> str:
         """Of its surface."""
         return self.surface.key
@@ -276,10 +281,6 @@ class Track:
         """The last to begin of those that wrote here and can be taken back; 0 where there is none."""
         runs = [(row, *one) for row, known in self._before.items() for one in known.items()]
         return max((run for row, run, known in runs if self._is_left(row, known)), default=0)
-
-    @property
-    def can_revert(self) -> bool:
-        return bool(self._before)
 
     def _go_back(self, row: int, before: Known) -> None:
         now: Sequence[tuple[dict[int, Any], Any]] = (

@@ -141,6 +141,10 @@ class Following:
     def _go_on(self) -> None:
         """The next step of the way that has come less far; where both are at their ends, that is all."""
         assert self._track is not None
+        if not self._track.surface.alive:
+            self._notice.say(f"The mask '{self._track.prompt.name}' was removed: it is followed no further.")
+            self._finish(say=False)
+            return
         for way in self._ways:
             if not way.why:
                 way.why = _end_of(self._track, way.row + way.by)

@@ -218,7 +218,7 @@ class Running:
 
     @property
     def can_revert(self) -> bool:
-        return not self.runs and any(track.can_revert for track in self._tracks.chosen())
+        return not self.runs and any(track.last_run for track in self._tracks.chosen())
 
     # --- following ----------------------------------------------------------------------------------------------
 
