@@ -392,11 +392,8 @@ class Track:
 
     def _put_back(self, rows: Collection[int]) -> set[int]:
         """Where no person has been, the model's answers that an undo took away; nothing is written in vain."""
-        lost = {
-            row: unpacked(self.whose.written[row], self.shape[1:]) > 0
-            for row in rows
-            if row in self.whose.written and self.edited(row)
-        }
+        gone = [row for row in rows if row in self.whose.written and self.edited(row)]
+        lost = {row: unpacked(self.whose.written[row], self.shape[1:]) > 0 for row in gone}
         if lost:
             self.surface.write(lost)
         return set(lost)
