@@ -169,11 +169,6 @@ class Form(QWidget):
         for box in (self.unsure, self.ring):
             box.toggled.connect(on_tick)
 
-    def show_planes(self, on: bool) -> None:
-        """Whether anybody knows which side of the image is which."""
-        for button in self.planes.values():
-            button.setVisible(on)
-
     def show_far(self, far: tuple[int, int] | None) -> None:
         """So many steps are made, of so many; None: nothing is under way, and of what was nothing is left to read."""
         if far is None:
@@ -208,8 +203,6 @@ class Form(QWidget):
             button.pressed.connect(self.prompt.completer.popup().hide)
         self.results, self.looks = Results(), QPushButton("How it looked")
         self.planes = {name: QPushButton(name.capitalize()) for name in PLANES}
-        for name, button in self.planes.items():
-            button.setToolTip(f"Shows {name} slices")
 
     def _make_correct(self) -> None:
         self.point, self.unpoint = QPushButton("Here / not here"), QPushButton("Remove last")

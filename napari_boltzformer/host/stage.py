@@ -99,7 +99,7 @@ class NapariStage:
 
     def close(self, image: OpenImage) -> Callable[[], None]:
         group = self.group(image)
-        self._rows |= {image.key: self.row(image)} if self.shows(image) else {}
+        self._rows |= {image.key: self.row(image)} if image.key in self._met and self.shows(image) else {}
         compared.note_place(self.viewer, self._layer(image))
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
         names = [self._names.take(layer) for layer in group]
@@ -201,7 +201,7 @@ class NapariStage:
             return
         self._met.add(image.key)
         self._compared.clear()
-        compared.find_place(self.viewer, layer)
+        compared.find_place(self.viewer, layer, self.layers())
         self.enter(image, again=True)
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)

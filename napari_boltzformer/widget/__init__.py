@@ -38,13 +38,13 @@ from napari_boltzformer.dock.images import Images
 from napari_boltzformer.dock.keys import RUN_ALL, RUN_THIS, Keys
 from napari_boltzformer.dock.models import ModelPanel
 from napari_boltzformer.dock.opening import Opening, ask_and_use
-from napari_boltzformer.dock.pictures import show_picture_buttons
+from napari_boltzformer.dock.pictures import show_picture_buttons, show_planes
 from napari_boltzformer.dock.prompts import asks_to_run
 from napari_boltzformer.dock.seeing import Seeing
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.comings import Comings
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
-from napari_boltzformer.host.layers import camera_of, hang, has_sides, turn_to
+from napari_boltzformer.host.layers import camera_of, hang, turn_to
 from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.learn import LearnPanel
@@ -162,7 +162,7 @@ class BoltzFormerDock(Form):
     def show_state(self) -> None:
         """Which buttons can do something now."""
         self.show_runs(self.running, busy=self.desk.under_way.busy)
-        show_picture_buttons(self, self.stage.chosen(), apart=self.desk.overview.reapplying.thresholds.apart)
+        show_picture_buttons(self, self.desk, self.stage)
 
     def show_progress(self) -> None:
         """How far the runs of the chosen image are, or learning."""
@@ -173,6 +173,7 @@ class BoltzFormerDock(Form):
         chosen = self.desk.tracks.on(self.stage.active())
         self.results.show_tracks(self.tracks(), self.desk.row_of, chosen)
         self.show_accepts(self.desk.accepts)
+        show_planes(self, self.desk, self.stage)
         self.proposals.show()
         self.rings.show()
 
@@ -345,7 +346,6 @@ class BoltzFormerDock(Form):
             self.keys.bind(layer)
         self.table.setText(table_name(self.stage.chosen()))
         self.bottom.fill.show_masks()
-        self.show_planes(layer is not None and layer.ndim == 3 and has_sides(layer))
         self.seeing.show_picture()
 
     def _turn(self, plane: str) -> None:

@@ -263,6 +263,50 @@ def test_a_picture_beside_a_volume_leaves_it_at_its_slice_and_stays_in_sight(
         viewer.dims.set_current_step(0, at)
 
 
+def test_beside_a_picture_a_volume_is_shown_in_the_plane_of_its_slices_alone(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
+) -> None:
+    """In another plane the picture would be a line, drawn as wide as the volume is deep, and the volume a strip."""
+    deep, picture = two_files(tmp_path)[0], tmp_path / "picture.png"
+    PIL.Image.fromarray(np.zeros((50, 60), np.uint8)).save(picture)
+    for file in (picture, deep):
+        dock.opening.open(file)
+        until(qtbot, lambda name=file.name: dock.image.currentText() == name.split(".")[0])
+    click(qtbot, dock.planes["coronal"])
+    assert viewer.dims.order == (1, 0, 2)
+    keep_both(qtbot, dock)
+    assert viewer.dims.order == (0, 1, 2)
+    until(qtbot, lambda: not dock.planes["coronal"].isEnabled())
+    assert dock.planes["coronal"].isVisible()
+    assert dock.planes["coronal"].toolTip().startswith("'picture' beside it has one plane only: remove it")
+    viewer.layers.remove("picture")
+    until(qtbot, dock.planes["coronal"].isEnabled)
+
+
+def test_a_picture_that_takes_the_place_of_a_turned_volume_is_shown_whole() -> None:
+    viewer = ViewerModel()
+    stage = NapariStage(viewer, lambda: None)
+    stage.open(phantom(1, (12, 64, 64)).volume)
+    viewer.dims.order = 1, 0, 2
+    picture = stage.open(phantom(2, (1, 40, 48)).volume)
+    stage.arrive(picture)
+    assert viewer.dims.order == (0, 1, 2)
+
+
+def test_a_volume_that_only_passed_while_others_were_opened_is_at_its_middle_beside_them() -> None:
+    viewer = ViewerModel()
+    stage = NapariStage(viewer, lambda: viewer.layers[-1])
+    first, deep, last = (stage.open(phantom(1, shape).volume) for shape in ((1, 40, 48), (12, 64, 64), (1, 40, 48)))
+    viewer.dims.set_current_step(0, 0)  # where the first picture was
+    backs = [stage.close(one) for one in (first, deep)]
+    stage.arrive(last)
+    for back in backs:
+        back()
+    stage.side_by_side([first, deep, last])
+    stage.arrive(last)
+    assert stage.row(deep) == 6
+
+
 @pytest.mark.slow
 def test_two_that_were_compared_come_back_at_their_own_slices(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path
