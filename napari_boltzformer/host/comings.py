@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 STAYS = "a layer that stays where it lies"
-"""Topic of the sentence."""
+WHOSE = "labels of nobody knows which image"
+"""Topics of sentences."""
 
 
 class Comings:
@@ -42,7 +43,12 @@ class Comings:
             layer.events.mode.connect(self._stay)
 
     def inserted(self, event: Any) -> None:
-        self._stage.adopt(event.value)
+        if not self._stage.adopt(event.value):
+            self._desk.notice.say(
+                f"'{event.value.name}' is named after no open image, and not just one is of its size, so it goes with "
+                "none: open it again when its image is open alone.",
+                topic=WHOSE,
+            )
         if isinstance(event.value, Image):
             _lighten_ours(event.value)
         if isinstance(event.value, Image | Labels):

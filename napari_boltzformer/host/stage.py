@@ -12,6 +12,7 @@ from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
 from napari_boltzformer.host import compared
+from napari_boltzformer.host.adopting import adopt
 from napari_boltzformer.host.centring import look_at, look_towards
 from napari_boltzformer.host.layers import (
     KEY,
@@ -175,11 +176,10 @@ class NapariStage:
         """All that is on screen for an image, in the order in which it lies there."""
         return [layer for layer in self.viewer.layers if self._owner(layer) == image.key]
 
-    def adopt(self, layer: Layer) -> None:
-        """A layer came in: a mask file, points, shapes of the user's go with the image on which they were made."""
-        chosen = self.chosen()
-        if not isinstance(layer, Image) and chosen is not None and not self.moves:
-            self._owners.setdefault(key_of(layer), chosen.key)
+    def adopt(self, layer: Layer) -> bool:
+        """A layer came in: a mask file, points, shapes of the user's go with an image. False: nobody can tell which."""
+        every = list(self.viewer.layers), self.layers(), self._choose()
+        return self.moves > 0 or adopt(self._owners, layer, *every)
 
     def _owner(self, layer: Layer) -> str:
         """Key of the image that a layer goes with."""

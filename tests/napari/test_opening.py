@@ -9,12 +9,17 @@ import pytest
 import tifffile
 from gui import DIST, answer_choice, answer_file_dialog, click, until
 from image_files import write_series
+from napari.components import ViewerModel
+from napari.layers import Image as Picture
+from napari.layers import Labels
+from napari.layers._source import Source
 from PIL import Image
 
 from boltzformer import BoltzFormerError, Grid, Volume, io
 from boltzformer.desk.keeping.cases import is_scout, largest, series_below
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.files.readers import get_reader
+from napari_boltzformer.host.stage import NapariStage, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -179,3 +184,33 @@ def test_without_the_dock_the_first_of_a_folder_is_opened(viewer: Any, pictures:
         one.unlink()
     with pytest.raises(BoltzFormerError, match="nothing but masks"):
         viewer.open(str(pictures), plugin=DIST)
+
+
+def test_labels_that_another_reader_opens_among_several_files_go_with_the_image_they_are_named_after() -> None:
+    """Whatever was opened last; and where no name tells, with the only one of their size."""
+    viewer = ViewerModel()
+    stage = NapariStage(
+        viewer, lambda: next((one for one in reversed(viewer.layers) if isinstance(one, Picture)), None)
+    )
+    told: list[bool] = []
+    viewer.layers.events.inserted.connect(lambda event: told.append(stage.adopt(event.value)))
+
+    def came(name: str, size: tuple[int, int]) -> Any:
+        mask = "mask" in name
+        layer: Any = Labels(np.zeros(size, int), name=name) if mask else Picture(np.zeros((1, *size)), name=name)
+        layer._source = Source(path=f"{name}.tif", reader_plugin="napari")
+        return viewer.add_layer(layer)
+
+    early = came("cell1-mask", (30, 40))  # as files are sorted
+    first, tenth, other = (
+        came(name, size) for name, size in (("cell1", (30, 40)), ("cell10", (30, 40)), ("x", (9, 8)))
+    )
+    late, tenths, sized, unknown = (
+        came(name, size)
+        for name, size in (("cell1_mask", (30, 40)), ("cell10_mask", (30, 40)), ("mask", (9, 8)), ("a mask", (30, 40)))
+    )
+    assert stage.group(image_on(first)) == [early, first, late]
+    assert stage.group(image_on(tenth)) == [tenth, tenths]
+    assert stage.group(image_on(other)) == [other, sized]
+    assert told == [True] * 7 + [False]
+    assert unknown in viewer.layers

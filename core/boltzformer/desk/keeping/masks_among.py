@@ -40,7 +40,7 @@ def masks_among(files: Collection[Path]) -> set[Path]:
 def lies_on(path: Path, images: Sequence[Path]) -> bool:
     """Whether a file beside an image, named after it, holds nothing but labels: it is opened only then."""
     stem = io.split_name(path)[0]
-    if not any(_is_named_after(stem, io.split_name(one)[0]) and one != path for one in images):
+    if not any(is_named_after(stem, io.split_name(one)[0]) and one != path for one in images):
         return False
     try:
         array = io.read(path).array
@@ -49,7 +49,7 @@ def lies_on(path: Path, images: Sequence[Path]) -> bool:
     return holds_labels(whole(array))
 
 
-def _is_named_after(stem: str, other: str) -> bool:
+def is_named_after(stem: str, other: str) -> bool:
     """'a lesions' after 'a', and '10' not after '1'."""
     return stem.startswith(other) and not (stem[len(other) :][:1].isdigit() and other[-1:].isdigit())
 
