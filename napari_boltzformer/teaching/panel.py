@@ -27,7 +27,7 @@ from boltzformer.desk.work import Work
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
-from napari_boltzformer.host.layers import empty_labels, row_on_screen
+from napari_boltzformer.host.layers import empty_labels, lay_down, row_on_screen
 from napari_boltzformer.host.mask import key_of, mask_on
 from napari_boltzformer.host.stage import FOR, LIGHT, image_on
 from napari_boltzformer.teaching.form import BACK, FinetuneForm
@@ -189,6 +189,12 @@ class FinetunePanel(FinetuneForm):
         if answer is not None:
             show_pair(self.viewer, answer)
         self.show_state()
+
+    def escape(self) -> bool:
+        """Whether there was a comparison on the canvas to take away."""
+        if there := hide_pair(self.viewer):
+            self.show_state()
+        return there
 
     def _take_over(self) -> None:
         if (state := self.watching.state) is not None:
@@ -361,8 +367,7 @@ def show_pair(viewer: napari.viewer.Viewer, compared: Compared) -> None:
     image = next((layer for layer in viewer.layers if key_of(layer) == key), None)
     if image is None:
         return  # it was closed meanwhile
-    for layer in pair_of(viewer):
-        viewer.layers.remove(layer)
+    hide_pair(viewer)
     for name, plane in (("before", compared.before), ("after", compared.after)):
         data, options = empty_labels(image, f"{compared.question.prompt}: {name}")
         rows = data[None] if data.ndim == 2 else data
@@ -375,6 +380,15 @@ def show_pair(viewer: napari.viewer.Viewer, compared: Compared) -> None:
             layer.contour = 1
     if active is not None and active in viewer.layers:
         viewer.layers.selection.active = active
+
+
+def hide_pair(viewer: napari.viewer.Viewer) -> bool:
+    """Whether there was one."""
+    found = pair_of(viewer)
+    for layer in found:
+        lay_down(layer)
+        viewer.layers.remove(layer)
+    return bool(found)
 
 
 def flip_pair(viewer: napari.viewer.Viewer) -> None:

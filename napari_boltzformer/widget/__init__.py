@@ -243,8 +243,7 @@ class BoltzFormerDock(Form):
         """What only one act needs is made when it is first seen."""
         self.desk.past_click()
         self.seeing.show_picture()
-        if self.pages[TEACH].isVisible():
-            self.beside.open_teaching(self.lines[TEACH])
+        self.beside.show_teaching(self.lines[TEACH], self.pages[TEACH].isVisible())
 
     def _keys(self) -> Keys:
         do = {

@@ -55,7 +55,7 @@ class Beside:
         looks.asked.connect(self.follower.ask)
         looks.previewed.connect(self.follower.preview)
         looks.hidden.connect(light.clear)
-        bottom.fitting.escaped.append(looks.escape)
+        bottom.fitting.escaped.extend((looks.escape, self._end_comparison))
 
     def open_table(self) -> None:
         """Below the canvas, where the dock and what it says stay in sight; measured anew."""
@@ -85,13 +85,18 @@ class Beside:
         else:
             _show_outer(self.cases)
 
-    def open_teaching(self, lines: QBoxLayout) -> None:
-        """Fine-tuning, as the last part of its act."""
-        if self.teach is None:
+    def show_teaching(self, lines: QBoxLayout, on: bool) -> None:
+        """Fine-tuning, as the last part of its act; what is compared there goes from the canvas with it."""
+        if not on:
+            self._end_comparison()
+        elif self.teach is None:
             self.teach = FinetunePanel(self._viewer, inside=True)
             self.teach.mine = lambda image, row, prompt: mine_of(self._desk.tracks.of(image), prompt, row)
             self.teach.usual, self.teach.in_hand = self._to_compare, self._in_hand
             lines.addWidget(self.teach, 1)
+
+    def _end_comparison(self) -> bool:
+        return self.teach is not None and self.teach.escape()
 
     def _in_hand(self) -> tuple[OpenImage, int] | None:
         image = self._stage.chosen()

@@ -7,20 +7,22 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
-from gui import answered, canvas, click, done, layer_of, press, type_lines, until
+from gui import answered, bring_to_light, canvas, click, done, layer_of, press, type_lines, until
 from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QPoint, Qt
 
 from boltzformer import LabelMap, Prompt, Session, Volume, io
 from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.models.knowledge import Knowledge
+from boltzformer.desk.teaching.outcome import Compared, Question
 from boltzformer.io.phantom import BRIGHT, Phantom, phantom
 from napari_boltzformer.bottom.looks_sheet import LEAST_TILE
 from napari_boltzformer.canvas.objects import NAME
 from napari_boltzformer.canvas.proposals import TOPIC as DASHED
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import image_layer
-from napari_boltzformer.host.stage import LIGHT
+from napari_boltzformer.host.stage import LIGHT, image_on
+from napari_boltzformer.teaching.panel import show_pair
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -146,6 +148,26 @@ def test_a_look_on_the_canvas_goes_with_its_tab_and_with_escape(
     assert "looked there" in looks.caption.text()
     click(qtbot, looks.chance)
     assert "likelier" in looks.caption.text()  # it fits what is lit
+
+
+@pytest.mark.slow
+def test_two_models_that_are_compared_leave_the_canvas_with_their_tab_and_with_escape(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom
+) -> None:
+    image = image_on(opened(viewer, small.volume))
+    plane = np.ones(image.layer.data.shape[1:], np.uint8)
+    found = Compared(Question(image, 2, BRIGHT, 7), plane, plane)
+    for leave in (
+        lambda: dock.acts.setCurrentIndex(0),
+        lambda: press(qtbot, viewer, Qt.Key.Key_Escape),
+    ):
+        bring_to_light(dock.learn)
+        until(qtbot, lambda: dock.beside.teach is not None)
+        show_pair(viewer, found)
+        assert len(viewer.layers) == 3
+        canvas(viewer).setFocus()
+        leave()
+        assert [one.unique_id for one in viewer.layers] == [image.layer.unique_id]
 
 
 def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_word(
