@@ -35,10 +35,16 @@ class Images:
         self._entering = QTimer(box)
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
+        self._following = QTimer(box)
+        self._following.setSingleShot(True)
+        self._following.timeout.connect(self._follow_selection)
         box.currentIndexChanged.connect(lambda _: self._on_picked())
         clicks, heard = stage.viewer.mouse_drag_callbacks, self._on_click
         clicks.append(heard)
         box.destroyed.connect(lambda: clicks.remove(heard) if heard in clicks else None)
+        selected = stage.viewer.layers.selection.events.active
+        selected.connect(self._on_selected)
+        box.destroyed.connect(lambda: selected.disconnect(self._on_selected))
         desk.patients.wanted.append(self._pick)
 
     def example(self, type_prompt: Callable[[str], None], then: Callable[[], None]) -> None:
@@ -93,12 +99,28 @@ class Images:
             there = compared.under_mouse(viewer, event)
             image = next((one for one in self._stage.images() if one in beside and one.layer in there), None)
             if image is not None and image is not self._stage.chosen():
-                self._stage.stays_at(image)
-                self._pick(image)
+                self._take(image)
                 if (tools := viewer.layers.selection.active) is not None:
                     lay_down(tools)  # or a brush of its own would paint by this very click
-                if self._desk.notice.topic not in (FAR, ENDED):
-                    self._desk.notice.say(f"'{image.name}' is in hand now: what you do next is done here.", topic=CLICK)
+
+    def _on_selected(self, event: Any) -> None:
+        """In the next turn: a layer that comes, or a helper's, is selected for a moment by napari itself."""
+        if self._desk.patients.beside and not self._stage.moves:
+            self._following.start(0)
+
+    def _follow_selection(self) -> None:
+        """Of images that are compared, whoever selects a layer in napari's list wants its image: tools act there."""
+        active = self._stage.viewer.layers.selection.active
+        for image in self._stage.images() if active is not None else ():
+            its = image in self._desk.patients.beside and active in self._stage.group(image)
+            if its and image is not self._stage.chosen():
+                self._take(image)
+
+    def _take(self, image: NapariImage) -> None:
+        self._stage.stays_at(image)
+        self._pick(image)
+        if self._desk.notice.topic not in (FAR, ENDED):
+            self._desk.notice.say(f"'{image.name}' is in hand now: what you do next is done here.", topic=CLICK)
 
     def _on_picked(self) -> None:
         layer = self._box.currentData()

@@ -128,9 +128,9 @@ class NapariStage:
                     self._names.note(layer, name)
                     if layer not in self.viewer.layers:
                         self.viewer.layers.append(layer)
+                # what came last is not what the user had in hand, and perhaps a helper's
+                self.viewer.layers.selection.active = in_hand if active is None else active
             self._names.give_back()
-            # what came last is not what the user had in hand, and perhaps a helper's
-            self.viewer.layers.selection.active = in_hand if active is None else active
 
         return back
 

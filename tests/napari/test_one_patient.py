@@ -564,6 +564,13 @@ def test_a_click_on_the_one_that_is_not_in_hand_takes_it_in_hand_and_does_nothin
     assert dock.message.text() == f"'{chosen[-1]}' is in hand now: what you do next is done here."
     assert mask_on(viewer.layers.selection.active) is masks[chosen[-1]].surface
 
+    for name in (chosen[-2], chosen[-1]):
+        viewer.layers.selection.active = layer_of(masks[name])  # as in napari's list
+        until(qtbot, lambda name=name: dock.image.currentText() == name)
+        assert dock.row() == 3
+        assert dock.message.text() == f"'{name}' is in hand now: what you do next is done here."
+        assert viewer.layers.selection.active.name == layer_of(masks[name]).name
+
 
 @pytest.mark.slow
 def test_masks_of_one_name_keep_it_when_their_images_take_turns(
