@@ -23,7 +23,11 @@ OPACITY = 0.35
 FILL = "fill"
 """Where what is kept of an image's scene says how opaque its masks are, if that is not the usual."""
 OUTLINE, LARGE = 1, 1000
-"""Pixels of a slice that an outline takes, and of the longer side of a picture for which it takes one more."""
+"""Pixels of a slice that an outline takes, and of the longer side of a picture for which it takes one more, until it is
+known how large one is on screen."""
+LINE, WIDEST, SLOW = 2.0, 8, 24_000
+"""Pixels of the screen that an outline takes; of the slice, at most; and these times the longer side, as napari takes a
+second and more for a broad line around all that a large picture shows."""
 
 
 class NapariMask:
@@ -44,6 +48,8 @@ class NapariMask:
         """The step that we made last."""
         self._ours = False
         """Whether it is we who paint."""
+        self._line = OUTLINE + max(self._shape[1:]) // LARGE
+        """How wide its outline is, in its own pixels."""
         layer.metadata[MASK] = self
         layer.events.paint.connect(self._on_paint)
         for step in ("undo", "redo"):  # of which napari tells nobody
@@ -136,8 +142,14 @@ class NapariMask:
 
     def fill(self, opacity: float) -> None:
         """0: its outline alone."""
-        outline = OUTLINE + max(self._shape[1:]) // LARGE
-        self.layer.contour, self.layer.opacity = (0, opacity) if opacity else (outline, 1.0)
+        self.layer.contour, self.layer.opacity = (0, opacity) if opacity else (self._line, 1.0)
+
+    def outline(self, pixel: float) -> None:
+        """As wide as can be seen where one of the screen is so many of its own; a width that a person chose stays."""
+        before, most = self._line, min(WIDEST, max(SLOW // max(self._shape[1:]), OUTLINE))
+        self._line = int(np.clip(np.ceil(LINE * pixel) - 1, OUTLINE, most))  # napari draws one more, outside
+        if self.layer.contour == before != self._line:
+            self.layer.contour = self._line
 
     def listen(self, heard: Callable[[Rows, bool], None]) -> None:
         self._heard.append(heard)

@@ -29,6 +29,7 @@ from napari_boltzformer.bottom.place import Bottom
 from napari_boltzformer.canvas.cells import Cells
 from napari_boltzformer.canvas.guide import Closer, Guide
 from napari_boltzformer.canvas.objects import KEYS, ObjectsTool, Rings
+from napari_boltzformer.canvas.outlines import Outlines
 from napari_boltzformer.canvas.parting import JOIN, SPLIT, PartingTool
 from napari_boltzformer.canvas.proposals import Proposals
 from napari_boltzformer.canvas.screen import CanvasLight, uncover
@@ -84,7 +85,7 @@ class BoltzFormerDock(Form):
         self.split, self.join = (PartingTool(self.desk, key) for key in (SPLIT, JOIN))
         on = self.desk, self.stage
         self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
-        self.bottom, self.images = Bottom(self, *on), Images(self.image, *on)
+        self.bottom, self.images, self.outlines = Bottom(self, *on), Images(self.image, *on), Outlines(*on)
         self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session, self.rings.mark)
         parts = self._session, self.desk.work, self.desk.notice
         self.engine_line, self.models = EngineLine(*parts, self.desk.timers), ModelPanel(*parts, self.settings)
@@ -323,7 +324,7 @@ class BoltzFormerDock(Form):
             (dims.current_step, (self._on_scroll,)),
             (dims.range, (self.stage.step_through, self.bottom.fitting.look_again)),
             *((event, (self.bottom.fitting.look_again, self._on_plane)) for event in (dims.order, dims.ndisplay)),
-            (camera.zoom, (self.rings.zoomed, self.guide.zoomed, self.bottom.fitting.looked)),
+            (camera.zoom, (self.rings.zoomed, self.guide.zoomed, self.outlines.zoomed, self.bottom.fitting.looked)),
             (camera.center, (self.bottom.fitting.looked,)),
             (
                 self.viewer.layers.selection.events.active,

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gui import canvas, click, keep_both, layer_of, row_text, rows_of, until
+from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from boltzformer import Grid, Prompt, SlicePlan, SliceResult, Volume
@@ -14,7 +16,8 @@ from boltzformer.masks.objects import pieces
 from napari_boltzformer.canvas.cells import CELLS
 from napari_boltzformer.dock.form import CORRECT
 from napari_boltzformer.dock.opening import layers_offered
-from napari_boltzformer.host.layers import volume_of
+from napari_boltzformer.host.layers import camera_of, volume_of
+from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import FOR, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -46,6 +49,33 @@ def answer(dock: BoltzFormerDock, track: Track, plan: SlicePlan, mask: Any) -> T
 
 def count(track: Track) -> int:
     return int(pieces(rows_of(track)[0]).max())
+
+
+def test_an_outline_is_as_wide_as_the_zoom_asks_and_a_width_that_a_person_chose_stays() -> None:
+    """A line of one pixel is gone where one of the screen is many; napari draws one more than it is asked for."""
+    for side, widest in ((1500, 8), (4000, 6)):  # around all of a larger one napari would draw for seconds
+        layer = Labels(np.zeros((12, side), np.uint8))
+        mask = NapariMask(ViewerModel(), layer, "image", "#000000")
+        mask.fill(0)
+        for pixel, wide in ((0.2, 1), (2.0, 3), (30.0, widest), (1.0, 1)):
+            mask.outline(pixel)
+            assert layer.contour == wide
+        mask.fill(0.3)
+        mask.outline(2.0)
+        assert layer.contour == 0
+        mask.fill(0)
+        assert layer.contour == 3
+    layer.contour = 5
+    mask.outline(1.0)
+    assert layer.contour == 5
+
+
+def test_the_outlines_of_a_picture_follow_the_zoom(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
+    track = found(dock, viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), discs((40, 60, 20)))
+    camera_of(viewer).zoom = 0.25
+    until(qtbot, lambda: layer_of(track).contour == 7)
+    camera_of(viewer).zoom = 4.0
+    until(qtbot, lambda: layer_of(track).contour == 1)
 
 
 def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
