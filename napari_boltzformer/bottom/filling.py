@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.track import Track
+from boltzformer.errors import BoltzFormerError
+from napari_boltzformer.host.mask import OPACITY
 from napari_boltzformer.host.narrow import Words
 
 
@@ -38,10 +42,16 @@ class FillSlider(QWidget):
         tracks = self._tracks.chosen()
         self.slider.setEnabled(bool(tracks))
         self.slider.blockSignals(True)
-        if tracks:
-            self.slider.setValue(round(100 * max(map(_filled, tracks))))
+        self.slider.setValue(round(100 * max(map(_filled, tracks), default=self._usual())))
         self.slider.blockSignals(False)
         self._say()
+
+    def _usual(self) -> float:
+        """How the first mask of this image will be filled; what another image has is not shown for it."""
+        image = self._desk.stage.chosen()
+        with suppress(BoltzFormerError):  # running says why
+            return OPACITY if image is not None and not image.is_picture else 0.0
+        return 0.0
 
     def _fill(self, value: int) -> None:
         for track in self._tracks.chosen():

@@ -83,13 +83,15 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
 ) -> None:
     volume = viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="volume")
     assert (dock.this_slice.text(), dock.all_slices.isVisibleTo(dock)) == ("This slice", True)
+    fill = dock.bottom.fill
+    assert fill.words.text() == "fill 35 %"  # as the first mask will be
     picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
     assert (dock.this_slice.text(), dock.all_slices.isVisibleTo(dock)) == ("Run", False)
+    assert fill.words.text() == "outline"
     assert dock.table.text() == "Object table"
     track, other = found(dock, picture, discs((40, 60, 20))), dock.desk.tracks.new(image_on(volume), Prompt("x"))
     assert (layer_of(track).contour, layer_of(track).opacity) == (1, 1.0)
     assert (layer_of(other).contour, layer_of(other).opacity) == (0, 0.35)
-    fill = dock.bottom.fill
     assert (fill.slider.value(), fill.words.text()) == (0, "outline")
     fill.slider.setFocus()
     qtbot.keyClick(fill.slider, Qt.Key.Key_PageUp)
