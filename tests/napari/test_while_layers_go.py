@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gui import DIST, answered, canvas, until
+from napari.components import ViewerModel
 from PIL import Image
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from boltzformer import io
 from boltzformer.io.phantom import BRIGHT, phantom
+from napari_boltzformer.host.fitting import Fitting
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -111,3 +114,29 @@ def test_what_was_put_away_leaves_nothing_behind_that_crashes_a_later_drawing(tm
     command = [sys.executable, "-c", STORY.format(name=DIST), *map(str, files)]
     told = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=240, check=False)
     assert (told.returncode, told.stdout.splitlines()[-1:]) == (0, ["fine"]), told.stderr[-2000:]
+
+
+class CanvasBackendDesktop(QWidget):
+    """Called as napari calls its own; tells how often it was drawn."""
+
+    drawn = 0
+
+    def paintEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        self.drawn += 1
+
+
+def test_after_an_image_took_the_screen_the_canvas_is_drawn_once_more_when_all_is_at_rest(qtbot: Any) -> None:
+    """Whatever drawing was left out while layers came and went: several in napari's grid were seen to stay blank."""
+    window, view = QMainWindow(), CanvasBackendDesktop()
+    qtbot.addWidget(window)
+    window.setCentralWidget(view)
+    fitting = Fitting(window, ViewerModel())
+    fitting.watch(window)
+    window.show()
+    until(qtbot, lambda: view.drawn > 0)
+    fitting.hold_still()
+    until(qtbot, view.updatesEnabled)
+    QApplication.processEvents()
+    before = view.drawn
+    fitting.follow()
+    until(qtbot, lambda: view.drawn > before)
