@@ -72,10 +72,13 @@ def test_an_outline_is_as_wide_as_the_zoom_asks_and_a_width_that_a_person_chose_
 
 def test_the_outlines_of_a_picture_follow_the_zoom(qtbot: Any, viewer: Any, dock: BoltzFormerDock) -> None:
     track = found(dock, viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), discs((40, 60, 20)))
-    camera_of(viewer).zoom = 0.25
-    until(qtbot, lambda: layer_of(track).contour == 7)
-    camera_of(viewer).zoom = 4.0
-    until(qtbot, lambda: layer_of(track).contour == 1)
+
+    def drawn(zoom: float) -> int:
+        camera_of(viewer).zoom = zoom  # a dock that comes to light brings all of the picture into view once more
+        return int(layer_of(track).contour)
+
+    until(qtbot, lambda: drawn(0.25) == 7)
+    until(qtbot, lambda: drawn(4.0) == 1)
 
 
 def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
