@@ -162,3 +162,19 @@ def test_reset_leads_to_the_models_own_thresholds_another_day_too(
     assert not track.mask(5).any()
     assert track.mask(2).any()
     assert image.thresholds is None
+
+
+def test_what_stays_as_it_was_is_said_the_day_after_the_next_too(small: Phantom, kept: Path) -> None:
+    """The file tells at which probability a slice was outlined that did not follow another one."""
+    viewer, image, track = back(small, kept)
+    choose(viewer, outline=0.7)
+    answer(track, 5, 0.8)
+    viewer.desk.overview.show_tracks()
+    said = viewer.desk.overview.reapplying.totals
+    assert said[-1] == "2 restored slices stay as they were: run them again to move their outline"
+    leave(viewer, image)
+    viewer, image, track = back(small, kept)
+    viewer.desk.overview.show_tracks()
+    assert viewer.desk.overview.reapplying.totals == said
+    choose(viewer, outline=0.5)
+    assert viewer.desk.overview.reapplying.totals[-1].startswith("1 restored slice stays as it was")

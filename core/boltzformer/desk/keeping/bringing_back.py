@@ -129,7 +129,8 @@ class BringingBack:
                 self._put_back(image, one, colour, whole=empty and work is found, again=empty)
         for track in self._tracks.of(image):
             at = found.scene.thresholds or track.kept.thresholds
-            track.kept.outline_then = at.outline
+            then = track.kept.outline_then
+            track.kept.outline_then = dict.fromkeys(track.kept.looked, at.outline) | then
             self.held.give(image, track, at)
         if found.based_on is not None:
             self.based_on[image] = found.based_on
@@ -288,6 +289,7 @@ def put_back(track: Track, one: KeptMask) -> None:
     for row, mask in one.veiled.items():
         track.kept.recall(row, one.scores[row], mask, shown=False)
     track.kept.recall_hidden(one.hidden)
+    track.kept.outline_then |= {row: at for row, at in one.outlines.items() if row in one.scores}
     for row in one.unseen.keys() - one.edited:
         track.kept.recall_beside(row, one.unseen[row])
     track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))

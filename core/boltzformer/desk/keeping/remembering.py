@@ -105,6 +105,8 @@ class KeptMask:
     """Rows that were shown whatever their score; older work does not tell."""
     own_gate: float = GATE
     """The least score for a mask as its model has it."""
+    outlines: dict[int, float] = field(default_factory=dict[int, float])
+    """Where the outline is of a day before that one: at which probability; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -141,11 +143,13 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
     less = [plan.canonical_index(row) for row in mask.filtered]
     beneath = {str(plan.canonical_index(row)): _text_of(bits) for row, bits in sorted(mask.beneath.items())}
+    outlines = {str(plan.canonical_index(row)): at for row, at in sorted(mask.outlines.items())}
     own = {
         **({"filtered": less} if less else {}),
         **({"beneath": beneath} if beneath else {}),
         **({} if mask.lines is None else {"lines": _text_of(mask.lines)}),
         "lifted": sorted(plan.canonical_index(row) for row in mask.lifted),
+        **({"outlined at": outlines} if outlines else {}),
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }
@@ -194,7 +198,8 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         newer = frozenset(plan.canonical_index(index) for index in work.newer.get(name, ()))
         up = frozenset(plan.canonical_index(int(index)) for index in told["lifted"]) if "lifted" in told else None
         own = float(told[OWN_GATE]) if OWN_GATE in told else _gate_of(runs, gate)
-        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up, own))
+        then = {plan.canonical_index(int(index)): float(at) for index, at in told.get("outlined at", {}).items()}
+        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up, own, then))
     return found
 
 

@@ -42,6 +42,8 @@ class Frozen:
     """Of these, where nothing that is hidden comes back either."""
     restored: Sequence[int]
     """Rows whose outline no threshold changes either: the answer is of an earlier day."""
+    outlines: Mapping[int, float]
+    """Of these, the probability at which it was outlined, where that is another than is asked for now."""
     veiled: Mapping[int, Bits]
     """Of these, what is hidden for its score."""
     lifted: Sequence[int]
@@ -209,6 +211,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.fixed,
         closed(track),
         sorted(set(track.kept.looked) - set(track.kept.rows)),
+        _outlines(track),
         _veiled(track),
         sorted(row for row in track.kept.looked if _is_lifted(track.kept, row)),
         track.whose.copy(),
@@ -233,6 +236,11 @@ def _is_lifted(answers: Answers, row: int) -> bool:
         else []
     )
     return any(some) or (earlier is not None and earlier.lifted)
+
+
+def _outlines(track: Track) -> dict[int, float]:
+    now, then = track.kept.thresholds.outline, track.kept.outline_then
+    return {row: then[row] for row in track.kept.earlier(lambda _: True) if then.get(row, now) != now}
 
 
 def _veiled(track: Track) -> dict[int, Bits]:

@@ -38,8 +38,8 @@ class Answers:
         """Also beneath answers of boxes, outside of which they still hold."""
         self.left_out = 0
         """Voxels of objects that a person left out, when they were counted last."""
-        self.outline_then = Thresholds().outline
-        """At which what is recalled was outlined."""
+        self.outline_then: dict[int, float] = {}
+        """By row, at which what is recalled was outlined."""
         self.came_apart = False
         """Whether what is recalled had one label per object then."""
 

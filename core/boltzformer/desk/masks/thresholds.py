@@ -6,11 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
+from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.lanes import Bar, Lane
-from boltzformer.desk.masks.recalled import Recalled
 from boltzformer.desk.ports import Mask, Timers
 from boltzformer.desk.scale import Scale
 
@@ -163,9 +162,7 @@ class Reapplying:
         answers = [one.answers for one in lanes]
         earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
         if count > 1:  # their scores are known
-            earlier = {
-                row for one in answers for row in one.earlier(partial(Recalled.stays, at=at, then=one.outline_then))
-            }
+            earlier = {row for one in answers for row in _as_then(one, at)}
         elif (at.existence, at.outline) == (self._own.existence, self._own.outline):
             earlier = set()
         if earlier:
@@ -184,3 +181,10 @@ class Reapplying:
         """Numbers and words are others."""
         for heard in self.changed:
             heard()
+
+
+def _as_then(answers: Answers, at: Thresholds) -> list[int]:
+    """Where the answer is of an earlier day and can't be shown so."""
+    then = answers.outline_then
+    earlier = answers.earlier(lambda _: True).items()
+    return [row for row, one in earlier if one.stays(at, then.get(row, at.outline))]
