@@ -22,6 +22,8 @@ MASK = "boltzformer mask"
 OPACITY = 0.35
 FILL = "fill"
 """Where what is kept of an image's scene says how opaque its masks are, if that is not the usual."""
+SEEN = "seen"
+"""Where the metadata of a layer says whether it was visible before its image was hidden."""
 OUTLINE, LARGE = 1, 1000
 """Pixels of a slice that an outline takes, and of the longer side of a picture for which it takes one more, until it is
 known how large one is on screen."""
@@ -75,7 +77,7 @@ class NapariMask:
 
     @property
     def shown(self) -> bool:
-        return bool(self.layer.visible)
+        return bool(self.layer.metadata.get(SEEN, self.layer.visible))
 
     @shown.setter
     def shown(self, shown: bool) -> None:

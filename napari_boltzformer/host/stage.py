@@ -29,7 +29,7 @@ from napari_boltzformer.host.layers import (
     together,
     volume_of,
 )
-from napari_boltzformer.host.mask import OPACITY, NapariMask, fill_again, filling_of, key_of, mask_on, one_colour
+from napari_boltzformer.host.mask import OPACITY, SEEN, NapariMask, fill_again, filling_of, key_of, mask_on, one_colour
 from napari_boltzformer.host.own_names import OwnNames
 from napari_boltzformer.host.unlisted import hide_rows
 
@@ -73,8 +73,6 @@ class NapariStage:
         """Images that somebody was brought to: before, the slice on screen is where another one was looked at."""
         self._owners: dict[str, str] = {}
         """By a layer's key, that of the image it goes with, where its metadata does not say so."""
-        self._seen: dict[str, bool] = {}
-        """By a layer's key, whether it was visible before its image was hidden."""
         self._compares = False
         """Whether it was for us that the grid was switched on."""
         self._compared: dict[str, int] = {}
@@ -104,7 +102,7 @@ class NapariStage:
         compared.note_place(self.viewer, self._layer(image))
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))
         names = [self._names.take(layer) for layer in group]
-        seen = [self._seen.pop(key_of(layer), layer.visible) for layer in group]
+        seen = [layer.metadata.pop(SEEN, layer.visible) for layer in group]
         active = self.viewer.layers.selection.active
         in_hand = self._hands[image.key] = active if active in group else self._layer(image)
         with self.moving(), together(self.viewer):
@@ -138,12 +136,12 @@ class NapariStage:
         """At once, until it is closed: nothing of it is drawn under another image."""
         with self.moving():
             for layer in self.group(image):
-                self._seen.setdefault(key_of(layer), bool(layer.visible))
+                layer.metadata.setdefault(SEEN, bool(layer.visible))
                 layer.visible = False
 
     def was_visible(self, layer: Layer) -> bool:
         """Also where its image is hidden by now."""
-        return self._seen.get(key_of(layer), bool(layer.visible))
+        return bool(layer.metadata.get(SEEN, layer.visible))
 
     def lower(self, layer: Layer, image: OpenImage) -> None:
         """Beneath the points and the box of its image, which stay in sight."""

@@ -136,6 +136,27 @@ def test_every_mask_is_back_in_the_colour_that_it_had(small: Phantom, tmp_path: 
     assert {track.name: track.colour for track in later.desk.tracks.of(back)} == colours
 
 
+def test_an_eye_that_was_closed_stays_closed(small: Phantom, tmp_path: Path) -> None:
+    """Whichever of many is shown by itself; work of before that says nothing of it comes back in sight."""
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    for name in (DARK, BRIGHT):
+        answered(viewer, image, name, 2)
+    viewer.desk.tracks.of(image)[0].surface.shown = False
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    later, back = opened_again(small.volume, tmp_path / "kept")
+    assert [one.surface.shown for one in later.desk.tracks.of(back)] == [False, True]
+    later.desk.tracks.of(back)[0].surface.shown = True  # and nothing else
+    later.desk.keeper.leave()
+    later.desk.leave()
+    assert Scene.of(_last(small.volume, tmp_path / "kept").provenance).hidden == ()
+    assert Scene.of({"scene": {}}).hidden is None
+
+
 def test_a_mask_that_nobody_has_answered_is_not_told_as_the_models(small: Phantom, tmp_path: Path) -> None:
     viewer = at_work(tmp_path / "kept")
     image = viewer.open(small.volume)

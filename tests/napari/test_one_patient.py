@@ -131,6 +131,7 @@ def test_what_is_dropped_into_the_viewer_takes_the_place_too(
     assert visible_images(dock) == ["flat"]  # from the first moment on
     assert not layer_of(track).visible
     until(qtbot, lambda: names(viewer) == ["flat"])
+    assert dock.keeper.back.scenes[track.image].hidden == ()  # nobody closed its eye: it is kept as one that is seen
     assert dock.row() == 5 // 2
     click(qtbot, pressed(dock, "Undo"))
     assert visible_images(dock) == ["deep"]

@@ -204,6 +204,9 @@ class BringingBack:
             image.thresholds = chosen and as_measured(image, chosen)
             if scene.row is not None and scene.row < image.count:
                 self._stage.go(image, scene.row)
+            if scene.hidden is not None:
+                for track in self._tracks.of(image):
+                    track.surface.shown = track.prompt.text not in scene.hidden
         if scene.guides:
             self._stage.guide(image, scene.guides)
         prompts = list(scene.prompts) or [one.prompt.text for one in self._tracks.of(image)]

@@ -16,7 +16,7 @@ from boltzformer.desk.keeping.next_doubtful import NextDoubtful
 from boltzformer.desk.keeping.nothing_here import KEPT, NothingHere
 from boltzformer.desk.keeping.remembering import annotation_of
 from boltzformer.desk.keeping.said import Said, counts_otherwise
-from boltzformer.desk.keeping.scene import Scene
+from boltzformer.desk.keeping.scene import Scene, looks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -231,11 +231,11 @@ class Keeper:
     def scene(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> Scene:
         """What it is worked on with at this moment; of one that is gone, slice and points as they were when it went, or
         was saved last: a viewer that closes shows another slice, and no points, before the last of it is out."""
-        colours = {one.prompt.text: one.colour for one in (self._tracks.of(image) if tracks is None else tracks)}
-        now = Scene(tuple(image.typed), None, image.thresholds, self._model(), colours=colours)
+        looks = looks_of(self._tracks.of(image) if tracks is None else tracks)
+        now = Scene(tuple(image.typed), None, image.thresholds, self._model(), {}, *looks)
         known = self._parting.get(image) or self.back.scenes.get(image)
         if known is not None and image not in self._stage.images():
-            return replace(now, row=known.row, guides=known.guides, colours={**known.colours, **colours})
+            return known.left_behind(now)
         row = self._stage.row(image) if self._stage.shows(image) else None
         return replace(now, row=row, guides=self._stage.guides(image))
 

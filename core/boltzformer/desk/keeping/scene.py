@@ -1,13 +1,14 @@
 """`Scene`: what an image is worked on with, beside its masks: prompts in their order, slice, thresholds, model, points
-and boxes; kept with every autosave, so that work goes on as it was left."""
+and boxes, closed eyes; kept with every autosave, so that work goes on as it was left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from boltzformer.desk.masks.kept import Thresholds
+from boltzformer.desk.masks.track import Track
 
 SCENE = "scene"
 """Where the provenance says it."""
@@ -29,6 +30,13 @@ class Scene:
     """Points and boxes, as the viewer's `Stage.guides` tells them."""
     colours: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of the masks, by their prompts' texts."""
+    hidden: tuple[str, ...] | None = None
+    """Prompts' texts of the masks whose eye is closed; None: nobody knows."""
+
+    def left_behind(self, now: Scene) -> Scene:
+        """Of an image that is gone, as it was known before: what its viewer showed by then is not told as its own."""
+        colours = {**self.colours, **now.colours}
+        return replace(now, row=self.row, guides=self.guides, colours=colours, hidden=self.hidden)
 
     def told(self) -> dict[str, Any]:
         """For a provenance."""
@@ -37,6 +45,7 @@ class Scene:
             "prompts": list(self.prompts),
             "guides": dict(self.guides),
             "colours": dict(self.colours),
+            "hidden": None if self.hidden is None else list(self.hidden),
         }
 
     @staticmethod
@@ -46,7 +55,7 @@ class Scene:
         if not isinstance(told, dict):
             return Scene()
         at, row = told.get("thresholds"), told.get("row")
-        prompts, colours = told.get("prompts"), told.get("colours")
+        prompts, colours, hidden = told.get("prompts"), told.get("colours"), told.get("hidden")
         return Scene(
             tuple(one for one in prompts if isinstance(one, str)) if isinstance(prompts, list) else (),
             row if isinstance(row, int) else None,
@@ -54,7 +63,14 @@ class Scene:
             str(told.get("model", "")),
             told["guides"] if isinstance(told.get("guides"), dict) else {},
             {text: str(one) for text, one in colours.items()} if isinstance(colours, dict) else {},
+            tuple(one for one in hidden if isinstance(one, str)) if isinstance(hidden, list) else None,
         )
+
+
+def looks_of(tracks: Sequence[Track]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Colours of masks, and those whose eye is closed, by their prompts' texts."""
+    colours = {one.prompt.text: one.colour for one in tracks}
+    return colours, tuple(one.prompt.text for one in tracks if not one.surface.shown)
 
 
 def _thresholds(told: Mapping[str, Any]) -> Thresholds:
