@@ -251,8 +251,10 @@ def use(desk: Desk, image: NapariImage, layer: Layer, label: int | None, text: s
     """The layer's mask as the prompt's, in place of what that had; it is hidden, not changed."""
     mask = mask_of(layer, label, image.layer)
     data = np.asarray(layer.data)
-    lost = np.count_nonzero(data if label is None else data == label) - np.count_nonzero(mask)
-    if desk.begin_from(image, mask, layer.name, text, int(lost)):
+    meant = data != 0 if label is None else data == label
+    lost = int(np.count_nonzero(meant)) - int(np.count_nonzero(mask))
+    gone = len(np.unique(data[meant])) - len(np.unique(data.reshape(mask.shape)[mask])) if lost else 0
+    if desk.begin_from(image, mask, layer.name, text, (lost, gone)):
         layer.visible = False
 
 

@@ -115,6 +115,13 @@ def test_they_are_no_case_of_their_own(bench: Bench, picture: Volume, tmp_path: 
     assert [one.name for one in listed] == ["x"]
 
 
+def test_of_what_the_model_never_looked_at_it_is_said_how_much_there_is(bench: Bench, picture: Volume) -> None:
+    image = bench.open_volume(picture)
+    bench.desk.begin_from(image, apart(numbers())[None], "theirs", "cell")
+    bench.idle()
+    assert bench.desk.overview.reapplying.totals == ["cell: 3,600 px; the model has not looked"]
+
+
 def test_no_slider_hides_any_of_them_in_the_place_of_a_models_mask_nor_another_day(
     bench: Bench, picture: Volume, tmp_path: Path
 ) -> None:
@@ -127,7 +134,10 @@ def test_no_slider_hides_any_of_them_in_the_place_of_a_models_mask_nor_another_d
     bench.desk.overview.reapplying.choose_objects(smallest_mm3=34, largest=16)
     bench.idle()
     bench.desk.leave_out(track, (0, 40, 0), out=True)
-    assert bench.desk.begin_from(image, mask, "theirs", "cell", lost=6)
+    assert bench.desk.begin_from(image, mask, "theirs", "cell", lost=(6, 2))
+    assert bench.speaker.sentence.endswith(
+        " 2 labels are gone with them: all their pixels lie beside others. One undo brings back what was there."
+    )
     assert " 6 of its 3,636 pixels are lines between labels that touch now." in bench.speaker.sentence
     bench.desk.overview.reapplying.choose_objects(smallest_mm3=37)
     bench.idle()

@@ -18,7 +18,7 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.said import Accepts
-from boltzformer.desk.masks.beginning import begin, told
+from boltzformer.desk.masks.beginning import Lost, begin, told
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.one_label import OneLabel
 from boltzformer.desk.masks.overview import Overview, sentence
@@ -183,9 +183,9 @@ class Desk:
             self.stage.activate(track.surface)
         self._change()
 
-    def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str, lost: int = 0) -> bool:
+    def begin_from(self, image: OpenImage, rows: NDArray[np.bool_], name: str, text: str, lost: Lost = (0, 0)) -> bool:
         """A mask that somebody made already, (slices, rows, columns), as a person's own work, in place of what the
-        prompt had; False where it is empty. `name`: where it comes from; `lost`: pixels that keep labels apart."""
+        prompt had; False where it is empty. `name`: where it comes from; `lost`: to keep labels apart."""
         if not rows.any():
             self.notice.say(f"The {self.words.layer} '{name}' is empty, so there is nothing to begin from.")
             return False

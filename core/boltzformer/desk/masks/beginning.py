@@ -75,11 +75,19 @@ def _remember(track: Track, before: _Stood) -> None:
     track.surface.listen(heard)
 
 
-def told(name: str, text: str, rows: NDArray[np.bool_], lost: int, words: ViewerWords, *, new: bool) -> str:
-    """What was done. `lost`: so many pixels became lines between labels that touch, for a mask knows its objects apart
-    by nothing else."""
+Lost = tuple[int, int]
+"""Pixels that became lines between labels that touch, for a mask knows its objects apart by nothing else, and labels
+that had no other pixels."""
+
+
+def told(name: str, text: str, rows: NDArray[np.bool_], lost: Lost, words: ViewerWords, *, new: bool) -> str:
+    """What was done."""
+    pixels, gone = lost
     there = int(np.count_nonzero(rows))
-    lines = f" {lost:,} of its {lost + there:,} pixels are lines between labels that touch now." if lost else ""
+    lines = f" {pixels:,} of its {pixels + there:,} pixels are lines between labels that touch now." if pixels else ""
+    if gone:
+        they, lie = ("1 label is", "its pixels lie") if gone == 1 else (f"{gone:,} labels are", "their pixels lie")
+        lines += f" {they} gone with them: all {lie} beside others."
     where = "" if len(rows) == 1 else f" in {counted(int(np.count_nonzero(rows.any(axis=(1, 2)))))}"
     return (
         f"'{name}' is the mask of '{text}' now, as your own work{where}, which no run overwrites and no "

@@ -12,7 +12,8 @@ from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.kept import Mark
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import named
+from boltzformer.desk.scale import Scale
+from boltzformer.desk.words import counted, named
 from boltzformer.types import SliceState
 
 
@@ -70,6 +71,14 @@ class Lane:
         said = (row for row in track.whose.said if track.state(row) is not SliceState.UNSEEN)
         self.accepted = frozenset(said)
         self.yours = _yours(track) if theirs and track.count == 1 else ""
+
+    def total(self, count: int, scale: Scale) -> str:
+        """How much is shown, also of a mask of which the model knows nothing."""
+        held = [voxels for voxels in self.painted.values() if voxels]
+        if self.answers.looked or not held:
+            return self.answers.total(count, scale, self.painted)
+        where = "" if count == 1 else f" in {len(held)} of {counted(count)}"
+        return f"{scale.amount(max(sum(held) - self.answers.left_out, 0))}{where}; the model has not looked"
 
     def mark(self, row: int) -> Mark | None:
         """The model's answer, if it has looked."""

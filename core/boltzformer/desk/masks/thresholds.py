@@ -157,7 +157,7 @@ class Reapplying:
     def totals(self) -> list[str]:
         """A line for every prompt, and what does not follow the sliders."""
         lanes, at, count = self.bar.lanes, self._now, self.bar.count
-        lines = [f"{one.name}: {one.answers.total(count, self.scale, one.painted)}" for one in lanes]
+        lines = [f"{one.name}: {one.total(count, self.scale)}" for one in lanes]
         lines += [f"{one.name}: {one.yours}" for one in lanes if one.yours]
         answers = [one.answers for one in lanes]
         earlier = {row for one in answers for row in set(one.looked) - set(one.rows)}
