@@ -112,6 +112,21 @@ def test_what_is_no_cell_is_not_parted_because_cells_were(bench: Bench) -> None:
     assert Settings.load().apart  # and cells go on as they were
 
 
+@pytest.mark.parametrize("prompt", ["cell", "retinal vessel in fundus photograph"])
+def test_a_reset_of_the_thresholds_leaves_the_tick(bench: Bench, prompt: str) -> None:
+    bench.answered(bench.open(GRID), prompt, touching())
+    choose(bench, apart=True)
+    bench.desk.overview.reapplying.choose(existence=0.7, outline=0.6)
+    bench.desk.overview.reapplying.reset()
+    bench.idle()
+    now = bench.desk.overview.reapplying.thresholds
+    assert (now.apart, now.outline, now.existence) == (True, 0.5, 0.5)
+    assert Settings.load().apart is (prompt == "cell")
+    choose(bench)
+    bench.desk.overview.reapplying.reset()
+    assert not bench.desk.overview.reapplying.thresholds.apart
+
+
 def test_touching_objects_are_parted_and_put_together_again(bench: Bench, tmp_path: Path) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     before = track.surface.copy()

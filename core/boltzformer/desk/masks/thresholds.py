@@ -99,8 +99,8 @@ class Reapplying:
         self._choose(replace(self._now, smallest_mm3=smallest_mm3, largest=largest, apart=apart))
 
     def reset(self) -> None:
-        """Back to the model's own."""
-        self._choose(None)
+        """Back to the model's own, which has no say in whether objects lie apart."""
+        self._choose(replace(self._own, apart=self._now.apart))
 
     def _choose(self, thresholds: Thresholds | None) -> None:
         """The model's own are nobody's choice, however they were reached: another model's take their place."""
