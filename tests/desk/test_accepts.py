@@ -31,6 +31,26 @@ def test_accept_says_beforehand_which_masks_it_takes(bench: Bench) -> None:
     assert bench.desk.accepts.words.startswith("accepts nothing · not 'liver' (hidden), ")
 
 
+def test_an_accepted_slice_that_takes_another_answer_is_said_to_be_accepted_no_longer(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((4, 20, 20)))
+    found = np.ones((4, 20, 20), bool)
+    tracks = [bench.answered(image, name, found) for name in ("liver", "spleen")]
+    bench.stage.go(image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    found[:, :10] = False
+    for track in tracks:
+        bench.answer(track, {2: found[2]})
+    bench.desk.notice.say("Looked in 1 slice.")
+    bench.desk.take(2)
+    bench.idle()
+    said = "Slice 2 took the new answer, so it is no longer accepted in 'liver', 'spleen'."
+    assert bench.speaker.sentence == f"Looked in 1 slice. {said}"
+    bench.desk.past_click()
+    assert bench.speaker.sentence == "Looked in 1 slice."
+    assert not bench.desk.accepts.words.startswith("accepts nothing")
+
+
 def test_a_slice_in_which_nothing_is_marked_is_accepted_with_a_word(bench: Bench) -> None:
     image = bench.open(Grid.pixels((4, 20, 20)))
     found = np.ones((4, 20, 20), bool)

@@ -27,7 +27,7 @@ from boltzformer.desk.masks.pointing import Pointing
 from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.undone import tell as tell_undone
+from boltzformer.desk.masks.undone import tell_undone, unaccepted
 from boltzformer.desk.models.choice import shown_name
 from boltzformer.desk.models.knowledge import Knowledge, as_prompt
 from boltzformer.desk.notice import CLICK, NO_PROMPT, STEP, Notice
@@ -200,8 +200,10 @@ class Desk:
 
     def take(self, row: int) -> None:
         """The answers that are offered for a slice on screen, in all masks that are shown; a step of undo each."""
-        for track in self._offered(row):
-            self.sizes.take(track, row, self._took)
+        offered = self._offered(row)
+        then = unaccepted(offered, row, self.notice, len(self.tracks.chosen()), self._took)
+        for track in offered:
+            self.sizes.take(track, row, then)
 
     def _took(self) -> None:
         self.running.retell()  # what stayed as it was is another one now
@@ -311,11 +313,9 @@ class Desk:
         self.counting.counted.extend([self._change, self.overview.reapplying.tell])
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
-        keeper.back.afresh.append(lambda image: self._restored(image, ()))
-        keeper.back.afresh.append(lambda image: self.running.masks_left())
-        self.overview.reapplying.chosen.append(self._kept_thresholds)
-        self.overview.reapplying.chosen.append(lambda _: self.past_click())
-        self.overview.reapplying.chosen.append(lambda _: self.notice.take_back(STEP))
+        keeper.back.afresh.extend([lambda image: self._restored(image, ()), lambda _: self.running.masks_left()])
+        chosen = self.overview.reapplying.chosen
+        chosen.extend([self._kept_thresholds, lambda _: self.past_click(), lambda _: self.notice.take_back(STEP)])
         self.overview.moved.append(self.past_click)
 
     def _adopt(self, track: Track) -> None:
