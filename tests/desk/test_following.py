@@ -239,6 +239,28 @@ def test_objects_that_are_hidden_for_their_size_are_not_followed(tmp_path: Path)
     bench.leave()
 
 
+@pytest.mark.without_engine
+@pytest.mark.parametrize(
+    ("marked", "told"),
+    [({1, 2}, "4 slices, 3 changed: 0, 3-4."), (set(range(5)), "4 slices, where it was marked already. It ends at")],
+    ids=["some", "all"],
+)
+def test_slices_that_it_was_followed_through_count_though_they_stay(
+    tmp_path: Path, marked: set[int], told: str
+) -> None:
+    ball, blank = np.zeros((2, 20, 20), bool)
+    ball[4:9, 4:9] = True
+    session: Any = Scripted(ball)
+    bench = Bench(session, tmp_path)
+    image = bench.open(Grid.from_lps((5, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0])))
+    bench.answered(image, "x", [ball if row in marked else blank for row in range(5)])
+    bench.stage.go(image, 2)
+    bench.desk.follow()
+    until_followed(bench)
+    assert bench.speaker.sentence.startswith(f"Followed 'x' of slice 2 through {told}")
+    bench.leave()
+
+
 def test_another_image_ends_the_following_and_keeps_what_was_found(bench: Bench, made: Phantom) -> None:
     row = clicked(bench, made)
     (track,) = bench.desk.tracks.chosen()

@@ -206,20 +206,25 @@ class Following:
         if say and changed and track.image is self._stage.chosen():
             self._stage.activate(track.surface)  # points may be selected, and have no undo
         if say:
-            self._notice.say(self._told(track, changed, ways, less=less), topic=STEP)
+            self._notice.say(self._told(track, len(shown), changed, ways, less=less), topic=STEP)
         for heard in self.followed:
             heard(track)
 
-    def _told(self, track: Track, changed: list[int], ways: list[_Way], *, less: bool) -> str:
-        """`less`: there is more of it, which is too small to be shown."""
+    def _told(self, track: Track, through: int, changed: list[int], ways: list[_Way], *, less: bool) -> str:
+        """`through`: so many slices. `less`: there is more of it, which is too small to be shown."""
         last = track.count - 1  # beyond it there is no slice to name
         ends = "; ".join(f"slice {min(max(way.row + way.by, 0), last)}: {way.why}" for way in ways if way.why)
         ends = f" It ends at {ends}." if ends else ""
         ends += " Objects that the size filter hides were left out." if less else ""
+        what = f"'{track.name}' of slice {self._from}"
+        if not through:
+            return f"{what} could not be followed.{ends}"
         if not changed:
-            return f"'{track.name}' of slice {self._from} could not be followed.{ends}"
-        into = f"{counted(len(changed))}: {ranges(changed)}"
-        return f"Followed '{track.name}' of slice {self._from} into {into}.{ends} {self._words.undo}"
+            return f"Followed {what} through {counted(through)}, where it was marked already.{ends}"
+        into = f"into {counted(through)}: {ranges(changed)}"
+        if len(changed) < through:
+            into = f"through {counted(through)}, {len(changed)} changed: {ranges(changed)}"
+        return f"Followed {what} {into}.{ends} {self._words.undo}"
 
 
 def lead(volume: Volume, prompt: str, mask: Mask, row: int) -> Guidance:
