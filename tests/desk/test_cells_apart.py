@@ -252,6 +252,21 @@ def test_clicks_that_come_quicker_than_they_are_done_are_all_done(bench: Bench) 
     assert track.surface.steps == steps + 4  # type: ignore[attr-defined]
 
 
+def test_what_is_judged_anew_meanwhile_takes_no_word_of_a_click_away(bench: Bench) -> None:
+    """Nor the first of two that are to be joined: objects are hidden for their size a moment after each change."""
+    mask = np.zeros((1, *SHAPE), bool)
+    mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = mask[0, 40:43, 70:73] = True
+    track = bench.answered(bench.open(GRID), "cell", mask)
+    bench.desk.overview.reapplying.choose_objects(smallest_mm3=30)
+    bench.desk.join_objects(track, (0, 15, 15))
+    bench.until(lambda: track.too_small == 1)
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Now click on the other one")
+    bench.desk.join_objects(track, (0, 15, 35))
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Two objects are one now")
+
+
 def test_what_is_said_of_a_click_goes_with_the_next_act(bench: Bench) -> None:
     track = bench.answered(bench.open(GRID), "cell", touching())
     corner = np.zeros(SHAPE, bool)

@@ -304,8 +304,7 @@ class Desk:
         running.ended.append(self._ended)
         running.moved.append(self._change)
         self.overview.changed.append(self._is_another)
-        self.overview.reapplying.done.append(self.sizes.now)
-        self.overview.reapplying.done.append(self.running.retell)
+        self.overview.reapplying.done.extend([self.sizes.now, self.running.retell])
         self.sizes.parting.append(self._tell_parting)
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.following.followed.append(lambda track: self._change())
@@ -316,7 +315,7 @@ class Desk:
         keeper.back.afresh.extend([lambda image: self._restored(image, ()), lambda _: self.running.masks_left()])
         chosen = self.overview.reapplying.chosen
         chosen.extend([self._kept_thresholds, lambda _: self.past_click(), lambda _: self.notice.take_back(STEP)])
-        self.overview.moved.append(self.past_click)
+        self.overview.turned.append(self.past_click)
 
     def _adopt(self, track: Track) -> None:
         track.changed = partial(self._by_hand, track)
@@ -330,6 +329,7 @@ class Desk:
 
     def _by_hand(self, track: Track) -> None:
         """A person painted, or said something of a slice."""
+        self.past_click()
         self.keeper.empty.edited(track)
         self.keeper.changed(track)
         self.keeper.on_screen()

@@ -38,6 +38,8 @@ class Overview:
         """All slices of this mask have the thresholds that were chosen."""
         self.moved: list[Callable[[], None]] = []
         """Another slice, image or mask is on screen, or its mask is another one."""
+        self.turned: list[Callable[[], None]] = []
+        """Of these: somebody looks at another one."""
         self.apart: Callable[[], bool] = lambda: False
         """Whether pictures that come get one label per object."""
         self._gate = GATE
@@ -102,6 +104,8 @@ class Overview:
             self._watched = watched
             self.reapplying.set_row(row)
             self._move()
+            for heard in self.turned:
+                heard()
 
     def slice_finished(self, image: OpenImage, row: int) -> None:
         """A run wrote this row."""
