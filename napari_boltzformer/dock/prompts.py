@@ -19,6 +19,7 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QApplication, QCompleter, QDockWidget, QPlainTextEdit, QWidget
 
 from boltzformer.desk.models.knowledge import MOST, Completion, Knowledge
+from napari_boltzformer.dock.completed import KNOWN, Completed
 
 AMBER = "#E69F00"
 LINES = 3
@@ -51,7 +52,8 @@ class PromptBox(QPlainTextEdit):
         self.completer.setMaxVisibleItems(MOST)
         popup = self.completer.popup()
         popup.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        popup.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # prompts often differ in their last words alone
+        popup.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        popup.setItemDelegate(Completed(popup))
         self._pressing_on = PressingOn(popup)
         self._offering = QTimer(self, singleShot=True, interval=0)
         self._offering.timeout.connect(self.offer)
@@ -183,6 +185,7 @@ def _item(one: Completion) -> QStandardItem:
     item = QStandardItem(one.text)
     item.setEditable(False)
     item.setData(one.prompt, Qt.ItemDataRole.UserRole)
+    item.setData(f": {one.words}", KNOWN)
     item.setToolTip("\n".join(dict.fromkeys((one.text, one.prompt))))  # the list may be too narrow for it
     if not one.known:
         item.setForeground(QBrush(QColor(AMBER)))

@@ -10,7 +10,7 @@ from phantom_model import PHANTOM_MODEL
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow, QStyleOptionViewItem
 
 from boltzformer import Session
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
@@ -18,19 +18,20 @@ from boltzformer.io.phantom import BRIGHT
 from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
+from napari_boltzformer.dock.completed import fitted
 from napari_boltzformer.dock.prompts import AMBER, PromptBox
 from napari_boltzformer.widget import BoltzFormerDock
 
+SEEN = {"n": 90, "groups": 48, "dice": 0.71, "dice_interval": [0.6, 0.8]}
 NEVER = "This model never saw 'kidney'. Treat the result as a guess."
 
 
 @pytest.fixture(scope="session")
 def carded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The phantom model with a card that knows bright blobs and lung nodules."""
-    measured = {"n": 90, "groups": 48, "dice": 0.71, "dice_interval": [0.6, 0.8]}
     targets = (
         Target(BRIGHT, (), (BRIGHT,), 100, 50, 60, True, {"n": 9, "groups": 1, "dice": 0.9}),
-        Target("lung nodule", ("CT",), ("lung nodule in chest CT",), 300, 150, 198, True, measured),
+        Target("lung nodule", ("CT",), ("lung nodule in chest CT",), 300, 150, 198, True, SEEN),
     )
     card = Card((), targets, "A quarter was held back.")
     model, about = checkpoint.load(PHANTOM_MODEL)
@@ -148,6 +149,30 @@ def test_the_list_of_long_prompts_is_no_wider_than_the_dock_and_tells_them_in_fu
     assert popup.width() <= dock.width()
     assert popup.mapToGlobal(popup.rect().topRight()).x() <= dock.mapToGlobal(dock.rect().topRight()).x()
     assert long in popup.model().index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    popup.hide()
+
+
+def test_of_a_line_that_is_too_long_the_prompt_gives_way_and_the_number_stays(qtbot: Any) -> None:
+    box = PromptBox()
+    qtbot.addWidget(box)
+    box.history = lambda: ("lesion of multiple sclerosis in brain MRI of the left side",)
+    box.knowledge = Knowledge(Card((), (Target(box.history()[0], (), (box.history()[0],), 9, 9, 9, True, SEEN),), ""))
+    box.show()
+    box.offer()
+    popup = box.completer.popup()
+    line = popup.model().index(0, 0)
+    option = QStyleOptionViewItem()
+    option.initFrom(popup)
+    option.widget = popup
+    letters = option.fontMetrics.horizontalAdvance
+    for width, ends in ((2000, "left side: Dice 0.71 on 48 unseen cases"), (0, "e: Dice 0.71 on 48 unseen cases")):
+        option.rect.setWidth(width or letters("● lesion of … side: Dice 0.71 on 48 unseen cases"))
+        popup.itemDelegate().initStyleOption(option, line)
+        assert option.text.startswith("● lesi")
+        assert option.text.endswith(ends)
+        assert letters(option.text) <= option.rect.width()
+    room = letters("● l…e: Dice 0.71 on")
+    assert ": Dice 0.71" in fitted(option.text, ": Dice 0.71 on 48 unseen cases", option.fontMetrics, room)
     popup.hide()
 
 

@@ -31,7 +31,7 @@ class Completion:
 
     @property
     def text(self) -> str:
-        name = f"{self.target} — {', '.join(self.modalities)}" if self.modalities else self.prompt
+        name = f"{self.target} — {', '.join(self.modalities)}" if self.target and self.modalities else self.prompt
         return f"{'●' if self.known else '○'} {name}: {self.words}"
 
 
