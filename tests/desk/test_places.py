@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from bench import Bench
+from image_files import write_series
 from PIL import Image
 
 from boltzformer import Grid, Volume, io
@@ -56,6 +57,14 @@ def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, 
         file.unlink()
     elsewhere.rmdir()  # a stick that was pulled out
     assert places.to_open == str(with_image)
+
+
+def test_masks_of_a_series_are_suggested_beside_its_folder(bench: Bench, tmp_path: Path) -> None:
+    write_series(tmp_path / "ct", phantom(1, (4, 32, 32)).volume.array, Grid.from_lps((4, 32, 32), np.eye(4)))
+    bench.answered(bench.open_volume(io.read(tmp_path / "ct")), "x", np.ones((4, 32, 32), bool))
+    bench.desk.exporting.ask()
+    assert Path(bench.dialogs.suggested).parent == tmp_path
+    assert bench.desk.places.to_open == str(tmp_path / "ct")
 
 
 def test_what_is_made_of_the_example_does_not_go_into_the_installed_package(bench: Bench) -> None:
