@@ -17,6 +17,7 @@ from boltzformer.desk.keeping.cases import cases_in, largest, series_below
 from boltzformer.desk.keeping.foreign import Read
 from boltzformer.desk.keeping.frames import frame_of
 from boltzformer.desk.keeping.stories import masks_in
+from boltzformer.desk.no_command_line import for_viewers
 from boltzformer.errors import BoltzFormerError, GeometryError, SeveralFrames
 from boltzformer.io.phantom import phantom, sample
 from napari_boltzformer.host.layers import image_layer, images_here, mask_layer
@@ -69,9 +70,13 @@ def _dock() -> Any:
 
 
 def _read(path: str | list[str]) -> list[Any]:
+    with for_viewers():
+        return _layers([Path(one) for one in ([path] if isinstance(path, str) else path)])
+
+
+def _layers(files: list[Path]) -> list[Any]:
     layers: list[Any] = []
     images = images_here(napari.current_viewer())
-    files = [Path(one) for one in ([path] if isinstance(path, str) else path)]
     for one in files:
         read = cache(io.read)
         try:

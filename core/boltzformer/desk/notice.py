@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from boltzformer.desk.discreet import words_of
+from boltzformer.desk.no_command_line import in_viewer
 from boltzformer.desk.ports import Speaker
 
 STEP = "what one undo takes back"
@@ -104,8 +105,9 @@ class Notice:
 
     def fail(self, sentence: str, details: str = "") -> None:
         """A sentence about what went wrong; the details are passed on, so they must name nothing of an image."""
-        self._said, self._wrong, self._about = [_Said(sentence, "", "", _nothing)], sentence, details
-        self._speaker.speak(sentence, failed=True)
+        shown = in_viewer(sentence)
+        self._said, self._wrong, self._about = [_Said(shown, "", "", _nothing)], sentence, details
+        self._speaker.speak(shown, failed=True)
 
     @property
     def details(self) -> str:

@@ -16,6 +16,7 @@ from boltzformer.desk.keeping.foreign import named_a_mask
 from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
 from boltzformer.desk.keeping.stories import is_export
+from boltzformer.desk.no_command_line import in_viewer
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.image.intensity import Window
@@ -89,7 +90,7 @@ class Standing:
             if self.partly
             else ""
         )
-        return self.error or self.trouble or whole
+        return in_viewer(self.error or self.trouble) or whole
 
 
 def is_dataset(folder: Path) -> bool:
