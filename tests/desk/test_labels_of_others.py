@@ -224,16 +224,19 @@ def test_they_carry_no_score_of_a_mask_that_they_are_not(bench: Bench, tmp_path:
         (["s02/liver"], ["s01/ct", "s02/liver"]),  # of nothing that lies above or beside it
     ],
 )
-@pytest.mark.parametrize("side", [20, 64])
+@pytest.mark.parametrize(
+    ("side", "kind"), [(20, ".nii.gz"), (64, ".nii.gz"), (20, ".nrrd"), (64, ".nii"), (64, ".mha"), (64, ".nrrd")]
+)
 def test_masks_in_a_folder_below_their_image_are_no_cases(
-    tmp_path: Path, masks: list[str], listed: list[str], side: int
+    tmp_path: Path, masks: list[str], listed: list[str], side: int, kind: str
 ) -> None:
+    """Packed or not."""
     grid = Grid.pixels((side, 64, 64))
     noise = np.random.default_rng(1).integers(-1000, 1000, grid.shape, np.int16)
     ball = np.zeros(grid.shape, np.uint8)
     ball[5:15, 20:40, 20:40] = 1
     for name, array in (("s01/ct", noise), *((name, ball) for name in masks)):
-        file = tmp_path / f"{name}.nii.gz"
+        file = tmp_path / f"{name}{kind}"
         file.parent.mkdir(parents=True, exist_ok=True)
         io.write_volume(Volume(array, grid), file)
     assert sorted(one.name for one in cases_in(tmp_path)) == listed
@@ -246,5 +249,14 @@ def test_no_image_vanishes_from_a_list_of_cases(tmp_path: Path) -> None:
     pictures = {"bright": deep, "dim": few, "1": few * 3, "10": few, "12": deep, "black": few * 0}
     for name, picture in pictures.items():
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        tifffile.imwrite(tmp_path / f"z{name}.tif", np.tile(picture, (2, 2)))
     Image.fromarray(np.zeros((14_000, 14_000), bool)).save(tmp_path / "huge.png")
-    assert {one.name for one in cases_in(tmp_path)} == {*pictures, "huge"}
+    assert {one.name for one in cases_in(tmp_path)} == {*pictures, *(f"z{name}" for name in pictures), "huge"}
+
+
+def test_flat_labels_in_a_file_that_packs_nothing_are_no_case(picture: Volume, tmp_path: Path) -> None:
+    big = np.kron(numbers() % 60, np.ones((8, 8), np.uint16))
+    noise = np.random.default_rng(4).integers(0, 4000, big.shape, np.uint16)
+    for name, array in (("field", noise), ("nuclei", big), ("halves", big.astype(np.float32) / 2)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", array)
+    assert {one.name for one in cases_in(tmp_path)} == {"x", "field", "halves"}

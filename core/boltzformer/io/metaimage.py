@@ -94,6 +94,13 @@ def read(path: Path, frame: int | None = None) -> Volume:
     return Volume(array, grid, modality, placed=is_placed(any(name in fields for name in (*_TURN, *_STEP)), grid))
 
 
+def shape_in(path: Path) -> tuple[int, int, int] | None:
+    """(slices, rows, columns) of a file of one value per voxel."""
+    fields, _ = _header(path)
+    x, y, z, frames = [*(int(n) for n in fields.get("DimSize", "").split()), 1, 1, 1, 1][:4]
+    return (z, y, x) if frames == 1 and fields.get("ElementNumberOfChannels", "1") == "1" else None
+
+
 def write(file: BinaryIO, array: Array, grid: Grid) -> None:
     """One packed .mha. Its matrix may be sheared, and ITK reads it so."""
     raw = zlib.compress(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data, level=1)

@@ -181,6 +181,12 @@ def _vector(path: Path, text: str) -> NDArray[np.float64] | None:
         raise damaged(path) from error
 
 
+def shape_in(path: Path) -> tuple[int, int, int] | None:
+    """(slices, rows, columns) of a file of one value per voxel."""
+    header = header_of(path)
+    return None if header.others else place_of(header).shape
+
+
 def place_of(header: Header) -> Grid:
     """Where the header says that the image lies: in its space, else by spacings alone."""
     path, fields = header.path, header.fields

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
+from boltzformer.io import metaimage, nrrd_header
 from boltzformer.io.nifti import grid_in
 from boltzformer.types import Volume
 
@@ -123,16 +124,28 @@ def whole(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def size_in(path: Path) -> tuple[int, ...] | None:
-    """Of a file that packs what it holds, as its header has it; None if it is of another kind."""
+    """Of a file that holds one image or mask by itself, as its header has it; None if it is of another kind."""
+    kind = io.split_name(path)[1]
     try:
-        if io.split_name(path)[1] == ".nii.gz":
-            return grid_in(path).shape
-        if io.split_name(path)[1] == ".png":
+        if kind in _SHAPES:
+            return _SHAPES[kind](path)
+        if kind in PICTURES:
             with PIL.Image.open(path) as header:
-                return header.size if header.mode in ("1", "L", "P", "I", "I;16") else None
+                alone = getattr(header, "n_frames", 1) == 1
+                return header.size if alone and header.mode in ("1", "L", "P", "I", "I;16", "F") else None
     except (BoltzFormerError, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         pass  # opening says why
     return None
+
+
+PICTURES = (".png", ".tif", ".tiff")
+_SHAPES: dict[str, Callable[[Path], tuple[int, ...] | None]] = {
+    ".nii": lambda path: grid_in(path).shape,
+    ".nii.gz": lambda path: grid_in(path).shape,
+    ".nrrd": nrrd_header.shape_in,
+    ".mha": metaimage.shape_in,
+}
+"""Files whose data lie elsewhere are not among them."""
 
 
 def lies_together(array: NDArray[Any]) -> bool:

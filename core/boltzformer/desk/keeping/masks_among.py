@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ FEW_VALUES = 64
 """So many labels a mask has at most."""
 PACKED = 16
 """So many times fewer bytes than voxels has a file that may be a mask: images pack badly."""
+PARTS, PART = 16, 16_384
+"""So many parts of a file that packs nothing are looked at, of so many bytes."""
 LITTLE = 100_000
 """Of a file with fewer voxels the size tells nothing, as its header takes a good part of it: it is read."""
 
@@ -25,7 +28,7 @@ def masks_among(files: Collection[Path]) -> set[Path]:
     sizes = {path: size for path in files if (size := size_in(path))}
     voxels = {path: int(np.prod(size, dtype=object)) for path, size in sizes.items()}
     read = {path: _holds_a_mask(path) for path in sizes if voxels[path] < LITTLE}
-    marks = {path for path in sizes if read.get(path, path.stat().st_size * PACKED < voxels[path])}
+    marks = {path for path in sizes if read.get(path, _packs_well(path, voxels[path]))}
     images = {(path.parent, size) for path, size in sizes.items() if path not in marks}
     beside = {(folder.parent, size) for folder, size in images}
     found = set()
@@ -35,6 +38,23 @@ def masks_among(files: Collection[Path]) -> set[Path]:
         if (its or (named and (folder.parent, size) in beside)) and (named or path in read or _holds_a_mask(path)):
             found.add(path)
     return found
+
+
+def _packs_well(path: Path, voxels: int) -> bool:
+    """Whether so many voxels take much less room than those of images: on the disk or, of a file that packs nothing,
+    if it were packed, by parts of it."""
+    size = path.stat().st_size
+    if size * PACKED < voxels:
+        return True
+    if size < voxels / 8:  # it packs what it holds, which is more than a mask
+        return False
+    with path.open("rb") as file:
+        parts = []
+        for place in range(PARTS):
+            file.seek(place * size // PARTS)
+            parts.append(file.read(PART))
+    whole = b"".join(parts)
+    return len(zlib.compress(whole, 1)) * PACKED < len(whole)
 
 
 def lies_on(path: Path, images: Sequence[Path]) -> bool:
