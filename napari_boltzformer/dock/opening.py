@@ -106,7 +106,7 @@ class Opening:
             self._show(found)
             return
         self._desk.notice.take_back(READING)
-        which = which_of(self._dialogs, path, found)
+        which = which_of(self._dialogs, self._desk.settings, path, found)
         if which is not None:
             self._desk.work.do(partial(frame_of, path, which), self._show)
 

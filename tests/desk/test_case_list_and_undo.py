@@ -114,6 +114,35 @@ def test_the_list_is_told_when_what_is_on_screen_is_none_of_its_cases(listed: Be
     assert told[-1:] == [None]
 
 
+def test_of_a_file_of_many_time_points_the_one_that_was_worked_on_tells_how_far_it_is(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Whichever it is, another day too; all of a file would be read for long."""
+    series = np.random.default_rng(1).integers(0, 200, (12, 4, 24, 24)).astype(np.uint8)
+    header = "ObjectType = Image\nNDims = 4\nDimSize = 24 24 4 12\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    place = tmp_path / "images"
+    place.mkdir()
+    (place / "perfusion.mha").write_bytes(header.encode() + series.tobytes())
+    bench.desk.settings.folder = str(tmp_path / "kept")
+    bench.desk.cases.show_folder(place)
+    bench.idle()
+    assert words(bench, "perfusion") == "new"
+    bench.dialogs.chosen_line = 10
+    following(bench)
+    image = bench.desk.stage.chosen()
+    assert image is not None
+    assert image.name == "perfusion 11"
+    bench.answered(image, BRIGHT, np.ones((4, 24, 24), bool))
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert words(bench, "perfusion") == "1 of 4 accepted"
+    again = Bench()
+    again.desk.cases.show_folder(place)
+    again.idle()
+    assert words(again, "perfusion") == "1 of 4 accepted"
+    again.leave()
+
+
 def test_the_folder_of_last_time_is_listed_again(listed: Bench, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     listed.desk.cases.show_folder(tmp_path / "empty")

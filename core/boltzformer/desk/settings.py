@@ -13,6 +13,8 @@ from boltzformer.home import home
 logger = logging.getLogger(__name__)
 FILE = "napari.json"
 REMEMBERED = 20
+FILES = 500
+"""Of so many it is remembered what was chosen in them."""
 
 
 @dataclass
@@ -29,6 +31,8 @@ class Settings:
     """Where a person opened and exported last."""
     listed_in: str = ""
     """The folder whose cases were listed last."""
+    frames: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """Of files of several time points or channels, by a hash of their places: what was chosen, the last first."""
     prompts: list[str] = field(default_factory=list[str])
     """Asked lately, the last first."""
     rings: bool = True
@@ -86,6 +90,13 @@ class Settings:
             self._known = mine
         except OSError as error:
             logger.warning("the settings could not be saved: %s", error)
+
+    def chose_frame(self, file: str, number: int) -> None:
+        """Remembers it."""
+        before = {key: numbers for key, numbers in self.frames.items() if key != file}
+        numbers = list(dict.fromkeys([number, *self.frames.get(file, ())]))[:REMEMBERED]
+        self.frames = dict([*before.items(), (file, numbers)][-FILES:])
+        self.save()
 
     def asked(self, texts: list[str]) -> None:
         """Remembers prompts."""

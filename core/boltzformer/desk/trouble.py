@@ -17,7 +17,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.io.writing import new_files
 
 LINES = 500
-PRIVATE = "folder", "prompts"
+PRIVATE = "folder", "prompts", "frames"
 """Settings that could name a patient or a place."""
 
 

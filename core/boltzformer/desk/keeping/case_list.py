@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from boltzformer.desk.discreet import trace_of
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, is_dataset, standing, tried
-from boltzformer.desk.keeping.frames import which_of
+from boltzformer.desk.keeping.frames import chosen_of, which_of
 from boltzformer.desk.keeping.keeper import Keeper
 from boltzformer.desk.keeping.kept_in import autosaves
 from boltzformer.desk.keeping.one_patient import OnePatient
@@ -129,7 +129,7 @@ class CaseList:
             stores = one.path if one.case else self._keeper.folder(), autosaves()
             self._looking = one
             self._stale.discard(one)  # what is saved from now on, it may not see
-            work = partial(standing, one, stores, self.standings.get(one))
+            work = partial(standing, one, stores, self.standings.get(one), chosen_of(self._settings, one.path))
             self._work.do(work, partial(self._stands, one), topic="standing of a case")
         elif self._wants_next:
             self._try_next()
@@ -251,7 +251,7 @@ class CaseList:
     def _ask_which(self, one: Listed, frames: int) -> None:
         """Of several time points or channels; who wants none stays at the case that is open."""
         self._notice.say("")
-        frame = which_of(self._dialogs, one.path, frames)
+        frame = which_of(self._dialogs, self._settings, one.path, frames)
         if frame is None:
             self._tell()
             return

@@ -120,8 +120,11 @@ def tried(one: Listed, frame: int | None = None) -> Volume | Exception:
         return error
 
 
-def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None) -> Standing:
-    """`stores`: where work is kept, and where it was before a person said where.
+def standing(
+    one: Listed, stores: Sequence[Path], known: Standing | None = None, frames: Sequence[int] = ()
+) -> Standing:
+    """`stores`: where work is kept, and where it was before a person said where. `frames`: those that were chosen of a
+    file of several.
 
     The image is read for its id, unless what was `known` a moment ago tells it.
     """
@@ -136,7 +139,7 @@ def standing(one: Listed, stores: Sequence[Path], known: Standing | None = None)
         try:
             volume = one.read()
         except SeveralFrames as several:
-            each = (_told(kept, volume) for volume in first_of(one.path, several.frames))
+            each = (_told(kept, volume) for volume in first_of(one.path, several.frames, frames))
             return next((told for told in each if told.words != "new"), Standing())
         except Exception as error:  # whatever its reader came upon: it is not opened
             return Standing(error=str(error) or type(error).__name__)
