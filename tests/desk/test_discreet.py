@@ -15,6 +15,8 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.trouble import Log, report_to
 from boltzformer.desk.work import Work
 
+PLACES = "folder", "opened_in", "exported_in", "listed_in", "python"
+
 
 def broken(path: Path) -> None:
     raise ZeroDivisionError(f"{path} is broken")
@@ -36,7 +38,8 @@ def test_a_report_names_no_patient_though_the_sentence_does(tmp_path: Path, work
         broken(path)
     except ZeroDivisionError:
         logging.getLogger("boltzformer.io").warning("of %s only %d bytes", path, 7, exc_info=True)
-    report_to(tmp_path / "report.zip", notice.details, log, Settings())
+    own = Settings(str(path), prompts=["JANE"], **dict.fromkeys(PLACES, str(path.parent)))  # type: ignore[arg-type]
+    report_to(tmp_path / "report.zip", notice.details, log, own)
     log.leave()
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         texts = {name: report.read(name).decode() for name in report.namelist()}

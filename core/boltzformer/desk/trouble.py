@@ -17,7 +17,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.io.writing import new_files
 
 LINES = 500
-PRIVATE = "folder", "prompts", "frames"
+PRIVATE = "folder", "opened_in", "exported_in", "listed_in", "prompts", "frames", "python"
 """Settings that could name a patient or a place."""
 
 
@@ -58,6 +58,8 @@ def ask_and_report(dialogs: Dialogs, notice: Notice, log: Log, settings: Setting
 def report_to(path: Path, details: str, log: Log, settings: Settings) -> None:
     """A zip of three texts, whole or not at all."""
     kept = {name: value for name, value in asdict(settings).items() if name not in PRIVATE}
+    if Path(settings.model).is_absolute():
+        kept["model"] = "a file"
     with new_files([path], overwrite=True) as (file,), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("what went wrong.txt", details)
         archive.writestr("log.txt", "\n".join(log.lines))
