@@ -9,6 +9,10 @@ class GeometryError(BoltzFormerError):
     """Two things that should lie on the same grid don't, or a grid is impossible."""
 
 
+class OnNoImage(GeometryError):
+    """What looks like labels lies on no image that is open, and may be an image itself: a viewer can ask."""
+
+
 class ImageError(BoltzFormerError):
     """An image or mask file can't be read or written."""
 

@@ -31,9 +31,9 @@ from boltzformer import BoltzFormerError, GeometryError, Volume, io
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
 from boltzformer.desk.keeping.frames import frame_of, which_of
-from boltzformer.desk.keeping.stories import MaskInFile, masks_in
+from boltzformer.desk.keeping.stories import MaskInFile, masks_alone, masks_in
 from boltzformer.desk.masks.pointing import stored_voxel
-from boltzformer.errors import SeveralFrames
+from boltzformer.errors import OnNoImage, SeveralFrames
 from boltzformer.masks.cells import apart
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.layers import KEY, images_here, mask_layer, same
@@ -90,13 +90,19 @@ class Opening:
         for path in waiting:
             self.open(path)
 
-    def _found(self, path: Path, found: list[MaskInFile] | Volume | int | None) -> None:
-        """Of several time points or channels a person says which."""
+    def _found(self, path: Path, found: list[MaskInFile] | Volume | int | OnNoImage | None) -> None:
+        """Of several time points or channels a person says which; and what labels on no image are."""
         if isinstance(found, list):
-            for one in found:
-                data, options, _ = mask_layer(one)
-                self._stage.viewer.add_labels(data, **options)
-            self._desk.notice.say("")
+            self._show_masks(found)
+            return
+        if isinstance(found, OnNoImage):
+            self._desk.notice.fail(str(found))
+            self._desk.notice.offer(
+                f"what {path} is",
+                f"{path.name} can be opened all the same.",
+                ("As an image", lambda: self._desk.work.do(partial(io.read, path), self._show)),
+                ("As masks", lambda: self._desk.work.do(partial(masks_alone, path), self._show_masks)),
+            )
             return
         if found is None:
             folder = path if path.is_dir() else path.parent
@@ -109,6 +115,12 @@ class Opening:
         which = which_of(self._dialogs, self._desk.settings, path, found)
         if which is not None:
             self._desk.work.do(partial(frame_of, path, which), self._show)
+
+    def _show_masks(self, found: list[MaskInFile]) -> None:
+        for one in found:
+            data, options, _ = mask_layer(one)
+            self._stage.viewer.add_labels(data, **options)
+        self._desk.notice.say("")
 
     def _choose(self, path: Path, folder: Path, found: list[Offer]) -> None:
         """`path`: what a person chose, there."""
@@ -130,10 +142,14 @@ class Opening:
         self._desk.patients.open(volume)
 
 
-def _read(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | Volume | int | None:
-    """Masks, the image, or how many there are of which one is to be chosen; None for DICOM, whose folder tells."""
+def _read(path: Path, images: Sequence[Volume]) -> list[MaskInFile] | Volume | int | OnNoImage | None:
+    """Masks, the image, or how many there are of which one is to be chosen; None for DICOM, whose folder tells. Or why
+    nobody knows whether it is an image."""
     read = cache(io.read)
-    masks = masks_in(path, images, read)
+    try:
+        masks = masks_in(path, images, read)
+    except OnNoImage as error:
+        return error
     if masks is not None:
         return masks
     if path.is_dir() or io.split_name(path)[1] in (".dcm", ".ima", ""):

@@ -119,6 +119,32 @@ def test_labels_of_another_program_lie_on_the_picture_which_stays(
     assert not dock.notice.offers  # nothing was put away
 
 
+@pytest.mark.parametrize(("answer", "kind"), [("As an image", "Image"), ("As masks", "Labels")])
+def test_what_may_be_labels_and_lies_on_no_open_image_can_be_opened_all_the_same(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path, answer: str, kind: str
+) -> None:
+    few = np.zeros((4, 20, 30), np.uint8)
+    few[1:3, 4:9, 4:9] = 3
+    noise = np.random.default_rng(0).integers(-900, 900, few.shape).astype(np.int16)
+    for name, array, step in (("one", noise, 3.0), ("few", few, 2.0), ("few_mask", few, 2.0)):
+        grid = Grid.from_lps(few.shape, np.diag([1.0, 1.0, step, 1.0]))
+        io.write_volume(Volume(array, grid), tmp_path / f"{name}.mha")
+    dock.opening.open(tmp_path / "one.mha")
+    until(qtbot, lambda: dock.image.currentText() == "one" and dock.desk.patients.current is not None)
+    dock.opening.open(tmp_path / "few_mask.mha")  # of which its name leaves no doubt
+    until(qtbot, lambda: dock.message.text().startswith("few_mask.mha holds labels of"))
+    assert not dock.notice.offers
+    dock.opening.open(tmp_path / "few.mha")
+    until(qtbot, lambda: dock.message.text().startswith("few.mha holds labels of"))
+    (topic,) = dock.notice.offers
+    dock.desk.notice.answer(topic, answer)
+    until(qtbot, lambda: any(type(one).__name__ == kind and "few" in one.name for one in viewer.layers[-1:]))
+    assert ("one" in [one.name for one in viewer.layers]) is (answer == "As masks")  # else it is put away
+    if answer == "As masks":
+        assert np.array_equal(np.asarray(viewer.layers[-1].data) > 0, few > 0)
+        assert dock.image.currentText() == "one"
+
+
 def test_beside_an_open_image_a_file_is_read_once_and_labels_of_another_size_stay_out(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +165,7 @@ def test_beside_an_open_image_a_file_is_read_once_and_labels_of_another_size_sta
     assert not viewer.open(str(tmp_path / "half.mha"), plugin=DIST)  # no dialog that ends what is opened with it
     until(qtbot, lambda: dock.message.text().startswith("half.mha holds labels of 2×20×30 voxels"))
     assert [layer.name for layer in viewer.layers] == ["one"]
+    dock.desk.notice.withdraw(f"what {tmp_path / 'half.mha'} is")
     viewer.open(str(tmp_path / "third.mha"), plugin=DIST)
     dock.opening.open(tmp_path / "other.mha")
     until(qtbot, lambda: dock.image.currentText() == "other")

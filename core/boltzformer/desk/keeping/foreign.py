@@ -13,7 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.errors import BoltzFormerError, GeometryError
+from boltzformer.errors import BoltzFormerError, GeometryError, OnNoImage
 from boltzformer.image.geometry import Grid
 from boltzformer.io import metaimage, nrrd_header
 from boltzformer.io.nifti import grid_in
@@ -104,7 +104,8 @@ def _are_labels(path: Path, array: NDArray[Any]) -> bool:
 def _on_none(path: Path, grid: Grid, image: Volume) -> GeometryError:
     """For labels that lie on no image that is open."""
     its = "as many, at another place" if grid.shape == image.grid.shape else _size(image.grid)
-    return GeometryError(
+    kind = GeometryError if named_a_mask(path) else OnNoImage
+    return kind(
         f"{path.name} holds labels of {_size(grid)}, which lie on no open image ('{image.name}' has {its}): open the "
         "image that they were made on first. With no image open, they open alone."
     )

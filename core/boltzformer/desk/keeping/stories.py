@@ -169,6 +169,18 @@ def masks_in(path: Path, images: Sequence[Volume], read: Read = io.read) -> list
         if sure:
             raise
         return None  # a story lies beside it, but it holds no labels
+    return _each(path, labels, image, known, sure=sure)
+
+
+def masks_alone(path: Path) -> list[MaskInFile]:
+    """The masks of a file of which a person says that it holds some, wherever they lie."""
+    return _each(path, io.read_labels(path), None, None, sure=False)
+
+
+def _each(
+    path: Path, labels: LabelMap, image: Volume | None, known: Mapping[int, str] | None, *, sure: bool
+) -> list[MaskInFile]:
+    """`known`: what they are called; `sure`: the file names them itself."""
     names = {**labels.names, **(known or {})}
     if not known and len(names) == 1 and not sure:
         names = dict.fromkeys(names, io.split_name(path)[0])
