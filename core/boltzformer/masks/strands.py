@@ -27,15 +27,17 @@ class Strands:
     def of(mask: Array) -> Strands:
         """(slices, rows, columns), not 0 where something is."""
         lines, starts, stops = [], [], []
-        count = mask.shape[1]
+        count, width = mask.shape[1], mask.shape[2] + 1  # a blank voxel ends each row: strands begin and end by turns
         for number, plane in enumerate(mask):
             there = np.flatnonzero(plane.any(axis=1))
             if len(there):
-                edges = np.diff(np.pad(plane[there] != 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-                row, start = np.nonzero(edges == 1)
+                flat = np.zeros(len(there) * width + 1, bool)
+                flat[1:].reshape(-1, width)[:, :-1] = plane[there] != 0
+                ends = np.flatnonzero(flat[1:] != flat[:-1])
+                row = ends[::2] // width
                 lines.append(number * count + there[row])
-                starts.append(start)
-                stops.append(np.nonzero(edges == -1)[1])
+                starts.append(ends[::2] - row * width)
+                stops.append(ends[1::2] - row * width)
         none = [np.zeros(0, np.int64)]
         shape = mask.shape[0], mask.shape[1], mask.shape[2]
         return Strands(shape, *(np.concatenate(one or none).astype(np.int64) for one in (lines, starts, stops)))
