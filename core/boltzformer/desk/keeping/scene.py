@@ -70,7 +70,7 @@ class Scene:
 def looks_of(tracks: Sequence[Track]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Colours of masks, and those whose eye is closed, by their prompts' texts."""
     colours = {one.prompt.text: one.colour for one in tracks}
-    return colours, tuple(one.prompt.text for one in tracks if not one.surface.shown)
+    return colours, tuple(one.prompt.text for one in tracks if one.surface.alive and not one.surface.shown)
 
 
 def _thresholds(told: Mapping[str, Any]) -> Thresholds:
