@@ -192,7 +192,7 @@ class LesionTable(QWidget):
         one, track = self._at(item.row())
         if track is not None and item.column() == 0:
             out = item.checkState() == Qt.CheckState.Unchecked
-            self._desk.leave_out(track, one.voxel, *one.marks, out=out)
+            self._desk.leave_out(track, *one.voxels, out=out)
             self.total.setText(total(self.lesions, self._tracks()))
 
     def _on_cell(self, row: int, column: int) -> None:

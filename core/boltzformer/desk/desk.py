@@ -164,7 +164,7 @@ class Desk:
 
     def leave_out(self, track: Track, *voxels: Sequence[int], out: bool) -> None:
         """The object there, of exports and of every number; or it counts again. `voxels`: of one object."""
-        (track.excluded.update if out else track.excluded.difference_update)(map(tuple, voxels))
+        (track.excluded.leave if out else track.excluded.take_in)(voxels)
         self.keeper.counts_otherwise(track)
         self.counting.due(track)
         self.counting.now()

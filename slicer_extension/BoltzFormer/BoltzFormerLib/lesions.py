@@ -88,7 +88,7 @@ class LesionTable:
         if (chosen := self._chosen()) is not None:
             one, track = chosen
             out = included(one, {track.key: track})
-            self._desk.leave_out(track, one.voxel, *one.marks, out=out)
+            self._desk.leave_out(track, *one.voxels, out=out)
             row = self._ui.lesionList.currentRow
             self.show_lesions(self.lesions)
             self._ui.lesionList.setCurrentRow(row)

@@ -303,7 +303,8 @@ def put_back(track: Track, one: KeptMask) -> None:
     track.whose.elsewhere |= one.elsewhere
     track.whose.hidden |= {row: np.packbits(mask) for row, mask in one.unseen.items() if mask.any()}
     track.whose.lines |= {} if one.lines is None else {0: np.packbits(one.lines)}
-    track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel]}
+    hidden = one.scores.keys() - one.edited  # there it may come back
+    track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel] or voxel[0] in hidden}
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
 

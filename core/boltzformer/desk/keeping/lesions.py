@@ -8,14 +8,17 @@ import io
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.beginning import is_from_elsewhere
+from boltzformer.desk.masks.left_out import cores
 from boltzformer.desk.masks.sizes import Whole, whole_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.scale import Scale
@@ -56,7 +59,8 @@ class Lesion:
     """Key of its mask."""
     finding: Finding
     voxel: tuple[int, int, int]
-    """One of its own: slice, row and column in the viewer, in the slice where it is longest."""
+    """One of its own: slice, row and column in the viewer, in the slice where it is longest; of those there, the last
+    that goes where the outline is drawn closer."""
     rows: tuple[int, ...]
     """Its slices in the viewer."""
     scale: Scale
@@ -68,6 +72,13 @@ class Lesion:
     """It is of a mask that was made elsewhere."""
     marks: frozenset[tuple[int, ...]] = frozenset()
     """Voxels by which it was left out when it was measured."""
+    core: frozenset[tuple[int, ...]] = frozenset()
+    """Such a voxel in each of its slices: some slices go before others."""
+
+    @property
+    def voxels(self) -> frozenset[tuple[int, ...]]:
+        """By which it is left out, and counts again."""
+        return self.marks | self.core | {self.voxel}
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -131,26 +142,30 @@ def to_measure(image: OpenImage, tracks: Sequence[Track]) -> tuple[Volume, Slice
 
 def lesions_of(volume: Volume, plan: SlicePlan, masks: Sequence[Measured]) -> list[Lesion]:
     """All objects that are large enough, also those that are excluded."""
-    from scipy.ndimage import find_objects
-
     found: list[Lesion] = []
     scale = Scale.of(volume)
     for mask in masks:
         parts = pieces(np.ascontiguousarray(plan.view.undo(mask.whole().remaining())))
         rows = measured(parts, 1, mask.name, mask.answers.prediction(mask.prompt, plan))
         objects = plan.view.apply(parts)
-        boxes = find_objects(objects)
+        core = cores(objects, partial(_sure, mask.answers))
         for row, one in rows:
-            middle, (_, down, across) = plan.canonical_index(row.longest_slice), boxes[one - 1]
-            y, x = np.argwhere(objects[middle][down, across] == one)[0].tolist()
+            middle = plan.canonical_index(row.longest_slice)
+            _, y, x = next(place for place in core[one] if place[0] == middle)
             slices = tuple(plan.canonical_index(index) for index in range(row.first_slice, row.last_slice + 1))
             earlier = not any(slice_ in mask.answers.rows for slice_ in slices)
             i, j, k = volume.grid.voxel(row.centroid_lps_mm).tolist()
-            voxel, known = (middle, down.start + y, across.start + x), _known(row, mask, slices)
+            voxel, known = (middle, y, x), _known(row, mask, slices)
             marks = frozenset(place for place in mask.excluded if objects[place] == one)
             elsewhere = not mask.elsewhere.isdisjoint(slices)
-            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier, elsewhere, marks))
+            own = marks, frozenset(core[one])
+            found.append(Lesion(mask.key, known, voxel, slices, scale, (i, j, k), earlier, elsewhere, *own))
     return found
+
+
+def _sure(answers: Answers, row: int) -> NDArray[np.float32] | None:
+    kept = answers.of(row)
+    return None if kept is None else kept.logits()
 
 
 def standing(tracks: Collection[Track]) -> dict[str, int]:
@@ -161,7 +176,7 @@ def standing(tracks: Collection[Track]) -> dict[str, int]:
 
 def included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
     """Whether it counts; `tracks`: by key."""
-    return one.mask in tracks and tracks[one.mask].excluded.isdisjoint({one.voxel, *one.marks})
+    return one.mask in tracks and tracks[one.mask].excluded.isdisjoint(one.voxels)
 
 
 def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:

@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltzformer.image.slicing import SlicePlan
+from boltzformer.image.slicing import LOGIT_STEP, SlicePlan
 from boltzformer.masks.objects import pieces
 from boltzformer.masks.strands import Strands
 
 Voxel = tuple[int, ...]
 """Slice, row and column, as the viewer counts them."""
+
+
+class LeftOut(set[Voxel]):
+    """Voxels of the objects that a person left out. What a threshold hides of an object needs no mark there to be left
+    out again when it comes back: its voxels stay here, whatever is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._together: list[frozenset[Voxel]] = []
+
+    def leave(self, voxels: Iterable[Sequence[int]]) -> None:
+        """One object, by voxels of it."""
+        one = frozenset(map(_voxel, voxels))
+        self.update(one)
+        self._together.append(one)
+
+    def take_in(self, voxels: Iterable[Sequence[int]]) -> None:
+        """It counts again, with all by which it was left out, also where it is hidden at present."""
+        one = frozenset(map(_voxel, voxels))
+        known = [each for each in self._together if not each.isdisjoint(one)]
+        self._together = [each for each in self._together if each.isdisjoint(one)]
+        self.difference_update(one.union(*known))
+
+
+def _voxel(place: Sequence[int]) -> Voxel:
+    return tuple(place)
+
+
+def cores(objects: NDArray[Any], sure: Callable[[int], NDArray[np.float32] | None]) -> dict[int, list[Voxel]]:
+    """(slices, rows, columns) of numbers → of each, one voxel in every slice of it: the one that is the last to go
+    where its outline is drawn closer. `sure`: the model's logits in a slice, if they are known; of voxels as sure as
+    each other it is the one farthest inside."""
+    from scipy.ndimage import distance_transform_edt, maximum_position
+
+    found: dict[int, list[Voxel]] = {}
+    for row, plane in enumerate(objects):
+        down, across = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+        if not len(down):
+            continue
+        top, left = int(down[0]), int(across[0])
+        box = slice(top, int(down[-1]) + 1), slice(left, int(across[-1]) + 1)
+        here, known = plane[box], sure(row)
+        depth: NDArray[np.float64] = distance_transform_edt(np.pad(here > 0, 1))[1:-1, 1:-1]
+        last = LOGIT_STEP * depth / (1 + depth)
+        if known is not None:
+            last = last + np.maximum(known[box], np.iinfo(np.int8).min * LOGIT_STEP)
+        numbers = np.unique(here[here > 0])
+        for number, (y, x) in zip(numbers.tolist(), maximum_position(last, here, numbers), strict=True):
+            found.setdefault(number, []).append((row, top + int(y), left + int(x)))
+    return found
 
 
 def left_out(rows: NDArray[Any], voxels: Collection[Sequence[int]]) -> tuple[NDArray[np.bool_], int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.kept import Kept, Thresholds
+from boltzformer.desk.masks.left_out import LeftOut
 from boltzformer.desk.masks.taken import Taken
 from boltzformer.desk.masks.told import Known, Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
@@ -44,8 +45,8 @@ class Track:
         self.plan: SlicePlan | None = None
         self.proposals: dict[int, Bits] = {}
         """Answers for slices that are a person's: offered, never written."""
-        self.excluded: set[tuple[int, ...]] = set()
-        """A voxel of each object that a person left out (`left_out`)."""
+        self.excluded = LeftOut()
+        """Voxels of each object that a person left out."""
         self.changed: Callable[[], None] = lambda: None
         """Called when a person painted, or said something of a slice."""
         self.whose = Whose()
