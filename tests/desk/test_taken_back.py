@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bench import Bench
 
+from boltzformer import Prompt
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.nothing_here import NOTHING
 from boltzformer.desk.masks.track import Track
@@ -43,9 +44,9 @@ def later(bench: Bench) -> None:
     bench.idle()
 
 
-def stroke(track: Track, row: int) -> None:
+def stroke(track: Track, row: int, size: int = 3) -> None:
     mask = np.zeros(track.shape[1:], bool)
-    mask[:3, :3] = True
+    mask[:size, :size] = True
     surface: Any = track.surface
     surface.paint(row, mask)
 
@@ -136,3 +137,65 @@ def test_redo_says_it_again_on_the_disk_too(bench: Bench, track: Track, disk: Di
         later(bench)
         assert "Slice 3: no 'cell' here. Kept as" in bench.speaker.sentence
         assert disk()[3] is track.state(3) is SliceState.EMPTY
+
+
+@pytest.mark.parametrize("how", ["undone", "erased", "undone at once"])
+def test_what_was_accepted_and_is_gone_is_taken_back_on_the_disk(
+    bench: Bench, track: Track, disk: Disk, how: str, tmp_path: Path
+) -> None:
+    """Where no answer of the model lies beneath, nothing on screen is anybody's: nothing comes back another day."""
+    bare = bench.desk.tracks.new(track.image, Prompt("bare"))
+    bench.stage.activate(bare.surface)
+    surface: Any = bare.surface
+    track.surface.shown = False
+    bench.stage.go(track.image, 2)
+    for more in range(2):  # called right, made better, called right again
+        stroke(bare, 2, 3 + more)
+        bench.desk.keeper.accept()
+        later(bench)
+
+    def word() -> SliceState:
+        (case,) = Dataset(tmp_path / "kept").cases()
+        return case.states.get("bare", [SliceState.UNSEEN] * 3)[2]
+
+    assert word() is SliceState.REVIEWED
+    if how == "erased":
+        surface.paint(2, np.ones(bare.shape[1:], bool), 0)
+    else:
+        surface.undo()
+        surface.undo()
+    assert bare.state(2) is SliceState.UNSEEN
+    if how == "undone at once":
+        bench.desk.keeper.leave()
+        bench.leave()
+    else:
+        later(bench)
+        assert bench.speaker.sentence.startswith("Slice 2 is no longer accepted. Kept as ")
+    assert word() is SliceState.UNSEEN
+    again = Bench(folder=tmp_path / "kept")
+    again.desk.settings.folder = str(tmp_path / "kept")
+    image = again.open_volume(track.image.volume)
+    again.desk.keeper.look_for(image)
+    again.until(lambda: bool(again.speaker.offers))
+    assert not any(one.row(2).any() for one in again.desk.tracks.of(image) if one.name == "bare")
+    again.leave()
+    if how == "undone":
+        surface.redo()
+        surface.redo()
+        later(bench)
+        assert bench.speaker.sentence.startswith("Slice 2 accepted. Kept as ")
+        assert word() is SliceState.REVIEWED
+
+
+def test_what_was_accepted_and_drawn_anew_stays_on_the_disk_as_it_was(bench: Bench, track: Track, disk: Disk) -> None:
+    bench.stage.go(track.image, 2)
+    stroke(track, 2)
+    bench.desk.keeper.accept()
+    later(bench)
+    surface: Any = track.surface
+    surface.undo()  # it is the model's again
+    surface.paint(2, BELOW[2])
+    stroke(track, 2)
+    stroke(track, 1)
+    later(bench)
+    assert disk()[2] is SliceState.REVIEWED

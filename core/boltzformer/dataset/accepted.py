@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -30,8 +30,9 @@ class Accepted:
     """(Z, Y, X); nothing where nobody looked."""
 
 
-TakenBack = Mapping[str, Collection[int]]
-"""Label name → slices, along the stored axis, of which the last word is undone: the one before it holds, if any."""
+TakenBack = Mapping[str, Sequence[int]]
+"""Label name → slices, along the stored axis, of which the last word is undone: the one before it holds, if any. As
+many of them as the slice is named times."""
 
 
 def accepted(annotation: Annotation, *, taken_back: TakenBack = MappingProxyType({})) -> dict[str, Accepted]:

@@ -163,19 +163,25 @@ class Case:
         return view.apply(array)[self.grid.shape[self.axis] - 1 - index if view.flips[0] else index]
 
     @cached_property
-    def _last_words(self) -> Mapping[str, list[int | None]]:
-        """Label name → for every slice the place of the revision that spoke of it last, of what was not taken back."""
+    def _words(self) -> Mapping[str, list[list[int]]]:
+        """Label name → for every slice the places of the revisions that spoke of it, but for what was taken back."""
         words: dict[str, list[list[int]]] = {}
         for at, revision in enumerate(self.revisions):
             for name, indices in revision.taken_back.items():
-                for said in (said for index, said in enumerate(words.get(name, ())) if index in indices and said):
-                    said.pop()
+                for index, said in enumerate(words.get(name, ())):
+                    del said[max(len(said) - indices.count(index), 0) :]
             for name, states in revision.slices.items():
                 every = words.setdefault(name, [[] for _ in range(self.grid.shape[self.axis])])
                 for index, state in enumerate(states):
                     if state is not SliceState.UNSEEN:
                         every[index].append(at)
-        return {name: [said[-1] if said else None for said in every] for name, every in words.items() if any(every)}
+        return words
+
+    @cached_property
+    def _last_words(self) -> Mapping[str, list[int | None]]:
+        """The last of these."""
+        words = self._words.items()
+        return {name: [said[-1] if said else None for said in every] for name, every in words if any(every)}
 
     def said_since(self, time: str) -> dict[str, frozenset[int]]:
         """Label name → slices of which the word that holds is newer than that."""
@@ -186,12 +192,15 @@ class Case:
 
     def taken_back(self, asked: TakenBack, since: int | None) -> TakenBack:
         """Of these, those of which a word stands that is no newer than revision `since`: what another writer has said
-        meanwhile stays."""
+        meanwhile stays. So often, at most, as there are such words."""
         found: dict[str, list[int]] = {}
         for name, indices in asked.items():
-            where = self._last_words.get(name, ())
-            stands = {index: self.revisions[at].number for index, at in enumerate(where) if at is not None}
-            if rows := [index for index in indices if index in stands and (since is None or stands[index] <= since)]:
+            rows: list[int] = []
+            for index, said in enumerate(self._words.get(name, ())):
+                new = [since is not None and self.revisions[at].number > since for at in reversed(said)]
+                old = new.index(True) if True in new else len(new)
+                rows += [index] * min(indices.count(index), old)
+            if rows:
                 found[name] = rows
         return found
 

@@ -1,5 +1,5 @@
 """`NothingHere`: a person says that nothing is in a slice: stored a moment later, and offered to be taken back until
-something else is done to that mask."""
+something else is done to that mask. What was accepted and is nobody's again is taken back in the same way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.keeping.said import Said
+from boltzformer.desk.keeping.said import Said, is_lost
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
@@ -41,6 +41,8 @@ class NothingHere:
         """Of which that is on the disk."""
         self._back: dict[OpenImage, set[tuple[Track, int]]] = {}
         """Of which that was on the disk, and was taken back there."""
+        self._lost: dict[OpenImage, set[tuple[Track, int]]] = {}
+        """What was accepted, and is taken back."""
         self._offered: Said | None = None
 
     def say(self) -> None:
@@ -70,6 +72,8 @@ class NothingHere:
         kept = {(track, one.row) for one in words if one.empty for track in one.tracks}
         self._stored.setdefault(image, set()).update(one for one in kept if one[0].state(one[1]) is SliceState.EMPTY)
         self._back.setdefault(image, set()).difference_update(self._stored[image])
+        lost = {(track, one.row) for one in words if one.lost for track in one.tracks}
+        self._lost.setdefault(image, set()).update(one for one in lost if is_lost(*one))
 
     def edited(self, track: Track) -> None:
         """Something else was done to this mask: what was said before that is no news any more, but where it was said of
@@ -78,6 +82,7 @@ class NothingHere:
             others = [one for one in said.tracks if one is not track and one.surface.alive]
             if not any(one.state(said.row) is SliceState.EMPTY for one in others):
                 self._withdraw()
+        self._look_for_lost(track)
 
     def look(self) -> None:
         """Another image, or other masks of it: what is not there can't be changed back."""
@@ -102,11 +107,29 @@ class NothingHere:
                 back.discard(one)
                 self._later(track, row, f"{where}: no {quoted([track.name])} here.", empty=True)
 
-    def _later(self, track: Track, row: int, sentence: str, *, empty: bool = False, again: bool = False) -> None:
+    def _look_for_lost(self, track: Track) -> None:
+        """A word on the disk about what was drawn is taken back there, where no trace is left of that; a redo says it
+        again."""
+        lost, waits = self._lost.setdefault(track.image, set()), self._unstored.get(track.image)
+        waiting: set[tuple[Track, int]] = set()
+        while waits is not None:
+            waiting |= {(one, waits.row) for one in waits.tracks if waits.lost}
+            waits = waits.earlier
+        for row in sorted({row for one, row in lost if one is track} | track.sums.before.keys()):
+            one, where = (track, row), named(row, track.image.count).capitalize()
+            if one in lost and track.state(row) is not SliceState.UNSEEN:
+                lost.discard(one)
+                self._later(track, row, f"{where} accepted.")
+            elif one not in lost | waiting and is_lost(track, row):
+                self._later(track, row, f"{where} is no longer accepted.", again=True, lost=True)
+
+    def _later(
+        self, track: Track, row: int, sentence: str, *, empty: bool = False, again: bool = False, lost: bool = False
+    ) -> None:
         image = track.image
         self._notice.take_back(KEPT)
         earlier = self._unstored.get(image)
-        self._unstored[image] = Said([track], row, sentence, empty=empty, again=again, earlier=earlier)
+        self._unstored[image] = Said([track], row, sentence, empty=empty, again=again, earlier=earlier, lost=lost)
 
     def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
         for track, mask in before:

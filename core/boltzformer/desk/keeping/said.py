@@ -9,6 +9,9 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.words import in_masks, quoted
 from boltzformer.types import SliceState
 
+EVERY = 99
+"""More words than anybody said of one slice."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -23,16 +26,28 @@ class Said:
     """What is kept of it was taken back: that is stored, too."""
     earlier: Said | None = None
     """What was said before that, of another slice, and is not stored either."""
+    lost: bool = False
+    """That it was right: the slice is nobody's again, and all that was said of it is taken back."""
 
     def taken_back(self) -> list[tuple[Track, int]]:
         """Of this and what was said before it: masks and slices of which nobody says anything any more."""
         mine = [(track, self.row) for track in self.tracks if track.state(self.row) is SliceState.UNSEEN]
+        if self.lost:
+            mine = [(track, self.row) for track in self.tracks if is_lost(track, self.row)] * EVERY
         return [*(mine if self.again else ()), *(self.earlier.taken_back() if self.earlier else ())]
 
     def stands(self) -> bool:
         """Whether it is still so, and no undo took it back."""
+        if self.lost:
+            return any(is_lost(track, self.row) for track in self.tracks)
         states = {track.state(self.row) for track in self.tracks}
         return SliceState.EMPTY in states if self.empty else self.again or states != {SliceState.UNSEEN}
+
+
+def is_lost(track: Track, row: int) -> bool:
+    """Whether a slice that was accepted is nobody's by now: an undo or the eraser took away what was called right."""
+    told = [known[row][0] for known in (track.whose.said, track.whose.before) if row in known]
+    return SliceState.REVIEWED in told and not track.belongs_to_a_person(row)
 
 
 @dataclass(frozen=True)

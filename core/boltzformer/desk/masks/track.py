@@ -239,7 +239,7 @@ class Track:
             self.touched |= others.keys()
             self.seen -= others.keys()
             self.surface.edit(others)
-            self.sums.note(others, self.row)
+            self.sums.note(others, self.row, told=True)
             self.changed()
         return list(others)
 
