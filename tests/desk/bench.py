@@ -134,3 +134,22 @@ def result(plan: SlicePlan, row: int, mask: Any, score: float) -> SliceResult:
     """Sure inside, sure outside."""
     square = plan.to_answer(np.where(mask, 4.0, -4.0).astype(np.float32), plan.size, -4.0)
     return SliceResult(plan.canonical_index(row), (square * 16)[None].astype(np.int8), np.array([score], np.float32))
+
+
+def cone(bench: Bench) -> Track:
+    """Of two slices, surest in one place that is neither its middle nor its first voxel; the second slice less so."""
+    image = bench.open(Grid.from_lps((3, 40, 60), np.eye(4)))
+    plan, track = whole(image), bench.desk.tracks.new(image, Prompt("x"))
+    y, x = np.mgrid[:40, :60]
+    run = track.begin_run(plan, 0.5)
+    for row, top in enumerate((3.0, 6.0, -8.0)):
+        logits = np.maximum(top - np.hypot(y - 10, (x - 10) * np.where(x > 10, 0.25, 1)), -8).astype(np.float32)
+        square = plan.to_answer(logits, plan.size, -8.0)
+        score = np.array([0.6 + 0.3 * (row == 1)], np.float32)
+        answer = SliceResult(plan.canonical_index(row), (square * 16)[None].astype(np.int8), score)
+        track.answer(plan, answer, 0, {"seed": 0}, run)
+    track.note_run({"state": "finished", "prompts": ["x"], "slices": [0, 1, 2]}, run)
+    bench.desk.overview.show_tracks()
+    bench.desk.keeper.touch(image)
+    bench.idle()
+    return track

@@ -204,3 +204,23 @@ def test_an_offer_for_a_box_that_is_taken_leaves_the_slice_a_persons_around_it()
     one.kept.thresholds = Thresholds(0.7)
     assert not one.show_again(1, one.kept.mask(1))
     assert np.array_equal(one.row(1), wanted)
+
+
+def test_an_answer_that_was_offered_in_a_volume_and_is_dropped_was_never_asked_for() -> None:
+    one = track()
+    one.begin_run(plan_for(), 0.5)
+    answer_in(one, 1, None, 0.9, 64)
+    one.surface.paint(1, voxel(0, 0), 0)  # type: ignore[attr-defined]
+    kept, how = one.kept.of(1), one.how[1]
+    for score in (0.6, 0.7):
+        one.begin_run(plan_for(), 0.5)
+        answer_in(one, 1, None, score, -64)
+    assert (one.scores[1], bool(one.proposed(1).any())) == (np.float32(0.7), False)
+    one.drop(1)
+    assert one.kept.of(1) is kept
+    assert (one.scores[1], one.kept.mark(1).score) == (np.float32(0.9), np.float32(0.9))
+    assert one.how[1] is how
+    one.surface.undo()  # type: ignore[attr-defined]
+    one.kept.thresholds = Thresholds(0.5, 0.9)
+    assert one.show_again(1, one.kept.mask(1))
+    assert one.row(1).all()

@@ -140,7 +140,7 @@ class SegmentMask:
         beneath strokes, for a state here is of all voxels."""
         steps = {row: one for row, one in masks.items() if row in self._stroked}
         if any(not np.array_equal(self.row(row), mask) for row, mask in steps.items()):
-            if not (again and steps.keys() == {self._written}):
+            if not (again and (steps.keys() == {self._written} or (beneath and self._shape[0] > 1))):
                 self._save()
                 self._written = next(iter(steps)) if len(steps) == 1 else None
             self._put(steps)

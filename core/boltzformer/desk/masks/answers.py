@@ -183,10 +183,18 @@ class Answers:
     def mask(self, row: int) -> NDArray[np.bool_]:
         """The same for somebody who shows it: until the thresholds change again, it is not stale."""
         shown = self.at_present(row)
+        self.showed(row, shown)
+        return shown
+
+    def showed(self, row: int, shown: NDArray[np.bool_]) -> None:
+        """It is written as it is at present."""
         self._asked_at[row], self._voxels[row] = self.thresholds, int(np.count_nonzero(shown))
         self._marks.pop(row, None)
         self._cut.discard(row)
-        return shown
+
+    def is_another(self, row: int) -> None:
+        """What is shown of it is not at the present thresholds."""
+        self._asked_at.pop(row, None)
 
     def remains(self, row: int, voxels: int, *, cut: bool) -> None:
         """Of the mask that was last asked for, so many voxels are shown. `cut`: others are of objects too small."""

@@ -148,6 +148,8 @@ class Overview:
                 self._dirty.add(track)
         if shown and (track.count > 1 or not track.belongs_to_a_person(row)):
             return None
+        if shown:  # beneath strokes
+            track.kept.showed(row, mask)
         return int(np.count_nonzero(track.row(row)))
 
     def _draw(self) -> None:
@@ -179,6 +181,8 @@ class Overview:
             lane = self.bar.lanes[number]
             lane.look_at(track)
             self.reapplying.set_edited(number, lane.painted, lane.edited)
+            late = [row for row in track.kept.looked if track.kept.stale(row) and row not in track.proposals]
+            self.reapplying.show_again(number, [row for row in late if not track.is_fixed(row)])
         self._painted.clear()
         said = set.intersection(*(one.touched for one in self._tracks)) if self._tracks else set[int]()
         self.bar.set_accepted(

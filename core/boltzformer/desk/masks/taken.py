@@ -1,5 +1,6 @@
 """`Taken`: answers that were offered and taken. An undo leads to before that and a redo behind it, with all that was
-known of the slice then: what is hidden of it, what a person drew, what was offered."""
+known of the slice then: what is hidden of it, what a person drew, what was offered. Also what there was before an
+answer that is dropped, and before an answer was shown otherwise."""
 
 from __future__ import annotations
 
@@ -9,8 +10,12 @@ import numpy as np
 
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.kept import Kept
+from boltzformer.desk.masks.known import Facts, Known
 from boltzformer.desk.masks.whose import Bits, Drawn, Whose
 from boltzformer.desk.ports import Mask
+
+MOST_SHOWN = 8
+"""So many masks of one answer, at other thresholds, are remembered of a slice."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Taken:
         """Of a picture: the answer that was written last, which is another than the one that was offered last."""
         self._whose, self._offered, self._kept = whose, offered, kept
         self._known: dict[int, tuple[Standing, Standing]] = {}
+        self.before: dict[int, Known] = {}
+        """Of slices that are a person's: what was known before the answer that is offered."""
+        self.undone: set[int] = set()
+        """Where an undo led to the same answer as it was shown before: no step leads from there to what is shown."""
+        self._shown: dict[int, list[Bits]] = {}
 
     def standing(self, row: int, mask: Mask) -> Standing:
         """As it is now."""
@@ -47,6 +57,21 @@ class Taken:
     def note(self, row: int, before: Standing, mask: Mask) -> None:
         """It is taken: the mask is this one now."""
         self._known[row] = before, self.standing(row, mask)
+
+    def shows(self, row: int, *, again: bool) -> None:
+        """The model's answer is about to be written. `again`: as before, shown otherwise, where an undo may lead."""
+        if not again:
+            self._shown.pop(row, None)
+        elif (written := self._whose.written.get(row)) is not None and written.any():  # blank, a person left it, too
+            self._shown[row] = [*self._shown.get(row, ()), written][-MOST_SHOWN:]
+        self.undone.discard(row)
+
+    def drop(self, row: int, facts: Facts) -> None:
+        """The answer that was offered: what was known before it is known again."""
+        if (before := self.before.pop(row, None)) is not None:
+            facts.back(row, before)
+            if (written := self._whose.written.get(row)) is not None and row in self._kept.looked:
+                self._kept.remains(row, int(np.unpackbits(written).sum()), cut=False)
 
     def look_again(self, row: int, mask: Mask) -> None:
         """After an undo or redo; where the model was asked once more meanwhile, nothing of then holds."""
@@ -64,3 +89,15 @@ class Taken:
                 known.pop(row, None)
                 if bits is not None:
                     known[row] = bits
+        elif self._is_shown_before(row, now):
+            self._whose.written[row] = now
+            self._whose.hidden.pop(row, None)
+            self._kept.is_another(row)
+            self.undone.add(row)
+
+    def _is_shown_before(self, row: int, now: Bits) -> bool:
+        """Whether it is the answer as it was shown at other thresholds than it is known by."""
+        written, others = self._whose.written.get(row), self._shown.get(row, ())
+        if written is None or self._whose.drawn is not None or np.array_equal(written, now):
+            return False
+        return any(np.array_equal(one, now) for one in others)

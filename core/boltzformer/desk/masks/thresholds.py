@@ -86,6 +86,13 @@ class Reapplying:
         self.bar.draw()
         self.tell()
 
+    def show_again(self, lane: int, rows: Collection[int]) -> None:
+        """Rows that were a person's when the thresholds moved, and are the model's again."""
+        known = self.bar.lanes[lane]
+        if left := [row for row in rows if self._follows(known, row) and row not in self._left]:
+            self._left.extend(left)
+            self._timer.start()
+
     # --- what the user chooses -----------------------------------------------------------------------------------
 
     def choose(self, *, existence: float | None = None, outline: float | None = None) -> None:
@@ -138,10 +145,12 @@ class Reapplying:
         for number, lane in enumerate(self.bar.lanes):
             if not self._follows(lane, row) or not lane.answers.stale(row):
                 continue
-            painted = self._write(number, row, lane.answers.mask(row))
+            mask = lane.answers.at_present(row)
+            painted = self._write(number, row, mask)
             if painted is not None:
                 lane.painted[row] = painted
             else:
+                lane.answers.showed(row, mask)
                 lane.painted.pop(row, None)
                 lane.edited.discard(row)
         self.bar.draw(row)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from boltzformer.desk.masks.kept import Kept
-from boltzformer.desk.masks.recalled import Recalled
-from boltzformer.desk.masks.whose import Bits
+from boltzformer.desk.masks.known import Known
 
 MOST_REVERTS = 8
 """So many runs can be taken back, one after the other: each holds the answers that it replaced."""
@@ -17,20 +14,6 @@ RUNNING = "running"
 """The state of a run that may not have ended."""
 NUMBERS = count(1)
 """Runs are numbered as they begin, over all masks."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What there was of a slice before a run."""
-
-    written: Bits | None
-    kept: Kept | None
-    recalled: Recalled | None
-    score: float | None
-    spread: int | None
-    how: Mapping[str, Any] | None
-    led: Bits | None = None
-    """What it has been since, where a mask was followed into it: a person's, that the model found."""
 
 
 class Told:

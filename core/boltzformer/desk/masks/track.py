@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.kept import Kept, Thresholds
+from boltzformer.desk.masks.known import Facts, Known
 from boltzformer.desk.masks.left_out import LeftOut
 from boltzformer.desk.masks.taken import Taken
-from boltzformer.desk.masks.told import Known, Told
+from boltzformer.desk.masks.told import Told
 from boltzformer.desk.masks.whose import Bits, Sums, Whose, unpacked
 from boltzformer.desk.ports import Mask, MaskSurface, Rows
 from boltzformer.image.guidance import looked_at
@@ -57,6 +58,7 @@ class Track:
         self._told = Told()
         self._before: dict[int, dict[int, Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
+        self._facts = Facts(self.scores, self.spread, self.how, self.kept)
         self._taken = Taken(self.whose, self.proposals, self.kept)
         self.sums = Sums(self.shape)
         surface.listen(self._heard)
@@ -171,6 +173,8 @@ class Track:
         row, run = plan.canonical_index(result.index), self._told.last if run is None else run
         if not self.belongs_to_a_person(row):
             self._remember(row, run)
+        elif row not in self.proposals:
+            self._taken.before[row] = self._facts.at(row, None)
         self.kept.keep(plan, result, number)
         self.scores[row], self.how[row] = self.kept.score(row), how
         self.spread.pop(row, None)  # it was of another answer
@@ -222,6 +226,9 @@ class Track:
             self.kept.bring_back(row, self._taken.source, None)
             self.scores[row] = self.kept.score(row)
             self.show_again(row, self.kept.mask(row))
+        else:
+            self._taken.drop(row, self._facts)
+        self.changed()
 
     def proposed(self, row: int) -> Mask:
         """The answer that is offered for a slice."""
@@ -284,15 +291,7 @@ class Track:
         return max((run for row, run, known in runs if self._is_left(row, known)), default=0)
 
     def _go_back(self, row: int, before: Known) -> None:
-        now: Sequence[tuple[dict[int, Any], Any]] = (
-            *((self.scores, before.score), (self.spread, before.spread)),
-            (self.how, before.how),
-        )
-        for known, value in now:
-            known.pop(row, None)
-            if value is not None:
-                known[row] = value
-        self.kept.bring_back(row, before.kept, before.recalled)
+        self._facts.back(row, before)
         if before.kept is not None or (self.count > 1 and before.recalled is not None and before.recalled.outlined):
             self._write(row, self.kept.mask(row))  # the thresholds may be others by now
         else:
@@ -312,9 +311,7 @@ class Track:
     def _remember(self, row: int, run: int, led: Bits | None = None) -> None:
         """For `revert`: as it was before this run answered."""
         if run not in self._before.setdefault(row, {}):
-            held, score = (self.kept.of(row), self.kept.recalled(row)), self.scores.get(row)
-            known = Known(self.whose.answered(row), *held, score, self.spread.get(row), self.how.get(row), led)
-            self._before[row][run] = known
+            self._before[row][run] = self._facts.at(row, self.whose.answered(row), led)
 
     # --- another day --------------------------------------------------------------------------------------------
 
@@ -367,12 +364,13 @@ class Track:
         """The model's; in a picture beneath what a person drew."""
         drawn = self.whose.drawn
         shown = mask if drawn is None else unpacked(drawn.over(np.packbits(mask)), mask.shape) > 0
-        self.surface.write({row: shown}, beneath=drawn is not None, again=again)
+        self.surface.write({row: shown}, beneath=drawn is not None or row in self._taken.undone, again=again)
         self.seen.discard(row)
         self._wrote(row, mask, again=again)
         self.sums.note((row,), self.row)
 
     def _wrote(self, row: int, mask: Mask, *, again: bool = False) -> None:
+        self._taken.shows(row, again=again and row in self.touched)
         self.whose.wrote(row, mask, again=again)
         if self.count == 1:
             self._taken.source = self.kept.of(row)
