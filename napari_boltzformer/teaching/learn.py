@@ -79,7 +79,8 @@ class LearnPanel(QWidget):
         image = stage.chosen()
         picture = None if track is None or image is None else self._learning.before_picture(track, stage.row(image))
         if track is None or image is None or picture is None:
-            self._desk.notice.say("There is no before here: the slice is yours, or nothing was learnt.")
+            row = 0 if image is None else stage.row(image)
+            self._desk.notice.say(self._learning.no_before(track, row))
             return
         self._hidden = track if track.surface.shown else None
         track.surface.shown = False

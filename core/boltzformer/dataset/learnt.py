@@ -41,6 +41,14 @@ def forget(root: Path, volume: Volume, case: str, prompt: str) -> None:
             (_folder(Dataset(root), volume, case) / _name(prompt)).unlink(missing_ok=True)
 
 
+def forget_all(root: Path, volume: Volume, case: str) -> None:
+    """Nothing is left of what was learnt from this image."""
+    if (root / "dataset.json").is_file():
+        with writing(root):
+            for file in _folder(Dataset(root), volume, case).glob(f"*{END}"):
+                file.unlink(missing_ok=True)
+
+
 def kept(root: Path, volume: Volume, case: str) -> dict[str, tuple[str, Adapter]]:
     """By prompt: the parent's name, and what was learnt. A damaged file is left out: it can be learnt again."""
     if not (root / "dataset.json").is_file():

@@ -46,7 +46,7 @@ class CaseButtons:
         row = 0 if image is None else self._stage.row(image)
         mask = None if image is None or track is None else self._learning.before(track, row)
         if image is None or track is None or mask is None:
-            self._desk.notice.say(tr("There is no before here: the slice is yours, or nothing was learnt."))
+            self._desk.notice.say(self._learning.no_before(track, row))
         else:
             self.before.show(image, track, row, mask)
 

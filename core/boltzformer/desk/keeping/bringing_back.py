@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boltzformer.dataset.learnt import forget_all
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.held import Held
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
@@ -228,8 +229,11 @@ class BringingBack:
     # --- other states -------------------------------------------------------------------------------------------
 
     def _start_afresh(self, image: OpenImage) -> None:
-        """Without its masks; they stay among the earlier states, and what was accepted stays accepted."""
+        """Without its masks; they stay among the earlier states, and what was accepted stays accepted. What was learnt
+        from them is forgotten: it would be back another day."""
         self._clear(image)
+        for folder in self._folders.get(image, ()):
+            self._work.do(partial(forget_all, folder, image.volume, image.case or ""), lambda _: None)
         image.thresholds = None
         self._stage.guide(image, {})
         self._notice.say("")  # what was said is of what is gone

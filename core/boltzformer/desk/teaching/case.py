@@ -4,7 +4,6 @@ taken back, and no slice of theirs ever changes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ from boltzformer.dataset import learnt
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.whose import Bits, unpacked
+from boltzformer.desk.masks.whose import unpacked
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.enough import enough
 from boltzformer.desk.teaching.far import Far
+from boltzformer.desk.teaching.known import OFFERED_FROM, Known
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import POLL_MS, Work
 from boltzformer.errors import BoltzFormerError
@@ -34,29 +34,12 @@ from boltzformer.masks.pictures import overlay
 from boltzformer.masks.telling import in_doubt, most_telling
 from boltzformer.types import Cancelled, Failed, Lesson
 
-OFFERED_FROM = 2
-"""Lessons from which learning is offered."""
 PAINTED, TICKED = 2.0, 1.0
 """How much a slice counts that a person painted, and one that they only said is right."""
 REST_MS = 300
 ALONE = "A single picture has no other slices that could learn from it: fine-tune instead."
 FAR, ENDED = "how far learning is", "how learning went"
 """Topics of sentences."""
-
-
-@dataclass
-class _Known:
-    """What is known of one mask."""
-
-    order: dict[int, Bits] = field(default_factory=dict[int, Bits])
-    """A person's rows as they were seen last; the newest is the last."""
-    learnt: Adapted | None = None
-    model: str = ""
-    """By which name the parent was asked."""
-    taught: dict[int, Bits] = field(default_factory=dict[int, Bits])
-    """Rows of the last learning, as they were."""
-    before: dict[int, Bits] = field(default_factory=dict[int, Bits])
-    """Nobody's rows as they were before anything was learnt."""
 
 
 class CaseLearning:
@@ -83,7 +66,7 @@ class CaseLearning:
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._running, self._session = settings, running, session
         self._work, self._folder = work, folder
-        self._known: WeakKeyDictionary[Track, _Known] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Track, Known] = WeakKeyDictionary()
         self._job: CaseJob | None = None
         self._of: Track | None = None
         self._how: Mapping[str, Any] = {}
@@ -131,10 +114,7 @@ class CaseLearning:
         track = self._tracks.active()
         if track is None or self._job is not None or track.count == 1:
             return False
-        known = self._note(track)
-        blank = np.zeros(0, np.uint8)
-        new = any(not np.array_equal(bits, known.taught.get(row, blank)) for row, bits in known.order.items())
-        return new and len(known.order) >= OFFERED_FROM
+        return self._note(track).has_more
 
     @property
     def standing(self) -> str:
@@ -222,15 +202,20 @@ class CaseLearning:
             self._job.cancel()
             if self._of is not None and self._of in self._known:
                 self._known[self._of].taught = {}
+                self._known[self._of].settle()
             self._end("Stopped learning; nothing was changed.")
 
     def forget(self) -> None:
-        """The mask in hand is the model's own again wherever it is nobody's."""
+        """The mask in hand is the model's own again wherever it is nobody's. It learns no more by itself from what has
+        been said until now."""
         track = self._tracks.active()
+        if self._of is track:
+            self.stop()
         known = None if track is None else self._known.get(track)
         if track is None or known is None or known.learnt is None:
             return
-        known.learnt, known.taught, image = None, {}, track.image
+        known.learnt, known.taught, known.earlier, image = None, {}, False, track.image
+        known.note(track).settle()
         gone = partial(learnt.forget, self._folder(image), image.volume, image.case or "", track.prompt.text)
         self._work.do(gone, lambda _: None)
         self._carried.pop(track.prompt.text, None)
@@ -242,15 +227,17 @@ class CaseLearning:
         self._tell()
 
     def recall(self, image: OpenImage) -> None:
-        """Work of another day is back: what was learnt from it comes with it."""
+        """Work of another day is back: what was learnt from it comes with it, and nothing of it is news."""
+        for track in self._tracks.of(image):
+            self._note(track).settle()
 
         def there(found: Mapping[str, tuple[str, Adapter]]) -> None:
             for track in self._tracks.of(image):
                 model, adapter = found.get(track.prompt.text, ("", None))
-                known = self._known.setdefault(track, _Known())
+                known = self._known.setdefault(track, Known())
                 if adapter is not None and known.learnt is None:
                     rows = ((image.plan.canonical_index(one.index), one.mask) for one in adapter.lessons)
-                    known.learnt, known.model = Adapted(adapter, 0.0), model
+                    known.learnt, known.model, known.earlier = Adapted(adapter, 0.0), model, True
                     known.taught = {row: np.packbits(mask) for row, mask in rows}
             self._tell()
 
@@ -274,6 +261,15 @@ class CaseLearning:
         if known is None or known.learnt is None or row not in known.before or track.belongs_to_a_person(row):
             return None
         return unpacked(known.before[row], track.shape[1:]) > 0
+
+    def no_before(self, track: Track | None, row: int) -> str:
+        """Why there is nothing to show."""
+        known = None if track is None else self._known.get(track)
+        if track is None or known is None or known.learnt is None or track.belongs_to_a_person(row):
+            return "There is no before here: the slice is yours, or nothing was learnt."
+        if known.earlier:
+            return "What was there before is not known of an earlier day: 'Forget' brings the model's own answers back."
+        return "There is no before here: the model had not been asked in this slice."
 
     def before_picture(self, track: Track, row: int) -> NDArray[np.uint8] | None:
         """(rows, columns, 4): the same in the mask's colour, to lay over the image."""
@@ -300,25 +296,17 @@ class CaseLearning:
         if self._timers.under_stroke():
             self._rested.start()
             return
-        for track in list(self._others):
-            self._note(track)
+        for other in list(self._others):
+            self._note(other)
         self._others.clear()
         if self._settings.learn_as_i_go and not self._running.runs and self.offered:
-            self.start()
+            track = self._tracks.active()
+            if track is not None and self._known[track].has_news:
+                self.start()
         self._tell()
 
-    def _note(self, track: Track) -> _Known:
-        """Brings the order of a person's rows up to date."""
-        known = self._known.setdefault(track, _Known())
-        rows = {row for row in track.touched | set(track.whose.said) if track.belongs_to_a_person(row)}
-        for row in [row for row in known.order if row not in rows]:
-            del known.order[row]
-        for row in sorted(rows):
-            bits = np.packbits(track.mask(row))
-            if row not in known.order or not np.array_equal(known.order[row], bits):
-                known.order.pop(row, None)
-                known.order[row] = bits
-        return known
+    def _note(self, track: Track) -> Known:
+        return self._known.setdefault(track, Known()).note(track)
 
     def _on_tick(self) -> None:
         job, track = self._job, self._of
@@ -352,7 +340,7 @@ class CaseLearning:
         self._end(made.sentence)
         if not track.surface.alive:
             return
-        known = self._known.setdefault(track, _Known())
+        known = self._known.setdefault(track, Known())
         if not made.better and known.learnt is None:
             return  # the model's own answers stay, and it was said
         if known.learnt is None:
