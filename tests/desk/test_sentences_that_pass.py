@@ -60,6 +60,24 @@ def test_what_was_done_in_one_step_is_told_until_it_is_undone(bench: Bench, smal
     assert bench.speaker.sentence == "Something else."
 
 
+def test_deleting_an_object_says_which_slices_are_not_accepted_any_more(
+    bench: Bench, small: Phantom, tmp_path: Path
+) -> None:
+    desk, image = bench.desk, bench.open_volume(small.volume)
+    desk.settings.folder = str(tmp_path / "kept")
+    found = np.zeros((image.count, *image.plan.slice_shape), bool)
+    found[2:7, 3:6, 3:6] = found[9, 3:6, 3:6] = True
+    track = bench.answered(image, BRIGHT, found)
+    for row in (3, 4, 6, 9):
+        track.say(row, SliceState.REVIEWED)
+    desk.delete_object(track, (2, 3, 3), only=False)
+    bench.idle()
+    assert "in 5 slices. Slices 3-4, 6 are no longer accepted. One undo" in bench.speaker.sentence
+    desk.delete_object(track, (9, 3, 3), only=False)
+    bench.idle()
+    assert "in 1 slice. Slice 9 is no longer accepted. One undo" in bench.speaker.sentence
+
+
 def test_an_undo_out_of_sight_says_where_and_that_a_slice_is_not_accepted_any_more(
     bench: Bench, small: Phantom, tmp_path: Path
 ) -> None:

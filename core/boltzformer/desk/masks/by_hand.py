@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import Mask
-from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.words import ViewerWords, counted, named, ranges
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.objects import pieces
 from boltzformer.masks.strands import Strands
+from boltzformer.types import SliceState
 
 
 def fill(track: Track, row: int, words: ViewerWords) -> str:
@@ -120,12 +121,21 @@ def picked(mask: NDArray[np.bool_], voxel: Voxel, only: bool) -> tuple[dict[int,
 
 def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords, *, only: bool) -> str:
     """Takes the picked ones out, as one step of undo → what was done, and how it is taken back."""
+    said = [row for row in gone if track.state(row) is not SliceState.UNSEEN]
     changed = track.change_all({row: track.mask(row) & ~mask for row, mask in gone.items()})
+    lost = [row for row in said if track.state(row) is SliceState.UNSEEN]
     if only and not changed:
         return f"'{track.name}' has no other object."
     count = counted(others if only else 1, "object")
     where = "" if track.count == 1 else f" in {counted(len(changed))}"
-    return f"Deleted {count} of '{track.name}'{where}. {words.undo}"
+    return f"Deleted {count} of '{track.name}'{where}.{_not_accepted(lost, track.count)} {words.undo}"
+
+
+def _not_accepted(rows: Sequence[int], count: int) -> str:
+    """Most of them are out of sight."""
+    if len(rows) > 1:
+        return f" Slices {ranges(rows)} are no longer accepted."
+    return f" {named(rows[0], count).capitalize()} is no longer accepted." if rows else ""
 
 
 def middle_of(track: Track, voxel: Voxel) -> Voxel:
