@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 
@@ -27,17 +27,31 @@ def adopt(
     """Labels of a file go with the image that they are named after, else with the only one of their size; what was
     drawn here with the one in hand. `owners`: keys of layers and of their images. False: nobody can tell."""
     for one in layers if isinstance(layer, Image) else ():  # files are opened in any order: its image may come second
-        if isinstance(one, Labels) and (found := _named(one, images)) is not None:
+        told = isinstance(one, Labels) and _made_on(one, images, None) is None
+        if told and (found := _named(one, images)) is not None:
             owners[key_of(one)] = key_of(found)
     if isinstance(layer, Image) or chosen is None:
         return True
-    its: Image | None = chosen
-    if isinstance(layer, Labels) and _stem(layer) and len(images) > 1:
+    its: Image | None = (made := _made_on(layer, images, chosen)) or chosen
+    if made is None and isinstance(layer, Labels) and _stem(layer) and len(images) > 1:
         fits = [one for one in images if _size(one) == _size(layer)]
         its = _named(layer, images) or (fits[0] if len(fits) == 1 else None)
     if its is not None:
         owners.setdefault(key_of(layer), key_of(its))
     return its is not None
+
+
+def _made_on(layer: Layer, images: Sequence[Image], chosen: Image | None) -> Image | None:
+    """The image whose voxels it was made on, as it says itself; of several that are the same, the one in hand."""
+    told = layer.metadata.get(KEY)
+    if told is None:
+        return None
+    alike = [one for one in images if KEY in one.metadata and _about(one.metadata[KEY]) == _about(told)]
+    return chosen if chosen in alike else next(iter(alike), None)
+
+
+def _about(told: Mapping[str, Any]) -> tuple[Any, ...]:
+    return told["source"], told["name"], told["grid"]
 
 
 def _named(labels: Labels, images: Sequence[Image]) -> Image | None:

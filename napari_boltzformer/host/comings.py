@@ -77,16 +77,19 @@ class Comings:
         for image in gone:
             if image.layer in self._stage.viewer.layers or not self._stage.group(image):
                 continue
-            back = self._stage.close(image)
-
-            def restore(image: NapariImage = image, back: Callable[[], None] = back) -> None:
-                self._stage.viewer.layers.append(image.layer)
-                back()
-                self._desk.chosen()
-
-            sentence = f"'{image.name}' was removed, with its masks. All is kept."
-            self._desk.notice.offer(removed_from(image), sentence, ("Restore", restore))
+            ours = "its masks" if self._stage.surfaces(image) else "its points"
+            back = self._stage.close(image, but_theirs=True)
+            sentence = f"'{image.name}' was removed, and {ours} with it. Result kept."
+            self._desk.notice.offer(removed_from(image), sentence, ("Restore", partial(self._restore, image, back)))
         self._desk.patients.look_again()
+
+    def _restore(self, image: NapariImage, back: Callable[[], None]) -> None:
+        if any(one.is_same_as(image) for one in self._stage.images()):
+            return self._desk.notice.say(f"'{image.name}' is open already, with what was done since.")
+        self._desk.keeper.begins_anew(image)  # what was kept meanwhile, of the same file, is another state
+        self._stage.viewer.layers.append(image.layer)
+        back()
+        self._desk.chosen()
 
     def _keep_apart(self, layer: Layer) -> None:
         """One more or less of an image's shifts all that lie behind it to other places of napari's grid. What only

@@ -96,8 +96,9 @@ class NapariStage:
         self.viewer.layers.append(image.layer)
         return image
 
-    def close(self, image: OpenImage) -> Callable[[], None]:
-        group = self.group(image)
+    def close(self, image: OpenImage, *, but_theirs: bool = False) -> Callable[[], None]:
+        """`but_theirs`: layers of the user's own stay."""
+        group = [one for one in self.group(image) if not but_theirs or FOR in one.metadata or mask_on(one) is not None]
         self._rows |= {image.key: self.row(image)} if image.key in self._met and self.shows(image) else {}
         compared.note_place(self.viewer, self._layer(image))
         self._owners.update(dict.fromkeys((key_of(layer) for layer in group), image.key))

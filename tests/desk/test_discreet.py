@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from boltzformer import io
 from boltzformer.desk.memory import MemorySpeaker, MemoryTimers
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.trouble import Log, report_to
+from boltzformer.desk.trouble import PRIVATE, Log, report_to
 from boltzformer.desk.work import Work
 
 PLACES = "folder", "opened_in", "exported_in", "listed_in", "python"
@@ -51,3 +52,11 @@ def test_a_report_names_no_patient_though_the_sentence_does(tmp_path: Path, work
         assert texts["what went wrong.txt"].startswith("That failed (…: …).\nZeroDivisionError\n")
     else:
         assert "… is no readable … file: it is damaged" in texts["what went wrong.txt"]
+
+
+def test_whatever_the_settings_hold_one_day_is_private_until_somebody_says_otherwise() -> None:
+    told = {one.name for one in fields(Settings)} - set(PRIVATE)
+    assert told == {
+        *("model", "rings", "samples", "apart", "more_open", "length", "unit", "device", "threads", "cache_gb"),
+        *("learning_seconds", "learn_as_i_go", "carry"),
+    }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_coming_back import answered, at_work, offered, opened_again, stroke
 
+from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.keeping.remembering import states_of
@@ -182,4 +183,57 @@ def test_what_was_accepted_in_a_folder_of_another_day_is_found_and_goes_on_there
     assert track.state(5) is SliceState.REVIEWED
     assert viewer.desk.keeper.folder(image) == tmp_path / "before"  # its revisions go on there
     assert viewer.desk.keeper.folder() == tmp_path / "now"
+    viewer.desk.leave()
+
+
+def test_of_several_folders_the_newest_state_comes_back(small: Phantom, tmp_path: Path) -> None:
+    worked(small.volume, tmp_path / "a", 5)
+    worked(small.volume, tmp_path / "b", 6)
+    viewer = at_work(tmp_path / "a")
+    viewer.desk.settings.folders = [str(tmp_path / "b")]
+    image = viewer.open(small.volume)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert painted(viewer, image) == [6]
+    viewer.desk.leave()
+
+
+def test_what_waits_for_the_first_look_waits_for_the_second_too(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "a")
+    image = viewer.stage.open(small.volume)
+    stroke(answered(viewer, image, BRIGHT, 2), 5, 5)
+    viewer.stage.go(image, 5)
+    viewer.desk.keeper.look_for(image)
+    viewer.desk.keeper.accept()
+    image.store = ""
+    viewer.desk.keeper.place.use(tmp_path / "b")  # looks there as well, before the first answer is known
+    viewer.idle()
+    (case,) = Dataset(tmp_path / "b").cases()
+    assert case.states
+    viewer.desk.leave()
+
+
+def test_thresholds_of_today_hold_beside_work_of_a_folder_that_is_chosen(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "a")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    answered(viewer, image, BRIGHT, 2)
+    viewer.desk.overview.show_tracks()
+    viewer.desk.overview.reapplying.choose_objects(smallest_mm3=500.0, largest=None)
+    viewer.desk.keeper.touch(image)
+    viewer.idle()
+    viewer.desk.leave()
+
+    viewer = at_work(tmp_path / "b")
+    viewer.desk.settings.folders = []
+    image = viewer.open(small.volume)
+    viewer.idle()
+    dark = answered(viewer, image, DARK, 3)
+    shown, gate = dark.kept.thresholds, dark.gate
+    viewer.dialogs.chosen_folder = tmp_path / "a"
+    viewer.desk.keeper.choose_folder()
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert len(viewer.desk.tracks.of(image)) == 2
+    assert image.thresholds is None
+    assert {one.kept.thresholds.smallest_mm3 for one in viewer.desk.tracks.of(image)} == {0.0}
+    assert (dark.kept.thresholds, dark.gate) == (shown, gate)
     viewer.desk.leave()

@@ -183,7 +183,7 @@ def test_what_was_accepted_and_is_gone_is_taken_back_on_the_disk(
         surface.redo()
         surface.redo()
         later(bench)
-        assert bench.speaker.sentence.startswith("Slice 2 accepted. Kept as ")
+        assert bench.speaker.sentence.startswith("Slice 2 is accepted as it is now. Kept as ")
         assert word() is SliceState.REVIEWED
 
 
@@ -199,3 +199,42 @@ def test_what_was_accepted_and_drawn_anew_stays_on_the_disk_as_it_was(bench: Ben
     stroke(track, 1)
     later(bench)
     assert disk()[2] is SliceState.REVIEWED
+
+
+def test_an_undo_back_to_what_was_accepted_before_is_the_last_word_on_the_disk_too(
+    bench: Bench, track: Track, tmp_path: Path
+) -> None:
+    def voxels() -> int:
+        (case,) = Dataset(tmp_path / "kept").cases()
+        return int(np.count_nonzero(case.annotation.labels.mask(1)))
+
+    bench.stage.go(track.image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    small = voxels()
+    surface: Any = track.surface
+    surface.paint(2, ~BELOW[2])
+    bench.desk.keeper.accept()
+    bench.idle()
+    large = voxels()
+    assert large > small
+    for step, holds in ((surface.undo, small), (surface.redo, large), (surface.undo, small)):
+        step()
+        bench.idle()
+        assert (voxels(), track.state(2)) == (holds, SliceState.REVIEWED)
+
+
+def test_an_answer_that_takes_the_place_of_an_accepted_mask_takes_its_word_off_the_disk(
+    bench: Bench, track: Track, disk: Disk
+) -> None:
+    bench.stage.go(track.image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    assert disk()[2] is SliceState.REVIEWED
+    bench.answer(track, {2: ~BELOW[2]})
+    bench.desk.take(2)
+    bench.until(lambda: track.state(2) is SliceState.UNSEEN)
+    surface: Any = track.surface
+    surface.paint(1, BELOW[1], 0)  # something else, before it is saved
+    bench.idle()
+    assert disk()[2] is SliceState.UNSEEN

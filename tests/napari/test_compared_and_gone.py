@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gui import answered, click, keep_both, layer_of, until
 from test_one_patient import names, two_files
 
@@ -33,14 +34,16 @@ def test_a_dock_that_comes_leaves_the_zoom_and_a_removed_image_takes_its_masks_a
     assert float(camera_of(viewer).zoom) == zoomed
 
     there = names(viewer)
+    own = viewer.add_labels(np.zeros((5, 40, 48), int), name="the user's own")  # of the one in hand
+    assert own in dock.stage.group(second)
     viewer.layers.remove(second.layer)
     until(qtbot, lambda: DARK not in names(viewer))
-    assert names(viewer) == [first.name, BRIGHT]
+    assert set(names(viewer)) == {first.name, BRIGHT, own.name}
     assert not grid_of(viewer).enabled
     assert not dock.desk.patients.beside
-    (offer,) = [one for one in dock.desk.notice.offers if "was removed, with its masks" in one.sentence]
+    (offer,) = [one for one in dock.desk.notice.offers if "was removed, and its masks with it" in one.sentence]
     dock.desk.notice.answer(offer.topic, "Restore")
-    until(qtbot, lambda: set(names(viewer)) == {second.name, DARK})  # it has the screen
+    until(qtbot, lambda: set(names(viewer)) == {second.name, DARK, own.name})  # it has the screen
     assert dock.stage.chosen() is second
-    assert set(names(viewer)) < set(there)
+    assert set(names(viewer)) < {*there, own.name}
     assert layer_of(dock.desk.tracks.of(second)[0]).data.any()

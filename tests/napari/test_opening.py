@@ -15,10 +15,11 @@ from napari.layers import Labels
 from napari.layers._source import Source
 from PIL import Image
 
-from boltzformer import BoltzFormerError, Grid, Volume, io
+from boltzformer import BoltzFormerError, Grid, Prompt, Volume, io
 from boltzformer.desk.keeping.cases import is_scout, largest, series_below
 from boltzformer.io.phantom import Phantom
 from napari_boltzformer.files.readers import get_reader
+from napari_boltzformer.host.layers import KEY, facts_of
 from napari_boltzformer.host.stage import NapariStage, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -241,3 +242,21 @@ def test_labels_that_another_reader_opens_among_several_files_go_with_the_image_
     assert stage.group(image_on(other)) == [other, sized]
     assert told == [True] * 7 + [False]
     assert unknown in viewer.layers
+
+
+def test_a_mask_that_says_what_it_was_made_on_goes_with_that_image_whatever_it_is_called(small: Phantom) -> None:
+    viewer = ViewerModel()
+    stage = NapariStage(
+        viewer, lambda: next((one for one in reversed(viewer.layers) if isinstance(one, Picture)), None)
+    )
+    told: list[bool] = []
+    viewer.layers.events.inserted.connect(lambda event: told.append(stage.adopt(event.value)))
+    short, long = (stage.open(replace(small.volume, name=name, source=f"{name}.nii.gz")) for name in ("pat", "pat_T1"))
+    for image in (short, long):
+        facts = {KEY: facts_of(image.volume)}
+        layer = viewer.add_labels(np.zeros(small.volume.grid.shape, int), name="lesions", metadata=facts)
+        assert layer in stage.group(image)
+        assert stage.add(image, Prompt("MS lesion"), "red").layer in stage.group(image)
+    stage.open(replace(small.volume, name="pat_T1_b", source="pat_T1_b.nii.gz"))
+    assert [len(stage.group(image)) for image in (short, long)] == [3, 3]
+    assert all(told)

@@ -44,7 +44,8 @@ cases/ID/case.json            where the image lies in space, which patient (as a
 cases/ID/image.nii.gz         the image as it was given
 cases/ID/revisions/NUMBER/    one accepted correction each, never changed: revision.json (who, when, which slices),
                               labels.seg.nrrd (opens in 3D Slicer), change.seg.nrrd (where a person changed the model);
-                              "taken back" names slices of which the last word was undone: the one before it holds
+                              "taken back" names slices of which the last word was undone, as often as a slice is
+                              named: the one before it holds
 drafts/                       autosaves that nobody has accepted
 learnt/                       what a model learnt from a case's corrected slices; may be deleted
 split.json                    which patients train and which validate; assigned once

@@ -201,11 +201,13 @@ class Desk:
     def take(self, row: int) -> None:
         """The answers that are offered for a slice on screen, in all masks that are shown; a step of undo each."""
         offered = self._offered(row)
-        then = unaccepted(offered, row, self.notice, len(self.tracks.chosen()), self._took)
+        then = unaccepted(offered, row, self.notice, len(self.tracks.chosen()), partial(self._took, offered))
         for track in offered:
             self.sizes.take(track, row, then)
 
-    def _took(self) -> None:
+    def _took(self, tracks: Sequence[Track]) -> None:
+        for track in tracks:
+            self.keeper.empty.edited(track)  # what was accepted there may be no longer
         self.running.retell()  # what stayed as it was is another one now
         self._change()
 
@@ -221,8 +223,7 @@ class Desk:
         image, tracks = self.stage.chosen(), self.tracks.chosen()
         if image is None or not tracks:
             self.work.drop(MEASURING)
-            then([])
-            return
+            return then([])
         self.work.do(partial(lesions_of, *to_measure(image, tracks)), then, partial(then, []), topic=MEASURING)
 
     def report(self) -> None:
@@ -245,8 +246,7 @@ class Desk:
 
     def scrolled(self) -> None:
         """Another slice is on screen."""
-        image = self.stage.chosen()
-        if image is not None:
+        if (image := self.stage.chosen()) is not None:
             self.running.focus(image, self.stage.row(image))
         self.keeper.on_screen()
         self.overview.look()

@@ -17,7 +17,7 @@ from boltzformer.errors import BoltzFormerError
 from boltzformer.io.writing import new_files
 
 LINES = 500
-PRIVATE = "folder", "opened_in", "exported_in", "listed_in", "prompts", "frames", "python"
+PRIVATE = "folder", "folders", "opened_in", "exported_in", "listed_in", "prompts", "frames", "python"
 """Settings that could name a patient or a place."""
 
 

@@ -50,7 +50,7 @@ class BringingBack:
         model: Callable[[], str],
         put_by: Callable[[OpenImage], None],
     ) -> None:
-        """`model`: the name of the one in use. `put_by` saves an image's work as it is at this moment."""
+        """`model`: the name of the one in use. `put_by`: an image's work as it is at this moment is saved."""
         self.held = Held()
         self.based_on: dict[OpenImage, int] = {}
         """The revision that its work began from."""
@@ -65,6 +65,8 @@ class BringingBack:
         self._stage, self._tracks, self._notice, self._work = stage, tracks, notice, work
         self._dialogs, self._model, self._put_by = dialogs, model, put_by
         self._waiting: dict[OpenImage, list[Callable[[], None]]] = {}
+        self._looks: dict[OpenImage, int] = {}
+        """For how many answers it is waited."""
         self._missed: set[OpenImage] = set()
         """Put away while it was looked for."""
         self._folders: dict[OpenImage, Sequence[Path]] = {}
@@ -90,11 +92,12 @@ class BringingBack:
                 states = sum(len(states_of(one, volume, case)) for one in every) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
-            found, folder = kept[0] if kept else (None, Path())
+            found, folder = max(kept, key=lambda one: one[0].time) if kept else (None, Path())
             return found, states, folder
 
         def told(answer: tuple[LastWork | None, int, Path] | str) -> None:
-            held = self._waiting.pop(image, [])
+            self._looks[image] -= 1
+            held = [] if self._looks[image] else self._waiting.pop(image, [])
             if isinstance(answer, str):
                 self._notice.fail(answer)
             elif answer[0] is not None and image not in self._stage.images():
@@ -104,7 +107,8 @@ class BringingBack:
             for go_on in held:
                 go_on()
 
-        self._waiting[image] = []
+        self._waiting.setdefault(image, [])
+        self._looks[image] = self._looks.get(image, 0) + 1
         self._work.do(find, told)
 
     def look_there(self, image: OpenImage, folder: Path) -> None:
@@ -208,7 +212,7 @@ class BringingBack:
             if scene.hidden is not None:
                 for track in self._tracks.of(image):
                     track.surface.shown = track.prompt.text not in scene.hidden
-        if scene.guides:
+        if scene.guides and (empty or not (self._stage.guides(image).keys() & {"points", "boxes"})):
             self._stage.guide(image, scene.guides)
         prompts = list(scene.prompts) or [one.prompt.text for one in self._tracks.of(image)]
         prompts = list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else []
@@ -223,7 +227,7 @@ class BringingBack:
             track = self._tracks.new(image, one.prompt, colour)
         elif not whole:
             _leave_out(track, one, one.newer if again else frozenset())
-        put_back(track, one)
+        put_back(track, one, beside=not again)
         track.surface.draw()
 
     # --- other states -------------------------------------------------------------------------------------------
@@ -283,12 +287,12 @@ class BringingBack:
             heard(image)
 
 
-def put_back(track: Track, one: KeptMask) -> None:
-    """What was kept of a mask, with how it was made."""
+def put_back(track: Track, one: KeptMask, *, beside: bool = False) -> None:
+    """What was kept of a mask, with how it was made. `beside`: there are masks of today, whose thresholds hold."""
+    today, gate = track.kept.thresholds if track.scores else None, track.gate
     track.restore(one.rows, one.states)
-    if (
-        one.sizes
-    ):  # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
+    # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
+    if one.sizes and not beside:
         at = replace(track.image.thresholds or Thresholds(one.gate), **one.sizes)
         track.image.thresholds = as_measured(track.image, at)
     track.recall(one.scores, one.edited, one.gate, one.written, one.lifted)
@@ -299,7 +303,11 @@ def put_back(track: Track, one: KeptMask) -> None:
     track.kept.outline_then |= {row: at for row, at in one.outlines.items() if row in one.scores}
     for row in one.unseen.keys() - one.edited:
         track.kept.recall_beside(row, one.unseen[row])
-    track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
+    if beside:
+        track.gate = track.gate if today is None else gate
+        track.kept.thresholds = today or track.image.thresholds or track.kept.thresholds
+    else:
+        track.kept.thresholds = as_measured(track.image, replace(track.kept.thresholds, **one.sizes))
     track.kept.came_apart = track.kept.thresholds.apart
     if one.scores and track.image.apart is None:
         track.image.apart = track.kept.came_apart

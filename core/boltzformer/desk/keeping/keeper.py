@@ -55,8 +55,8 @@ class Keeper:
         self._begun: dict[OpenImage, Path] = {}
         """Where work was saved since it was opened, or begun afresh: what was kept there before is set aside first."""
         self.work = Work(timers, "boltzformer-keeper", notice.fail, threads=1)
-        self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self.put_by)
-        self.back.afresh.append(self._begins_anew)
+        self.back = BringingBack(stage, tracks, notice, self.work, dialogs, model, self._copy)
+        self.back.afresh.append(self.begins_anew)
         self.back.brought.append(self.touch)
         self.place.moved.append(self._moved)
         self.kept: list[Callable[[], None]] = []
@@ -150,7 +150,7 @@ class Keeper:
         """Something changed in an image's masks: they are saved soon."""
         if image is not self.back.restoring:
             self._unsaved.add(image)
-            if image not in self._begun:  # what was kept is another state now
+            if self._begun.get(image) != self.back.showing.get(image):  # what was kept is another state now
                 self.back.showing.pop(image, None)
 
     def counts_otherwise(self, track: Track) -> None:
@@ -219,6 +219,9 @@ class Keeper:
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
         self._parting = {image: self.scene(image)}
+        self._copy(image)
+
+    def _copy(self, image: OpenImage) -> None:
         self.back.held.hold(image, self._tracks.of(image))
         if self._is_due(image):
             self.save(image, tracks=self._tracks.of(image))
@@ -317,16 +320,20 @@ class Keeper:
 
     def choose_folder(self) -> None:
         """For what is accepted from now on; an image of which something is accepted stays where that is."""
-        self.place.choose([one for one in self._stage.images() if one not in self.back.based_on])
+        free = [one for one in self._stage.images() if one not in self.back.based_on and not one.case]
+        self.place.choose(free)
+
+    def begins_anew(self, image: OpenImage) -> None:
+        """What is on screen is not what was saved last: that is set aside before it is saved again."""
+        self._begun.pop(image, None)
+        self.back.showing.pop(image, None)
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _begins_anew(self, image: OpenImage) -> None:
-        self._begun.pop(image, None)
-
     def _moved(self) -> None:
         for image in self._stage.images():
-            self.back.look_there(image, self.folder(image))
+            if not image.case:  # elsewhere that name is another's
+                self.back.look_there(image, self.folder(image))
 
     def _store_rest(self) -> None:
         for image in list(self._unstored):

@@ -122,6 +122,8 @@ class NothingHere:
                 self._later(track, row, f"{where} accepted.")
             elif one not in lost | waiting and is_lost(track, row):
                 self._later(track, row, f"{where} is no longer accepted.", again=True, lost=True)
+            elif track.whose.goes_back(row, track.row(row)):
+                self._later(track, row, f"{where} is accepted as it is now.")
 
     def _later(
         self, track: Track, row: int, sentence: str, *, empty: bool = False, again: bool = False, lost: bool = False

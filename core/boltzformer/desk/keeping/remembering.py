@@ -31,7 +31,7 @@ ANSWERED = "answered"
 EDITED = "slices edited"
 OWN_GATE = "the model's gate"
 LEFT_OUT = "left out, as i, j, k"
-"""A voxel of each object that a person left out."""
+"""Voxels of the objects that a person left out."""
 OWN = frozenset({EDITED, ANSWERED, SCENE})
 """What a provenance says beside how the last answer came about."""
 
@@ -88,7 +88,7 @@ class KeptMask:
     hidden: frozenset[int] = frozenset()
     """Where the model's outline was hidden by a threshold; older work does not tell."""
     left_out: set[Voxel] = field(default_factory=set[Voxel])
-    """A voxel of each object that a person left out; older work does not tell."""
+    """Voxels of the objects that a person left out; older work does not tell."""
     whole: set[int] = field(default_factory=set[int])
     """Rows that are a person's as a whole though nothing is said of them; older work does not tell."""
     elsewhere: set[int] = field(default_factory=set[int])

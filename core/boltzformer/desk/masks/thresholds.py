@@ -109,9 +109,9 @@ class Reapplying:
         """Back to the model's own, which has no say in whether objects lie apart."""
         self._choose(replace(self._own, apart=self._now.apart))
 
-    def _choose(self, thresholds: Thresholds | None) -> None:
+    def _choose(self, thresholds: Thresholds) -> None:
         """The model's own are nobody's choice, however they were reached: another model's take their place."""
-        self._now = thresholds or self._own
+        self._now = thresholds
         self._apply()
         for heard in self.chosen:
             heard(None if thresholds == self._own else thresholds)

@@ -118,6 +118,18 @@ class Whose:
         self.said[row] = (state, now)
         (self.whole.discard if state is SliceState.UNSEEN else self.whole.add)(row)
 
+    def goes_back(self, row: int, voxels: NDArray[np.uint8]) -> bool:
+        """Whether an undo led from one mask that was accepted to the one that had been before it, or a redo the other
+        way: that is the last word from then on."""
+        said, before = self.said.get(row), self.before.get(row)
+        if said is None or before is None or {said[0], before[0]} != {SliceState.REVIEWED}:
+            return False
+        now = np.packbits(voxels > 0)
+        if np.array_equal(said[1], now) or not np.array_equal(before[1], now):
+            return False
+        self.said[row], self.before[row] = before, said
+        return True
+
     def copy(self) -> Whose:
         """For another thread: the packed slices are never changed, only replaced."""
         return Whose(
