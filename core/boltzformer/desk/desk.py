@@ -207,7 +207,7 @@ class Desk:
 
     def _took(self, tracks: Sequence[Track]) -> None:
         for track in tracks:
-            self.keeper.empty.edited(track)  # what was accepted there may be no longer
+            self.keeper.empty.taken_over(track)
         self.running.retell()  # what stayed as it was is another one now
         self._change()
 

@@ -128,11 +128,10 @@ class Keeper:
             based_on[image], image.store = max(revision.number, based_on.get(image, 0)), str(folder)
             if image in self._stage.images() and (back or any(one.excluded for one in masks.masks)):
                 self.save(image, tracks=tracks)  # the autosave alone knows of them
-            told = f"{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}".strip()
-            if image is self._stage.chosen():
+            if sentence and image in self._stage.images():
+                whose = "" if image is self._stage.chosen() else f"'{image.name}': "
+                told = f"{whose}{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
                 self._notice.say(told, topic=KEPT)
-            elif image in self._stage.images():
-                self._notice.say(f"'{image.name}': {told}", topic=KEPT)
             self._vouched = list(of)
             for track in dict.fromkeys(track for track, _ in of):
                 self.changed(track)  # meanwhile, perhaps

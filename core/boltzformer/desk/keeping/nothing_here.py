@@ -84,6 +84,10 @@ class NothingHere:
                 self._withdraw()
         self._look_for_lost(track)
 
+    def taken_over(self, track: Track) -> None:
+        """An answer took the place of its mask, and what that means for what was accepted is being said."""
+        self._look_for_lost(track, quiet=True)
+
     def look(self) -> None:
         """Another image, or other masks of it: what is not there can't be changed back."""
         if self._offered is not None:
@@ -107,7 +111,7 @@ class NothingHere:
                 back.discard(one)
                 self._later(track, row, f"{where}: no {quoted([track.name])} here.", empty=True)
 
-    def _look_for_lost(self, track: Track) -> None:
+    def _look_for_lost(self, track: Track, *, quiet: bool = False) -> None:
         """A word on the disk about what was drawn is taken back there, where no trace is left of that; a redo says it
         again."""
         lost, waits = self._lost.setdefault(track.image, set()), self._unstored.get(track.image)
@@ -121,7 +125,8 @@ class NothingHere:
                 lost.discard(one)
                 self._later(track, row, f"{where} accepted.")
             elif one not in lost | waiting and is_lost(track, row):
-                self._later(track, row, f"{where} is no longer accepted.", again=True, lost=True)
+                told = "" if quiet else f"{where} is no longer accepted."
+                self._later(track, row, told, again=True, lost=True)
             elif track.whose.goes_back(row, track.row(row)):
                 self._later(track, row, f"{where} is accepted as it is now.")
 
