@@ -3,7 +3,7 @@ where the others are, one that is much smaller is enlarged, and a picture beside
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,23 @@ def bring_together(images: Sequence[Image], groups: Sequence[Sequence[Layer]]) -
             if layer.ndim > 2:
                 moved[-4, -4], moved[-4, -1] = deeper, beneath
             _give(layer, moved @ before)
+
+
+def fill_up(viewer: napari.viewer.Viewer, groups: Mapping[str, list[Layer]], fills: str, whose: str) -> None:
+    """As many layers in each of the images' groups as the largest has: napari's grid has as many in each place. Those
+    that fill a place, marked by `fills` and `whose`, stay where they are needed still: each that comes or goes takes
+    its time. One group alone needs none."""
+    most = max(map(len, groups.values())) if len(groups) > 1 else 0
+    for layer in [one for one in viewer.layers if fills in one.metadata]:
+        group = groups.get(layer.metadata[whose], [])
+        if len(group) < most and layer.metadata[whose] in groups:
+            group.append(layer)
+        else:
+            viewer.layers.remove(layer)
+    for key, group in groups.items():
+        for _ in range(most - len(group)):
+            told = {fills: True, whose: key}
+            group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
 
 
 def _larger(largest: NDArray[np.float64], size: NDArray[np.float64]) -> float:

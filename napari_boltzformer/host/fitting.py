@@ -22,8 +22,8 @@ CANVAS, SLIDER = "CanvasBackendDesktop", "QtDimSliderWidget"
 LEAST = 100
 """Pixels: a bar of all slices that would be shorter, beside an image that is much longer, takes the whole width."""
 
-SURE_MS = 400
-"""So long after an image took the screen it is drawn once more."""
+SURE_MS = 400, 800, 1600
+"""So long after an image took the screen, or layers came and went, and so long after each other, it is drawn again."""
 
 
 class Fitting(QObject):
@@ -54,8 +54,9 @@ class Fitting(QObject):
         self._still.timeout.connect(self._draw_again)
         self._sure = QTimer(self)
         self._sure.setSingleShot(True)
-        self._sure.setInterval(SURE_MS)
         self._sure.timeout.connect(self._draw)
+        self._waits: list[int] = []
+        """Until it is drawn again, and again after that."""
 
     def watch(self, window: QWidget | None) -> None:
         """From now on; `window` is the viewer's own."""
@@ -80,7 +81,7 @@ class Fitting(QObject):
         zoomed did so into the image before."""
         self._whole, self._fitted = True, self._view()
         self._soon.start()
-        self._sure.start()
+        self._make_sure()
 
     def look_again(self, event: Any = None) -> None:
         """The slider may be another one, or go through other slices."""
@@ -149,12 +150,21 @@ class Fitting(QObject):
         with suppress(RuntimeError):
             if self._canvas is not None:
                 self._canvas.setUpdatesEnabled(True)
+                self._make_sure()
+
+    def _make_sure(self) -> None:
+        self._waits = list(SURE_MS)
+        self._sure.start(self._waits.pop(0))
 
     def _draw(self) -> None:
-        """With several in napari's grid the canvas was seen to stay blank until somebody zoomed."""
+        """With several in napari's grid the canvas was seen to stay blank until somebody zoomed: the places of a grid
+        get their size by being drawn, so that a second drawing is needed; and one that vispy asked for while the canvas
+        held still never comes, and it asks for no other before that one."""
         with suppress(RuntimeError):
             if self._canvas is not None:
                 self._canvas.update()
+            if self._waits:
+                self._sure.start(self._waits.pop(0))
 
     def _settle(self) -> None:
         """Once all have found their places."""

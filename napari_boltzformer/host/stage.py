@@ -228,17 +228,12 @@ class NapariStage:
             if self._lie_apart([self.group(image) for image in here]):
                 return
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
-        for layer in [one for one in viewer.layers if FILLS in one.metadata]:
-            viewer.layers.remove(layer)
-        groups = [self.group(image) for image in here]
+        groups = [[one for one in self.group(image) if FILLS not in one.metadata] for image in here]
         most = max(map(len, groups), default=0)
+        compared.fill_up(viewer, {image.key: group for image, group in zip(here, groups, strict=True)}, FILLS, FOR)
         if len(groups) < 2:
             grid.enabled, self._compares = grid.enabled and not self._compares, False
             return
-        for image, group in zip(here, groups, strict=True):
-            for _ in range(most - len(group)):
-                told = {FILLS: True, FOR: image.key}
-                group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
         for place, layer in enumerate(one for group in groups for one in group):
             viewer.layers.move(viewer.layers.index(layer), place)
         before, places = tuple(grid.shape) if self._compares else (), (1, len(groups))
