@@ -78,6 +78,14 @@ class Strands:
         first = self.line * self.shape[2]
         return np.unique(self.label[before[first + self.stop] > before[first + self.start]])
 
+    def within(self, voxels: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(slices, rows, columns) → how many of these each object holds, behind a 0 for the background."""
+        before = np.concatenate([[0], np.cumsum(voxels.reshape(-1))])
+        first = self.line * self.shape[2]
+        held = before[first + self.stop] - before[first + self.start]
+        found: NDArray[np.int64] = np.bincount(self.label, held, self.count + 1).astype(np.int64)
+        return found
+
     def mask(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(slices, rows, columns): the chosen objects, by number."""
         whole = np.zeros(self.shape, bool)

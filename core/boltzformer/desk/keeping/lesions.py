@@ -19,8 +19,8 @@ from boltzformer.desk.keeping.snapshot import unique_names
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.beginning import is_from_elsewhere
 from boltzformer.desk.masks.left_out import cores
-from boltzformer.desk.masks.sizes import Whole, whole_of
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.whole import Whole, whole_of
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError

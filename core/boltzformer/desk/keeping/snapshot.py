@@ -16,8 +16,8 @@ from boltzformer.desk.keeping.scene import NOWHERE, Scene
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.left_out import left_out, without
-from boltzformer.desk.masks.sizes import Whole, answer_of, closed
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.whole import Whole, answer_of, closed
 from boltzformer.desk.masks.whose import Bits, Whose, unpacked
 from boltzformer.desk.scale import Scale
 from boltzformer.image.slicing import SlicePlan

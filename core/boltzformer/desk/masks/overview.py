@@ -129,8 +129,8 @@ class Overview:
     def resized(self, track: Track) -> None:
         """Objects of a mask are shown or hidden for their size."""
         if track in self._tracks:
-            if track.count == 1:
-                self.painted(track)  # beneath strokes, which count with the rest
+            if track.touched:
+                self.painted(track)  # beneath strokes, or where a person deleted others, which count with the rest
             self.bar.draw()
             self.reapplying.tell()
             self._move()

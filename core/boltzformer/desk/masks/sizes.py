@@ -6,23 +6,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from boltzformer.desk.masks.kept import Kept, Thresholds
 from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
-from boltzformer.desk.masks.whose import Bits, Drawn, Whose, unpacked
+from boltzformer.desk.masks.whole import Whole, answer_of, is_closed, whole_of
+from boltzformer.desk.masks.whose import Bits, unpacked
 from boltzformer.desk.ports import Stage, Timers
 from boltzformer.desk.work import Work
-from boltzformer.masks.cells import parted
-from boltzformer.masks.objects import staying
-from boltzformer.masks.strands import Strands
-from boltzformer.types import SliceState
 
 REST_MS = 300
 """So long after the last stroke or answer the objects are judged anew."""
@@ -30,130 +25,6 @@ RUN_MS = 1000
 """While a run answers, no more often than this."""
 LONG_MS = 300
 """Who waits longer for objects to be parted is told why: a picture of 2400² takes seconds."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """One mask with what is hidden of it, copied: to be judged beside the viewer."""
-
-    rows: NDArray[np.bool_]
-    """(slices, rows, columns)."""
-    fixed: frozenset[int]
-    """Rows that are a person's: they stay, and so do all objects of theirs."""
-    at: Thresholds
-    voxel_mm3: float
-    answer: Kept | None = None
-    """Of a picture."""
-    drawn: Drawn | None = None
-    """A person's strokes on a picture, in `rows` only the model's: what they drew stays, and so do its objects."""
-    lines: Bits | None = None
-    """Of a picture that was parted on an earlier day."""
-    beside: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict[int, NDArray[np.bool_]])
-    """Of those rows: what has been hidden in them since before a person changed them, and may come back."""
-
-    @staticmethod
-    def of(
-        shown: NDArray[np.uint8],
-        whose: Whose,
-        fixed: frozenset[int],
-        said: frozenset[int],
-        at: Thresholds,
-        voxel_mm3: float,
-        answer: Kept | None = None,
-    ) -> Whole:
-        """`shown` is its own copy; where a person said something (`said`) nothing comes back."""
-        rows, beside = shown > 0, dict[int, NDArray[np.bool_]]()
-        for row, bits in whose.hidden.items():
-            if row not in said:
-                less = unpacked(bits, rows.shape[1:]) > 0
-                if row in fixed:
-                    beside[row] = less & ~rows[row]
-                rows[row] |= less
-        drawn, model = whose.drawn, whose.answered(0)
-        if drawn is None or model is None or 0 in fixed:
-            drawn = None
-        else:
-            rows = unpacked(model, rows.shape[1:])[None] > 0
-        return Whole(rows, fixed, at, voxel_mm3, answer, drawn, whose.lines.get(0), beside)
-
-    @property
-    def closed(self) -> frozenset[int]:
-        """Rows in which nothing is hidden, and nothing comes back."""
-        return self.fixed - self.beside.keys()
-
-    def gone(self) -> tuple[NDArray[np.bool_], int]:
-        """(slices, rows, columns): what of the rows is too small, and how many objects that is; of a picture also the
-        lines between objects."""
-        if not self.at.of_objects or not self.rows.any():
-            return np.zeros_like(self.rows), 0
-        apart = self.apart
-        found = Strands.of(apart)  # the model's alone: no stroke changes which of its objects are the largest
-        stay = staying(found.sizes, self.voxel_mm3, self.at.smallest_mm3, self.at.largest)
-        for row in self.closed:
-            stay[found.in_slice(row)] = True
-        if self.beside:
-            theirs = np.zeros_like(self.rows)
-            for row, less in self.beside.items():
-                theirs[row] = self.rows[row] & ~less
-            stay[found.under(theirs)] = True
-        small = ~stay
-        if self.drawn is not None:
-            stay[found.under(self._in_hand(apart))] = True
-            left = np.zeros_like(stay)
-            left[found.under(self.with_strokes(apart))] = True
-            small = ~stay & left
-        gone = found.mask(~stay)
-        if apart is not self.rows:
-            gone |= self.rows & ~apart
-        return gone, int(np.count_nonzero(small))
-
-    def _in_hand(self, apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(1, rows, columns): of a picture, the objects that a person drew on or cut."""
-        from scipy.ndimage import binary_dilation
-
-        assert self.drawn is not None
-        added, erased = (unpacked(bits, apart.shape[1:]) > 0 for bits in (self.drawn.added, self.drawn.erased))
-        shown = Strands.of(self.with_strokes(apart))
-        theirs = np.zeros(shown.count + 1, bool)
-        theirs[shown.under((added | binary_dilation(erased, np.ones((3, 3))))[None])] = True
-        return shown.mask(theirs)
-
-    @cached_property
-    def apart(self) -> NDArray[np.bool_]:
-        """Each object by itself, if they are to be. Of an answer of an earlier day the logits are gone."""
-        if not self.at.apart or len(self.rows) > 1 or 0 in self.fixed:
-            return self.rows
-        if self.answer is not None:
-            return parted(self.rows[0], self.answer.logits())[None]
-        return self.rows if self.lines is None else self.rows & ~(unpacked(self.lines, self.rows.shape[1:]) > 0)
-
-    def remaining(self) -> NDArray[np.bool_]:
-        """(slices, rows, columns): as it is to be shown."""
-        return self.with_strokes(self.rows & ~self.gone()[0])
-
-    def with_strokes(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """What a person drew on a picture, on top."""
-        if self.drawn is None:
-            return rows
-        return unpacked(self.drawn.over(np.packbits(rows[0])), rows.shape[1:])[None] > 0
-
-
-def whole_of(track: Track, taken: int | None = None) -> Callable[[], Whole]:
-    """Copies a mask now; what takes longer is done where it is called. `taken`: as it will be once the answer that is
-    offered for this row is taken."""
-    fixed, rows, whose = track.fixed, track.surface.copy(), track.whose.copy()
-    said = closed(track)
-    if taken is not None:
-        fixed, said = fixed - {taken}, said - {taken}
-        rows[taken], whose.drawn = track.proposed(taken), None
-        whose.wrote(taken, rows[taken] > 0)
-    args = rows, whose, fixed, said, track.kept.thresholds
-    return partial(Whole.of, *args, track.image.scale.voxel_mm3, answer_of(track))
-
-
-def answer_of(track: Track) -> Kept | None:
-    """By which a picture's objects are parted."""
-    return track.kept.of(0) if track.count == 1 else None
 
 
 @dataclass(frozen=True)
@@ -328,16 +199,6 @@ class Sizes:
                 heard(one.track)
 
 
-def closed(track: Track) -> frozenset[int]:
-    """Rows that a person called right, or in which an answer waits for them: nothing comes back there."""
-    return frozenset(row for row in track.fixed if _is_closed(track, row))
-
-
-def _is_closed(track: Track, row: int) -> bool:
-    said = track.state(row) is not SliceState.UNSEEN
-    return said or row in track.whose.whole or row in track.proposals
-
-
 def concerns(track: Track) -> bool:
     """Whether sizes were chosen for it, or something is hidden still."""
     return track.kept.thresholds.of_objects or bool(track.whose.hidden)
@@ -354,11 +215,7 @@ def _judged(make: Callable[[], Whole], hidden: Mapping[int, Bits]) -> _Judged:
         for row in hides.keys() | hidden.keys() - whole.closed
         if row not in hides or row not in hidden or not np.array_equal(hides[row], hidden[row])
     ]
-    shape = whole.rows.shape[1:]
-    less = {row: unpacked(hidden[row], shape) > 0 for row in others if row in hidden} | dict(whole.beside)
-    before = {row: np.packbits(whole.rows[row] & ~less[row] if row in less else whole.rows[row]) for row in others}
-    if whole.drawn is not None:
-        before = {row: whole.drawn.over(bits) for row, bits in before.items()}
+    before = {row: np.packbits(whole.shown[row]) for row in others}
     lines = None if whole.apart is whole.rows else np.packbits(whole.rows[0] & ~whole.apart[0])
     return _Judged(before, hides, objects, lines)
 
@@ -382,14 +239,17 @@ def _hide(track: Track, judged: _Judged, row: int) -> bool:
 
 
 def _show_beside(track: Track, row: int, hides: Bits | None) -> bool:
-    """What was hidden in a slice that a person changed comes back beside what is theirs, but for `hides`."""
-    if _is_closed(track, row) or row not in track.whose.hidden:
+    """What was hidden in a slice that a person changed comes back beside what is theirs, but for `hides`; where they
+    only deleted objects, more may be hidden."""
+    if is_closed(track, row):
         return False
-    whose, hidden = track.whose, track.whose.hidden.pop(row)
-    more = hidden if hides is None else hidden & ~hides
-    track.surface.write({row: track.mask(row) | (unpacked(more, track.shape[1:]) > 0)}, beneath=True)
+    whose, mask = track.whose, np.packbits(track.mask(row))
+    none = np.zeros_like(mask)
+    less, hidden = none if hides is None else hides, whose.hidden.pop(row, none)
+    more = hidden & ~less
+    track.surface.write({row: unpacked((mask | more) & ~less, track.shape[1:]) > 0}, beneath=True)
     if row in whose.written:
-        whose.written[row] = whose.written[row] | more
+        whose.written[row] = (whose.written[row] | more) & ~less
     if hides is not None:
         whose.hidden[row] = hides
     track.sums.note((row,), track.row)

@@ -13,9 +13,9 @@ from boltzformer.client import Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.kept import Thresholds
 from boltzformer.desk.masks.pointing import Pointed, guidance_of
-from boltzformer.desk.masks.sizes import whole_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
+from boltzformer.desk.masks.whole import whole_of
 from boltzformer.desk.notice import STEP, Notice
 from boltzformer.desk.ports import Mask, Stage
 from boltzformer.desk.runs.run import Run
