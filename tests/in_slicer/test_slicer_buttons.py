@@ -15,6 +15,7 @@ from scenes import PHANTOM_MODEL, voxels_of
 from boltzformer.dataset import Dataset
 from boltzformer.desk.keeping.kept_in import accepted_folder
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
+from boltzformer.masks.objects import pieces
 from boltzformer.types import SliceState
 
 PHANTOM = phantom(7, (16, 72, 80))
@@ -155,6 +156,28 @@ def test_small_objects_are_hidden_and_come_back() -> None:
         person.idle()
         assert track.surface.copy().any()
         assert track.image.thresholds.largest == 1
+
+
+@pytest.mark.slicer("Objects hidden for their size where others were deleted", "imitation")
+def test_small_objects_are_hidden_where_one_was_deleted_and_one_undo_brings_that_back() -> None:
+    with somebody() as person:
+        _, (track,) = person.finds(PHANTOM, BRIGHT, slices=True)
+        ui, whole, desk = person.ui, track.surface.copy(), person.panel.desk
+        found = pieces(whole)
+        largest = 1 + int(np.argmax(np.bincount(found.ravel())[1:]))
+        z, y, x = np.argwhere(found == largest)[0].tolist()
+        desk.delete_object(track, (z, y, x), only=False)
+        person.idle()
+        left = np.where(found == largest, 0, whole)
+        assert left.any()
+        assert np.array_equal(track.surface.copy(), left)
+        ui.largestSlider.value = 1
+        person.until(lambda: not track.surface.copy().any())
+        person.editor.Undo()
+        person.idle()
+        person.until(lambda: np.array_equal(track.surface.copy(), found == largest))
+        person.clicks(ui.resetButton)
+        person.until(lambda: np.array_equal(track.surface.copy(), whole))
 
 
 @pytest.mark.slicer("Accept: what was painted, all that was seen, in a folder of one's own", "imitation")

@@ -247,8 +247,10 @@ def _show_beside(track: Track, row: int, hides: Bits | None) -> bool:
     none = np.zeros_like(mask)
     less, hidden = none if hides is None else hides, whose.hidden.pop(row, none)
     more = hidden & ~less
-    track.surface.write({row: unpacked((mask | more) & ~less, track.shape[1:]) > 0}, beneath=True)
+    shown = unpacked((mask | more) & ~less, track.shape[1:]) > 0
+    track.surface.write({row: shown}, beneath=True, again=True)
     if row in whose.written:
+        track.taken.shows(row, again=True)  # where an undo may lead that is of all voxels
         whose.written[row] = (whose.written[row] | more) & ~less
     if hides is not None:
         whose.hidden[row] = hides

@@ -59,7 +59,7 @@ class Track:
         self._before: dict[int, dict[int, Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
         self._facts = Facts(self.scores, self.spread, self.how, self.kept)
-        self._taken = Taken(self.whose, self.proposals, self.kept)
+        self.taken = Taken(self.whose, self.proposals, self.kept)
         self.sums = Sums(self.shape)
         surface.listen(self._heard)
 
@@ -142,7 +142,7 @@ class Track:
         """A person's, which no threshold changes; in a picture they act beneath strokes, until all of it is theirs."""
         theirs = self.belongs_to_a_person(row)
         alone = self.whose.drawn is None or row in self.whose.whole or row in self.proposals
-        return theirs and (alone or self.kept.of(row) is not self._taken.source)
+        return theirs and (alone or self.kept.of(row) is not self.taken.source)
 
     @property
     def fixed(self) -> frozenset[int]:
@@ -174,7 +174,7 @@ class Track:
         if not self.belongs_to_a_person(row):
             self._remember(row, run)
         elif row not in self.proposals:
-            self._taken.before[row] = self._facts.at(row, None)
+            self.taken.before[row] = self._facts.at(row, None)
         self.kept.keep(plan, result, number)
         self.scores[row], self.how[row] = self.kept.score(row), how
         self.spread.pop(row, None)  # it was of another answer
@@ -209,7 +209,7 @@ class Track:
 
     def take(self, row: int, hides: Bits | None = None) -> None:
         """The answer that was offered, as one step of undo. `hides`: what of it is not shown (`sizes`)."""
-        before, offered = self._taken.standing(row, self.mask(row)), self.proposals.pop(row)
+        before, offered = self.taken.standing(row, self.mask(row)), self.proposals.pop(row)
         shown = unpacked(offered if hides is None else offered & ~hides, self.shape[1:]) > 0
         self.change(row, shown)
         if self.looked_at(row) is None:  # else it is still a person's around the box
@@ -217,17 +217,17 @@ class Track:
             self.whose.drawn = None
             if hides is not None:
                 self.whose.hidden[row] = hides
-        self._taken.note(row, before, shown)
+        self.taken.note(row, before, shown)
 
     def drop(self, row: int) -> None:
         """As if the answer that is offered had never been asked for."""
         del self.proposals[row]
-        if self.count == 1 and self._taken.source is not None:
-            self.kept.bring_back(row, self._taken.source, None)
+        if self.count == 1 and self.taken.source is not None:
+            self.kept.bring_back(row, self.taken.source, None)
             self.scores[row] = self.kept.score(row)
             self.show_again(row, self.kept.mask(row))
         else:
-            self._taken.drop(row, self._facts)
+            self.taken.drop(row, self._facts)
         self.changed()
 
     def proposed(self, row: int) -> Mask:
@@ -348,7 +348,7 @@ class Track:
 
     def hold_again(self, row: int, kept: Kept, at: Thresholds) -> None:
         self.kept.hold_again(row, kept, at)
-        self._taken.source = kept if self.count == 1 else None
+        self.taken.source = kept if self.count == 1 else None
 
     def looked_at(self, row: int) -> Mask | None:
         """What of a slice the last answer is about, where only boxes were looked at; else None."""
@@ -364,16 +364,16 @@ class Track:
         """The model's; in a picture beneath what a person drew."""
         drawn = self.whose.drawn
         shown = mask if drawn is None else unpacked(drawn.over(np.packbits(mask)), mask.shape) > 0
-        self.surface.write({row: shown}, beneath=drawn is not None or row in self._taken.undone, again=again)
+        self.surface.write({row: shown}, beneath=drawn is not None or row in self.taken.undone, again=again)
         self.seen.discard(row)
         self._wrote(row, mask, again=again)
         self.sums.note((row,), self.row)
 
     def _wrote(self, row: int, mask: Mask, *, again: bool = False) -> None:
-        self._taken.shows(row, again=again and row in self.touched)
+        self.taken.shows(row, again=again and row in self.touched)
         self.whose.wrote(row, mask, again=again)
         if self.count == 1:
-            self._taken.source = self.kept.of(row)
+            self.taken.source = self.kept.of(row)
 
     def _heard(self, rows: Rows, undone: bool) -> None:
         """Somebody else changed the mask: a person, or an undo that took more away than a person had drawn."""
@@ -381,7 +381,7 @@ class Track:
         if undone:
             changed -= self._put_back(changed - self.touched)
             for row in changed:
-                self._taken.look_again(row, self.mask(row))
+                self.taken.look_again(row, self.mask(row))
         elif self.count == 1:
             self.whose.settle(self.row(0), stroke=True)
         self.sums.note(changed, self.row, told=True)
