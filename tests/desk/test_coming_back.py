@@ -275,6 +275,26 @@ def test_what_was_accepted_comes_back_whatever_was_saved_after_it(
     again.desk.leave()
 
 
+def test_what_is_told_as_accepted_comes_back_so_and_not_a_slice_that_was_painted_on_again(
+    yesterday: tuple[Any, Path, dict[str, Any]],
+) -> None:
+    volume, folder, _ = yesterday
+    viewer, image = opened_again(volume, folder)
+    dark = viewer.desk.tracks.of(image)[0]
+    dark.surface.paint(3, dark.mask(2), 0)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    again, image = opened_again(volume, folder)
+    marks = [one.state(3) is SliceState.REVIEWED for one in again.desk.tracks.of(image)]
+    assert not any(marks)
+    assert offered(again, image).sentence.endswith(": 3 painted slices.")
+    again.desk.keeper.autosave()
+    stroke(again.desk.tracks.of(image)[0], 7, 30)
+    assert any(": 3 painted slices; " in line for line in lines_of_earlier(again, image))
+    again.desk.leave()
+
+
 def test_what_was_accepted_since_comes_back_with_an_earlier_state_that_is_chosen(
     yesterday: tuple[Any, Path, dict[str, Any]],
 ) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
+from boltzformer.desk.keeping.ticked import ticked
 from boltzformer.desk.masks.left_out import Voxel, seen, stored
 from boltzformer.desk.masks.whose import Bits, unpacked
 from boltzformer.desk.words import counted, local
@@ -60,9 +61,9 @@ class LastWork:
     @property
     def words(self) -> str:
         """'28 Nov, 17:40: 10 painted slices, 3 accepted'; of a picture 'painted, accepted'."""
-        spoken = self.annotation.slices if self.accepted is None else self.accepted.annotation.slices
-        made = self.annotation.provenance
-        numbers = counts(made, {**self.annotation.slices, **spoken})
+        own, beside, made = self.annotation.slices, self.accepted, self.annotation.provenance
+        back = own if beside is None else ticked(own, beside.annotation.slices, edits_of(made), beside.newer)
+        numbers = counts(made, back)
         picture = _is_picture(self.annotation.volume)
         return told_of(self.time, *numbers, picture=picture, answered=has_answers(made))
 
@@ -344,8 +345,8 @@ def states_of(folder: Path, volume: Volume, case: str = "") -> list[State]:
 
 
 def _state(one: Revision, kept: Case | None, bring: Callable[[], LastWork | None]) -> State:
-    spoken = {} if kept is None else kept.states
-    painted, accepted = counts(one.provenance, {**one.slices, **spoken})
+    spoken, newer = ({}, {}) if kept is None else (kept.states, kept.said_since(one.time))
+    painted, accepted = counts(one.provenance, ticked(one.slices, spoken, edits_of(one.provenance), newer))
     prompts = tuple(dict.fromkeys([*(prompt.name for prompt in one.prompts), *spoken]))
     return State(one.time, painted, accepted, prompts, bring, answered=has_answers(one.provenance))
 
@@ -360,10 +361,15 @@ def _accepted_state(kept: Case) -> State:
 
 def counts(provenance: Mapping[str, Any], slices: Mapping[str, Sequence[SliceState]]) -> tuple[int, int]:
     """Slices that a person changed, and of which one has said something, in any mask."""
-    edits = provenance.get(EDITED)
-    painted = {row for rows in edits.values() for row in rows} if isinstance(edits, dict) else set()
+    painted = {row for rows in edits_of(provenance).values() for row in rows}
     spoken = {n for states in slices.values() for n, state in enumerate(states) if state is not SliceState.UNSEEN}
     return len(painted), len(spoken)
+
+
+def edits_of(provenance: Mapping[str, Any]) -> Mapping[str, Sequence[int]]:
+    """Mask → slices that a person changed; older work does not tell of which."""
+    edits = provenance.get(EDITED)
+    return edits if isinstance(edits, dict) else {}
 
 
 def has_answers(provenance: Mapping[str, Any]) -> bool:
