@@ -232,6 +232,25 @@ def test_two_objects_are_joined_by_a_click_on_one_and_then_on_the_other(bench: B
         assert count(track) == left
 
 
+def test_the_first_of_two_is_known_whatever_is_said_meanwhile_until_something_else_is_done(bench: Bench) -> None:
+    mask = np.zeros((1, *SHAPE), bool)
+    mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = mask[0, 10:20, 50:60] = True
+    track = bench.answered(bench.open(GRID), "cell", mask)
+    bench.desk.join_objects(track, (0, 15, 15))
+    bench.idle()
+    bench.desk.notice.say("Saved.")
+    bench.desk.join_objects(track, (0, 15, 35))
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Two objects are one now")
+    bench.desk.join_objects(track, (0, 15, 15))
+    bench.idle()
+    bench.desk.past_click()
+    bench.desk.join_objects(track, (0, 15, 55))
+    bench.idle()
+    assert bench.speaker.sentence.startswith("Now click on the other one")
+    assert count(track) == 2
+
+
 def test_clicks_that_come_quicker_than_they_are_done_are_all_done(bench: Bench) -> None:
     mask = np.zeros((1, *SHAPE), bool)
     mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = True

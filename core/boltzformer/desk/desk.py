@@ -70,8 +70,7 @@ class Desk:
         self.session = session
         self.log, self.notice = Log(), Notice(speaker)
         self.work = Work(timers, "boltzformer-desk", self.notice.fail)
-        self._knowledge = Knowledge()
-        self.tracks = Tracks(stage)
+        self._knowledge, self.tracks = Knowledge(), Tracks(stage)
         self.overview = Overview(stage, self.tracks, timers)
         self.one_label = OneLabel(stage, self.tracks, settings)
         self.overview.apart = self.one_label.usual
@@ -260,6 +259,7 @@ class Desk:
 
     def past_click(self) -> None:
         """A user does something else now: what a click met, or did not, is no news any more."""
+        self.parting.forget()
         self.notice.take_back(CLICK)
 
     def chosen(self) -> None:

@@ -23,16 +23,20 @@ Change = Callable[[Mask], Mask | None]
 
 class Parting:
     """Each is one step of undo. Two that are joined are those beside a seam, or one that is clicked and then the
-    other, as long as the other one is still being asked for."""
+    other, unless something else was done between."""
 
     def __init__(self, work: Work, notice: Notice, words: ViewerWords, changed: Callable[[Track], None]) -> None:
         """`changed`: by a person, who goes on with this mask."""
         self._work, self._notice, self._words, self._changed = work, notice, words, changed
-        self._first: tuple[Track, Voxel, str] | None = None
-        """The object that another one is to be joined with, and what was said then."""
+        self._first: tuple[Track, Voxel] | None = None
+        """The object that another one is to be joined with, whatever is said meanwhile."""
         self._clicks: deque[tuple[Track, Callable[[], None]]] = deque()
         """The one that is being done, and behind it those that came quicker: each is of the mask that the last one
         left."""
+
+    def forget(self) -> None:
+        """Something else was done: no second object is waited for any more."""
+        self._first = None
 
     def split(self, track: Track, voxel: Voxel) -> None:
         """The object there in two, through that pixel."""
@@ -65,12 +69,13 @@ class Parting:
             self._go()
 
     def _split(self, track: Track, voxel: Voxel) -> None:
+        self.forget()
         none = f"No cut through this place parts an object of '{track.name}'."
         self._do(track, partial(split, row=voxel[1], column=voxel[2]), lambda: self._say(none))
 
     def _join(self, track: Track, voxel: Voxel) -> None:
         (_, *place), first = voxel, self._first
-        asked = first is not None and first[0] is track and self._notice.says(CLICK) and first[2] in self._notice.text
+        asked = first is not None and first[0] is track and bool(track.mask(0)[first[1][1:]])
         if first is not None and asked and track.count == 1 and track.row(0)[tuple(place)]:
             change = partial(joined_two, first=first[1][1:], second=voxel[1:])
         else:
@@ -88,7 +93,7 @@ class Parting:
         said = "Now click on the other one in the same way: then both are one."
         if asked:
             said = f"Those are one already, or more than {FAR} pixels apart: paint between them, or click on another."
-        self._first = track, voxel, said
+        self._first = track, voxel
         self._say(said)
 
     def _do(self, track: Track, change: Change, none: Callable[[], None]) -> None:
