@@ -12,29 +12,26 @@ from qtpy.QtGui import QGuiApplication
 from boltzformer.desk.desk import Desk
 
 
-def mask_in_hand(desk: Desk, layer: Layer) -> Layer:
-    """The mask that a click is going to change, selected: Ctrl+Z is the selected layer's. Without one, `layer`."""
-    track = desk.tracks.active()
-    if track is None or not track.surface.shown:
-        return layer
-    desk.stage.activate(track.surface)
-    return track.surface.layer
-
-
 TAP_S = 0.3
 """A key that is down for less was pressed by somebody who expects it to act by itself."""
+REPEAT_MS = 50
+"""A keyboard that repeats a held key may tell of it as let go and pressed again, at once; no finger is as quick."""
 
 
 class HeldClick:
     """Whoever derives from it says in `clicked` what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self.ended: list[Callable[[], None]] = []
         """A click on the canvas means what it usually does again."""
         self._armed: tuple[Layer, str] | None = None
         """The layer that listens for clicks, and the tool that was in hand."""
         self._used = False
         """Whether there was a click since then."""
+        self._down, self._up = 0.0, 0.0
+        """When the key was pressed, and when it was let go, unless it is pressed again at once; 0: it is not."""
+        self._rest = desk.timers.after(REPEAT_MS, self._released)
 
     @property
     def armed(self) -> Layer | None:
@@ -48,19 +45,18 @@ class HeldClick:
     def tapped(self) -> None:
         """The key was let go at once, and nothing was clicked."""
 
-    def whose(self, layer: Layer) -> Layer:
-        """The key was pressed on this layer → the one that clicks are about, selected."""
-        return layer
-
     def held(self, layer: Layer) -> Iterator[None]:
-        """As long as the key is: the tool in hand waits, so that a click neither paints nor erases."""
-        self.arm(self.whose(layer))
-        began = time.monotonic()
+        """As long as the key is: the tool in hand waits, so that a click neither paints nor erases. A release that a
+        press follows at once is none."""
+        if not self._up:
+            self.arm(self._in_hand(layer))
+            self._down = time.monotonic()
+        self._rest.stop()
+        self._up = 0.0
         yield
-        idle = self._armed is not None and not self._used
-        self.let_go()
-        if idle and time.monotonic() - began < TAP_S:
-            self.tapped()
+        if self._down:
+            self._up = time.monotonic()
+            self._rest.start()
 
     def arm(self, layer: Layer) -> None:
         """Clicks on this layer are ours until they are let go."""
@@ -85,11 +81,27 @@ class HeldClick:
         for heard in self.ended:
             heard()
 
+    def _released(self) -> None:
+        tap = self._armed is not None and not self._used and self._up - self._down < TAP_S
+        self.let_go()
+        if tap:
+            self.tapped()
+
+    def _in_hand(self, layer: Layer) -> Layer:
+        """The mask that a click is going to change, selected: Ctrl+Z is the selected layer's. Without one, `layer`."""
+        track = self._desk.tracks.active()
+        if track is None or not track.surface.shown:
+            return layer
+        self._desk.stage.activate(track.surface)
+        return track.surface.layer
+
     def _on_click(self, layer: Layer, event: Any) -> None:
         self._used = True
         self.clicked(layer, event)
 
     def _disarm(self) -> None:
+        self._rest.stop()
+        self._down = self._up = 0.0
         if self._armed is not None:
             (layer, mode), self._armed = self._armed, None
             QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)

@@ -15,7 +15,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel, small_objects
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.notice import CLICK, TOOL
-from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
+from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.host.layers import same, same_place
 from napari_boltzformer.host.stage import NapariImage, NapariStage
 
@@ -27,8 +27,8 @@ class ObjectsTool(HeldClick):
     """For the selected mask. An object is what hangs together in three dimensions, also by a corner."""
 
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
-        super().__init__()
-        self._desk, self._stage = desk, stage
+        super().__init__(desk)
+        self._stage = stage
         self.ended.append(lambda: desk.notice.take_back(TOOL))
 
     def listen(self, button: QAbstractButton, acts: QTabWidget, *others: QAbstractButton) -> None:
@@ -56,9 +56,6 @@ class ObjectsTool(HeldClick):
         """Another layer has the tools now."""
         if self.armed is not None and not same(self._stage.viewer.layers.selection.active, self.armed):
             self.let_go()
-
-    def whose(self, layer: Layer) -> Layer:
-        return mask_in_hand(self._desk, layer)
 
     def tapped(self) -> None:
         if self._desk.tracks.active() is not None:

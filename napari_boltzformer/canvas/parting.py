@@ -8,7 +8,7 @@ from napari.layers import Layer
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.notice import CLICK
-from napari_boltzformer.canvas.held import HeldClick, mask_in_hand
+from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.canvas.objects import voxel_under
 
 SPLIT, JOIN = "s", "j"
@@ -22,12 +22,9 @@ class PartingTool(HeldClick):
     """For the selected mask."""
 
     def __init__(self, desk: Desk, key: str) -> None:
-        super().__init__()
-        self._desk, self._words = desk, HOW[key]
+        super().__init__(desk)
+        self._words = HOW[key]
         self._do = desk.split_object if key == SPLIT else desk.join_objects
-
-    def whose(self, layer: Layer) -> Layer:
-        return mask_in_hand(self._desk, layer)
 
     def tapped(self) -> None:
         if (track := self._desk.tracks.active()) is not None and track.image.is_picture:

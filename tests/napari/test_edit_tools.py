@@ -280,7 +280,7 @@ def test_d_and_a_click_delete_one_object_and_shift_keeps_only_that_one(
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, modifier, pos=where)
         until(qtbot, lambda: bool(dock.message.text()))
         qtbot.keyRelease(view, Qt.Key.Key_D)
-        assert str(layer.mode) == "paint"
+        until(qtbot, lambda: str(layer.mode) == "paint")
 
     click_holding_d((5, 20, 60))
     assert dock.message.text().startswith("There is no object of 'bright blob' under the mouse")
@@ -333,7 +333,7 @@ def test_d_whose_release_another_window_got_deletes_nothing_later(
     for _ in range(2):  # the second press comes where the first was never released
         qtbot.keyPress(view, Qt.Key.Key_D)
     qtbot.keyRelease(view, Qt.Key.Key_D)
-    assert str(layer.mode) == "pick"
+    until(qtbot, lambda: str(layer.mode) == "pick")
     assert layer.mouse_drag_callbacks == callbacks
 
     viewer.layers.selection.active = image

@@ -127,7 +127,7 @@ def test_a_letter_is_the_masks_also_where_a_box_a_list_or_a_table_was_used_last(
         qtbot.keyPress(used, Qt.Key.Key_S)
         assert dock.split.armed is not None, used
         qtbot.keyRelease(used, Qt.Key.Key_S)
-        assert dock.split.armed is None
+        until(qtbot, lambda: dock.split.armed is None)
 
 
 def test_escape_puts_down_whatever_a_click_would_do_and_so_does_another_tool(
@@ -156,7 +156,8 @@ def test_escape_puts_down_whatever_a_click_would_do_and_so_does_another_tool(
     assert dock.objects_tool.armed is None
     assert (dock.objects.isChecked(), str(layer.mode)) == (False, "erase")
     press(qtbot, viewer, Qt.Key.Key_D)
-    assert dock.message.text() == "Hold D and click an object to delete it."  # a tap does nothing
+    said = "Hold D and click an object to delete it."  # a tap does nothing
+    until(qtbot, lambda: dock.message.text() == said)
     qtbot.keyPress(canvas(viewer), Qt.Key.Key_S)
     press(qtbot, viewer, Qt.Key.Key_Escape)
     assert dock.split.armed is None

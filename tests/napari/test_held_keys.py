@@ -1,0 +1,55 @@
+"""S, J and D held over clicks: while the keyboard repeats the key, and whichever layer is selected."""
+
+from typing import Any
+
+import numpy as np
+from gui import canvas, layer_of, until
+from qtpy.QtCore import Qt
+from test_picture_masks import SHAPE, at, count, discs, found
+
+from napari_boltzformer.canvas.held import HeldClick
+from napari_boltzformer.widget import BoltzFormerDock
+
+CELLS = discs((30, 30, 12), (30, 51, 12), (20, 95, 9), (60, 30, 9))
+
+
+def hold(qtbot: Any, dock: BoltzFormerDock, tool: HeldClick, key: Any, layer: Any, *pixels: tuple[int, int]) -> None:
+    """A key that is held over clicks, told by the keyboard as let go and pressed again, over and over."""
+    viewer = dock.viewer
+    native = canvas(viewer)
+    native.setFocus()
+    qtbot.keyPress(native, key)
+    for pixel in pixels:
+        place = None
+        while place != (now := at(viewer, layer, pixel)):  # a move of the mouse lets a dock settle
+            place = now
+            qtbot.mouseMove(native, place)
+        repeated(qtbot, native, key)
+        qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place)
+        until(qtbot, lambda: not dock.desk.work.busy)
+        repeated(qtbot, native, key)
+    qtbot.keyRelease(native, key)
+    until(qtbot, lambda: tool.armed is None)
+
+
+def repeated(qtbot: Any, native: Any, key: Any) -> None:
+    for _ in range(3):
+        qtbot.keyRelease(native, key)
+        qtbot.keyPress(native, key)
+
+
+def test_a_key_that_repeats_is_held_all_the_time_and_what_its_clicks_did_stays_said(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    track = found(dock, viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), CELLS)
+    layer = layer_of(track)
+    viewer.layers.selection.active = layer
+    layer.mode = "paint"
+    before = count(track)
+    hold(qtbot, dock, dock.split, Qt.Key.Key_S, layer, (30, 41))
+    assert count(track) == before + 1
+    assert dock.message.text().startswith("One object is two now")
+    hold(qtbot, dock, dock.join, Qt.Key.Key_J, layer, (40, 30), (60, 30))
+    assert str(layer.mode) == "paint"
+    assert dock.message.text().startswith("Two objects are one now")
+    assert count(track) == before
