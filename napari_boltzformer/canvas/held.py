@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
 
 from boltzformer.desk.desk import Desk
-
+from boltzformer.desk.masks.by_hand import Voxel
+from boltzformer.desk.masks.track import Track
+from napari_boltzformer.host.layers import same
 
 TAP_S = 0.3
 """A key that is down for less was pressed by somebody who expects it to act by itself."""
@@ -60,13 +64,38 @@ class HeldClick:
 
     def arm(self, layer: Layer) -> None:
         """Clicks on this layer are ours until they are let go."""
+        self._forget_key()
+        self._used = False
+        self._listen(layer)
+
+    def _listen(self, layer: Layer) -> None:
         self._disarm()
-        self._armed, self._used = (layer, str(layer.mode)), False
+        self._armed = layer, str(layer.mode)
         layer.mode = "pan_zoom"
         layer.mouse_drag_callbacks.append(self._on_click)
         layer.events.mode.connect(self.let_go)
         # Where another window gets the keys, it also gets the release: napari never hears of it.
         QGuiApplication.instance().focusWindowChanged.connect(self.let_go)
+
+    def under(self, where: Callable[[Track], Voxel | None], reach: int = 0) -> Track | None:
+        """The mask that a click is about: the one in hand, unless the key is held over an object of another one that
+        can be seen. A button that was pressed names its mask."""
+        tracks = self._desk.tracks
+        return (tracks.under(where, reach) if self._down else None) or tracks.active()
+
+    def upon(self, track: Track, do: Callable[[], None]) -> None:
+        """A click changes this mask: it is selected, and further clicks are about it."""
+        layer = track.surface.layer
+        if same(layer, self.armed):
+            do()
+        else:  # not now: napari goes through what the other layer does at a click, and its brush would paint
+            QTimer.singleShot(0, partial(self._go_over, track, do))
+
+    def _go_over(self, track: Track, do: Callable[[], None]) -> None:
+        if self._armed is not None:
+            self._listen(track.surface.layer)
+        self._desk.stage.activate(track.surface)
+        do()
 
     def escape(self) -> bool:
         """Whether there was something to let go."""
@@ -77,6 +106,7 @@ class HeldClick:
 
     def let_go(self, _window: Any = None) -> None:
         """The tool that was in hand is in hand again, or the one that a person took meanwhile."""
+        self._forget_key()
         self._disarm()
         for heard in self.ended:
             heard()
@@ -99,9 +129,11 @@ class HeldClick:
         self._used = True
         self.clicked(layer, event)
 
-    def _disarm(self) -> None:
+    def _forget_key(self) -> None:
         self._rest.stop()
         self._down = self._up = 0.0
+
+    def _disarm(self) -> None:
         if self._armed is not None:
             (layer, mode), self._armed = self._armed, None
             QGuiApplication.instance().focusWindowChanged.disconnect(self.let_go)

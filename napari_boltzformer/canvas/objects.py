@@ -24,7 +24,8 @@ KEYS = ("d", "Shift-d")
 
 
 class ObjectsTool(HeldClick):
-    """For the selected mask. An object is what hangs together in three dimensions, also by a corner."""
+    """For the mask in hand, or another one under the mouse. An object is what hangs together in three
+    dimensions, also by a corner."""
 
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
         super().__init__(desk)
@@ -62,7 +63,7 @@ class ObjectsTool(HeldClick):
             self._desk.notice.say("Hold D and click an object to delete it.", topic=CLICK)
 
     def clicked(self, layer: Layer, event: Any) -> None:
-        track = self._desk.tracks.active()
+        track = self.under(lambda one: voxel_under(one, event))
         if track is not None and not track.surface.shown:
             self._desk.notice.say(f"'{track.name}' is hidden, so nothing of it is deleted: show it first.")
             return
@@ -73,7 +74,8 @@ class ObjectsTool(HeldClick):
                 f"There is no object of {name} under the mouse: hold D and click on one.", topic=CLICK
             )
             return
-        self._desk.delete_object(track, voxel, only="Shift" in event.modifiers)
+        only = "Shift" in event.modifiers
+        self.upon(track, lambda: self._desk.delete_object(track, voxel, only=only))
 
 
 def voxel_under(track: Track, event: Any) -> Voxel | None:

@@ -8,6 +8,7 @@ from napari.layers import Layer
 
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.notice import CLICK
+from boltzformer.masks.cells import REACH
 from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.canvas.objects import voxel_under
 
@@ -19,11 +20,12 @@ HOW = {
 
 
 class PartingTool(HeldClick):
-    """For the selected mask."""
+    """For the mask in hand, or another one under the mouse."""
 
     def __init__(self, desk: Desk, key: str) -> None:
         super().__init__(desk)
         self._words = HOW[key]
+        self._reach = 0 if key == SPLIT else REACH
         self._do = desk.split_object if key == SPLIT else desk.join_objects
 
     def tapped(self) -> None:
@@ -31,11 +33,11 @@ class PartingTool(HeldClick):
             self._desk.notice.say(self._words, topic=CLICK)
 
     def clicked(self, layer: Layer, event: Any) -> None:
-        track = self._desk.tracks.active()
+        track = self.under(lambda one: voxel_under(one, event), self._reach)
         voxel = None if track is None or not track.surface.shown else voxel_under(track, event)
         if track is None or voxel is None:
             self._desk.notice.say(
                 "There is no mask under the mouse whose objects could be split or joined.", topic=CLICK
             )
         else:
-            self._do(track, voxel)
+            self.upon(track, lambda: self._do(track, voxel))

@@ -251,6 +251,27 @@ def test_the_first_of_two_is_known_whatever_is_said_meanwhile_until_something_el
     assert count(track) == 2
 
 
+def test_a_click_is_about_the_mask_in_hand_else_about_the_topmost_that_has_an_object_there(bench: Bench) -> None:
+    image, left, right = bench.open(GRID), np.zeros((1, *SHAPE), bool), np.zeros((1, *SHAPE), bool)
+    left[0, 10:20, 10:20] = right[0, 10:20, 30:40] = right[0, 40:50, 10:20] = left[0, 40:50, 10:20] = True
+    masks = zip(("below", "above", "empty"), (left, right, left & right & False), strict=True)
+    below, above, empty = (bench.answered(image, name, mask) for name, mask in masks)
+    bench.stage.activate(empty.surface)
+
+    def under(place: tuple[int, int, int], reach: int = 0) -> Track | None:
+        return bench.desk.tracks.under(lambda _: place, reach)
+
+    assert under((0, 15, 15)) is below
+    assert under((0, 15, 35)) is above
+    assert under((0, 45, 15)) is above
+    assert under((0, 15, 22)) is None
+    assert under((0, 15, 22), reach=4) is below  # beside an object, as a seam is
+    bench.stage.activate(below.surface)
+    assert under((0, 45, 15)) is below
+    below.surface.shown = False
+    assert under((0, 15, 15)) is None
+
+
 def test_clicks_that_come_quicker_than_they_are_done_are_all_done(bench: Bench) -> None:
     mask = np.zeros((1, *SHAPE), bool)
     mask[0, 10:20, 10:20] = mask[0, 10:20, 30:40] = True

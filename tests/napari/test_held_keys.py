@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from gui import canvas, layer_of, until
+from gui import canvas, layer_of, rows_of, until
 from qtpy.QtCore import Qt
 from test_picture_masks import SHAPE, at, count, discs, found
 
@@ -52,4 +52,26 @@ def test_a_key_that_repeats_is_held_all_the_time_and_what_its_clicks_did_stays_s
     hold(qtbot, dock, dock.join, Qt.Key.Key_J, layer, (40, 30), (60, 30))
     assert str(layer.mode) == "paint"
     assert dock.message.text().startswith("Two objects are one now")
+    assert count(track) == before
+
+
+def test_a_click_is_about_the_mask_under_the_mouse_where_the_one_in_hand_has_no_object(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    picture = viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture")
+    track, other = (found(dock, picture, mask) for mask in (CELLS, CELLS & False))
+    layer_of(track).mode = layer_of(other).mode = "paint"
+    viewer.layers.selection.active = picture
+    assert dock.active_track() is other
+    before = count(track)
+    hold(qtbot, dock, dock.split, Qt.Key.Key_S, layer_of(track), (30, 41))
+    until(qtbot, lambda: count(track) == before + 1)
+    assert viewer.layers.selection.active.name == layer_of(track).name  # Ctrl+Z is its
+    assert {str(layer_of(one).mode) for one in (track, other)} == {"paint"}
+    viewer.layers.selection.active = layer_of(other)
+    hold(qtbot, dock, dock.objects_tool, Qt.Key.Key_D, layer_of(track), (20, 95))
+    until(qtbot, lambda: count(track) == before)
+    assert not rows_of(other).any()
+    hold(qtbot, dock, dock.objects_tool, Qt.Key.Key_D, layer_of(track), (70, 110))
+    assert dock.message.text().startswith("There is no object of 'cell")
     assert count(track) == before

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.masks.by_hand import Voxel
 from boltzformer.desk.masks.contrast import COLOURS, by_contrast
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.ports import MaskSurface, Stage
@@ -56,6 +57,19 @@ class Tracks:
         meant = sorted((one for one in usual if one.prompt.text in typed), key=lambda one: typed.index(one.prompt.text))
         usual = meant or usual
         return next((one for one in usual if one.key == self._in_hand), usual[-1] if usual else None)
+
+    def under(self, where: Callable[[Track], Voxel | None], reach: int = 0) -> Track | None:
+        """The mask that has an object at a place, or so many voxels beside it in the slice: the one in hand, else the
+        topmost of those that are shown. `where`: the place in a mask's voxels."""
+        shown, hand = self.shown()[::-1], self.active()
+        for track in sorted(shown, key=lambda one: one is not hand):
+            voxel = where(track)
+            if voxel is not None:
+                row, y, x = voxel
+                near = slice(max(0, y - reach), y + reach + 1), slice(max(0, x - reach), x + reach + 1)
+                if track.row(row)[near].any():
+                    return track
+        return None
 
     def in_question(self, typed: Sequence[str]) -> str:
         """The prompt that a click asks about: that of the mask in hand, unless it has left the box; else the last one
