@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Layer, Points
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
 
@@ -15,6 +15,7 @@ from boltzformer.desk.desk import Desk
 from boltzformer.desk.masks.by_hand import Voxel
 from boltzformer.desk.masks.track import Track
 from napari_boltzformer.host.layers import same
+from napari_boltzformer.host.stage import NapariStage
 
 TAP_S = 0.3
 """A key that is down for less was pressed by somebody who expects it to act by itself."""
@@ -25,8 +26,8 @@ REPEAT_MS = 50
 class HeldClick:
     """Whoever derives from it says in `clicked` what happens."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, stage: NapariStage) -> None:
+        self._desk, self._layers = desk, stage.viewer.layers
         self.ended: list[Callable[[], None]] = []
         """A click on the canvas means what it usually does again."""
         self._armed: tuple[Layer, str] | None = None
@@ -35,6 +36,8 @@ class HeldClick:
         """Whether there was a click since then."""
         self._down, self._up = 0.0, 0.0
         """When the key was pressed, and when it was let go, unless it is pressed again at once; 0: it is not."""
+        self._from: Layer | None = None
+        """Where the key was pressed."""
         self._rest = desk.timers.after(REPEAT_MS, self._released)
 
     @property
@@ -54,6 +57,7 @@ class HeldClick:
         press follows at once is none."""
         if not self._up:
             self.arm(self._in_hand(layer))
+            self._from = layer
             self._down = time.monotonic()
         self._rest.stop()
         self._up = 0.0
@@ -112,9 +116,12 @@ class HeldClick:
             heard()
 
     def _released(self) -> None:
-        tap = self._armed is not None and not self._used and self._up - self._down < TAP_S
+        idle, tap, layers = self._armed is not None and not self._used, self._up - self._down < TAP_S, self._layers
+        there = idle and same(layers.selection.active, self.armed)
         self.let_go()
-        if tap:
+        if there and isinstance(self._from, Points) and self._from in layers:
+            layers.selection.active = self._from  # whoever points goes on
+        if idle and tap:
             self.tapped()
 
     def _in_hand(self, layer: Layer) -> Layer:

@@ -28,7 +28,7 @@ class ObjectsTool(HeldClick):
     dimensions, also by a corner."""
 
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
-        super().__init__(desk)
+        super().__init__(desk, stage)
         self._stage = stage
         self.ended.append(lambda: desk.notice.take_back(TOOL))
 

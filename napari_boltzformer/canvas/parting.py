@@ -11,6 +11,7 @@ from boltzformer.desk.notice import CLICK
 from boltzformer.masks.cells import REACH
 from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.canvas.objects import voxel_under
+from napari_boltzformer.host.stage import NapariStage
 
 SPLIT, JOIN = "s", "j"
 HOW = {
@@ -22,8 +23,8 @@ HOW = {
 class PartingTool(HeldClick):
     """For the mask in hand, or another one under the mouse."""
 
-    def __init__(self, desk: Desk, key: str) -> None:
-        super().__init__(desk)
+    def __init__(self, desk: Desk, stage: NapariStage, key: str) -> None:
+        super().__init__(desk, stage)
         self._words = HOW[key]
         self._reach = 0 if key == SPLIT else REACH
         self._do = desk.split_object if key == SPLIT else desk.join_objects

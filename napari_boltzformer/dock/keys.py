@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Points
 
 from boltzformer.desk.masks.tracks import Tracks
 from napari_boltzformer.host.unlisted import pass_letters_on
@@ -20,7 +20,7 @@ class Keys:
     def __init__(
         self, tracks: Tracks, do: Mapping[str, Callable[[], None]], hold: Mapping[str, Callable[[Any], Iterator[None]]]
     ) -> None:
-        """`hold`: what something does as long as the key is held, on images and masks; points and boxes keep theirs."""
+        """`hold`: what something does while the key is held, on images, masks and our points; a box keeps its own."""
         self._tracks, self._do, self._held = tracks, do, hold
 
     @property
@@ -29,7 +29,7 @@ class Keys:
 
     def bind(self, layer: Layer) -> None:
         pass_letters_on()
-        for key, hold in self._held.items() if isinstance(layer, Image | Labels) else ():
+        for key, hold in self._held.items() if isinstance(layer, Image | Labels | Points) else ():
             layer.bind_key(key, hold, overwrite=True)
         for key, do in self._do.items():
             layer.bind_key(key, _calls(do), overwrite=True)

@@ -80,10 +80,10 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.notice.respond = self.desk.notice.answer
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
-        self.closer, self.objects_tool = Closer(self.guide.pointing, NAPARI), ObjectsTool(self.desk, self.stage)
+        self.closer = Closer(self.guide.pointing, NAPARI)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
-        self.split, self.join = (PartingTool(self.desk, key) for key in (SPLIT, JOIN))
         on = self.desk, self.stage
+        self.objects_tool, self.split, self.join = ObjectsTool(*on), *(PartingTool(*on, key) for key in (SPLIT, JOIN))
         self.comings, self.proposals, self.rings, self.cells = Comings(*on), Proposals(*on), Rings(*on), Cells(*on)
         self.bottom, self.images, self.outlines = Bottom(self, *on), Images(self.image, *on), Outlines(*on)
         self.beside = Beside(napari_viewer, self.desk, self.stage, self.bottom, self._session, self.rings.mark)

@@ -7,6 +7,7 @@ from gui import canvas, layer_of, rows_of, until
 from qtpy.QtCore import Qt
 from test_picture_masks import SHAPE, at, count, discs, found
 
+from napari_boltzformer.canvas.guide import POINTS
 from napari_boltzformer.canvas.held import HeldClick
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -75,3 +76,18 @@ def test_a_click_is_about_the_mask_under_the_mouse_where_the_one_in_hand_has_no_
     hold(qtbot, dock, dock.objects_tool, Qt.Key.Key_D, layer_of(track), (70, 110))
     assert dock.message.text().startswith("There is no object of 'cell")
     assert count(track) == before
+
+
+def test_d_held_over_points_sets_none_and_pointing_goes_on_where_nothing_was_clicked(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    track = found(dock, viewer.add_image(np.zeros(SHAPE, np.uint8), name="picture"), CELLS)
+    before = count(track)
+    dock.guide.point()
+    points = viewer.layers[POINTS]
+    hold(qtbot, dock, dock.objects_tool, Qt.Key.Key_D, layer_of(track))
+    assert (viewer.layers.selection.active.name, str(points.mode)) == (POINTS, "add")
+    hold(qtbot, dock, dock.objects_tool, Qt.Key.Key_D, layer_of(track), (20, 95))
+    until(qtbot, lambda: count(track) == before - 1)
+    assert not len(points.data)
+    assert viewer.layers.selection.active.name == layer_of(track).name  # Ctrl+Z is its
