@@ -326,18 +326,36 @@ def _ends(box: Shapes) -> NDArray[np.float64]:
 
 
 class Closer(QCheckBox):
-    """A tick, and what it makes of the box. What had been found outside of the box stays."""
+    """A tick, and what it makes of the box. What had been found outside of the box stays. Each image has a tick of its
+    own: the next one has no box yet."""
 
-    def __init__(self, pointing: Callable[[OpenImage], Pointing], words: ViewerWords) -> None:
+    def __init__(
+        self,
+        pointing: Callable[[OpenImage], Pointing],
+        words: ViewerWords,
+        chosen: Callable[[], OpenImage | None],
+    ) -> None:
         """`pointing`: what can be seen of points and boxes on an image."""
         super().__init__("Look closer there")
-        self._pointing, self._words = pointing, words
+        self._pointing, self._words, self._chosen = pointing, words, chosen
+        self._ticked: set[str] = set()
+        """Keys of images."""
+        self.clicked.connect(self._on_click)
         self.setToolTip(
             "This slice and All slices show the model nothing but the box, enlarged; masks outside of it stay"
         )
 
     def region(self, image: OpenImage) -> Region | None:
         """What a run is to look at; None: all of it."""
-        if not self.isChecked():
+        if image.key not in self._ticked:
             return None
         return region_in_sight(image.volume, self._pointing(image), self._words)
+
+    def show_image(self) -> None:
+        """Another one is chosen."""
+        image = self._chosen()
+        self.setChecked(image is not None and image.key in self._ticked)
+
+    def _on_click(self, on: bool) -> None:
+        if (image := self._chosen()) is not None:
+            (self._ticked.add if on else self._ticked.discard)(image.key)

@@ -80,7 +80,7 @@ class BoltzFormerDock(Form):
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.notice.respond = self.desk.notice.answer
         self.guide = Guide(self.desk, self.stage, self.prompt.texts, lambda layer: self.keys.bind(layer))
-        self.closer = Closer(self.guide.pointing, NAPARI)
+        self.closer = Closer(self.guide.pointing, NAPARI, self.stage.chosen)
         self.opening = Opening(self, self.desk, self.stage, dialogs)
         on = self.desk, self.stage
         self.objects_tool, self.split, self.join = ObjectsTool(*on), *(PartingTool(*on, key) for key in (SPLIT, JOIN))
@@ -308,7 +308,7 @@ class BoltzFormerDock(Form):
         desk.keeper.back.wanted.append(self.models.want)
         windows = partial(self.shared.windows.arrived, work=desk.work, notice=desk.notice)
         desk.patients.arrived.extend((self._on_arrived, windows))
-        self.images.chosen.append(self._on_chosen)
+        self.images.chosen.extend((self._on_chosen, lambda _: self.closer.show_image()))
         self.images.picked.append(lambda layer: uncover(self.viewer, layer, desk.notice))
         self.prompt.run.connect(self._on_run)
         self.results.itemClicked.connect(self._on_row)

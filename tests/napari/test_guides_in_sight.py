@@ -49,6 +49,13 @@ def test_a_hidden_box_is_not_looked_closer_into(qtbot: Any, viewer: Any, dock: B
     assert box.visible
     click(qtbot, dock.this_slice)
     until(qtbot, lambda: "only in the box" in dock.message.text())
+    done(qtbot, dock)
+    viewer.add_image(np.zeros((40, 60), np.uint8), name="next")
+    until(qtbot, lambda: dock.image.currentText() == "next")
+    assert not dock.closer.isChecked()  # it has no box yet
+    click(qtbot, dock.this_slice)
+    done(qtbot, dock)
+    assert "no box in sight" not in dock.message.text()
 
 
 def test_a_mere_click_is_no_box_and_the_last_of_both_is_removed_first(
