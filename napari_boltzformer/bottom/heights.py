@@ -24,6 +24,8 @@ class Heights(QObject):
         """How high each has to be, and would like to be, as it said last."""
         self._fitted: QDockWidget | None = None
         """Who was given its height last."""
+        self._given = 0
+        """How high that one was then: higher than this, and than it would like to be, only a person makes it."""
         self._coming = False
         """Another tab is on its way: until it is there, nobody's height is their own."""
         self._soon = QTimer(self)
@@ -81,7 +83,10 @@ class Heights(QObject):
             if front is not None and isinstance(main, QMainWindow) and not front.isFloating() and front.isVisible():
                 high = self._height_of(front)
                 if high != front.height():
+                    if high < front.minimumHeight():
+                        front.setMinimumHeight(LEAST)
                     main.resizeDocks([front], [high + _tabs_above(front, main)], Qt.Orientation.Vertical)
+                self._given = max(high, front.height())
 
     def _height_of(self, front: QDockWidget) -> int:
         """As high as it was, but as high as it needs to be; a snug one anew whenever there is more or less in it."""
@@ -89,7 +94,8 @@ class Heights(QObject):
         least, liked = _needs(widget, front.height() - widget.height() if widget.isVisible() else 0)
         changed, self._needs[front] = self._needs.get(front) != (least, liked), (least, liked)
         came, self._fitted = self._fitted is not front, front
-        if changed and widget in self._snug:
+        by_hand = not came and front.height() > max(self._given, liked) + SLACK
+        if changed and widget in self._snug and not by_hand:
             return liked
         now = self._known.get(front, liked) if came else front.height()
         return max(now, least) if came or changed else now
@@ -109,8 +115,8 @@ def _tabs_above(outer: QDockWidget, main: QMainWindow) -> int:
     return next((one.height() for one in named), 0)
 
 
-LEAST = 50
-"""Pixels: napari's own least height of a dock."""
+LEAST, SLACK = 50, 4
+"""Pixels: napari's own least height of a dock; by which a place is higher than asked for though nobody dragged it."""
 
 
 def _asks_for_room(outer: QDockWidget, on: bool) -> None:
