@@ -163,3 +163,30 @@ def test_a_word_that_is_nearly_spelled_right_finds_what_is_meant(typed: str, tar
     own = Target("wibble", ("CT",), ("wibble in CT",), 9, 9, 9, True)  # of no public data
     found = Knowledge(Card((), (own,), ""), asked=True).completions(typed, "CT", ())
     assert [one.target for one in found][:1] == [target][: bool(target)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "modality", "prompt"),
+    [
+        ("left atr", "", "left atrium"),  # CT, MRI or ultrasound
+        ("left atr", "CT", "left atrium in cardiac CT"),
+        ("left atr", "MR", "left atrium in cardiac MRI"),
+        ("left atrium ct", "", "left atrium in cardiac CT"),  # as the person says
+        ("kidney stone", "", "kidney stone"),  # values that may be CT would have told it
+        ("multiple scl", "", "multiple sclerosis lesion in brain MRI FLAIR"),  # looked for in nothing else
+        ("wibble", "", "wibble"),  # which only the model knows
+        ("wibble", "MR", "wibble in MRI"),
+        ("wobble", "CT", "wobble"),
+        ("left atr", "microscopy", "left atrium"),  # a name said it, and may be wrong
+    ],
+)
+def test_no_completion_guesses_a_modality_that_nobody_knows(typed: str, modality: str, prompt: str) -> None:
+    own = Target("wibble", ("CT", "MR"), ("wibble in CT", "wibble in MRI"), 9, 9, 9, True)
+    other = Target("wobble", ("MR",), ("wobble in MRI",), 9, 9, 9, True)
+    found = Knowledge(Card((), (own, other), ""), asked=True).completions(typed, modality, ())
+    assert found[0].prompt == prompt
+
+
+def test_a_word_of_a_phrasing_that_is_not_written_is_whole() -> None:
+    assert not Knowledge().unfinished("kidney in abdominal")
+    assert Knowledge().unfinished("kidney in abdomin")

@@ -314,7 +314,7 @@ class BoltzFormerDock(Form):
         self.results.itemClicked.connect(self._on_row)
         self.prompt.textChanged.connect(self._on_typed)
         self.prompt.history = lambda: tuple(self.settings.prompts)
-        self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.modality
+        self.prompt.modality = lambda: "" if (image := self.stage.chosen()) is None else image.kind
         layers, dims, camera = self.viewer.layers.events, self.viewer.dims.events, camera_of(self.viewer).events
         told = [
             (layers.inserted, (self.images.show, self.comings.inserted, self._show_soon)),

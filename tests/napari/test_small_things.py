@@ -185,7 +185,7 @@ def test_completions_leave_what_is_typed_in_sight_and_nobody_is_warned_in_mid_wo
     knowing = Knowledge()
     kidneys = [one for one in knowing.completions("kidney", "", ()) if one.target == "kidney"]
     assert [one.text for one in kidneys] == ["○ kidney — CT, MRI: asking the model…"]
-    assert kidneys[0].prompt == "kidney in abdominal CT"
+    assert kidneys[0].prompt == "kidney"  # in which of them nobody knows
     for modality, prompt in (("MR", "kidney in abdominal MRI"), ("CT", "kidney in abdominal CT")):
         first = knowing.completions("kidn", modality, ())[0]
         assert (first.text, first.prompt) == (kidneys[0].text, prompt)

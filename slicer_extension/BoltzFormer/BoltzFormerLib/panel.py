@@ -322,10 +322,7 @@ class Panel:
 
     def _modality(self) -> str:
         image = self.stage.chosen()
-        try:
-            return "" if image is None else image.volume.modality
-        except BoltzFormerError:
-            return ""
+        return "" if image is None else image.kind
 
     def _on_models(self, _: Any) -> None:
         self.desk.knowledge = self.models.engine.knowledge

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from boltzformer.knowledge.card import NOTE, Card
-from boltzformer.knowledge.suggestions import meant, modalities_of, respelled, search
+from boltzformer.knowledge.suggestions import (
+    meant,
+    modalities_in,
+    modalities_of,
+    modality_named,
+    respelled,
+    search,
+)
 from boltzformer.protocol import ModelState
 from boltzformer.types import GATE, Prompt
 
@@ -90,18 +98,19 @@ class Knowledge:
         if not words or line[-1:].isspace():
             return False
         said = [one.prompt for one in self.completions(line, "", ())]
-        said += [text for one in search(line) for text in one.synonyms]  # 'leukocy' finds the white blood cell
+        said += [text for one in search(line) for text in (one.prompt, *one.synonyms)]  # 'leukocy': white blood cell
         known = {word for text in said for word in text.lower().split()}
         return words[-1] not in known and any(word.startswith(words[-1]) for word in known)
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
         """What the user may mean, a line for each target and what the model knows first; before a word is typed, what
-        was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known. Where nothing
-        has all words, one or two letters of a word may be wrong."""
+        was asked lately. Of a target's phrasings the one of the image's `modality`, where that is known or may be told
+        by its values or its name; else none that guesses it. Where nothing has all words, one or two letters of a word
+        may be wrong."""
         if not typed.strip():
             found = dict.fromkeys(history, "")
         else:
-            found = self._with_all(typed, modality)
+            found = self._with_all(typed, modality) or self._with_all(typed, "")  # a name may say another modality
             taught = () if found or self.card is None else [one.name for one in self.card.targets]
             if not found and (line := respelled(typed, taught)):
                 found = self._with_all(line, modality)
@@ -119,22 +128,39 @@ class Knowledge:
 
     def _with_all(self, typed: str, modality: str) -> dict[str, str]:
         """Prompts that hold every word, and the target of each."""
-        prompts = dict[str, str]()
+        named, fitting = modalities_in(typed), defaultdict[str, dict[str, str]](dict)
         for one in search(typed, modality):
-            prompts.setdefault(one.target, one.prompt)
-        for target, text in self._usual(typed.lower().split()):
+            fitting[one.target].setdefault(one.modality, one.prompt)
+        prompts = {target: _fitting(target, some, modality, named) for target, some in fitting.items()}
+        for target, text, fits in self._usual(typed.lower().split(), modality, named):
             template = meant(text)
-            prompts.setdefault(target if template is None else template.target, text)
+            prompts.setdefault(target if template is None else template.target, fits)
         return {text: target for target, text in prompts.items()}
 
-    def _usual(self, words: Sequence[str]) -> list[tuple[str, str]]:
-        """Of the targets that the model was taught, and as they were called, those with all of these words."""
+    def _usual(self, words: Sequence[str], modality: str, named: Collection[str]) -> list[tuple[str, str, str]]:
+        """Of the targets that the model was taught, and as they were called, those with all of these words; and what
+        of it fits an image of this modality."""
         targets = () if self.card is None else self.card.targets
-        usual = [(one.name, one.prompts[0]) for one in targets if one.prompts]
-        return [(name, text) for name, text in usual if all(word in text.lower() for word in words)]
+        usual = [one for one in targets if one.prompts and all(word in one.prompts[0].lower() for word in words)]
+        found = list[tuple[str, str, str]]()
+        for one in usual:
+            said = {kind: text for text in reversed(one.prompts) for kind in modalities_in(text)}
+            taught = {modality_named(kind) or kind: "" for kind in one.modalities} | said
+            text = one.prompts[0]
+            fits = _fitting(one.name, taught, modality, named) if modalities_in(text) else text
+            found.append((one.name, text, fits))
+        return found
 
     def _knows(self, prompt: str) -> bool:
         return self.card is not None and bool(self.card.knows(prompt).target)
+
+
+def _fitting(target: str, phrasings: Mapping[str, str], modality: str, named: Collection[str]) -> str:
+    """Of a target's phrasings, each of one modality, that of the image's, or of one that a person `named`; the plain
+    name of the target where that would be a guess. Values that may be CT tell it, so CT is one where they don't."""
+    sure = [modality_named(modality)] if modality else [*named]
+    sure += [kind for kind in phrasings if not modality and len(phrasings) == 1 and kind != "CT"]
+    return next((phrasings[kind] for kind in sure if phrasings.get(kind)), target)
 
 
 def as_prompt(text: str) -> Prompt:
