@@ -3,10 +3,10 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QSlider, QToolTip, QVBoxLayout, QWidget
 
@@ -164,6 +164,7 @@ class SliceBar(QWidget):
         self._draw_signs(painter, rows)
         for number, lane in enumerate(self.model.lanes):
             self._draw_name(painter, number, lane)
+            self._draw_ticks(painter, number, lane, rows)
         if self.alone:
             painter.setOpacity(1.0)
             painter.setPen(NOW)
@@ -209,43 +210,65 @@ class SliceBar(QWidget):
             painter.drawText(QPointF(self._left + self._wide - 30, max(height - 2, top + 9)), f"{self.model.gate:.2f}")
 
     def _draw_name(self, painter: QPainter, number: int, lane: Lane) -> None:
-        """Over whatever lies there, and a pixel apart from it: ticks of what is accepted, and a bar as high as can be,
-        may have the same colour."""
+        """Behind the ticks that lie where it begins, over whatever else lies there, and a pixel apart from it: lines
+        below what is accepted, and a bar as high as can be, may have the same colour."""
         painter.setFont(self._small)
         place = QRectF(self._left, self._top(number) - NAME, self._wide, NAME)
         name = painter.fontMetrics().elidedText(lane.name, Qt.TextElideMode.ElideMiddle, self._wide - 8)
+        left, wide = place.left(), painter.fontMetrics().horizontalAdvance(name)
+        for _, tick in self._runs(lane.accepted, range(self.model.count), 0):
+            past = tick.x() + STRIP + 1
+            left = past if tick.x() < left + wide and past > left else left
+        if left + wide <= place.right():  # else they lie upon it
+            place.setLeft(left)
         painter.setPen(GROUND)
         for right, down in product((-1, 0, 1), repeat=2):
             painter.drawText(place.translated(right, down), Qt.AlignmentFlag.AlignVCenter, name)
         painter.setPen(QColor(lane.colour))
         painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, name)
 
+    def _draw_ticks(self, painter: QPainter, number: int, lane: Lane, rows: range) -> None:
+        """Over the name, where there is no room for it beside them: what is accepted is said nowhere else."""
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for _, place in self._runs(lane.accepted, rows, self._top(number) - NAME):
+            for colour, wide in ((GROUND, 3.4), (GOOD, 1.4)):
+                painter.setPen(QPen(colour, wide))
+                _draw_sign(painter, place, _TICK)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
-        """Pencils and exclamation marks above all lanes, ticks above each. Neighbours share one sign over a line."""
+        """Pencils and exclamation marks above all lanes, lines of ticks above each. Neighbours share one over a line."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         edited = frozenset().union(*(lane.edited for lane in self.model.lanes))
-        ticks = [(lane.accepted, GOOD, self._top(n) - NAME, _TICK) for n, lane in enumerate(self.model.lanes)]
+        ticks = [(lane.accepted, GOOD, self._top(n) - NAME, ()) for n, lane in enumerate(self.model.lanes)]
         for which, colour, top, sign in (
             (edited - self.model.failed.keys(), HAND, 0, _PENCIL),
             (self.model.failed, BAD, 0, _BANG),
             *ticks,
         ):
-            for start, stop in neighbours(which):
-                if stop < rows.start or start >= rows.stop:
-                    continue
-                left, right = self._column(start).left(), self._column(stop).right()
-                painter.setPen(QPen(colour, 1.4))
-                if start < stop:
-                    painter.drawLine(QPointF(left, top + STRIP - 1), QPointF(right, top + STRIP - 1))
-                middle = QPointF((left + right) / 2 - 4, top + 1)
-                for line in sign:
-                    painter.drawPolyline(QPolygonF([QPointF(x, y) + middle for x, y in line]))
+            painter.setPen(QPen(colour, 1.4))
+            for line, place in self._runs(which, rows, top):
+                painter.drawLines(line)
+                _draw_sign(painter, place, sign)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _runs(self, which: Collection[int], rows: range, top: int) -> Iterator[tuple[list[QLineF], QPointF]]:
+        """Of neighbours among those that are drawn: the line below them, if they are several, and where a sign is."""
+        for start, stop in neighbours(which):
+            if stop >= rows.start and start < rows.stop:
+                left, right, below = self._column(start).left(), self._column(stop).right(), top + STRIP - 1
+                line = [QLineF(left, below, right, below)] if start < stop else []
+                yield line, QPointF((left + right) / 2 - 4, top + 1)
 
 
 _PENCIL: Sequence[Sequence[tuple[float, float]]] = (((1, 8), (2, 5), (6, 1), (8, 3), (4, 7), (1, 8)), ((2, 5), (4, 7)))
 _BANG: Sequence[Sequence[tuple[float, float]]] = (((4, 0), (4, 5)), ((4, 7), (4, 8)))
 _TICK: Sequence[Sequence[tuple[float, float]]] = (((0, 4), (3, 7), (8, 0)),)
+
+
+def _draw_sign(painter: QPainter, place: QPointF, sign: Sequence[Sequence[tuple[float, float]]]) -> None:
+    for line in sign:
+        painter.drawPolyline(QPolygonF([QPointF(x, y) + place for x, y in line]))
 
 
 def _draw(painter: QPainter, rectangles: list[QRectF]) -> None:

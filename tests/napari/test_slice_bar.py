@@ -20,7 +20,7 @@ from boltzformer.desk.masks.thresholds import Reapplying
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.words import neighbours
 from boltzformer.io.phantom import BRIGHT, DARK, Phantom
-from napari_boltzformer.bottom.slice_bar import GROUND, NOW, SliceBar, SliceReview
+from napari_boltzformer.bottom.slice_bar import GOOD, GROUND, NOW, SliceBar, SliceReview
 from napari_boltzformer.host.dialogs import QtTimers
 from napari_boltzformer.host.layers import empty_labels, image_layer
 
@@ -138,6 +138,15 @@ def test_the_name_of_a_prompt_is_read_over_the_ticks_of_what_is_accepted(bar: Sl
     bar.model.lanes[0].accepted = frozenset(range(64))
     bar.model.draw()
     assert coloured() == before > 0
+
+
+def test_a_tick_is_seen_where_the_name_of_its_prompt_stands(bar: SliceBar) -> None:
+    bar.model.lanes[0].accepted = frozenset({0, 3})
+    bar.model.draw()
+    picture = bar.grab().toImage()
+    for left in (120, 150):  # of columns of ten pixels
+        pixels = [picture.pixelColor(x, y) for x, y in product(range(left, left + 10), range(11, 24))]
+        assert sum(like(one, GOOD) for one in pixels) >= 3
 
 
 def lane(name: str, colour: QColor) -> Lane:
