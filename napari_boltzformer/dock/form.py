@@ -110,7 +110,8 @@ class Form(QWidget):
 
     def show_accepts(self, told: Accepts) -> None:
         """Which masks would be accepted: on the button, when somebody points at it, and in a line under Keep."""
-        usual = "This slice of all shown masks is right (A); 0 says that there is nothing"
+        what = "This picture in" if told.picture else "This slice of"
+        usual = f"{what} all shown masks is right (A); 0 says that there is nothing"
         self.accept.setText(told.button)
         self.accept.setToolTip(f"{usual}\n{told.words}".strip())
         self.accepts.setText(told.words)

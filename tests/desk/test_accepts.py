@@ -5,6 +5,7 @@ import pytest
 from bench import Bench
 
 from boltzformer import Grid
+from boltzformer.types import SliceState
 
 pytestmark = pytest.mark.without_engine
 
@@ -60,3 +61,26 @@ def test_a_slice_in_which_nothing_is_marked_is_accepted_with_a_word(bench: Bench
     bench.desk.keeper.accept()
     bench.idle()
     assert bench.speaker.sentence.startswith("Slice 2 accepted. Nothing of 'lesion' is marked there. Kept as")
+
+
+def test_what_was_accepted_on_an_earlier_day_is_not_said_to_be_not_accepted(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((6, 20, 20)))
+    liver = bench.answered(image, "liver", np.ones((6, 20, 20), bool))
+    for row in (3, 5):
+        bench.stage.go(image, row)
+        bench.desk.keeper.accept()
+    bench.idle()
+    image.seen.clear()  # as it is after a start
+    bench.stage.go(image, 0)
+    bench.desk.keeper.accept_all()
+    bench.idle()
+    assert "Never on screen, so not accepted: 1-2, 4." in bench.speaker.sentence
+    assert liver.state(1) is SliceState.UNSEEN
+
+
+def test_accept_speaks_of_a_slice_only_where_there_are_some(bench: Bench) -> None:
+    volume, picture = bench.open(Grid.pixels((6, 20, 20))), bench.open(Grid.pixels((1, 20, 20)))
+    for image in (volume, picture):
+        bench.answered(image, "liver", np.ones((image.count, 20, 20), bool))
+        bench.stage.choose(image)
+        assert bench.desk.accepts.picture == (image is picture)

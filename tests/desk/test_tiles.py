@@ -71,6 +71,7 @@ def test_cancelled_between_two_tiles_nothing_is_shown(bench: Bench, mosaic: Volu
     assert run is not None
     bench.until(lambda: run.tiles_done > 2)
     bench.desk.running.cancel()
+    assert bench.speaker.sentence == "Stopping after the tile in hand…"
     bench.idle()
     assert bench.speaker.sentence == "Cancelled before all tiles were looked at."
     assert run.tiles_done < 16

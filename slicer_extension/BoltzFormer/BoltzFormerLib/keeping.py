@@ -37,7 +37,8 @@ class KeepButtons:
         """Which segments would be accepted."""
         told, button = self._desk.accepts, self._ui.acceptButton
         button.text = told.button.replace("Accept", tr("Accept"))
-        button.toolTip = "\n".join(filter(None, (tr("This slice of all shown masks is right"), told.words)))
+        here, picture = tr("This slice of all shown masks is right"), tr("This picture in all shown masks is right")
+        button.toolTip = "\n".join(filter(None, (picture if told.picture else here, told.words)))
 
     def show_folder(self) -> None:
         """Where what is accepted is kept."""

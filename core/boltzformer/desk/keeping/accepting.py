@@ -65,7 +65,7 @@ class Accepting:
             self._notice.say("There is no mask to accept: run a prompt first.")
         else:
             self._look()
-            unseen = [row for row in range(image.count) if row not in image.seen]
+            unseen = [row for row in range(image.count) if row not in image.seen and not _accepted(tracks, row)]
             seen = [(track, row) for track in tracks for row in sorted(track.seen)]
             every = [(track, row) for track in tracks for row in {*track.scores, *track.touched}]
             self._accept(image, seen, every, unseen)
@@ -104,3 +104,9 @@ class Accepting:
         tracks = list(dict.fromkeys(track for track, _ in said))
         what = these({row for _, row in said}, image.count)
         self._store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}", said)
+
+
+def _accepted(tracks: Sequence[Track], row: int) -> bool:
+    """Whether a person called it right before, such as on an earlier day, in every mask that has something there."""
+    asked = [track for track in tracks if track.can_be_accepted(row)]
+    return bool(asked) and all(track.state(row) is not SliceState.UNSEEN for track in asked)

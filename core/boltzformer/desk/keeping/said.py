@@ -58,6 +58,8 @@ class Accepts:
     hidden: tuple[str, ...] = ()
     unasked: tuple[str, ...] = ()
     """Shown, but there is no answer here."""
+    picture: bool = False
+    """Whether it is all of a picture, which has no slices."""
 
     @staticmethod
     def of(tracks: Sequence[Track], row: int) -> Accepts:
@@ -68,6 +70,7 @@ class Accepts:
             tuple(track.name for track in taken),
             tuple(track.name for track in tracks if track not in shown),
             tuple(track.name for track in shown if track not in taken),
+            any(track.count == 1 for track in tracks),
         )
 
     @property

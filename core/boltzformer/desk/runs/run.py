@@ -94,6 +94,11 @@ class Run:
         return (self.tiles_done, self.tiles) if self.tiles else (self.done, self.total)
 
     @property
+    def in_hand(self) -> str:
+        """What is looked at to its end when it is stopped; '' for all of a picture."""
+        return "tile" if self.tiles else "" if self._is_picture else "slice"
+
+    @property
     def far(self) -> tuple[int, int]:
         """The same of all that were asked together: a slice is done when every one of them has it."""
         total = max(one.steps[1] for one in self.together)

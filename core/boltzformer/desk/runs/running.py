@@ -196,8 +196,10 @@ class Running:
 
     def cancel(self, image: OpenImage | None = None) -> None:
         """Every run, or those of an image."""
+        kinds = {run.in_hand for run in self.runs if image in (None, run.image)}
+        after = f" after the {kind} in hand" if len(kinds) == 1 and (kind := kinds.pop()) else ""
         self.stop(image)
-        self._notice.say("Stopping after the slice in hand…", topic=FAR)
+        self._notice.say(f"Stopping{after}…", topic=FAR)
 
     def stop(self, image: OpenImage | None = None) -> None:
         """The same, when something else is said of it."""
