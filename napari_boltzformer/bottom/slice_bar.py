@@ -237,7 +237,7 @@ class SliceBar(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _draw_signs(self, painter: QPainter, rows: range) -> None:
-        """Pencils and exclamation marks above all lanes, above each the lines below ticks. Neighbours share one sign."""
+        """Pencils and exclamation marks above all lanes, above each the lines below ticks. Neighbours share one."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         edited = frozenset().union(*(lane.edited for lane in self.model.lanes))
         ticks = [(lane.accepted, GOOD, self._top(n) - NAME, ()) for n, lane in enumerate(self.model.lanes)]

@@ -89,12 +89,13 @@ class Bench:
         desk.counting.now()
         self.idle()
 
-    def ask(self, name: str, *, every: bool, kind: type[Run] = Run, begun: bool = True) -> Asked:
+    def ask(self, name: str | Prompt, *, every: bool, kind: type[Run] = Run, begun: bool = True) -> Asked:
         """The job of a run on the chosen image: its masks are there if it has `begun`, and no slice is answered yet."""
         image, job = self.desk.stage.chosen(), Asked()
         assert image is not None
         usual: Any = job
-        run = self.desk.running.new(image, [Prompt(name)], usual, {"model": "m"}, warnings={}, whole=every, kind=kind)
+        prompt = Prompt(name) if isinstance(name, str) else name
+        run = self.desk.running.new(image, [prompt], usual, {"model": "m"}, warnings={}, whole=every, kind=kind)
         self.desk.running.follow(run)
         if not begun:
             return job

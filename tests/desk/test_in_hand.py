@@ -14,7 +14,7 @@ from boltzformer.desk.keeping.nothing_here import NOTHING
 from boltzformer.desk.keeping.one_patient import PUT_AWAY
 from boltzformer.desk.masks.answers import Answers
 from boltzformer.desk.masks.overview import sentence
-from boltzformer.desk.models.knowledge import Knowledge
+from boltzformer.desk.models.knowledge import Knowledge, as_prompt, named_beside
 from boltzformer.desk.scale import Scale
 from boltzformer.desk.teaching.enough import enough
 from boltzformer.io.phantom import phantom
@@ -331,3 +331,18 @@ def test_the_way_back_from_nothing_here_stands_until_something_else_is_done_to_t
     desk.patients.open(phantom(5, (4, 40, 60)).volume)
     desk.chosen()
     assert NOTHING not in [one.topic for one in bench.speaker.offers]
+
+
+def test_two_phrasings_of_one_target_are_told_apart_where_both_are_shown(bench: Bench) -> None:
+    image = bench.open(Grid.pixels((4, 20, 20)))
+    asked = [as_prompt(f"left atrium in {where}") for where in ("cardiac CT", "cardiac MRI", "heart ultrasound")]
+    for prompt in asked:
+        assert prompt.name == "left atrium"
+        bench.ask(prompt, every=True)
+    assert [one.name for one in bench.desk.tracks.of(image)] == [
+        "left atrium",
+        "left atrium (MRI)",
+        "left atrium (ultrasound)",
+    ]
+    assert [one.prompt.text for one in bench.desk.tracks.of(image)] == [one.text for one in asked]
+    assert named_beside(Prompt("left heart atrium", "left atrium"), ["left atrium"]).name == "left heart atrium"

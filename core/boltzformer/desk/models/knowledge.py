@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from boltzformer.knowledge.card import NOTE, Card
 from boltzformer.knowledge.suggestions import (
+    MODALITIES,
+    SAID,
     meant,
     modalities_in,
     modalities_of,
@@ -174,3 +176,12 @@ def named_apart(texts: list[str]) -> list[Prompt]:
     prompts = [as_prompt(text) for text in dict.fromkeys(texts)]
     names = [prompt.name for prompt in prompts]
     return [prompt if names.count(prompt.name) == 1 else Prompt(prompt.text) for prompt in prompts]
+
+
+def named_beside(prompt: Prompt, names: Collection[str]) -> Prompt:
+    """As it is called among masks of these names: 'left atrium (MRI)' beside 'left atrium', or in its own words."""
+    if prompt.name not in names:
+        return prompt
+    said = [SAID.get(kind, kind) for kind in MODALITIES if kind in modalities_in(prompt.text)]
+    name = f"{prompt.name} ({', '.join(said)})" if said else prompt.text
+    return Prompt(prompt.text, prompt.text if name in names else name)

@@ -13,6 +13,7 @@ from boltzformer.desk.masks.told import NUMBERS, RUNNING
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import MOST_SHOWN, Tracks
 from boltzformer.desk.models.choice import shown_name
+from boltzformer.desk.models.knowledge import named_beside
 from boltzformer.desk.ports import Stage
 from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.image.slicing import SlicePlan
@@ -122,7 +123,9 @@ class Run:
         known = {track.prompt.text: track for track in there}
         was = there[-1].gate if any(track.scores for track in there) else None
         for prompt in self.prompts:
-            track = known.get(prompt.text) or self._every.new(self.image, prompt)
+            if (track := known.get(prompt.text)) is None:
+                names = [one.name for one in self._every.of(self.image)]
+                track = self._every.new(self.image, named_beside(prompt, names))
             track.warning = self._warnings.get(prompt.text, "")
             track.begin_run(plan, float(made["thresholds"]["existence"]), self.number)
             self.tracks.append(track)
