@@ -18,10 +18,12 @@ def test_strands_know_the_same_objects(shape: tuple[int, int, int], share: float
     assert strands.count == found.max(initial=0)
     assert sorted(strands.sizes[1:]) == sorted(np.bincount(found.ravel())[1:])
     assert np.array_equal(strands.mask(np.arange(strands.count + 1) > 0), mask)
+    assert np.array_equal(strands.within(mask), strands.sizes)
     for one in range(1, strands.count + 1):
         whole = strands.mask(np.arange(strands.count + 1) == one)
         (label,) = np.unique(found[whole])
         assert np.array_equal(whole, found == label)
+        assert strands.within(whole)[one] == whole.sum() == strands.within(whole).sum()
         assert [number for number in range(shape[0]) if one in strands.in_slice(number)] == [
             number for number in range(shape[0]) if whole[number].any()
         ]

@@ -69,10 +69,15 @@ def test_nothing_that_was_hidden_comes_up_where_a_person_deleted_an_object(bench
     assert bench.desk.sizes.count == 1
 
 
-def test_the_filter_goes_on_acting_where_a_person_deleted_an_object_and_the_numbers_follow(bench: Bench) -> None:
+def test_the_filter_goes_on_acting_where_a_person_deleted_an_object_and_the_numbers_follow(
+    bench: Bench, tmp_path: Path
+) -> None:
     track = deleted(bench, SECOND)
     for largest, left in ((1, [FIRST]), (2, [FIRST]), (3, [FIRST, THIRD]), (None, [FIRST, THIRD, FOURTH])):
-        filtered(bench, largest)
+        bench.desk.overview.reapplying.choose_objects(largest=largest)
+        early = bench.desk.exporting.of(tmp_path / "early.nii.gz").labels  # before the viewer came to show it
+        bench.idle()
+        assert np.array_equal(early.layers[0] > 0, np.any(left, axis=0))
         bench.desk.counting.now()
         bench.idle()
         voxels = sum(int(one.sum()) for one in left)

@@ -80,7 +80,8 @@ class Strands:
 
     def within(self, voxels: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(slices, rows, columns) → how many of these each object holds, behind a 0 for the background."""
-        before = np.concatenate([[0], np.cumsum(voxels.reshape(-1))])
+        before = np.zeros(voxels.size + 1, np.int32 if voxels.size < 2**31 else np.int64)
+        np.cumsum(voxels.reshape(-1), out=before[1:])
         first = self.line * self.shape[2]
         held = before[first + self.stop] - before[first + self.start]
         found: NDArray[np.int64] = np.bincount(self.label, held, self.count + 1).astype(np.int64)

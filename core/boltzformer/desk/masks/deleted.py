@@ -36,12 +36,14 @@ class Deleted:
                     erased[row] = less
         if not erased:
             return Deleted()
-        away = np.zeros_like(rows)
+        first, last = max(min(erased) - 1, 0), max(erased) + 1  # what touches them tells whether anything is left
+        near = rows[first : last + 1]
+        away = np.zeros_like(near)
         for row, less in erased.items():
-            away[row] = less
-        found = Strands.of(rows | away)
+            away[row - first] = less
+        found = Strands.of(near | away)
         whole = found.mask((found.within(away) == found.sizes) & (found.sizes > 0))
-        what = {row: gone for row, less in erased.items() if (gone := less & whole[row]).any()}
+        what = {row: gone for row, less in erased.items() if (gone := less & whole[row - first]).any()}
         wrote = {row: unpacked(written[row], rows.shape[1:]) > 0 for row in what}
         alone = {row for row, gone in what.items() if np.array_equal(shown[row] | gone, wrote[row])}
         return Deleted(what, frozenset(alone))
