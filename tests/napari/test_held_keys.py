@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import canvas, layer_of, rows_of, until
 from qtpy.QtCore import Qt
 from test_picture_masks import SHAPE, at, count, discs, found
@@ -56,6 +57,7 @@ def test_a_key_that_repeats_is_held_all_the_time_and_what_its_clicks_did_stays_s
     assert count(track) == before
 
 
+@pytest.mark.slow
 def test_a_click_is_about_the_mask_under_the_mouse_where_the_one_in_hand_has_no_object(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock
 ) -> None:
