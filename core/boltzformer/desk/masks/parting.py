@@ -59,7 +59,7 @@ class Parting:
             return
         try:
             click()
-        except BaseException:
+        except Exception:
             self._clicks.clear()
             raise
 
