@@ -19,7 +19,7 @@ from boltzformer.io.phantom import Sample, sample
 from napari_boltzformer.dock.opening import BETWEEN_FILES_MS, is_mask_on, opens_several
 from napari_boltzformer.host import compared
 from napari_boltzformer.host.layers import hang, lay_down, same
-from napari_boltzformer.host.stage import NapariImage, NapariStage, image_on
+from napari_boltzformer.host.stage import FILLS, NapariImage, NapariStage, image_on
 
 
 class Images:
@@ -65,7 +65,10 @@ class Images:
         return self._entering.isActive()
 
     def show(self, event: Any = None) -> None:
-        """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed."""
+        """A newly opened image is chosen; otherwise the choice stays, also when its layer is renamed. What only fills a
+        place of the grid changes nothing."""
+        if FILLS in getattr(getattr(event, "value", None), "metadata", ()):
+            return
         box, images = self._box, self._stage.layers()
         came = getattr(event, "type", "") == "inserted" and not self._stage.moves  # what comes back takes no choice
         opened = event.value if came else None

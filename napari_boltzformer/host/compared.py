@@ -71,6 +71,18 @@ def fill_up(viewer: napari.viewer.Viewer, groups: Mapping[str, list[Layer]], fil
             group.append(viewer.add_points(name="(room)", ndim=viewer.dims.ndim, visible=False, metadata=told))
 
 
+def lay_out(viewer: napari.viewer.Viewer, order: Sequence[Layer], each: int, places: tuple[int, int]) -> None:
+    """In napari's grid: layers in this order, so many in each of the places. napari is told once: after each of these
+    steps it would find a place for all that is drawn anew, and until the last one nothing of it is seen."""
+    grid, layers = grid_of(viewer), viewer.layers
+    with grid.events.stride.blocker(), grid.events.shape.blocker(), layers.events.reordered.blocker():
+        for place, layer in enumerate(order):
+            layers.move(layers.index(layer), place)
+        grid.stride, grid.shape = each, places
+    grid.enabled = True
+    layers.events.reordered(value=layers)
+
+
 def _larger(largest: NDArray[np.float64], size: NDArray[np.float64]) -> float:
     """By how much an image of this size is enlarged."""
     by = float(np.min(largest / np.maximum(size, 1e-9)))

@@ -234,10 +234,9 @@ class NapariStage:
         if len(groups) < 2:
             grid.enabled, self._compares = grid.enabled and not self._compares, False
             return
-        for place, layer in enumerate(one for group in groups for one in group):
-            viewer.layers.move(viewer.layers.index(layer), place)
         before, places = tuple(grid.shape) if self._compares else (), (1, len(groups))
-        grid.stride, grid.shape, grid.enabled, self._compares = most, places, True, True
+        compared.lay_out(viewer, [one for group in groups for one in group], most, places)
+        self._compares = True
         hide_rows(FILLS)
         viewer.layers.selection = selected & set(viewer.layers)
         if active in viewer.layers:

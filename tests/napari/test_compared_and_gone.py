@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 from gui import answered, click, keep_both, layer_of, until
+from napari.components import ViewerModel
 from test_one_patient import names, two_files
 
-from boltzformer.io.phantom import BRIGHT, DARK
+from boltzformer import Prompt
+from boltzformer.io.phantom import BRIGHT, DARK, phantom
 from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -47,3 +50,20 @@ def test_a_dock_that_comes_leaves_the_zoom_and_a_removed_image_takes_its_masks_a
     assert dock.stage.chosen() is second
     assert set(names(viewer)) < {*there, own.name}
     assert layer_of(dock.desk.tracks.of(second)[0]).data.any()
+
+
+def test_three_come_side_by_side_in_one_step() -> None:
+    """napari draws all anew for each step that it hears of: the canvas would stay blank that much longer."""
+    viewer = ViewerModel()
+    stage = NapariStage(viewer, lambda: viewer.layers[0])
+    images = [stage.open(phantom(1, (6, 32, 32)).volume) for _ in range(3)]
+    masks = [stage.add(image, Prompt(BRIGHT), "#E69F00").layer for image in reversed(images)]
+    grid, told = grid_of(viewer), list[str]()
+    for event in (viewer.layers.events.reordered, grid.events.stride, grid.events.shape, grid.events.enabled):
+        event.connect(lambda event: told.append(event.type))
+    stage.side_by_side(images)
+    assert told == ["enabled", "reordered"]
+    assert list(viewer.layers) == [
+        one for pair in zip(images, masks[::-1], strict=True) for one in (pair[0].layer, pair[1])
+    ]
+    assert (grid.stride, tuple(grid.shape)) == (2, (1, 3))
