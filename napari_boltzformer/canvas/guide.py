@@ -47,7 +47,8 @@ class Guide:
         self._telling = False
         """Whether it is no person who points."""
         stage.guider = self.told, self.tell
-        stage.fitted.append(self.zoomed)
+        for moved in (stage.fitted, stage.scaled):
+            moved.append(self.zoomed)
         self._timer = desk.timers.after(WAIT_MS, self.ask)
 
     def point(self) -> None:
@@ -211,13 +212,12 @@ class Guide:
         return layer
 
     def _widen(self, layer: Any) -> None:
-        pixel = self._stage.pixel(layer)
         if isinstance(layer, Points):
-            layer.current_size = max(5.0, POINT * pixel)
+            layer.current_size = max(5.0, POINT * self._stage.dot(layer))
             if len(layer.data):
                 layer.size = layer.current_size
         elif isinstance(layer, Shapes):
-            layer.current_edge_width = max(1.0, LINE * pixel)
+            layer.current_edge_width = max(1.0, LINE * self._stage.pixel(layer))
             if len(layer.data):
                 layer.edge_width = layer.current_edge_width
 

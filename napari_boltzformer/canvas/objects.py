@@ -161,10 +161,10 @@ class Rings:
                 name=NAME,
                 metadata={RINGS: chosen.key},
                 symbol="disc",
-                size=SCREEN * self._stage.pixel(image),
+                size=SCREEN * self._stage.dot(image),
                 face_color="transparent",
                 border_color=colours,
-                border_width=THIN * self._stage.pixel(image),
+                border_width=THIN * self._stage.dot(image),
                 border_width_is_relative=False,
                 **same_place(image),
             )
@@ -207,7 +207,7 @@ class Rings:
     def zoomed(self, event: Any = None) -> None:
         """At every zoom the same; with napari's own limits, the line would be half as wide as the ring."""
         if self._image is not None and self._layer is not None:
-            pixel = self._stage.pixel(self._image)
+            pixel = self._stage.dot(self._image)
             self._layer.current_size, self._layer.current_border_width = SCREEN * pixel, THIN * pixel
             if len(self._now):
                 self._layer.size, self._layer.border_width = SCREEN * pixel, THIN * pixel

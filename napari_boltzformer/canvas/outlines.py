@@ -18,7 +18,8 @@ class Outlines:
     def __init__(self, desk: Desk, stage: NapariStage) -> None:
         self._stage = stage
         self._soon = desk.timers.after(REST_MS, self._draw)
-        stage.fitted.append(self.zoomed)
+        for moved in (stage.fitted, stage.scaled):  # at once: else the first drawing would have those of another zoom
+            moved.append(self._draw)
         desk.tracks.made.append(self.zoomed)
 
     def zoomed(self, event: Any = None) -> None:

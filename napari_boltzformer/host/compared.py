@@ -3,7 +3,7 @@ where the others are, one that is much smaller is enlarged, and a picture beside
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,17 @@ def put_back(layers: Sequence[Layer]) -> None:
     for layer in layers:
         if OWN in layer.metadata:
             _give(layer, layer.metadata.pop(OWN))
+
+
+@contextmanager
+def tell_of_sizes(viewer: napari.viewer.Viewer, heard: Sequence[Callable[[], None]]) -> Iterator[None]:
+    """Where layers are drawn larger or smaller afterwards: lines and points on them would be, too."""
+    before = {str(layer.unique_id): width_of(layer) for layer in viewer.layers}
+    yield
+    now = {str(layer.unique_id): width_of(layer) for layer in viewer.layers}
+    if any(not np.isclose(width, before.get(key, width)) for key, width in now.items()):
+        for one in heard:
+            one()
 
 
 def width_of(layer: Layer) -> float:

@@ -81,6 +81,8 @@ class NapariStage:
         """Layers have gone and napari is about to tidy up, or some are about to come back."""
         self.fitted: list[Callable[[], None]] = []
         """All of an image was brought into the view, whatever was looked at before."""
+        self.scaled: list[Callable[[], None]] = []
+        """Some layers are drawn larger or smaller than before, at the same zoom."""
         self.moves = 0
         """Above 0, layers come and go by our own hand."""
         self._hands: dict[str, Layer] = {}
@@ -156,6 +158,10 @@ class NapariStage:
         """One of the screen, in a layer's own; one that is compared may be enlarged."""
         return 1 / max(camera_of(self.viewer).zoom * compared.width_of(layer), 1e-6)
 
+    def dot(self, layer: Layer) -> float:
+        """The same, of points, which napari draws by the scale of their layer alone, not enlarged."""
+        return 1 / max(camera_of(self.viewer).zoom * abs(float(layer.scale[-1])), 1e-6)
+
     def remove(self, surface: Any) -> None:
         if surface.layer in self.viewer.layers:
             with self.moving():
@@ -216,7 +222,8 @@ class NapariStage:
         is so already nothing is touched, and whoever zoomed in keeps what they look at."""
         if self._compares and len(images) < 2:
             self._compared = dict(self._rows)
-        with self.moving(), compared.stay_in(self.viewer, self._stepped(self._choose())):
+        stay = compared.stay_in(self.viewer, self._stepped(self._choose()))
+        with self.moving(), stay, compared.tell_of_sizes(self.viewer, self.scaled):
             self._arrange([image for image in images if self._layer(image) in self.viewer.layers])
 
     def _arrange(self, here: Sequence[OpenImage]) -> None:

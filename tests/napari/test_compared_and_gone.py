@@ -1,16 +1,23 @@
 """Two that are compared: whoever zoomed keeps what they look at; one that is removed takes its masks along."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from gui import answered, click, keep_both, layer_of, until
 from napari.components import ViewerModel
 from test_one_patient import names, two_files
 
-from boltzformer import Prompt
+from boltzformer import Grid, Prompt, Volume
+from boltzformer.desk.memory import MemoryTimers
 from boltzformer.io.phantom import BRIGHT, DARK, phantom
+from napari_boltzformer.canvas.guide import BOX, LINE, POINT, POINTS, Guide
+from napari_boltzformer.canvas.outlines import Outlines
+from napari_boltzformer.host.compared import width_of
 from napari_boltzformer.host.layers import camera_of, grid_of
+from napari_boltzformer.host.mask import LINE as MASK_LINE
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -67,3 +74,29 @@ def test_three_come_side_by_side_in_one_step() -> None:
         one for pair in zip(images, masks[::-1], strict=True) for one in (pair[0].layer, pair[1])
     ]
     assert (grid.stride, tuple(grid.shape)) == (2, (1, 3))
+
+
+def test_points_boxes_and_outlines_on_an_enlarged_picture_are_as_wide_as_elsewhere() -> None:
+    """napari enlarges lines with their layer, but points it draws by the scale of theirs alone."""
+    viewer, desk = ViewerModel(), SimpleNamespace(timers=MemoryTimers(), tracks=SimpleNamespace(made=[]))
+    stage = NapariStage(viewer, lambda: viewer.layers[0])
+    guide = Guide(desk, stage, list, lambda layer: None)  # type: ignore[arg-type]
+    Outlines(desk, stage)  # type: ignore[arg-type]
+    volume = stage.open(phantom(1, (6, 64, 64)).volume)
+    picture = stage.open(
+        Volume(np.zeros((1, 400, 400), np.uint8), Grid.from_lps((1, 400, 400), np.diag([1e-3] * 3 + [1])))
+    )
+    mask = stage.add(picture, Prompt(BRIGHT), "#E69F00").layer
+    stage.side_by_side([volume, picture])
+    zoom = float(camera_of(viewer).zoom)
+    enlarged = width_of(picture.layer) * zoom
+    assert enlarged > 10 * picture.layer.scale[-1] * zoom
+    assert mask.contour == max(1, np.ceil(MASK_LINE / enlarged) - 1)  # before it is drawn
+
+    corners = [[0, 5, 5], [0, 5, 95], [0, 95, 95], [0, 95, 5]]
+    guide.tell(picture, {"points": [[[0, 50, 50], True, BRIGHT]], "boxes": [corners]})
+    stage.side_by_side([volume, picture])  # as soon as they are there
+    assert float(camera_of(viewer).zoom) == zoom
+    points, box = viewer.layers[POINTS], viewer.layers[BOX]
+    assert points.size[0] * points.scale[-1] * zoom == pytest.approx(POINT)
+    assert box.edge_width[0] * enlarged == pytest.approx(max(LINE, enlarged))
