@@ -12,6 +12,7 @@ from qtpy.QtGui import (
     QFont,
     QKeyEvent,
     QMouseEvent,
+    QPaintEvent,
     QStandardItem,
     QStandardItemModel,
     QTextCursor,
@@ -23,6 +24,8 @@ from napari_boltzformer.dock.completed import KNOWN, Completed
 
 AMBER = "#E69F00"
 LINES = 3
+EMPTY, EARLIER = "What to look for, one prompt per line", "↓ or a click here: what was asked before"
+"""What an empty box says, and the second line of it where there is such a thing."""
 CHOOSING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab, Qt.Key.Key_Escape)
 
 
@@ -41,7 +44,7 @@ class PromptBox(QPlainTextEdit):
         self.clear_of: QWidget | None = None
         """Below the box, what the list does not cover: what is pressed when the prompts are typed."""
         self.history: Callable[[], tuple[str, ...]] = lambda: ()
-        self.setPlaceholderText("What to look for, one prompt per line")
+        self.setPlaceholderText(EMPTY)
         self._grow()
         self.setTabChangesFocus(True)
         self.setStyleSheet("QPlainTextEdit { border: 1px solid gray; }")  # napari's themes draw none
@@ -83,6 +86,18 @@ class PromptBox(QPlainTextEdit):
         super().focusOutEvent(event)
         self.left.emit()
 
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        if not self.toPlainText():
+            said = "\n".join([EMPTY, EARLIER] if self.history() else [EMPTY])
+            if said != self.placeholderText():
+                self.setPlaceholderText(said)
+        super().paintEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        super().mouseReleaseEvent(event)
+        if event.button() == Qt.MouseButton.LeftButton and not self.toPlainText():
+            self._offering.start()
+
     def keep(self, texts: list[str]) -> list[str]:
         """These alone → what was typed beside them."""
         gone = [text for text in self.texts() if text not in texts]
@@ -102,8 +117,8 @@ class PromptBox(QPlainTextEdit):
             return
         before = self.toPlainText()
         super().keyPressEvent(event)
-        asked = event.key() == Qt.Key.Key_Down and event.modifiers() & Qt.KeyboardModifier.AltModifier
-        if self.toPlainText() != before or asked:
+        down, alt = event.key() == Qt.Key.Key_Down, event.modifiers() & Qt.KeyboardModifier.AltModifier
+        if self.toPlainText() != before or (down and (alt or not before)):  # in an empty box there is no way down
             self._offering.start()
 
     def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802 - Qt's name

@@ -19,7 +19,7 @@ from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 from napari_boltzformer.dock.completed import fitted
-from napari_boltzformer.dock.prompts import AMBER, PromptBox
+from napari_boltzformer.dock.prompts import AMBER, EARLIER, EMPTY, PromptBox
 from napari_boltzformer.widget import BoltzFormerDock
 
 SEEN = {"n": 90, "groups": 48, "dice": 0.71, "dice_interval": [0.6, 0.8]}
@@ -203,3 +203,37 @@ def test_masks_are_named_by_their_target_unless_two_mean_the_same() -> None:
     two = named_apart(["kidney in abdominal CT", "kidneys"])
     assert [prompt.name for prompt in two] == ["kidney in abdominal CT", "kidneys"]
     assert [prompt.name for prompt in named_apart(["x", "x"])] == ["x"]
+
+
+def test_an_empty_box_says_that_there_are_earlier_prompts_and_opens_them_at_a_press(qtbot: Any) -> None:
+    box = PromptBox()
+    qtbot.addWidget(box)
+    box.resize(500, 80)
+    with qtbot.waitExposed(box):
+        box.show()
+    popup, long = box.completer.popup(), "the beginning of " + "a very " * 40 + "long end"
+    qtbot.mouseClick(box.viewport(), Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: not box._offering.isActive())
+    assert (box.placeholderText(), popup.isVisible()) == (EMPTY, False)
+    box.history = lambda: (long, "liver")
+    box.viewport().update()
+    until(qtbot, lambda: EARLIER in box.placeholderText())
+    qtbot.mouseClick(box.viewport(), Qt.MouseButton.LeftButton)
+    until(qtbot, popup.isVisible)
+    first = popup.model().index(0, 0)
+    assert long in first.data(Qt.ItemDataRole.ToolTipRole)
+    option = QStyleOptionViewItem()
+    option.initFrom(popup)
+    option.widget, option.rect = popup, popup.visualRect(first)
+    popup.itemDelegate().initStyleOption(option, first)
+    assert "the beginning" in option.text
+    assert "end" in option.text
+    popup.hide()
+    qtbot.keyClick(box, Qt.Key.Key_Down)
+    until(qtbot, popup.isVisible)
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Return)
+    assert box.texts() == ["liver"]
+    qtbot.mouseClick(box.viewport(), Qt.MouseButton.LeftButton)
+    assert not box._offering.isActive()  # where something is typed a click only says where
