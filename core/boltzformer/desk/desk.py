@@ -18,7 +18,7 @@ from boltzformer.desk.keeping.lesions import Lesion, lesions_of, to_measure
 from boltzformer.desk.keeping.one_patient import OnePatient
 from boltzformer.desk.keeping.places import Places
 from boltzformer.desk.keeping.said import Accepts
-from boltzformer.desk.masks.beginning import Lost, begin, told
+from boltzformer.desk.masks.beginning import Lost, begin, mask_for, told
 from boltzformer.desk.masks.by_hand import Voxel, delete, fill, picked
 from boltzformer.desk.masks.one_label import OneLabel
 from boltzformer.desk.masks.overview import Overview, sentence
@@ -29,7 +29,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.undone import tell_undone, unaccepted
 from boltzformer.desk.models.choice import shown_name
-from boltzformer.desk.models.knowledge import Knowledge, as_prompt
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.notice import CLICK, NO_PROMPT, STEP, Notice
 from boltzformer.desk.ports import Dialogs, Mask, Rows, Speaker, Stage, Timers
 from boltzformer.desk.runs.follow import Following
@@ -188,8 +188,7 @@ class Desk:
         if not rows.any():
             self.notice.say(f"The {self.words.layer} '{name}' is empty, so there is nothing to begin from.")
             return False
-        known = next((one for one in self.tracks.of(image) if one.prompt.text == text), None)
-        track, new = known or self.tracks.new(image, as_prompt(text)), known is None
+        track, new = mask_for(self.tracks, image, text, self.knowledge.gate)
         begin(track, rows, name, new=new)
         self._is_another(track)
         self.overview.show_tracks()

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
+from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import Bits
+from boltzformer.desk.models.knowledge import as_prompt, named_beside
 from boltzformer.desk.ports import Rows
 from boltzformer.desk.words import ViewerWords, counted
-from boltzformer.types import SliceState
+from boltzformer.types import Prompt, SliceState
+
+
+def mask_for(tracks: Tracks, image: OpenImage, text: str, gate: float) -> tuple[Track, bool]:
+    """The prompt's mask, and whether it is a new one. That is named apart from the others, by a number if nothing else
+    tells them apart. It is shown from the score from which they are, the first of an image from the model's own
+    (`gate`): nobody's slider moves."""
+    there = tracks.of(image)
+    if (known := next((one for one in there if one.prompt.text == text), None)) is not None:
+        return known, False
+    gate, names = there[-1].gate if there else gate, [one.name for one in there]
+    prompt = named_beside(as_prompt(text), names)
+    if prompt.name in names:
+        numbered = (f"{prompt.name} ({number})" for number in count(2))
+        prompt = Prompt(text, next(one for one in numbered if one not in names))
+    track = tracks.new(image, prompt)
+    track.gate = gate
+    return track, True
 
 
 def begin(track: Track, rows: NDArray[np.bool_], name: str, *, new: bool) -> None:
