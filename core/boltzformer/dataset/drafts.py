@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from boltzformer.dataset.accepted import Accepted
 from boltzformer.dataset.case import revision_names
-from boltzformer.dataset.disk import erase, new_folder
+from boltzformer.dataset.disk import erase, new_folder, read_json, write_json
 from boltzformer.dataset.revision import Revision, read_revision, write_revision
 from boltzformer.errors import DatasetError
 from boltzformer.types import Annotation, LabelMap, SliceState
@@ -34,6 +36,25 @@ def save(root: Path, case: str, annotation: Annotation, author: str, answer: Lab
         write_revision(begun, number, given, annotation, author=author, answer=answer, whole=True)
     for name in names[: max(0, len(names) + 1 - KEPT)]:
         erase(root, folder / name)
+    _marker(root, case, author).unlink(missing_ok=True)
+
+
+def begin_afresh(root: Path, case: str, author: str, revision: int) -> None:
+    """Nothing of it comes back by itself until more is saved or accepted. `revision`: the last there is. Under the
+    lock."""
+    marker = _marker(root, case, author)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    write_json(root, marker, {"afresh": datetime.now(UTC).isoformat(timespec="seconds"), "revision": revision})
+
+
+def afresh(root: Path, case: str, author: str) -> dict[str, Any] | None:
+    """When that was said, and after which revision; None where nobody has."""
+    try:
+        told = read_json(_marker(root, case, author))
+    except DatasetError:  # then it comes back: nothing is lost by that
+        return None
+    known = isinstance(told.get("afresh"), str) and isinstance(told.get("revision"), int)
+    return told if known else None
 
 
 def set_aside(root: Path, case: str, author: str) -> None:
@@ -92,6 +113,10 @@ def _folder(root: Path, case: str, author: str) -> Path:
 
 def _aside(root: Path, case: str, author: str) -> Path:
     return root / "drafts" / case / f"{_folder(root, case, author).name}-earlier"
+
+
+def _marker(root: Path, case: str, author: str) -> Path:
+    return root / "drafts" / case / f"{_folder(root, case, author).name}-afresh.json"
 
 
 def _old_folder(root: Path, case: str, author: str) -> Path:

@@ -199,6 +199,19 @@ class Dataset:
         with writing(self.path):
             drafts.set_aside(self.path, demand_name(case), author or whoever())
 
+    def begin_afresh(self, case: str, *, author: str = "") -> None:
+        """What is kept stays, and is not what work goes on from, until something is saved or accepted."""
+        with writing(self.path):
+            drafts.begin_afresh(self.path, demand_name(case), author or whoever(), self._last_of(case))
+
+    def afresh(self, case: str, *, author: str = "") -> str | None:
+        """Since when this person begins afresh; None where work goes on."""
+        told = drafts.afresh(self.path, demand_name(case), author or whoever())
+        return None if told is None or told["revision"] < self._last_of(case) else told["afresh"]
+
+    def _last_of(self, case: str) -> int:
+        return self.case(case).revisions[-1].number if case in self.entries() else 0
+
     def earlier(self, case: str, *, author: str = "") -> list[Revision]:
         """Autosaves that were set aside, the newest first."""
         return drafts.earlier(self.path, demand_name(case), author or whoever())

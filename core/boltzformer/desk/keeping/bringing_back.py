@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boltzformer.dataset.learnt import forget_all
 from boltzformer.desk.image import OpenImage
+from boltzformer.desk.keeping.afresh import Afresh, afresh_in, begin_afresh
 from boltzformer.desk.keeping.held import Held
 from boltzformer.desk.keeping.remembering import KeptMask, LastWork, State, last_work, masks_of, states_of
 from boltzformer.desk.keeping.scene import Scene
@@ -20,6 +20,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Dialogs, Stage
+from boltzformer.desk.words import local
 from boltzformer.desk.work import Work
 from boltzformer.types import SliceState
 
@@ -86,22 +87,25 @@ class BringingBack:
         volume, case = image.volume, image.case or ""
         every = self._folders[image] = tuple(dict.fromkeys([*self._folders.get(image, ()), *folders]))
 
-        def find() -> tuple[LastWork | None, int, Path] | str:
+        def find() -> tuple[LastWork | Afresh | None, int, Path] | str:
             try:
-                kept = [(found, one) for one in dict.fromkeys(folders) if (found := last_work(one, volume, case))]
+                begun = {one: afresh_in(one, volume, case) for one in dict.fromkeys(folders)}
+                kept = [(found, one) for one in begun if (found := begun[one] or last_work(one, volume, case))]
                 states = sum(len(states_of(one, volume, case)) for one in every) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
             found, folder = max(kept, key=lambda one: one[0].time) if kept else (None, Path())
             return found, states, folder
 
-        def told(answer: tuple[LastWork | None, int, Path] | str) -> None:
+        def told(answer: tuple[LastWork | Afresh | None, int, Path] | str) -> None:
             self._looks[image] -= 1
             held = [] if self._looks[image] else self._waiting.pop(image, [])
             if isinstance(answer, str):
                 self._notice.fail(answer)
             elif answer[0] is not None and image not in self._stage.images():
                 self._missed.add(image)
+            elif isinstance(answer[0], Afresh):
+                self._goes_on_afresh(image, answer[0])
             elif answer[0] is not None:
                 self._restore(image, answer[0], several=answer[1] > 1, folder=answer[2])
             for go_on in held:
@@ -137,15 +141,24 @@ class BringingBack:
             then = track.kept.outline_then
             track.kept.outline_then = dict.fromkeys(track.kept.looked, at.outline) | then
             self.held.give(image, track, at)
-        if found.based_on is not None:
-            self.based_on[image] = found.based_on
-            image.store = image.store if folder is None else str(folder)  # work goes on where something is accepted
+        self._stands_on(image, found.based_on, folder)
         self._show_scene(image, found, empty)
         self.restoring = None
         if empty and found.autosave and folder is not None:
             self.showing[image], self.scenes[image] = folder, found.scene
         answers = [("Start afresh", partial(self._start_afresh, image))]
         self._offer(image, f"Restored from {found.words}.", *answers, several=several, model=found.scene.model)
+
+    def _goes_on_afresh(self, image: OpenImage, begun: Afresh) -> None:
+        """As it was left: nothing of before is there, and all of it is offered."""
+        self._stands_on(image, begun.based_on, begun.folder)
+        if not self._tracks.of(image):
+            self._offer(image, f"Started afresh {local(begun.time)}.")
+
+    def _stands_on(self, image: OpenImage, revision: int | None, folder: Path | None) -> None:
+        if revision is not None:
+            self.based_on[image] = revision
+            image.store = image.store if folder is None else str(folder)  # work goes on where something is accepted
 
     def tell_again(self) -> None:
         """Images came beside each other, or one is alone again: of several, an offer says which one it is about. Or
@@ -233,11 +246,10 @@ class BringingBack:
     # --- other states -------------------------------------------------------------------------------------------
 
     def _start_afresh(self, image: OpenImage) -> None:
-        """Without its masks; they stay among the earlier states, and what was accepted stays accepted. What was learnt
-        from them is forgotten: it would be back another day."""
+        """Without its masks; they stay among the earlier states, and what was accepted stays accepted."""
         self._clear(image)
         for folder in self._folders.get(image, ()):
-            self._work.do(partial(forget_all, folder, image.volume, image.case or ""), lambda _: None)
+            self._work.do(partial(begin_afresh, folder, image.volume, image.case or ""), lambda _: None)
         image.thresholds = None
         self._stage.guide(image, {})
         self._notice.say("")  # what was said is of what is gone
