@@ -329,6 +329,7 @@ def put_back(track: Track, one: KeptMask, *, beside: bool = False) -> None:
     track.whose.lines |= {} if one.lines is None else {0: np.packbits(one.lines)}
     hidden = one.scores.keys() - one.edited  # there it may come back
     track.excluded |= {voxel for voxel in one.left_out if one.rows[voxel] or voxel[0] in hidden}
+    track.excluded.belong(one.together)
     track.runs[:0] = [run for run in one.runs if run not in track.runs]
     track.warning = track.warning or one.warning
 

@@ -18,7 +18,7 @@ from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
 from boltzformer.desk.keeping.ticked import ticked
-from boltzformer.desk.masks.left_out import Voxel, seen, stored
+from boltzformer.desk.masks.left_out import LEFT_OUT, TOGETHER, Voxel, for_file, seen
 from boltzformer.desk.masks.whose import Bits, unpacked
 from boltzformer.desk.words import counted, local
 from boltzformer.errors import DatasetError
@@ -31,8 +31,6 @@ ANSWERED = "answered"
 """Where the provenance says it."""
 EDITED = "slices edited"
 OWN_GATE = "the model's gate"
-LEFT_OUT = "left out, as i, j, k"
-"""Voxels of the objects that a person left out."""
 OWN = frozenset({EDITED, ANSWERED, SCENE})
 """What a provenance says beside how the last answer came about."""
 
@@ -108,6 +106,8 @@ class KeptMask:
     """The least score for a mask as its model has it."""
     outlines: dict[int, float] = field(default_factory=dict[int, float])
     """Where the outline is of a day before that one: at which probability; older work does not tell."""
+    together: list[frozenset[Voxel]] = field(default_factory=list[frozenset[Voxel]])
+    """Of what was left out, several voxels of one object; older work does not tell."""
 
 
 def annotation_of(masks: Snapshot, *, accepted: bool = False) -> Annotation:
@@ -138,7 +138,6 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     sizes = {"sizes": objects, **mask.smallest} if at.of_objects else {}
     warned = {"warning": mask.warning} if mask.warning else {}
     hidden = {"hidden": sorted(plan.canonical_index(row) for row in mask.hidden)} if mask.hidden else {}
-    out = {LEFT_OUT: stored(mask.excluded, plan)} if mask.excluded else {}
     told = {"scores": scores, "edited": edits, "gate": at.existence, OWN_GATE: mask.gate, "runs": list(mask.runs)}
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
@@ -154,7 +153,7 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
         **({"whole": theirs} if theirs else {}),
         **({"elsewhere": others} if others else {}),
     }
-    return {**told, **hidden, **warned, **sizes, **out, **own}
+    return {**told, **hidden, **warned, **sizes, **for_file(mask.excluded, mask.together, plan), **own}
 
 
 def answered_from(annotation: Annotation, name: str, plan: SlicePlan) -> tuple[dict[int, float], set[int], float]:
@@ -200,7 +199,8 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         up = frozenset(plan.canonical_index(int(index)) for index in told["lifted"]) if "lifted" in told else None
         own = float(told[OWN_GATE]) if OWN_GATE in told else _gate_of(runs, gate)
         then = {plan.canonical_index(int(index)): float(at) for index, at in told.get("outlined at", {}).items()}
-        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up, own, then))
+        tied = [frozenset(seen(group, plan)) for group in told.get(TOGETHER, ())]
+        found.append(KeptMask(*kept, unseen, lines, veiled, newer, up, own, then, tied))
     return found
 
 

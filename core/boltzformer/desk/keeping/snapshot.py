@@ -60,6 +60,8 @@ class Frozen:
     answered: Kept | None
     """Of a picture, by which its objects are parted."""
     excluded: frozenset[tuple[int, ...]]
+    together: Sequence[frozenset[tuple[int, ...]]]
+    """Of these, several of one object."""
     warning: str
     began_from: str
 
@@ -223,6 +225,7 @@ def frozen(track: Track, name: str = "") -> Frozen:
         track.image.scale,
         answer_of(track),
         frozenset(track.excluded),
+        track.excluded.together,
         track.warning,
         track.began_from,
     )

@@ -12,6 +12,10 @@ from boltzformer.image.slicing import LOGIT_STEP, SlicePlan
 from boltzformer.masks.objects import pieces
 from boltzformer.masks.strands import Strands
 
+LEFT_OUT = "left out, as i, j, k"
+"""Where the provenance says which voxels those are."""
+TOGETHER = "of these, of one object"
+"""Each a list of such voxels."""
 Voxel = tuple[int, ...]
 """Slice, row and column, as the viewer counts them."""
 
@@ -29,6 +33,15 @@ class LeftOut(set[Voxel]):
         one = frozenset(map(_voxel, voxels))
         self.update(one)
         self._together.append(one)
+
+    @property
+    def together(self) -> list[frozenset[Voxel]]:
+        """Of several voxels those that are of one object."""
+        return [one for each in self._together if len(one := each & self) > 1]
+
+    def belong(self, groups: Iterable[frozenset[Voxel]]) -> None:
+        """These are of one object each, as far as they are left out."""
+        self._together += [group for group in groups if len(group & self) > 1]
 
     def take_in(self, voxels: Iterable[Sequence[int]]) -> None:
         """It counts again, with all by which it was left out, also where it is hidden at present."""
@@ -91,6 +104,12 @@ def parts_of(before: NDArray[np.bool_], after: NDArray[np.bool_], voxels: Collec
     _, first = np.unique(found, return_index=True)
     places = [divmod(int(one), found.shape[1]) for one in first if found.flat[one]]
     return {(0, y, x) for y, x in places}
+
+
+def for_file(voxels: Collection[Voxel], together: Sequence[Collection[Voxel]], plan: SlicePlan) -> dict[str, Any]:
+    """What is kept of them; nothing where there are none."""
+    groups = {TOGETHER: [stored(one, plan) for one in together]} if together else {}
+    return {LEFT_OUT: stored(voxels, plan), **groups} if voxels else {}
 
 
 def stored(voxels: Collection[Voxel], plan: SlicePlan) -> list[list[int]]:
