@@ -99,10 +99,11 @@ class PromptBox(QPlainTextEdit):
             self._offering.start()
 
     def keep(self, texts: list[str]) -> list[str]:
-        """These alone → what was typed beside them."""
+        """These alone → what was typed beside them. Who is typing goes on at their end."""
         gone = [text for text in self.texts() if text not in texts]
         if self.texts() != texts:
             self.setPlainText("\n".join(texts))
+            self.moveCursor(QTextCursor.MoveOperation.End)
         return gone
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name

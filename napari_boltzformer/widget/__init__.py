@@ -223,7 +223,7 @@ class BoltzFormerDock(Form):
 
     def _restored(self, image: OpenImage, prompts: list[str]) -> None:
         if prompts:
-            self.prompt.setPlainText("\n".join(prompts))
+            self.prompt.keep(prompts)
 
     # --- building and connecting --------------------------------------------------------------------------------
 

@@ -237,3 +237,17 @@ def test_thresholds_of_today_hold_beside_work_of_a_folder_that_is_chosen(small: 
     assert {one.kept.thresholds.smallest_mm3 for one in viewer.desk.tracks.of(image)} == {0.0}
     assert (dark.kept.thresholds, dark.gate) == (shown, gate)
     viewer.desk.leave()
+
+
+def test_a_word_that_is_typed_while_earlier_work_is_looked_for_stays_behind_what_comes_back(
+    small: Phantom, tmp_path: Path
+) -> None:
+    worked(small.volume, tmp_path / "mine", 5)
+    viewer = at_work(tmp_path / "mine")
+    image = viewer.stage.open(small.volume)
+    viewer.desk.typed([DARK])  # from the image before
+    viewer.desk.keeper.look_for(image)
+    viewer.desk.typed([DARK, "left kid"])
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert image.typed == [BRIGHT, "left kid"]
+    viewer.desk.leave()

@@ -296,7 +296,18 @@ def install() -> None:
     for name in ("QTimer", "QShortcut", "QLabel", "QPushButton", "QWidget", "QHBoxLayout", "QVBoxLayout"):
         source = next(one for one in (QtCore, QtGui, QtWidgets) if hasattr(one, name))
         setattr(qt, name, _made(getattr(source, name)))
-    for name in ("Qt", "QColor", "QBrush", "QIcon", "QPixmap", "QListWidgetItem", "QKeySequence", "QApplication"):
+    plain = (
+        "Qt",
+        "QColor",
+        "QBrush",
+        "QIcon",
+        "QPixmap",
+        "QListWidgetItem",
+        "QKeySequence",
+        "QApplication",
+        "QTextCursor",
+    )
+    for name in plain:
         setattr(qt, name, next(getattr(one, name) for one in (QtCore, QtGui, QtWidgets) if hasattr(one, name)))
     qt.QFileDialog, qt.QInputDialog = _FileDialog, _InputDialog
     base = types.ModuleType("slicer.ScriptedLoadableModule")

@@ -49,6 +49,15 @@ def knowing(viewer: Any, carded: Path) -> Any:
     widget.session.close()
 
 
+def test_who_types_while_other_prompts_come_back_goes_on_in_the_same_word(qtbot: Any) -> None:
+    box = PromptBox()
+    qtbot.addWidget(box)
+    QTest.keyClicks(box, "left kid")
+    assert box.keep([BRIGHT, "left kid"]) == []
+    QTest.keyClicks(box, "ney")
+    assert box.texts() == [BRIGHT, "left kidney"]
+
+
 @pytest.mark.slow
 def test_who_runs_in_the_moment_of_the_last_letter_meets_no_list_over_the_answers(
     qtbot: Any, viewer: Any, knowing: BoltzFormerDock, small_file: Path

@@ -252,7 +252,7 @@ class Desk:
     def typed(self, texts: Sequence[str]) -> None:
         """These prompts stand in the box now."""
         if (image := self.stage.chosen()) is not None:
-            image.typed = list(texts)
+            image.stands_in_box(texts)
         if texts:
             self.notice.take_back(NO_PROMPT)
 

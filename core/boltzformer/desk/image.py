@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,8 @@ class OpenImage:
         """Whether it was opened as a patient's image, not made by a script or another plugin as a help."""
         self.typed: list[str] = []
         """What a person looks for in it, in their order."""
+        self._came_with: list[str] | None = None
+        """What stood in the box when it came; None: nothing was told of that yet."""
         self.seen: set[int] = set()
         """Rows that were on screen."""
         self.thresholds: Thresholds | None = None
@@ -47,6 +49,17 @@ class OpenImage:
         """Whether it got one label per object where nobody chose that for it; None: it has not been shown yet."""
         self._read, self._name, self._version = read, name, version
         self._known: tuple[object, Volume, SlicePlan, Scale] | None = None
+
+    def stands_in_box(self, texts: Sequence[str]) -> None:
+        """These prompts, now that it is in hand."""
+        self.typed = list(texts)
+        if self._came_with is None:
+            self._came_with = self.typed
+
+    @property
+    def typed_since(self) -> list[str]:
+        """Of its prompts those that were typed since it came."""
+        return [] if self._came_with is None else [text for text in self.typed if text not in self._came_with]
 
     @property
     def name(self) -> str:

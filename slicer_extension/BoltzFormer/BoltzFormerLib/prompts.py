@@ -39,9 +39,10 @@ class Prompts:
         return list(dict.fromkeys(line for line in lines if line))
 
     def fill(self, texts: list[str]) -> None:
-        """In place of what is typed; nothing is offered for it."""
+        """In place of what is typed; nothing is offered for it, and who is typing goes on at their end."""
         self._filling = True
         self._ui.promptEdit.setPlainText("\n".join(texts))
+        self._ui.promptEdit.moveCursor(qt.QTextCursor.End)
         self._filling = False
         self._ui.completionList.visible = False
         self.show_doubts()

@@ -142,7 +142,7 @@ class BringingBack:
             track.kept.outline_then = dict.fromkeys(track.kept.looked, at.outline) | then
             self.held.give(image, track, at)
         self._stands_on(image, found.based_on, folder)
-        self._show_scene(image, found, empty)
+        self._show_scene(image, found, empty, own=[] if folder is None else image.typed_since)
         self.restoring = None
         if empty and found.autosave and folder is not None:
             self.showing[image], self.scenes[image] = folder, found.scene
@@ -215,7 +215,8 @@ class BringingBack:
         for heard in self.wanted:
             heard(model)
 
-    def _show_scene(self, image: OpenImage, found: LastWork, empty: bool) -> None:
+    def _show_scene(self, image: OpenImage, found: LastWork, empty: bool, own: Sequence[str]) -> None:
+        """`own`: prompts that somebody typed while it was looked for; they stay, behind those of then."""
         scene = found.scene
         if empty:
             chosen = scene.thresholds or _chosen(self._tracks.of(image))
@@ -228,7 +229,7 @@ class BringingBack:
         if scene.guides and (empty or not (self._stage.guides(image).keys() & {"points", "boxes"})):
             self._stage.guide(image, scene.guides)
         prompts = list(scene.prompts) or [one.prompt.text for one in self._tracks.of(image)]
-        prompts = list(dict.fromkeys(prompts)) if empty and found.annotation.prompts else []
+        prompts = list(dict.fromkeys([*prompts, *own])) if empty and found.annotation.prompts else []
         image.typed = prompts or image.typed  # also of one that is not in hand: its own come with it
         for heard in self.restored:
             heard(image, prompts if image is self._stage.chosen() else [])
