@@ -105,6 +105,26 @@ def test_another_image_in_between_keeps_the_place_in_the_list(listed: Bench) -> 
     assert following(listed) == "c"
 
 
+@pytest.mark.parametrize("listed_then", [False, True])
+def test_the_next_case_is_the_one_behind_that_which_is_open_however_it_was_opened(
+    listed: Bench, tmp_path: Path, listed_then: bool
+) -> None:
+    place = tmp_path / "images"
+    if listed_then:
+        assert following(listed) == "a"
+    else:
+        listed.desk.cases.cases = []
+    listed.desk.patients.came(listed.open_volume(io.read(place / "b.nii.gz")))
+    if not listed_then:
+        listed.desk.cases.show_folder(place)
+    listed.idle()
+    assert current(listed) == "b"
+    assert listed.desk.cases.on_screen == listed.desk.cases.current
+    assert following(listed) == "c"
+    undo(listed)
+    assert current(listed) == "b"
+
+
 def test_the_list_is_told_when_what_is_on_screen_is_none_of_its_cases(listed: Bench) -> None:
     assert following(listed) == "a"
     told: list[object] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.words import counted
 from boltzformer.desk.work import Work
-from boltzformer.errors import SeveralFrames
+from boltzformer.errors import BoltzFormerError, SeveralFrames
 from boltzformer.types import Volume
 
 OPENED, OPENING = "the case that is open", "opening a case"
@@ -118,6 +118,9 @@ class CaseList:
         self.cases, self.standings, self._stale = cases, {}, set(cases)
         self._wants_next, self._looking = self._wants_next and bool(cases), None
         self.where = f"{folder}: {counted(len(cases), 'case')}"
+        image = self._stage.chosen()
+        if image is not None and (one := which(cases, image)) is not None:  # it goes on from there
+            self.current, self._image, self._came[image] = one, image, one
         self._tell()
         self._look()
 
@@ -259,28 +262,31 @@ class CaseList:
         self._work.do(partial(tried, one, frame), partial(self._read, one, False), topic=OPENING)
 
     def _swap(self, one: Listed, volume: Volume, stopped: bool) -> None:
+        before = self.current
         image = self._patients.open(volume, case=one.case, store=str(one.path) if one.case else "")
-        self._before = self.current
+        self._before = before
         self._is_open(one, image, " The run was stopped; what it had finished is kept." if stopped else "")
 
-    def _is_open(self, one: Listed, image: OpenImage, rest: str = "") -> None:
+    def _is_open(self, one: Listed, image: OpenImage, rest: str = "", *, told: bool = True) -> None:
         self.current, self._image, self._came[image] = one, image, one
         self._tell()
-        self._notice.say(f"{one.name} is open.{rest}", topic=OPENED)
+        if told:
+            self._notice.say(f"{one.name} is open.{rest}", topic=OPENED)
         self.look_again()
 
     def _arrived(self, image: OpenImage) -> None:
-        """One that had been put away is on screen again: the case of the list is that one, as it was before."""
+        """One that had been put away is on screen again, or was opened by another way than the list: the case of the
+        list is that one."""
         again = image in self._came
-        one = self._came.setdefault(image, None)
+        one = self._came[image] = self._came.get(image) or which(self.cases, image)
         left = self.current
-        if not again or one == left:
+        if one == left or not (again or one):
             return
         if left is not None:
             self._stale.add(left)  # its work was kept when it went
         if one is not None:
-            self._before = None
-            self._is_open(one, image)
+            self._before = None if again else left
+            self._is_open(one, image, told=again)
         elif self._image not in self._stage.images():
             self.current, self._before = self._before, None
             self._notice.take_back(OPENED)
@@ -291,3 +297,19 @@ class CaseList:
         self._on_screen = self.on_screen
         for heard in self.listed:
             heard()
+
+
+def which(cases: Sequence[Listed], image: OpenImage) -> Listed | None:
+    """The case that an image is, however it was opened; None where none is, or nobody can tell which one of a folder of
+    several series."""
+    try:
+        source = Path(image.volume.source).absolute() if image.volume.source else None
+    except BoltzFormerError:  # running says why
+        return None
+    found = [one for one in cases if not one.case and lies_at(one, source)] if source is not None else []
+    return found[0] if len(found) == 1 else None
+
+
+def lies_at(one: Listed, source: Path) -> bool:
+    """Whether it is this file, or the series that this file is one of."""
+    return one.path.absolute() == (source.parent if one.series else source)
