@@ -157,6 +157,16 @@ def test_how_far_learning_is_is_told_from_its_first_second_and_never_goes_back()
     assert slow.hundredths == 50
 
 
+def test_how_long_learning_still_takes_goes_by_the_pace_of_its_steps_and_is_never_nothing() -> None:
+    now = [0.0]
+    far, told = Far(10.0, lambda: now[0]), list[str]()
+    for step, of, given in ((0, 0, 10), (1, 0, 6), (2, 0, 4), (3, 9, 2), (4, 9, 0), (7, 9, 0), (8, 9, 0), (9, 9, 0)):
+        now[0] = 2.0 * step + 5
+        far.hear(Learning(step, of, seconds_left=given))
+        told.append(far.left)
+    assert told == ["", "", "", "", ", about 10 s left", ", about 4 s left", ", about 2 s left", ""]
+
+
 def test_learning_is_stopped_within_a_step_and_changes_nothing(session: Session, made: Phantom, tmp_path: Path) -> None:
     viewer = Viewer(session, tmp_path / "kept")
     desk, image = viewer.desk, viewer.open(made.volume)

@@ -324,8 +324,7 @@ class CaseLearning:
                     self._far = self._far or Far(event.seconds_left)
                     self._far.hear(event)
                     if event.step:
-                        left = f", about {event.seconds_left:.0f} s left" if event.of else ""
-                        self._notice.say(f"Learning from '{track.name}'{left}.", topic=FAR)
+                        self._notice.say(f"Learning from '{track.name}'{self._far.left}.", topic=FAR)
                     self._advance()
                 case Adapted():
                     self._take(track, event)
