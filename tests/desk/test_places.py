@@ -59,6 +59,25 @@ def test_dialogs_begin_where_the_image_lies_or_where_one_was_last(bench: Bench, 
     assert places.to_open == str(with_image)
 
 
+def test_masks_of_another_image_are_suggested_beside_that_and_not_where_those_of_the_one_before_went(
+    bench: Bench, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        io.write_volume(phantom(1, (4, 32, 32)).volume, tmp_path / name / "ct.nii.gz")
+    first, second = (bench.open_volume(io.read(tmp_path / name / "ct.nii.gz")) for name in ("first", "second"))
+    places, chosen = bench.desk.places, tmp_path / "masks"
+    chosen.mkdir()
+    bench.stage.choose(first)
+    places.wrote(chosen / "mine.nii.gz")
+    bench.stage.choose(second)
+    assert places.to_write("x") == str(tmp_path / "second" / "x")
+    bench.stage.choose(first)
+    assert places.to_write("x") == str(chosen / "x")
+    bench.open(Grid.pixels((1, 20, 30)))  # which lies nowhere
+    assert places.to_write("x") == str(chosen / "x")
+
+
 def test_masks_of_a_series_are_suggested_beside_its_folder(bench: Bench, tmp_path: Path) -> None:
     write_series(tmp_path / "ct", phantom(1, (4, 32, 32)).volume.array, Grid.from_lps((4, 32, 32), np.eye(4)))
     bench.answered(bench.open_volume(io.read(tmp_path / "ct")), "x", np.ones((4, 32, 32), bool))
