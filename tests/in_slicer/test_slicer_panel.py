@@ -144,6 +144,22 @@ def test_clicks_in_the_world_are_voxels_of_the_image(lies: str) -> None:
 
 
 @pytest.mark.slicer("Points 'here' and 'not here', a box", "imitation")
+def test_the_tick_to_look_closer_goes_with_its_image() -> None:
+    with somebody() as person:
+        panel, tick = person.panel, person.ui.closerBox
+        image = person.opens(PHANTOM.volume)
+        person.clicks(person.ui.boxButton)
+        tick.checked = True
+        other = person.opens(PHANTOM.volume)
+        assert not tick.checked  # it has no box yet
+        assert panel._how(other)["region"] is None
+        person.ui.inputSelector.setCurrentNode(image.node)
+        person.idle()
+        assert tick.checked
+        assert panel._how(image)["region"] is not None
+
+
+@pytest.mark.slicer("Points 'here' and 'not here', a box", "imitation")
 def test_what_lies_beside_the_image_leads_nobody() -> None:
     with somebody() as person:
         panel = person.panel

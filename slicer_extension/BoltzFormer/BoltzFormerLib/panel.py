@@ -21,6 +21,7 @@ from BoltzFormerLib import install
 from BoltzFormerLib.bar import BarView
 from BoltzFormerLib.beginning import ask_and_use
 from BoltzFormerLib.cases import CasePanel
+from BoltzFormerLib.closer import Closer
 from BoltzFormerLib.dialogs import SlicerDialogs
 from BoltzFormerLib.example import open_example
 from BoltzFormerLib.exporting import Exports
@@ -78,6 +79,7 @@ class Panel:
         knowledge = partial(getattr, self.desk, "knowledge")
         self.prompts = Prompts(ui, self.parameters, knowledge, self._modality, lambda: tuple(self.settings.prompts))
         self.guide = Guide(self.desk, self.stage, self.timers, self.prompts.texts)
+        self.closer = Closer(ui.closerBox, self.guide, self.stage.chosen)
         self.models = Models(ui, self.desk, self.windows, self._again)
         self.bar = BarView(ui, self.desk.overview, self.timers, self._jump)
         self.looks = LooksView(ui, self.desk, self.stage)
@@ -158,8 +160,8 @@ class Panel:
         return self._session
 
     def _how(self, image: OpenImage) -> dict[str, Any]:
-        region = self.guide.region(image) if self.ui.closerBox.checked else None
-        return {"seed": SEED, "window": self.windows.of(image), "model": self._session.model, "region": region}
+        usual = {"seed": SEED, "window": self.windows.of(image), "model": self._session.model}
+        return {**usual, "region": self.closer.region(image)}
 
     def _run(self, *, only_this: bool) -> None:
         self.desk.running.start(self.prompts.texts(), only_this=only_this)
@@ -248,6 +250,7 @@ class Panel:
             self._shown = image
             ui.progressBar.reset()  # of another volume's run
             self.lesions.forget()
+            self.closer.show_image()
             self._on_typed()
         if image is not None and image not in self._looked_for:
             self._looked_for.add(image)
