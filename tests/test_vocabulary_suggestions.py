@@ -136,6 +136,15 @@ def test_a_letter_is_looked_up_and_not_compared_with_all_that_is_known(monkeypat
     assert len(made) < 10 * len(targets)
 
 
+def test_what_is_typed_finds_its_target_with_every_further_letter() -> None:
+    """Also in a word that counts as another one once it is whole, as 'cardiac' does."""
+    for whole in ("left atrium in cardiac MRI", "kidney in abdominal CT", "pulmonary artery", "hepatic vessel"):
+        target, known = whole.split(" in ")[0], Knowledge()
+        for end in range(3, len(whole) + 1):
+            found = known.completions(whole[:end], "", ())
+            assert target in [one.target for one in found], whole[:end]
+
+
 def test_a_target_has_one_line_however_the_model_was_taught_to_hear_it() -> None:
     kidney = Target("kidney", ("MR",), ("kidney in abdomen MRI",), 9, 9, 9, True)  # no phrasing of the public ones
     stroke = Target("ischemic stroke lesion", ("MR",), ("ischemic stroke lesion in brain MRI FLAIR",), 9, 9, 9, True)

@@ -114,7 +114,7 @@ def respelled(line: str, more: Iterable[str] = ()) -> str:
 @cache
 def _every_word() -> frozenset[str]:
     return frozenset(
-        word for one in templates() for text in (one.target, one.prompt, *one.synonyms) for word in _words(text)
+        word for one in templates() for text in (one.target, one.prompt, *one.synonyms) for word in _held(text)
     )
 
 
@@ -226,7 +226,7 @@ def _score(one: Template, wanted: Sequence[str]) -> float:
     for word in wanted:
         places = [(4.0, one.target), (2.0, one.prompt), (1.5, " ".join(one.synonyms))]
         places += [(1.0, f"{one.modality} {one.anatomy} {' '.join(MODALITIES[one.modality])}")]
-        hits = [weight + (held == word) for weight, text in places for held in _words(text) if held.startswith(word)]
+        hits = [weight + (held == word) for weight, text in places for held in _held(text) if held.startswith(word)]
         if not hits:
             return 0
         score += max(hits)
@@ -235,6 +235,13 @@ def _score(one: Template, wanted: Sequence[str]) -> float:
 
 def _words(text: str) -> list[str]:
     return [SPELLINGS.get(word, word) for word in re.findall(r"[\w-]+", text.lower())]
+
+
+@cache
+def _held(text: str) -> tuple[str, ...]:
+    """The words of a template's text, also as they are written there: who types 'cardi' begins 'cardiac', which is
+    'heart' to us only once it is whole."""
+    return tuple(dict.fromkeys([*_words(text), *re.findall(r"[\w-]+", text.lower())]))
 
 
 def _normal(text: str) -> str:
