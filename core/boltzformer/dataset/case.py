@@ -114,9 +114,10 @@ class Case:
         for at, revision in enumerate(self.revisions):
             mine = {name: [i for i, w in enumerate(where) if w == at] for name, where in self._last_words.items()}
             for name, mask in revision.answer(self.grid).items() if any(mine.values()) else ():
-                whole, known = found[name]
-                np.moveaxis(whole, self.axis, 0)[mine[name]] = np.moveaxis(mask, self.axis, 0)[mine[name]]
-                known.update(mine[name])
+                if rows := mine.get(name):  # else another's word holds there, or all of it was taken back
+                    whole, known = found[name]
+                    np.moveaxis(whole, self.axis, 0)[rows] = np.moveaxis(mask, self.axis, 0)[rows]
+                    known.update(rows)
         return {name: (mask, frozenset(known)) for name, (mask, known) in found.items()}
 
     @property

@@ -148,6 +148,8 @@ class BringingBack:
             self.showing[image], self.scenes[image] = folder, found.scene
         answers = [("Start afresh", partial(self._start_afresh, image))]
         self._offer(image, f"Restored from {found.words}.", *answers, several=several, model=found.scene.model)
+        if found.unread:
+            self._notice.fail(found.unread)
 
     def _goes_on_afresh(self, image: OpenImage, begun: Afresh) -> None:
         """As it was left: nothing of before is there, and all of it is offered."""

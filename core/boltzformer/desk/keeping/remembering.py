@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,9 +17,8 @@ from boltzformer.desk.keeping.scene import SCENE, Scene
 from boltzformer.desk.keeping.snapshot import Frozen, Snapshot
 from boltzformer.desk.keeping.ticked import ticked
 from boltzformer.desk.masks.left_out import LEFT_OUT, TOGETHER, Voxel, for_file, seen
-from boltzformer.desk.masks.whose import Bits, unpacked
+from boltzformer.desk.masks.whose import mask_of, text_of
 from boltzformer.desk.words import counted, local
-from boltzformer.errors import DatasetError
 from boltzformer.image.slicing import SlicePlan
 from boltzformer.types import GATE, Annotation, Prompt, SliceState, Volume
 
@@ -51,6 +48,8 @@ class LastWork:
     """Whether it is the last that was saved by itself."""
     newer: Mapping[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
     """Of what was accepted: slices of the stored axis of which that was said after all else here was saved."""
+    unread: str = ""
+    """Why what was accepted beside it can't be read, if it can't."""
 
     @property
     def scene(self) -> Scene:
@@ -142,12 +141,12 @@ def answered(mask: Frozen, plan: SlicePlan) -> dict[str, Any]:
     theirs = sorted(plan.canonical_index(row) for row in mask.whose.whole if mask.states[row] is SliceState.UNSEEN)
     others = sorted(plan.canonical_index(row) for row in mask.whose.elsewhere.intersection(mask.edited))
     less = [plan.canonical_index(row) for row in mask.filtered]
-    beneath = {str(plan.canonical_index(row)): _text_of(bits) for row, bits in sorted(mask.beneath.items())}
+    beneath = {str(plan.canonical_index(row)): text_of(bits) for row, bits in sorted(mask.beneath.items())}
     outlines = {str(plan.canonical_index(row)): at for row, at in sorted(mask.outlines.items())}
     own = {
         **({"filtered": less} if less else {}),
         **({"beneath": beneath} if beneath else {}),
-        **({} if mask.lines is None else {"lines": _text_of(mask.lines)}),
+        **({} if mask.lines is None else {"lines": text_of(mask.lines)}),
         "lifted": sorted(plan.canonical_index(row) for row in mask.lifted),
         **({"outlined at": outlines} if outlines else {}),
         **({"whole": theirs} if theirs else {}),
@@ -189,10 +188,10 @@ def masks_of(work: LastWork, plan: SlicePlan) -> list[KeptMask]:
         less = [plan.canonical_index(int(index)) for index in told.get("filtered", ()) if int(index) in known]
         unseen = dict(zip(less, view.apply(said)[less] & ~rows[less], strict=True)) if less else {}
         for index, text in told.get("beneath", {}).items():
-            if int(index) in known and (mask := _mask_of(text, rows.shape[1:])) is not None:
+            if int(index) in known and (mask := mask_of(text, rows.shape[1:])) is not None:
                 unseen[plan.canonical_index(int(index))] = mask
         kept = prompt, rows, states, scores, edited, gate, sizes, written, runs, warning, hidden, out, whole, others
-        lines = _mask_of(told["lines"], rows.shape[1:]) if len(rows) == 1 and "lines" in told else None
+        lines = mask_of(told["lines"], rows.shape[1:]) if len(rows) == 1 and "lines" in told else None
         dim = [row for row in hidden & scores.keys() if row not in edited and plan.canonical_index(row) in known]
         veiled = {row: mask for row, mask in zip(dim, view.apply(said)[dim], strict=True) if mask.any()} if dim else {}
         newer = frozenset(plan.canonical_index(index) for index in work.newer.get(name, ()))
@@ -208,20 +207,6 @@ def _gate_of(runs: Sequence[Mapping[str, Any]], shown: float) -> float:
     """Of older work, which tells no more than what was `shown`: as the last run had it."""
     told = [at["existence"] for run in runs if isinstance(at := run.get("thresholds"), dict) and "existence" in at]
     return float(told[-1]) if told else shown
-
-
-def _text_of(bits: Bits) -> str:
-    return b64encode(zlib.compress(bits.tobytes())).decode("ascii")
-
-
-def _mask_of(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """None where it is not of such a row."""
-    size = (shape[0] * shape[1] + 7) // 8
-    try:
-        bits = np.frombuffer(zlib.decompressobj().decompress(b64decode(text), size), np.uint8)
-    except (TypeError, ValueError, zlib.error):
-        return None
-    return unpacked(bits, shape) > 0 if len(bits) == size else None
 
 
 def runs_from(annotation: Annotation, prompt: Prompt) -> list[dict[str, Any]]:
@@ -263,10 +248,16 @@ def draft_work(draft: Revision, volume: Volume, kept: Case | None) -> LastWork:
     annotation = draft.annotation(volume)
     every = frozenset(range(volume.grid.shape[annotation.slice_axis]))
     said = {label: (mask, every) for label, mask in draft.answer(volume.grid).items()}
-    accepted = None if kept is None else accepted_work(kept)
-    if kept is not None and accepted is not None:
-        accepted = replace(accepted, newer=kept.said_since(draft.time))
-    return LastWork(draft.time, annotation, None if kept is None else kept.revisions[-1].number, said, accepted)
+    accepted, unread = None, ""
+    try:
+        accepted = None if kept is None else accepted_work(kept)
+        if kept is not None and accepted is not None:
+            accepted = replace(accepted, newer=kept.said_since(draft.time))
+    except Exception as error:  # whatever it was: what lies apart from it comes back all the same
+        logger.warning("what was accepted can't be read: %s", error)
+        unread = f"What was accepted of this image can't be read: {str(error) or type(error).__name__}"
+    based_on = None if kept is None else kept.revisions[-1].number
+    return LastWork(draft.time, annotation, based_on, said, accepted, unread=unread)
 
 
 def accepted_work(kept: Case) -> LastWork | None:
@@ -276,7 +267,7 @@ def accepted_work(kept: Case) -> LastWork | None:
         return None
     try:
         answers = kept.answers()
-    except DatasetError as error:  # what people accepted comes back all the same
+    except Exception as error:  # whatever it was: what people accepted comes back all the same
         logger.warning("what the model had said of %s can't be read: %s", kept.id, error)
         answers = {}
     annotation = kept.annotation

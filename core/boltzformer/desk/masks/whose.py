@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -173,3 +174,18 @@ def checksum(voxels: NDArray[np.uint8]) -> int:
 def unpacked(bits: Bits, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """(rows, columns): a slice that was packed."""
     return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+
+
+def text_of(bits: Bits) -> str:
+    """A slice that was packed, for a file of words."""
+    return b64encode(zlib.compress(bits.tobytes())).decode("ascii")
+
+
+def mask_of(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """The other way; None where it is not of such a row."""
+    size = (shape[0] * shape[1] + 7) // 8
+    try:
+        bits = np.frombuffer(zlib.decompressobj().decompress(b64decode(text), size), np.uint8)
+    except (TypeError, ValueError, zlib.error):
+        return None
+    return unpacked(bits, shape) > 0 if len(bits) == size else None
