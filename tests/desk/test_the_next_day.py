@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bench import Bench
 
-from boltzformer.dataset import Case
+from boltzformer.dataset import Case, Dataset
 from boltzformer.desk.keeping.bringing_back import about
 from boltzformer.desk.masks.track import Track
 from boltzformer.io.phantom import phantom
@@ -99,4 +99,56 @@ def test_what_was_saved_is_back_whatever_is_wrong_with_what_was_accepted(
     assert offers(bench)
     assert np.array_equal(masks(bench)["cell"].surface.copy() > 0, BELOW)
     assert bench.speaker.sentence == "What was accepted of this image can't be read: no such plane"
+    bench.leave()
+
+
+@pytest.mark.parametrize("when", ["at once", "the next day"])
+def test_an_answer_that_was_taken_for_nothing_here_is_there_the_next_day(begin: Begin, when: str) -> None:
+    bench = begin()
+    (track,) = answered(bench, "cell")
+    go(bench, 2)
+    bench.desk.keeper.nothing()
+    bench.desk.keeper.autosave()
+    bench.idle()
+    if when == "the next day":
+        ends(bench)
+        bench = begin()
+        track = masks(bench)["cell"]
+    bench.answer(track, {2: ~BELOW[2]})
+    bench.desk.take(2)
+    bench.until(lambda: track.state(2) is SliceState.UNSEEN)
+    ends(bench)
+    bench = begin()
+    track = masks(bench)["cell"]
+    assert np.array_equal(track.row(2) > 0, ~BELOW[2])
+    assert track.state(2) is SliceState.UNSEEN
+    bench.leave()
+
+
+def test_an_answer_that_is_put_back_for_nothing_here_says_so_again(begin: Begin) -> None:
+    bench = begin()
+    (track,) = answered(bench, "cell")
+    go(bench, 2)
+    bench.desk.keeper.nothing()
+    bench.idle()
+    bench.answer(track, {2: ~BELOW[2]})
+    bench.desk.take(2)
+    bench.until(lambda: track.state(2) is SliceState.UNSEEN)
+    surface: Any = track.surface
+    bench.desk.keeper.autosave()
+    bench.idle()
+    (case,) = Dataset(Path(bench.desk.settings.folder)).cases()
+    assert not case.states
+    for _ in range(2):
+        bench.desk.keeper.autosave()
+        bench.idle()
+        surface.undo()
+        bench.desk.keeper.autosave()
+        bench.idle()
+        assert bench.speaker.sentence.startswith("Slice 2: no 'cell' here. Kept as ")
+        surface.redo()
+    surface.undo()
+    ends(bench)
+    bench = begin()
+    assert masks(bench)["cell"].state(2) is SliceState.EMPTY
     bench.leave()

@@ -72,7 +72,7 @@ class NothingHere:
         kept = {(track, one.row) for one in words if one.empty for track in one.tracks}
         self._stored.setdefault(image, set()).update(one for one in kept if one[0].state(one[1]) is SliceState.EMPTY)
         self._back.setdefault(image, set()).difference_update(self._stored[image])
-        lost = {(track, one.row) for one in words if one.lost for track in one.tracks}
+        lost = {(track, one.row) for one in words if one.lost and not one.empty for track in one.tracks}
         self._lost.setdefault(image, set()).update(one for one in lost if is_lost(*one))
 
     def edited(self, track: Track) -> None:
@@ -87,6 +87,12 @@ class NothingHere:
     def taken_over(self, track: Track) -> None:
         """An answer took the place of its mask, and what that means for what was accepted is being said."""
         self._look_for_lost(track, quiet=True)
+        kept, back = (every.setdefault(track.image, set()) for every in (self._stored, self._back))
+        for row in track.sums.before:  # also a word of an earlier day, which came back with the mask
+            if (track, row) not in back and is_lost(track, row, empty=True):
+                kept.discard((track, row))
+                back.add((track, row))
+                self._later(track, row, "", empty=True, again=True, lost=True)
 
     def look(self) -> None:
         """Another image, or other masks of it: what is not there can't be changed back."""
@@ -117,7 +123,7 @@ class NothingHere:
         lost, waits = self._lost.setdefault(track.image, set()), self._unstored.get(track.image)
         waiting: set[tuple[Track, int]] = set()
         while waits is not None:
-            waiting |= {(one, waits.row) for one in waits.tracks if waits.lost}
+            waiting |= {(one, waits.row) for one in waits.tracks if waits.lost and not waits.empty}
             waits = waits.earlier
         for row in sorted({row for one, row in lost if one is track} | track.sums.before.keys()):
             one, where = (track, row), named(row, track.image.count).capitalize()

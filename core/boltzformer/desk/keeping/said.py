@@ -27,27 +27,29 @@ class Said:
     earlier: Said | None = None
     """What was said before that, of another slice, and is not stored either."""
     lost: bool = False
-    """That it was right: the slice is nobody's again, and all that was said of it is taken back."""
+    """That it was right, or `empty`: the slice is nobody's again, and all that was said of it is taken back."""
 
     def taken_back(self) -> list[tuple[Track, int]]:
         """Of this and what was said before it: masks and slices of which nobody says anything any more."""
         mine = [(track, self.row) for track in self.tracks if track.state(self.row) is SliceState.UNSEEN]
         if self.lost:
-            mine = [(track, self.row) for track in self.tracks if is_lost(track, self.row)] * EVERY
+            mine = [(track, self.row) for track in self.tracks if is_lost(track, self.row, empty=self.empty)] * EVERY
         return [*(mine if self.again else ()), *(self.earlier.taken_back() if self.earlier else ())]
 
     def stands(self) -> bool:
         """Whether it is still so, and no undo took it back."""
         if self.lost:
-            return any(is_lost(track, self.row) for track in self.tracks)
+            return any(is_lost(track, self.row, empty=self.empty) for track in self.tracks)
         states = {track.state(self.row) for track in self.tracks}
         return SliceState.EMPTY in states if self.empty else self.again or states != {SliceState.UNSEEN}
 
 
-def is_lost(track: Track, row: int) -> bool:
-    """Whether a slice that was accepted is nobody's by now: an undo or the eraser took away what was called right."""
+def is_lost(track: Track, row: int, *, empty: bool = False) -> bool:
+    """Whether a slice that was accepted is nobody's by now: an undo or the eraser took away what was called right.
+    `empty`: one of which was said that nothing is there; an answer was taken for that."""
     told = [known[row][0] for known in (track.whose.said, track.whose.before) if row in known]
-    return SliceState.REVIEWED in told and not track.belongs_to_a_person(row)
+    word = SliceState.EMPTY if empty else SliceState.REVIEWED
+    return word in told and not track.belongs_to_a_person(row)
 
 
 @dataclass(frozen=True)
