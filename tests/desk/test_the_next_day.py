@@ -152,3 +152,26 @@ def test_an_answer_that_is_put_back_for_nothing_here_says_so_again(begin: Begin)
     bench = begin()
     assert masks(bench)["cell"].state(2) is SliceState.EMPTY
     bench.leave()
+
+
+def test_thresholds_that_were_reset_after_something_was_accepted_stay_so(begin: Begin) -> None:
+    bench = begin()
+    (track,) = answered(bench, "cell", scores={0: 0.35, 3: 0.35})
+    reapplying = bench.desk.overview.reapplying
+    go(bench, 2)
+    reapplying.choose(existence=0.3)
+    reapplying.choose_objects(largest=1)
+    bench.idle()
+    assert track.row(0).any()
+    bench.desk.keeper.accept()
+    bench.idle()
+    reapplying.reset()
+    bench.idle()
+    shown = track.image.thresholds, track.kept.thresholds
+    assert not track.row(0).any()
+    ends(bench)
+    bench = begin()
+    track = masks(bench)["cell"]
+    assert (track.image.thresholds, track.kept.thresholds) == shown
+    assert track.state(2) is SliceState.REVIEWED
+    bench.leave()

@@ -239,11 +239,15 @@ class BringingBack:
     def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool, again: bool) -> None:
         """`again`: nothing that is there was done today."""
         track = next((track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text), None)
+        shown = None if track is None else (track.gate, track.kept.thresholds)
         if track is None:
             track = self._tracks.new(image, one.prompt, colour)
         elif not whole:
             _leave_out(track, one, one.newer if again else frozenset())
-        put_back(track, one, beside=not again)
+        put_back(track, one, beside=not whole)
+        if again and not whole:  # shown as it was saved last, not as it was accepted
+            usual = track.gate, image.thresholds or Thresholds(track.gate)
+            track.gate, track.kept.thresholds = usual if shown is None else shown
         track.surface.draw()
 
     # --- other states -------------------------------------------------------------------------------------------
@@ -303,7 +307,7 @@ class BringingBack:
 
 
 def put_back(track: Track, one: KeptMask, *, beside: bool = False) -> None:
-    """What was kept of a mask, with how it was made. `beside`: there are masks of today, whose thresholds hold."""
+    """What was kept of a mask, with how it was made. `beside`: there are masks that are newer, whose thresholds hold."""
     today, gate = track.kept.thresholds if track.scores else None, track.gate
     track.restore(one.rows, one.states)
     # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
