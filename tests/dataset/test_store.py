@@ -12,7 +12,7 @@ import pytest
 from annotated import SHAPE, STORY, annotate, image
 
 from boltzformer import Grid, LabelMap, Prompt, Volume, io
-from boltzformer.dataset import Dataset, check
+from boltzformer.dataset import Dataset, check, drafts
 from boltzformer.errors import BoltzFormerError, DatasetError, GeometryError
 from boltzformer.types import Annotation, SliceState
 
@@ -248,6 +248,25 @@ def test_a_damaged_autosave_gives_way_to_the_one_before(store: Dataset) -> None:
     whole = (drafts[-1] / "labels.seg.nrrd").read_bytes()
     (drafts[-1] / "labels.seg.nrrd").write_bytes(whole[:-20])
     assert store.draft(name).annotation(image()).labels.mask(1).sum() == 2 * 9
+
+
+def test_what_was_set_aside_comes_back_as_the_last_where_nothing_was_saved_after_it(
+    store: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for painted in ((1,), (1, 2)):
+        name = store.save_draft(annotate(painted=painted))
+
+    def ended(*_: object, **__: object) -> None:
+        raise DatasetError("the power failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drafts, "write_revision", ended)
+        with pytest.raises(DatasetError, match="power"):
+            store.save_draft(annotate(painted=(4,)), aside=True)
+    assert store.draft(name).annotation(image()).labels.mask(1).sum() == 2 * 9
+    store.save_draft(annotate(painted=(1, 2, 3)), aside=True)
+    assert store.draft(name).annotation(image()).labels.mask(1).sum() == 3 * 9
+    assert 2 * 9 in [one.annotation(image()).labels.mask(1).sum() for one in store.earlier(name)]
 
 
 def test_nothing_in_the_folder_or_the_log_names_the_patient(

@@ -82,7 +82,21 @@ def earlier(root: Path, case: str, author: str) -> list[Revision]:
 
 
 def newest(root: Path, case: str, author: str) -> Revision | None:
-    """The last autosave that is whole."""
+    """The last autosave that is whole; of those that were set aside, if nothing has been saved since."""
+    last, aside, found = _last(root, case, author), _aside(root, case, author), list[Revision]()
+    for name in revision_names(aside):
+        with suppress(DatasetError):
+            found.append(read_revision(aside / name))
+    for draft in sorted(found, key=lambda one: one.time, reverse=True):
+        if last is not None and draft.time <= last.time:
+            break
+        with suppress(DatasetError):
+            draft.verify()
+            return draft
+    return last
+
+
+def _last(root: Path, case: str, author: str) -> Revision | None:
     for folder in (_folder(root, case, author), _old_folder(root, case, author)):
         for name in reversed(revision_names(folder)):
             try:
@@ -92,7 +106,7 @@ def newest(root: Path, case: str, author: str) -> Revision | None:
                 continue
             if draft.author == author:
                 return draft
-    return next(iter(earlier(root, case, author)), None)  # set aside, and nothing saved since
+    return None
 
 
 def discard(root: Path, case: str, author: str) -> None:

@@ -185,19 +185,23 @@ class Dataset:
             logger.warning("the index could not be written: %s", error)
 
     def save_draft(
-        self, annotation: Annotation, *, case: str = "", author: str = "", answer: LabelMap | None = None
+        self,
+        annotation: Annotation,
+        *,
+        case: str = "",
+        author: str = "",
+        answer: LabelMap | None = None,
+        aside: bool = False,
     ) -> str:
-        """Autosave everything as it is, accepted or not, with the model's `answer`; tells the case's id."""
+        """Autosave everything as it is, accepted or not, with the model's `answer`; tells the case's id. `aside`: the
+        autosave before it is set aside first."""
         name = demand_name(case) if case else self.case_of(annotation.volume)
         with writing(self.path):
             sweep(self.path)
+            if aside:
+                drafts.set_aside(self.path, name, author or whoever())
             drafts.save(self.path, name, annotation, author or whoever(), answer)
         return name
-
-    def set_aside(self, case: str, *, author: str = "") -> None:
-        """The last autosave stays as a state of its own, whatever is saved from now on."""
-        with writing(self.path):
-            drafts.set_aside(self.path, demand_name(case), author or whoever())
 
     def begin_afresh(self, case: str, *, author: str = "") -> None:
         """What is kept stays, and is not what work goes on from, until something is saved or accepted."""

@@ -276,10 +276,8 @@ class Keeper:
         def write() -> str:
             try:
                 dataset = Dataset.at(folder)
-                if first:
-                    dataset.set_aside(case or dataset.case_of(masks.volume))
                 answer = masks.answers(hidden=True)  # a larger least size of yesterday can be taken back
-                dataset.save_draft(annotation_of(masks), case=case, answer=answer)
+                dataset.save_draft(annotation_of(masks), case=case, answer=answer, aside=first)
             except BoltzFormerError as error:
                 return str(error)
             return ""
