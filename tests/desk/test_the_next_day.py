@@ -175,3 +175,26 @@ def test_thresholds_that_were_reset_after_something_was_accepted_stay_so(begin: 
     assert (track.image.thresholds, track.kept.thresholds) == shown
     assert track.state(2) is SliceState.REVIEWED
     bench.leave()
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_mask_that_was_restored_after_its_prompt_was_run_again_is_back_beside_the_other(
+    begin: Begin, accepts: bool
+) -> None:
+    bench = begin()
+    (first,) = answered(bench, "cell")
+    surface: Any = first.surface
+    surface.alive = False
+    (image,) = bench.stage.images()
+    bench.answered(image, "cell", ~BELOW)
+    surface.alive = True
+    bench.desk.keeper.touch(image)
+    if accepts:
+        go(bench, 2)
+        bench.desk.keeper.accept()
+    ends(bench)
+    bench = begin()
+    back = bench.desk.tracks.of(bench.stage.images()[0])
+    assert [bool(track.row(2)[0, 0]) for track in back] == [False, True]
+    assert [track.state(2) for track in back] == [SliceState.REVIEWED if accepts else SliceState.UNSEEN] * 2
+    bench.leave()

@@ -133,9 +133,10 @@ class BringingBack:
         empty = not self._tracks.of(image)
         self.restoring = image if empty else None
         for work in (found, found.accepted):
+            put: list[Track] = []
             for one in masks_of(work, image.plan) if work is not None else ():
                 colour = found.scene.colours.get(one.prompt.text, "")
-                self._put_back(image, one, colour, whole=empty and work is found, again=empty)
+                put.append(self._put_back(image, one, colour, put, whole=empty and work is found, again=empty))
         for track in self._tracks.of(image):
             at = found.scene.thresholds or track.kept.thresholds
             then = track.kept.outline_then
@@ -236,9 +237,13 @@ class BringingBack:
         for heard in self.restored:
             heard(image, prompts if image is self._stage.chosen() else [])
 
-    def _put_back(self, image: OpenImage, one: KeptMask, colour: str, *, whole: bool, again: bool) -> None:
-        """`again`: nothing that is there was done today."""
-        track = next((track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text), None)
+    def _put_back(
+        self, image: OpenImage, one: KeptMask, colour: str, put: Sequence[Track], *, whole: bool, again: bool
+    ) -> Track:
+        """`again`: nothing that is there was done today. `put`: masks that others of the same work are back in; two of
+        one prompt, which was run again before the first was restored, are two."""
+        asked = [track for track in self._tracks.of(image) if track.prompt.text == one.prompt.text and track not in put]
+        track = next((track for track in asked if track.name == one.prompt.name), asked[0] if asked else None)
         shown = None if track is None else (track.gate, track.kept.thresholds)
         if track is None:
             track = self._tracks.new(image, one.prompt, colour)
@@ -249,6 +254,7 @@ class BringingBack:
             usual = track.gate, image.thresholds or Thresholds(track.gate)
             track.gate, track.kept.thresholds = usual if shown is None else shown
         track.surface.draw()
+        return track
 
     # --- other states -------------------------------------------------------------------------------------------
 
@@ -307,7 +313,7 @@ class BringingBack:
 
 
 def put_back(track: Track, one: KeptMask, *, beside: bool = False) -> None:
-    """What was kept of a mask, with how it was made. `beside`: there are masks that are newer, whose thresholds hold."""
+    """What was kept of a mask, with how it was made. `beside`: there are newer masks, whose thresholds hold."""
     today, gate = track.kept.thresholds if track.scores else None, track.gate
     track.restore(one.rows, one.states)
     # what was hidden then is hidden still, and of older work gone: the mask must not be told without that
