@@ -2,10 +2,11 @@
 changes is in hand, so that undo is about it. What was kept side by side comes back so."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bench import Bench
+from bench import Bench, result, whole
 
 from boltzformer import Grid, Prompt
 from boltzformer.dataset import Dataset
@@ -346,3 +347,20 @@ def test_two_phrasings_of_one_target_are_told_apart_where_both_are_shown(bench: 
     ]
     assert [one.prompt.text for one in bench.desk.tracks.of(image)] == [one.text for one in asked]
     assert named_beside(Prompt("left heart atrium", "left atrium"), ["left atrium"]).name == "left heart atrium"
+
+
+def test_what_a_run_says_calls_a_mask_as_it_is_called_beside_another(bench: Bench) -> None:
+    bench.open(Grid.from_lps((3, 40, 60), np.eye(4)))
+    for text in ("left atrium in cardiac CT", "left atrium in cardiac MRI"):
+        bench.ask(Prompt(text, "left atrium"), every=True)
+    first, run = bench.desk.running.runs
+    assert [one.tracks[0].name for one in (first, run)] == ["left atrium", "left atrium (MRI)"]
+    run.write(result(whole(run.image), 1, np.ones((40, 60), bool), 0.9))
+    assert run.summary().startswith("Looked in 1 slice; found 'left atrium (MRI)' in 1.")
+    surface: Any = run.tracks[0].surface
+    surface.alive = False
+    run.write(result(whole(run.image), 2, np.ones((40, 60), bool), 0.9))
+    assert "of 'left atrium (MRI)' was removed" in run.summary()
+    for one in (first, run):
+        one.job.cancel()
+    bench.idle()

@@ -107,13 +107,19 @@ class Run:
 
     @property
     def found(self) -> dict[str, int]:
-        """In so many of its slices each prompt has a mask, at the thresholds of now; also where it is only offered."""
+        """In so many of its slices each prompt has a mask, at the thresholds of now; also where it is only offered. By
+        what the masks are called."""
         rows = [self.row_of(index) for index in self.looked]
-        found = {prompt.name: 0 for prompt in self.prompts}
-        for prompt, track in zip(self.prompts, self.tracks, strict=False):  # before it begins there are no masks
+        found = {prompt.name: 0 for prompt in self._named}
+        for track in self.tracks:  # before it begins there are no masks
             known = track.kept
-            found[prompt.name] = sum(bool(known.mark(row).voxels) for row in rows if row in known.looked)
+            found[track.prompt.name] = sum(bool(known.mark(row).voxels) for row in rows if row in known.looked)
         return found
+
+    @property
+    def _named(self) -> list[Prompt]:
+        """What was asked, as its masks are called: beside another of that name they are called otherwise."""
+        return [track.prompt for track in self.tracks] or self.prompts
 
     def begin(self, plan: SlicePlan, total: int, made: Mapping[str, Any]) -> None:
         """Finds or makes one mask per prompt; `made` is what is known of the answers' making so far."""
@@ -148,9 +154,9 @@ class Run:
         row = self.row_of(result.index)
         self.looked.add(result.index)
         self._last = time.monotonic()
-        for number, (prompt, track) in enumerate(zip(self.prompts, self.tracks, strict=True)):
+        for number, track in enumerate(self.tracks):
             if not track.surface.alive or track.shape != (self._plan.count, *self._plan.slice_shape):
-                self.lost.add(prompt.name)
+                self.lost.add(track.prompt.name)
                 continue
             if not track.answer(self._plan, result, number, self.how, self.number):
                 (self.kept_edits if track.edited(row) else self.kept_accepted).add(result.index)
@@ -214,7 +220,7 @@ class Run:
 
     @property
     def _led(self) -> str:
-        names = {prompt.text: prompt.name for one in self.together for prompt in one.prompts}
+        names = {prompt.text: prompt.name for one in self.together for prompt in one._named}
         return "" if self._plan is None else led_by(self.how.get("guidance") or (), self._plan, self.looked, names)
 
     def summary(self) -> str:
