@@ -107,6 +107,23 @@ def test_the_button_takes_back_its_own_word_alone(bench: Bench, track: Track, di
     assert disk()[2:] == [SliceState.EMPTY, SliceState.UNSEEN]
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_button_leads_back_to_a_blank_slice_that_was_accepted(
+    bench: Bench, track: Track, disk: Disk, stored: bool
+) -> None:
+    bench.answer(track, {2: np.zeros_like(BELOW[2])})
+    bench.stage.go(track.image, 2)
+    bench.desk.keeper.accept()
+    bench.idle()
+    bench.desk.keeper.nothing()
+    if stored:
+        later(bench)
+    bench.desk.notice.answer(NOTHING, "Undo")
+    later(bench)
+    assert track.state(2) is SliceState.REVIEWED
+    assert disk()[2] is SliceState.EMPTY
+
+
 def test_a_word_that_is_taken_back_while_it_is_being_stored_is_off_the_disk(
     bench: Bench, track: Track, disk: Disk
 ) -> None:

@@ -53,7 +53,7 @@ class NothingHere:
         elif self._running.can_be_asked(image):
             self._settle()
             row = self._stage.row(image)
-            before = [(track, track.mask(row)) for track in tracks]
+            before = [(track, track.mask(row), track.state(row)) for track in tracks]
             for track in tracks:
                 track.change(row, np.zeros(track.shape[1:], bool))
                 track.say(row, SliceState.EMPTY)
@@ -144,12 +144,14 @@ class NothingHere:
         earlier = self._unstored.get(image)
         self._unstored[image] = Said([track], row, sentence, empty=empty, again=again, earlier=earlier, lost=lost)
 
-    def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask]]) -> None:
-        for track, mask in before:
+    def _take_back(self, said: Said, before: Sequence[tuple[Track, Mask, SliceState]]) -> None:
+        for track, mask, state in before:
             if track.surface.alive and track.state(said.row) is SliceState.EMPTY:
                 track.say(said.row, SliceState.UNSEEN)
                 track.change(said.row, mask)
-        for track, _ in before:
+                if track.state(said.row) is not state:  # of a blank slice
+                    track.say(said.row, state)
+        for track, *_ in before:
             self.undone(track, {said.row})
 
     def _withdraw(self) -> None:
