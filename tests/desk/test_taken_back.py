@@ -255,3 +255,31 @@ def test_an_answer_that_takes_the_place_of_an_accepted_mask_takes_its_word_off_t
     surface.paint(1, BELOW[1], 0)  # something else, before it is saved
     bench.idle()
     assert disk()[2] is SliceState.UNSEEN
+
+
+def test_what_was_accepted_counts_on_the_disk_as_on_screen_where_objects_that_were_left_out_are_joined_to_it(
+    bench: Bench, track: Track, tmp_path: Path
+) -> None:
+    bench.answer(track, {row: np.zeros_like(BELOW[row]) for row in (1, 2)})
+    for row in (0, 3):
+        bench.stage.go(track.image, row)
+        bench.desk.keeper.accept()
+        bench.idle()
+    bench.desk.leave_out(track, (3, 20, 20), out=True)
+    later(bench)
+
+    def accepted() -> list[bool]:
+        (case,) = Dataset(tmp_path / "kept").cases()
+        return [bool(row.any()) for row in case.mask("cell")]
+
+    assert accepted() == [True, False, False, False]
+    bench.stage.go(track.image, 1)
+    bench.desk.fill_between()
+    said = bench.speaker.sentence
+    later(bench)
+    assert accepted() == [False] * 4
+    assert bench.speaker.sentence == said
+    surface: Any = track.surface
+    surface.undo()
+    later(bench)
+    assert accepted() == [True, False, False, False]

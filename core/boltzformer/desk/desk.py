@@ -294,7 +294,7 @@ class Desk:
         self.tracks.made.append(self._adopt)
         running.adapter_for = self.learning.adapter_for
         self.keeper.doubts.telling = self.learning.most_telling
-        self.masks_changed.append(self.learning.heard)
+        self.masks_changed.extend([self.learning.heard, keeper.counts_changed])
         self.learning.changed.append(self._change)
         self.overview.moved.append(self.learning.look)
         running.began.append(lambda run: self.overview.show_tracks())

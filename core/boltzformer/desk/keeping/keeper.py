@@ -159,6 +159,12 @@ class Keeper:
             self._notice.take_back(KEPT)
             self._unstored.setdefault(track.image, said)
 
+    def counts_changed(self, track: Track) -> None:
+        """It is another mask: an object that was left out may have been joined to one that was accepted, or parted from
+        it. That follows, too, without a word; what only came back is as it was kept."""
+        if track.excluded and track.image in self._unsaved and (said := counts_otherwise(track)) is not None:
+            self._unstored.setdefault(track.image, replace(said, sentence=""))
+
     def on_screen(self) -> None:
         """Another slice, or the same one after a change: not every viewer tells of an undo."""
         image = self._stage.chosen()
