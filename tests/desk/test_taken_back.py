@@ -283,3 +283,17 @@ def test_what_was_accepted_counts_on_the_disk_as_on_screen_where_objects_that_we
     surface.undo()
     later(bench)
     assert accepted() == [True, False, False, False]
+
+
+def test_a_word_that_was_painted_over_before_it_was_stored_is_on_the_disk_once_that_is_undone(
+    bench: Bench, track: Track, disk: Disk
+) -> None:
+    bench.stage.go(track.image, 2)
+    bench.desk.keeper.nothing()
+    stroke(track, 2)
+    later(bench)
+    surface: Any = track.surface
+    surface.undo()
+    later(bench)
+    assert disk()[2] is track.state(2) is SliceState.EMPTY
+    assert "Slice 2: no 'cell' here. Kept as" in bench.speaker.sentence

@@ -345,6 +345,7 @@ class Keeper:
     def _store_nothing(self, image: OpenImage, tracks: Sequence[Track] | None = None) -> None:
         said: Said | None = self._unstored[image]
         while said is not None and not said.stands():  # an undo took it back, not what was said before it
+            self.empty.passed_over(image, said)
             said = said.earlier
         if said is None:
             del self._unstored[image]

@@ -40,7 +40,7 @@ class NothingHere:
         self._stored: dict[OpenImage, set[tuple[Track, int]]] = {}
         """Of which that is on the disk."""
         self._back: dict[OpenImage, set[tuple[Track, int]]] = {}
-        """Of which that was on the disk, and was taken back there."""
+        """Of which that was on the disk, and was taken back there; or it never got there, as something was painted."""
         self._lost: dict[OpenImage, set[tuple[Track, int]]] = {}
         """What was accepted, and is taken back."""
         self._offered: Said | None = None
@@ -74,6 +74,11 @@ class NothingHere:
         self._back.setdefault(image, set()).difference_update(self._stored[image])
         lost = {(track, one.row) for one in words if one.lost and not one.empty for track in one.tracks}
         self._lost.setdefault(image, set()).update(one for one in lost if is_lost(*one))
+
+    def passed_over(self, image: OpenImage, said: Said) -> None:
+        """It stands no longer, and is not stored: an undo of what was painted since says it again."""
+        if said.empty and not said.lost:
+            self._back.setdefault(image, set()).update((track, said.row) for track in said.tracks)
 
     def edited(self, track: Track) -> None:
         """Something else was done to this mask: what was said before that is no news any more, but where it was said of
