@@ -118,6 +118,26 @@ def test_all_of_it_is_back_without_a_press(yesterday: tuple[Any, Path, dict[str,
     viewer.desk.leave()
 
 
+def test_who_ends_in_another_plane_goes_on_at_the_slice_that_was_looked_at(
+    small: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In coronal, sagittal and 3-D none of its slices is on screen; also on the third day, where none was at all."""
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    answered(viewer, image, BRIGHT, 2)
+    viewer.stage.go(image, 5)
+    viewer.desk.scrolled()
+    for _ in range(2):
+        monkeypatch.setattr(viewer.stage, "shows", lambda _: False)
+        viewer.desk.keeper.touch(image)
+        viewer.desk.keeper.leave()
+        viewer.desk.leave()
+        viewer, image = opened_again(small.volume, tmp_path / "kept")
+        assert viewer.stage.row(image) == 5
+    viewer.desk.leave()
+
+
 def test_every_mask_is_back_in_the_colour_that_it_had(small: Phantom, tmp_path: Path) -> None:
     viewer = at_work(tmp_path / "kept")
     image = viewer.open(small.volume)

@@ -62,6 +62,8 @@ class Keeper:
         self.kept: list[Callable[[], None]] = []
         """Something has reached the disk."""
         self._visible: dict[str, tuple[int, int]] = {}
+        self._looked: dict[OpenImage, int] = {}
+        """The slice of each that was on screen last, as its slices are looked at: another plane, or 3-D, shows none."""
         self._unsaved: set[OpenImage] = set()
         """Of these something changed since they were saved."""
         self._unstored: dict[OpenImage, Said] = {}
@@ -173,6 +175,7 @@ class Keeper:
         row = self._stage.row(image)
         if self._stage.shows(image):
             image.seen.add(row)
+            self._looked[image] = row
             for track in self._tracks.shown():
                 if row < track.count and (row in track.touched or track.can_be_accepted(row)):
                     track.seen.add(row)
@@ -219,6 +222,7 @@ class Keeper:
             tracks = list(dict.fromkeys([*self._tracks.of(image), *left, *written]))
             self.save(image, tracks=tracks, at_once=True)
         self._parting.pop(image, None)
+        self._looked.pop(image, None)
         self._vouched = [one for one in self._vouched if one[0].image is not image]
 
     def put_by(self, image: OpenImage) -> None:
@@ -244,7 +248,8 @@ class Keeper:
         known = self._parting.get(image) or self.back.scenes.get(image)
         if known is not None and image not in self._stage.images():
             return known.left_behind(now)
-        row = self._stage.row(image) if self._stage.shows(image) else None
+        before = self._looked.get(image, None if known is None else known.row)
+        row = self._stage.row(image) if self._stage.shows(image) else before
         return replace(now, row=row, guides=self._stage.guides(image))
 
     def save(
