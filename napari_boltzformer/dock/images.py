@@ -32,6 +32,10 @@ class Images:
         self.picked: list[Callable[[Image], None]] = []
         """A person chose it, and wants to see it."""
         self._looked_for: set[str] = set()
+        self._resting = False
+        """Whether the dock is closed: what comes then lies where it comes, as in a napari without us."""
+        self._came: Image | None = None
+        """Meanwhile, the last one."""
         self._entering = QTimer(box)
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self._enter)
@@ -69,9 +73,23 @@ class Images:
         place of the grid changes nothing."""
         if FILLS in getattr(getattr(event, "value", None), "metadata", ()):
             return
-        box, images = self._box, self._stage.layers()
         came = getattr(event, "type", "") == "inserted" and not self._stage.moves  # what comes back takes no choice
-        opened = event.value if came else None
+        opened = event.value if came and isinstance(event.value, Image) else None
+        if self._resting and opened is not None:
+            self._came = opened
+        self._show(None if self._resting else opened)
+
+    def rest(self) -> None:
+        """The dock is closed."""
+        self._resting = True
+
+    def wake(self) -> None:
+        """It is open again: the last image that came meanwhile comes now."""
+        came, self._resting, self._came = self._came, False, None
+        self._show(came)
+
+    def _show(self, opened: Image | None) -> None:
+        box, images = self._box, self._stage.layers()
         last = box.currentData()
         before = opened if opened in images else last
         box.blockSignals(True)  # one change, told once
@@ -87,7 +105,7 @@ class Images:
                 image_on(opened).ours = False  # 'Use layer…' makes it one of ours
             self._cover(image_on(opened))
         self._chosen()
-        if (layer := box.currentData()) is not None and not same(layer, last):
+        if (layer := box.currentData()) is not None and not same(layer, last) and not self._resting:
             self._entering.start(0)  # once the viewer itself has heard of it
 
     def _pick(self, image: OpenImage) -> None:

@@ -23,6 +23,8 @@ class Shared:
 
     def __init__(self, windows: Windows, session: Session) -> None:
         self.windows = windows
+        self.waiting: weakref.ref[Any] | None = None
+        """The dock that was closed, and may be opened again."""
         self._session = session
         self._listing: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._users: dict[object, weakref.WeakMethod[Callable[[str], None]] | None] = {}
@@ -75,8 +77,7 @@ def of(viewer: Any, session: Session | None = None, settings: Settings | None = 
 
     `settings` of one who asks napari's preferences itself, when it is on screen.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get viewers in wrappers
-    known = _SHARED.get(viewer)
+    viewer, known = getattr(viewer, "__wrapped__", viewer), known_to(viewer)
     if known is not None and (session is None or session is known.session):
         return known
     if session is None:
@@ -87,6 +88,11 @@ def of(viewer: Any, session: Session | None = None, settings: Settings | None = 
         _SHARED[viewer] = shared
         weakref.finalize(viewer, shared.close)
     return shared
+
+
+def known_to(viewer: Any) -> Shared | None:
+    """What its docks share, if there was one; plugins get viewers in wrappers."""
+    return _SHARED.get(getattr(viewer, "__wrapped__", viewer))
 
 
 def _contrast(viewer: weakref.ref[Any]) -> Callable[[OpenImage], tuple[float, float]]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 
 from boltzformer import Session
@@ -50,6 +50,7 @@ from napari_boltzformer.host.notice import NAPARI
 from napari_boltzformer.host.stage import NapariStage
 from napari_boltzformer.teaching.learn import LearnPanel
 from napari_boltzformer.widget.beside import Beside
+from napari_boltzformer.widget.waiting import Waiting, waiting_in
 
 if TYPE_CHECKING:
     import napari
@@ -60,13 +61,21 @@ SEED = 0
 class BoltzFormerDock(Form):
     """The form, and what its buttons are connected to."""
 
+    def __new__(cls, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> Self:
+        """Of one that was closed and comes back, the same."""
+        known = waiting_in(napari_viewer) if session is None else None
+        return known if isinstance(known, cls) else super().__new__(cls)
+
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        if "viewer" in self.__dict__:
+            return  # it has waited
         super().__init__()
         self.viewer, self.settings = napari_viewer, Settings.load()
         self.shared, self._user = sessions.of(napari_viewer, session, self.settings), object()
         self._session = lambda: self.shared.session
         self.shared.join(self._user, self.take_model)
         self.shared.lists(self.list_models)
+        self.waiting = Waiting(self, self.shared)
         self.stage = NapariStage(napari_viewer, self.image.currentData)
         dialogs, timers = QtDialogs(self), QtTimers(self, lambda: self.bottom.fitting.pressed)
         self._soon = timers.soon(self.show_results)
@@ -334,7 +343,15 @@ class BoltzFormerDock(Form):
         heard = [(event, listener) for event, listeners in told for listener in listeners]
         for event, listener in heard:
             event.connect(listener)
-        ends = partial(self.shared.leave, self._user), self.engine_line.leave, desk.leave
+        # Whoever is the last to use an engine ends it, also with a dock that is closed and may come back.
+        waiting, leave = self.waiting, partial(self.shared.leave, self._user)
+        waiting.hidden.append(desk.keeper.leave)  # the last strokes, and what has come of a run under way, are kept
+        waiting.shown.append(lambda: self.bottom.watch(self.window()))
+        later = partial(QTimer.singleShot, 0, self.bottom.leave)
+        waiting.gone.extend((desk.under_way.stop, leave, self.images.rest, self.beside.rest, later))
+        waiting.back.extend((partial(self.shared.join, self._user, self.take_model), self.beside.wake))
+        waiting.awake.extend((self.images.wake, self.engine_line.ask, desk.overview.show_tracks))
+        ends = leave, self.engine_line.leave, desk.leave
         self.destroyed.connect(partial(_leave, ends, heard))
 
     def _example(self) -> None:
@@ -370,25 +387,6 @@ class BoltzFormerDock(Form):
             self._on_run(whole)
         elif event.key() != Qt.Key.Key_Escape or not self.bottom.fitting.escape():
             super().keyPressEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """napari takes a dock that is closed out of its window: then its engine ends, too, if nobody else uses it.
-
-        A window that closes hides it first: the last strokes, and what has come of a run under way, are kept.
-        """
-        if event.type() == QEvent.Type.Hide:
-            self.keeper.leave()
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.desk.under_way.stop()
-            self.shared.leave(self._user)
-            self.beside.rest()
-            QTimer.singleShot(0, self.bottom.leave)
-        elif event.type() == QEvent.Type.Show:
-            self.bottom.watch(self.window())
-        elif event.type() == QEvent.Type.ParentChange:
-            self.shared.join(self._user, self.take_model)
-            self.beside.wake()
-        return super().event(event)
 
 
 def _leave(ends: Sequence[Callable[[], None]], heard: list[tuple[Any, Any]], *_: object) -> None:
