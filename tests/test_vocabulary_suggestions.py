@@ -199,3 +199,10 @@ def test_no_completion_guesses_a_modality_that_nobody_knows(typed: str, modality
 def test_a_word_of_a_phrasing_that_is_not_written_is_whole() -> None:
     assert not Knowledge().unfinished("kidney in abdominal")
     assert Knowledge().unfinished("kidney in abdomin")
+
+
+def test_a_word_that_nobody_knows_is_whole_after_a_rest_or_whatever_follows_it() -> None:
+    known = Knowledge()
+    assert all(known.unfinished("meningioma"[:n], rested=False) for n in range(1, 11))
+    assert not any(known.unfinished(line, rested=False) for line in ("meningioma ", "meningioma,", "kidney", ""))
+    assert not known.unfinished("meningioma")

@@ -19,7 +19,7 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QApplication, QCompleter, QDockWidget, QPlainTextEdit, QWidget
 
-from boltzformer.desk.models.knowledge import MOST, Completion, Knowledge
+from boltzformer.desk.models.knowledge import MOST, REST_MS, Completion, Knowledge
 from napari_boltzformer.dock.completed import KNOWN, Completed
 
 AMBER = "#E69F00"
@@ -35,7 +35,7 @@ class PromptBox(QPlainTextEdit):
     run = Signal(bool)
     """Ctrl+Return: this slice; with Shift, True: all of them."""
     left = Signal()
-    """Nobody types any more."""
+    """Nobody types any more, or not at this moment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +60,9 @@ class PromptBox(QPlainTextEdit):
         self._pressing_on = PressingOn(popup)
         self._offering = QTimer(self, singleShot=True, interval=0)
         self._offering.timeout.connect(self.offer)
+        self._resting = QTimer(self, singleShot=True, interval=REST_MS)
+        self._resting.timeout.connect(self.left)
+        self.textChanged.connect(self._resting.start)
         self.completer.activated[QModelIndex].connect(lambda index: self._choose(index.data(Qt.ItemDataRole.UserRole)))
 
     def setFont(self, font: QFont) -> None:  # noqa: N802 - Qt's name
@@ -79,11 +82,12 @@ class PromptBox(QPlainTextEdit):
     def finished(self) -> list[str]:
         """The prompts, but for the one that is still being typed."""
         line = self.textCursor().block().text()
-        typing = self.hasFocus() and self.knowledge.unfinished(line)
+        typing = self.hasFocus() and self.knowledge.unfinished(line, rested=not self._resting.isActive())
         return [text for text in self.texts() if not typing or text != line.strip()]
 
     def focusOutEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 - Qt's name
         super().focusOutEvent(event)
+        self._resting.stop()
         self.left.emit()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
@@ -110,6 +114,8 @@ class PromptBox(QPlainTextEdit):
         if (whole := asks_to_run(event)) is not None:
             self._offering.stop()  # or the list comes up over the answers
             self.completer.popup().hide()
+            self._resting.stop()
+            self.left.emit()
             self.run.emit(whole)
             return
         popup = self.completer.popup()

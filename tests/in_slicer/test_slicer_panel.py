@@ -480,7 +480,10 @@ def test_the_list_below_the_prompt_says_what_the_model_knows() -> None:
         assert "lesion" in taken
         assert "MRI" in taken  # a whole prompt, with its modality
         assert "never saw" not in person.ui.doubtLabel.text
+        person.types("unicorn in chest C")
+        assert "never saw" not in person.ui.doubtLabel.text  # nobody is warned in mid-word
         person.types("unicorn in chest CT")
+        person.until(lambda: bool(person.ui.doubtLabel.text))  # once the person has rested
         assert "never saw 'unicorn in chest CT'" in person.ui.doubtLabel.text
         assert person.ui.doubtLabel.visible
 

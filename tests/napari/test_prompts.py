@@ -19,6 +19,7 @@ from boltzformer.knowledge.card import Card, Target
 from boltzformer.weights import checkpoint
 from boltzformer.weights.checkpoint import History
 from napari_boltzformer.dock.completed import fitted
+from napari_boltzformer.dock.form import Form
 from napari_boltzformer.dock.prompts import AMBER, EARLIER, EMPTY, PromptBox
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -246,3 +247,23 @@ def test_an_empty_box_says_that_there_are_earlier_prompts_and_opens_them_at_a_pr
     assert box.texts() == ["liver"]
     qtbot.mouseClick(box.viewport(), Qt.MouseButton.LeftButton)
     assert not box._offering.isActive()  # where something is typed a click only says where
+
+
+def test_a_word_that_the_model_never_saw_is_no_news_before_it_is_whole(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = Form()
+    qtbot.addWidget(form)
+    monkeypatch.setattr(form.prompt, "hasFocus", lambda: True)  # without a window manager none is active
+    form.prompt.knowledge = Knowledge(Card((), (), ""), asked=True)
+    for letter in "mening":
+        qtbot.keyClicks(form.prompt, letter)
+        assert form.doubt.text() == ""
+    with qtbot.waitSignal(form.prompt.left):
+        qtbot.keyClicks(form.prompt, "ioma")
+        assert form.doubt.text() == ""
+    assert "'meningioma'" in form.doubt.text()
+    qtbot.keyClicks(form.prompt, "s")
+    assert form.doubt.text() == ""
+    qtbot.keyClicks(form.prompt, " ")
+    assert "'meningiomas'" in form.doubt.text()

@@ -77,7 +77,8 @@ class Panel:
         self.notice.act, self.notice.tell = self.desk.notice.act, lambda: self.desk.notice.details
         self.notice.respond = self.desk.notice.answer
         knowledge = partial(getattr, self.desk, "knowledge")
-        self.prompts = Prompts(ui, self.parameters, knowledge, self._modality, lambda: tuple(self.settings.prompts))
+        history, timers = lambda: tuple(self.settings.prompts), self.timers
+        self.prompts = Prompts(ui, self.parameters, knowledge, self._modality, history, timers)
         self.guide = Guide(self.desk, self.stage, self.timers, self.prompts.texts)
         self.closer = Closer(ui.closerBox, self.guide, self.stage.chosen)
         self.models = Models(ui, self.desk, self.windows, self._again)

@@ -7,7 +7,8 @@ from typing import Any
 
 import qt
 
-from boltzformer.desk.models.knowledge import Completion, Knowledge
+from boltzformer.desk.models.knowledge import REST_MS, Completion, Knowledge
+from boltzformer.desk.ports import Timers
 from BoltzFormerLib.parameters import Parameters
 
 AMBER = "#E69F00"
@@ -23,11 +24,13 @@ class Prompts:
         knowledge: Callable[[], Knowledge],
         modality: Callable[[], str],
         history: Callable[[], tuple[str, ...]],
+        timers: Timers,
     ) -> None:
         self._ui, self._parameters = ui, parameters
         self._knowledge, self._modality, self._history = knowledge, modality, history
         self._offered: list[Completion] = []
-        self._filling = False
+        self._filling = self._typing = False
+        self._rest = timers.after(REST_MS, self._rested)
         ui.doubtLabel.styleSheet = f"color: {AMBER}"
         ui.completionList.visible = False
         ui.promptEdit.connect("textChanged()", self._on_typed)
@@ -44,20 +47,28 @@ class Prompts:
         self._ui.promptEdit.setPlainText("\n".join(texts))
         self._ui.promptEdit.moveCursor(qt.QTextCursor.End)
         self._filling = False
-        self._ui.completionList.visible = False
+        self._ui.completionList.visible = self._typing = False
         self.show_doubts()
 
     def show_doubts(self) -> None:
         """What speaks against what is typed, before it is run."""
-        said = self._knowledge().warnings(self.texts())
+        line = (self._ui.promptEdit.plainText.splitlines() or [""])[-1]
+        typing = self._typing and self._knowledge().unfinished(line, rested=False)
+        said = self._knowledge().warnings([one for one in self.texts() if not typing or one != line.strip()])
         self._ui.doubtLabel.text = said
         self._ui.doubtLabel.visible = bool(said)
 
     def _on_typed(self) -> None:
         self._parameters.ask(self.texts())
+        self._typing = not self._filling
+        self._rest.start()
         self.show_doubts()
         if not self._filling:
             self._offer()
+
+    def _rested(self) -> None:
+        self._typing = False
+        self.show_doubts()
 
     def _line(self) -> str:
         return (self._ui.promptEdit.plainText.splitlines() or [""])[-1].strip()

@@ -25,6 +25,8 @@ PICTURES = frozenset({"microscopy", "fundus", "dermoscopy", "endoscopy", "photog
 """Where people have pictures: what one odd volume gave says nothing of them."""
 MOST = 12
 """Completions at once."""
+REST_MS = 700
+"""Without a letter: then a word is whole, whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,16 @@ class Knowledge:
             said.insert(0, f"This model never saw '{names}'. {GUESS if len(never) == 1 else GUESSES}")
         return " ".join(one for one in said if one)
 
-    def unfinished(self, line: str) -> bool:
-        """Whether its last word is only the beginning of one that may be meant: nobody is warned in mid-word."""
+    def unfinished(self, line: str, *, rested: bool = True) -> bool:
+        """Whether its last word may go on: nobody is warned in mid-word. Of one that begins no word that we know, only
+        a rest of `REST_MS` tells that (`rested`)."""
         words = line.lower().split()
-        if not words or line[-1:].isspace():
+        if not words or line[-1:].isspace() or line.endswith(","):
             return False
         said = [one.prompt for one in self.completions(line, "", ())]
         said += [text for one in search(line) for text in (one.prompt, *one.synonyms)]  # 'leukocy': white blood cell
         known = {word for text in said for word in text.lower().split()}
-        return words[-1] not in known and any(word.startswith(words[-1]) for word in known)
+        return words[-1] not in known and (not rested or any(word.startswith(words[-1]) for word in known))
 
     def completions(self, typed: str, modality: str, history: tuple[str, ...]) -> list[Completion]:
         """What the user may mean, a line for each target and what the model knows first; before a word is typed, what
