@@ -44,6 +44,8 @@ class Guide:
         """`typed`: the prompts in the box. `bind`: lays our keys on a layer."""
         self._desk, self._stage, self._typed, self._bind = desk, stage, typed, bind
         self._run: Run | None = None
+        self._at: int | None = None
+        """The slice of what was said, or taken back, last: it may lie in another one than is on screen."""
         self._telling = False
         """Whether it is no person who points."""
         stage.guider = self.told, self.tell
@@ -100,10 +102,13 @@ class Guide:
         )
 
     def ask(self) -> None:
-        """Looks at the slice on screen again, with all that was pointed at."""
-        prompt = self._prompt()
-        if self._stage.chosen() is None or not prompt:
+        """Looks again at the slice in which something was said, which comes on screen, with all that was pointed at."""
+        prompt, image = self._prompt(), self._stage.chosen()
+        at, self._at = self._at, None
+        if image is None or not prompt:
             return
+        if at is not None and not (self._stage.shows(image) and self._stage.row(image) == at):
+            self._stage.go(image, at)
         running = self._desk.running
         if self._run is not None and self._run in running.runs:
             self._run.job.cancel()  # its question is out of date
@@ -269,14 +274,18 @@ class Guide:
             return
         if (image := self._stage.chosen()) is not None:
             self._desk.keeper.touch(image)  # what is pointed at is saved with the masks
+        if _action(event) in ("added", "removing", "changed"):
+            self._at = _row_of(event, self._at)
         if _action(event) in ("added", "removed", "changed"):
             self._timer.start()
 
     def _on_box(self, event: Any) -> None:
         """A new one takes the place of the one before; a mere click is none, and takes nobody's place."""
         box = event.source
-        if self._telling or _action(event) in ("adding", "removing", "changing"):
+        if self._telling or _action(event) in ("adding", "changing"):
             return
+        if _action(event) == "removing":
+            return self._on_data(event)
         added, image = _action(event) == "added" and len(box.data) > 0, self._whose(box)
         click = added and is_a_click(_ends(box), 1 / self._stage.pixel(box))
         slip = click or (added and image is not None and not box_in_image(image.volume, _ends(box)))
@@ -313,6 +322,15 @@ class Guide:
 
 def _action(event: Any) -> str:
     return str(getattr(event, "action", "")).lower().rsplit(".", 1)[-1]
+
+
+def _row_of(event: Any, usual: int | None) -> int | None:
+    """The slice of the points or the box that an event tells of; of a box through several, the middle one."""
+    layer, told = event.source, tuple(getattr(event, "data_indices", ()))
+    if layer.ndim != 3 or not told or not -len(layer.data) <= told[-1] < len(layer.data):
+        return usual
+    places = np.atleast_2d(layer.data[told[-1]])
+    return int(np.rint(places[:, 0].mean()))
 
 
 def _after(box: Shapes) -> int:
