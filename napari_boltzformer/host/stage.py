@@ -276,6 +276,7 @@ class NapariStage:
 
     def add(self, image: OpenImage, prompt: Prompt, colour: str) -> NapariMask:
         layer, active = self._layer(image), self.viewer.layers.selection.active
+        before = [mask.filled for mask in self.surfaces(image)]
         data, options = empty_labels(layer, prompt.name)
         look = {"opacity": OPACITY, "colormap": one_colour(colour), "metadata": {KEY: facts_of(image.volume)}}
         made = self.viewer.add_labels(data, **options, **look)
@@ -283,8 +284,8 @@ class NapariStage:
         self.lower(made, image)
         self.viewer.layers.selection.active = active
         mask = NapariMask(self.viewer, made, image.key, colour)
-        if image.is_picture:  # what lies below is looked at, too
-            mask.fill(0)
+        if before or image.is_picture:  # as a person has the others; of a picture what lies below is looked at, too
+            mask.fill(max(before, default=0.0))
         return mask
 
     def begin(self, image: OpenImage) -> None:

@@ -99,6 +99,8 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
     fill.slider.setFocus()
     qtbot.keyClick(fill.slider, Qt.Key.Key_PageUp)
     assert (layer_of(track).contour, layer_of(track).opacity, fill.words.text()) == (0, 0.1, "fill 10 %")
+    later = dock.desk.tracks.new(image_on(picture), Prompt("asked later"))  # looks as the others were made to look
+    assert (layer_of(later).contour, layer_of(later).opacity, fill.words.text()) == (0, 0.1, "fill 10 %")
     assert layer_of(other).opacity == 0.35
     dock.image.setCurrentIndex(dock.image.findText("volume"))
     assert (fill.slider.value(), dock.table.text()) == (35, "Lesion table")
