@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,13 @@ def test_the_table_is_ordered_by_size_and_its_csv_has_one_line_per_object():
     assert [line["voxels"] for line in read] == ["60", "1"]
     assert set(read[0]) >= {"volume_mm3", "longest_mm", "first_slice", "centroid_x_lps_mm", "existence"}
     assert table(layers((slice(0, 0), slice(0, 0), slice(0, 0))), sure_of(np.ones((1, 6), np.float32))) == []
+
+
+def test_what_is_a_millionth_of_a_cubic_millimetre_is_not_written_as_nothing():
+    labels = layers((slice(0, 1), slice(0, 1), slice(0, 1)))
+    (row,) = table(labels, sure_of(np.ones((1, 6), np.float32)))
+    (line,) = csv.DictReader(io.StringIO(to_csv([replace(row, volume_mm3=9.12345e-10)])))
+    assert line["volume_mm3"] == "9.123e-10"
 
 
 def test_edges_part_objects_that_touch_and_lose_no_voxel():

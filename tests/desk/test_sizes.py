@@ -398,6 +398,29 @@ def test_a_picture_has_objects_with_areas_count_and_density(bench: Bench) -> Non
     assert total(lesions, tracks) == "cell: 1 object, 1 µm², 200 per mm², 1 left out"
 
 
+@pytest.mark.parametrize(
+    ("grid", "names", "sizes"),
+    [
+        (Grid.from_lps(SHAPE, np.diag([0.0003, 0.0003, 0.001, 1])), "voxels,volume_um3,longest_um", "6,0.54,0.9,"),
+        (Grid.pixels(SHAPE), "voxels,longest_px", "6,"),
+    ],
+    ids=["micrometres", "no scale"],
+)
+def test_a_stack_is_saved_in_the_units_of_its_table(bench: Bench, grid: Grid, names: str, sizes: str) -> None:
+    """In mm and mm³ a cell would be nothing."""
+    found = np.zeros(SHAPE, bool)
+    found[2:4, 3, 4:7] = True
+    track = bench.answered(bench.open(grid), "cell", found)
+    lesions: list[Any] = []
+    bench.desk.measure(lesions.extend)
+    bench.idle()
+    first, second = csv_of(lesions, {track.key: track}).splitlines()
+    slices = "longest_slice,first_slice,last_slice,x_px,y_px,z_px"
+    assert first == f"name,number,{names},{slices},mean_probability,score"
+    assert second.startswith(f"cell,1,{sizes}")
+    assert ",2,2,3,5.0,3.0,2.5," in second
+
+
 def test_a_volume_is_measured_in_millilitres_whatever_else_is_open(bench: Bench) -> None:
     assert columns(bench.open(GRID).scale) == ("In", "Object", "mL", "Longest, mm", "Slices", "Score")
     assert columns(Scale.of(bench.open(Grid.pixels(SHAPE)).volume))[2] == "voxels"

@@ -157,5 +157,7 @@ def _along_slices(found: Array, prompt: int, prediction: Prediction) -> tuple[ND
 
 def _short(value: object) -> object:
     if isinstance(value, float):
-        return "" if math.isnan(value) else round(value, 4)
+        if math.isnan(value):
+            return ""
+        return round(value, 4) if abs(value) >= 1 else float(f"{value:.4g}")  # of a cell a mm³ is a millionth
     return value

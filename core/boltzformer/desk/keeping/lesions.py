@@ -182,8 +182,8 @@ def included(one: Lesion, tracks: Mapping[str, Track]) -> bool:
 def csv_of(lesions: Sequence[Lesion], tracks: Mapping[str, Track]) -> str:
     """Of the objects that are not left out."""
     inside = [one for one in lesions if included(one, tracks)]
-    if inside and inside[0].scale.flat:
-        return _areas(inside)
+    if inside and inside[0].scale.size_unit != "mm³":
+        return _in_its_units(inside)
     return to_csv([one.finding for one in inside])
 
 
@@ -217,21 +217,29 @@ def _amount(lesions: Sequence[Lesion]) -> str:
     return lesions[0].scale.amount(sum(one.finding.voxels for one in lesions))
 
 
-def _areas(lesions: Sequence[Lesion]) -> str:
-    """A picture's objects, one per line: places in pixels, sizes in its own units."""
+def _in_its_units(lesions: Sequence[Lesion]) -> str:
+    """The objects of a picture, or of a volume that is not measured in mm, one per line: places in pixels, sizes as the
+    table shows them."""
     text, scale = io.StringIO(newline=""), lesions[0].scale
     writer = csv.writer(text, lineterminator="\n")
     unit = {"px": "px", "µm": "um", "mm": "mm"}[scale.length_unit]
-    area = () if unit == "px" else (f"area_{unit}2",)
-    writer.writerow(
-        ["name", "number", "area_px", *area, f"longest_{unit}", "x_px", "y_px", "mean_probability", "score"]
-    )
+    size = f"area_{unit}2" if scale.flat else f"volume_{unit}3"
+    sizes = ("area_px" if scale.flat else "voxels", *(() if unit == "px" else (size,)))
+    slices = () if scale.flat else ("longest_slice", "first_slice", "last_slice")
+    places = ("x_px", "y_px") if scale.flat else ("x_px", "y_px", "z_px")
+    writer.writerow(["name", "number", *sizes, f"longest_{unit}", *slices, *places, "mean_probability", "score"])
     for one in lesions:
         row, known = one.finding, () if unit == "px" else (scale.size(one.finding.voxels),)
-        numbers = (*known, scale.length(row.longest_mm), *one.middle[:2], row.mean_probability, row.existence)
-        told = ["" if math.isnan(number) else round(number, 4) for number in numbers]
-        writer.writerow([row.name, row.number, row.voxels, *told])
+        among = [getattr(row, name) for name in slices]
+        measures = (*known, scale.length(row.longest_mm)), one.middle[: len(places)]
+        said = row.mean_probability, row.existence
+        first, middle, last = ([_told(number) for number in numbers] for numbers in (*measures, said))
+        writer.writerow([row.name, row.number, row.voxels, *first, *among, *middle, *last])
     return text.getvalue()
+
+
+def _told(number: float) -> float | str:
+    return "" if math.isnan(number) else round(number, 4)
 
 
 def _known(row: Finding, mask: Measured, slices: Sequence[int]) -> Finding:
