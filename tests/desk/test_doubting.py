@@ -147,3 +147,18 @@ def test_each_slice_once_none_accepted_and_no_stroke_forgotten(
             assert walked == rows
     finally:
         bench.leave()
+
+
+def test_in_another_image_at_the_same_slice_it_begins_at_the_first(bench: Bench) -> None:
+    first, second = bench.open(GRID), bench.open(GRID)
+    for image, rows in ((first, (4, 9)), (second, (2, 4, 9))):
+        track = bench.desk.tracks.new(image, Prompt("x"))
+        for row in rows:
+            stroke(track, row)
+        bench.stage.go(image, 4)
+    bench.stage.choose(first)
+    bench.stage.go(first, 0)
+    bench.desk.keeper.next_doubtful()
+    bench.stage.choose(second)
+    bench.desk.keeper.next_doubtful()
+    assert (bench.stage.row(first), bench.stage.row(second)) == (4, 2)

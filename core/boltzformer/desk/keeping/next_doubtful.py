@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.doubting import after, doubtful
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -17,7 +18,8 @@ class NextDoubtful:
 
     def __init__(self, stage: Stage, tracks: Tracks, notice: Notice, words: ViewerWords) -> None:
         self._stage, self._tracks, self._notice, self._words = stage, tracks, notice, words
-        self._last: int | None = None
+        self._last: tuple[OpenImage, int] | None = None
+        """Where it led last: in another image that stands at the same slice it begins anew."""
         self.telling: Callable[[Track], int | None] = lambda track: None
         """The row where a correction would teach most, while a mask is learnt from."""
 
@@ -36,7 +38,8 @@ class NextDoubtful:
             none = "Nothing is left to doubt in this picture" if picture else "No slice is left to doubt"
             self._notice.say(f"{none}{more}.")
             return
-        one = after(doubts, self._stage.row(image), self._last)
-        self._last = one.row
+        last = self._last[1] if self._last is not None and self._last[0] is image else None
+        one = after(doubts, self._stage.row(image), last)
+        self._last = image, one.row
         self._stage.go(image, one.row)
         self._notice.say(f"{named(one.row, image.count).capitalize()}: {one.why}.")
