@@ -19,6 +19,7 @@ from boltzformer.desk.notice import CLICK, NO_PROMPT, TOOL
 from boltzformer.desk.runs.run import Run
 from boltzformer.desk.words import ViewerWords
 from boltzformer.image.region import Region
+from napari_boltzformer.host.compared import flat
 from napari_boltzformer.host.layers import same_place
 from napari_boltzformer.host.stage import FILLS, FOR, NapariImage, NapariStage
 
@@ -97,8 +98,9 @@ class Guide:
         layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
+        here = "this picture" if flat(image.layer) else "this slice"
         self._desk.notice.say(
-            f"Draw a box: '{prompt}' is looked for only there in this slice. A new one takes its place.", topic=TOOL
+            f"Draw a box: '{prompt}' is looked for only there in {here}. A new one takes its place.", topic=TOOL
         )
 
     def ask(self) -> None:
@@ -351,7 +353,7 @@ class Closer(QCheckBox):
         self,
         pointing: Callable[[OpenImage], Pointing],
         words: ViewerWords,
-        chosen: Callable[[], OpenImage | None],
+        chosen: Callable[[], NapariImage | None],
     ) -> None:
         """`pointing`: what can be seen of points and boxes on an image."""
         super().__init__("Look closer there")
@@ -359,9 +361,7 @@ class Closer(QCheckBox):
         self._ticked: set[str] = set()
         """Keys of images."""
         self.clicked.connect(self._on_click)
-        self.setToolTip(
-            "This slice and All slices show the model nothing but the box, enlarged; masks outside of it stay"
-        )
+        self.show_image()
 
     def region(self, image: OpenImage) -> Region | None:
         """What a run is to look at; None: all of it."""
@@ -373,6 +373,8 @@ class Closer(QCheckBox):
         """Another one is chosen."""
         image = self._chosen()
         self.setChecked(image is not None and image.key in self._ticked)
+        asks = "Run shows" if image is not None and flat(image.layer) else "This slice and All slices show"
+        self.setToolTip(f"{asks} the model nothing but the box, enlarged; masks outside of it stay")
 
     def _on_click(self, on: bool) -> None:
         if (image := self._chosen()) is not None:

@@ -212,7 +212,6 @@ class Form(QWidget):
         self.follow = QPushButton("Follow through slices")
         self.follow.setToolTip("What is marked here leads the next slices, as far as the model stays sure")
         self.objects.setCheckable(True)
-        self.objects.setToolTip("A click deletes the object under the mouse in all its slices; Shift+click all others")
         self.between, self.use_layer = QPushButton("Fill between slices"), QPushButton("Use layer…")
         self.between.setToolTip("Paint on two slices, stay on the second one")
         self.use_layer.setToolTip("Begin from a mask that you have, as a layer on the same image")

@@ -23,6 +23,8 @@ def show_picture_buttons(form: Form, desk: Desk, stage: NapariStage) -> None:
     form.all_slices.setVisible(not picture)
     for slices in (form.between, form.follow, form.accept_all):
         slices.setEnabled(not picture)
+    reach = "" if picture else " in all its slices"
+    form.objects.setToolTip(f"A click deletes the object under the mouse{reach}; Shift+click all others")
     form.through.setVisible(not picture)
     form.by_click.setVisible(picture and apart)
 

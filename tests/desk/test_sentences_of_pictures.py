@@ -44,6 +44,8 @@ def test_accepting_a_picture_names_its_masks_and_no_slice(bench: Bench, nuclei: 
     bench.desk.keeper.accept_painted()
     bench.idle()
     assert bench.speaker.sentence.startswith("This picture accepted in 'cell nucleus', 1 of 2 masks. Kept as ")
+    bench.desk.keeper.accept_painted()
+    assert bench.speaker.sentence == "There is nothing in this picture that you painted and have not accepted."
 
 
 def test_next_doubtful_and_the_case_list_know_no_slice_of_a_picture(bench: Bench, nuclei: Track) -> None:

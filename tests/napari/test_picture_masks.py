@@ -92,6 +92,11 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
     assert (dock.this_slice.text(), dock.all_slices.isVisibleTo(dock)) == ("Run", False)
     assert fill.words.text() == "outline"
     assert dock.table.text() == "Object table"
+    assert not [one.toolTip() for one in (dock.objects, dock.closer) if "slice" in one.toolTip()]
+    dock.prompt.setPlainText("cell")
+    dock.guide.box()
+    assert "only there in this picture" in dock.message.text()
+    dock.guide.escape()
     track, other = found(dock, picture, discs((40, 60, 20))), dock.desk.tracks.new(image_on(volume), Prompt("x"))
     assert (layer_of(track).contour, layer_of(track).opacity) == (1, 1.0)
     assert (layer_of(other).contour, layer_of(other).opacity) == (0, 0.35)
@@ -104,6 +109,7 @@ def test_a_picture_has_one_button_to_run_and_its_masks_are_outlines(
     assert layer_of(other).opacity == 0.35
     dock.image.setCurrentIndex(dock.image.findText("volume"))
     assert (fill.slider.value(), dock.table.text()) == (35, "Lesion table")
+    assert all("slices" in one.toolTip() for one in (dock.objects, dock.closer))
     assert dock.all_slices.isVisibleTo(dock)
 
 

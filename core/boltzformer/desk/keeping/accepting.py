@@ -79,7 +79,8 @@ class Accepting:
         every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
         mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
         if not mine:
-            return self._notice.say("There is no slice that you painted and have not accepted.")
+            none = "nothing in this picture" if image.is_picture else "no slice"
+            return self._notice.say(f"There is {none} that you painted and have not accepted.")
         self._accept(image, [one for one in mine if one[1] in one[0].seen], mine, [])
 
     def _accept(
