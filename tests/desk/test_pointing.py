@@ -41,6 +41,15 @@ def test_every_run_heeds_what_can_be_seen_and_says_so(bench: Bench, small: Phant
     assert bench.speaker.sentence.startswith(said)
     assert told(track.runs[-1]) == [(BRIGHT, 1, 1, True), (DARK, 1, 0, False)]
 
+    image.typed = [BRIGHT, "a bright one"]  # beside a prompt that was asked in other words before
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert f" 1 point in sight is about '{DARK}', so it led nobody." in bench.speaker.sentence
+    image.typed = [BRIGHT, DARK]  # whose turn is not now
+    bench.desk.running.start([BRIGHT], only_this=True)
+    bench.idle()
+    assert "led nobody" not in bench.speaker.sentence
+
     bench.pointing = Pointing((), None)  # hidden, or removed
     bench.desk.running.start([BRIGHT], only_this=True)
     bench.idle()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer.desk.masks.track import Track
-from boltzformer.desk.words import ViewerWords, counted
+from boltzformer.desk.words import ViewerWords, counted, quoted
 from boltzformer.errors import BoltzFormerError
 from boltzformer.image.guidance import Guidance, Voxel, hint, lies_in, reaches_in
 from boltzformer.image.region import Region
@@ -52,6 +52,20 @@ def guidance_for(
     boxed = {prompt: said.box if in_hand in (None, prompt) else None for prompt in prompts}
     every = (guidance_of(volume, prompt, said.points, box) for prompt, box in boxed.items())
     return tuple(one for one in every if one)
+
+
+def strays(said: Pointing, prompts: Collection[str]) -> tuple[Pointed, ...]:
+    """Points that are about none of these prompts: one was asked in other words since."""
+    return tuple(one for one in said.points if one.prompt and one.prompt not in prompts)
+
+
+def led_nobody(points: Iterable[Pointed], rows: Collection[int]) -> str:
+    """' 2 points in sight are about 'liver', so they led nobody.', of those in slices that were looked at; '' for
+    none."""
+    here = [one for one in points if (floor(one.place[-3] + 0.5) if len(one.place) > 2 else 0) in rows]
+    whose = quoted(list(dict.fromkeys(one.prompt for one in here)))
+    are = ("is", "it") if len(here) == 1 else ("are", "they")
+    return f" {counted(len(here), 'point')} in sight {are[0]} about {whose}, so {are[1]} led nobody." if here else ""
 
 
 def heeded(how: Mapping[str, Any], prompts: Collection[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from boltzformer.client import Job
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import led_by
+from boltzformer.desk.masks.pointing import Pointed, led_by, led_nobody
 from boltzformer.desk.masks.told import NUMBERS, RUNNING
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import MOST_SHOWN, Tracks
@@ -43,6 +43,8 @@ class Run:
         whole: bool,
     ) -> None:
         self.image, self.prompts, self.job, self.whole = image, list(prompts), job, whole
+        self.strays: tuple[Pointed, ...] = ()
+        """Points in sight that are about no prompt that is asked, or stands in the box."""
         self.how = how
         """What was asked: seed, window, guidance, model."""
         self.tiles = self.tiles_done = 0
@@ -245,7 +247,8 @@ class Run:
             where = f"in {self.done} of {counted(self.total)}, not at the others"
         found = ", ".join(one._where_found() for one in alike)
         gate = "" if self.image.thresholds else next((one.other_gate for one in alike if one.other_gate), "")
-        looked = f"Looked {where}{boxed}{led}; found {found}.{gate}{edits}{lost}{few}"
+        nobody = led_nobody(self.strays, {self.row_of(one) for one in self.looked}) if self is self.together[0] else ""
+        looked = f"Looked {where}{boxed}{led}; found {found}.{nobody}{gate}{edits}{lost}{few}"
         return f"{self.because} {looked}".strip()
 
     def _theirs(self, stayed: set[int]) -> set[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.pointing import Pointing, guidance_for
+from boltzformer.desk.masks.pointing import Pointing, guidance_for, strays
 from boltzformer.desk.masks.tracks import Tracks, revert_last
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
 from boltzformer.desk.notice import NO_PROMPT, Notice
@@ -109,7 +109,7 @@ class Running:
         self._settings.asked(list(texts))
         runs = [self.new(image, *one, warnings=warnings, whole=not only_this) for one in asked]
         for run in runs:
-            run.scout, run.together = scout, runs
+            run.scout, run.together, run.strays = scout, runs, strays(self._pointing(image), [*texts, *image.typed])
             self.follow(run)
         return self.runs[-1]
 
