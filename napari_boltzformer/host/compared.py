@@ -161,9 +161,9 @@ def note_place(viewer: napari.viewer.Viewer, image: Layer) -> None:
     image.metadata[STOOD] = viewer.dims.order, viewer.dims.point
 
 
-def find_place(viewer: napari.viewer.Viewer, image: Layer, images: Sequence[Image]) -> None:
-    """It is back, and shown as it was left. A picture, by itself or beside a volume, is there in one plane alone: in
-    another one it would be a line, drawn as wide as the volume is deep."""
+def find_place(viewer: napari.viewer.Viewer, image: Layer, images: Sequence[Image]) -> bool:
+    """It is back, and shown as it was left → whether it was there before. A picture, by itself or beside a volume, is
+    there in one plane alone: in another one it would be a line, drawn as wide as the volume is deep."""
     dims = viewer.dims
     order, point = image.metadata.pop(STOOD, ((), ()))
     if point and len(point) == dims.ndim:
@@ -171,6 +171,7 @@ def find_place(viewer: napari.viewer.Viewer, image: Layer, images: Sequence[Imag
         dims.set_point(range(len(point)), point)
     if dims.ndisplay == 2 and any(flat(one) and (one is image or OWN in one.metadata) for one in images):
         dims.order = tuple(range(dims.ndim))
+    return bool(point)
 
 
 def put_back(layers: Sequence[Layer]) -> None:

@@ -206,8 +206,8 @@ class NapariStage:
             return
         self._met.add(image.key)
         self._compared.clear()
-        compared.find_place(self.viewer, layer, self.layers())
-        self.enter(image, again=True)
+        stood = compared.find_place(self.viewer, layer, self.layers())
+        self.enter(image, again=True, whole=not stood)
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         self._fit()
@@ -374,14 +374,16 @@ class NapariStage:
         with self.moving():
             compared.step_through(self.viewer, layer)
 
-    def enter(self, image: OpenImage, *, again: bool = False) -> None:
+    def enter(self, image: OpenImage, *, again: bool = False, whole: bool = False) -> None:
         """Where it was last, else its middle, if the place on screen lies outside of it; `again`: also where that is
-        but the slice of another image."""
+        but the slice of another image; `whole`: in each plane, at whose black edge it might be seen otherwise."""
         layer, dims = self._stepped(self._layer(image)) or self._layer(image), self.viewer.dims
         self._step_through(layer)
         if layer.ndim == 3 and (again or not lies_on_screen(layer, dims.point)):
             row = min(self._rows.get(key_of(layer), layer.data.shape[0] // 2), layer.data.shape[0] - 1)
-            dims.set_point(dims.ndim - 3, float(layer.data_to_world((row, 0, 0))[0]))
+            place = layer.data_to_world((row, *(n // 2 for n in layer.data.shape[1:3])))
+            axes = range(dims.ndim - 3, dims.ndim if whole else dims.ndim - 2)
+            dims.set_point(axes, [float(one) for one in place[: len(axes)]])
 
     def _to_slices(self) -> None:
         dims = self.viewer.dims

@@ -32,7 +32,7 @@ from napari_boltzformer.host.layers import (
     volume_of,
 )
 from napari_boltzformer.host.mask import NapariMask
-from napari_boltzformer.host.stage import image_on
+from napari_boltzformer.host.stage import NapariStage, image_on
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -258,3 +258,22 @@ def test_a_picture_beside_a_volume_is_there_at_all_its_slices_and_goes_back() ->
     large = Image(np.zeros((1, 300, 400)))
     bring_together([large, deep], [[large], [deep]])
     assert all(lies_on_screen(large, deep.data_to_world((row, 5, 5))) for row in range(20))  # which is enlarged
+
+
+def test_an_image_in_place_of_another_begins_at_its_middle_in_every_plane() -> None:
+    """Where the other one was looked at in coronal, this one may have nothing but its edge."""
+    viewer = ViewerModel()
+    stage = NapariStage(viewer, lambda: next((one for one in viewer.layers if isinstance(one, Image)), None))
+    first = stage.open(Volume(np.zeros((10, 60, 60), np.uint8), Grid.from_lps((10, 60, 60), np.eye(4))))
+    stage.arrive(first)
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_point(1, 50.0)
+    stage.close(first)
+    second = stage.open(Volume(np.zeros((8, 20, 30), np.uint8), Grid.from_lps((8, 20, 30), np.eye(4))))
+    stage.arrive(second)
+    assert viewer.layers[0].world_to_data(viewer.dims.point).round().tolist() == [4, 10, 15]
+    viewer.dims.set_point(1, 3.0)
+    back = stage.close(second)
+    back()
+    stage.arrive(second)
+    assert viewer.layers[0].world_to_data(viewer.dims.point).round().tolist() == [4, 3, 15]  # as it was left
