@@ -1,4 +1,5 @@
-"""`look_at`: brings a place into the middle of the screen, as far as no more of the canvas stays empty for that."""
+"""`look_at`: brings a place into the middle of the screen, as far as no more of the canvas stays empty for that; and
+`stand_in` a slice under its sliders."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from napari_boltzformer.host.layers import camera_of
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
 
 Pair = NDArray[np.float64]
 
@@ -55,3 +56,11 @@ def _half(viewer: Any, zoom: float) -> Pair | None:
     canvas = getattr(viewer, "canvas", None)
     size = None if canvas is None else canvas.viewbox_size(viewer.layers)
     return None if size is None else np.array(size, float) / (2 * max(zoom, 1e-9))
+
+
+def stand_in(viewer: napari.viewer.Viewer, image: Image, row: int, *, whole: bool) -> None:
+    """napari's sliders at one of its slices; `whole`: those of the other planes at its middle."""
+    dims = viewer.dims
+    place = image.data_to_world((row, *(n // 2 for n in image.data.shape[1:3])))
+    axes = range(dims.ndim - 3, dims.ndim if whole else dims.ndim - 2)
+    dims.set_point(axes, [float(one) for one in place[: len(axes)]])

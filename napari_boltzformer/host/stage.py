@@ -13,7 +13,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.types import Prompt, Volume
 from napari_boltzformer.host import compared
 from napari_boltzformer.host.adopting import adopt
-from napari_boltzformer.host.centring import look_at, look_towards
+from napari_boltzformer.host.centring import look_at, look_towards, stand_in
 from napari_boltzformer.host.layers import (
     KEY,
     camera_of,
@@ -206,8 +206,7 @@ class NapariStage:
             return
         self._met.add(image.key)
         self._compared.clear()
-        stood = compared.find_place(self.viewer, layer, self.layers())
-        self.enter(image, again=True, whole=not stood)
+        self.enter(image, again=True, whole=not compared.find_place(self.viewer, layer, self.layers()))
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         self._fit()
@@ -381,9 +380,7 @@ class NapariStage:
         self._step_through(layer)
         if layer.ndim == 3 and (again or not lies_on_screen(layer, dims.point)):
             row = min(self._rows.get(key_of(layer), layer.data.shape[0] // 2), layer.data.shape[0] - 1)
-            place = layer.data_to_world((row, *(n // 2 for n in layer.data.shape[1:3])))
-            axes = range(dims.ndim - 3, dims.ndim if whole else dims.ndim - 2)
-            dims.set_point(axes, [float(one) for one in place[: len(axes)]])
+            stand_in(self.viewer, layer, row, whole=whole)
 
     def _to_slices(self) -> None:
         dims = self.viewer.dims
