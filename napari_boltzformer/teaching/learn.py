@@ -62,11 +62,10 @@ class LearnPanel(QWidget):
     def show_state(self) -> None:
         """What can be learnt, and what was."""
         learning, track = self._learning, self._desk.tracks.active()
-        known = learning.learnt(track)
         self.learn.setText("Stop learning" if learning.busy else "Learn from this case")
         self.learn.setEnabled(learning.busy or track is not None)
-        for button in (self.before, self.forget):
-            button.setEnabled(known is not None)
+        self.before.setEnabled(learning.learnt(track) is not None)
+        self.forget.setEnabled(learning.can_forget(track))
         self.state.setText(learning.standing)
 
     def _choose(self, _on: bool) -> None:

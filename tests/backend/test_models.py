@@ -36,10 +36,13 @@ def test_a_model_is_imported_listed_loaded_and_asked(other: Path, small: Phantom
         assert session.load_model("tuned").loaded
         loaded = {model.name: model.loaded for model in session.models()}
         assert loaded == {"default": False, MODEL: True, "tuned": True}
+        hashes = {model.name: model.sha256 for model in session.models()}
         tuned = session.segment(small.volume, BRIGHT, slices=[3, 4], model="tuned").result()
         first = session.segment(small.volume, BRIGHT, slices=[3, 4]).result()
         near = boltzformer.segment(small.volume, BRIGHT, slices=[3, 4], model=other)
         assert tuned.provenance["logits sha256"] == near.provenance["logits sha256"]
+        told = {one: made.provenance["model"]["sha256"] for one, made in ((MODEL, first), ("tuned", tuned))}
+        assert hashes == {"default": "", **told}
         assert first.provenance["model"]["sha256"] != tuned.provenance["model"]["sha256"]
         (other.parent / "home/models/tuned.safetensors").write_bytes(b"broken meanwhile")
         assert "tuned" in {model.name for model in session.models() if model.error}

@@ -25,8 +25,11 @@ class Engine:
 
     def __init__(self) -> None:
         self.learnings: list[Any] = []
+        self.asked: dict[str, Any] = {}
+        """With what it was asked to learn last."""
 
-    def adapt(self, *_: Any, **__: Any) -> Any:
+    def adapt(self, *_: Any, **how: Any) -> Any:
+        self.asked = how
         self.learnings.append(Asked())
         return self.learnings[-1]
 
@@ -63,9 +66,12 @@ def corrected(bench: Bench) -> Track:
     return track
 
 
-def learnt_of(bench: Bench, engine: Engine, track: Track) -> Adapter:
-    ticks(bench)
-    made = Adapter("p", "v", "x", 0, bench.desk.learning.lessons(track))
+def learnt_of(bench: Bench, engine: Engine, track: Track, parent: str = "p", *, of_its_own: bool = True) -> Adapter:
+    if of_its_own:
+        ticks(bench)
+    else:
+        bench.desk.learning.start()
+    made = Adapter(parent, "v", "x", 0, bench.desk.learning.lessons(track))
     engine.learnings[-1].events = [Adapted(made, 1.0)]
     bench.idle()
     return made

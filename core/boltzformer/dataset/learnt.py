@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from boltzformer.atomic import private_folder, replacing
@@ -51,10 +52,16 @@ def forget_all(root: Path, volume: Volume, case: str) -> None:
 
 def kept(root: Path, volume: Volume, case: str) -> dict[str, tuple[str, Adapter]]:
     """By prompt: the parent's name, and what was learnt. A damaged file is left out: it can be learnt again."""
-    if not (root / "dataset.json").is_file():
-        return {}
+    return latest([root], volume, case)
+
+
+def latest(roots: Iterable[Path], volume: Volume, case: str) -> dict[str, tuple[str, Adapter]]:
+    """The same of several datasets; of a prompt what was learnt last. Where the work went on in another one, what was
+    learnt before that lies in the first."""
+    there = [Dataset(root) for root in roots if (root / "dataset.json").is_file()]
+    files = [file for one in there for file in _folder(one, volume, case).glob(f"*{END}")]
     found: dict[str, tuple[str, Adapter]] = {}
-    for file in sorted(_folder(Dataset(root), volume, case).glob(f"*{END}")):
+    for file in sorted(files, key=_time):
         try:
             head, frame = file.read_bytes().split(b"\n", 1)
             model, adapter = json.loads(head)["model"], decode(frame)
@@ -65,6 +72,13 @@ def kept(root: Path, volume: Volume, case: str) -> dict[str, tuple[str, Adapter]
             continue
         found[adapter.prompt] = model, adapter
     return found
+
+
+def _time(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0  # just forgotten
 
 
 def _folder(dataset: Dataset, volume: Volume, case: str) -> Path:

@@ -38,6 +38,7 @@ from boltzformer.desk.runs.running import How, Running
 from boltzformer.desk.runs.sureness import Counting, ask_seeds
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.case import CaseLearning
+from boltzformer.desk.teaching.files import LearntFiles
 from boltzformer.desk.trouble import Log, ask_and_report
 from boltzformer.desk.under_way import UnderWay
 from boltzformer.desk.words import ViewerWords
@@ -90,12 +91,9 @@ class Desk:
         self.places = Places(stage, settings)
         parts = stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps
         self.exporting = Exporting(*parts, self.places)
-        self.learning = CaseLearning(
-            *(stage, self.tracks, self.notice, timers, settings, self.running),
-            session=session,
-            work=self.keeper.work,
-            folder=self.keeper.folder,
-        )
+        taught = stage, self.tracks, self.notice, timers, settings, self.running
+        learnt = LearntFiles(self.keeper.work, self.keeper.folders)
+        self.learning = CaseLearning(*taught, learnt, session=session, knowledge=lambda: self.knowledge)
         self.under_way = UnderWay(self.running, self.learning)
         self.patients = OnePatient(stage, self.tracks, self.notice, self.running, self.keeper)
         shared = self.running, self.keeper, self.patients
@@ -116,6 +114,7 @@ class Desk:
         self._knowledge = knowledge
         self.overview.expect(knowledge.gate)
         self.keeper.back.tell_again()
+        self.learning.another_model()
 
     # --- what a user does ---------------------------------------------------------------------------------------
 

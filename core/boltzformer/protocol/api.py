@@ -264,6 +264,8 @@ class ModelState:
     """What it was taught and how well it does, for `Card.of({"card": card})`. Empty if its file says nothing."""
     gate: float = GATE
     """The least existence for a mask, as its file has it."""
+    sha256: str = ""
+    """Of its file; '' where it is not loaded."""
 
 
 @dataclass(frozen=True)

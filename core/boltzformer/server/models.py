@@ -38,6 +38,7 @@ class Models:
         self._loaded: dict[str, tuple[Engine, tuple[int, int]]] = {}  # the one used last is the last
         self._features: FeatureCache | None = None
         self._taught: tuple[Engine, str, Engine] | None = None
+        self._hashes: dict[Path, tuple[tuple[int, int], str]] = {}
         self._lock = threading.Lock()
 
     def engine(self, name: str) -> Engine:
@@ -91,7 +92,7 @@ class Models:
         for name in dict.fromkeys(["default", *registry.registered(), self._first, *loaded]):
             try:
                 about = checkpoint.read(registry.resolve(name))
-                states.append(_state(name, about, loaded=name in loaded))
+                states.append(self._state(name, about, loaded=name in loaded))
             except BoltzFormerError as error:
                 states.append(ModelState(name, "", 0, False, str(error)))
         return states
@@ -103,7 +104,25 @@ class Models:
         if not self._own_files:
             raise CheckpointError("This backend opens no files of its computer: import the model there.")
         about = registry.add(_file(path), name).checkpoint
-        return _state(about.path.stem, about, loaded=False)
+        return self._state(about.path.stem, about, loaded=False)
+
+    def _state(self, name: str, about: Checkpoint, *, loaded: bool) -> ModelState:
+        """What its file says of a model."""
+        from boltzformer.engine.provenance import own_gate
+
+        history = about.history
+        card, sha256 = dict(history.notes.get(NOTE) or {}), self._hash_of(about) if loaded else ""
+        parts = name, history.data, about.parameters, loaded
+        return ModelState(*parts, metrics=dict(history.metrics), card=card, gate=own_gate(about), sha256=sha256)
+
+    def _hash_of(self, about: Checkpoint) -> str:
+        """Read once: a large file takes a second."""
+        stamp = _stamp(about.path)
+        known, found = self._hashes.get(about.path, ((0, 0), ""))
+        if not found or known != stamp:
+            found = about.sha256
+            self._hashes[about.path] = stamp, found
+        return found
 
     def _path(self, name: str) -> Path:
         from boltzformer.weights import registry
@@ -113,16 +132,6 @@ class Models:
         if not self._own_files:
             raise CheckpointError(f"There is no model '{name}' here: import it on the backend's computer.")
         return _file(name)
-
-
-def _state(name: str, about: Checkpoint, *, loaded: bool) -> ModelState:
-    """What its file says of a model."""
-    from boltzformer.engine.provenance import own_gate
-
-    history = about.history
-    card = dict(history.notes.get(NOTE) or {})
-    parts = name, history.data, about.parameters, loaded
-    return ModelState(*parts, metrics=dict(history.metrics), card=card, gate=own_gate(about))
 
 
 def _file(path: str) -> Path:

@@ -29,10 +29,10 @@ class CaseButtons:
     def show_state(self) -> None:
         """What can be learnt, and what was."""
         ui, learning, track = self._ui, self._learning, self._desk.tracks.active()
-        known = learning.learnt(track)
         ui.learnCaseButton.text = tr("Stop learning") if learning.busy else tr("Learn from this case")
         ui.learnCaseButton.enabled = learning.busy or track is not None
-        ui.beforeButton.enabled = ui.forgetCaseButton.enabled = known is not None
+        ui.beforeButton.enabled = learning.learnt(track) is not None
+        ui.forgetCaseButton.enabled = learning.can_forget(track)
         ui.learnCaseLabel.text = learning.standing
 
     def _press(self) -> None:

@@ -115,6 +115,10 @@ class BringingBack:
         self._looks[image] = self._looks.get(image, 0) + 1
         self._work.do(find, told)
 
+    def folders(self, image: OpenImage) -> Sequence[Path]:
+        """Where work on it was looked for."""
+        return self._folders.get(image, ())
+
     def look_there(self, image: OpenImage, folder: Path) -> None:
         """Its work is kept in this folder from here on: what lies there already comes back beside it."""
         if image in self._folders and folder not in self._folders[image]:

@@ -326,6 +326,10 @@ class Keeper:
         """Where work is kept (of this image)."""
         return self.place.folder(image)
 
+    def folders(self, image: OpenImage) -> tuple[Path, ...]:
+        """Wherever work on it may lie; where it is kept now is the first."""
+        return tuple(dict.fromkeys([self.folder(image), *self.back.folders(image), autosaves()]))
+
     def choose_folder(self) -> None:
         """For what is accepted from now on; an image of which something is accepted stays where that is."""
         free = [one for one in self._stage.images() if one not in self.back.based_on and not one.case]

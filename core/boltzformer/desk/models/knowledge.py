@@ -56,10 +56,14 @@ class Knowledge:
     """Whether the model has been asked for its card yet."""
     gate: float = GATE
     """The least existence for a mask, where nobody chooses another."""
+    name: str = ""
+    sha256: str = ""
+    """Of its file; '' where nobody said it."""
 
     @staticmethod
     def of(state: ModelState) -> Knowledge:
-        return Knowledge(Card.of({NOTE: state.card}) if state.card else None, asked=True, gate=state.gate)
+        card = Card.of({NOTE: state.card}) if state.card else None
+        return Knowledge(card, asked=True, gate=state.gate, name=state.name, sha256=state.sha256)
 
     def words(self, prompt: str) -> str:
         """'Dice 0.55 in 7 unseen volumes' or 'Dice 0.71 on 48 unseen cases', or why not."""

@@ -4,8 +4,6 @@ taken back, and no slice of theirs ever changes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -14,20 +12,21 @@ from numpy.typing import NDArray
 
 from boltzformer.client import Session
 from boltzformer.client.job import CaseJob
-from boltzformer.dataset import learnt
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import unpacked
+from boltzformer.desk.models.knowledge import Knowledge
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.ports import Mask, Stage, Timers
 from boltzformer.desk.runs.running import Running
 from boltzformer.desk.settings import Settings
-from boltzformer.desk.teaching.enough import enough
+from boltzformer.desk.teaching.enough import begins, enough, of_another
 from boltzformer.desk.teaching.far import Far
+from boltzformer.desk.teaching.files import LearntFiles
 from boltzformer.desk.teaching.known import OFFERED_FROM, Known
 from boltzformer.desk.words import counted
-from boltzformer.desk.work import POLL_MS, Work
+from boltzformer.desk.work import POLL_MS
 from boltzformer.errors import BoltzFormerError
 from boltzformer.masks.lessons import Adapted, Adapter, Learning, without_specks
 from boltzformer.masks.pictures import overlay
@@ -53,19 +52,19 @@ class CaseLearning:
         timers: Timers,
         settings: Settings,
         running: Running,
+        files: LearntFiles,
         *,
         session: Callable[[], Session],
-        work: Work,
-        folder: Callable[[OpenImage], Path],
+        knowledge: Callable[[], Knowledge],
     ) -> None:
-        """`folder`: where the work on an image is kept, and with it what was learnt."""
+        """`knowledge`: of the model in use."""
         self.changed: list[Callable[[], None]] = []
         """What is learnt, or can be, is something else."""
         self.advanced: list[Callable[[], None]] = []
         """A step further, or it has ended."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
-        self._settings, self._running, self._session = settings, running, session
-        self._work, self._folder = work, folder
+        self._settings, self._running, self._session, self._model = settings, running, session, knowledge
+        self._files = files
         self._known: WeakKeyDictionary[Track, Known] = WeakKeyDictionary()
         self._job: CaseJob | None = None
         self._of: Track | None = None
@@ -96,7 +95,13 @@ class CaseLearning:
     def learnt(self, track: Track | None) -> Adapter | None:
         """What the rest of its slices are asked with now."""
         known = None if track is None else self._known.get(track)
-        return None if known is None or known.learnt is None else known.learnt.adapter
+        if known is None or known.learnt is None:
+            return None
+        return self._of_this_model(known.model, known.learnt.adapter)
+
+    def can_forget(self, track: Track | None) -> bool:
+        """Also what belongs to another model than the one in use."""
+        return track is not None and track in self._known and self._known[track].learnt is not None
 
     def adapter_for(self, image: OpenImage, text: str, model: str) -> Adapter | None:
         """What a question about this prompt is asked with, if anything was learnt for it from this model."""
@@ -104,9 +109,17 @@ class CaseLearning:
             if track.prompt.text == text:
                 known = self._known.get(track)
                 if known is not None and known.learnt is not None and known.model == model:
-                    return known.learnt.adapter
+                    return self._of_this_model(model, known.learnt.adapter)
         name, carried = self._carried.get(text, ("", None))
-        return carried if self._settings.carry and name == model else None
+        return self._of_this_model(name, carried) if self._settings.carry and name == model else None
+
+    def another_model(self) -> None:
+        """It is known which model looks from now on: where its name stood for another one, that is said once."""
+        lost = [track for track in self._tracks.chosen() if self._is_of_another(track)]
+        for track in [one for one in lost if self._known[one].model == self._session().model]:
+            self._notice.add(f"What '{track.name}' was taught belongs to the model before: learn again.", topic=ENDED)
+        if lost:
+            self._tell()
 
     @property
     def offered(self) -> bool:
@@ -114,7 +127,8 @@ class CaseLearning:
         track = self._tracks.active()
         if track is None or self._job is not None or track.count == 1:
             return False
-        return self._note(track).has_more
+        known = self._note(track)
+        return len(known.order) >= OFFERED_FROM if self._is_of_another(track) else known.has_more
 
     @property
     def standing(self) -> str:
@@ -125,6 +139,8 @@ class CaseLearning:
         if track is None:
             return "Run a prompt, correct two or three slices, and the rest learns from them."
         known, name = self.learnt(track), track.name
+        if self._is_of_another(track):
+            return of_another(name, self._known[track].model, self._session().model)
         if known is not None:
             more = " There is more to learn from now." if self.offered else ""
             return f"'{name}' answers as {counted(len(known.lessons))} taught it.{more}"
@@ -132,12 +148,8 @@ class CaseLearning:
             return ALONE
         if (have := len(self._note(track).order)) >= OFFERED_FROM:
             return enough(name, self._known[track].order.values())
-        _, carried = self._carried.get(track.prompt.text, ("", None))
-        if carried is not None and self._settings.carry:
-            whose = "the last image" if carried.cases == 1 else f"the last {carried.cases} images"
-            return f"'{name}' starts from what {whose} taught. Correct or accept two slices to see if that holds here."
-        want = "one more slice" if have else "two slices"
-        return f"Correct or accept {want} of '{name}', and the rest learns from them."
+        carried = self._of_this_model(*self._carried.get(track.prompt.text, ("", None)))
+        return begins(name, have, carried if self._settings.carry else None)
 
     def look(self) -> None:
         """Another mask may be in hand: what is said is about that one."""
@@ -173,19 +185,12 @@ class CaseLearning:
             self._notice.say(f"Nothing shows yet how '{track.name}' looks: paint or accept it in two or three slices.")
             return
         known, how = self._note(track), self._running.how(image)
-        begun = self.adapter_for(image, track.prompt.text, how["model"])
+        asked: dict[str, Any] = {name: how[name] for name in ("model", "seed", "window")}
+        asked |= {"seconds": self._settings.learning_seconds}
+        asked |= {"start": self.adapter_for(image, track.prompt.text, how["model"])}
         try:
             self.stop()
-            self._job = self._session().adapt(
-                image.volume,
-                track.prompt,
-                lessons,
-                seconds=self._settings.learning_seconds,
-                seed=how["seed"],
-                window=how["window"],
-                start=begun,
-                model=how["model"],
-            )
+            self._job = self._session().adapt(image.volume, track.prompt, lessons, **asked)
         except BoltzFormerError as error:
             self._notice.fail(str(error))
             return
@@ -216,8 +221,7 @@ class CaseLearning:
             return
         known.learnt, known.taught, known.earlier, image = None, {}, False, track.image
         known.note(track).settle()
-        gone = partial(learnt.forget, self._folder(image), image.volume, image.case or "", track.prompt.text)
-        self._work.do(gone, lambda _: None)
+        self._files.forget(image, track.prompt.text)
         self._carried.pop(track.prompt.text, None)
         back = [row for row in track.scores if not track.belongs_to_a_person(row)]
         known.before = {}
@@ -236,12 +240,10 @@ class CaseLearning:
                 model, adapter = found.get(track.prompt.text, ("", None))
                 known = self._known.setdefault(track, Known())
                 if adapter is not None and known.learnt is None:
-                    rows = ((image.plan.canonical_index(one.index), one.mask) for one in adapter.lessons)
-                    known.learnt, known.model, known.earlier = Adapted(adapter, 0.0), model, True
-                    known.taught = {row: np.packbits(mask) for row, mask in rows}
+                    known.bring_back(image.plan, model, adapter)
             self._tell()
 
-        self._work.do(partial(learnt.kept, self._folder(image), image.volume, image.case or ""), there)
+        self._files.recall(image, there)
 
     def left(self, image: OpenImage) -> None:
         """An image is gone; what it taught may go on to the next one. It comes back with all that was learnt of it."""
@@ -258,14 +260,14 @@ class CaseLearning:
     def before(self, track: Track, row: int) -> Mask | None:
         """What the model alone had marked there; None where it was not asked, or where a slice is a person's."""
         known = self._known.get(track)
-        if known is None or known.learnt is None or row not in known.before or track.belongs_to_a_person(row):
+        if known is None or self.learnt(track) is None or row not in known.before or track.belongs_to_a_person(row):
             return None
         return unpacked(known.before[row], track.shape[1:]) > 0
 
     def no_before(self, track: Track | None, row: int) -> str:
         """Why there is nothing to show."""
         known = None if track is None else self._known.get(track)
-        if track is None or known is None or known.learnt is None or track.belongs_to_a_person(row):
+        if track is None or known is None or self.learnt(track) is None or track.belongs_to_a_person(row):
             return "There is no before here: the slice is yours, or nothing was learnt."
         if known.earlier:
             return "What was there before is not known of an earlier day: 'Forget' brings the model's own answers back."
@@ -308,6 +310,17 @@ class CaseLearning:
     def _note(self, track: Track) -> Known:
         return self._known.setdefault(track, Known()).note(track)
 
+    def _of_this_model(self, named: str, adapter: Adapter | None) -> Adapter | None:
+        """`named`: by which name its parent was asked; that may stand for another file by now."""
+        model, about = self._session().model, self._model()
+        if adapter is None or named != model or (about.name == model and about.sha256 not in ("", adapter.parent)):
+            return None
+        return adapter
+
+    def _is_of_another(self, track: Track) -> bool:
+        """Whether something was learnt, but not by the model in use."""
+        return self.can_forget(track) and self.learnt(track) is None
+
     def _on_tick(self) -> None:
         job, track = self._job, self._of
         if job is None or track is None:
@@ -340,6 +353,8 @@ class CaseLearning:
         if not track.surface.alive:
             return
         known = self._known.setdefault(track, Known())
+        if self._is_of_another(track):
+            known.learnt, known.earlier = None, False
         if not made.better and known.learnt is None:
             return  # the model's own answers stay, and it was said
         if known.learnt is None:
@@ -347,8 +362,7 @@ class CaseLearning:
             known.before = {row: np.packbits(track.mask(row)) for row in mine}
         kept = made if made.better else Adapted(made.adapter.as_parent(), made.seconds)
         known.learnt, known.model, image = kept, self._how["model"], track.image
-        keep = partial(learnt.keep, self._folder(image), image.volume, image.case or "", known.model, kept.adapter)
-        self._work.do(keep, lambda _: None)
+        self._files.keep(image, known.model, kept.adapter)
         lessons = {one.index for one in made.adapter.lessons}
         rows = [row for row in range(track.count) if track.image.plan.canonical_index(row) not in lessons]
         self._ask_anew(track, kept.adapter, [row for row in rows if not track.belongs_to_a_person(row)], made.sentence)

@@ -10,7 +10,8 @@ import numpy as np
 
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.whose import Bits
-from boltzformer.masks.lessons import Adapted
+from boltzformer.image.slicing import SlicePlan
+from boltzformer.masks.lessons import Adapted, Adapter
 
 OFFERED_FROM = 2
 """Lessons from which learning is offered."""
@@ -46,6 +47,11 @@ class Known:
                 self.order.pop(row, None)
                 self.order[row] = bits
         return self
+
+    def bring_back(self, plan: SlicePlan, model: str, adapter: Adapter) -> None:
+        """What was learnt on another day."""
+        self.learnt, self.model, self.earlier = Adapted(adapter, 0.0), model, True
+        self.taught = {plan.canonical_index(one.index): np.packbits(one.mask) for one in adapter.lessons}
 
     def settle(self) -> None:
         """Nothing is news."""
