@@ -77,7 +77,7 @@ class FinetunePanel(FinetuneForm):
         self.folder.setText(Path(dataset).name or "no folder yet")
         self.folder.setToolTip(dataset)
         self.model.setText(Path(self.session().model).stem)
-        if not dataset:
+        if not dataset or self.watching.waiting:
             self.holds.setText("Accept slices first, or choose the folder where they are kept.")
         self._ask_need()
 

@@ -95,6 +95,31 @@ def test_what_there_is_to_learn_from_is_counted_again_when_more_was_accepted(
     assert heard.sentences[1].startswith("6 accepted slices of 2 patients")
 
 
+def test_what_is_learnt_from_goes_with_the_folder_where_slices_are_kept(
+    tools: Any, session: Session, kept: Path, tmp_path: Path
+) -> None:
+    """As long as nobody chose one in Teach."""
+    folder = [str(tmp_path / "accepted")]
+    watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: folder[0])
+    watching.look()
+    tools.idle()
+    assert (watching.dataset, watching.waiting, watching.can_teach) == (folder[0], True, False)
+    folder[0] = str(kept)
+    watching.look()
+    tools.idle()
+    assert (watching.dataset, watching.waiting, watching.can_teach) == (str(kept), False, True)
+    folder[0] = str(tmp_path / "new")
+    watching.look()
+    tools.idle()
+    assert (watching.dataset, watching.waiting, watching.can_teach) == (folder[0], True, False)
+    watching.dataset = str(kept)
+    watching.look()
+    tools.idle()
+    folder[0] = str(tmp_path / "accepted")
+    watching.look()
+    assert (watching.dataset, watching.can_teach) == (str(kept), True)
+
+
 def test_a_chosen_folder_that_is_no_dataset_is_said_once(tools: Any, session: Session, tmp_path: Path) -> None:
     """Where slices will be accepted, none may have been yet: of that nothing is said."""
     watching = Watching(lambda: session, tools.work, tools.notice, tools.timers, lambda: str(tmp_path / "usual"))

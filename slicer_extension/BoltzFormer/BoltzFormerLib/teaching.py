@@ -149,7 +149,7 @@ class Teaching:
         assert self.watching is not None
         dataset = self.watching.dataset
         self._ui.teachFolderLabel.text = Path(dataset).name or tr("no folder yet")
-        if not dataset:
+        if not dataset or self.watching.waiting:
             held = tr("Accept slices first (under Keep), or choose the folder where they are kept.")
             self._ui.holdsLabel.text = held
 

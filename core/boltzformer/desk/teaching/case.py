@@ -64,7 +64,6 @@ class CaseLearning:
         """A step further, or it has ended."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
         self._settings, self._running, self._session, self._model = settings, running, session, knowledge
-        self._files = files
         self._known: WeakKeyDictionary[Track, Known] = WeakKeyDictionary()
         self._job: CaseJob | None = None
         self._of: Track | None = None
@@ -78,7 +77,7 @@ class CaseLearning:
         """Masks that changed since a moment ago."""
         self._told_of = ""
         """Key of the mask that was in hand when something was told last."""
-        self._timers = timers
+        self._files, self._timers = files, timers
         self._timer = timers.every(POLL_MS, self._on_tick)
         self._rested = timers.after(REST_MS, self._on_rest)
 

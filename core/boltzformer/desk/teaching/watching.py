@@ -31,9 +31,11 @@ class Watching:
         timers: Timers,
         folder: Callable[[], str],
     ) -> None:
-        """`folder`: where accepted slices are kept, as long as nobody chose another `dataset` here."""
+        """`folder`: where accepted slices are kept; it may be another one at any time."""
         self._session, self._work, self._notice, self._folder = session, work, notice, folder
-        self.dataset = ""
+        self._chosen = self._usual = ""
+        self.waiting = False
+        """Whether nothing was accepted yet where it is usually kept."""
         self.holding: Holding | None = None
         """What the dataset holds."""
         self.errand: Errand | None = None
@@ -57,20 +59,32 @@ class Watching:
 
     # --- what there is to learn from ----------------------------------------------------------------------------
 
+    @property
+    def dataset(self) -> str:
+        """The folder that is learnt from: the one that somebody chose here, else where accepted slices are kept."""
+        return self._chosen or self._usual
+
+    @dataset.setter
+    def dataset(self, chosen: str) -> None:
+        self._chosen = chosen
+
     def look(self) -> None:
         """Counts again where something was accepted since."""
-        usual = self._folder()
-        self.dataset = self.dataset or usual
-        if self.dataset:
-            now = self.dataset, stamp(Path(self.dataset))
-            waiting = self.dataset == usual and not now[1]  # nothing was accepted yet: no more than to say so
-            if now != self._seen and not waiting:
+        self._usual = self._folder()
+        if here := self.dataset:
+            now = here, stamp(Path(here))
+            self.waiting = here == self._usual and not now[1]  # no more than to say so
+            if self.waiting and here != self._seen[0]:
+                self._seen, self.holding = (here, -1.0), None  # what another folder holds is not what there is here
+            elif now != self._seen and not self.waiting:
                 self._seen = now
-                self._work.do(partial(self._session().holding, self.dataset), self._held)
+                self._work.do(partial(self._session().holding, here), partial(self._held, here))
         for heard in self.looked:
             heard()
 
-    def _held(self, holding: Holding) -> None:
+    def _held(self, dataset: str, holding: Holding) -> None:
+        if dataset != self.dataset:
+            return  # it is another folder by now
         self.holding = holding
         for heard in self.held:
             heard(holding)
