@@ -184,6 +184,16 @@ def test_a_case_has_another_id_in_another_dataset(folder: Path, tmp_path: Path) 
     assert standing(one, [second, first], known).finished
 
 
+def test_a_case_that_was_accepted_elsewhere_before_stays_accepted(folder: Path, tmp_path: Path) -> None:
+    one = cases_in(folder)[0]
+    now, before, last = (Dataset.at(tmp_path / name).path for name in ("now", "before", "last"))
+    new = standing(one, [now, last, before])
+    Dataset(before).add(wholly_accepted(one.read()))
+    told = standing(one, [now, last, before])
+    assert (new.words, told.words, told.store) == ("new", "4 of 4 accepted", before)
+    assert standing(one, [now, last, before], told).finished
+
+
 @pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])
 def test_a_damaged_store_finishes_no_case(folder: Path, tmp_path: Path, damaged: str) -> None:
     store = Dataset.at(tmp_path / "kept").path

@@ -129,7 +129,8 @@ class CaseList:
         due = [one for one in in_turn(self.cases, self.current) if one in self._stale]
         if due:
             one = due[0]
-            stores = one.path if one.case else self._keeper.folder(), autosaves()
+            elsewhere = [] if one.case else map(Path, self._settings.folders)  # there that name is another's
+            stores = one.path if one.case else self._keeper.folder(), autosaves(), *elsewhere
             self._looking = one
             self._stale.discard(one)  # what is saved from now on, it may not see
             work = partial(standing, one, stores, self.standings.get(one), chosen_of(self._settings, one.path))

@@ -4,7 +4,7 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.dataset import Dataset
+from boltzformer.dataset.identity import case_name, read_salt
 from boltzformer.desk.keeping.foreign import named_a_mask
 from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
@@ -19,6 +20,7 @@ from boltzformer.desk.keeping.stories import is_export
 from boltzformer.desk.no_command_line import in_viewer
 from boltzformer.desk.words import counted
 from boltzformer.errors import BoltzFormerError, SeveralFrames
+from boltzformer.image.hashing import hash_of_voxels
 from boltzformer.image.intensity import Window
 from boltzformer.io.cases import is_dicom
 from boltzformer.io.dicom import read_pixels
@@ -123,8 +125,8 @@ def tried(one: Listed, frame: int | None = None) -> Volume | Exception:
 def standing(
     one: Listed, stores: Sequence[Path], known: Standing | None = None, frames: Sequence[int] = ()
 ) -> Standing:
-    """`stores`: where work is kept, and where it was before a person said where. `frames`: those that were chosen of a
-    file of several.
+    """`stores`: where work is kept, and where it was before: a case that was accepted there stays accepted. `frames`:
+    those that were chosen of a file of several.
 
     The image is read for its id, unless what was `known` a moment ago tells it.
     """
@@ -134,8 +136,9 @@ def standing(
             return Standing(error=known.error) if known is not None else Standing()
         if one.case:
             return _listed(kept[0], one.case)
-        if known is not None and known.case and known.store == kept[0].path:
-            return _standing(kept[0], known.case, known.slices, begun=known.begun)
+        there = kept if known is not None and known.accepted else kept[:1]
+        if known is not None and known.case and known.store in [one.path for one in there]:
+            return _standing(Dataset(known.store), known.case, known.slices, begun=known.begun)
         try:
             volume = one.read()
         except SeveralFrames as several:
@@ -149,8 +152,11 @@ def standing(
 
 
 def _told(kept: Sequence[Dataset], volume: Volume) -> Standing:
-    before = any(other.draft(other.case_of(volume)) is not None for other in kept[1:])
-    return _standing(kept[0], kept[0].case_of(volume), volume.grid.shape[volume.slice_axis], begun=before)
+    """Of the store in which most of it is accepted; where nothing is, of the one where its work is kept now."""
+    slices, voxels = volume.grid.shape[volume.slice_axis], hash_of_voxels(volume.array)
+    each = [_standing(one, case_name(read_salt(one.path), voxels), slices) for one in kept]
+    most = max(each, key=lambda told: told.accepted)  # the first among equals
+    return replace(most, begun=any(told.begun for told in each))
 
 
 def _listed(dataset: Dataset, case: str) -> Standing:
