@@ -192,7 +192,7 @@ class BoltzFormerDock(Form):
         self._soon.start()
 
     def _show_folder(self) -> None:
-        self.show_folder(self.settings.folder, accepted_folder())
+        self.show_folder(self.keeper.kept_in, accepted_folder())
 
     # --- what the viewer tells ----------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class BoltzFormerDock(Form):
         self.engine_line.models.append(self._on_models)
         self.models.choosing.loaded.append(self.engine_line.ask)
         desk.running.paced.append(self.engine_line.paced)
-        desk.changed.extend((self._show_soon, self.show_state))
+        desk.changed.extend((self._show_soon, self.show_state, self._show_folder))
         for further in (desk.running.advanced, desk.learning.advanced):
             further.append(self.show_progress)
         desk.tracks.made.append(self._on_made)

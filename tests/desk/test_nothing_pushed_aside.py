@@ -174,6 +174,11 @@ def test_what_was_accepted_in_a_folder_of_another_day_is_found_and_goes_on_there
     viewer.idle()
     viewer.dialogs.chosen_folder = tmp_path / "now"
     viewer.desk.keeper.choose_folder()
+    stays = f"; '{image.name}' goes on in before, where it was begun."
+    assert viewer.speaker.sentence == f"What you accept from now on is kept in {tmp_path / 'now'}{stays}"
+    assert viewer.desk.keeper.kept_in == str(tmp_path / "before")
+    viewer.stage.close(image)
+    assert viewer.desk.keeper.kept_in == str(tmp_path / "now")
     viewer.desk.leave()
 
     viewer = at_work(tmp_path / "now")

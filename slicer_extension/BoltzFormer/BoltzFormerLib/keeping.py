@@ -29,7 +29,7 @@ class KeepButtons:
         ui.folderButton.connect("clicked()", keeper.choose_folder)
         for heard in (keeper.place.moved, desk.cases.listed):
             heard.append(self.show_folder)
-        desk.changed.append(self.show_accepts)
+        desk.changed.extend((self.show_accepts, self.show_folder))
         desk.overview.moved.append(self.show_accepts)
         self.show_folder()
 
@@ -42,7 +42,7 @@ class KeepButtons:
 
     def show_folder(self) -> None:
         """Where what is accepted is kept."""
-        place = self._desk.settings.folder
+        place = self._desk.keeper.kept_in
         kept = tr("Kept in {folder}").format(folder=Path(place).name) if place else tr("Kept in the usual folder")
         self._ui.keptLabel.text, self._ui.keptLabel.toolTip = kept, place or str(accepted_folder())
 

@@ -108,7 +108,7 @@ class CaseList:
 
     def _chosen(self, folder: Path, cases: list[Listed]) -> None:
         if is_dataset(folder):  # work on its cases is kept there
-            self._keeper.place.use(folder)
+            self._keeper.place.use(folder, self._stage.images())
         if cases:
             self._settings.listed_in = str(folder)
         self._settings.save()

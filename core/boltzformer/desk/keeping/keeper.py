@@ -330,10 +330,16 @@ class Keeper:
         """Wherever work on it may lie; where it is kept now is the first."""
         return tuple(dict.fromkeys([self.folder(image), *self.back.folders(image), autosaves()]))
 
+    @property
+    def kept_in(self) -> str:
+        """Where what is accepted of the image in hand is kept; '': the usual place, of which nobody was told yet."""
+        image = self._stage.chosen()
+        return ("" if image is None else image.store) or self._settings.folder
+
     def choose_folder(self) -> None:
         """For what is accepted from now on; an image of which something is accepted stays where that is."""
         free = [one for one in self._stage.images() if one not in self.back.based_on and not one.case]
-        self.place.choose(free)
+        self.place.choose(free, self._stage.images())
 
     def begins_anew(self, image: OpenImage) -> None:
         """What is on screen is not what was saved last: that is set aside before it is saved again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from boltzformer.desk.image import OpenImage
@@ -41,17 +41,17 @@ class KeptIn:
         new, self._new = self._new, False
         return f" {self._words.another_folder}" if new else ""
 
-    def choose(self, images: list[OpenImage]) -> None:
-        """`images`: those that are open and may move, as nothing of them is accepted elsewhere."""
+    def choose(self, images: list[OpenImage], opened: Sequence[OpenImage]) -> None:
+        """`images`: those of the opened ones that may move, as nothing of them is accepted elsewhere."""
         title = "Where to keep what you accept: a new or empty folder, or one that keeps it already"
         chosen = self._dialogs.folder(title)
         if chosen is not None:
             for image in images:
                 image.store = str(chosen)
-            self.use(chosen)
+            self.use(chosen, opened)
 
-    def use(self, folder: Path) -> None:
-        """From now on."""
+    def use(self, folder: Path, opened: Sequence[OpenImage] = ()) -> None:
+        """From now on; of the opened images some stay where they were begun."""
         before = self._settings.folder
         if before and before != str(folder):
             self._settings.folders = list(dict.fromkeys([before, *self._settings.folders]))[:REMEMBERED]
@@ -59,11 +59,20 @@ class KeptIn:
         self._settings.save()
         self._tell()
         if before != str(folder):
-            self._notice.say(f"What you accept from now on is kept in {folder}.")
+            stay = [one for one in opened if one.store not in ("", str(folder))]
+            self._notice.say(f"What you accept from now on is kept in {folder}{_but(stay)}.")
 
     def _tell(self) -> None:
         for heard in self.moved:
             heard()
+
+
+def _but(stay: Sequence[OpenImage]) -> str:
+    """Of which images that is not so."""
+    names = "', '".join(one.name for one in stay)
+    if len(stay) == 1:
+        return f"; '{names}' goes on in {Path(stay[0].store).name}, where it was begun"
+    return f"; '{names}' go on where they were begun" if stay else ""
 
 
 def accepted_folder() -> Path:
