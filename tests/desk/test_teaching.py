@@ -221,6 +221,7 @@ class Promoting:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, bool]] = []
+        self.model = "default"
 
     def promote(self, run: str, name: str, *, anyway: bool) -> Lineage:
         self.asked.append((run, name, anyway))

@@ -12,6 +12,9 @@ ALONE = "save the one that you want by itself"
 ADVICE = {
     r", or read it with --allow-gaps": "",
     r"choose one with --series N(?: \(in Python series=N\))?": ALONE,
+    r".* has changed since .* began: choose a new --output to learn from it": (
+        "What is accepted has changed since this run began: begin a new run to learn from it"
+    ),
     r"choose it with --frame 1 to --frame \d+ \(in Python frame=1\)": ALONE,
 }
 """Of a sentence; what is said instead."""

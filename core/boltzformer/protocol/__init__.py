@@ -20,6 +20,7 @@ from boltzformer.protocol.api import SegmentRequest as SegmentRequest
 from boltzformer.protocol.api import SentLesson as SentLesson
 from boltzformer.protocol.api import TraceRequest as TraceRequest
 from boltzformer.protocol.api import VolumeState as VolumeState
+from boltzformer.protocol.errands import VANISHED as VANISHED
 from boltzformer.protocol.errands import DatasetPath as DatasetPath
 from boltzformer.protocol.errands import ErrandFolder as ErrandFolder
 from boltzformer.protocol.errands import ErrandState as ErrandState

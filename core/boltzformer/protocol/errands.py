@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from boltzformer.protocol.api import Model
 
+VANISHED = "It ended without a word"
+"""So begins the last note of one that was killed."""
+
 
 @dataclass(frozen=True)
 class FinetuneRequest:

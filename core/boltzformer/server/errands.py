@@ -154,6 +154,8 @@ class Errands:
                     (place / name).unlink(missing_ok=True)
                 write_text(place / ASKED, json.dumps({"kind": kind, "request": asdict(request)}))
                 with (place / LINES).open("ab") as lines, (place / SAID).open("wb") as said:
+                    lines.write(b'\n{"event": "begun"}\n')  # what an earlier life said is told as past
+                    lines.flush()
                     arguments = [*request.arguments(), "--json", *more]
                     process = subprocess.Popen(
                         [sys.executable, "-m", "boltzformer.cli.errand", str(output), *arguments],

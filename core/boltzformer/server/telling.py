@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from boltzformer.home import folder as home_folder
-from boltzformer.protocol import ErrandState, EvaluateRequest, FinetuneRequest, command_line
+from boltzformer.protocol import VANISHED, ErrandState, EvaluateRequest, FinetuneRequest, command_line
 
 MOST = 1000
 """So many rows of a curve are told at once; the next question gets the next ones."""
@@ -56,14 +56,16 @@ def _finetuning(output: Path, request: FinetuneRequest | None, active: bool, aft
     config, lines = _json(output / "config.json"), list(_lines(output / PLACE / LINES))
     nothing: dict[str, Any] = {}
     plan = next((line for line in reversed(lines) if line.get("event") == "plan"), nothing)
-    progress = next((line for line in reversed(lines) if "step" in line or line.get("event") == "asking"), nothing)
+    begun = max((at for at, line in enumerate(lines) if line.get("event") == "begun"), default=0)
+    now = lines[begun:]  # how far it was before it went on is past
+    progress = next((line for line in reversed(now) if "step" in line or line.get("event") == "asking"), nothing)
     notes = list(dict.fromkeys(line["text"] for line in lines if line.get("event") == "note"))
     log = _text(output / "log.jsonl").splitlines()
     last = next((row for row in map(_row, reversed(log)) if row), {})
     done, error = (output / "done.json").is_file(), _error(output)
     model = output / "model.safetensors"
     if not active and _vanished(output) and not done:
-        notes.append("It ended without a word (killed, or the memory was full): Resume goes on from what was saved.")
+        notes.append(f"{VANISHED} (killed, or the memory was full): Resume goes on from what was saved.")
     parent = str(config.get("parent", ""))
     return ErrandState(
         output=str(output),

@@ -116,17 +116,27 @@ class Outcome:
     def _promoted(self, lineage: Lineage) -> None:
         name, kept = lineage.name, len(lineage.models) - 1
         before = f" The model that had the name before is kept, {counted(kept, 'step')} back." if kept else ""
-        self._offer(name, f"'{name}' stands for the model of this run now.{before}", "Use it now")
+        self._tell_of(name, f"'{name}' {self._now(name)} the model of this run now.{before}")
 
     def _rolled_back(self, name: str, lineage: Lineage) -> None:
         last = lineage.models[-1]
-        self._offer(name, f"'{name}' stands for the model before again ({last['note']}).", "Use it now")
+        self._tell_of(name, f"'{name}' {self._now(name)} the model before again ({last['note']}).")
 
-    def _offer(self, name: str, sentence: str, answer: str) -> None:
-        self._notice.say("")
-        self._notice.offer(TOPIC, sentence, (answer, partial(self._use, name)))
+    def _now(self, name: str) -> str:
+        """The engine takes what a name stands for at the next question, so one that is in use is another model now."""
+        return "is in use, and is" if name == self._session().model else "stands for"
+
+    def _tell_of(self, name: str, sentence: str) -> None:
+        """Whether it is to be used is asked only of a name that is not in use."""
+        self._notice.withdraw(TOPIC)
+        used = name == self._session().model
+        self._notice.say(sentence if used else "")
+        if not used:
+            self._notice.offer(TOPIC, sentence, ("Use it now", partial(self._use, name)))
         for heard in self.promoted:
             heard(name)
+        if used:
+            self._use(name)
 
     def _use(self, name: str) -> None:
         for heard in self.wanted:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from boltzformer.desk.words import counted
 from boltzformer.home import home
-from boltzformer.protocol import ErrandState, Holding
+from boltzformer.protocol import VANISHED, ErrandState, Holding
 
 RUNS = "runs"
 """In the program's own folder."""
@@ -90,7 +90,7 @@ def sentence(state: ErrandState) -> str:
         step = f" at step {state.step} of {state.steps}; the best so far is kept" if state.model else ""
         if state.state == "finished":
             return f"Finished after {state.step} steps."
-        return " ".join([f"{told}{step}.", *state.notes[-1:]])
+        return " ".join([f"{told}{step}.", *[note for note in state.notes[-1:] if note.startswith(VANISHED)]])
     first = bool(state.pictures) and not state.judging
     if first and state.asked < state.pictures:
         return f"Asking the model what it can do already: {_asked(state)}{_too_long(state)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from boltzformer.types import Failed, Progress
 
 TICK_MS, LOOK_MS = 100, 2000
 """How often events of a run are taken, and how often the folder of accepted slices is looked at."""
+
+CHANGED = "choose a new --output to learn from it"
+"""So ends the refusal to go on where something else is accepted than when the run began."""
 
 
 class Watching:
@@ -51,6 +55,8 @@ class Watching:
         self.told: list[Callable[[ErrandState], None]] = []
         self.lost: list[Callable[[], None]] = []
         """The run can't be watched any more."""
+        self._ending = self._past = False
+        """Whether it was told to stop, and whether it can never go on."""
         self._seen: tuple[str, float] = ("", -1.0)
         self._planned = ("", "")
         self._asked: Session | None = None
@@ -118,7 +124,8 @@ class Watching:
 
     @property
     def can_go_on(self) -> bool:
-        return self.state is not None and self.state.state in ("stopped", "failed") and bool(self.state.command)
+        ended = self.state is not None and self.state.state in ("stopped", "failed") and bool(self.state.command)
+        return ended and not self._past
 
     def begin(self, request: FinetuneRequest) -> None:
         """A new run."""
@@ -136,6 +143,7 @@ class Watching:
         """After the step in hand."""
         if self.errand is not None:
             self.errand.stop()
+            self._ending = True
             self._notice.say("Stopping after the step in hand; the best so far is kept…")
 
     def follow(self, output: str) -> None:
@@ -178,13 +186,19 @@ class Watching:
     def _follow(self, errand: Errand, session: Session) -> None:
         self.let_go()
         self.errand, self._asked, self.state = errand, session, None
+        self._ending = self._past = False
         for heard in self.followed:
             heard()
 
     def _told(self, state: ErrandState) -> None:
-        was, self.state = self.state, state
-        if state.state == "failed":
-            self._notice.fail(state.error)
+        was, error = self.state, state.error
+        if state.state == "failed" and CHANGED in error:  # it is as it was left, and stays so
+            self._past, state = True, replace(state, state="stopped", error="")
+        self.state = state
+        if state.state == "failed" or (self._past and was is not None):
+            self._notice.fail(error)
+        elif self._ending and state.state == "running":
+            self._notice.say(f"Stopping after the step in hand. {sentence(state)}")
         elif was is None or state.state == "running" or was.state != state.state:
             self._notice.say(sentence(state))
         for heard in self.told:
