@@ -186,7 +186,7 @@ class FinetunePanel(FinetuneForm):
 
     def _show_both(self, answer: Compared | None) -> None:
         self.compared.setText("" if answer is None else answer.sentence)
-        if answer is not None:
+        if answer is not None and self.isVisible():
             show_pair(self.viewer, answer)
         self.show_state()
 

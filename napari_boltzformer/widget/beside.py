@@ -89,6 +89,8 @@ class Beside:
         """Fine-tuning, as the last part of its act; what is compared there goes from the canvas with it."""
         if not on:
             self._end_comparison()
+            if self.teach is not None:  # nor comes what is asked just now
+                self.teach.outcome.another_image()
         elif self.teach is None:
             self.teach = FinetunePanel(self._viewer, inside=True)
             self.teach.mine = lambda image, row, prompt: mine_of(self._desk.tracks.of(image), prompt, row)

@@ -1,4 +1,4 @@
-"""A run that is stopped, gone on with or refused, and a name that is another model: what is said, what can be pressed."""
+"""A run that is stopped or goes on, and a name that is another model: what is said of it, and what can be pressed."""
 
 from dataclasses import replace
 from pathlib import Path
