@@ -109,3 +109,17 @@ def test_a_run_and_its_way_back_tell_of_the_picture(bench: Bench, nuclei: Track)
     bench.desk.revert()
     assert bench.speaker.sentence == "Took the last run back."
     assert bench.desk.overview.reapplying.totals[0].startswith("cell nucleus: ")
+
+
+def test_reverting_a_run_says_what_stays_and_forgets_nothing(bench: Bench, nuclei: Track) -> None:
+    stroke = nuclei.mask(0)
+    stroke[0, 0] = True
+    nuclei.surface.paint(0, stroke)  # type: ignore[attr-defined]
+    for _ in range(2):
+        bench.desk.revert()
+        assert bench.speaker.sentence == "What you changed or accepted stays; undo that first."
+        assert bench.desk.running.can_revert
+    nuclei.surface.undo()  # type: ignore[attr-defined]
+    bench.desk.revert()
+    assert bench.speaker.sentence == "Took the last run back."
+    assert not nuclei.mask(0).any()

@@ -156,7 +156,7 @@ class Track:
         self.plan, self.gate = plan, gate
         self.kept.thresholds = self.image.thresholds or Thresholds(gate)
         for past in self._told.begin(run):
-            self._forget_run(past)
+            self.forget_run(past)
         return self._told.last
 
     def note_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
@@ -256,7 +256,7 @@ class Track:
         changed = self.change_all(masks)
         if asked:
             for past in self._told.begin_together(asked):
-                self._forget_run(past)
+                self.forget_run(past)
             for row in changed:
                 self._remember(row, asked[-1][1], np.packbits(self.mask(row)))
         return changed
@@ -264,10 +264,8 @@ class Track:
     # --- taking back --------------------------------------------------------------------------------------------
 
     def revert(self) -> int:
-        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices.
-
-        The next call takes back the one before.
-        """
+        """Takes back what the last run wrote, but for slices that a person has touched since → how many slices. Where
+        that is none, it can be taken back later still; else the next call takes back the one before."""
         run, back = self.last_run, []
         for row, known in [(row, self._before[row]) for row in sorted(self._before) if run in self._before[row]]:
             order = list(known)
@@ -279,9 +277,11 @@ class Track:
             else:
                 self._go_back(row, before)
             back.append(row)
+        if not back:
+            return 0
         if self.plan is not None:
             self._told.took_back(run, {self.plan.canonical_index(row) for row in back})
-        self._forget_run(run)
+        self.forget_run(run)
         return len(back)
 
     @property
@@ -298,7 +298,8 @@ class Track:
             bits, shape = before.written, self.shape[1:]
             self._write(row, np.zeros(shape, bool) if bits is None else unpacked(bits, shape) > 0)
 
-    def _forget_run(self, run: int) -> None:
+    def forget_run(self, run: int) -> None:
+        """It can't be taken back any more."""
         self._told.forget(run)
         for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
             del self._before[row]

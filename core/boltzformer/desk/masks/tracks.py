@@ -14,6 +14,8 @@ from boltzformer.types import Prompt
 
 MOST_SHOWN = 4
 """With more masks than these, only the selected one is shown: each visible one costs time at every scroll."""
+STAYS = "What you changed or accepted stays; undo that first."
+"""Where nothing of the last run can be taken back."""
 
 
 class Tracks:
@@ -118,9 +120,14 @@ class Tracks:
 
 
 def revert_last(tracks: Sequence[Track]) -> int:
-    """Takes back the last run of several masks, in those that it asked for → how many of their slices."""
+    """Takes back the last run of several masks, in those that it asked for → how many of their slices; where all of
+    them are a person's by now, 0, and nothing is forgotten."""
     last = max((track.last_run for track in tracks), default=0)
-    return sum(track.revert() for track in tracks if last and track.last_run == last)
+    back = {track: track.revert() for track in tracks if last and track.last_run == last}
+    if any(back.values()):
+        for track in [one for one, slices in back.items() if not slices]:
+            track.forget_run(last)  # else the run before it could never be taken back in the others
+    return sum(back.values())
 
 
 def found(track: Track, rows: Sequence[int]) -> bool:

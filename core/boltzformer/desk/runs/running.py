@@ -10,7 +10,7 @@ from typing import Any
 from boltzformer.client import Job, Session
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.pointing import Pointing, guidance_for, strays
-from boltzformer.desk.masks.tracks import Tracks, revert_last
+from boltzformer.desk.masks.tracks import STAYS, Tracks, revert_last
 from boltzformer.desk.models.knowledge import Knowledge, named_apart
 from boltzformer.desk.notice import NO_PROMPT, Notice
 from boltzformer.desk.ports import Stage, Timers
@@ -209,12 +209,12 @@ class Running:
     def revert(self) -> None:
         """Takes the last run on the chosen image back."""
         tracks, image = self._tracks.chosen(), self._stage.chosen()
-        back = revert_last(tracks)
+        if not (back := revert_last(tracks)) or image is None:
+            return self._notice.say(STAYS)
         for track in tracks:
             track.surface.draw()
-        where = "" if image is None or image.is_picture else f" in {counted(back, 'mask slice')}"
-        if image is not None:
-            self._forget(image)
+        where = "" if image.is_picture else f" in {counted(back, 'mask slice')}"
+        self._forget(image)
         self._notice.say(f"Took the last run back{where}.")
         self._moved()
 
