@@ -112,6 +112,23 @@ def test_what_is_no_cell_is_not_parted_because_cells_were(bench: Bench) -> None:
     assert Settings.load().apart  # and cells go on as they were
 
 
+@pytest.mark.parametrize("goes", [False, True], ids=["it stays", "it is put away"])
+def test_accept_waits_for_what_touches_to_be_parted(bench: Bench, goes: bool) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.timers.tick()
+    bench.desk.keeper.accept()
+    assert bench.speaker.sentence == "Objects are being parted or hidden still: accepted as soon as that is done."
+    assert not track.is_spoken_of
+    if goes:
+        bench.desk.keeper.put_by(track.image)
+        assert track.is_spoken_of
+    bench.idle()
+    assert bench.speaker.sentence.startswith("This picture accepted. Kept as revision 1")
+    assert track.is_spoken_of
+    assert count(track) == 5
+
+
 @pytest.mark.parametrize("prompt", ["cell", "retinal vessel in fundus photograph"])
 def test_a_reset_of_the_thresholds_leaves_the_tick(bench: Bench, prompt: str) -> None:
     bench.answered(bench.open(GRID), prompt, touching())

@@ -87,7 +87,7 @@ class Desk:
         self.counting = Counting(self.tracks, self.work, timers)
         self.parting = Parting(self.work, self.notice, words, self._take_in_hand)
         kept = stage, self.tracks, self.notice, timers, dialogs, settings, words, self.running
-        self.keeper = Keeper(*kept, lambda: shown_name(session().model))
+        self.keeper = Keeper(*kept, lambda: shown_name(session().model), self.sizes)
         self.places = Places(stage, settings)
         parts = stage, self.tracks, self.notice, self.keeper.work, dialogs, words, maps
         self.exporting = Exporting(*parts, self.places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.said import among
@@ -14,9 +15,14 @@ from boltzformer.desk.runs.running import Running
 from boltzformer.desk.words import named, quoted, ranges, these
 from boltzformer.types import SliceState
 
+SOON = "Objects are being parted or hidden still: accepted as soon as that is done."
+OnceShown = Callable[[Sequence[Track], Callable[[], None]], bool]
+"""Calls the second when none of these masks waits for its objects any more; False where that is now."""
+
 
 class Accepting:
-    """Never a mask that is not shown, nor a slice that nobody has seen as it is."""
+    """Never a mask that is not shown, nor a slice that nobody has seen as it is, nor one before its objects are
+    parted or hidden: what is accepted stays as it is."""
 
     def __init__(
         self,
@@ -27,10 +33,11 @@ class Accepting:
         settle: Callable[[], None],
         look: Callable[[], None],
         store: Callable[[str, Sequence[tuple[Track, int]]], None],
+        once_shown: OnceShown,
     ) -> None:
         """`settle` says where it will be kept, `look` takes note of what is on screen, `store` keeps it."""
         self._stage, self._tracks, self._notice, self._running = stage, tracks, notice, running
-        self._settle, self._look, self._store = settle, look, store
+        self._settle, self._look, self._store, self._once_shown = settle, look, store, once_shown
 
     def here(self) -> None:
         """The slice on screen is right, in all masks that are shown and have an answer there."""
@@ -38,25 +45,37 @@ class Accepting:
         if image is None or not shown:
             self._notice.say("There is no mask on screen to accept: run a prompt first.")
         elif self._running.can_be_asked(image):
-            row = self._stage.row(image)
-            tracks = [track for track in shown if track.can_be_accepted(row)]
-            unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
-            where = named(row, image.count)
-            if not tracks:
-                self._notice.say(
-                    f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
-                    "say that nothing is there."
-                )
-            else:
-                self._settle()
-                for track in tracks:
-                    track.proposals.pop(row, None)
-                    track.say(row, SliceState.REVIEWED)
-                blank = [track.name for track in tracks if not track.row(row).any()]
-                none = f" Nothing of {quoted(blank)} is marked there." if blank else ""
-                rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
-                of = [(track, row) for track in tracks]
-                self._store(f"{where.capitalize()} accepted{among(tracks, self._tracks.chosen())}.{none}{rest}", of)
+            self._when_shown(shown, partial(self._accept_row, self._stage.row(image), shown))
+
+    def _when_shown(self, tracks: Sequence[Track], accept: Callable[[], None]) -> None:
+        if self._once_shown(tracks, accept):
+            self._notice.say(SOON)
+
+    def _accept_row(self, row: int, shown: Sequence[Track]) -> None:
+        if not (shown := [track for track in shown if track.surface.alive]):
+            return
+        tracks, count = [track for track in shown if track.can_be_accepted(row)], shown[0].count
+        unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
+        where = named(row, count)
+        if not tracks:
+            self._notice.say(
+                f"Nobody asked for {unasked} in {where}, so there is no answer to accept: run it here first, or "
+                "say that nothing is there."
+            )
+            return
+        self._settle()
+        for track in tracks:
+            track.proposals.pop(row, None)
+            track.say(row, SliceState.REVIEWED)
+        blank = [track.name for track in tracks if not track.row(row).any()]
+        none = f" Nothing of {quoted(blank)} is marked there." if blank else ""
+        rest = f" Nothing is said of {unasked}, which nobody asked for here." if unasked else ""
+        of = [(track, row) for track in tracks]
+        self._store(f"{where.capitalize()} accepted{among(tracks, self._every(tracks))}.{none}{rest}", of)
+
+    def _every(self, tracks: Sequence[Track]) -> Sequence[Track]:
+        """Of the image that they are of."""
+        return self._tracks.of(tracks[0].image)
 
     def seen(self) -> None:
         """Every slice that was on screen; the others are named."""
@@ -64,6 +83,10 @@ class Accepting:
         if image is None or not tracks:
             self._notice.say("There is no mask to accept: run a prompt first.")
         else:
+            self._when_shown(tracks, partial(self._accept_seen, image, tracks))
+
+    def _accept_seen(self, image: OpenImage, tracks: Sequence[Track]) -> None:
+        if tracks := [track for track in tracks if track.surface.alive]:
             self._look()
             unseen = [row for row in range(image.count) if row not in image.seen and not _accepted(tracks, row)]
             seen = [(track, row) for track in tracks for row in sorted(track.seen)]
@@ -74,7 +97,12 @@ class Accepting:
         """Every slice of the masks that are shown which a person changed and has seen since."""
         image, tracks = self._stage.chosen(), self._tracks.shown()
         if image is None or not tracks:
-            return self._notice.say("There is no mask to accept: run a prompt first, or paint.")
+            self._notice.say("There is no mask to accept: run a prompt first, or paint.")
+        else:
+            self._when_shown(tracks, partial(self._accept_painted, image, tracks))
+
+    def _accept_painted(self, image: OpenImage, tracks: Sequence[Track]) -> None:
+        tracks = [track for track in tracks if track.surface.alive]
         self._look()
         every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
         mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]
@@ -104,7 +132,7 @@ class Accepting:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
         what = these({row for _, row in said}, image.count)
-        self._store(f"{what} accepted{among(tracks, self._tracks.chosen())}.{rest}", said)
+        self._store(f"{what} accepted{among(tracks, self._every(tracks))}.{rest}", said)
 
 
 def _accepted(tracks: Sequence[Track], row: int) -> bool:

@@ -18,6 +18,7 @@ from boltzformer.desk.keeping.remembering import annotation_of
 from boltzformer.desk.keeping.said import Said, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene, looks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
+from boltzformer.desk.masks.sizes import Sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
 from boltzformer.desk.masks.whose import checksum
@@ -46,7 +47,8 @@ class Keeper:
         settings: Settings,
         words: ViewerWords,
         running: Running,
-        model: Callable[[], str] = lambda: "",
+        model: Callable[[], str],
+        sizes: Sizes,
     ) -> None:
         """`model`: the name of the one in use."""
         self._stage, self._tracks, self._notice = stage, tracks, notice
@@ -70,9 +72,11 @@ class Keeper:
         """What a person said that is stored a moment later, so that it can be taken back."""
         self.empty = NothingHere(stage, tracks, notice, running, self.place.settle, self._unstored)
         self.nothing = self.empty.say
+        self._sizes = sizes
         accepting = Accepting(
-            *(stage, tracks, notice, running),
-            *(self.place.settle, self.on_screen, lambda told, of: self.store(told, of=of)),
+            *(stage, tracks, notice, running, self.place.settle, self.on_screen),
+            lambda told, of: self.store(told, of[0][0].image, of=of),
+            sizes.once_shown,
         )
         self.accept, self.accept_all, self.accept_painted = accepting.here, accepting.seen, accepting.painted
         self._owed: dict[OpenImage, Callable[[], None]] = {}
@@ -200,6 +204,8 @@ class Keeper:
         """The viewer is hidden, and perhaps it closes: nothing waits any longer."""
         for run in self._running.runs:
             self.touch(run.image)
+        for image in self._stage.images():
+            self._sizes.hurry(image)
         self.on_screen()
         self._store_rest()
         for image in [one for one in self._stage.images() if self._is_due(one)]:
@@ -227,6 +233,7 @@ class Keeper:
 
     def put_by(self, image: OpenImage) -> None:
         """It is about to leave the screen: its work is copied now, and gets onto the disk beside the viewer."""
+        self._sizes.hurry(image)
         self._parting = {image: self.scene(image)}
         self._copy(image)
 

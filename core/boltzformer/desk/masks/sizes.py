@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.masks.thresholds import PORTION_S
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks
@@ -64,6 +65,9 @@ class Sizes:
         self._slow, self._told = timers.after(LONG_MS, self._tell_slow), False
         self._judging: set[str] = set()
         self._pending: dict[str, _Pending] = {}
+        self._again: set[str] = set()
+        """Painted or answered while they were judged: they wait to be judged once more."""
+        self._waiting: list[tuple[Sequence[Track], Callable[[], None]]] = []
 
     @property
     def count(self) -> int:
@@ -74,6 +78,36 @@ class Sizes:
     def busy(self) -> bool:
         """Whether masks wait for being judged or shown."""
         return bool(self._judging or self._pending)
+
+    def is_under_way(self, track: Track) -> bool:
+        """Whether it waits for being judged or shown."""
+        judged = any(one == track.key or one.endswith(f" of {track.key}") for one in self._judging)
+        return judged or track.key in self._pending or track.key in self._again
+
+    def once_shown(self, tracks: Sequence[Track], then: Callable[[], None]) -> bool:
+        """Calls `then` when none of these waits any more; False where that is now."""
+        waits = any(map(self.is_under_way, tracks))
+        if waits:
+            self._waiting.append((tracks, then))
+        else:
+            then()
+        return waits
+
+    def hurry(self, image: OpenImage) -> None:
+        """It is about to leave the screen: whoever waits for its masks waits no longer, as they are shown at once."""
+        mine = [one for one in self._waiting if any(track.image is image for track in one[0])]
+        self._waiting = [one for one in self._waiting if one not in mine]
+        for track in {track.key: track for tracks, _ in mine for track in tracks}.values():
+            if track.key in self._judging | self._again:
+                self._work.drop(_topic(track))
+                self._again.discard(track.key)
+                self._apply(track, _judged(whole_of(track), dict(track.whose.hidden)))
+            if (one := self._pending.pop(track.key, None)) is not None:
+                while one.rows:
+                    _hide(track, one.judged, one.rows.popleft())
+                self._finish(one)
+        for _, then in mine:
+            then()
 
     def later(self, track: Track) -> None:
         """It changed: neighbours that were found since make its objects larger."""
@@ -90,6 +124,7 @@ class Sizes:
         """All masks of the chosen image; the viewer does not wait."""
         self._waits = False
         self._run.stop()
+        self._again.clear()
         for track in self._tracks.chosen():
             if concerns(track):
                 self._judging.add(track.key)
@@ -99,10 +134,11 @@ class Sizes:
                     partial(_judged, whole_of(track), dict(track.whose.hidden)),
                     partial(self._apply, track),
                     partial(self._failed, track.key),
-                    topic=f"sizes of {track.key}",
+                    topic=_topic(track),
                 )
             else:
                 track.too_small = 0
+        self._tell_waiting()
 
     def take(self, track: Track, row: int, then: Callable[[], None]) -> None:
         """The answer that is offered for a slice, as it is shown: hiding or parting its objects later would be another
@@ -127,7 +163,14 @@ class Sizes:
         self, track: Track, row: int, known: tuple[Bits, Bits], then: Callable[[], None], judged: _Judged
     ) -> None:
         self._judging.discard(f"taking of {row} of {track.key}")
-        self._tell_done()
+        try:
+            self._take(track, row, known, then, judged)
+        finally:
+            self._tell_done()
+
+    def _take(
+        self, track: Track, row: int, known: tuple[Bits, Bits], then: Callable[[], None], judged: _Judged
+    ) -> None:
         painted = not np.array_equal(known[0], np.packbits(track.mask(row))) or self._timers.under_stroke()
         if not track.surface.alive or row not in track.proposals or painted:
             return  # what was painted meanwhile is newer than the answer, which stays offered
@@ -147,7 +190,13 @@ class Sizes:
             for heard in self.parting:
                 heard(True)
 
+    def _tell_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for tracks, then in waiting:
+            self.once_shown(tracks, then)
+
     def _tell_done(self) -> None:
+        self._tell_waiting()
         if self.busy:
             return
         self._slow.stop()
@@ -190,13 +239,18 @@ class Sizes:
             self._timer.stop()
 
     def _finish(self, one: _Pending) -> None:
-        self._tell_done()
         if one.missed:
-            self._rest.start()  # judged again
+            self._again.add(one.track.key)
+            self._rest.start()
+        self._tell_done()
         if one.track.surface.alive:
             one.track.surface.draw()
             for heard in self.changed:
                 heard(one.track)
+
+
+def _topic(track: Track) -> str:
+    return f"sizes of {track.key}"
 
 
 def concerns(track: Track) -> bool:
