@@ -18,6 +18,7 @@ from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.keeping.stories import is_export, masks_in
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
+from boltzformer.knowledge.suggestions import may_be_cells
 from boltzformer.masks.cells import numbered, parted
 from boltzformer.masks.objects import pieces
 
@@ -127,6 +128,18 @@ def test_accept_waits_for_what_touches_to_be_parted(bench: Bench, goes: bool) ->
     assert bench.speaker.sentence.startswith("This picture accepted. Kept as revision 1")
     assert track.is_spoken_of
     assert count(track) == 5
+
+
+def test_what_is_asked_for_later_melts_no_cells_that_are_apart(bench: Bench) -> None:
+    Settings(apart=True).save()
+    bench.desk.settings.apart = True
+    cells = bench.answered(bench.open(GRID), "cell", touching())
+    assert count(cells) == 5
+    bench.answered(cells.image, "retinal vessel in fundus photograph", touching())
+    assert count(cells) == 5
+    assert may_be_cells(["cell", "blood vessel"], "microscopy")
+    assert not may_be_cells(["cell", "blood vessel"])
+    assert not may_be_cells(["cell", "retinal vessel in fundus photograph"], "microscopy")
 
 
 @pytest.mark.parametrize("prompt", ["cell", "retinal vessel in fundus photograph"])

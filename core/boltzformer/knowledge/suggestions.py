@@ -179,8 +179,10 @@ def of_microscopy(prompts: Sequence[str], modality: str = "") -> bool:
 
 
 def may_be_cells(prompts: Sequence[str], modality: str = "") -> bool:
-    """Whether nothing says that they are anything else."""
-    return set[str]().union({modality} - {""}, *_spoken_of(prompts)) <= {"microscopy"}
+    """Whether nothing says that they are anything else; of an image that is known to be of microscopy only what a
+    prompt itself names: a vessel there is none of an eye."""
+    said = map(modalities_in, prompts) if modality == "microscopy" else _spoken_of(prompts)
+    return set[str]().union({modality} - {""}, *said) <= {"microscopy"}
 
 
 def _spoken_of(prompts: Sequence[str]) -> list[set[str]]:

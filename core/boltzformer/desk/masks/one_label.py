@@ -19,11 +19,11 @@ class OneLabel:
         """Of the chosen image, where nobody has chosen anything for it: as it was shown first. What is chosen for
         another one later is for those that are still to come."""
         image = self._stage.chosen()
-        if image is None or not self._may_be_cells():
+        if image is None:
             return False
-        if image.apart is None:
+        if image.apart is None and self._may_be_cells():
             image.apart = self._settings.apart
-        return image.apart
+        return bool(image.apart)  # also when something is asked for later that is none: those that are there stay so
 
     def remember(self, chosen: Reapplying) -> None:
         """From picture to picture; a volume has no say in it."""
