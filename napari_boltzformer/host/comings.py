@@ -59,7 +59,7 @@ class Comings:
         gone = event.value
         track = self._desk.tracks.on(mask_on(gone))
         if track is not None:
-            self._desk.keeper.mask_left(track)
+            self._desk.keeper.mask_left(track, removed=not self._stage.moves)
             if not self._stage.moves:  # by a person, perhaps by mistake
                 self._offer(track)
         elif isinstance(gone, Image):

@@ -451,6 +451,32 @@ def test_a_new_run_never_saves_over_work_that_was_not_seen(
     assert any(one.painted == 2 for one in states)
 
 
+def test_a_mask_that_a_person_removed_is_among_the_earlier_states(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    answered(viewer, image, DARK, 2)
+    gone = answered(viewer, image, BRIGHT, 2)
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    stroke(gone, 5, 10)  # not saved yet
+    viewer.stage.remove(gone.surface)
+    viewer.desk.keeper.mask_left(gone, removed=True)
+    for _ in range(3):
+        viewer.idle()
+        viewer.desk.keeper.touch(image)
+        viewer.desk.keeper.autosave()
+    viewer.idle()
+    viewer.desk.leave()
+    viewer, image = opened_again(small.volume, tmp_path / "kept")
+    assert [one.prompt.text for one in viewer.desk.tracks.of(image)] == [DARK]
+    viewer.desk.notice.answer(about(image), "Earlier…")
+    viewer.until(lambda: len(viewer.desk.tracks.of(image)) == 2)
+    assert viewer.desk.tracks.of(image)[1].edited_rows() == [5]
+    viewer.desk.leave()
+
+
 def test_so_many_states_are_kept_and_old_ones_without_a_scene_come_back(small: Phantom, tmp_path: Path) -> None:
     for number in range(11):
         viewer = at_work(tmp_path / "kept")

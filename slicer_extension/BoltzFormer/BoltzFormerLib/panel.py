@@ -292,7 +292,7 @@ class Panel:
         """A segment was removed, by a person or by an undo that leads to before it was made."""
         track = self.desk.tracks.on(mask)
         if track is not None:
-            self.desk.keeper.mask_left(track)
+            self.desk.keeper.mask_left(track, removed=True)
             removed = tr("'{name}' was removed. Result kept.").format(name=track.name)
             self.desk.notice.say(removed, tr("Restore"), mask.bring_back)
         self._soon.start()

@@ -89,7 +89,9 @@ class Keeper:
         """How one is worked on that is being put away."""
         self.doubts = NextDoubtful(stage, tracks, notice, words)
         self.next_doubtful = self.doubts.go
-        self._left = timers.after(0, self._leaving.clear)
+        self._removed: list[Track] = []
+        """Of these, those that a person removed."""
+        self._left = timers.after(0, self._have_left)
         timers.every(AUTOSAVE_MS, self.autosave).start()
 
     # --- keeping ------------------------------------------------------------------------------------------------
@@ -211,13 +213,26 @@ class Keeper:
         for image in [one for one in self._stage.images() if self._is_due(one)]:
             self.save(image, at_once=True)
 
-    def mask_left(self, track: Track) -> None:
+    def mask_left(self, track: Track, *, removed: bool = False) -> None:
         """A mask left the viewer: an image that leaves in the same breath is saved with it.
 
-        A viewer that closes, and a person who deletes all, takes them out one by one.
+        A viewer that closes, and a person who deletes all, takes them out one by one. `removed`: by a person; where the
+        image stays, what was saved with it is set aside before it is saved without.
         """
         self._leaving.append(track)
+        if removed and (track.scores or track.touched):
+            self._removed.append(track)
         self._left.start()
+
+    def _have_left(self) -> None:
+        gone, self._removed = self._removed, []
+        for image in {one.image for one in gone if not one.surface.alive} & {*self._stage.images()}:
+            tracks = [*self._tracks.of(image), *(one for one in gone if one.image is image)]
+            if image in self._unsaved and all(one.surface.copy().any() for one in gone):
+                self.save(image, tracks=tracks)  # the last strokes, if the viewer still knows them
+            self.begins_anew(image)
+            self.touch(image)
+        self._leaving.clear()
 
     def image_left(self, image: OpenImage) -> None:
         """An image left the viewer: its work is kept."""
