@@ -8,8 +8,9 @@ import pytest
 from bench import Bench, result, whole
 
 from boltzformer import Grid
+from boltzformer.dataset import Dataset
 from boltzformer.dataset.holding import holding
-from boltzformer.desk.keeping.cases import Standing
+from boltzformer.desk.keeping.cases import Listed, Standing, standing
 from boltzformer.desk.keeping.remembering import states_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
@@ -123,3 +124,25 @@ def test_reverting_a_run_says_what_stays_and_forgets_nothing(bench: Bench, nucle
     bench.desk.revert()
     assert bench.speaker.sentence == "Took the last run back."
     assert not nuclei.mask(0).any()
+
+
+def test_a_picture_that_is_cut_after_it_was_accepted_is_not_finished(bench: Bench, nuclei: Track) -> None:
+    keeper = bench.desk.keeper
+    keeper.accept()
+    bench.idle()
+    one = Listed("one", keeper.folder(), case=Dataset(keeper.folder()).case_of(nuclei.image.volume))
+    assert standing(one, [keeper.folder()]).finished
+    bench.desk.split_object(nuclei, (0, 6, 6))
+    bench.idle()
+    assert bench.speaker.sentence == (
+        "One object is two now: 2 objects of 'cell nucleus'. This picture is no longer accepted. One undo brings back "
+        "what was there."
+    )
+    keeper.autosave()
+    bench.idle()
+    now = standing(one, [keeper.folder()])
+    assert (now.words, now.tip, now.finished) == ("changed since", "It was accepted, and changed since.", False)
+    nuclei.surface.undo()  # type: ignore[attr-defined]
+    bench.desk.keeper.autosave()
+    bench.idle()
+    assert standing(one, [keeper.folder()]).finished

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltzformer import io
-from boltzformer.dataset import Dataset
+from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.dataset.identity import case_name, read_salt
 from boltzformer.desk.keeping.foreign import named_a_mask
 from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
+from boltzformer.desk.keeping.remembering import ANSWERED
 from boltzformer.desk.keeping.stories import is_export
 from boltzformer.desk.no_command_line import in_viewer
 from boltzformer.desk.words import counted
@@ -59,6 +60,8 @@ class Standing:
     """In all masks of the case."""
     partly: int = 0
     """In some of them."""
+    changed: int = 0
+    """Accepted once, and changed since: not among them."""
     begun: bool = False
     """Something was saved that nobody has accepted."""
     error: str = ""
@@ -82,6 +85,8 @@ class Standing:
             return "unknown"
         if self.accepted:
             return "accepted" if self.slices == 1 else f"{self.accepted} of {self.slices} accepted"
+        if self.changed and self.slices == 1:
+            return "changed since"
         return "in progress" if self.begun else "new"
 
     @property
@@ -92,7 +97,9 @@ class Standing:
             if self.partly
             else ""
         )
-        return in_viewer(self.error or self.trouble) or whole
+        what = "It was" if self.slices == 1 else f"{counted(self.changed)} {'was' if self.changed == 1 else 'were'}"
+        later = f"{what} accepted, and changed since." if self.changed else ""
+        return in_viewer(self.error or self.trouble) or f"{whole} {later}".strip()
 
 
 def is_dataset(folder: Path) -> bool:
@@ -168,13 +175,37 @@ def _listed(dataset: Dataset, case: str) -> Standing:
 
 
 def _standing(dataset: Dataset, case: str, slices: int, *, begun: bool = False) -> Standing:
-    begun = begun or dataset.draft(case) is not None
+    draft = dataset.draft(case)
+    begun = begun or draft is not None
     if not (dataset.path / "cases" / case).is_dir():
         return Standing(case, slices, begun=begun, store=dataset.path)
     kept = dataset.case(case)
-    said = [[state is not SliceState.UNSEEN for state in states] for states in zip(*kept.states.values(), strict=True)]
+    changed = _changed_since(kept, draft)
+    words = [
+        [state is not SliceState.UNSEEN and index not in changed.get(name, ()) for index, state in enumerate(states)]
+        for name, states in kept.states.items()
+    ]
+    said = list(zip(*words, strict=True))
     accepted, partly = sum(map(all, said)), sum(any(one) and not all(one) for one in said)
-    return Standing(case, kept.grid.shape[kept.axis], accepted, partly, begun=begun, store=dataset.path)
+    count, later = kept.grid.shape[kept.axis], len(set[int]().union(*changed.values()))
+    return Standing(case, count, accepted, partly, later, begun=begun, store=dataset.path)
+
+
+def _changed_since(kept: Case, draft: Revision | None) -> dict[str, set[int]]:
+    """Label → slices that were accepted, of which the last autosave says that a person went on there and has not
+    accepted that."""
+    if draft is None or not kept.revisions or draft.time <= kept.revisions[-1].time:
+        return {}
+    told = draft.provenance.get(ANSWERED)
+    edited = {name: set(one.get("edited", ())) for name, one in told.items()} if isinstance(told, dict) else {}
+    unseen = {
+        name: {n for n, state in enumerate(draft.slices.get(name, ())) if state is SliceState.UNSEEN} for name in edited
+    }
+    spoken = {
+        name: {n for n, state in enumerate(states) if state is not SliceState.UNSEEN}
+        for name, states in kept.states.items()
+    }
+    return {name: edited[name] & unseen[name] & spoken[name] for name in edited if name in spoken}
 
 
 def in_turn(cases: Sequence[Listed], current: Listed | None) -> list[Listed]:

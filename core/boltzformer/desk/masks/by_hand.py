@@ -128,10 +128,10 @@ def delete(track: Track, gone: dict[int, Mask], others: int, words: ViewerWords,
         return f"'{track.name}' has no other object."
     count = counted(others if only else 1, "object")
     where = "" if track.count == 1 else f" in {counted(len(changed))}"
-    return f"Deleted {count} of '{track.name}'{where}.{_not_accepted(lost, track.count)} {words.undo}"
+    return f"Deleted {count} of '{track.name}'{where}.{not_accepted(lost, track.count)} {words.undo}"
 
 
-def _not_accepted(rows: Sequence[int], count: int) -> str:
+def not_accepted(rows: Sequence[int], count: int) -> str:
     """Most of them are out of sight."""
     if len(rows) > 1:
         return f" Slices {ranges(rows)} are no longer accepted."

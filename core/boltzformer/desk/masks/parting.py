@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from boltzformer.desk.masks.by_hand import Voxel, counts_of
+from boltzformer.desk.masks.by_hand import Voxel, counts_of, not_accepted
 from boltzformer.desk.masks.left_out import parts_of
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.notice import CLICK, STEP, Notice
@@ -17,6 +17,7 @@ from boltzformer.desk.words import ViewerWords, counted
 from boltzformer.desk.work import Work
 from boltzformer.masks.cells import FAR, joined, joined_two, split
 from boltzformer.masks.objects import pieces
+from boltzformer.types import SliceState
 
 Change = Callable[[Mask], Mask | None]
 
@@ -120,17 +121,19 @@ class Parting:
             none()
             return
         track.excluded |= parts_of(before, mask, track.excluded)
+        said = track.state(0) is not SliceState.UNSEEN
         track.change(0, mask)
         self._changed(track)
-        self._notice.say(_told(track, before, mask, self._words), topic=STEP)
+        lost = [0] if said and track.state(0) is SliceState.UNSEEN else []
+        self._notice.say(_told(track, before, mask, not_accepted(lost, 1), self._words), topic=STEP)
 
     def _say(self, sentence: str) -> None:
         self._notice.say(sentence, topic=CLICK)
 
 
-def _told(track: Track, before: Mask, after: Mask, words: ViewerWords) -> str:
+def _told(track: Track, before: Mask, after: Mask, lost: str, words: ViewerWords) -> str:
     count, was = (int(pieces(mask).max(initial=0)) for mask in (after, before))
     what = "One object is two" if count > was else "Two objects are one"
     now = counts_of(after[None].astype(np.uint8), track.excluded)
     out = f", {now.left_out} left out" if now.left_out else ""
-    return f"{what} now: {counted(now.objects, 'object')} of '{track.name}'{out}. {words.undo}"
+    return f"{what} now: {counted(now.objects, 'object')} of '{track.name}'{out}.{lost} {words.undo}"
