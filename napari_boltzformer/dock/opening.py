@@ -38,7 +38,7 @@ from boltzformer.masks.cells import apart
 from napari_boltzformer.host.dialogs import QtDialogs
 from napari_boltzformer.host.layers import KEY, images_here, mask_layer, same
 from napari_boltzformer.host.mask import mask_on
-from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage
+from napari_boltzformer.host.stage import FOR, NapariImage, NapariStage, image_on
 
 KINDS = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
 THUMBNAIL = 64
@@ -246,13 +246,17 @@ def _prompt(desk: Desk, image: NapariImage, typed: list[str]) -> str:
 
 
 def layers_offered(stage: NapariStage, image: Image) -> dict[str, tuple[Layer, int | None]]:
-    """Layers that may hold a mask, the selected one first; those with several labels also by the label in hand."""
+    """Layers that may hold a mask of this image, the selected one first; those with several labels also by the label in
+    hand."""
     active = stage.viewer.layers.selection.active
+    others = [one for other in stage.images() if not same(other.layer, image) for one in stage.group(other)]
     found: dict[str, tuple[Layer, int | None]] = {}
     for layer in sorted(stage.viewer.layers, key=lambda one: not same(one, active)):
         ours = mask_on(layer) is not None or FOR in layer.metadata
         if ours or same(layer, image) or not isinstance(layer, Image | Labels):
             continue
+        if image_on(layer).ours if isinstance(layer, Image) else layer in others:
+            continue  # a picture that is compared with this one, or a mask of it
         data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
         if data.dtype.kind not in "biu" or getattr(layer, "rgb", False):
             continue

@@ -269,6 +269,17 @@ def test_of_two_pictures_that_are_compared_both_keep_the_colours_of_their_object
         until(qtbot, lambda: not dock.desk.work.busy and coloured() == {track.image.key for track in tracks})
 
 
+def test_of_two_pictures_that_are_compared_none_is_offered_as_the_mask_of_the_other(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock
+) -> None:
+    for name in ("one", "two"):
+        image = dock.desk.patients.open(Volume(np.ones((1, *SHAPE), np.uint8), Grid.pixels((1, *SHAPE)), name=name))
+        viewer.add_labels(np.ones(SHAPE, np.uint8), name=f"mask of {name}")
+    keep_both(qtbot, dock)
+    assert {"one", "two", "mask of one"} <= {layer.name for layer in viewer.layers}
+    assert set(layers_offered(dock.stage, image.layer)) == {"mask of two"}
+
+
 @pytest.mark.slow
 def test_neighbours_have_other_colours_where_each_object_is_labelled(
     qtbot: Any, viewer: Any, dock: BoltzFormerDock
