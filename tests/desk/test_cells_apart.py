@@ -396,6 +396,23 @@ def test_the_export_numbers_each_object(bench: Bench, tmp_path: Path) -> None:
     bench.desk.exporting.to(tmp_path / "cells.png")  # its own files are replaced
 
 
+def test_masks_that_were_exported_lie_on_the_picture_that_they_are_named_after(bench: Bench, tmp_path: Path) -> None:
+    pictures = []
+    for name in ("a", "b", "b_2"):
+        Image.fromarray(np.where(touching()[0], 200, 20).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        pictures.append(io.read(tmp_path / f"{name}.png"))
+    image = bench.open_volume(pictures[1])
+    bench.answered(image, "cell", touching())
+    choose(bench, apart=True)
+    bench.desk.exporting.to(tmp_path / "b-mask.png")
+    for name in ("b-mask.png", "b-mask.cell.objects.png"):
+        (mask,) = masks_in(tmp_path / name, pictures) or ()
+        assert mask.image is pictures[1]
+    bench.desk.exporting.to(tmp_path / "b_2-mask.png")
+    (mask,) = masks_in(tmp_path / "b_2-mask.png", pictures) or ()
+    assert mask.image is pictures[2]
+
+
 def test_numbers_that_were_exported_lie_on_their_picture_and_are_no_picture(bench: Bench, tmp_path: Path) -> None:
     picture = tmp_path / "cells.png"
     Image.fromarray(np.where(touching()[0], 200, 20).astype(np.uint8)).save(picture)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from boltzformer import io
 from boltzformer.desk.keeping.foreign import Read, labels_of, lies_as_labels
+from boltzformer.desk.keeping.masks_among import is_named_after
 from boltzformer.errors import BoltzFormerError, GeometryError
 from boltzformer.image.geometry import Grid
 from boltzformer.io.cases import is_dicom, slugs
@@ -153,6 +154,7 @@ class MaskInFile:
 def masks_in(path: Path, images: Sequence[Volume], read: Read = io.read) -> list[MaskInFile] | None:
     """The masks of a file, those first that lie on an image that is open; None if the file is an image. Refused where
     other programs' labels lie on none."""
+    images = _named_first(path, images)
     sure = path.is_file() and (path.name.lower().endswith(".seg.nrrd") or _is_segmentation(path))
     known = None if path.is_dir() else names_in(path)
     if known is None and not sure:
@@ -170,6 +172,18 @@ def masks_in(path: Path, images: Sequence[Volume], read: Read = io.read) -> list
             raise
         return None  # a story lies beside it, but it holds no labels
     return _each(path, labels, image, known, sure=sure)
+
+
+def _named_first(path: Path, images: Sequence[Volume]) -> list[Volume]:
+    """Images that lie alike can't be told apart by their voxels: that comes first which the file is named after, of 'a'
+    and 'a_2' the latter for 'a_2-mask'."""
+    stem = io.split_name(path)[0]
+
+    def told(image: Volume) -> int:
+        name = io.split_name(Path(image.source))[0] if image.source else image.name
+        return len(name) if name and is_named_after(stem, name) else 0
+
+    return sorted(images, key=told, reverse=True)
 
 
 def masks_alone(path: Path) -> list[MaskInFile]:
