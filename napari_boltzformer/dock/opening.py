@@ -30,6 +30,7 @@ from qtpy.QtWidgets import (
 from boltzformer import BoltzFormerError, GeometryError, Volume, io
 from boltzformer.desk.desk import Desk
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
+from boltzformer.desk.keeping.foreign import lies_together
 from boltzformer.desk.keeping.frames import frame_of, which_of
 from boltzformer.desk.keeping.stories import MaskInFile, masks_alone, masks_in
 from boltzformer.desk.masks.pointing import stored_voxel
@@ -302,7 +303,8 @@ def is_mask_on(layer: Image, image: Image) -> bool:
     data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
     if layer.rgb or image.rgb or image.multiscale or data.dtype.kind not in "biu" or data.shape != image.data.shape:
         return False
-    return data.min() >= 0 and data.max() <= MOST_VALUES and data.max() < np.max(image.data) and lies_on(layer, image)
+    few = data.min() >= 0 and data.max() <= MOST_VALUES and data.max() < np.max(image.data)
+    return few and lies_together(data) and lies_on(layer, image)
 
 
 def lies_on(layer: Layer, image: Image) -> bool:

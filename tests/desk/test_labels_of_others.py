@@ -56,10 +56,11 @@ def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Pat
 def test_pictures_stay_pictures(picture: Volume, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "x_2.png")  # the next of a row
+    Image.fromarray(rng.poisson(0.7, (80, 130)).astype(np.uint8)).save(tmp_path / "x_dapi.png")  # few photons
     Image.fromarray(np.dstack([numbers().astype(np.uint8)] * 3)).save(tmp_path / "x_masks_overlay.png")
     Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "gray_seg.png")
     Image.fromarray(numbers()).save(tmp_path / "other.png")  # neither its name nor its size say whose it is
-    for name in ("x.png", "x_2.png", "x_masks_overlay.png", "gray_seg.png", "other.png"):
+    for name in ("x.png", "x_2.png", "x_dapi.png", "x_masks_overlay.png", "gray_seg.png", "other.png"):
         assert masks_in(tmp_path / name, [picture]) is None, name
     (tmp_path / "x_masks.png").write_bytes(b"no picture")
     assert masks_in(tmp_path / "x_masks.png", [picture]) is None  # reading it as a picture says why

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gui import canvas, click, keep_both, layer_of, row_text, rows_of, until
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
 from boltzformer import Grid, Prompt, SlicePlan, SliceResult, Volume
@@ -15,7 +15,7 @@ from boltzformer.desk.masks.track import Track
 from boltzformer.masks.objects import pieces
 from napari_boltzformer.canvas.cells import CELLS
 from napari_boltzformer.dock.form import CORRECT
-from napari_boltzformer.dock.opening import layers_offered
+from napari_boltzformer.dock.opening import is_mask_on, layers_offered
 from napari_boltzformer.host.layers import camera_of, volume_of
 from napari_boltzformer.host.mask import NapariMask
 from napari_boltzformer.host.stage import FOR, image_on
@@ -267,6 +267,13 @@ def test_of_two_pictures_that_are_compared_both_keep_the_colours_of_their_object
     for name in ("one", "two"):
         dock.image.setCurrentText(name)
         until(qtbot, lambda: not dock.desk.work.busy and coloured() == {track.image.key for track in tracks})
+
+
+def test_a_dim_picture_beside_another_one_is_no_mask() -> None:
+    rng, cells = np.random.default_rng(0), discs((40, 40, 15), (40, 80, 15)).astype(np.uint8)
+    picture = Image(rng.integers(0, 255, SHAPE).astype(np.uint8))
+    assert is_mask_on(Image(cells), picture)
+    assert not is_mask_on(Image(rng.poisson(0.7, SHAPE).astype(np.uint8)), picture)
 
 
 def test_of_two_pictures_that_are_compared_none_is_offered_as_the_mask_of_the_other(

@@ -162,5 +162,6 @@ def holds_labels(array: NDArray[Any]) -> bool:
     if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
         return False
     values = np.count_nonzero(np.unique(array))
-    few = values <= FEW
-    return bool(few or (lies_together(array) and label(array.astype(np.int64), background=0).max() <= PIECES * values))
+    if not lies_together(array):
+        return False  # a dim picture has few values, too
+    return bool(values <= FEW or label(array.astype(np.int64), background=0).max() <= PIECES * values)
