@@ -244,3 +244,23 @@ def test_of_several_channels_the_list_asks_which_and_tells_how_far_that_is(bench
     bench.idle()
     assert words(bench, "dots") == "in progress"
     assert not any("--" in sentence for sentence in (bench.speaker.sentence, *bench.dialogs.asked))
+
+
+def test_another_channel_of_the_file_that_is_open_can_be_chosen(bench: Bench, tmp_path: Path) -> None:
+    place, desk = tmp_path / "channels", bench.desk
+    place.mkdir()
+    several = np.arange(3 * 24 * 32, dtype=np.uint16).reshape(3, 24, 32)
+    tifffile.imwrite(place / "cells.tif", several, imagej=True, metadata={"axes": "CYX"})
+    desk.cases.show_folder(place)
+    bench.idle()
+    for line, name in ((1, "cells 2"), (0, "cells 1"), (0, "cells 1")):
+        bench.dialogs.chosen_line = line
+        desk.cases.open(desk.cases.cases[0])
+        bench.idle()
+        (image,) = bench.stage.images()
+        assert image.name == name
+    assert len(bench.dialogs.asked) == 3
+    bench.dialogs.chosen_line = None
+    desk.cases.open(desk.cases.cases[0])
+    bench.idle()
+    assert bench.stage.images() == [image]

@@ -189,14 +189,14 @@ class CaseList:
         """Reads it, saves the case that is open, and only then puts one in the place of the other.
 
         A run through many slices ends with it, as when the viewer opens a file; a question about one slice, whose
-        answer comes in a moment, is waited for. `onwards`: where it can't be read, the next one.
+        answer comes in a moment, is waited for. `onwards`: where it can't be read, the next one. Of a file of several
+        time points or channels it is asked which one, also where one of them is open.
         """
         self._wants_next = False
         self._call_off()
         there = next((image for image in self._stage.images() if self._came.get(image) == one), None)
-        if there is not None:  # on screen, perhaps beside another
-            self._patients.go_to(there)
-            self._is_open(one, there)
+        if there is not None and (onwards or not chosen_of(self._settings, one.path)):
+            self._go_to(one, there)
             return
         self._notice.say(f"Reading {one.name}…")
         if self._running.soon_over:
@@ -205,6 +205,11 @@ class CaseList:
         elif self._running.runs:
             self._offer_to_stay(f"{one.name} opens as soon as it is read.")
         self._work.do(partial(tried, one), partial(self._read, one, onwards), topic=OPENING)
+
+    def _go_to(self, one: Listed, there: OpenImage) -> None:
+        """It is on screen, perhaps beside another."""
+        self._patients.go_to(there)
+        self._is_open(one, there)
 
     def _offer_to_stay(self, sentence: str, *answers: tuple[str, Callable[[], None]]) -> None:
         """In a line of its own: the run says how far it is with every slice."""
@@ -245,6 +250,10 @@ class CaseList:
                 self.open_next()
             else:
                 self._notice.fail(told.error, trace_of(volume))
+            return
+        its = [image for image in self._stage.images() if self._came.get(image) == one]
+        if same := [image for image in its if image.volume.name == volume.name]:  # the time point that is open already
+            self._go_to(one, same[0])
             return
         before = self._image if self._image in self._stage.images() else None
         if before is None:
