@@ -84,3 +84,23 @@ def test_accept_speaks_of_a_slice_only_where_there_are_some(bench: Bench) -> Non
         bench.answered(image, "liver", np.ones((image.count, 20, 20), bool))
         bench.stage.choose(image)
         assert bench.desk.accepts.picture == (image is picture)
+
+
+def test_a_sentence_about_an_accepted_slice_goes_with_it_also_after_something_was_stored_in_silence(
+    bench: Bench,
+) -> None:
+    image = bench.open(Grid.pixels((4, 20, 20)))
+    found = np.ones((4, 20, 20), bool)
+    track = bench.answered(image, "liver", found)
+    for row in (0, 2):
+        bench.stage.go(image, row)
+        bench.desk.keeper.accept()
+        bench.idle()
+    assert bench.speaker.sentence.startswith("Slice 2 accepted. Kept as revision 2")
+    bench.desk.keeper.store("", of=[(track, 0)])
+    bench.idle()
+    found[2, :10] = False
+    track.change(2, found[2])
+    bench.desk.keeper.changed(track)
+    bench.idle()
+    assert "Slice 2 accepted" not in bench.speaker.sentence

@@ -53,6 +53,12 @@ def test_labels_beside_a_picture_are_a_mask_on_it(picture: Volume, tmp_path: Pat
     assert np.array_equal(mask.array[0], numbers())
 
 
+def test_a_mask_in_which_nothing_is_marked_is_one_all_the_same(picture: Volume, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((80, 130), np.uint8)).save(tmp_path / "x_cells.png")
+    assert masks_in(tmp_path / "x_cells.png", [picture]) is not None
+    assert "x_cells" not in [one.name for one in cases_in(tmp_path)]
+
+
 def test_pictures_stay_pictures(picture: Volume, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     Image.fromarray(rng.integers(0, 200, (80, 130)).astype(np.uint8)).save(tmp_path / "x_2.png")  # the next of a row

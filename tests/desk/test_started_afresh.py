@@ -9,7 +9,8 @@ from bench import Bench
 
 from boltzformer import Grid, Volume
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.keeping.bringing_back import about
+from boltzformer.desk.keeping.afresh import Afresh
+from boltzformer.desk.keeping.bringing_back import about, last_of
 from boltzformer.desk.settings import Settings
 
 pytestmark = pytest.mark.without_engine
@@ -83,3 +84,10 @@ def test_it_stays_so_until_there_is_more_to_keep(opened: Callable[[], Opened], a
     bench, image = opened()
     names = [one.name for one in bench.desk.tracks.of(image)]
     assert names == ["edema", *(["tumor"] if accept else [])]  # what was accepted lies beside it, as ever
+
+
+def test_of_several_folders_work_goes_on_in_the_one_where_something_is_accepted() -> None:
+    """It is said in all of them at once, in whatever order they are looked into."""
+    drafts = Afresh("2026-01-01T10:00:00.002+00:00", Path("drafts"), None), Path("drafts")
+    accepted = Afresh("2026-01-01T10:00:00.001+00:00", Path("accepted"), 3), Path("accepted")
+    assert last_of([drafts, accepted]) == last_of([accepted, drafts]) == accepted

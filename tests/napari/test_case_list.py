@@ -14,7 +14,7 @@ from image_files import write_series
 from qtpy.QtCore import Qt, QTimer
 
 from boltzformer import LabelMap, Prompt, Volume, io
-from boltzformer.dataset import Dataset
+from boltzformer.dataset import Dataset, learnt
 from boltzformer.desk.keeping.case_list import CaseList
 from boltzformer.desk.keeping.cases import Listed, Standing, cases_in, in_turn, standing
 from boltzformer.io.phantom import BRIGHT, phantom
@@ -192,6 +192,32 @@ def test_a_case_that_was_accepted_elsewhere_before_stays_accepted(folder: Path, 
     told = standing(one, [now, last, before])
     assert (new.words, told.words, told.store) == ("new", "4 of 4 accepted", before)
     assert standing(one, [now, last, before], told).finished
+
+
+def test_a_case_goes_by_the_folder_in_which_most_is_accepted_not_by_the_one_seen_first(
+    folder: Path, tmp_path: Path
+) -> None:
+    one = cases_in(folder)[0]
+    first, second = (Dataset.at(tmp_path / name).path for name in ("first", "second"))
+    done = wholly_accepted(one.read())
+    Dataset(first).add(replace(done, slices={BRIGHT: (SliceState.EMPTY, *(SliceState.UNSEEN,) * 3)}))
+    known = standing(one, [second, first])
+    assert known.words == "1 of 4 accepted"
+    Dataset(second).add(done)
+    assert standing(one, [second, first], known).finished
+
+
+@pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])
+def test_a_folder_of_another_day_that_is_damaged_makes_no_case_unknown(
+    folder: Path, tmp_path: Path, damaged: str
+) -> None:
+    one = cases_in(folder)[0]
+    now, before = (Dataset.at(tmp_path / name).path for name in ("now", "before"))
+    (before / damaged).write_text("{", "utf-8")
+    assert standing(one, [now, before]).words == "new"
+    Dataset(now).add(wholly_accepted(one.read()))
+    assert standing(one, [now, before]).finished
+    assert learnt.latest([now, before], one.read(), "") == {}
 
 
 @pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])

@@ -44,7 +44,7 @@ def begin_afresh(root: Path, case: str, author: str, revision: int) -> None:
     lock."""
     marker = _marker(root, case, author)
     marker.parent.mkdir(parents=True, exist_ok=True)
-    write_json(root, marker, {"afresh": datetime.now(UTC).isoformat(timespec="seconds"), "revision": revision})
+    write_json(root, marker, {"afresh": datetime.now(UTC).isoformat(timespec="milliseconds"), "revision": revision})
 
 
 def afresh(root: Path, case: str, author: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from boltzformer.atomic import private_folder, replacing
 from boltzformer.dataset.disk import writing
 from boltzformer.dataset.identity import demand_name
 from boltzformer.dataset.store import Dataset
-from boltzformer.errors import BackendError
+from boltzformer.errors import BackendError, DatasetError
 from boltzformer.masks.lessons import Adapter
 from boltzformer.protocol import decode, encode
 from boltzformer.types import Volume
@@ -58,8 +58,7 @@ def kept(root: Path, volume: Volume, case: str) -> dict[str, tuple[str, Adapter]
 def latest(roots: Iterable[Path], volume: Volume, case: str) -> dict[str, tuple[str, Adapter]]:
     """The same of several datasets; of a prompt what was learnt last. Where the work went on in another one, what was
     learnt before that lies in the first."""
-    there = [Dataset(root) for root in roots if (root / "dataset.json").is_file()]
-    files = [file for one in there for file in _folder(one, volume, case).glob(f"*{END}")]
+    files = [file for root in roots if (root / "dataset.json").is_file() for file in _files(root, volume, case)]
     found: dict[str, tuple[str, Adapter]] = {}
     for file in sorted(files, key=_time):
         try:
@@ -72,6 +71,15 @@ def latest(roots: Iterable[Path], volume: Volume, case: str) -> dict[str, tuple[
             continue
         found[adapter.prompt] = model, adapter
     return found
+
+
+def _files(root: Path, volume: Volume, case: str) -> list[Path]:
+    """None of a dataset that is damaged, or came without its salt."""
+    try:
+        return list(_folder(Dataset(root), volume, case).glob(f"*{END}"))
+    except DatasetError as error:
+        logger.warning("what was learnt can't be looked for (%s)", type(error).__name__)
+        return []
 
 
 def _time(file: Path) -> float:

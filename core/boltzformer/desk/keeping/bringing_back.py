@@ -94,7 +94,7 @@ class BringingBack:
                 states = sum(len(states_of(one, volume, case)) for one in every) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
-            found, folder = max(kept, key=lambda one: one[0].time) if kept else (None, Path())
+            found, folder = last_of(kept) if kept else (None, Path())
             return found, states, folder
 
         def told(answer: tuple[LastWork | Afresh | None, int, Path] | str) -> None:
@@ -378,3 +378,13 @@ def _leave_out(track: Track, one: KeptMask, but: frozenset[int]) -> None:
             one.scores.pop(row, None)
         if row not in one.scores:
             one.veiled.pop(row, None)
+
+
+def last_of(kept: Sequence[tuple[LastWork | Afresh, Path]]) -> tuple[LastWork | Afresh, Path]:
+    """The newest. That it was begun afresh is said in every folder at once: of these the one where something is
+    accepted, for work goes on there."""
+    newest = max(kept, key=lambda one: one[0].time)
+    begun = [(found, folder) for found, folder in kept if isinstance(found, Afresh)]
+    if not isinstance(newest[0], Afresh):
+        return newest
+    return max(begun, key=lambda one: (one[0].based_on is not None, one[0].time))

@@ -70,6 +70,8 @@ class Standing:
     """Why nobody can tell how far it is: its image can be opened all the same."""
     store: Path | None = None
     """The dataset of which `case` is an id: another one has other ids."""
+    voxels: str = ""
+    """The hash of its image, which tells its ids in all of them without reading it once more."""
 
     @property
     def finished(self) -> bool:
@@ -138,32 +140,50 @@ def standing(
     The image is read for its id, unless what was `known` a moment ago tells it.
     """
     try:
-        kept = [Dataset(store) for store in dict.fromkeys(stores) if is_dataset(store)]
+        kept = _opened(stores)
         if not kept:
             return Standing(error=known.error) if known is not None else Standing()
         if one.case:
             return _listed(kept[0], one.case)
-        there = kept if known is not None and known.accepted else kept[:1]
-        if known is not None and known.case and known.store in [one.path for one in there]:
-            return _standing(Dataset(known.store), known.case, known.slices, begun=known.begun)
+        if known is not None and known.voxels:
+            return _told(kept, known.slices, known.voxels)
         try:
             volume = one.read()
         except SeveralFrames as several:
-            each = (_told(kept, volume) for volume in first_of(one.path, several.frames, frames))
+            each = (_told(kept, *_identity(volume)) for volume in first_of(one.path, several.frames, frames))
             return next((told for told in each if told.words != "new"), Standing())
         except Exception as error:  # whatever its reader came upon: it is not opened
             return Standing(error=str(error) or type(error).__name__)
-        return _told(kept, volume)
+        return _told(kept, *_identity(volume))
     except Exception as error:  # the list goes on with the next one, and says it of this one
         return Standing(trouble=str(error) or type(error).__name__)
 
 
-def _told(kept: Sequence[Dataset], volume: Volume) -> Standing:
+def _opened(stores: Sequence[Path]) -> list[Dataset]:
+    """Those that there are. Of one of another day that is damaged, or came without its salt, nothing is known."""
+    made = list[Dataset]()
+    for number, store in enumerate(dict.fromkeys(stores)):
+        try:
+            if is_dataset(store):
+                one = Dataset(store)
+                read_salt(store)
+                made.append(one)
+        except BoltzFormerError:
+            if number == 0:
+                raise
+    return made
+
+
+def _identity(volume: Volume) -> tuple[int, str]:
+    """How many slices, and the hash of the voxels."""
+    return volume.grid.shape[volume.slice_axis], hash_of_voxels(volume.array)
+
+
+def _told(kept: Sequence[Dataset], slices: int, voxels: str) -> Standing:
     """Of the store in which most of it is accepted; where nothing is, of the one where its work is kept now."""
-    slices, voxels = volume.grid.shape[volume.slice_axis], hash_of_voxels(volume.array)
     each = [_standing(one, case_name(read_salt(one.path), voxels), slices) for one in kept]
     most = max(each, key=lambda told: told.accepted)  # the first among equals
-    return replace(most, begun=any(told.begun for told in each))
+    return replace(most, begun=any(told.begun for told in each), voxels=voxels)
 
 
 def _listed(dataset: Dataset, case: str) -> Standing:

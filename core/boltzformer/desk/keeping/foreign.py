@@ -162,6 +162,6 @@ def holds_labels(array: NDArray[Any]) -> bool:
     if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() != 0:
         return False
     values = np.count_nonzero(np.unique(array))
-    if not lies_together(array):
+    if values and not lies_together(array):
         return False  # a dim picture has few values, too
     return bool(values <= FEW or label(array.astype(np.int64), background=0).max() <= PIECES * values)

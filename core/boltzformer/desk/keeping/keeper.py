@@ -140,7 +140,7 @@ class Keeper:
                 whose = "" if image is self._stage.chosen() else f"'{image.name}': "
                 told = f"{whose}{sentence} Kept as revision {revision.number} in {folder}.{self.place.told()}"
                 self._notice.say(told, topic=KEPT)
-            self._vouched = list(of)
+            self._vouched = list(of) if sentence else self._vouched  # what nobody was told leaves the last word
             for track in dict.fromkeys(track for track, _ in of):
                 self.changed(track)  # meanwhile, perhaps
             self._tell()
