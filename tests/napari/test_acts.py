@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gui import canvas, click, done, middle_of_handle, new_track, ready, type_lines, until
 from napari.settings import get_settings
-from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtCore import QPoint, QRect, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -171,6 +171,7 @@ def test_find_with_three_prompts_and_their_doubts_and_teach_at_its_fullest_need_
     notice.offer(
         "another", "Restored from 30 Nov, 02:31: 1 painted slice.", ("Start afresh", print), ("Earlier…", print)
     )
+    until(qtbot, lambda: not any(one.isActive() for one in dock.prompt.findChildren(QTimer)))  # nor says it by itself
     dock.doubt.setText("This model never saw 'astrocyte in microscopy'. Treat the result as a guess.")
     dock.doubt.show()
     until(qtbot, lambda: dock.notice.offers["another"].isVisible() and dock.doubt.isVisible())
