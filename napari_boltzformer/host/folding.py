@@ -32,6 +32,11 @@ class Folding(QWidget):
         self.updateGeometry()
         self._place(self.width(), move=True)
 
+    @property
+    def straight(self) -> int:
+        """How wide it is in one line."""
+        return sum(one.sizeHint().width() + GAP for one in self._shown())
+
     def heightForWidth(self, width: int) -> int:  # noqa: N802 - Qt's name
         return self._place(width, move=False)
 

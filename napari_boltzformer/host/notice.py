@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButto
 from boltzformer.desk.ports import Offered
 from boltzformer.desk.words import ViewerWords
 from napari_boltzformer.host.folding import Folding
+from napari_boltzformer.host.narrow import OneLine
 from napari_boltzformer.host.upright import page_of
 
 
@@ -86,6 +87,8 @@ class NoticeView(QWidget):
                 self.offers[topic] = OfferLine(one, partial(self._respond, topic))
                 self._lines.insertWidget(0, self.offers[topic])
                 self._bring(self.offers[topic])
+        for number, line in enumerate(reversed(self.offers.values())):
+            line.shorten(number > 0)
 
     def _bring(self, part: QWidget) -> None:
         """What is said or asked is in sight, also at the end of a page that scrolls."""
@@ -105,6 +108,9 @@ class OfferLine(QFrame):
         self.label = QLabel(offer.sentence)
         self.label.setWordWrap(True)
         self.label.setMinimumWidth(1)
+        self._short = OneLine(offer.sentence)
+        self._short.setToolTip(offer.sentence)
+        self._short.hide()
         self.answers = {label: QPushButton(label) for label, _ in offer.answers}
         self.aside = QPushButton("✕")
         self.aside.setToolTip("Leave it as it is")
@@ -113,13 +119,26 @@ class OfferLine(QFrame):
         for label, button in self.answers.items():
             button.clicked.connect(lambda _=False, label=label: respond(label))
         self.aside.clicked.connect(lambda _=False: respond(""))
-        top, layout = QHBoxLayout(), QVBoxLayout(self)
+        self._answers = Folding(list(self.answers.values()))
+        self._top, self._below = top, layout = QHBoxLayout(), QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 0, 0)
         layout.setSpacing(2)
         top.addWidget(self.label, 1)
+        top.addWidget(self._short, 1)
         top.addWidget(self.aside, 0, Qt.AlignmentFlag.AlignTop)
         layout.addLayout(top)
-        layout.addWidget(Folding(list(self.answers.values())))
+        layout.addWidget(self._answers)
+
+    def shorten(self, short: bool) -> None:
+        """To one line with its answers, where a newer one stands above: a page above several need not scroll."""
+        if short == self._short.isHidden():
+            self._short.setVisible(short)
+            self.label.setVisible(not short)
+            self._answers.setMinimumWidth(self._answers.straight if short else 0)
+            if short:
+                self._top.insertWidget(2, self._answers)
+            else:
+                self._below.addWidget(self._answers)
 
 
 class Progress(QProgressBar):

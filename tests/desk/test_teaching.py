@@ -264,7 +264,7 @@ def test_both_models_see_the_image_through_the_window_that_was_chosen(session: S
     usual = ask_both(session, question_of(image, row, BRIGHT, 0, None), session.model, session.model)
     dark = ask_both(session, question_of(image, row, BRIGHT, 0, window), session.model, session.model)
     same = int(usual.before.sum())
-    assert usual.sentence.endswith(f"before {same} pixels, after {same}, {same} of them the same.")
+    assert usual.sentence.endswith(f"before {same} pixels, after {same}, {same} the same.")
     asked = session.segment(small.volume, BRIGHT, slices=[here], window=window).result().labels().layers[0]
     view = small.volume.grid.canonical(small.volume.slice_axis)
     assert np.array_equal(dark.before, view.apply(asked)[row])
@@ -321,12 +321,9 @@ def test_both_answers_are_held_against_my_own_mask_where_there_is_one(small: Pha
     half[10:15] = False
     question = question_of(image, 3, BRIGHT, 0, None, mine)
     told = Compared(question, half.astype(np.uint8), stroke.astype(np.uint8)).sentence
-    assert told.endswith(
-        "before 50 pixels, after 100, 50 of them the same. Against your mask: before 0.67, after 1.00 (Dice; 1 is the "
-        "same)."
-    )
+    assert told.endswith("before 50 pixels, after 100, 50 the same. Dice with your mask: 0.67, 1.00.")
     apart = np.roll(half, 30, axis=0).astype(np.uint8)
-    assert "none of them the same" in Compared(question, half.astype(np.uint8), apart).sentence
+    assert "none the same" in Compared(question, half.astype(np.uint8), apart).sentence
 
 
 def test_what_is_compared_first_is_asked_of_the_open_image_and_has_a_mask_of_mine(small: Phantom) -> None:

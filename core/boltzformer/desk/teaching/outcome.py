@@ -183,11 +183,13 @@ class Compared:
             told = "neither finds anything"
         else:
             shared = int((self.before & self.after).sum())
-            told = f"before {one} pixels, after {other}, {shared or 'none'} of them the same"
+            told = f"before {one} pixels, after {other}, {shared or 'none'} the same"
         if mine is not None:
             before, after = (dice(answer > 0, mine) for answer in (self.before, self.after))
-            told += f". Against your mask: before {before:.2f}, after {after:.2f} (Dice; 1 is the same)"
-        return f"Slice {self.question.row}, '{self.question.prompt}', seed {self.question.seed}: {told}."
+            told += f". Dice with your mask: {before:.2f}, {after:.2f}"
+        of = self.question
+        where = "This picture" if of.image.is_picture else f"Slice {of.row}"
+        return f"{where}, '{as_prompt(of.prompt).name}', seed {of.seed}: {told}."
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
