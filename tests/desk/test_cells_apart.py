@@ -16,6 +16,7 @@ from boltzformer.desk.keeping.cases import cases_in
 from boltzformer.desk.keeping.remembering import LastWork, annotation_of, masks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
 from boltzformer.desk.keeping.stories import is_export, masks_in
+from boltzformer.desk.masks import sizes
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.settings import Settings
 from boltzformer.knowledge.suggestions import may_be_cells
@@ -128,6 +129,25 @@ def test_accept_waits_for_what_touches_to_be_parted(bench: Bench, goes: bool) ->
     assert bench.speaker.sentence.startswith("This picture accepted. Kept as revision 1")
     assert track.is_spoken_of
     assert count(track) == 5
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["it is put away", "it is removed"])
+def test_a_large_picture_that_goes_before_its_cells_are_parted_is_not_accepted_and_that_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    """To part thousands of cells while the window waits would take half a minute."""
+    monkeypatch.setattr(sizes, "AT_ONCE", 100)
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.timers.tick()
+    bench.desk.keeper.accept()
+    (bench.desk.keeper.image_left if closed else bench.desk.keeper.put_by)(track.image)
+    assert not track.is_spoken_of
+    assert "accepted as soon" not in bench.speaker.sentence
+    (told,) = [one.sentence for one in bench.desk.notice.offers if one.topic.startswith("not accepted")]
+    assert told.endswith("is not accepted: its objects were still being parted or hidden when it went.")
+    bench.idle()
+    assert not track.is_spoken_of
 
 
 def test_what_is_asked_for_later_melts_no_cells_that_are_apart(bench: Bench) -> None:

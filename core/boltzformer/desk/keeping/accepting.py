@@ -16,8 +16,9 @@ from boltzformer.desk.words import named, quoted, ranges, these
 from boltzformer.types import SliceState
 
 SOON = "Objects are being parted or hidden still: accepted as soon as that is done."
-OnceShown = Callable[[Sequence[Track], Callable[[], None]], bool]
-"""Calls the second when none of these masks waits for its objects any more; False where that is now."""
+OnceShown = Callable[[Sequence[Track], Callable[[], None], Callable[[], None]], bool]
+"""Calls the second when none of these masks waits for its objects any more, or the third where their image goes before
+that; False where that is now."""
 
 
 class Accepting:
@@ -48,8 +49,14 @@ class Accepting:
             self._when_shown(shown, partial(self._accept_row, self._stage.row(image), shown))
 
     def _when_shown(self, tracks: Sequence[Track], accept: Callable[[], None]) -> None:
-        if self._once_shown(tracks, accept):
-            self._notice.say(SOON)
+        if self._once_shown(tracks, accept, partial(self._too_late, tracks[0].image)):
+            self._notice.say(SOON, topic=SOON)
+
+    def _too_late(self, image: OpenImage) -> None:
+        """A sentence that stays beside the next image."""
+        self._notice.take_back(SOON)
+        told = f"'{image.name}' is not accepted: its objects were still being parted or hidden when it went."
+        self._notice.offer(f"not accepted of {image.key}", told)
 
     def _accept_row(self, row: int, shown: Sequence[Track]) -> None:
         if not (shown := [track for track in shown if track.surface.alive]):

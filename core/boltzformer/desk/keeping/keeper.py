@@ -236,6 +236,7 @@ class Keeper:
 
     def image_left(self, image: OpenImage) -> None:
         """An image left the viewer: its work is kept."""
+        self._sizes.left(image)
         running = self._running.of(image)
         if running or image in self._unsaved | self._unstored.keys():
             left = [one for one in reversed(self._leaving) if one.image is image]

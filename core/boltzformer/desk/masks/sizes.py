@@ -3,6 +3,7 @@ person drew or accepted stays. No model is asked, and what is hidden comes back.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ RUN_MS = 1000
 """While a run answers, no more often than this."""
 LONG_MS = 300
 """Who waits longer for objects to be parted is told why: a picture of 2400² takes seconds."""
+
+
+AT_ONCE = 1 << 20
+"""Voxels up to which objects are judged while the viewer waits: more than about a second is too long."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Sizes:
         self._pending: dict[str, _Pending] = {}
         self._again: set[str] = set()
         """Painted or answered while they were judged: they wait to be judged once more."""
-        self._waiting: list[tuple[Sequence[Track], Callable[[], None]]] = []
+        self._waiting: list[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]] = []
 
     @property
     def count(self) -> int:
@@ -84,20 +89,25 @@ class Sizes:
         judged = any(one == track.key or one.endswith(f" of {track.key}") for one in self._judging)
         return judged or track.key in self._pending or track.key in self._again
 
-    def once_shown(self, tracks: Sequence[Track], then: Callable[[], None]) -> bool:
-        """Calls `then` when none of these waits any more; False where that is now."""
+    def once_shown(self, tracks: Sequence[Track], then: Callable[[], None], late: Callable[[], None]) -> bool:
+        """Calls `then` when none of these waits any more, or `late` where their image goes before that; False where
+        that is now."""
         waits = any(map(self.is_under_way, tracks))
         if waits:
-            self._waiting.append((tracks, then))
+            self._waiting.append((tracks, then, late))
         else:
             then()
         return waits
 
     def hurry(self, image: OpenImage) -> None:
-        """It is about to leave the screen: whoever waits for its masks waits no longer, as they are shown at once."""
-        mine = [one for one in self._waiting if any(track.image is image for track in one[0])]
+        """It is about to leave the screen: whoever waits for its masks waits no longer, as they are shown at once; of a
+        large one, which takes seconds, they are told that it goes before."""
+        mine = self._waiting_for(image)
+        if mine and image.count * math.prod(image.plan.slice_shape) > AT_ONCE:
+            self._too_late(mine)
+            return
         self._waiting = [one for one in self._waiting if one not in mine]
-        for track in {track.key: track for tracks, _ in mine for track in tracks}.values():
+        for track in {track.key: track for tracks, *_ in mine for track in tracks}.values():
             if track.key in self._judging | self._again:
                 self._work.drop(_topic(track))
                 self._again.discard(track.key)
@@ -106,8 +116,20 @@ class Sizes:
                 while one.rows:
                     _hide(track, one.judged, one.rows.popleft())
                 self._finish(one)
-        for _, then in mine:
+        for _, then, _ in mine:
             then()
+
+    def left(self, image: OpenImage) -> None:
+        """It is gone: nobody waits for its masks any longer."""
+        self._too_late(self._waiting_for(image))
+
+    def _waiting_for(self, image: OpenImage) -> list[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]]:
+        return [one for one in self._waiting if any(track.image is image for track in one[0])]
+
+    def _too_late(self, those: Sequence[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]]) -> None:
+        self._waiting = [one for one in self._waiting if one not in those]
+        for *_, late in those:
+            late()
 
     def later(self, track: Track) -> None:
         """It changed: neighbours that were found since make its objects larger."""
@@ -192,8 +214,8 @@ class Sizes:
 
     def _tell_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for tracks, then in waiting:
-            self.once_shown(tracks, then)
+        for tracks, then, late in waiting:
+            self.once_shown(tracks, then, late)
 
     def _tell_done(self) -> None:
         self._tell_waiting()
