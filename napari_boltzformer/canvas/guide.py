@@ -35,6 +35,8 @@ TOOLS = "add", "add_rectangle"
 AFTER = "boltzformer after"
 """Where a box's metadata says how many points there were when it was drawn: which of them came last."""
 
+ACROSS = "A box is drawn in the plane of the slices, which 'Draw a box' brings back: no box was drawn."
+
 
 class Guide:
     """One layer of points and one box per image; what they say goes with the next run of the slice."""
@@ -45,8 +47,8 @@ class Guide:
         """`typed`: the prompts in the box. `bind`: lays our keys on a layer."""
         self._desk, self._stage, self._typed, self._bind = desk, stage, typed, bind
         self._run: Run | None = None
-        self._at: int | None = None
-        """The slice of what was said, or taken back, last: it may lie in another one than is on screen."""
+        self._at: tuple[OpenImage | None, int] | None = None
+        """Image and slice of what was said, or taken back, last: it may lie in another one than is on screen."""
         self._telling = False
         """Whether it is no person who points."""
         stage.guider = self.told, self.tell
@@ -95,6 +97,7 @@ class Guide:
             return
         viewer = self._stage.viewer
         layer = self._layer(BOX, image) or self._new_box(image)
+        self._stage.turn(image)  # in another plane it would be a line in each slice
         layer.visible = True
         viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
@@ -109,8 +112,10 @@ class Guide:
         at, self._at = self._at, None
         if image is None or not prompt:
             return
-        if at is not None and not (self._stage.shows(image) and self._stage.row(image) == at):
-            self._stage.go(image, at)
+        if at is not None and at[0] is not image:
+            return  # another one was taken in hand meanwhile
+        if at is not None and not (self._stage.shows(image) and self._stage.row(image) == at[1]):
+            self._stage.go(image, at[1])
         running = self._desk.running
         if self._run is not None and self._run in running.runs:
             self._run.job.cancel()  # its question is out of date
@@ -128,7 +133,7 @@ class Guide:
                 )
                 if shown
             ]
-        return Pointing(tuple(told), None if box is None else _ends(box))
+        return Pointing(tuple(told), None if box is None or _is_across(image, box) else _ends(box))
 
     def zoomed(self, event: Any = None) -> None:
         """What was said stays in sight at every zoom."""
@@ -277,7 +282,8 @@ class Guide:
         if (image := self._stage.chosen()) is not None:
             self._desk.keeper.touch(image)  # what is pointed at is saved with the masks
         if _action(event) in ("added", "removing", "changed"):
-            self._at = _row_of(event, self._at)
+            row = _row_of(event, None if self._at is None else self._at[1])
+            self._at = None if row is None else (self._whose(event.source), row)
         if _action(event) in ("added", "removed", "changed"):
             self._timer.start()
 
@@ -290,11 +296,14 @@ class Guide:
             return self._on_data(event)
         added, image = _action(event) == "added" and len(box.data) > 0, self._whose(box)
         click = added and is_a_click(_ends(box), 1 / self._stage.pixel(box))
-        slip = click or (added and image is not None and not box_in_image(image.volume, _ends(box)))
+        across = added and image is not None and _is_across(image, box)
+        slip = click or across or (added and image is not None and not box_in_image(image.volume, _ends(box)))
         if click:
             self._desk.notice.say(
                 "That was a click, not a box: press, drag and let go. Nothing was drawn.", topic=CLICK
             )
+        elif across:
+            self._desk.notice.say(ACROSS, topic=CLICK)
         elif slip:
             self._desk.notice.say("That is beside the image: no box was drawn.", topic=CLICK)
         elif len(box.data):
@@ -337,6 +346,11 @@ def _row_of(event: Any, usual: int | None) -> int | None:
 
 def _after(box: Shapes) -> int:
     return int(box.metadata.get(AFTER, 0))
+
+
+def _is_across(image: OpenImage, box: Shapes) -> bool:
+    """Whether it was drawn through several slices: nobody who looks at one of them would see it."""
+    return not image.is_picture and bool(np.ptp(_ends(box)[:, 0]) >= 1)
 
 
 def _ends(box: Shapes) -> NDArray[np.float64]:

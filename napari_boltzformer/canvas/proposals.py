@@ -50,6 +50,8 @@ class Proposals:
             self._bind(layer, image)
         names = quoted([track.name for track in tracks])
         sentence = f"The answer for {names} is only dashed here: Enter takes it, Escape drops it."
+        if blank := [track.name for track in tracks if not track.proposed(row).any()]:
+            sentence += f" It says that nothing of {quoted(blank)} is there, and would take away what is."
         self._desk.notice.offer(TOPIC, sentence, ("Take", self.take), aside=self.drop)
 
     def selected(self, event: Any = None) -> None:

@@ -125,6 +125,7 @@ class Comings:
             surface: Any = track.surface
             if surface.layer not in self._stage.viewer.layers:
                 self._stage.viewer.layers.append(surface.layer)
+                self._desk.keeper.touch(track.image)
         self._desk.chosen()
 
 

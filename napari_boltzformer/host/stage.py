@@ -204,9 +204,10 @@ class NapariStage:
     def arrive(self, image: OpenImage) -> None:
         if (layer := self._layer(image)) not in self.viewer.layers:
             return
+        stood = compared.find_place(self.viewer, layer, self.layers()) or image.key in self._met
         self._met.add(image.key)
         self._compared.clear()
-        self.enter(image, again=True, whole=not compared.find_place(self.viewer, layer, self.layers()))
+        self.enter(image, again=True, whole=not stood)
         if self.viewer.layers.selection.active is None:
             self.viewer.layers.selection.active = self._hands.get(image.key, layer)
         self._fit()
@@ -217,8 +218,7 @@ class NapariStage:
             heard()
 
     def side_by_side(self, images: Sequence[OpenImage]) -> None:
-        """In napari's grid, whose places hold so many layers each: those of a smaller group are filled up. Where that
-        is so already nothing is touched, and whoever zoomed in keeps what they look at."""
+        """In napari's grid, where smaller groups are filled up. Where that is so already nobody's zoom is touched."""
         if self._compares and len(images) < 2:
             self._compared = dict(self._rows)
         stay = compared.stay_in(self.viewer, self._stepped(self._choose()))

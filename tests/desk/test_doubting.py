@@ -1,6 +1,7 @@
 """Next doubtful: painted and not accepted, then gaps and edges, then near scores; in reading order, once, with why."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,3 +163,14 @@ def test_in_another_image_at_the_same_slice_it_begins_at_the_first(bench: Bench)
     bench.stage.choose(second)
     bench.desk.keeper.next_doubtful()
     assert (bench.stage.row(first), bench.stage.row(second)) == (4, 2)
+
+
+def test_a_score_of_one_is_doubtful_at_no_gate(bench: Bench) -> None:
+    track = bench.answered(bench.open(Grid.pixels((6, 20, 20))), "nucleus", np.ones((6, 20, 20), bool), scores=1.0)
+    for gate in (0.85, 0.95, 0.5):
+        track.kept.thresholds = replace(track.kept.thresholds, existence=gate)
+        assert not [one for one in doubtful([track]) if "score" in one.why]
+    track.scores[2] = 0.96
+    assert [one.row for one in doubtful([track]) if "score" in one.why] == []
+    track.kept.thresholds = replace(track.kept.thresholds, existence=0.94)
+    assert [one.row for one in doubtful([track]) if "score" in one.why] == [2]

@@ -126,6 +126,19 @@ def test_reverting_a_run_says_what_stays_and_forgets_nothing(bench: Bench, nucle
     assert not nuclei.mask(0).any()
 
 
+def test_what_a_run_only_offers_goes_back_with_it(bench: Bench, nuclei: Track) -> None:
+    stroke = nuclei.mask(0)
+    stroke[0, 0] = True
+    nuclei.surface.paint(0, stroke)  # type: ignore[attr-defined]
+    bench.answer(nuclei, {0: np.zeros_like(stroke)})
+    assert 0 in nuclei.proposals
+    assert bench.desk.running.can_revert
+    bench.desk.revert()
+    assert bench.speaker.sentence == "Took the last run back."
+    assert not nuclei.proposals
+    assert np.array_equal(nuclei.mask(0), stroke)
+
+
 def test_a_picture_that_is_cut_after_it_was_accepted_is_not_finished(bench: Bench, nuclei: Track) -> None:
     keeper = bench.desk.keeper
     keeper.accept()

@@ -7,7 +7,7 @@ import pytest
 from gui import click, type_lines, until
 
 from boltzformer.io.phantom import BRIGHT, Phantom
-from napari_boltzformer.canvas.guide import BOX, POINTS
+from napari_boltzformer.canvas.guide import ACROSS, BOX, POINTS
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.widget import BoltzFormerDock
 
@@ -41,10 +41,32 @@ def test_what_is_said_or_taken_back_in_another_slice_is_asked_there(
     assert len(points.data) == 1
     dock.guide.box()
     box = viewer.layers[BOX]
-    viewer.dims.order = (2, 0, 1)
+    viewer.dims.order = (2, 0, 1)  # through several slices: nobody who looks at one of them would see it
     box.add(np.array([[4, 10, 20], [4, 30, 20], [6, 30, 20], [6, 10, 20]]), shape_type="rectangle")
+    until(qtbot, lambda: len(box.data) == 0)
+    assert dock.message.text() == ACROSS
+    dock.guide.box()
+    assert dock.stage.shows(dock.stage.chosen())
+    dock.jump(12)
+    box.add(np.array([[5, 10, 20], [5, 30, 20], [5, 30, 30], [5, 10, 30]]), shape_type="rectangle")
     told(5)
     dock.jump(12)
     click(qtbot, dock.unpoint)
     told(5)
     assert len(box.data) == 0
+
+
+def test_what_was_said_of_an_image_is_asked_of_no_other(
+    qtbot: Any, viewer: Any, dock: BoltzFormerDock, small: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, options, _ = image_layer(small.volume)
+    viewer.add_image(data, **options)
+    type_lines(qtbot, dock, BRIGHT)
+    asked: list[int] = []
+    monkeypatch.setattr(dock.running, "start", lambda *_, **__: asked.append(dock.row()))
+    dock.guide.point()
+    viewer.layers[POINTS].add([[3, 20, 20]])
+    viewer.add_image(np.asarray(data)[:, ::-1].copy(), name="another", **{"scale": options["scale"]})
+    until(qtbot, lambda: dock.stage.chosen().name == "another")
+    dock.guide.ask()
+    assert not asked

@@ -294,8 +294,12 @@ class Panel:
         if track is not None:
             self.desk.keeper.mask_left(track, removed=True)
             removed = tr("'{name}' was removed. Result kept.").format(name=track.name)
-            self.desk.notice.say(removed, tr("Restore"), mask.bring_back)
+            self.desk.notice.say(removed, tr("Restore"), partial(self._bring_back, mask, track))
         self._soon.start()
+
+    def _bring_back(self, mask: SegmentMask, track: Track) -> None:
+        mask.bring_back()
+        self.desk.keeper.touch(track.image)
 
     def _on_renamed(self) -> None:
         self.desk.overview.look_again()

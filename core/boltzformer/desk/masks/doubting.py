@@ -12,7 +12,8 @@ from boltzformer.desk.words import neighbours
 from boltzformer.types import SliceState
 
 REACH = 0.2
-"""A score that misses its gate by less may be another one with another seed."""
+"""A score that misses its gate by less may be another one with another seed; of what is left up to certainty, at most
+the half: at a gate of 0.85 a score of 1.00 is no doubtful one."""
 LONGEST_GAP = 5
 """Slices: what lies farther apart is two objects, not one with a gap."""
 
@@ -108,7 +109,8 @@ def _near(tracks: Sequence[Track]) -> Mapping[int, str]:
     for track in tracks:
         gate = track.kept.thresholds.existence
         for row, score in track.scores.items():
-            if abs(score - gate) < REACH and _open(track, row):
+            room = 1 - gate if score >= gate else gate
+            if abs(score - gate) < min(REACH, room / 2) and _open(track, row):
                 why.setdefault(row, f"'{track.name}' score {score:.2f}, threshold {gate:.2f}")
     return dict(sorted(why.items()))
 

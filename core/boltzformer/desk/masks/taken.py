@@ -43,6 +43,8 @@ class Taken:
         self._known: dict[int, tuple[Standing, Standing]] = {}
         self.before: dict[int, Known] = {}
         """Of slices that are a person's: what was known before the answer that is offered."""
+        self.by: dict[int, int] = {}
+        """The run that offered it."""
         self.undone: set[int] = set()
         """Where an undo led to the same answer as it was shown before: no step leads from there to what is shown."""
         self._shown: dict[int, list[Bits]] = {}
@@ -57,6 +59,10 @@ class Taken:
     def note(self, row: int, before: Standing, mask: Mask) -> None:
         """It is taken: the mask is this one now."""
         self._known[row] = before, self.standing(row, mask)
+
+    def last_offer(self) -> int:
+        """The last run of those whose answers are still offered; 0 where none is."""
+        return max((self.by.get(row, 0) for row in self._offered), default=0)
 
     def shows(self, row: int, *, again: bool) -> None:
         """The model's answer is about to be written. `again`: as before, shown otherwise, where an undo may lead."""

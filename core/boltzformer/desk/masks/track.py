@@ -175,6 +175,7 @@ class Track:
             self._remember(row, run)
         elif row not in self.proposals:
             self.taken.before[row] = self._facts.at(row, None)
+        self.taken.by[row] = run
         self.kept.keep(plan, result, number)
         self.scores[row], self.how[row] = self.kept.score(row), how
         self.spread.pop(row, None)  # it was of another answer

@@ -120,14 +120,17 @@ class Tracks:
 
 
 def revert_last(tracks: Sequence[Track]) -> int:
-    """Takes back the last run of several masks, in those that it asked for → how many of their slices; where all of
-    them are a person's by now, 0, and nothing is forgotten."""
-    last = max((track.last_run for track in tracks), default=0)
+    """Takes back the last run of several masks, in those that it asked for, with what it offers → how many of their
+    slices; where all of them are a person's by now, 0, and nothing is forgotten."""
+    last = max((max(track.last_run, track.taken.last_offer()) for track in tracks), default=0)
+    offered = [(track, row) for track in tracks for row in track.proposals if last and track.taken.by.get(row) == last]
+    for track, row in offered:
+        track.drop(row)
     back = {track: track.revert() for track in tracks if last and track.last_run == last}
     if any(back.values()):
         for track in [one for one, slices in back.items() if not slices]:
             track.forget_run(last)  # else the run before it could never be taken back in the others
-    return sum(back.values())
+    return sum(back.values()) + len(offered)
 
 
 def found(track: Track, rows: Sequence[int]) -> bool:

@@ -220,7 +220,7 @@ class Running:
 
     @property
     def can_revert(self) -> bool:
-        return not self.runs and any(track.last_run for track in self._tracks.chosen())
+        return not self.runs and any(one.last_run or one.taken.last_offer() for one in self._tracks.chosen())
 
     # --- following ----------------------------------------------------------------------------------------------
 
