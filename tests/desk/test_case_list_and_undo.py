@@ -184,7 +184,6 @@ def test_what_nobody_has_answered_about_an_image_is_offered_again_with_it(bench:
     desk.patients.open(other())
     assert [one.topic for one in desk.notice.offers] == [PUT_AWAY]  # they are about what is not on screen
     desk.notice.answer(PUT_AWAY, answer)
-    desk.chosen()
     assert [one.topic for one in desk.notice.offers] == topics
     name = f"'{image.name}': " if answer == "Keep both" else ""
     assert desk.notice.offers[0].sentence == f"{name}Restored from yesterday."

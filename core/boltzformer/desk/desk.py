@@ -307,6 +307,7 @@ class Desk:
         self.sizes.changed.extend([self._is_sifted, self.running.retell])
         self.following.followed.append(lambda track: self._change())
         self.patients.leaving.append(self.following.leave)
+        self.patients.wanted.append(lambda _: keeper.back.tell_again())
         self.counting.counted.extend([self._change, self.overview.reapplying.tell])
         keeper.kept.append(self._change)
         keeper.back.restored.append(self._restored)
