@@ -132,8 +132,11 @@ def test_a_mask_removed_by_mistake_comes_back(qtbot: Any, viewer: Any, dock: Bol
     click(qtbot, dock.notice.offers[PUT_AWAY].answers["Undo"])  # nobody has answered it
     offer = dock.notice.offers[removed_from(track.image)]
     assert offer.label.text() == "'bright blob' was removed. Result kept."
+    until(qtbot, lambda: not dock.keeper.work.busy)
+    dock.keeper.autosave()  # without it
     click(qtbot, offer.answers["Restore"])
     assert not dock.notice.offers
+    assert track.image in dock.keeper._unsaved
     (back,) = dock.tracks()
     assert back is track
     assert np.array_equal(rows_of(back), before)
