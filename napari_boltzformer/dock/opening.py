@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 
 from boltzformer import BoltzFormerError, GeometryError, Volume, io
 from boltzformer.desk.desk import Desk
+from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.cases import Offer, is_scout, largest, offers, series_below
 from boltzformer.desk.keeping.foreign import lies_together
 from boltzformer.desk.keeping.frames import frame_of, which_of
@@ -226,7 +227,7 @@ def ask_and_use(parent: QWidget, desk: Desk, stage: NapariStage, typed: list[str
     if image is None or not text:
         desk.notice.say("Open the image and type the prompt first that the mask answers, then use a layer.")
         return
-    offered = layers_offered(stage, image.layer)
+    offered = layers_offered(stage, image.layer, desk.patients.beside)
     if not offered:
         desk.notice.say("There is no layer to begin from: drop a mask of this image here, then use it.")
         return
@@ -246,21 +247,26 @@ def _prompt(desk: Desk, image: NapariImage, typed: list[str]) -> str:
     return waiting[0] if waiting else "" if track is None else track.prompt.text
 
 
-def layers_offered(stage: NapariStage, image: Image) -> dict[str, tuple[Layer, int | None]]:
+def layers_offered(
+    stage: NapariStage, image: Image, beside: Sequence[OpenImage]
+) -> dict[str, tuple[Layer, int | None]]:
     """Layers that may hold a mask of this image, the selected one first; those with several labels also by the label in
-    hand."""
+    hand. What goes with one that is compared (`beside`) is offered last, and only where it lies on this one, too."""
     active = stage.viewer.layers.selection.active
-    others = [one for other in stage.images() if not same(other.layer, image) for one in stage.group(other)]
+    compared = [one for one in stage.images() if one in beside and not same(one.layer, image)]
+    others = [layer for one in compared for layer in stage.group(one)]
     found: dict[str, tuple[Layer, int | None]] = {}
-    for layer in sorted(stage.viewer.layers, key=lambda one: not same(one, active)):
+    for layer in sorted(stage.viewer.layers, key=lambda one: (one in others, not same(one, active))):
         ours = mask_on(layer) is not None or FOR in layer.metadata
         if ours or same(layer, image) or not isinstance(layer, Image | Labels):
             continue
-        if image_on(layer).ours if isinstance(layer, Image) else layer in others:
-            continue  # a picture that is compared with this one, or a mask of it
+        if isinstance(layer, Image) and image_on(layer).ours:
+            continue  # a picture that is compared with this one
         data = np.asarray(layer.data) if not layer.multiscale else np.zeros(0)
         if data.dtype.kind not in "biu" or getattr(layer, "rgb", False):
             continue
+        if layer in others and not lies_on(layer, image):
+            continue  # a mask of that picture
         found[layer.name] = layer, None
         label = int(layer.selected_label) if isinstance(layer, Labels) else 0
         if label and (data == label).any() and ((data != 0) & (data != label)).any():

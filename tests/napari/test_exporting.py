@@ -128,6 +128,6 @@ def test_exported_masks_come_back_as_masks_of_their_image(
     assert viewer.layers[-1].name.split(" [")[0] == "a"
     assert dock.chosen_image() is image
     viewer.layers.selection.active = viewer.layers[-2]
-    assert any(same(layer, viewer.layers[-2]) for layer, _ in layers_offered(dock.stage, image).values())
+    assert any(same(layer, viewer.layers[-2]) for layer, _ in layers_offered(dock.stage, image, []).values())
     (plain,) = viewer.open(str(small_file), plugin=DIST)
     assert dock.chosen_image().unique_id == plain.unique_id

@@ -284,7 +284,10 @@ def test_of_two_pictures_that_are_compared_none_is_offered_as_the_mask_of_the_ot
         viewer.add_labels(np.ones(SHAPE, np.uint8), name=f"mask of {name}")
     keep_both(qtbot, dock)
     assert {"one", "two", "mask of one"} <= {layer.name for layer in viewer.layers}
-    assert set(layers_offered(dock.stage, image.layer)) == {"mask of two"}
+    beside = dock.desk.patients.beside
+    assert list(layers_offered(dock.stage, image.layer, beside)) == ["mask of two", "mask of one"]
+    viewer.layers["mask of one"].translate = (3, 0)  # it does not lie on this one any more
+    assert list(layers_offered(dock.stage, image.layer, beside)) == ["mask of two"]
 
 
 @pytest.mark.slow
@@ -309,7 +312,7 @@ def test_neighbours_have_other_colours_where_each_object_is_labelled(
     assert viewer.layers.selection.active == active
     dock.bottom.fill.slider.setValue(30)
     until(qtbot, lambda: (shown.contour, shown.opacity) == (0, 0.3))
-    assert "(cells)" not in layers_offered(dock.stage, dock.stage.chosen().layer)
+    assert "(cells)" not in layers_offered(dock.stage, dock.stage.chosen().layer, dock.desk.patients.beside)
 
     layer_of(track).paint((40, 40), 0)
     until(qtbot, lambda: not shown.data[40, 40])
