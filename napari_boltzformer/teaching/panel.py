@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QGuiApplication, QShowEvent
@@ -17,7 +16,6 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from boltzformer import BoltzFormerError, Progress, Session
 from boltzformer.desk.image import OpenImage
-from boltzformer.desk.masks.contrast import COLOURS
 from boltzformer.desk.notice import Notice
 from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.outcome import NOT_NOW, Compared, Outcome, question_of
@@ -27,10 +25,11 @@ from boltzformer.desk.work import Work
 from boltzformer.protocol import ErrandState, FinetunePlan, FinetuneRequest, Holding, command_line
 from napari_boltzformer.host import sessions
 from napari_boltzformer.host.dialogs import QtDialogs, QtTimers
-from napari_boltzformer.host.layers import empty_labels, lay_down, row_on_screen
+from napari_boltzformer.host.layers import row_on_screen
 from napari_boltzformer.host.mask import key_of, mask_on
 from napari_boltzformer.host.stage import FOR, LIGHT, image_on
 from napari_boltzformer.teaching.form import BACK, FinetuneForm
+from napari_boltzformer.teaching.pair import flip_pair, hide_pair, pair_of, show_pair
 
 if TYPE_CHECKING:
     import napari
@@ -57,6 +56,8 @@ class FinetunePanel(FinetuneForm):
         """The prompt of the open image that is compared first."""
         self.in_hand: Callable[[], tuple[OpenImage, int] | None] = self._selected
         """The image that a person works on, and its slice on screen."""
+        self._unseen: Compared | None = None
+        """What both models found while the form was covered for a moment: it is drawn once that is seen again."""
         self._chose = False
         """Whether a person chose what is compared on this image."""
         kept = Settings.load()
@@ -186,6 +187,7 @@ class FinetunePanel(FinetuneForm):
 
     def _show_both(self, answer: Compared | None) -> None:
         self.compared.setText("" if answer is None else answer.sentence)
+        self._unseen = None if self.isVisible() else answer
         if answer is not None and self.isVisible():
             show_pair(self.viewer, answer)
         self.show_state()
@@ -243,6 +245,8 @@ class FinetunePanel(FinetuneForm):
         self.run.blockSignals(False)
 
     def _first(self) -> None:
+        if self._unseen is not None:
+            self._show_both(self._unseen)
         self.watching.look()
         self._on_run()
 
@@ -346,55 +350,3 @@ def _leave(ends: Sequence[Callable[[], None]], *_: object) -> None:
     """The panel is gone: nothing is waited for. A training goes on."""
     for end in ends:
         end()
-
-
-PAIR = "boltzformer before and after"
-"""Marks the two layers in their metadata."""
-BEFORE_AND_AFTER = {"before": COLOURS[1], "after": COLOURS[0]}
-FILLED = 0.45
-"""Opacity of the one before, which is filled; the one after is an outline upon it."""
-
-
-def pair_of(viewer: napari.viewer.Viewer) -> list[Labels]:
-    """The layers of the last comparison: before, after."""
-    found = [layer for layer in viewer.layers if PAIR in layer.metadata]
-    return sorted(found, key=lambda layer: layer.metadata[PAIR] != "before")
-
-
-def show_pair(viewer: napari.viewer.Viewer, compared: Compared) -> None:
-    """A filled mask and an outline, both at once; the pair of the last comparison goes."""
-    key, active = compared.question.image.key, viewer.layers.selection.active
-    image = next((layer for layer in viewer.layers if key_of(layer) == key), None)
-    if image is None:
-        return  # it was closed meanwhile
-    hide_pair(viewer)
-    for name, plane in (("before", compared.before), ("after", compared.after)):
-        data, options = empty_labels(image, f"{compared.question.prompt}: {name}")
-        rows = data[None] if data.ndim == 2 else data
-        rows[compared.question.row] = plane
-        colours = DirectLabelColormap(color_dict={0: "transparent", None: BEFORE_AND_AFTER[name]})
-        layer = viewer.add_labels(data, **options, colormap=colours, opacity=1.0, metadata={PAIR: name})
-        if name == "before":
-            layer.opacity = FILLED
-        else:
-            layer.contour = 1
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
-
-
-def hide_pair(viewer: napari.viewer.Viewer) -> bool:
-    """Whether there was one."""
-    found = pair_of(viewer)
-    for layer in found:
-        lay_down(layer)
-        viewer.layers.remove(layer)
-    return bool(found)
-
-
-def flip_pair(viewer: napari.viewer.Viewer) -> None:
-    """One at a time: from both or from before to after, from after to before."""
-    pair = pair_of(viewer)
-    if len(pair) == 2:
-        before, after = pair
-        only_after = before.visible
-        before.visible, after.visible = not only_after, only_after

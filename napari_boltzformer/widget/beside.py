@@ -119,7 +119,9 @@ class Beside:
 
     def rest(self) -> None:
         """The dock is out of its window."""
+        self._end_comparison()
         if self.teach is not None:
+            self.teach.outcome.another_image()
             self.teach.rest()
 
     def wake(self) -> None:

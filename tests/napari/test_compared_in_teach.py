@@ -9,7 +9,7 @@ from gui import DIST, until
 from boltzformer.desk.teaching.outcome import Compared, question_of
 from boltzformer.io.phantom import BRIGHT
 from napari_boltzformer.dock.form import KEEP, TEACH
-from napari_boltzformer.teaching.panel import pair_of
+from napari_boltzformer.teaching.pair import pair_of
 from napari_boltzformer.widget import BoltzFormerDock
 
 
@@ -29,9 +29,16 @@ def test_what_both_models_find_is_drawn_only_where_it_was_asked(
     until(qtbot, lambda: not teach.isVisible())
     teach.outcome._tell(answer.question, answer)
     assert not pair_of(viewer)
-    teach._show_both(answer)
-    assert not pair_of(viewer)
+    assert not teach.compared.text()
     dock.show_act(TEACH)
     until(qtbot, teach.isVisible)
-    teach._show_both(answer)
-    assert len(pair_of(viewer)) == 2
+    teach.outcome._question = answer.question
+    teach.hide()  # covered for a moment
+    teach.outcome._tell(answer.question, answer)
+    assert not pair_of(viewer)
+    teach.show()
+    until(qtbot, lambda: len(pair_of(viewer)) == 2)
+    assert teach.compared.text()
+    dock.beside.rest()
+    assert not pair_of(viewer)
+    assert not teach.compared.text()

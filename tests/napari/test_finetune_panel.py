@@ -21,7 +21,8 @@ from boltzformer.desk.settings import Settings
 from boltzformer.desk.teaching.outcome import NOT_NOW, NOT_PASSED, TOPIC, WAY_BACK
 from boltzformer.io.phantom import BRIGHT
 from boltzformer.protocol import Means
-from napari_boltzformer.teaching.panel import FinetunePanel, pair_of
+from napari_boltzformer.teaching.pair import pair_of
+from napari_boltzformer.teaching.panel import FinetunePanel
 from napari_boltzformer.widget import BoltzFormerDock
 
 STEPS = 20

@@ -22,7 +22,7 @@ from napari_boltzformer.canvas.proposals import TOPIC as DASHED
 from napari_boltzformer.dock.form import Form
 from napari_boltzformer.host.layers import image_layer
 from napari_boltzformer.host.stage import LIGHT, image_on
-from napari_boltzformer.teaching.panel import show_pair
+from napari_boltzformer.teaching.pair import show_pair
 from napari_boltzformer.widget import BoltzFormerDock
 
 
