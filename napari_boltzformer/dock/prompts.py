@@ -99,7 +99,8 @@ class PromptBox(QPlainTextEdit):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         super().mouseReleaseEvent(event)
-        if event.button() == Qt.MouseButton.LeftButton and not self.toPlainText():
+        opens = not self.toPlainText() and not self._pressing_on.closes
+        if event.button() == Qt.MouseButton.LeftButton and opens:
             self._offering.start()
 
     def keep(self, texts: list[str]) -> list[str]:
@@ -177,6 +178,8 @@ class PressingOn(QObject):
     def __init__(self, popup: QWidget) -> None:
         super().__init__(popup)
         self._popup = popup
+        self.closes = False
+        """Whether what is pressed just now has closed the list."""
         popup.installEventFilter(self)  # after the completer's own, so asked before it
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
@@ -185,11 +188,13 @@ class PressingOn(QObject):
             if not self._popup.rect().contains(self._popup.mapFromGlobal(place.toPoint())):
                 self._popup.hide()
                 below = QApplication.widgetAt(place.toPoint())
+                self.closes = True
                 if below is not None:  # with its release, which Qt keeps from whatever lies beside a list
                     for kind in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
                         held = event.buttons() if kind == event.type() else Qt.MouseButton.NoButton
                         local, keys = below.mapFromGlobal(place), event.modifiers()
                         QApplication.sendEvent(below, QMouseEvent(kind, local, place, event.button(), held, keys))
+                self.closes = False
                 return True
         return super().eventFilter(watched, event)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from gui import DIST, click, done, ready, type_lines, until
 from phantom_model import PHANTOM_MODEL
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt
+from qtpy.QtGui import QKeyEvent, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMainWindow, QStyleOptionViewItem
 
@@ -238,7 +238,11 @@ def test_an_empty_box_says_that_there_are_earlier_prompts_and_opens_them_at_a_pr
     popup.itemDelegate().initStyleOption(option, first)
     assert "the beginning" in option.text
     assert "end" in option.text
-    popup.hide()
+    there = QPointF(box.viewport().mapToGlobal(box.viewport().rect().center()))
+    left, held = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    place = QPointF(popup.mapFromGlobal(there.toPoint()))
+    QApplication.sendEvent(popup, QMouseEvent(QEvent.Type.MouseButtonPress, place, there, left, left, held))
+    assert (popup.isVisible(), box._offering.isActive()) == (False, False)  # that closed it
     qtbot.keyClick(box, Qt.Key.Key_Down)
     until(qtbot, popup.isVisible)
     QTest.keyClick(popup, Qt.Key.Key_Down)
