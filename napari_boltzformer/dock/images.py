@@ -87,6 +87,9 @@ class Images:
         """It is open again: the last image that came meanwhile comes now."""
         came, self._resting, self._came = self._came, False, None
         self._show(came)
+        chosen = self._stage.chosen()  # perhaps one that was in the box already when it was closed
+        if chosen is not None and chosen.ours and chosen is not self._desk.patients.current:
+            self._entering.start(0)
 
     def _show(self, opened: Image | None) -> None:
         box, images = self._box, self._stage.layers()

@@ -35,15 +35,20 @@ class Waiting(QObject):
         dock.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        """What Qt tells the dock."""
+        """What Qt tells the dock; and its window, while it waits unseen in it and hears nothing of its own."""
         kind = None if event is None else event.type()
-        if kind == QEvent.Type.Hide:
+        if watched is not self._dock:
+            if self._waits and kind in (QEvent.Type.Close, QEvent.Type.Hide):
+                _tell(self.hidden)
+        elif kind == QEvent.Type.Hide:
             _tell(self.hidden)
         elif kind == QEvent.Type.Show:
             self._note_window()
             _tell(self.shown)
             if self._waits:
                 self._waits = False
+                if (window := self._window()) is not None:
+                    window.removeEventFilter(self)
                 QTimer.singleShot(0, self._wake)
         elif kind == QEvent.Type.ParentChange and self._dock.parent() is None:
             self._waits, self._shared.waiting = True, ref(self._dock)
@@ -65,6 +70,7 @@ class Waiting(QObject):
         if (window := self._window()) is not None and self._dock.parent() is None:
             self._dock.setParent(window)
             self._dock.hide()
+            window.installEventFilter(self)
 
     def _wake(self) -> None:
         _tell(self.awake)

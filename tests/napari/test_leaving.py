@@ -8,6 +8,7 @@ import pytest
 from gui import DIST, answered, layer_of, rows_of, until
 from napari.layers import Labels
 from qtpy.QtCore import QEvent
+from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QApplication
 
 from boltzformer import BackendError, Session
@@ -83,6 +84,11 @@ def test_a_dock_that_was_closed_by_its_cross_knows_its_masks_when_the_menu_bring
     viewer.open(str(made_file), plugin=DIST)
     until(qtbot, lambda: not dock.keeper.work.busy)
     assert image.visible  # nobody would read why it went
+    dock.image.setCurrentIndex(1)  # as it is chosen where another one goes
+    told: list[bool] = []
+    dock.waiting.hidden.append(lambda: told.append(True))
+    QApplication.sendEvent(dock.window(), QHideEvent())
+    assert told  # the window goes while the dock waits in it: what was painted last is kept
     viewer.window.add_plugin_dock_widget(DIST, "Segment by text")
     until(qtbot, lambda: PUT_AWAY in dock.notice.offers)
     assert masks() == []
