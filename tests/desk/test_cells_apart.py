@@ -150,6 +150,36 @@ def test_a_large_picture_that_goes_before_its_cells_are_parted_is_not_accepted_a
     assert not track.is_spoken_of
 
 
+def test_accept_that_is_pressed_again_while_it_waits_accepts_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, kept = bench.desk.keeper, list[str]()
+    store = keeper.store
+    monkeypatch.setattr(keeper, "store", lambda told, *rest, **of: (kept.append(told), store(told, *rest, **of)))
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.timers.tick()
+    for _ in range(3):
+        keeper.accept()
+    bench.idle()
+    assert track.is_spoken_of
+    assert kept == ["This picture accepted."]
+
+
+@pytest.mark.parametrize("press", ["accept", "accept_all", "accept_painted"])
+def test_an_accept_that_waits_for_a_mask_that_is_removed_says_that_it_is_not_accepted(bench: Bench, press: str) -> None:
+    track = bench.answered(bench.open(GRID), "cell", touching())
+    bench.desk.overview.reapplying.choose_objects(apart=True)
+    bench.timers.tick()
+    getattr(bench.desk.keeper, press)()
+    bench.stage.remove(track.surface)
+    bench.desk.keeper.mask_left(track, removed=True)
+    bench.idle()
+    (told,) = [one.sentence for one in bench.desk.notice.offers if one.topic.startswith("not accepted")]
+    assert told.endswith("is not accepted: its mask was removed before its objects were parted or hidden.")
+    assert "accepted as soon" not in bench.speaker.sentence
+
+
 def test_what_is_asked_for_later_melts_no_cells_that_are_apart(bench: Bench) -> None:
     Settings(apart=True).save()
     bench.desk.settings.apart = True

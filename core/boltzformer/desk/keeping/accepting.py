@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import Any
 
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.said import among
@@ -16,9 +17,9 @@ from boltzformer.desk.words import named, quoted, ranges, these
 from boltzformer.types import SliceState
 
 SOON = "Objects are being parted or hidden still: accepted as soon as that is done."
-OnceShown = Callable[[Sequence[Track], Callable[[], None], Callable[[], None]], bool]
-"""Calls the second when none of these masks waits for its objects any more, or the third where their image goes before
-that; False where that is now."""
+OnceShown = Callable[[Hashable, Sequence[Track], Callable[[], None], Callable[[], None]], bool]
+"""Calls the first when none of these masks waits for its objects any more, or the second where their image goes before
+that; False where that is now. Who waits for the same already waits no second time."""
 
 
 class Accepting:
@@ -46,21 +47,30 @@ class Accepting:
         if image is None or not shown:
             self._notice.say("There is no mask on screen to accept: run a prompt first.")
         elif self._running.can_be_asked(image):
-            self._when_shown(shown, partial(self._accept_row, self._stage.row(image), shown))
+            self._when_shown(shown, self._accept_row, self._stage.row(image))
 
-    def _when_shown(self, tracks: Sequence[Track], accept: Callable[[], None]) -> None:
-        if self._once_shown(tracks, accept, partial(self._too_late, tracks[0].image)):
+    def _when_shown(
+        self, tracks: Sequence[Track], accept: Callable[[Any, Sequence[Track]], None], where: OpenImage | int
+    ) -> None:
+        """`where`: the image, or the slice that is meant."""
+        image = tracks[0].image
+
+        def shown() -> None:
+            if left := [track for track in tracks if track.surface.alive]:
+                accept(where, left)
+            else:
+                self._too_late(image, "its mask was removed before its objects were parted or hidden")
+
+        late = partial(self._too_late, image, "its objects were still being parted or hidden when it went")
+        if self._once_shown((accept, where, *(track.key for track in tracks)), tracks, shown, late):
             self._notice.say(SOON, topic=SOON)
 
-    def _too_late(self, image: OpenImage) -> None:
+    def _too_late(self, image: OpenImage, why: str) -> None:
         """A sentence that stays beside the next image."""
         self._notice.take_back(SOON)
-        told = f"'{image.name}' is not accepted: its objects were still being parted or hidden when it went."
-        self._notice.offer(f"not accepted of {image.key}", told)
+        self._notice.offer(f"not accepted of {image.key}", f"'{image.name}' is not accepted: {why}.")
 
     def _accept_row(self, row: int, shown: Sequence[Track]) -> None:
-        if not (shown := [track for track in shown if track.surface.alive]):
-            return
         tracks, count = [track for track in shown if track.can_be_accepted(row)], shown[0].count
         unasked = ", ".join(f"'{track.name}'" for track in shown if track not in tracks)
         where = named(row, count)
@@ -90,15 +100,14 @@ class Accepting:
         if image is None or not tracks:
             self._notice.say("There is no mask to accept: run a prompt first.")
         else:
-            self._when_shown(tracks, partial(self._accept_seen, image, tracks))
+            self._when_shown(tracks, self._accept_seen, image)
 
     def _accept_seen(self, image: OpenImage, tracks: Sequence[Track]) -> None:
-        if tracks := [track for track in tracks if track.surface.alive]:
-            self._look()
-            unseen = [row for row in range(image.count) if row not in image.seen and not _accepted(tracks, row)]
-            seen = [(track, row) for track in tracks for row in sorted(track.seen)]
-            every = [(track, row) for track in tracks for row in {*track.scores, *track.touched}]
-            self._accept(image, seen, every, unseen)
+        self._look()
+        unseen = [row for row in range(image.count) if row not in image.seen and not _accepted(tracks, row)]
+        seen = [(track, row) for track in tracks for row in sorted(track.seen)]
+        every = [(track, row) for track in tracks for row in {*track.scores, *track.touched}]
+        self._accept(image, seen, every, unseen)
 
     def painted(self) -> None:
         """Every slice of the masks that are shown which a person changed and has seen since."""
@@ -106,10 +115,9 @@ class Accepting:
         if image is None or not tracks:
             self._notice.say("There is no mask to accept: run a prompt first, or paint.")
         else:
-            self._when_shown(tracks, partial(self._accept_painted, image, tracks))
+            self._when_shown(tracks, self._accept_painted, image)
 
     def _accept_painted(self, image: OpenImage, tracks: Sequence[Track]) -> None:
-        tracks = [track for track in tracks if track.surface.alive]
         self._look()
         every = [(track, row) for track in tracks for row in sorted(track.touched) if track.edited(row)]
         mine = [(track, row) for track, row in every if track.state(row) is SliceState.UNSEEN]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,6 +31,9 @@ LONG_MS = 300
 
 AT_ONCE = 1 << 20
 """Voxels up to which objects are judged while the viewer waits: more than about a second is too long."""
+
+
+_Waiter = tuple[Sequence[Track], Callable[[], None], Callable[[], None]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Sizes:
         self._pending: dict[str, _Pending] = {}
         self._again: set[str] = set()
         """Painted or answered while they were judged: they wait to be judged once more."""
-        self._waiting: list[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]] = []
+        self._waiting: dict[Hashable, _Waiter] = {}
+        """By what they wait to do: once each."""
 
     @property
     def count(self) -> int:
@@ -89,12 +93,14 @@ class Sizes:
         judged = any(one == track.key or one.endswith(f" of {track.key}") for one in self._judging)
         return judged or track.key in self._pending or track.key in self._again
 
-    def once_shown(self, tracks: Sequence[Track], then: Callable[[], None], late: Callable[[], None]) -> bool:
+    def once_shown(
+        self, what: Hashable, tracks: Sequence[Track], then: Callable[[], None], late: Callable[[], None]
+    ) -> bool:
         """Calls `then` when none of these waits any more, or `late` where their image goes before that; False where
-        that is now."""
+        that is now. Asked for the same again, it waits once."""
         waits = any(map(self.is_under_way, tracks))
         if waits:
-            self._waiting.append((tracks, then, late))
+            self._waiting[what] = (tracks, then, late)
         else:
             then()
         return waits
@@ -106,8 +112,8 @@ class Sizes:
         if mine and image.count * math.prod(image.plan.slice_shape) > AT_ONCE:
             self._too_late(mine)
             return
-        self._waiting = [one for one in self._waiting if one not in mine]
-        for track in {track.key: track for tracks, *_ in mine for track in tracks}.values():
+        waiters = [self._waiting.pop(what) for what in mine]
+        for track in {track.key: track for tracks, *_ in waiters for track in tracks}.values():
             if track.key in self._judging | self._again:
                 self._work.drop(_topic(track))
                 self._again.discard(track.key)
@@ -116,19 +122,18 @@ class Sizes:
                 while one.rows:
                     _hide(track, one.judged, one.rows.popleft())
                 self._finish(one)
-        for _, then, _ in mine:
+        for _, then, _ in waiters:
             then()
 
     def left(self, image: OpenImage) -> None:
         """It is gone: nobody waits for its masks any longer."""
         self._too_late(self._waiting_for(image))
 
-    def _waiting_for(self, image: OpenImage) -> list[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]]:
-        return [one for one in self._waiting if any(track.image is image for track in one[0])]
+    def _waiting_for(self, image: OpenImage) -> list[Hashable]:
+        return [what for what, one in self._waiting.items() if any(track.image is image for track in one[0])]
 
-    def _too_late(self, those: Sequence[tuple[Sequence[Track], Callable[[], None], Callable[[], None]]]) -> None:
-        self._waiting = [one for one in self._waiting if one not in those]
-        for *_, late in those:
+    def _too_late(self, those: Sequence[Hashable]) -> None:
+        for *_, late in [self._waiting.pop(what) for what in those]:
             late()
 
     def later(self, track: Track) -> None:
@@ -213,9 +218,9 @@ class Sizes:
                 heard(True)
 
     def _tell_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for tracks, then, late in waiting:
-            self.once_shown(tracks, then, late)
+        waiting, self._waiting = self._waiting, {}
+        for what, one in waiting.items():
+            self.once_shown(what, *one)
 
     def _tell_done(self) -> None:
         self._tell_waiting()
