@@ -477,6 +477,60 @@ def test_a_mask_that_a_person_removed_is_among_the_earlier_states(small: Phantom
     viewer.desk.leave()
 
 
+def removed(viewer: Viewer, *tracks: Any) -> None:
+    """By a person, in one turn of the viewer's; saved since."""
+    for track in tracks:
+        viewer.stage.remove(track.surface)
+        viewer.desk.keeper.mask_left(track, removed=True)
+    viewer.idle()
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+
+
+def test_masks_that_are_removed_one_by_one_push_no_earlier_state_out(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    wrong = [answered(viewer, image, f"wrong {number}", 2) for number in range(3)]
+    mine, also_mine = answered(viewer, image, DARK, 2), answered(viewer, image, BRIGHT, 2)
+    answered(viewer, image, "stays", 2)
+    stroke(mine, 5, 10)
+    stroke(also_mine, 6, 10)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    store = Dataset(tmp_path / "kept")
+    case = store.case_of(small.volume)
+    for track in wrong:
+        removed(viewer, track)
+    assert not store.earlier(case)  # a prompt brings those back
+    removed(viewer, mine)
+    removed(viewer, also_mine)
+    assert len(store.earlier(case)) == 1  # in which both are
+    last = answered(viewer, image, DARK, 2)
+    stroke(last, 7, 10)
+    removed(viewer, last)
+    assert len(store.earlier(case)) == 2
+    viewer.desk.leave()
+
+
+def test_last_strokes_are_set_aside_whatever_else_is_removed_in_the_same_turn(small: Phantom, tmp_path: Path) -> None:
+    viewer = at_work(tmp_path / "kept")
+    image = viewer.open(small.volume)
+    viewer.idle()
+    track, blank = answered(viewer, image, BRIGHT, 2), answered(viewer, image, DARK)
+    answered(viewer, image, "stays", 2)
+    blank.scores[2] = 0.1  # asked for, and not found
+    viewer.desk.keeper.touch(image)
+    viewer.desk.keeper.autosave()
+    viewer.idle()
+    stroke(track, 5, 10)  # not saved yet
+    removed(viewer, track, blank)
+    store = Dataset(tmp_path / "kept")
+    (earlier,) = store.earlier(store.case_of(small.volume))
+    assert 5 in earlier.provenance[EDITED][BRIGHT]
+    viewer.desk.leave()
+
+
 def test_so_many_states_are_kept_and_old_ones_without_a_scene_come_back(small: Phantom, tmp_path: Path) -> None:
     for number in range(11):
         viewer = at_work(tmp_path / "kept")

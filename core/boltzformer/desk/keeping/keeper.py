@@ -15,6 +15,7 @@ from boltzformer.desk.keeping.kept_in import KeptIn, autosaves
 from boltzformer.desk.keeping.next_doubtful import NextDoubtful
 from boltzformer.desk.keeping.nothing_here import KEPT, NothingHere
 from boltzformer.desk.keeping.remembering import annotation_of
+from boltzformer.desk.keeping.removed import Removed, is_legible
 from boltzformer.desk.keeping.said import Said, counts_otherwise
 from boltzformer.desk.keeping.scene import Scene, looks_of
 from boltzformer.desk.keeping.snapshot import Snapshot
@@ -89,8 +90,7 @@ class Keeper:
         """How one is worked on that is being put away."""
         self.doubts = NextDoubtful(stage, tracks, notice, words)
         self.next_doubtful = self.doubts.go
-        self._removed: list[Track] = []
-        """Of these, those that a person removed."""
+        self._removed = Removed()
         self._left = timers.after(0, self._have_left)
         timers.every(AUTOSAVE_MS, self.autosave).start()
 
@@ -217,20 +217,21 @@ class Keeper:
         """A mask left the viewer: an image that leaves in the same breath is saved with it.
 
         A viewer that closes, and a person who deletes all, takes them out one by one. `removed`: by a person; where the
-        image stays, what was saved with it is set aside before it is saved without.
+        image stays, a person's work in it is set aside before the image is saved without.
         """
         self._leaving.append(track)
-        if removed and (track.scores or track.touched):
-            self._removed.append(track)
+        if removed:
+            self._removed.note(track)
         self._left.start()
 
     def _have_left(self) -> None:
-        gone, self._removed = self._removed, []
-        for image in {one.image for one in gone if not one.surface.alive} & {*self._stage.images()}:
-            tracks = [*self._tracks.of(image), *(one for one in gone if one.image is image)]
-            if image in self._unsaved and all(one.surface.copy().any() for one in gone):
-                self.save(image, tracks=tracks)  # the last strokes, if the viewer still knows them
-            self.begins_anew(image)
+        for image, gone in self._removed.take(self._stage.images()).items():
+            if self._removed.are_worth_it(gone):
+                others = self._tracks.of(image)
+                if image in self._unsaved and (legible := [one for one in gone if is_legible(one)]):
+                    self.save(image, tracks=[*others, *legible])  # the last strokes, as the viewer still knows them
+                self._removed.have(image, gone if image in self._unsaved else [*gone, *others])
+                self.begins_anew(image)
             self.touch(image)
         self._leaving.clear()
 
@@ -245,6 +246,7 @@ class Keeper:
             self.save(image, tracks=tracks, at_once=True)
         self._parting.pop(image, None)
         self._looked.pop(image, None)
+        self._removed.forget(image)
         self._vouched = [one for one in self._vouched if one[0].image is not image]
 
     def put_by(self, image: OpenImage) -> None:
