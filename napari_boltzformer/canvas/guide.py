@@ -47,7 +47,7 @@ class Guide:
         """`typed`: the prompts in the box. `bind`: lays our keys on a layer."""
         self._desk, self._stage, self._typed, self._bind = desk, stage, typed, bind
         self._run: Run | None = None
-        self._at: tuple[OpenImage | None, int] | None = None
+        self._at: tuple[OpenImage | None, int | None] | None = None
         """Image and slice of what was said, or taken back, last: it may lie in another one than is on screen."""
         self._telling = False
         """Whether it is no person who points."""
@@ -114,8 +114,9 @@ class Guide:
             return
         if at is not None and at[0] is not image:
             return  # another one was taken in hand meanwhile
-        if at is not None and not (self._stage.shows(image) and self._stage.row(image) == at[1]):
-            self._stage.go(image, at[1])
+        row = None if at is None else at[1]
+        if row is not None and not (self._stage.shows(image) and self._stage.row(image) == row):
+            self._stage.go(image, row)
         running = self._desk.running
         if self._run is not None and self._run in running.runs:
             self._run.job.cancel()  # its question is out of date
@@ -282,8 +283,7 @@ class Guide:
         if (image := self._stage.chosen()) is not None:
             self._desk.keeper.touch(image)  # what is pointed at is saved with the masks
         if _action(event) in ("added", "removing", "changed"):
-            row = _row_of(event, None if self._at is None else self._at[1])
-            self._at = None if row is None else (self._whose(event.source), row)
+            self._at = self._whose(event.source), _row_of(event, None if self._at is None else self._at[1])
         if _action(event) in ("added", "removed", "changed"):
             self._timer.start()
 

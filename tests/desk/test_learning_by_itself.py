@@ -71,6 +71,7 @@ def learnt_of(bench: Bench, engine: Engine, track: Track, parent: str = "p", *, 
         ticks(bench)
     else:
         bench.desk.learning.start()
+    bench.until(lambda: bool(engine.learnings))
     made = Adapter(parent, "v", "x", 0, bench.desk.learning.lessons(track))
     engine.learnings[-1].events = [Adapted(made, 1.0)]
     bench.idle()

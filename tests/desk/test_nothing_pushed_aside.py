@@ -202,6 +202,20 @@ def test_of_several_folders_the_newest_state_comes_back(small: Phantom, tmp_path
     viewer.desk.leave()
 
 
+@pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])
+def test_a_damaged_folder_of_another_day_keeps_nothing_from_coming_back(
+    small: Phantom, tmp_path: Path, damaged: str
+) -> None:
+    worked(small.volume, tmp_path / "a", 5)
+    (Dataset.at(tmp_path / "b").path / damaged).write_text("{", "utf-8")
+    viewer = at_work(tmp_path / "a")
+    viewer.desk.settings.folders = [str(tmp_path / "b")]
+    image = viewer.open(small.volume)
+    viewer.until(lambda: offered(viewer, image) is not None)
+    assert painted(viewer, image) == [5]
+    viewer.desk.leave()
+
+
 def test_what_waits_for_the_first_look_waits_for_the_second_too(small: Phantom, tmp_path: Path) -> None:
     viewer = at_work(tmp_path / "a")
     image = viewer.stage.open(small.volume)

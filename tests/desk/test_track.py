@@ -9,7 +9,7 @@ from surfaces import ROWS, SHAPE, SIDE, answer_in, contract, image, masks, plan_
 
 from boltzformer import Prompt, SliceResult
 from boltzformer.desk.masks.kept import Mark, Thresholds
-from boltzformer.desk.masks.told import NUMBERS
+from boltzformer.desk.masks.told import NUMBERS, Told
 from boltzformer.desk.masks.track import Track
 from boltzformer.desk.masks.tracks import Tracks, revert_last
 from boltzformer.desk.memory import MemoryMask, MemoryStage
@@ -224,3 +224,14 @@ def test_an_answer_that_was_offered_in_a_volume_and_is_dropped_was_never_asked_f
     one.kept.thresholds = Thresholds(0.5, 0.9)
     assert one.show_again(1, one.kept.mask(1))
     assert one.row(1).all()
+
+
+def test_a_run_of_which_all_went_back_in_two_steps_has_not_made_the_mask() -> None:
+    story = Told()
+    story.begin(None)
+    run = story.last
+    story.note({"model": "x", "slices": [0, 1, 2]}, run)
+    story.took_back(run, [0])
+    assert [one["taken back"] for one in story.runs] == [[0]]
+    story.took_back(run, [1, 2])
+    assert story.runs == []

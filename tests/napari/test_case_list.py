@@ -1,5 +1,6 @@
 """A folder's cases: listed with how far each is, opened by a click, saved before another takes its place."""
 
+import shutil
 import threading
 from dataclasses import replace
 from functools import partial
@@ -205,6 +206,15 @@ def test_a_case_goes_by_the_folder_in_which_most_is_accepted_not_by_the_one_seen
     assert known.words == "1 of 4 accepted"
     Dataset(second).add(done)
     assert standing(one, [second, first], known).finished
+
+
+def test_a_dataset_that_was_passed_on_without_its_private_folder_tells_how_far_its_cases_are(
+    folder: Path, tmp_path: Path
+) -> None:
+    store = Dataset.at(tmp_path / "passed on").path
+    Dataset(store).add(wholly_accepted(cases_in(folder)[0].read()))
+    shutil.rmtree(store / "private")
+    assert [standing(one, [store]).finished for one in cases_in(store)] == [True]
 
 
 @pytest.mark.parametrize("damaged", ["dataset.json", "private/salt"])

@@ -274,3 +274,14 @@ def _begin(root: Path) -> None:
         raise unwritten(root, error) from error
     made = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(root, root / "dataset.json", {"format": FORMAT, "version": VERSION, "made": made})
+
+
+def knows_images(root: Path) -> bool:
+    """Whether what lies there can be found by an image: not in a dataset that is damaged, or came without its salt."""
+    try:
+        if (root / "dataset.json").is_file():
+            Dataset(root)
+            read_salt(root)
+    except DatasetError:
+        return False
+    return True

@@ -68,7 +68,7 @@ class Accepting:
     def _too_late(self, image: OpenImage, why: str) -> None:
         """A sentence that stays beside the next image."""
         self._notice.take_back(SOON)
-        self._notice.offer(f"not accepted of {image.key}", f"'{image.name}' is not accepted: {why}.")
+        self._notice.offer(_not_accepted(image), f"'{image.name}' is not accepted: {why}.")
 
     def _accept_row(self, row: int, shown: Sequence[Track]) -> None:
         tracks, count = [track for track in shown if track.can_be_accepted(row)], shown[0].count
@@ -81,6 +81,7 @@ class Accepting:
             )
             return
         self._settle()
+        self._notice.withdraw(_not_accepted(tracks[0].image))
         for track in tracks:
             track.proposals.pop(row, None)
             track.say(row, SliceState.REVIEWED)
@@ -142,12 +143,18 @@ class Accepting:
         if not said:
             return self._notice.say(f"Nothing is left to accept.{rest}")
         self._settle()
+        self._notice.withdraw(_not_accepted(image))
         for track, row in said:
             if track.state(row) is SliceState.UNSEEN:
                 track.say(row, SliceState.REVIEWED)
         tracks = list(dict.fromkeys(track for track, _ in said))
         what = these({row for _, row in said}, image.count)
         self._store(f"{what} accepted{among(tracks, self._every(tracks))}.{rest}", said)
+
+
+def _not_accepted(image: OpenImage) -> str:
+    """The topic of that."""
+    return f"not accepted of {image.key}"
 
 
 def _accepted(tracks: Sequence[Track], row: int) -> bool:

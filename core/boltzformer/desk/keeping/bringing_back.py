@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boltzformer.dataset.store import knows_images
 from boltzformer.desk.image import OpenImage
 from boltzformer.desk.keeping.afresh import Afresh, afresh_in, begin_afresh
 from boltzformer.desk.keeping.held import Held
@@ -89,9 +90,11 @@ class BringingBack:
 
         def find() -> tuple[LastWork | Afresh | None, int, Path] | str:
             try:
-                begun = {one: afresh_in(one, volume, case) for one in dict.fromkeys(folders)}
-                kept = [(found, one) for one in begun if (found := begun[one] or last_work(one, volume, case))]
-                states = sum(len(states_of(one, volume, case)) for one in every) if kept else 0
+                there = [one for one in dict.fromkeys((*folders, *every)) if one in folders[:1] or knows_images(one)]
+                here = [one for one in there if one in folders]
+                begun = {one: afresh_in(one, volume, case) for one in here}
+                kept = [(found, one) for one in here if (found := begun[one] or last_work(one, volume, case))]
+                states = sum(len(states_of(one, volume, case)) for one in there) if kept else 0
             except Exception as error:  # whatever it was: what is done today is to be saved
                 return str(error) or type(error).__name__
             found, folder = last_of(kept) if kept else (None, Path())

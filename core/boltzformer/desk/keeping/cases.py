@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltzformer import io
 from boltzformer.dataset import Case, Dataset, Revision
 from boltzformer.dataset.identity import case_name, read_salt
+from boltzformer.dataset.store import knows_images
 from boltzformer.desk.keeping.foreign import named_a_mask
 from boltzformer.desk.keeping.frames import first_of, frame_of
 from boltzformer.desk.keeping.masks_among import lies_on, masks_among
@@ -140,11 +141,11 @@ def standing(
     The image is read for its id, unless what was `known` a moment ago tells it.
     """
     try:
+        if one.case and is_dataset(one.path):
+            return _listed(Dataset(one.path), one.case)
         kept = _opened(stores)
         if not kept:
             return Standing(error=known.error) if known is not None else Standing()
-        if one.case:
-            return _listed(kept[0], one.case)
         if known is not None and known.voxels:
             return _told(kept, known.slices, known.voxels)
         try:
@@ -161,17 +162,8 @@ def standing(
 
 def _opened(stores: Sequence[Path]) -> list[Dataset]:
     """Those that there are. Of one of another day that is damaged, or came without its salt, nothing is known."""
-    made = list[Dataset]()
-    for number, store in enumerate(dict.fromkeys(stores)):
-        try:
-            if is_dataset(store):
-                one = Dataset(store)
-                read_salt(store)
-                made.append(one)
-        except BoltzFormerError:
-            if number == 0:
-                raise
-    return made
+    there = [one for one in dict.fromkeys(stores) if is_dataset(one)]
+    return [Dataset(one) for one in there if one in stores[:1] or knows_images(one)]
 
 
 def _identity(volume: Volume) -> tuple[int, str]:

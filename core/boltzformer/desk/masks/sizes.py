@@ -106,11 +106,10 @@ class Sizes:
         return waits
 
     def hurry(self, image: OpenImage) -> None:
-        """It is about to leave the screen: whoever waits for its masks waits no longer, as they are shown at once; of a
-        large one, which takes seconds, they are told that it goes before."""
+        """It may be about to leave the screen: whoever waits for its masks waits no longer, as they are shown at once;
+        a large one takes seconds, and they wait on until it is shown, or gone (`left`)."""
         mine = self._waiting_for(image)
         if mine and image.count * math.prod(image.plan.slice_shape) > AT_ONCE:
-            self._too_late(mine)
             return
         waiters = [self._waiting.pop(what) for what in mine]
         for track in {track.key: track for tracks, *_ in waiters for track in tracks}.values():

@@ -59,10 +59,11 @@ class Told:
         for part in self._parts.get(run, (run,)):
             record = self._records.get(part, {})
             own = set(record.get("slices", ()))
-            if own <= set(slices):
+            gone = own & {*slices, *record.get("taken back", ())}
+            if own <= gone:
                 self.runs[:] = [one for one in self.runs if one is not record]
-            elif own & set(slices):
-                record["taken back"] = sorted(own & set(slices))
+            elif gone:
+                record["taken back"] = sorted(gone)
 
     def standing(
         self,

@@ -55,7 +55,7 @@ class Track:
         """The least score for a mask, by the last run."""
         self.too_small = 0
         """Objects that are not shown for their size."""
-        self._told = Told()
+        self.story = Told()
         self._before: dict[int, dict[int, Known]] = {}
         """By row, then by the number of a run: in the order in which they answered there."""
         self._facts = Facts(self.scores, self.spread, self.how, self.kept)
@@ -66,12 +66,12 @@ class Track:
     @property
     def runs(self) -> list[dict[str, Any]]:
         """What is told of those that answered in it."""
-        return self._told.runs
+        return self.story.runs
 
     @property
     def standing(self) -> list[dict[str, Any]]:
         """Of these, all that an undo has not taken away."""
-        return self._told.standing(self._before, self.belongs_to_a_person, self.image.plan.canonical_index)
+        return self.story.standing(self._before, self.belongs_to_a_person, self.image.plan.canonical_index)
 
     @property
     def key(self) -> str:
@@ -155,13 +155,13 @@ class Track:
         """What it writes from here on, `revert` takes back; `run`: its number, where several masks share it → that."""
         self.plan, self.gate = plan, gate
         self.kept.thresholds = self.image.thresholds or Thresholds(gate)
-        for past in self._told.begin(run):
+        for past in self.story.begin(run):
             self.forget_run(past)
-        return self._told.last
+        return self.story.last
 
     def note_run(self, made: Mapping[str, Any], run: int | None = None) -> None:
         """How its answers came about, so far or to the end: for whoever asks how the mask was made."""
-        self._told.note(made, run)
+        self.story.note(made, run)
 
     def answer(
         self, plan: SlicePlan, result: SliceResult, number: int, how: Mapping[str, Any], run: int | None = None
@@ -170,7 +170,7 @@ class Track:
 
         `run`: which one asked, where it is not the last that began.
         """
-        row, run = plan.canonical_index(result.index), self._told.last if run is None else run
+        row, run = plan.canonical_index(result.index), self.story.last if run is None else run
         if not self.belongs_to_a_person(row):
             self._remember(row, run)
         elif row not in self.proposals:
@@ -193,7 +193,7 @@ class Track:
                 self.proposals[row] = np.packbits(offered)
             return False
         self.proposals.pop(row, None)
-        self._remember(row, self._told.last if run is None else run)
+        self._remember(row, self.story.last if run is None else run)
         self._write(row, mask)
         return True
 
@@ -256,7 +256,7 @@ class Track:
         came about, and the number of its run → rows that are others now."""
         changed = self.change_all(masks)
         if asked:
-            for past in self._told.begin_together(asked):
+            for past in self.story.begin_together(asked):
                 self.forget_run(past)
             for row in changed:
                 self._remember(row, asked[-1][1], np.packbits(self.mask(row)))
@@ -281,7 +281,7 @@ class Track:
         if not back:
             return 0
         if self.plan is not None:
-            self._told.took_back(run, {self.plan.canonical_index(row) for row in back})
+            self.story.took_back(run, {self.plan.canonical_index(row) for row in back})
         self.forget_run(run)
         return len(back)
 
@@ -301,7 +301,7 @@ class Track:
 
     def forget_run(self, run: int) -> None:
         """It can't be taken back any more."""
-        self._told.forget(run)
+        self.story.forget(run)
         for row in [row for row, known in self._before.items() if known.pop(run, None) and not known]:
             del self._before[row]
 

@@ -126,6 +126,7 @@ def revert_last(tracks: Sequence[Track]) -> int:
     offered = [(track, row) for track in tracks for row in track.proposals if last and track.taken.by.get(row) == last]
     for track, row in offered:
         track.drop(row)
+        track.story.took_back(last, [row if track.plan is None else track.plan.canonical_index(row)])
     back = {track: track.revert() for track in tracks if last and track.last_run == last}
     if any(back.values()):
         for track in [one for one, slices in back.items() if not slices]:
