@@ -77,7 +77,7 @@ def test_what_is_asked_is_in_sight_however_full_the_page_is(qtbot: Any) -> None:
     qtbot.waitUntil(lambda: form.curve.height() >= LOWEST and bar.maximum() == 0)
 
     def ask(topic: str, answer: str) -> Offer:
-        sentence = "Not better for sure. If you have looked at it, it can be 'mine'. " * 3
+        sentence = "Not better for sure. If you have looked at it, it can be 'mine'. " * 4
         return Offer(topic, sentence, ((answer, lambda: None),), lambda: None)
 
     def in_sight(topic: str) -> bool:
